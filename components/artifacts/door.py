@@ -1,0 +1,52 @@
+"""The door of a step's process: logging on the way in, one line for each error on the way out."""
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+ERROR_MARK = "recap-error:"
+PROGRESS_MARK = "recap-progress:"
+
+log = logging.getLogger("recap")
+
+
+@contextmanager
+def step(name: str) -> Iterator[None]:
+    """Run a step's work: what it raises leaves the process as one line and exit status 1.
+
+    The whole traceback goes to the log at level DEBUG of ``RECAP_LOG_LEVEL``, for who mends the step.
+    """
+    _log_to_stdout()
+    log.info("step=%s event=start", name)
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"{ERROR_MARK} {name}: interrupted", flush=True)  # noqa: T201 - the door is where a step prints
+        sys.exit(130)
+    except Exception as error:
+        log.debug("step=%s event=traceback", name, exc_info=True)
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        if not isinstance(error, ValueError | OSError):
+            lines[0] = f"{type(error).__name__}: {lines[0]}"
+        for line in lines:
+            print(f"{ERROR_MARK} {name}: {line}", flush=True)  # noqa: T201
+        sys.exit(1)
+    log.info("step=%s event=done", name)
+
+
+def progress(done: float, total: float, what: str) -> None:
+    """Say how far a step is; ``recap run`` shows it as the step's line. ``what`` is a few words."""
+    share = done / total if total else 1.0
+    print(f"{PROGRESS_MARK} {share:.4f} {what}", flush=True)  # noqa: T201
+
+
+def _log_to_stdout() -> None:
+    level = os.environ.get("RECAP_LOG_LEVEL", "INFO").upper()
+    logging.basicConfig(stream=sys.stdout, level=level, format="%(levelname)s %(message)s", force=True)
+    if level != "DEBUG":
+        warnings.simplefilter("ignore")
+        for noisy in ("mlflow", "alembic", "great_expectations", "matplotlib"):
+            logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -1,0 +1,51 @@
+"""Reading the log: Parquet files under a data root, on any filesystem that pyarrow or fsspec knows."""
+
+from pyarrow.fs import FileSystem, FSSpecHandler, PyFileSystem
+from pyarrow.lib import ArrowException
+from pyarrow.parquet import ParquetFile
+
+from components.artifacts.snapshot import LogFile, Snapshot
+
+_PYARROW_SCHEMES = ("file", "s3", "gs", "gcs", "hdfs")
+
+
+def open_root(data_root: str) -> tuple[FileSystem, str]:
+    """The filesystem of a data root, and the root's path on it. Raises ValueError for an unknown scheme."""
+    scheme, separator, _ = data_root.partition("://")
+    try:
+        if not separator:
+            from pathlib import Path
+
+            return FileSystem.from_uri(Path(data_root).resolve().as_uri())
+        if scheme in _PYARROW_SCHEMES:
+            return FileSystem.from_uri(data_root)
+        import fsspec
+
+        filesystem, path = fsspec.core.url_to_fs(data_root)
+        return PyFileSystem(FSSpecHandler(filesystem)), path
+    except (ArrowException, ValueError, ImportError) as error:
+        raise ValueError(f"{data_root}: cannot be opened as a data root: {error}") from None
+
+
+def open_parquet(snapshot: Snapshot, file: LogFile) -> ParquetFile:
+    """Open one file of a snapshot's log.
+
+    Raises:
+        FileNotFoundError: it vanished since resolve listed it.
+        ValueError: it is truncated, or not Parquet.
+    """
+    filesystem, root = open_root(snapshot.data_root)
+    return open_parquet_at(filesystem, root, file.path)
+
+
+def open_parquet_at(filesystem: FileSystem, root: str, path: str) -> ParquetFile:
+    """Open ``path`` under ``root``; the errors are those of `open_parquet`."""
+    try:
+        return ParquetFile(filesystem.open_input_file(f"{root}/{path}"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such file under {root}; run resolve again") from None
+    except PermissionError:
+        raise PermissionError(f"{path}: no permission to read it under {root}") from None
+    except (ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path}: truncated or not Parquet ({reason}); write the file again") from None

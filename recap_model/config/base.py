@@ -1,0 +1,31 @@
+"""The base of every section of the config, and the rules that several sections share."""
+
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+Section = TypeVar("Section", bound=BaseModel)
+
+
+class Config(BaseModel):
+    """A section: unknown fields are refused, values are never changed after they are read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+
+def exactly_one_of(section: Section, *fields: str) -> Section:
+    """Return ``section`` if just one of ``fields`` is set; raise ValueError naming those that are."""
+    given = [field for field in fields if getattr(section, field) is not None]
+    if len(given) != 1:
+        raise ValueError(
+            f"exactly one of {', '.join(fields)} must be given; got {', '.join(given) or 'none'}"
+        )
+    return section
+
+
+def at_most_one_of(section: Section, *fields: str) -> Section:
+    """Return ``section`` if at most one of ``fields`` is set; raise ValueError naming those that are."""
+    given = [field for field in fields if getattr(section, field) is not None]
+    if len(given) > 1:
+        raise ValueError(f"at most one of {', '.join(fields)} may be given; got {', '.join(given)}")
+    return section

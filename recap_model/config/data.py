@@ -1,0 +1,87 @@
+"""How rows are chosen, corrected, sampled and divided into training, calibration and test sets."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from recap_model.config.base import Config
+
+Share = Annotated[float, Field(gt=0.0, lt=1.0)]
+
+
+class RectifyLabels(Config):
+    """A positive label stays only if impressed - served and engaged - served are both under a window."""
+
+    window_hours: PositiveFloat = 3.0
+
+
+class NegativeDownsampling(Config):
+    """Training keeps every row that is positive for a listed task, and a fixed share of the others."""
+
+    rate: Annotated[float, Field(gt=0.0, le=1.0)] = Field(description="share of the other rows that is kept")
+    tasks: list[str] | None = Field(None, description="tasks whose positives are kept; all if not given")
+
+
+class SplitByDays(Config):
+    """The newest days are the test set, the days before them the calibration set."""
+
+    by: Literal["days"] = "days"
+    calibration_days: PositiveInt = 1
+    test_days: PositiveInt = 1
+
+
+class SplitByTime(Config):
+    """Rows in the order of their impression: last come the test rows, before them calibration."""
+
+    by: Literal["time"]
+    calibration_share: Share = 0.1
+    test_share: Share = 0.2
+
+    @model_validator(mode="after")
+    def _leave_training_rows(self) -> "SplitByTime":
+        if self.calibration_share + self.test_share >= 1.0:
+            raise ValueError("calibration_share + test_share must be under 1, or no row is left to train on")
+        return self
+
+
+class SplitByHash(Config):
+    """All rows of one id (a user, say) fall into the same set, by a hash of the id."""
+
+    by: Literal["hash"]
+    column: str
+    calibration_share: Share = 0.1
+    test_share: Share = 0.2
+
+    @model_validator(mode="after")
+    def _leave_training_rows(self) -> "SplitByHash":
+        if self.calibration_share + self.test_share >= 1.0:
+            raise ValueError("calibration_share + test_share must be under 1, or no row is left to train on")
+        return self
+
+
+class SplitByColumn(Config):
+    """The log says it itself: a string column holds train, calibration or test."""
+
+    by: Literal["column"]
+    column: str
+
+
+Split = Annotated[SplitByDays | SplitByTime | SplitByHash | SplitByColumn, Field(discriminator="by")]
+
+
+class DataConfig(Config):
+    """From the log's partitions to three sets of rows."""
+
+    days: PositiveInt = Field(7, description="days of log in the window, the end date included")
+    tolerated_missing_days: NonNegativeInt = Field(
+        0, description="days of the window that may have no partition"
+    )
+    rectify_labels: RectifyLabels | None = None
+    negative_downsampling: NegativeDownsampling | None = None
+    sampling_correction: Literal["weights", "calibration"] = Field(
+        "weights",
+        description="the one place where down-sampling is undone: weights of training rows, or numeric "
+        "calibration after the model",
+    )
+    split: Split = SplitByDays()
+    seed: int = Field(17, description="of sampling, splitting by hash and shuffling")

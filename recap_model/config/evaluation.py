@@ -1,0 +1,54 @@
+"""What is measured on the test set, and the gate that decides on a promotion."""
+
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveInt
+
+from recap_model.config.base import Config
+
+
+class SliceConfig(Config):
+    """Metrics again for the rows whose discrete column has this value."""
+
+    name: str
+    column: str
+    value: int
+
+
+class Floors(Config):
+    """Absolute bounds on one task's calibrated probabilities; a bound that is not given is not checked."""
+
+    min_auc: float | None = None
+    min_rce: float | None = None
+    calibration_ratio: tuple[float, float] | None = Field(
+        None, description="bounds of predicted over observed"
+    )
+
+
+class GateConfig(Config):
+    """The rules of the decision. A rule that cannot be computed says no."""
+
+    min_rows: PositiveInt = 1000
+    min_positives: PositiveInt = Field(
+        50, description="a task with fewer test positives is reported but has no floors or comparison"
+    )
+    floors: Floors = Floors(min_rce=0.0, calibration_ratio=(0.8, 1.25))
+    task_floors: dict[str, Floors] = {}
+    max_rce_loss: NonNegativeFloat = Field(
+        0.5, description="RCE points that a task's lower confidence bound may lie below the champion's"
+    )
+    objectives: list[str] | None = Field(
+        None, description="tasks of which at least one must be better than the champion's; all if not given"
+    )
+    first_run: Literal["floors_only", "require_approval"] = Field(
+        "floors_only", description="what decides when there is no champion to compare with"
+    )
+
+
+class EvaluationConfig(Config):
+    """Metrics, slices, confidence and the gate."""
+
+    slices: list[SliceConfig] = []
+    bootstrap_replicates: PositiveInt = 100
+    seed: int = 5
+    gate: GateConfig = GateConfig()

@@ -1,0 +1,87 @@
+"""The feature schema: which columns of the log make up which group of the model's input."""
+
+from typing import Annotated
+
+from pydantic import Field, PositiveInt, model_validator
+
+from recap_model.config.base import Config
+
+EMBEDDING_GROUPS = ("user_embedding", "user_eng_embedding", "author_embedding")
+DENSE_GROUPS = ("continuous", "binary", "discrete", *EMBEDDING_GROUPS)
+
+
+class ListColumn(Config):
+    """A group stored as one column of fixed-size lists."""
+
+    column: str
+    width: PositiveInt
+
+
+ScalarColumns = Annotated[list[str], Field(description="one scalar column of the log for each input")]
+Group = ScalarColumns | ListColumn
+
+
+class IdColumns(Config):
+    """Columns that say whose impression a row is. They are no inputs of the model."""
+
+    request: str | None = Field(None, description="one ranked list shown to one user")
+    user: str | None = Field(None, description="rows of one user are resampled together in evaluation")
+    candidate: str | None = Field(None, description="the post, video or item shown")
+
+
+class TimestampColumns(Config):
+    """Columns of int64 milliseconds since 1970-01-01 UTC."""
+
+    impressed: str | None = Field(None, description="when the candidate was seen; splits by time use it")
+    served: str | None = Field(None, description="when the ranked list was sent")
+    engaged: str | None = Field(None, description="when the first engagement happened, null where none did")
+
+
+class FeaturesConfig(Config):
+    """Groups of columns, each read to one 2-D tensor of (rows, width)."""
+
+    continuous: Group = []
+    binary: Group = []
+    discrete: Group = Field([], description="int64 ids; null reads as -1, the unknown id")
+    user_embedding: ListColumn | None = None
+    user_eng_embedding: ListColumn | None = None
+    author_embedding: ListColumn | None = None
+    sparse: list[str] = Field([], description="columns of int64 id lists of any length")
+    ids: IdColumns = IdColumns()
+    timestamps: TimestampColumns = TimestampColumns()
+    weight: str | None = Field(None, description="a column of row weights, multiplied into every task's")
+
+    @model_validator(mode="after")
+    def _has_inputs(self) -> "FeaturesConfig":
+        if not any(self.width(group) for group in DENSE_GROUPS) and not self.sparse:
+            raise ValueError(
+                "no group has a column; give at least one of " + ", ".join((*DENSE_GROUPS, "sparse"))
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _columns_are_distinct(self) -> "FeaturesConfig":
+        seen: set[str] = set()
+        for column in self.columns():
+            if column in seen:
+                raise ValueError(f"column {column!r} is named twice; a column belongs to one group")
+            seen.add(column)
+        return self
+
+    def width(self, group: str) -> int:
+        """Number of inputs in a dense group; 0 for one that is not configured."""
+        value = getattr(self, group)
+        if value is None:
+            return 0
+        return value.width if isinstance(value, ListColumn) else len(value)
+
+    def group_columns(self, group: str) -> list[str]:
+        """The log's columns that a dense group is read from."""
+        value = getattr(self, group)
+        if value is None:
+            return []
+        return [value.column] if isinstance(value, ListColumn) else list(value)
+
+    def columns(self) -> list[str]:
+        """Every column that the groups read, in the order of the groups."""
+        return [column for group in DENSE_GROUPS for column in self.group_columns(group)] + self.sparse

@@ -1,0 +1,225 @@
+"""The network: featurization, shared layers and towers, under the published field names."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from recap_model.config.base import Config, exactly_one_of
+from recap_model.config.tasks import TaskName
+
+Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
+Momentum = Annotated[float, Field(gt=0.0, le=1.0)]
+
+
+class BatchNormConfig(Config):
+    """Batch normalisation: whether it learns a scale and a shift, and how fast its statistics move."""
+
+    affine: bool = True
+    momentum: Momentum = 0.1
+
+
+class DropoutConfig(Config):
+    """Drop-out: the share of activations set to zero in training."""
+
+    rate: Rate = 0.1
+
+
+class MlpConfig(Config):
+    """Fully connected layers; the last one is linear unless ``final_layer_activation``."""
+
+    layer_sizes: list[PositiveInt] = Field(min_length=1)
+    batch_norm: BatchNormConfig | None = None
+    dropout: DropoutConfig | None = None
+    final_layer_activation: bool = False
+
+
+class MaskBlockConfig(Config):
+    """One block of MaskNet (arXiv:2102.07619); the mask's hidden width by size or by factor."""
+
+    output_size: PositiveInt
+    aggregation_size: PositiveInt | None = None
+    reduction_factor: PositiveFloat | None = None
+    input_layer_norm: bool = False
+
+    @model_validator(mode="after")
+    def _one_size(self) -> "MaskBlockConfig":
+        return exactly_one_of(self, "aggregation_size", "reduction_factor")
+
+
+class MaskNetConfig(Config):
+    """Mask blocks side by side or one behind the other, and an optional MLP on their output."""
+
+    mask_blocks: list[MaskBlockConfig] = Field(min_length=1)
+    use_parallel: bool = False
+    mlp: MlpConfig | None = None
+
+
+class DcnConfig(Config):
+    """DCN v2 (arXiv:2008.13535): cross layers with an MLP beside or behind them."""
+
+    poly_degree: PositiveInt
+    projection_dim: PositiveInt | None = Field(
+        None, description="rank of the cross layers' weights; full if not given"
+    )
+    parallel_mlp: MlpConfig | None = None
+    use_parallel: bool = True
+    output_mlp: MlpConfig | None = None
+
+
+class DlrmConfig(Config):
+    """DLRM (arXiv:1906.00091): an MLP on the dense part, dot products with the embeddings, an MLP on top."""
+
+    bottom_mlp: MlpConfig
+    top_mlp: MlpConfig
+
+
+class AffineMapConfig(Config):
+    """A learned scale and shift of the logit, started at these values."""
+
+    scale: float = 1.0
+    bias: float = 0.0
+
+
+class ArchitectureConfig(Config):
+    """A tower: exactly one architecture."""
+
+    mlp_config: MlpConfig | None = None
+    mask_net_config: MaskNetConfig | None = None
+    dcn_config: DcnConfig | None = None
+    dlrm_config: DlrmConfig | None = None
+    affine_map: AffineMapConfig | None = None
+    pos_weight: PositiveFloat = Field(1.0, description="weight of the positives in this task's loss")
+
+    @model_validator(mode="after")
+    def _one_architecture(self) -> "ArchitectureConfig":
+        return exactly_one_of(self, "mlp_config", "mask_net_config", "dcn_config", "dlrm_config")
+
+
+class BackboneConfig(Config):
+    """What the towers share: exactly one architecture."""
+
+    mlp_config: MlpConfig | None = None
+    mask_net_config: MaskNetConfig | None = None
+    dcn_config: DcnConfig | None = None
+
+    @model_validator(mode="after")
+    def _one_architecture(self) -> "BackboneConfig":
+        return exactly_one_of(self, "mlp_config", "mask_net_config", "dcn_config")
+
+
+class LayerNormConfig(Config):
+    """Layer normalisation over all featurized inputs."""
+
+    axis: Literal[-1] = -1
+    center: bool = True
+    epsilon: Annotated[float, Field(ge=0.0)] = 1e-3
+    scale: bool = True
+
+    @model_validator(mode="after")
+    def _center_as_scale(self) -> "LayerNormConfig":
+        if self.center != self.scale:
+            raise ValueError(
+                "center must equal scale: the shift and the scale are learned together or not at all"
+            )
+        return self
+
+
+class DoubleNormLogConfig(Config):
+    """Signed log, batch norm, clip, then layer norm together with the binary inputs."""
+
+    batch_norm_config: BatchNormConfig | None = None
+    clip_magnitude: PositiveFloat = 5.0
+    layer_norm_config: LayerNormConfig | None = None
+
+
+class Log1pAbsConfig(Config):
+    """The signed log alone."""
+
+
+class ClipLog1pAbsConfig(Config):
+    """The signed log, clipped."""
+
+    clip_magnitude: PositiveFloat = 3e38
+
+
+class ZScoreLogConfig(Config):
+    """The signed log, standardised by statistics of the training rows, clipped."""
+
+    clip_magnitude: PositiveFloat = 5.0
+    batch_norm_config: BatchNormConfig | None = None
+
+
+class FeaturizationConfig(Config):
+    """How continuous inputs are transformed, and which groups are joined to them."""
+
+    log1p_abs_config: Log1pAbsConfig | None = None
+    clip_log1p_abs_config: ClipLog1pAbsConfig | None = None
+    z_score_log_config: ZScoreLogConfig | None = None
+    double_norm_log_config: DoubleNormLogConfig | None = None
+    feature_names_to_concat: list[str] = ["binary"]
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "FeaturizationConfig":
+        return exactly_one_of(
+            self, "log1p_abs_config", "clip_log1p_abs_config", "z_score_log_config", "double_norm_log_config"
+        )
+
+
+class PositionDebiasConfig(Config):
+    """An embedding of the position, dropped to "unknown" in training by chance and always in serving."""
+
+    max_position: PositiveInt = 256
+    num_dims: PositiveInt = 64
+    drop_probability: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
+    position_feature_index: NonNegativeInt = Field(description="column of the position in the discrete group")
+
+
+class SmallEmbeddingTableConfig(Config):
+    """A table read by one discrete column. Missing ids, and ids outside the table, read its entry 0.
+
+    With ``min_count``, ids are looked up among those that are so frequent in the training rows (the top
+    ``num_embeddings - 1`` of them); others are unknown. Without it an id is its entry.
+    """
+
+    name: str
+    num_embeddings: PositiveInt
+    embedding_dim: PositiveInt
+    index: NonNegativeInt = Field(description="column in the discrete group")
+    min_count: PositiveInt | None = None
+
+
+class SmallEmbeddingsConfig(Config):
+    """Tables that are trained with the model's own optimizer."""
+
+    tables: list[SmallEmbeddingTableConfig] = Field(min_length=1)
+
+
+class StratifierConfig(Config):
+    """Metrics again for rows whose discrete column has this value."""
+
+    name: str
+    index: NonNegativeInt
+    value: int
+
+
+class ModelConfig(Config):
+    """Inputs, shared layers, towers."""
+
+    featurization_config: FeaturizationConfig
+    multi_task_type: Literal["share_none", "share_all", "share_partial"]
+    backbone: BackboneConfig | None = None
+    tower: ArchitectureConfig | None = Field(
+        None, description="architecture of each task that `tasks` leaves out"
+    )
+    tasks: dict[TaskName, ArchitectureConfig] = {}
+    position_debias_config: PositionDebiasConfig | None = None
+    small_embeddings: SmallEmbeddingsConfig | None = None
+    stratifiers: list[StratifierConfig] | None = None
+
+    @model_validator(mode="after")
+    def _backbone_where_shared(self) -> "ModelConfig":
+        if self.multi_task_type == "share_none" and self.backbone is not None:
+            raise ValueError("backbone: share_none has none; remove it or share it")
+        if self.multi_task_type != "share_none" and self.backbone is None:
+            raise ValueError(f"backbone: needed by multi_task_type {self.multi_task_type}")
+        return self

@@ -1,0 +1,91 @@
+"""The optimizer and its learning rates, under the published field names."""
+
+from typing import Annotated
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from recap_model.config.base import Config, exactly_one_of
+from recap_model.config.tasks import TaskName
+
+
+class PiecewiseConstantConfig(Config):
+    """A rate for each stretch of steps; one more value than boundaries."""
+
+    learning_rate_boundaries: list[NonNegativeInt]
+    learning_rate_values: list[NonNegativeFloat]
+
+    @model_validator(mode="after")
+    def _lengths(self) -> "PiecewiseConstantConfig":
+        boundaries = self.learning_rate_boundaries
+        if len(self.learning_rate_values) != len(boundaries) + 1:
+            raise ValueError("learning_rate_values needs one value more than learning_rate_boundaries")
+        if sorted(set(boundaries)) != boundaries:
+            raise ValueError("learning_rate_boundaries must rise")
+        return self
+
+
+class LinearRampToConstantConfig(Config):
+    """From 0 to the rate in so many steps, then constant."""
+
+    learning_rate: PositiveFloat
+    num_ramp_steps: PositiveInt
+
+
+class LinearRampToCosineConfig(Config):
+    """From 0 to the rate in so many steps, then down a cosine to the final rate at ``final_num_steps``."""
+
+    learning_rate: PositiveFloat
+    final_learning_rate: NonNegativeFloat
+    num_ramp_steps: PositiveInt
+    final_num_steps: PositiveInt
+
+    @model_validator(mode="after")
+    def _order(self) -> "LinearRampToCosineConfig":
+        if self.final_num_steps <= self.num_ramp_steps:
+            raise ValueError("final_num_steps must be over num_ramp_steps")
+        return self
+
+
+class LearningRate(Config):
+    """A schedule: exactly one kind."""
+
+    constant: PositiveFloat | None = None
+    linear_ramp_to_constant: LinearRampToConstantConfig | None = None
+    linear_ramp_to_cosine: LinearRampToCosineConfig | None = None
+    piecewise_constant: PiecewiseConstantConfig | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "LearningRate":
+        return exactly_one_of(
+            self, "constant", "linear_ramp_to_constant", "linear_ramp_to_cosine", "piecewise_constant"
+        )
+
+
+class MultiTaskLearningRates(Config):
+    """A schedule for the backbone and one for each tower."""
+
+    backbone_learning_rate: LearningRate | None = None
+    tower_learning_rates: dict[TaskName, LearningRate]
+
+
+class AdamConfig(Config):
+    """Adam (arXiv:1412.6980); decoupled weight decay (arXiv:1711.05101) where it is not 0."""
+
+    beta_1: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
+    beta_2: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999
+    epsilon: PositiveFloat = 1e-7
+    weight_decay: NonNegativeFloat = Field(
+        0.0, description="of weight matrices; never of biases, norms, embeddings"
+    )
+
+
+class OptimizerConfig(Config):
+    """Adam, and either one learning rate or one for each tower."""
+
+    adam: AdamConfig = AdamConfig()
+    multi_task_learning_rates: MultiTaskLearningRates | None = None
+    single_task_learning_rate: LearningRate | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "OptimizerConfig":
+        return exactly_one_of(self, "multi_task_learning_rates", "single_task_learning_rate")

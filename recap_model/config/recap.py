@@ -1,0 +1,128 @@
+"""The whole config: read from YAML, checked as a whole, printed with every default."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from recap_model.config.base import Config
+from recap_model.config.calibration import CalibrationConfig
+from recap_model.config.data import DataConfig, SplitByTime
+from recap_model.config.evaluation import EvaluationConfig
+from recap_model.config.features import DENSE_GROUPS, FeaturesConfig
+from recap_model.config.model import ModelConfig
+from recap_model.config.optimizer import OptimizerConfig
+from recap_model.config.registry import RegistryConfig
+from recap_model.config.tasks import TaskConfig, TaskName
+from recap_model.config.training import TrainingConfig
+from recap_model.config.validation import ValidationConfig
+
+
+class ConfigError(ValueError):
+    """A config that cannot be used: one line for each thing that is wrong with it."""
+
+
+class RecapConfig(Config):
+    """Everything that decides on a run's result, besides the log and the champion."""
+
+    features: FeaturesConfig
+    tasks: dict[TaskName, TaskConfig] = Field(min_length=1)
+    model: ModelConfig = Field(validate_default=True)
+    optimizer: OptimizerConfig
+    training: TrainingConfig = TrainingConfig()
+    data: DataConfig = DataConfig()
+    validation: ValidationConfig = ValidationConfig()
+    calibration: CalibrationConfig = CalibrationConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    registry: RegistryConfig = RegistryConfig()
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> "RecapConfig":
+        problems = list(_disagreements(self))
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def label_columns(self) -> dict[str, str]:
+        """The label column of each task, in the order of the tasks."""
+        return {name: task.label or name for name, task in self.tasks.items()}
+
+    def to_yaml(self) -> str:
+        """The effective config: every field, defaults included."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, width=100)
+
+
+def _disagreements(config: RecapConfig) -> Iterator[str]:
+    tasks = list(config.tasks)
+    yield from _unknown("model.tasks", config.model.tasks, tasks)
+    yield from _unknown("calibration.tasks", config.calibration.tasks, tasks)
+    yield from _unknown("evaluation.gate.task_floors", config.evaluation.gate.task_floors, tasks)
+    yield from _unknown("evaluation.gate.objectives", config.evaluation.gate.objectives or (), tasks)
+    sampling = config.data.negative_downsampling
+    yield from _unknown("data.negative_downsampling.tasks", (sampling and sampling.tasks) or (), tasks)
+    if config.model.tower is None:
+        missing = [task for task in tasks if task not in config.model.tasks]
+        if missing:
+            yield f"model.tasks: no architecture for {', '.join(missing)}; add them or give model.tower"
+    labels = config.label_columns()
+    for task, column in labels.items():
+        if column in config.features.columns():
+            yield f"tasks.{task}.label: column {column!r} is a feature too; a label is no input"
+    if config.data.rectify_labels is not None:
+        stamps = config.features.timestamps
+        for name in ("impressed", "served", "engaged"):
+            if getattr(stamps, name) is None:
+                yield f"features.timestamps.{name}: needed by data.rectify_labels"
+    if isinstance(config.data.split, SplitByTime) and config.features.timestamps.impressed is None:
+        yield "features.timestamps.impressed: needed by data.split.by time"
+
+
+def _unknown(where: str, names: Any, tasks: list[str]) -> Iterator[str]:
+    for name in names:
+        if name not in tasks:
+            yield f"{where}: {name!r} is no task; the tasks are {', '.join(tasks)}"
+
+
+def load_config(path: str | Path) -> RecapConfig:
+    """Read a YAML (or JSON) file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ConfigError: one line for each error, with the full path of its field.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such config file")
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{path}: not YAML: {reason}") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: a config is a mapping of sections, not {type(content).__name__}")
+    return parse_config(content, source=str(path))
+
+
+def parse_config(content: dict[str, Any], source: str = "config") -> RecapConfig:
+    """Check the sections of a config; ``source`` names it in errors. Raises ConfigError."""
+    try:
+        return RecapConfig.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_lines(error, source))) from None
+
+
+def _lines(error: ValidationError, source: str) -> Iterator[str]:
+    for item in error.errors(include_url=False):
+        path = ".".join(str(part) for part in item["loc"] if part != "[key]")
+        message = item["msg"].removeprefix("Value error, ")
+        given = item["input"]
+        shown = "" if isinstance(given, dict | Config) or item["type"] == "missing" else f"{given!r}: "
+        yield f"{source}: {path + ': ' if path else ''}{shown}{message}"
+
+
+def data_spec(config: RecapConfig) -> dict[str, int]:
+    """Width of each dense group that the config has: what `create_ranking_model` builds for."""
+    widths = {group: config.features.width(group) for group in DENSE_GROUPS}
+    return {group: width for group, width in widths.items() if width}

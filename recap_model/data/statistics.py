@@ -1,0 +1,32 @@
+"""Statistics of the training rows that the model's input transforms are fitted with."""
+
+from pathlib import Path
+
+from recap_model.config.base import Config
+
+STATISTICS_NAME = "_statistics.json"
+
+
+class FeatureStatistics(Config):
+    """Fitted on training rows only, by the build step; the model keeps them in its buffers.
+
+    Attributes:
+        log_mean, log_std: (continuous,) moments of sign(x)*log1p(|x|) over finite values.
+        quantiles: (continuous, points) values at evenly spaced shares 0..1 of the finite values.
+        vocabularies: for each discrete column, its ids by falling frequency, with their counts.
+    """
+
+    log_mean: list[float] = []
+    log_std: list[float] = []
+    quantiles: list[list[float]] = []
+    vocabularies: dict[str, dict[int, int]] = {}
+
+    @classmethod
+    def read(cls, folder: str | Path) -> "FeatureStatistics":
+        """Read the statistics beside a dataset's manifest. Raises FileNotFoundError if there are none."""
+        path = Path(folder) / STATISTICS_NAME
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{path}: no statistics; they are written by build beside the training set"
+            )
+        return cls.model_validate_json(path.read_text())
