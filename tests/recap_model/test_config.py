@@ -1,0 +1,88 @@
+"""The config says all its errors at once, each with the path of its field."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from recap_model.config import ConfigError, RecapConfig, data_spec, load_config, parse_config
+from tests.tiny import tiny_config
+
+
+def tiny_content() -> dict:
+    return tiny_config().model_dump(mode="json")
+
+
+def test_the_effective_config_reads_back_to_itself(tmp_path: Path):
+    config = tiny_config()
+    path = tmp_path / "config.yaml"
+    path.write_text(config.to_yaml())
+    assert load_config(path) == config
+
+
+def test_every_error_is_said_at_once_with_its_path():
+    content = tiny_content()
+    content["training"]["batch_size"] = 0
+    content["data"]["dayz"] = 3
+    content["model"]["tower"]["mlp_config"]["dropout"] = {"rate": 3.0}
+    with pytest.raises(ConfigError) as caught:
+        parse_config(content, source="c.yaml")
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 3
+    assert any(line.startswith("c.yaml: training.batch_size: 0: ") for line in lines)
+    assert any(line.startswith("c.yaml: data.dayz: 3: ") for line in lines)
+    assert any(line.startswith("c.yaml: model.tower.mlp_config.dropout.rate: 3.0: ") for line in lines)
+
+
+def test_tasks_of_another_section_are_refused_by_name():
+    content = tiny_content()
+    content["calibration"]["tasks"] = {"likes": "platt"}
+    content["evaluation"]["gate"]["objectives"] = ["repost"]
+    with pytest.raises(ConfigError, match=r"'likes' is no task.*'repost' is no task"):
+        parse_config(content)
+
+
+@pytest.mark.parametrize("name", ["a__b", "a_.b", ""])
+def test_a_task_name_that_would_not_survive_as_a_key_is_refused(name: str):
+    content = tiny_content()
+    content["tasks"][name] = {}
+    with pytest.raises(ConfigError, match="is no task name"):
+        parse_config(content)
+
+
+def test_a_label_is_no_feature():
+    content = tiny_content()
+    content["tasks"]["like"]["label"] = "likes"
+    with pytest.raises(ConfigError, match="'likes' is a feature too"):
+        parse_config(content)
+
+
+def test_a_column_belongs_to_one_group():
+    content = tiny_content()
+    content["features"]["binary"] = ["likes"]
+    with pytest.raises(ConfigError, match="column 'likes' is named twice"):
+        parse_config(content)
+
+
+def test_a_file_that_is_no_mapping_is_one_line(tmp_path: Path):
+    path = tmp_path / "broken.yaml"
+    for text, reason in (("- a\n", "not list"), ("a: [", "not YAML"), ("", "not NoneType")):
+        path.write_text(text)
+        with pytest.raises(ConfigError, match=reason) as caught:
+            load_config(path)
+        assert "\n" not in str(caught.value)
+
+
+def test_the_data_spec_has_the_widths_of_the_groups():
+    assert data_spec(tiny_config()) == {"continuous": 3, "binary": 1, "discrete": 2, "user_embedding": 4}
+
+
+def test_reading_a_config_does_not_import_torch():
+    code = "import sys, recap_model; recap_model.load_config; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_config_written_as_yaml_names_every_section():
+    assert set(yaml.safe_load(tiny_config().to_yaml())) == set(RecapConfig.model_fields)
