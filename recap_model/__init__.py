@@ -12,6 +12,19 @@ _HOME = {
     "data_spec": "recap_model.config",
     "load_config": "recap_model.config",
     "RecapBatch": "recap_model.data.batch",
+    "EmbeddingRankingModel": "recap_model.embedding_ranking_model",
+    "ModelAndLoss": "recap_model.model_and_loss",
+    "MultiTaskLoss": "recap_model.losses",
+    "MultiTaskRankingModel": "recap_model.model",
+    "build_loss": "recap_model.losses",
+    "build_optimizer": "recap_model.optim",
+    "create_ranking_model": "recap_model.model_and_loss",
+    "load_model": "recap_model.saving",
+    "rate_at": "recap_model.optim",
+    "sanitize": "recap_model.nn.names",
+    "save_model": "recap_model.saving",
+    "set_learning_rates": "recap_model.optim",
+    "unsanitize": "recap_model.nn.names",
 }
 
 __all__ = list(_HOME)

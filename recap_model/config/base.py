@@ -29,3 +29,12 @@ def at_most_one_of(section: Section, *fields: str) -> Section:
     if len(given) > 1:
         raise ValueError(f"at most one of {', '.join(fields)} may be given; got {', '.join(given)}")
     return section
+
+
+def distinct_names(section: Section, field: str) -> Section:
+    """Return ``section`` if the items of its list ``field`` have different names; else raise ValueError."""
+    names = [item.name for item in getattr(section, field) or ()]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{field}: the name {name!r} is given twice; a name belongs to one item")
+    return section

@@ -1,13 +1,15 @@
 """The network: featurization, shared layers and towers, under the published field names."""
 
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from recap_model.config.base import Config, exactly_one_of
+from recap_model.config.base import Config, distinct_names, exactly_one_of
 from recap_model.config.tasks import TaskName
 
 Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
+JoinedGroup = Literal["binary", "discrete", "user_embedding", "user_eng_embedding", "author_embedding"]
 Momentum = Annotated[float, Field(gt=0.0, le=1.0)]
 
 
@@ -94,6 +96,35 @@ class ArchitectureConfig(Config):
     def _one_architecture(self) -> "ArchitectureConfig":
         return exactly_one_of(self, "mlp_config", "mask_net_config", "dcn_config", "dlrm_config")
 
+    @model_validator(mode="after")
+    def _one_logit(self) -> "ArchitectureConfig":
+        where, size = _last_layer(self)
+        if size != 1:
+            raise ValueError(
+                f"{where}: a tower ends in 1 unit, its logit; got {size or 'one for each input'}"
+            )
+        return self
+
+
+def _last_layer(config: ArchitectureConfig) -> tuple[str, int | None]:
+    """Where a tower's last width is set, and that width; None where it is the number of inputs."""
+    if config.mlp_config is not None:
+        return "mlp_config.layer_sizes", config.mlp_config.layer_sizes[-1]
+    if config.dlrm_config is not None:
+        return "dlrm_config.top_mlp.layer_sizes", config.dlrm_config.top_mlp.layer_sizes[-1]
+    if config.mask_net_config is not None:
+        net = config.mask_net_config
+        if net.mlp is not None:
+            return "mask_net_config.mlp.layer_sizes", net.mlp.layer_sizes[-1]
+        sizes = [block.output_size for block in net.mask_blocks]
+        return "mask_net_config.mask_blocks", sum(sizes) if net.use_parallel else sizes[-1]
+    dcn = config.dcn_config
+    if dcn is not None and dcn.output_mlp is not None:
+        return "dcn_config.output_mlp.layer_sizes", dcn.output_mlp.layer_sizes[-1]
+    if dcn is not None and dcn.parallel_mlp is not None and not dcn.use_parallel:
+        return "dcn_config.parallel_mlp.layer_sizes", dcn.parallel_mlp.layer_sizes[-1]
+    return "dcn_config.output_mlp", None
+
 
 class BackboneConfig(Config):
     """What the towers share: exactly one architecture."""
@@ -101,6 +132,9 @@ class BackboneConfig(Config):
     mlp_config: MlpConfig | None = None
     mask_net_config: MaskNetConfig | None = None
     dcn_config: DcnConfig | None = None
+    dlrm_config: None = Field(
+        None, description="a DLRM reads embeddings one by one; it is a tower's, never shared"
+    )
 
     @model_validator(mode="after")
     def _one_architecture(self) -> "BackboneConfig":
@@ -156,7 +190,7 @@ class FeaturizationConfig(Config):
     clip_log1p_abs_config: ClipLog1pAbsConfig | None = None
     z_score_log_config: ZScoreLogConfig | None = None
     double_norm_log_config: DoubleNormLogConfig | None = None
-    feature_names_to_concat: list[str] = ["binary"]
+    feature_names_to_concat: list[JoinedGroup] = ["binary"]
 
     @model_validator(mode="after")
     def _one_kind(self) -> "FeaturizationConfig":
@@ -187,11 +221,23 @@ class SmallEmbeddingTableConfig(Config):
     index: NonNegativeInt = Field(description="column in the discrete group")
     min_count: PositiveInt | None = None
 
+    @model_validator(mode="after")
+    def _room_for_ids(self) -> "SmallEmbeddingTableConfig":
+        if self.min_count is not None and self.num_embeddings < 2:
+            raise ValueError(
+                "num_embeddings: a table with min_count needs 2 at least, as entry 0 is the unknown id"
+            )
+        return self
+
 
 class SmallEmbeddingsConfig(Config):
     """Tables that are trained with the model's own optimizer."""
 
     tables: list[SmallEmbeddingTableConfig] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> "SmallEmbeddingsConfig":
+        return distinct_names(self, "tables")
 
 
 class StratifierConfig(Config):
@@ -200,6 +246,17 @@ class StratifierConfig(Config):
     name: str
     index: NonNegativeInt
     value: int
+
+
+class LossConfig(Config):
+    """Weighted binary cross-entropy of each task, and how the tasks' losses become one."""
+
+    normalise: bool = Field(
+        False,
+        description="divide a task's sum of weighted losses by the sum of weights instead of the number of "
+        "labelled rows, so that the scale of the weights does not matter",
+    )
+    task_reduction: Literal["mean", "sum", "min", "max", "median"] = "mean"
 
 
 class ModelConfig(Config):
@@ -215,6 +272,7 @@ class ModelConfig(Config):
     position_debias_config: PositionDebiasConfig | None = None
     small_embeddings: SmallEmbeddingsConfig | None = None
     stratifiers: list[StratifierConfig] | None = None
+    loss: LossConfig = LossConfig()
 
     @model_validator(mode="after")
     def _backbone_where_shared(self) -> "ModelConfig":
@@ -223,3 +281,50 @@ class ModelConfig(Config):
         if self.multi_task_type != "share_none" and self.backbone is None:
             raise ValueError(f"backbone: needed by multi_task_type {self.multi_task_type}")
         return self
+
+    @model_validator(mode="after")
+    def _stratifiers_differ(self) -> "ModelConfig":
+        return distinct_names(self, "stratifiers")
+
+    @model_validator(mode="after")
+    def _all_dlrm_or_none(self) -> "ModelConfig":
+        towers = {f"tasks.{task}": tower for task, tower in self.tasks.items()}
+        if self.tower is not None:
+            towers["tower"] = self.tower
+        dlrm = [where for where, tower in towers.items() if tower.dlrm_config is not None]
+        if dlrm and len(dlrm) < len(towers):
+            other = next(where for where in towers if where not in dlrm)
+            raise ValueError(
+                f"{other}: needs dlrm_config as {dlrm[0]} has one; all towers are DLRMs, or none"
+            )
+        if dlrm and self.multi_task_type != "share_none":
+            raise ValueError(
+                f"multi_task_type: {self.multi_task_type}: towers with dlrm_config need share_none"
+            )
+        return self
+
+    def architectures(self, tasks: Iterable[str] | None = None) -> dict[str, ArchitectureConfig]:
+        """The architecture of each of ``tasks``, or of the tasks of this section if not given.
+
+        Raises ValueError for a task that has none.
+        """
+        chosen: dict[str, ArchitectureConfig] = {}
+        for task in self.tasks if tasks is None else tasks:
+            architecture = self.tasks.get(task, self.tower)
+            if architecture is None:
+                raise ValueError(f"model.tasks: no architecture for {task}; add it or give model.tower")
+            chosen[task] = architecture
+        if not chosen:
+            raise ValueError("model.tasks: no task; a model predicts at least one")
+        return chosen
+
+    def discrete_indices(self) -> Iterator[tuple[str, int]]:
+        """Each column of the discrete group that the model reads, behind the path of its field."""
+        if self.small_embeddings is not None:
+            for number, table in enumerate(self.small_embeddings.tables):
+                yield f"model.small_embeddings.tables.{number}.index", table.index
+        if self.position_debias_config is not None:
+            index = self.position_debias_config.position_feature_index
+            yield "model.position_debias_config.position_feature_index", index
+        for number, stratifier in enumerate(self.stratifiers or ()):
+            yield f"model.stratifiers.{number}.index", stratifier.index

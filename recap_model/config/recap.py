@@ -66,6 +66,7 @@ def _disagreements(config: RecapConfig) -> Iterator[str]:
         missing = [task for task in tasks if task not in config.model.tasks]
         if missing:
             yield f"model.tasks: no architecture for {', '.join(missing)}; add them or give model.tower"
+    yield from _missing_columns(config)
     labels = config.label_columns()
     for task, column in labels.items():
         if column in config.features.columns():
@@ -77,6 +78,13 @@ def _disagreements(config: RecapConfig) -> Iterator[str]:
                 yield f"features.timestamps.{name}: needed by data.rectify_labels"
     if isinstance(config.data.split, SplitByTime) and config.features.timestamps.impressed is None:
         yield "features.timestamps.impressed: needed by data.split.by time"
+
+
+def _missing_columns(config: RecapConfig) -> Iterator[str]:
+    width = config.features.width("discrete")
+    for where, index in config.model.discrete_indices():
+        if index >= width:
+            yield f"{where}: {index}: features.discrete has {width} columns, numbered from 0"
 
 
 def _unknown(where: str, names: Any, tasks: list[str]) -> Iterator[str]:

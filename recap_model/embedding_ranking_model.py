@@ -1,0 +1,18 @@
+"""The ranking model whose towers are DLRMs."""
+
+from torch import nn
+
+from recap_model.model import MultiTaskRankingModel
+from recap_model.nn.dlrm import DlrmTowers
+from recap_model.task_plan import TaskPlan
+
+
+class EmbeddingRankingModel(MultiTaskRankingModel):
+    """A `MultiTaskRankingModel` in which each tower multiplies embeddings pairwise before its last layers.
+
+    Inputs, calibration and score are the same; the towers, `Dlrm`, see the embeddings one by one instead of
+    joined to the rest. Nothing is shared between tasks but the inputs.
+    """
+
+    def _build_net(self, plan: TaskPlan) -> nn.Module:
+        return DlrmTowers(plan.architectures, self.inputs.dense_width, self.inputs.embedding_widths)

@@ -1,0 +1,96 @@
+"""Binary cross-entropy of many tasks, weighted by row and task, blind to missing labels."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from recap_model.config import RecapConfig
+from recap_model.config.model import ModelConfig
+from recap_model.task_plan import plan_tasks
+
+Reduction = Literal["mean", "sum", "min", "max", "median"]
+
+
+def weighted_bce(
+    logits: Tensor,
+    labels: Tensor,
+    weights: Tensor | None = None,
+    pos_weights: Tensor | None = None,
+    normalise: bool = False,
+) -> Tensor:
+    """Each task's mean over labelled rows of ``w * (-c y log p - (1 - y) log(1 - p))``, p = sigmoid(logit).
+
+    Args:
+        weights: w, 1 if not given.
+        pos_weights: c of each task, 1 if not given.
+        normalise: divide by the sum of weights instead of the number of labelled rows.
+
+    Shape:
+        logits, labels, weights: (rows, tasks), a label that is NaN being none; pos_weights: (tasks,); returns
+        (tasks,). A task without a labelled row (or with ``normalise`` without weight) has loss 0.
+
+    >>> labels = torch.tensor([[1.0], [0.0], [float("nan")]])
+    >>> weighted_bce(torch.zeros(3, 1), labels)
+    tensor([0.6931])
+    """
+    _check_shapes(logits, labels, weights)
+    labelled = ~torch.isnan(labels)
+    targets = torch.where(labelled, labels, torch.zeros_like(labels)).to(logits.dtype)
+    losses = binary_cross_entropy_with_logits(logits, targets, reduction="none", pos_weight=pos_weights)
+    scale = torch.ones_like(logits) if weights is None else weights.to(logits.dtype)
+    scale = torch.where(labelled, scale, torch.zeros_like(scale))
+    total = (losses * scale).sum(dim=0)
+    if normalise:
+        size = scale.sum(dim=0)
+        return total / torch.where(size > 0, size, torch.ones_like(size))
+    return total / labelled.sum(dim=0).clamp(min=1)
+
+
+def reduce_tasks(losses: Tensor, reduction: Reduction) -> Tensor:
+    """One loss of the tasks' losses, (tasks,) to a scalar; the median of an even number is the lower one."""
+    if reduction == "median":
+        return losses.median()
+    if reduction == "mean":
+        return losses.mean()
+    if reduction == "sum":
+        return losses.sum()
+    return losses.min() if reduction == "min" else losses.max()
+
+
+class MultiTaskLoss(nn.Module):
+    """`weighted_bce` of each task, reduced to one loss.
+
+    Shape:
+        logits, labels, weights: (rows, tasks); returns a scalar and each task's loss, (tasks,).
+    """
+
+    pos_weights: Tensor
+
+    def __init__(self, pos_weights: Sequence[float], reduction: Reduction = "mean", normalise: bool = False):
+        super().__init__()
+        self.reduction: Reduction = reduction
+        self.normalise = normalise
+        self.register_buffer("pos_weights", torch.tensor(pos_weights), persistent=False)
+
+    def forward(self, logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        losses = weighted_bce(logits, labels, weights, self.pos_weights, self.normalise)
+        return reduce_tasks(losses, self.reduction), losses
+
+
+def build_loss(config: RecapConfig | ModelConfig) -> MultiTaskLoss:
+    """The loss of a config: ``model.loss``, with each task's ``pos_weight``."""
+    plan = plan_tasks(config)
+    pos_weights = [tower.pos_weight for tower in plan.architectures.values()]
+    return MultiTaskLoss(pos_weights, plan.model.loss.task_reduction, plan.model.loss.normalise)
+
+
+def _check_shapes(logits: Tensor, labels: Tensor, weights: Tensor | None) -> None:
+    for name, tensor in (("labels", labels), ("weights", weights)):
+        if tensor is not None and tensor.shape != logits.shape:
+            raise ValueError(
+                f"{name}: expected shape {tuple(logits.shape)}, a column for each task, "
+                f"got {tuple(tensor.shape)}"
+            )

@@ -1,0 +1,190 @@
+"""The ranking model: from a batch's groups to each task's probability and the rows' score."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from recap_model.config import RecapConfig
+from recap_model.config.features import DENSE_GROUPS
+from recap_model.config.model import ModelConfig
+from recap_model.data.batch import RecapBatch
+from recap_model.data.manifest import Sampling
+from recap_model.data.statistics import FeatureStatistics
+from recap_model.nn.block import linear
+from recap_model.nn.calibration import NumericCalibration
+from recap_model.nn.inputs import InputLayer, check_groups
+from recap_model.nn.names import module_key
+from recap_model.nn.sharing import SharedTowers
+from recap_model.task_plan import TaskPlan, plan_tasks
+
+DataSpec = Mapping[str, int | Sequence[int]]
+
+
+class MultiTaskRankingModel(nn.Module):
+    """Featurize, share, a tower for each task; then calibrate each probability and weigh them into a score.
+
+    A tower's logit passes an affine map if the task has one, and is a probability by the sigmoid. Behind it,
+    numeric calibration undoes the sampling of the training rows, and a fitted calibrator, once the task has
+    one, does the rest; both work on the logit.
+
+    Args:
+        data_spec: the width of each dense group, or its shape, of which the last entry is the width.
+        config: a whole config, or its model section; the latter weighs every task 1 in the score.
+        data_config: see `plan_tasks`.
+        return_backbone: add the backbone's output to what the model returns.
+
+    Attributes:
+        tasks: names, in the order of the outputs' columns.
+        calibrators: fitted calibrators by `module_key` of the task; see `set_calibrators`.
+
+    Raises:
+        ValueError: the config does not fit the groups, or a task is not told enough of.
+    """
+
+    score_weights: Tensor
+
+    def __init__(
+        self,
+        data_spec: DataSpec,
+        config: RecapConfig | ModelConfig,
+        data_config: Any = None,
+        return_backbone: bool = False,
+    ):
+        super().__init__()
+        plan = plan_tasks(config, data_config)
+        if return_backbone and plan.model.backbone is None:
+            raise ValueError(f"return_backbone: multi_task_type {plan.model.multi_task_type} has no backbone")
+        self.config = config
+        self.tasks = plan.tasks
+        self.return_backbone = return_backbone
+        self.data_spec = group_widths(data_spec)
+        self.inputs = InputLayer(plan.model, self.data_spec)
+        self.net = self._build_net(plan)
+        self.affine_maps = nn.ModuleDict(
+            {
+                module_key(task): _affine_map(tower.affine_map.scale, tower.affine_map.bias)
+                for task, tower in plan.architectures.items()
+                if tower.affine_map is not None
+            }
+        )
+        self.sampling = NumericCalibration(plan.positive_rates, plan.negative_rates)
+        self.calibrators = nn.ModuleDict()
+        self.register_buffer("score_weights", torch.tensor(plan.score_weights))
+        self._discrete_columns = plan.discrete_columns
+
+    def _build_net(self, plan: TaskPlan) -> nn.Module:
+        return SharedTowers(plan.model, plan.architectures, self.inputs.out_features)
+
+    def forward(self, batch: RecapBatch) -> dict[str, Tensor]:
+        """Score rows.
+
+        Returns:
+            ``logits``, ``probabilities``, ``calibrated_probabilities``: (rows, tasks); ``score``: (rows,),
+            the sum over tasks of score weight times calibrated probability; ``backbone``: (rows, width) if
+            asked for.
+
+        Raises:
+            ValueError: a group is missing, or has another shape or dtype.
+        """
+        dtype = self.score_weights.dtype
+        groups = check_groups(batch, self.inputs.widths, dtype)
+        net = self.net(self.inputs(groups))
+        logits = self._by_task(self.affine_maps, net.logits.to(dtype), keep_column=True)
+        calibrated = self._by_task(self.calibrators, self.sampling.shift(logits), keep_column=False)
+        probabilities = torch.sigmoid(calibrated)
+        outputs = {
+            "logits": logits,
+            "probabilities": torch.sigmoid(logits),
+            "calibrated_probabilities": probabilities,
+            "score": probabilities @ self.score_weights,
+        }
+        if self.return_backbone:
+            outputs["backbone"] = net.backbone
+        return outputs
+
+    def _by_task(self, modules: nn.ModuleDict, logits: Tensor, keep_column: bool) -> Tensor:
+        """Each task's logits through its module, if it has one, which sees (rows, 1) or (rows,)."""
+        if not len(modules):
+            return logits
+        columns = []
+        for number, task in enumerate(self.tasks):
+            column = logits[:, number : number + 1] if keep_column else logits[:, number]
+            key = module_key(task)
+            columns.append(modules[key](column) if key in modules else column)
+        return torch.cat(columns, dim=1) if keep_column else torch.stack(columns, dim=1)
+
+    def set_statistics(self, statistics: FeatureStatistics) -> None:
+        """Fit input transforms and vocabularies to statistics of the training rows.
+
+        Raises ValueError if they are of other columns than the config's.
+        """
+        self.inputs.set_statistics(statistics, self._discrete_columns)
+
+    def set_sampling(self, sampling: Mapping[str, Sampling]) -> None:
+        """Undo these rates in the calibrated probabilities; tasks that are not named keep theirs.
+
+        Raises ValueError for a name that is no task, or a rate outside (0, 1].
+        """
+        self._check_tasks("sampling", sampling)
+        for task, rates in sampling.items():
+            ratio = NumericCalibration(rates.positive_rate, rates.negative_rate).ratio
+            self.sampling.ratio[self.tasks.index(task)] = ratio.to(self.sampling.ratio)
+
+    def set_calibrators(self, calibrators: Mapping[str, nn.Module]) -> None:
+        """Put fitted calibrators behind the tasks' logits, in the place of all that were there before.
+
+        Each maps logits (rows,), sampling undone, to logits (rows,). Raises ValueError for a name that is no
+        task.
+        """
+        self._check_tasks("calibrators", calibrators)
+        self.calibrators = nn.ModuleDict(
+            {module_key(task): calibrators[task] for task in self.tasks if task in calibrators}
+        )
+        self.calibrators.to(self.score_weights.device)
+        self.calibrators.train(self.training)
+
+    def _check_tasks(self, where: str, by_task: Mapping[str, Any]) -> None:
+        for task in by_task:
+            if task not in self.tasks:
+                raise ValueError(f"{where}: {task!r} is no task; the tasks are {', '.join(self.tasks)}")
+
+    def parameters_by_task(self) -> dict[str | None, dict[str, nn.Parameter]]:
+        """Trained parameters by name: each task's own, and under None those that all tasks share.
+
+        Calibrators are fitted, not trained, and left out.
+        """
+        owners = {module_key(task): task for task in self.tasks}
+        groups: dict[str | None, dict[str, nn.Parameter]] = {None: {}, **{task: {} for task in self.tasks}}
+        for name, parameter in self.named_parameters():
+            path = name.split(".")
+            if path[0] == "calibrators":
+                continue
+            own = path[0] == "affine_maps" or path[:2] == ["net", "towers"]
+            key = path[1 if path[0] == "affine_maps" else 2] if own else ""
+            groups[owners[key] if own else None][name] = parameter
+        return groups
+
+
+def group_widths(data_spec: DataSpec) -> dict[str, int]:
+    """The width of each group: an int as it is, of a shape the last entry.
+
+    Raises ValueError for a name that is no group, or a width that is not positive.
+    """
+    widths: dict[str, int] = {}
+    for group, shape in data_spec.items():
+        if group not in DENSE_GROUPS:
+            raise ValueError(f"data_spec: {group!r} is no group; the groups are {', '.join(DENSE_GROUPS)}")
+        width = shape if isinstance(shape, int) else (list(shape) or [0])[-1]
+        if width < 1:
+            raise ValueError(f"data_spec: {group}: width {width}; leave out a group without columns")
+        widths[group] = int(width)
+    return widths
+
+
+def _affine_map(scale: float, bias: float) -> nn.Linear:
+    layer = linear(1, 1)
+    nn.init.constant_(layer.weight, scale)
+    nn.init.constant_(layer.bias, bias)
+    return layer

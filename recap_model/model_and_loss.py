@@ -1,0 +1,95 @@
+"""A model and its loss as one module, and the way from a config to either."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from recap_model.config import RecapConfig
+from recap_model.config.model import ModelConfig, StratifierConfig
+from recap_model.data.batch import RecapBatch
+from recap_model.data.statistics import FeatureStatistics
+from recap_model.embedding_ranking_model import EmbeddingRankingModel
+from recap_model.model import DataSpec, MultiTaskRankingModel
+from recap_model.task_plan import plan_tasks
+
+LossFunction = Callable[[Tensor, Tensor, Tensor], Tensor | tuple[Tensor, Tensor]]
+
+
+class ModelAndLoss(nn.Module):
+    """Rows with labels to a loss, so that one forward pass is all that a wrapper for training has to call.
+
+    Args:
+        loss_fn: maps logits, labels and weights, each (rows, tasks), to a scalar, or to a scalar and each
+            task's loss (tasks,); `build_loss` makes the config's.
+    """
+
+    def __init__(
+        self,
+        model: MultiTaskRankingModel,
+        loss_fn: LossFunction,
+        stratifiers: Sequence[StratifierConfig] | None = None,
+    ):
+        super().__init__()
+        self.model = model
+        self.loss_fn = loss_fn
+        self.stratifiers = list(stratifiers or ())
+
+    def forward(self, batch: RecapBatch) -> tuple[Tensor, dict[str, Any]]:
+        """The loss, and the model's outputs with these added.
+
+        ``loss`` and ``loss/TASK`` (scalars), ``labels`` and ``weights`` (rows, tasks), and, where stratifiers
+        are configured, ``stratifiers``: the discrete column (rows,) of each, by its name.
+
+        Raises:
+            ValueError: as the model, or labels or weights are missing or not one column for each task.
+        """
+        expected = f"(rows, {len(self.model.tasks)})"
+        if batch.labels is None:
+            raise ValueError(f"labels: missing in the batch; expected shape {expected}")
+        outputs: dict[str, Any] = dict(self.model(batch))
+        weights = torch.ones_like(batch.labels) if batch.weights is None else batch.weights
+        for name, tensor in (("labels", batch.labels), ("weights", weights)):
+            if tensor.shape != outputs["logits"].shape:
+                raise ValueError(f"{name}: expected shape {expected}, got {tuple(tensor.shape)}")
+        result = self.loss_fn(outputs["logits"], batch.labels, weights)
+        loss, losses = result if isinstance(result, tuple) else (result, None)
+        outputs |= {"loss": loss, "labels": batch.labels, "weights": weights}
+        if losses is not None:
+            outputs |= {f"loss/{task}": losses[number] for number, task in enumerate(self.model.tasks)}
+        if self.stratifiers and batch.discrete is not None:
+            outputs["stratifiers"] = {item.name: batch.discrete[:, item.index] for item in self.stratifiers}
+        return loss, outputs
+
+
+def create_ranking_model(
+    data_spec: DataSpec,
+    config: RecapConfig | ModelConfig,
+    device: torch.device | str,
+    loss_fn: LossFunction | None = None,
+    data_config: Any = None,
+    return_backbone: bool = False,
+    statistics: FeatureStatistics | None = None,
+) -> MultiTaskRankingModel | ModelAndLoss:
+    """Build the model of a config on a device: an `EmbeddingRankingModel` where the towers are DLRMs.
+
+    Args:
+        data_spec: width (or shape) of each dense group; `recap_model.data_spec` gives a config's.
+        loss_fn: wrap the model in a `ModelAndLoss` with this.
+        data_config: sampling rates to undo; see `plan_tasks`.
+        statistics: of the training rows, for `MultiTaskRankingModel.set_statistics`.
+
+    Raises:
+        ValueError: config, groups and statistics do not fit together.
+    """
+    plan = plan_tasks(config, data_config)
+    dlrm = any(tower.dlrm_config is not None for tower in plan.architectures.values())
+    kind = EmbeddingRankingModel if dlrm else MultiTaskRankingModel
+    model = kind(data_spec, config, data_config=data_config, return_backbone=return_backbone)
+    if statistics is not None:
+        model.set_statistics(statistics)
+    model.to(device)
+    if loss_fn is None:
+        return model
+    return ModelAndLoss(model, loss_fn, plan.model.stratifiers).to(device)

@@ -1,0 +1,36 @@
+"""The parts of the net: blocks, featurization, embeddings, calibration of sampling."""
+
+from recap_model.nn.architecture import build_block
+from recap_model.nn.block import BlockOutput
+from recap_model.nn.calibration import NumericCalibration
+from recap_model.nn.dcn import Cross, Dcn
+from recap_model.nn.embeddings import SmallEmbedding, SmallEmbeddings, Vocabulary
+from recap_model.nn.featurization import Clip, Featurization, SignedLog, ZScore
+from recap_model.nn.inputs import InputLayer, Inputs
+from recap_model.nn.masknet import MaskBlock, MaskNet
+from recap_model.nn.mlp import Mlp
+from recap_model.nn.names import sanitize, unsanitize
+from recap_model.nn.position import PositionDebias
+
+__all__ = [
+    "BlockOutput",
+    "Clip",
+    "Cross",
+    "Dcn",
+    "Featurization",
+    "InputLayer",
+    "Inputs",
+    "MaskBlock",
+    "MaskNet",
+    "Mlp",
+    "NumericCalibration",
+    "PositionDebias",
+    "SignedLog",
+    "SmallEmbedding",
+    "SmallEmbeddings",
+    "Vocabulary",
+    "ZScore",
+    "build_block",
+    "sanitize",
+    "unsanitize",
+]

@@ -1,0 +1,107 @@
+"""Small embedding tables, each read by one discrete column."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from recap_model.config.model import SmallEmbeddingsConfig, SmallEmbeddingTableConfig
+from recap_model.data.statistics import FeatureStatistics
+
+MISSING_ID = -1
+_NO_ID = torch.iinfo(torch.int64).max
+
+
+class Vocabulary(nn.Module):
+    """Ids by their place in a sorted list: 1 for the first, 0 for an id that is not in it.
+
+    A binary search of a fixed number of steps, written out in gathers and comparisons, because
+    ``torch.searchsorted`` has no counterpart in ONNX. Places of the list without an id hold the largest
+    int64.
+
+    Shape:
+        ids: (rows,) int64; returns (rows,) int64 in 0..size.
+    """
+
+    ids: Tensor
+
+    def __init__(self, size: int, min_count: int = 1):
+        super().__init__()
+        self.size = size
+        self.min_count = min_count
+        self.register_buffer("ids", torch.full((size,), _NO_ID))
+
+    def forward(self, ids: Tensor) -> Tensor:
+        place = torch.zeros_like(ids)
+        for bit in reversed(range(self.size.bit_length())):
+            probe = torch.clamp(place + (1 << bit), max=self.size - 1)
+            place = torch.where(self.ids[probe] <= ids, probe, place)
+        known = (self.ids[place] == ids) & (ids != _NO_ID)
+        return torch.where(known, place + 1, torch.zeros_like(place))
+
+    def fill(self, counts: dict[int, int]) -> None:
+        """Hold the most frequent of the ids that occur at least ``min_count`` times, the lesser id first."""
+        frequent = [
+            (-count, id_) for id_, count in counts.items() if count >= self.min_count and id_ != MISSING_ID
+        ]
+        chosen = sorted(id_ for _, id_ in sorted(frequent)[: self.size])
+        self.ids.fill_(_NO_ID)
+        self.ids[: len(chosen)] = torch.tensor(chosen, dtype=torch.int64)
+
+
+class SmallEmbedding(nn.Module):
+    """One table. Its entry 0 is the unknown id: a missing one, one outside the table or the vocabulary.
+
+    Shape:
+        ids: (rows,) int64; returns (rows, embedding_dim).
+    """
+
+    def __init__(self, config: SmallEmbeddingTableConfig):
+        super().__init__()
+        self.table = nn.Embedding(config.num_embeddings, config.embedding_dim)
+        nn.init.xavier_uniform_(self.table.weight)
+        self.vocabulary: Vocabulary | None = None
+        if config.min_count is not None:
+            self.vocabulary = Vocabulary(config.num_embeddings - 1, config.min_count)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        if self.vocabulary is not None:
+            return self.table(self.vocabulary(ids))
+        inside = (ids >= 0) & (ids < self.table.num_embeddings)
+        return self.table(torch.where(inside, ids, torch.zeros_like(ids)))
+
+
+class SmallEmbeddings(nn.Module):
+    """All small tables; their outputs in the order of the config.
+
+    Shape:
+        discrete: (rows, columns) int64; returns for each table (rows, embedding_dim).
+    """
+
+    def __init__(self, config: SmallEmbeddingsConfig):
+        super().__init__()
+        self.widths = [table.embedding_dim for table in config.tables]
+        self.names = [table.name for table in config.tables]
+        self.indices = [table.index for table in config.tables]
+        self.tables = nn.ModuleList(SmallEmbedding(table) for table in config.tables)
+
+    def forward(self, discrete: Tensor) -> list[Tensor]:
+        return [table(discrete[:, index]) for index, table in zip(self.indices, self.tables, strict=True)]
+
+    def set_statistics(self, statistics: FeatureStatistics, columns: Sequence[str]) -> None:
+        """Fill the vocabularies. ``columns`` names the discrete columns; one may also go by its index.
+
+        Raises ValueError for a table with ``min_count`` whose column has no counts.
+        """
+        for name, index, table in zip(self.names, self.indices, self.tables, strict=True):
+            assert isinstance(table, SmallEmbedding)
+            if table.vocabulary is None:
+                continue
+            keys = [*columns[index : index + 1], str(index)]
+            key = next((key for key in keys if key in statistics.vocabularies), None)
+            if key is None:
+                raise ValueError(
+                    f"statistics.vocabularies: no counts of column {keys[0]!r}, which the table {name!r} "
+                    "with min_count needs; build the dataset again with this config"
+                )
+            table.vocabulary.fill(statistics.vocabularies[key])

@@ -1,0 +1,122 @@
+"""From the groups of a batch to the inputs of the net: checked, featurized, embedded, normed."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from recap_model.config.features import DENSE_GROUPS, EMBEDDING_GROUPS
+from recap_model.config.model import ModelConfig
+from recap_model.data.batch import RecapBatch
+from recap_model.data.statistics import FeatureStatistics
+from recap_model.nn.embeddings import SmallEmbeddings
+from recap_model.nn.featurization import Featurization, finite
+from recap_model.nn.position import PositionDebias
+
+_FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+_DTYPES = {
+    "binary": (*_FLOATS, torch.bool, torch.uint8, torch.int8),
+    "discrete": (torch.int64,),
+}
+
+
+class Inputs(NamedTuple):
+    """What the net sees of each row.
+
+    Shape:
+        dense: (rows, featurized columns); the width may be 0.
+        embeddings: one (rows, width) for each embedding, in the order in which they are joined.
+    """
+
+    dense: Tensor
+    embeddings: list[Tensor]
+
+    def joined(self) -> Tensor:
+        """All in one tensor of (rows, inputs)."""
+        return torch.cat([self.dense, *self.embeddings], dim=1)
+
+
+class InputLayer(nn.Module):
+    """Featurized columns, then embeddings: small ones, normed pretrained ones, the position's.
+
+    Pretrained embeddings have a layer norm each. Values that are not finite become 0 in every group.
+
+    Args:
+        widths: number of columns of each dense group that the features have.
+    """
+
+    def __init__(self, config: ModelConfig, widths: Mapping[str, int]):
+        super().__init__()
+        self.widths = {group: widths[group] for group in DENSE_GROUPS if widths.get(group)}
+        _check_indices(config, self.widths.get("discrete", 0))
+        self.featurize = Featurization(config.featurization_config, self.widths)
+        small, position = config.small_embeddings, config.position_debias_config
+        self.small_embeddings = SmallEmbeddings(small) if small is not None else None
+        self.embedding_norms = nn.ModuleDict(
+            {name: nn.LayerNorm(self.widths[name]) for name in EMBEDDING_GROUPS if name in self.widths}
+        )
+        self.position_debias = PositionDebias(position) if position is not None else None
+        self.dense_width = self.featurize.out_features
+        self.embedding_widths = [
+            *(self.small_embeddings.widths if self.small_embeddings is not None else []),
+            *(self.widths[name] for name in self.embedding_norms),
+            *([self.position_debias.out_features] if self.position_debias is not None else []),
+        ]
+        self.out_features = self.dense_width + sum(self.embedding_widths)
+        if not self.out_features:
+            raise ValueError(
+                "data_spec: no group that the model reads; give it continuous columns or embeddings"
+            )
+
+    def forward(self, groups: Mapping[str, Tensor]) -> Inputs:
+        embeddings: list[Tensor] = []
+        if self.small_embeddings is not None:
+            embeddings += self.small_embeddings(groups["discrete"])
+        embeddings += [norm(finite(groups[name])) for name, norm in self.embedding_norms.items()]
+        if self.position_debias is not None:
+            embeddings.append(self.position_debias(groups["discrete"]))
+        if self.dense_width:
+            return Inputs(self.featurize(groups), embeddings)
+        return Inputs(embeddings[0].new_zeros((len(embeddings[0]), 0)), embeddings)
+
+    def set_statistics(self, statistics: FeatureStatistics, discrete_columns: Sequence[str]) -> None:
+        """Fit the transforms and fill the vocabularies from statistics of the training rows."""
+        self.featurize.set_statistics(statistics)
+        if self.small_embeddings is not None:
+            self.small_embeddings.set_statistics(statistics, discrete_columns)
+
+
+def check_groups(batch: RecapBatch, widths: Mapping[str, int], dtype: torch.dtype) -> dict[str, Tensor]:
+    """The groups of ``widths``, floats as ``dtype``.
+
+    Raises:
+        ValueError: a group is missing, or has another shape or dtype; it names the group, what was expected
+            and what was given.
+    """
+    groups: dict[str, Tensor] = {}
+    rows: int | None = None
+    for name, width in widths.items():
+        tensor = getattr(batch, name)
+        if tensor is None:
+            raise ValueError(f"{name}: missing in the batch; expected shape (rows, {width})")
+        if tensor.dim() != 2 or tensor.shape[1] != width:
+            raise ValueError(f"{name}: expected shape (rows, {width}), got {tuple(tensor.shape)}")
+        if rows is not None and tensor.shape[0] != rows:
+            raise ValueError(
+                f"{name}: expected shape ({rows}, {width}) as the other groups, got {tuple(tensor.shape)}"
+            )
+        rows = tensor.shape[0]
+        allowed = _DTYPES.get(name, _FLOATS)
+        if tensor.dtype not in allowed:
+            names = ", ".join(str(kind).removeprefix("torch.") for kind in allowed)
+            given = str(tensor.dtype).removeprefix("torch.")
+            raise ValueError(f"{name}: expected shape (rows, {width}) of {names}, got {given}")
+        groups[name] = tensor if name == "discrete" else tensor.to(dtype)
+    return groups
+
+
+def _check_indices(config: ModelConfig, discrete: int) -> None:
+    for where, index in config.discrete_indices():
+        if index >= discrete:
+            raise ValueError(f"{where}: {index}: the discrete group has {discrete} columns, numbered from 0")
