@@ -20,6 +20,7 @@ _HOME = {
     "build_optimizer": "recap_model.optim",
     "create_ranking_model": "recap_model.model_and_loss",
     "load_model": "recap_model.saving",
+    "load_published_state_dict": "recap_model.compat",
     "rate_at": "recap_model.optim",
     "sanitize": "recap_model.nn.names",
     "save_model": "recap_model.saving",

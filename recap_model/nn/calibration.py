@@ -9,8 +9,9 @@ from torch import Tensor, nn
 class NumericCalibration(nn.Module):
     """The probability before label-dependent down-sampling, ``p r / (1 - p + p r)``.
 
-    It multiplies the odds by r = negative rate / positive rate (Elkan, "The foundations of cost-sensitive learning", IJCAI 2001, theorem 2).
-    Rates are shares of the positives and of the negatives that were kept, one for all or one for each task.
+    It multiplies the odds by r = negative rate / positive rate (Elkan, "The foundations of cost-sensitive
+    learning", IJCAI 2001, theorem 2). Rates are shares of the positives and of the negatives that were kept,
+    one for all or one for each task.
 
     Shape:
         probabilities: (rows, tasks), or any shape for single rates; returns the same.
@@ -25,11 +26,13 @@ class NumericCalibration(nn.Module):
         self, positive_rate: float | Sequence[float] = 1.0, negative_rate: float | Sequence[float] = 1.0
     ):
         super().__init__()
-        positive, negative = torch.tensor(positive_rate), torch.tensor(negative_rate)
-        for name, rate in (("positive_rate", positive), ("negative_rate", negative)):
-            if not bool(((rate > 0) & (rate <= 1)).all()):
-                raise ValueError(f"{name}: {rate.tolist()}: a sampling rate is over 0 and at most 1")
-        self.register_buffer("ratio", (negative.double() / positive.double()).float())
+        for name, rates in (("positive_rate", positive_rate), ("negative_rate", negative_rate)):
+            for rate in rates if isinstance(rates, Sequence) else [rates]:
+                if not 0.0 < rate <= 1.0:
+                    raise ValueError(f"{name}: {rate}: a sampling rate is over 0 and at most 1")
+        positive = torch.tensor(positive_rate, dtype=torch.float64)
+        negative = torch.tensor(negative_rate, dtype=torch.float64)
+        self.register_buffer("ratio", (negative / positive).float())
 
     def forward(self, probabilities: Tensor) -> Tensor:
         odds = probabilities * self.ratio
