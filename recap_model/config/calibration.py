@@ -6,17 +6,28 @@ from pydantic import Field, PositiveInt
 
 from recap_model.config.base import Config
 
-CalibrationMethod = Literal["none", "platt"]
+CalibrationMethod = Literal["none", "temperature", "platt", "beta", "isotonic", "piecewise", "auto"]
 
 
 class CalibrationConfig(Config):
     """One method for all tasks, or one for each."""
 
-    method: CalibrationMethod = "platt"
+    method: CalibrationMethod = Field(
+        "auto",
+        description="`auto` takes the simplest of none, temperature, platt, beta and piecewise whose "
+        "cross-validated log loss is within a standard error of the best one's",
+    )
     tasks: dict[str, CalibrationMethod] = Field(
         {}, description="methods of single tasks, instead of `method`"
     )
     min_positives: PositiveInt = Field(
         100,
-        description="a task with fewer positives in the calibration set keeps the analytic correction alone",
+        description="a task with fewer positives (or negatives) in the calibration set keeps the analytic "
+        "correction alone",
     )
+    folds: int = Field(5, ge=2, le=20, description="of the cross-validation; all rows of a user share one")
+    knots: int = Field(32, ge=2, le=256, description="of the piecewise-linear map, at most")
+
+    def method_of(self, task: str) -> CalibrationMethod:
+        """The method for one task."""
+        return self.tasks.get(task, self.method)
