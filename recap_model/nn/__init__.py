@@ -4,12 +4,13 @@ from recap_model.nn.architecture import build_block
 from recap_model.nn.block import BlockOutput
 from recap_model.nn.calibration import NumericCalibration
 from recap_model.nn.dcn import Cross, Dcn
+from recap_model.nn.dlrm import Dlrm
 from recap_model.nn.embeddings import SmallEmbedding, SmallEmbeddings, Vocabulary
 from recap_model.nn.featurization import Clip, Featurization, SignedLog, ZScore
 from recap_model.nn.inputs import InputLayer, Inputs
 from recap_model.nn.masknet import MaskBlock, MaskNet
 from recap_model.nn.mlp import Mlp
-from recap_model.nn.names import sanitize, unsanitize
+from recap_model.nn.names import module_key, sanitize, unsanitize
 from recap_model.nn.position import PositionDebias
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Clip",
     "Cross",
     "Dcn",
+    "Dlrm",
     "Featurization",
     "InputLayer",
     "Inputs",
@@ -31,6 +33,7 @@ __all__ = [
     "Vocabulary",
     "ZScore",
     "build_block",
+    "module_key",
     "sanitize",
     "unsanitize",
 ]

@@ -1,0 +1,59 @@
+"""Small embeddings and their vocabularies."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recap_model.config.model import SmallEmbeddingsConfig
+from recap_model.data.statistics import FeatureStatistics
+from recap_model.nn import SmallEmbeddings, Vocabulary
+
+INT64 = st.integers(-(2**63), 2**63 - 2)
+
+
+@given(st.sets(INT64, max_size=40), st.integers(1, 40), st.lists(INT64, max_size=20))
+def test_a_vocabulary_finds_what_it_holds_and_nothing_else(held, size, asked):
+    vocabulary = Vocabulary(size)
+    vocabulary.fill(dict.fromkeys(held, 1))
+    places = sorted(held - {-1})
+    kept = places if len(places) <= size else sorted(sorted(places)[:size])
+    ids = torch.tensor([*asked, *sorted(held)], dtype=torch.int64)
+    expected = [kept.index(id_) + 1 if id_ in kept else 0 for id_ in ids.tolist()]
+    assert vocabulary(ids).tolist() == expected
+
+
+def test_an_empty_vocabulary_knows_no_id():
+    largest = torch.iinfo(torch.int64).max
+    assert Vocabulary(3)(torch.tensor([-1, 0, 5, largest])).tolist() == [0, 0, 0, 0]
+
+
+def test_the_most_frequent_ids_are_held():
+    vocabulary = Vocabulary(2, min_count=3)
+    vocabulary.fill({7: 3, 100: 90, -5: 10, -1: 1000, 8: 2})
+    assert vocabulary(torch.tensor([-5, 100, 7, 8, -1])).tolist() == [1, 2, 0, 0, 0]
+
+
+def tables(**table) -> SmallEmbeddings:
+    defaults = {"name": "topic", "num_embeddings": 4, "embedding_dim": 3, "index": 1}
+    return SmallEmbeddings(SmallEmbeddingsConfig(tables=[defaults | table]))
+
+
+def test_without_a_vocabulary_an_id_is_its_entry_and_others_are_unknown():
+    module = tables()
+    weight = module.tables[0].table.weight
+    (out,) = module(torch.tensor([[9, 0], [9, 3], [9, 4], [9, -1]]))
+    torch.testing.assert_close(out, weight[[0, 3, 0, 0]])
+
+
+@pytest.mark.parametrize(("key", "columns"), [("topic_id", ["position", "topic_id"]), ("1", [])])
+def test_a_vocabulary_goes_by_the_columns_name_or_its_index(key, columns):
+    module = tables(min_count=2)
+    module.set_statistics(FeatureStatistics(vocabularies={key: {50: 5, 60: 1}}), columns)
+    (out,) = module(torch.tensor([[0, 50], [0, 60]]))
+    torch.testing.assert_close(out, module.tables[0].table.weight[[1, 0]])
+
+
+def test_statistics_without_the_column_are_refused():
+    with pytest.raises(ValueError, match="no counts of column 'topic_id', which the table 'topic'"):
+        tables(min_count=2).set_statistics(FeatureStatistics(), ["position", "topic_id"])
