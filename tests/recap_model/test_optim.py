@@ -1,0 +1,114 @@
+"""Learning rates of towers and backbone."""
+
+import pytest
+import torch
+from torch import nn
+
+from recap_model import build_loss, build_optimizer, create_ranking_model, rate_at, set_learning_rates
+from recap_model.config.optimizer import LearningRate, OptimizerConfig
+from tests.recap_model.models import WIDTHS, batch, section
+
+COSINE = {"learning_rate": 1.0, "final_learning_rate": 0.2, "num_ramp_steps": 4, "final_num_steps": 12}
+RAMP = {"linear_ramp_to_constant": {"learning_rate": 0.1, "num_ramp_steps": 10}}
+RATES = {
+    "backbone_learning_rate": {"constant": 0.01},
+    "tower_learning_rates": {"like": RAMP, "reply": {"constant": 0.03}},
+}
+
+
+def config(**fields) -> OptimizerConfig:
+    return OptimizerConfig(**({"multi_task_learning_rates": RATES} | fields))
+
+
+def module() -> nn.Module:
+    model_config = section()
+    return create_ranking_model(WIDTHS, model_config, "cpu", build_loss(model_config))
+
+
+def rates_by_task(optimizer) -> dict[str | None, float]:
+    return {group["task"]: group["lr"] for group in optimizer.param_groups}
+
+
+def test_a_cosine_falls_from_the_ramps_end_to_the_final_rate():
+    schedule = LearningRate(linear_ramp_to_cosine=COSINE)
+    rates = [rate_at(schedule, step) for step in (0, 2, 4, 8, 12, 1000)]
+    assert rates == pytest.approx([0.0, 0.5, 1.0, 0.6, 0.2, 0.2])
+
+
+def test_each_tower_and_the_backbone_has_its_rate():
+    optimizer = build_optimizer(module(), config())
+    assert rates_by_task(optimizer) == {None: 0.01, "like": 0.0, "reply": 0.03}
+    set_learning_rates(optimizer, config(), step=5)
+    assert rates_by_task(optimizer) == {None: 0.01, "like": 0.05, "reply": 0.03}
+
+
+def test_every_parameter_is_in_one_group():
+    net = module()
+    optimizer = build_optimizer(net, config(adam={"weight_decay": 0.1}))
+    grouped = [id(parameter) for group in optimizer.param_groups for parameter in group["params"]]
+    assert sorted(grouped) == sorted(id(parameter) for parameter in net.parameters())
+
+
+def test_one_rate_may_serve_all():
+    optimizer = build_optimizer(
+        module(), config(multi_task_learning_rates=None, single_task_learning_rate={"constant": 0.5})
+    )
+    assert set(rates_by_task(optimizer).values()) == {0.5}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"tower_learning_rates": {"like": RAMP}}, "tower_learning_rates: no rate for reply"),
+        (
+            {"tower_learning_rates": RATES["tower_learning_rates"] | {"share": RAMP}},
+            "tower_learning_rates: 'share' is no task; they are like, reply",
+        ),
+        ({"backbone_learning_rate": None}, "backbone_learning_rate: needed by the parameters"),
+    ],
+)
+def test_no_rate_is_ever_a_silent_default(change, message):
+    with pytest.raises(ValueError, match=message):
+        build_optimizer(module(), config(multi_task_learning_rates=RATES | change))
+
+
+def test_only_weight_matrices_decay():
+    net = module()
+    optimizer = build_optimizer(net, config(adam={"weight_decay": 0.1}))
+    decaying = {id(p) for group in optimizer.param_groups if group["weight_decay"] for p in group["params"]}
+    linear = {id(part.weight) for part in net.modules() if isinstance(part, nn.Linear)}
+    assert isinstance(optimizer, torch.optim.AdamW)
+    assert decaying == linear
+
+
+def test_adam_has_the_configured_moments():
+    optimizer = build_optimizer(module(), config(adam={"beta_1": 0.95, "epsilon": 1e-5}))
+    assert optimizer.defaults["betas"] == (0.95, 0.999)
+    assert optimizer.defaults["eps"] == 1e-5
+
+
+def test_a_resumed_optimizer_goes_on_as_if_never_stopped():
+    def train(net, optimizer, steps):
+        for step in steps:
+            set_learning_rates(optimizer, config(), step)
+            optimizer.zero_grad()
+            net(batch(seed=step))[0].backward()
+            optimizer.step()
+
+    torch.manual_seed(0)
+    whole = module().eval()
+    part = module().eval()
+    part.load_state_dict(whole.state_dict())
+    train(whole, build_optimizer(whole, config()), range(6))
+    first = build_optimizer(part, config())
+    train(part, first, range(3))
+    second = build_optimizer(part, config())
+    second.load_state_dict(first.state_dict())
+    train(part, second, range(3, 6))
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, part.state_dict()[name]), name
+
+
+def test_a_module_without_a_model_is_refused():
+    with pytest.raises(ValueError, match="Linear holds no MultiTaskRankingModel"):
+        build_optimizer(nn.Linear(1, 1), config())

@@ -1,0 +1,90 @@
+"""Models on disk."""
+
+import json
+
+import pytest
+import torch
+
+import recap_model
+from recap_model import create_ranking_model, load_model, save_model
+from recap_model.data.statistics import FeatureStatistics
+from tests.recap_model.models import TABLES, WIDTHS, batch, section
+from tests.tiny import tiny_config
+
+
+def saved(folder):
+    config = tiny_config()
+    model = create_ranking_model(recap_model.data_spec(config), config, "cpu").eval()
+    save_model(model, folder, config)
+    return model, config
+
+
+def test_a_loaded_model_gives_the_same_numbers_and_knows_its_config(tmp_path):
+    model, config = saved(tmp_path)
+    loaded = load_model(tmp_path)
+    rows = batch(user_eng_embedding=None, author_embedding=None)
+    assert not loaded.training
+    assert loaded.config == config
+    assert all(torch.equal(tensor, model(rows)[name]) for name, tensor in loaded(rows).items())
+
+
+def test_a_model_section_with_fitted_buffers_comes_back(tmp_path):
+    config = section(
+        featurization_config={"z_score_log_config": {}},
+        small_embeddings={"tables": [{**TABLES["tables"][0], "min_count": 1}]},
+    )
+    rates = {task: {"neg_downsampling_rate": 0.1} for task in ("like", "reply")}
+    statistics = FeatureStatistics(log_mean=[1.0] * 3, log_std=[2.0] * 3, vocabularies={"1": {3: 9, 7: 2}})
+    model = create_ranking_model(WIDTHS, config, "cpu", data_config=rates, statistics=statistics).eval()
+    save_model(model, tmp_path, config)
+    loaded = load_model(tmp_path)
+    assert loaded.config == config
+    for name, tensor in model(batch()).items():
+        assert torch.equal(tensor, load_model(tmp_path)(batch())[name]), name
+
+
+def test_saving_twice_writes_the_same_bytes(tmp_path):
+    model, config = saved(tmp_path / "a")
+    save_model(model, tmp_path / "b", config)
+    for file in (tmp_path / "a").iterdir():
+        assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
+
+
+def test_another_configs_tasks_are_refused(tmp_path):
+    model, _ = saved(tmp_path)
+    with pytest.raises(ValueError, match="its tasks are reply, like; the model's are like, reply"):
+        save_model(model, tmp_path, tiny_config(tasks={"reply": {}, "like": {}}))
+
+
+@pytest.mark.parametrize("name", ["config.json", "data_spec.json", "weights.safetensors", "calibration.json"])
+def test_a_missing_file_is_named(tmp_path, name):
+    saved(tmp_path)
+    (tmp_path / name).unlink()
+    with pytest.raises(FileNotFoundError, match=name):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("weights.safetensors", "no", "truncated or not safetensors"),
+        ("config.json", "{", "not what save_model writes"),
+        ("data_spec.json", "[1]", "not what save_model writes"),
+        ("data_spec.json", '{"continuous": "x"}', "not what save_model writes"),
+        ("config.json", '{"tasks": 3}', "config.json"),
+    ],
+)
+def test_a_broken_file_is_named(tmp_path, name, content, message):
+    saved(tmp_path)
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=message) as error:
+        load_model(tmp_path)
+    assert name in str(error.value)
+
+
+def test_weights_of_another_model_are_refused(tmp_path):
+    saved(tmp_path)
+    spec = json.loads((tmp_path / "data_spec.json").read_text())
+    (tmp_path / "data_spec.json").write_text(json.dumps(spec | {"continuous": 9}))
+    with pytest.raises(ValueError, match=r"of another model .* has shape \(16, 8\), not \(16, 14\)"):
+        load_model(tmp_path)
