@@ -1,0 +1,1 @@
+"""Training, calibration and test sets out of the log: rectified, split, sampled, shuffled."""

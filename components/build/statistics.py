@@ -1,0 +1,94 @@
+"""Statistics of the training rows, gathered in one pass in bounded memory."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.build.hashing import mix
+from components.build.rows import Rows
+from recap_model.config import RecapConfig
+from recap_model.data.statistics import FeatureStatistics
+
+_QUANTILES = np.linspace(0.0, 1.0, 65)
+_SAMPLE_BYTES = 64 << 20
+_MAX_SAMPLE_ROWS = 50_000
+
+
+class StatisticsBuilder:
+    """Moments of the signed log, quantiles of a sample that follows from the seed, ids with their counts."""
+
+    def __init__(self, config: RecapConfig) -> None:
+        self._seed = config.data.seed
+        width = config.features.width("continuous")
+        self._count = np.zeros(width)
+        self._sum = np.zeros(width)
+        self._squares = np.zeros(width)
+        self._sample_rows = min(_MAX_SAMPLE_ROWS, _SAMPLE_BYTES // (4 * max(width, 1)))
+        self._sample = np.empty((0, width), dtype=np.float32)
+        self._keys = np.empty(0, dtype=np.uint64)
+        self._tables = _tables_with_vocabulary(config)
+        self._ids: dict[str, dict[int, int]] = {name: {} for name in self._tables}
+
+    def add(self, rows: Rows) -> None:
+        """Take rows into account."""
+        if len(self._count):
+            self._add_continuous(rows)
+        for name, (index, _, _) in self._tables.items():
+            known = self._ids[name]
+            ids, counts = np.unique(rows.groups["discrete"][:, index], return_counts=True)
+            for value, count in zip(ids.tolist(), counts.tolist(), strict=True):
+                known[value] = known.get(value, 0) + count
+
+    def _add_continuous(self, rows: Rows) -> None:
+        values: NDArray[np.float32] = rows.groups["continuous"]  # type: ignore[assignment]
+        logs = np.sign(values) * np.log1p(np.abs(values), dtype=np.float64)
+        self._count += np.isfinite(logs).sum(axis=0)
+        self._sum += np.nansum(logs, axis=0)
+        self._squares += np.nansum(logs**2, axis=0)
+        keys = np.concatenate([self._keys, mix(rows.number, self._seed + 1)])
+        sample = np.concatenate([self._sample, values])
+        if len(keys) > self._sample_rows:
+            smallest = np.argpartition(keys, self._sample_rows)[: self._sample_rows]
+            keys, sample = keys[smallest], sample[smallest]
+        self._keys, self._sample = keys, sample
+
+    def result(self) -> FeatureStatistics:
+        """The statistics of all rows so far. A column without a finite value has mean 0, deviation 1."""
+        count = np.maximum(self._count, 1)
+        mean = self._sum / count
+        deviation = np.sqrt(np.maximum(self._squares / count - mean**2, 0.0))
+        return FeatureStatistics(
+            log_mean=mean.tolist(),
+            log_std=np.where(deviation > 0, deviation, 1.0).tolist(),
+            quantiles=[_quantiles(column) for column in self._sample.T],
+            vocabularies={name: self._vocabulary(name) for name in self._tables},
+        )
+
+    def _vocabulary(self, name: str) -> dict[int, int]:
+        _, entries, min_count = self._tables[name]
+        frequent = [
+            (count, -value) for value, count in self._ids[name].items() if count >= min_count and value >= 0
+        ]
+        frequent.sort(reverse=True)
+        return {-value: count for count, value in frequent[: entries - 1]}
+
+
+def _quantiles(column: NDArray[np.float32]) -> list[float]:
+    finite = column[np.isfinite(column)]
+    if not len(finite):
+        return [0.0] * len(_QUANTILES)
+    return np.quantile(finite.astype(np.float64), _QUANTILES).tolist()
+
+
+def _tables_with_vocabulary(config: RecapConfig) -> dict[str, tuple[int, int, int]]:
+    """For each discrete column looked up by frequency: its index, entries of its largest table, lowest count."""
+    tables = config.model.small_embeddings.tables if config.model.small_embeddings else []
+    columns = config.features.group_columns("discrete")
+    found: dict[str, tuple[int, int, int]] = {}
+    for table in tables:
+        if table.min_count is None:
+            continue
+        scalar = isinstance(config.features.discrete, list)
+        name = columns[table.index] if scalar else str(table.index)
+        _, entries, lowest = found.get(name, (table.index, 0, table.min_count))
+        found[name] = (table.index, max(entries, table.num_embeddings), min(lowest, table.min_count))
+    return found

@@ -1,0 +1,41 @@
+"""The three sets of a tiny log, for tests of the steps behind build."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.artifacts.snapshot import Snapshot
+from components.build.build import build_datasets
+from recap_model.config import RecapConfig
+from tests.components.snapshots import snapshot_of
+
+
+@dataclass(frozen=True)
+class TinySets:
+    snapshot: Path
+    train: Path
+    calibration: Path
+    test: Path
+
+
+def mark_validated(snapshot: Path, folder: Path) -> Path:
+    """A folder that says that this snapshot passed validation."""
+    frozen, _ = Snapshot.read(snapshot)
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest = {
+        "format": "recap-validated/1",
+        "snapshot": frozen.digest,
+        "rows": frozen.rows,
+        "verdict": "passed",
+    }
+    (folder / "_manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def build_tiny(folder: Path, config: RecapConfig, root: Path, **snapshot_fields) -> TinySets:
+    """Build the sets of the log under ``root`` into ``folder``."""
+    snapshot = snapshot_of(root, config, folder / "snapshot", **snapshot_fields)
+    validated = mark_validated(snapshot, folder / "validated")
+    sets = TinySets(snapshot, folder / "train", folder / "calibration", folder / "test")
+    build_datasets(snapshot, validated, sets.train, sets.calibration, sets.test)
+    return sets
