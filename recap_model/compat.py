@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from recap_model.model import MultiTaskRankingModel
-from recap_model.nn.featurization import Clip, Featurization
+from recap_model.nn.featurization import Featurization
 from recap_model.nn.names import module_key, sanitize
+from recap_model.nn.transforms import Clip
 
 # From our names to the published ones, tried from the top; each is a pattern on the whole name.
 _BLOCK_NAMES = (
@@ -109,12 +110,9 @@ def _published_constants(module: nn.Module) -> dict[str, float]:
     featurize = module.inputs.featurize if isinstance(module, MultiTaskRankingModel) else module
     if not isinstance(featurize, Featurization) or featurize.continuous is None:
         return {}
-    layers = list(featurize.continuous.named_children())
+    layers = list(featurize.continuous.children())
     prefix = "_preprocessor." if isinstance(module, MultiTaskRankingModel) else ""
-    # The published layers begin with one that replaces what is not finite, ours with the logarithm.
-    clips = {
-        number + 1: layer.magnitude for number, (_, layer) in enumerate(layers) if isinstance(layer, Clip)
-    }
+    clips = {number: layer.magnitude for number, layer in enumerate(layers) if isinstance(layer, Clip)}
     names = {f"{prefix}_before_concat_layers.{number}": magnitude for number, magnitude in clips.items()}
     low = {f"{name}.min_value": -magnitude for name, magnitude in names.items()}
     return low | {f"{name}.max_value": magnitude for name, magnitude in names.items()}

@@ -183,6 +183,13 @@ class ZScoreLogConfig(Config):
     batch_norm_config: BatchNormConfig | None = None
 
 
+class QuantileConfig(Config):
+    """A missing flag, the standardised signed log, clipped, and the rank among the training rows."""
+
+    points: Annotated[int, Field(ge=2)] = Field(33, description="quantiles of a column that the model keeps")
+    clip_magnitude: PositiveFloat = 5.0
+
+
 class FeaturizationConfig(Config):
     """How continuous inputs are transformed, and which groups are joined to them."""
 
@@ -190,12 +197,18 @@ class FeaturizationConfig(Config):
     clip_log1p_abs_config: ClipLog1pAbsConfig | None = None
     z_score_log_config: ZScoreLogConfig | None = None
     double_norm_log_config: DoubleNormLogConfig | None = None
+    quantile_config: QuantileConfig | None = None
     feature_names_to_concat: list[JoinedGroup] = ["binary"]
 
     @model_validator(mode="after")
     def _one_kind(self) -> "FeaturizationConfig":
         return exactly_one_of(
-            self, "log1p_abs_config", "clip_log1p_abs_config", "z_score_log_config", "double_norm_log_config"
+            self,
+            "log1p_abs_config",
+            "clip_log1p_abs_config",
+            "z_score_log_config",
+            "double_norm_log_config",
+            "quantile_config",
         )
 
 

@@ -6,12 +6,14 @@ from recap_model.nn.calibration import NumericCalibration
 from recap_model.nn.dcn import Cross, Dcn
 from recap_model.nn.dlrm import Dlrm
 from recap_model.nn.embeddings import SmallEmbedding, SmallEmbeddings, Vocabulary
-from recap_model.nn.featurization import Clip, Featurization, SignedLog, ZScore
+from recap_model.nn.featurization import Featurization
 from recap_model.nn.inputs import InputLayer, Inputs
 from recap_model.nn.masknet import MaskBlock, MaskNet
 from recap_model.nn.mlp import Mlp
 from recap_model.nn.names import module_key, sanitize, unsanitize
 from recap_model.nn.position import PositionDebias
+from recap_model.nn.quantile import QuantileRank, QuantileTransform
+from recap_model.nn.transforms import Clip, Finite, SignedLog, ZScore
 
 __all__ = [
     "BlockOutput",
@@ -20,6 +22,7 @@ __all__ = [
     "Dcn",
     "Dlrm",
     "Featurization",
+    "Finite",
     "InputLayer",
     "Inputs",
     "MaskBlock",
@@ -27,6 +30,8 @@ __all__ = [
     "Mlp",
     "NumericCalibration",
     "PositionDebias",
+    "QuantileRank",
+    "QuantileTransform",
     "SignedLog",
     "SmallEmbedding",
     "SmallEmbeddings",

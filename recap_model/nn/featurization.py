@@ -1,6 +1,7 @@
 """How continuous inputs are transformed, and joined to binary ones.
 
-Values that are not finite (missing ones are NaN) become 0 in every group, before everything else.
+Values that are not finite (missing ones are NaN) become 0 in every group, before everything else; but for
+quantile_config, which tells the net that they are missing.
 """
 
 from collections import OrderedDict
@@ -11,66 +12,12 @@ from torch import Tensor, nn
 
 from recap_model.config.model import BatchNormConfig, FeaturizationConfig, LayerNormConfig
 from recap_model.data.statistics import FeatureStatistics
+from recap_model.nn.quantile import QuantileRank, QuantileTransform
+from recap_model.nn.transforms import Clip, Finite, SignedLog, ZScore, finite
 
 # An epsilon of 0 would divide by zero on a constant row. In float32 this is far below the variance of any
 # other row, and keeps a constant one near 0.
 SMALLEST_EPSILON = 1e-8
-
-
-def finite(x: Tensor) -> Tensor:
-    """``x`` with 0 for NaN and infinities."""
-    return torch.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0)
-
-
-class SignedLog(nn.Module):
-    """``sign(x) * log1p(|x|)``, which tames counts and keeps their sign. Same shape."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.sign(x) * torch.log1p(torch.abs(x))
-
-
-class Clip(nn.Module):
-    """Values limited to ``-magnitude .. magnitude``. Same shape."""
-
-    def __init__(self, magnitude: float):
-        super().__init__()
-        self.magnitude = magnitude
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.clamp(x, -self.magnitude, self.magnitude)
-
-
-class ZScore(nn.Module):
-    """``(x - mean) / std`` by statistics of the training rows; a constant column is only centred.
-
-    Until `set_statistics` it changes nothing.
-
-    Shape:
-        x: (rows, width) float; returns the same.
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, width: int):
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(width))
-        self.register_buffer("std", torch.ones(width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return (x - self.mean) / self.std
-
-    def set_statistics(self, statistics: FeatureStatistics) -> None:
-        """Take the moments of the logs. Raises ValueError if their number is not the width."""
-        for name, values in (("log_mean", statistics.log_mean), ("log_std", statistics.log_std)):
-            if len(values) != len(self.mean):
-                raise ValueError(
-                    f"statistics.{name}: {len(values)} values for {len(self.mean)} continuous columns; "
-                    "build the dataset again with this config"
-                )
-        std = torch.tensor(statistics.log_std, dtype=self.std.dtype)
-        self.mean.copy_(torch.tensor(statistics.log_mean, dtype=self.mean.dtype))
-        self.std.copy_(torch.where(std > 1e-6, std, torch.ones_like(std)))
 
 
 class Featurization(nn.Module):
@@ -91,6 +38,8 @@ class Featurization(nn.Module):
         width = widths.get("continuous", 0)
         self.joined = [name for name in config.feature_names_to_concat if name in widths]
         self.continuous = _transform(config, width) if width else None
+        if config.quantile_config is not None:
+            width *= QuantileTransform.outputs_per_column
         self.out_features = width + sum(widths[name] for name in self.joined)
         norm = config.double_norm_log_config and config.double_norm_log_config.layer_norm_config
         self.layer_norm = (
@@ -100,18 +49,20 @@ class Featurization(nn.Module):
     def forward(self, groups: Mapping[str, Tensor]) -> Tensor:
         parts = [finite(groups[name]) for name in self.joined]
         if self.continuous is not None:
-            parts.insert(0, self.continuous(finite(groups["continuous"])))
+            parts.insert(0, self.continuous(groups["continuous"]))
         return self.layer_norm(torch.cat(parts, dim=1))
 
     def set_statistics(self, statistics: FeatureStatistics) -> None:
         """Fit the transforms that need statistics of the training rows."""
         for module in self.modules():
-            if isinstance(module, ZScore):
+            if isinstance(module, ZScore | QuantileRank):
                 module.set_statistics(statistics)
 
 
-def _transform(config: FeaturizationConfig, width: int) -> nn.Sequential:
-    steps: OrderedDict[str, nn.Module] = OrderedDict(log=SignedLog())
+def _transform(config: FeaturizationConfig, width: int) -> nn.Module:
+    if config.quantile_config is not None:
+        return QuantileTransform(config.quantile_config, width)
+    steps: OrderedDict[str, nn.Module] = OrderedDict(finite=Finite(), log=SignedLog())
     if config.double_norm_log_config is not None:
         double = config.double_norm_log_config
         if double.batch_norm_config is not None:

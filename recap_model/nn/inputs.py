@@ -11,8 +11,9 @@ from recap_model.config.model import ModelConfig
 from recap_model.data.batch import RecapBatch
 from recap_model.data.statistics import FeatureStatistics
 from recap_model.nn.embeddings import SmallEmbeddings
-from recap_model.nn.featurization import Featurization, finite
+from recap_model.nn.featurization import Featurization
 from recap_model.nn.position import PositionDebias
+from recap_model.nn.transforms import finite
 
 _FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 _DTYPES = {
