@@ -1,6 +1,7 @@
 """The ranking model: from a batch's groups to each task's probability and the rows' score."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -14,12 +15,16 @@ from recap_model.data.manifest import Sampling
 from recap_model.data.statistics import FeatureStatistics
 from recap_model.nn.block import linear
 from recap_model.nn.calibration import NumericCalibration
+from recap_model.nn.experts import MmoeTowers, PleTowers
 from recap_model.nn.inputs import InputLayer, check_groups
 from recap_model.nn.names import module_key
 from recap_model.nn.sharing import SharedTowers
 from recap_model.task_plan import TaskPlan, plan_tasks
 
 DataSpec = Mapping[str, int | Sequence[int]]
+
+# Containers whose modules go by the keys of tasks.
+_OF_A_TASK = ("affine_maps", "towers", "gates", "task_experts")
 
 
 class MultiTaskRankingModel(nn.Module):
@@ -75,7 +80,8 @@ class MultiTaskRankingModel(nn.Module):
         self._discrete_columns = plan.discrete_columns
 
     def _build_net(self, plan: TaskPlan) -> nn.Module:
-        return SharedTowers(plan.model, plan.architectures, self.inputs.out_features)
+        kind = {"mmoe": MmoeTowers, "ple": PleTowers}.get(plan.model.multi_task_type, SharedTowers)
+        return kind(plan.model, plan.architectures, self.inputs.out_features)
 
     def forward(self, batch: RecapBatch) -> dict[str, Tensor]:
         """Score rows.
@@ -161,9 +167,8 @@ class MultiTaskRankingModel(nn.Module):
             path = name.split(".")
             if path[0] == "calibrators":
                 continue
-            own = path[0] == "affine_maps" or path[:2] == ["net", "towers"]
-            key = path[1 if path[0] == "affine_maps" else 2] if own else ""
-            groups[owners[key] if own else None][name] = parameter
+            key = next((key for place, key in pairwise(path) if place in _OF_A_TASK), None)
+            groups[owners[key] if key is not None else None][name] = parameter
         return groups
 
 

@@ -261,6 +261,22 @@ class StratifierConfig(Config):
     value: int
 
 
+class MmoeConfig(Config):
+    """Multi-gate mixture of experts (KDD 2018): experts that all tasks share, a softmax gate for each task."""
+
+    expert: BackboneConfig = Field(description="architecture of each expert")
+    num_experts: PositiveInt = 4
+
+
+class PleConfig(Config):
+    """Progressive layered extraction (RecSys 2020): experts of each task beside shared ones, in levels."""
+
+    expert: BackboneConfig = Field(description="architecture of each expert, in every level")
+    levels: PositiveInt = 1
+    task_experts: PositiveInt = Field(1, description="experts of each task, in each level")
+    shared_experts: PositiveInt = Field(1, description="experts of all tasks, in each level")
+
+
 class LossConfig(Config):
     """Weighted binary cross-entropy of each task, and how the tasks' losses become one."""
 
@@ -276,8 +292,10 @@ class ModelConfig(Config):
     """Inputs, shared layers, towers."""
 
     featurization_config: FeaturizationConfig
-    multi_task_type: Literal["share_none", "share_all", "share_partial"]
-    backbone: BackboneConfig | None = None
+    multi_task_type: Literal["share_none", "share_all", "share_partial", "mmoe", "ple"]
+    backbone: BackboneConfig | None = Field(None, description="of share_all and share_partial")
+    mmoe: MmoeConfig | None = Field(None, description="experts of multi_task_type mmoe")
+    ple: PleConfig | None = Field(None, description="experts of multi_task_type ple")
     tower: ArchitectureConfig | None = Field(
         None, description="architecture of each task that `tasks` leaves out"
     )
@@ -288,11 +306,16 @@ class ModelConfig(Config):
     loss: LossConfig = LossConfig()
 
     @model_validator(mode="after")
-    def _backbone_where_shared(self) -> "ModelConfig":
-        if self.multi_task_type == "share_none" and self.backbone is not None:
-            raise ValueError("backbone: share_none has none; remove it or share it")
-        if self.multi_task_type != "share_none" and self.backbone is None:
-            raise ValueError(f"backbone: needed by multi_task_type {self.multi_task_type}")
+    def _shared_as_the_type_says(self) -> "ModelConfig":
+        kind = self.multi_task_type
+        needed = {"share_all": "backbone", "share_partial": "backbone", "mmoe": "mmoe", "ple": "ple"}.get(
+            kind
+        )
+        for field in ("backbone", "mmoe", "ple"):
+            if field == needed and getattr(self, field) is None:
+                raise ValueError(f"{field}: needed by multi_task_type {kind}")
+            if field != needed and getattr(self, field) is not None:
+                raise ValueError(f"{field}: {kind} has none; remove it or change multi_task_type")
         return self
 
     @model_validator(mode="after")

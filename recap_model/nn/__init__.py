@@ -6,6 +6,7 @@ from recap_model.nn.calibration import NumericCalibration
 from recap_model.nn.dcn import Cross, Dcn
 from recap_model.nn.dlrm import Dlrm
 from recap_model.nn.embeddings import SmallEmbedding, SmallEmbeddings, Vocabulary
+from recap_model.nn.experts import Experts, Gate, MmoeTowers, PleTowers
 from recap_model.nn.featurization import Featurization
 from recap_model.nn.inputs import InputLayer, Inputs
 from recap_model.nn.masknet import MaskBlock, MaskNet
@@ -13,6 +14,7 @@ from recap_model.nn.mlp import Mlp
 from recap_model.nn.names import module_key, sanitize, unsanitize
 from recap_model.nn.position import PositionDebias
 from recap_model.nn.quantile import QuantileRank, QuantileTransform
+from recap_model.nn.sharing import SharedTowers
 from recap_model.nn.transforms import Clip, Finite, SignedLog, ZScore
 
 __all__ = [
@@ -21,17 +23,22 @@ __all__ = [
     "Cross",
     "Dcn",
     "Dlrm",
+    "Experts",
     "Featurization",
     "Finite",
+    "Gate",
     "InputLayer",
     "Inputs",
     "MaskBlock",
     "MaskNet",
     "Mlp",
+    "MmoeTowers",
     "NumericCalibration",
+    "PleTowers",
     "PositionDebias",
     "QuantileRank",
     "QuantileTransform",
+    "SharedTowers",
     "SignedLog",
     "SmallEmbedding",
     "SmallEmbeddings",

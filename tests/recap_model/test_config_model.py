@@ -35,6 +35,8 @@ def changed(**model: Any) -> dict[str, Any]:
         ),
         ({"backbone": {"mlp_config": {"layer_sizes": [3]}}}, "model: backbone: share_none has none"),
         ({"multi_task_type": "share_all"}, "model: backbone: needed by multi_task_type share_all"),
+        ({"multi_task_type": "mmoe"}, "model: mmoe: needed by multi_task_type mmoe"),
+        ({"ple": {"expert": {"mlp_config": {"layer_sizes": [3]}}}}, "model: ple: share_none has none"),
         ({"multi_task_type": "share"}, "model.multi_task_type: 'share'"),
         ({"tasks": {"like": {"mlp_confg": {}}}}, "model.tasks.like.mlp_confg"),
         ({"tasks": {"a__b": TOWER}}, "model.tasks.a__b: .*would not survive"),

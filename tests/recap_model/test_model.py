@@ -10,7 +10,7 @@ import recap_model
 from recap_model import EmbeddingRankingModel, MultiTaskRankingModel, create_ranking_model
 from recap_model.data.manifest import Sampling
 from recap_model.data.statistics import FeatureStatistics
-from tests.recap_model.models import TABLES, TOWER, WIDTHS, batch, section
+from tests.recap_model.models import MLP, TABLES, TOWER, WIDTHS, batch, section
 from tests.tiny import tiny_config
 
 CONFIGS = Path(__file__).parents[2] / "pipeline" / "configs"
@@ -20,6 +20,8 @@ SECTIONS = {
     "share_none": section(**NONE),
     "share_all": section(),
     "share_partial": section(multi_task_type="share_partial"),
+    "mmoe": section(multi_task_type="mmoe", backbone=None, mmoe={"expert": MLP, "num_experts": 3}),
+    "ple": section(multi_task_type="ple", backbone=None, ple={"expert": MLP, "levels": 2}),
     "dlrm": section(**NONE, tasks={"like": DLRM, "reply": DLRM}),
     "one task": section(tasks={"like": TOWER}),
     "names of modules": section(tasks={"type": TOWER, "a.b": TOWER, "train": TOWER}),

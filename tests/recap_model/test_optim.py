@@ -6,7 +6,7 @@ from torch import nn
 
 from recap_model import build_loss, build_optimizer, create_ranking_model, rate_at, set_learning_rates
 from recap_model.config.optimizer import LearningRate, OptimizerConfig
-from tests.recap_model.models import WIDTHS, batch, section
+from tests.recap_model.models import MLP, TOWER, WIDTHS, batch, section
 
 COSINE = {"learning_rate": 1.0, "final_learning_rate": 0.2, "num_ramp_steps": 4, "final_num_steps": 12}
 RAMP = {"linear_ramp_to_constant": {"learning_rate": 0.1, "num_ramp_steps": 10}}
@@ -20,8 +20,8 @@ def config(**fields) -> OptimizerConfig:
     return OptimizerConfig(**({"multi_task_learning_rates": RATES} | fields))
 
 
-def module() -> nn.Module:
-    model_config = section()
+def module(**fields) -> nn.Module:
+    model_config = section(**fields)
     return create_ranking_model(WIDTHS, model_config, "cpu", build_loss(model_config))
 
 
@@ -42,11 +42,26 @@ def test_each_tower_and_the_backbone_has_its_rate():
     assert rates_by_task(optimizer) == {None: 0.01, "like": 0.05, "reply": 0.03}
 
 
-def test_every_parameter_is_in_one_group():
-    net = module()
+PLE = {"multi_task_type": "ple", "backbone": None, "ple": {"expert": MLP, "levels": 2}}
+AFFINE = {"tasks": {"like": TOWER | {"affine_map": {}}, "reply": TOWER}}
+
+
+@pytest.mark.parametrize("fields", [{}, PLE, AFFINE], ids=["share_all", "ple", "affine map"])
+def test_every_parameter_is_in_one_group(fields):
+    net = module(**fields)
     optimizer = build_optimizer(net, config(adam={"weight_decay": 0.1}))
     grouped = [id(parameter) for group in optimizer.param_groups for parameter in group["params"]]
     assert sorted(grouped) == sorted(id(parameter) for parameter in net.parameters())
+
+
+def test_a_tasks_own_experts_and_gates_learn_at_its_towers_rate():
+    net = module(**PLE)
+    groups = {group["task"]: group["params"] for group in build_optimizer(net, config()).param_groups}
+    own = {id(parameter) for parameter in groups["like"]}
+    level = net.model.net.levels[0]
+    for part in (level.task_experts["like"], level.gates["like"], net.model.net.towers["like"]):
+        assert own >= {id(parameter) for parameter in part.parameters()}
+    assert {id(p) for p in level.shared_experts.parameters()} <= {id(p) for p in groups[None]}
 
 
 def test_one_rate_may_serve_all():

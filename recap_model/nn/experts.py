@@ -1,0 +1,143 @@
+"""Sharing by experts: each task mixes what several blocks make of the inputs."""
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from recap_model.config.model import ArchitectureConfig, BackboneConfig, ModelConfig
+from recap_model.nn.architecture import build_block
+from recap_model.nn.block import linear
+from recap_model.nn.inputs import Inputs
+from recap_model.nn.names import module_key
+from recap_model.nn.sharing import NetOutput
+
+
+class Experts(nn.ModuleList):
+    """Equal blocks side by side.
+
+    Shape:
+        x: (rows, in_features); returns one (rows, out_features) for each expert.
+    """
+
+    def __init__(self, config: BackboneConfig, count: int, in_features: int):
+        blocks = [build_block(config, in_features) for _ in range(count)]
+        super().__init__(blocks)
+        self.out_features = blocks[0].out_features
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return [block(x).output for block in self]
+
+
+class Gate(nn.Module):
+    """A mixture of experts: ``sum_i softmax(W x)_i e_i``.
+
+    Shape:
+        x: (rows, in_features); experts: each (rows, width); returns (rows, width).
+    """
+
+    def __init__(self, in_features: int, experts: int):
+        super().__init__()
+        self.weight = linear(in_features, experts, bias=False)
+
+    def forward(self, x: Tensor, experts: list[Tensor]) -> Tensor:
+        shares = torch.softmax(self.weight(x), dim=1)
+        return torch.einsum("re,rew->rw", shares, torch.stack(experts, dim=1).to(shares.dtype))
+
+
+class MmoeTowers(nn.Module):
+    """Experts that all tasks share, a gate and a tower for each task.
+
+    Ma et al., "Modeling task relationships in multi-task learning with multi-gate mixture-of-experts", KDD 2018,
+    eq. 6 and 7.
+
+    Shape:
+        inputs: joined to (rows, in_features); logits: (rows, tasks).
+    """
+
+    def __init__(
+        self, config: ModelConfig, architectures: Mapping[str, ArchitectureConfig], in_features: int
+    ):
+        super().__init__()
+        assert config.mmoe is not None
+        self.experts = Experts(config.mmoe.expert, config.mmoe.num_experts, in_features)
+        keys = {module_key(task): tower for task, tower in architectures.items()}
+        self.gates = nn.ModuleDict({key: Gate(in_features, len(self.experts)) for key in keys})
+        width = self.experts.out_features
+        self.towers = nn.ModuleDict({key: build_block(tower, width) for key, tower in keys.items()})
+
+    def forward(self, inputs: Inputs) -> NetOutput:
+        joined = inputs.joined()
+        experts = self.experts(joined)
+        logits = [tower(self.gates[key](joined, experts)).output for key, tower in self.towers.items()]
+        return NetOutput(torch.cat(logits, dim=1), None)
+
+
+class PleLevel(nn.Module):
+    """Experts of each task and experts of all; a task's gate sees its own and the shared ones.
+
+    Shape:
+        tasks: each task's input, (rows, in_features), by its key; shared: the same shape. Returns the next
+        level's inputs; the shared one is None at the last level, where nobody reads it.
+    """
+
+    def __init__(
+        self,
+        expert: BackboneConfig,
+        keys: Iterable[str],
+        in_features: int,
+        task_experts: int,
+        shared_experts: int,
+        last: bool,
+    ):
+        super().__init__()
+        keys = list(keys)
+        self.task_experts = nn.ModuleDict({key: Experts(expert, task_experts, in_features) for key in keys})
+        self.shared_experts = Experts(expert, shared_experts, in_features)
+        self.gates = nn.ModuleDict({key: Gate(in_features, task_experts + shared_experts) for key in keys})
+        everyone = len(keys) * task_experts + shared_experts
+        self.shared_gate = None if last else Gate(in_features, everyone)
+        self.out_features = self.shared_experts.out_features
+
+    def forward(self, tasks: dict[str, Tensor], shared: Tensor) -> tuple[dict[str, Tensor], Tensor | None]:
+        own = {key: experts(tasks[key]) for key, experts in self.task_experts.items()}
+        common = self.shared_experts(shared)
+        mixed = {key: gate(tasks[key], own[key] + common) for key, gate in self.gates.items()}
+        if self.shared_gate is None:
+            return mixed, None
+        everyone = [output for outputs in own.values() for output in outputs] + common
+        return mixed, self.shared_gate(shared, everyone)
+
+
+class PleTowers(nn.Module):
+    """Levels of task experts and shared experts, then a tower for each task.
+
+    Tang et al., "Progressive layered extraction (PLE)", RecSys 2020, eq. 4 to 8; one level is its CGC.
+
+    Shape:
+        inputs: joined to (rows, in_features); logits: (rows, tasks).
+    """
+
+    def __init__(
+        self, config: ModelConfig, architectures: Mapping[str, ArchitectureConfig], in_features: int
+    ):
+        super().__init__()
+        ple = config.ple
+        assert ple is not None
+        keys = {module_key(task): tower for task, tower in architectures.items()}
+        levels: list[PleLevel] = []
+        width = in_features
+        for number in range(ple.levels):
+            last = number == ple.levels - 1
+            levels.append(PleLevel(ple.expert, keys, width, ple.task_experts, ple.shared_experts, last))
+            width = levels[-1].out_features
+        self.levels = nn.ModuleList(levels)
+        self.towers = nn.ModuleDict({key: build_block(tower, width) for key, tower in keys.items()})
+
+    def forward(self, inputs: Inputs) -> NetOutput:
+        joined = inputs.joined()
+        tasks, shared = dict.fromkeys(self.towers, joined), joined
+        for level in self.levels:
+            tasks, shared = level(tasks, shared)
+        logits = [tower(tasks[key]).output for key, tower in self.towers.items()]
+        return NetOutput(torch.cat(logits, dim=1), None)
