@@ -1,0 +1,1 @@
+"""Fit each task's calibrator on held-out rows."""

@@ -1,0 +1,116 @@
+"""Calibration: from a trained model to one whose probabilities mean what they say."""
+
+import logging
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from components.artifacts import door
+from components.artifacts.model import TRAINING_LOG_NAME, ModelManifest
+from components.artifacts.output import whole_file, whole_folder
+from components.artifacts.snapshot import Snapshot, config_digest
+from components.calibrate.report import TaskReport, as_json, measure, reliability_page
+from recap_model import load_model, save_model
+from recap_model.calibration import LogitHistogram, assign_folds, fit_calibrations
+from recap_model.config import RecapConfig
+from recap_model.data.manifest import DatasetManifest
+from recap_model.data.reader import DatasetReader
+from recap_model.model import MultiTaskRankingModel
+from recap_model.training import choose_device
+
+REPORT_NAME = "calibration_report.json"
+_BATCH_ROWS = 8192
+
+log = logging.getLogger(__name__)
+
+
+def calibrate_model(
+    snapshot: str | Path,
+    model: str | Path,
+    calibration_set: str | Path,
+    out: str | Path,
+    report: str | Path | None = None,
+) -> list[TaskReport]:
+    """Fit each task's calibrator on held-out rows and save the model with them inside.
+
+    Args:
+        snapshot, model, calibration_set: folders, as resolve, train and build write them.
+        out: the calibrated model's folder: the model's files, and ``calibration_report.json``.
+        report: an HTML page with each task's reliability diagram.
+
+    Raises:
+        FileNotFoundError: an input is not there.
+        ValueError: the inputs belong to different snapshots, or a task cannot be calibrated; it is named.
+    """
+    frozen, config = Snapshot.read(snapshot)
+    manifest = ModelManifest.read(model)
+    dataset = DatasetManifest.read(calibration_set)
+    _check(manifest, dataset, frozen, config, Path(model), Path(calibration_set))
+    ranking = load_model(model, device=str(choose_device(config.training)))
+    histogram = _fill(ranking, Path(calibration_set), config)
+    calibrations = fit_calibrations(histogram, config.calibration)
+    for fitted in calibrations:
+        log.info("event=calibrated task=%s method=%s reason=%r", fitted.task, fitted.method, fitted.reason)
+    ranking.set_calibrators({one.task: one.calibrator for one in calibrations if one.calibrator is not None})
+    reports = measure(histogram, calibrations)
+    with whole_folder(out) as folder:
+        save_model(ranking, folder, config)
+        shutil.copyfile(Path(model) / TRAINING_LOG_NAME, folder / TRAINING_LOG_NAME)
+        (folder / REPORT_NAME).write_text(as_json(reports))
+        manifest.model_copy(update={"calibration_set": dataset.fingerprint}).write(folder)
+    if report is not None:
+        with whole_file(report) as file:
+            file.write_text(reliability_page(reports))
+    return reports
+
+
+@torch.inference_mode()
+def _fill(model: MultiTaskRankingModel, calibration_set: Path, config: RecapConfig) -> LogitHistogram:
+    """One pass over the rows: logits with the sampling undone, weighted to the natural distribution."""
+    reader = DatasetReader(calibration_set, model.tasks, _BATCH_ROWS, config=config, weighting="natural")
+    histogram = LogitHistogram(model.tasks, config.calibration.folds)
+    device = model.score_weights.device
+    done = 0
+    for rows, batch in reader.batches_with_rows():
+        logits = model.sampling.shift(model(batch.to(device))["logits"])
+        assert batch.labels is not None
+        assert batch.weights is not None
+        folds = _folds(rows, done, config.calibration.folds)
+        histogram.add(logits.cpu().numpy(), batch.labels.numpy(), batch.weights.numpy(), folds)
+        done += len(batch)
+        door.progress(done, reader.rows, f"scored {done:,} of {reader.rows:,} rows")
+    return histogram
+
+
+def _folds(rows: pa.RecordBatch, first: int, folds: int) -> NDArray[np.int64]:
+    """Rows that depend on each other share a fold: a user's, else a request's, else each row is on its own."""
+    for name in ("user", "request"):
+        if name in rows.schema.names:
+            return assign_folds(rows.column(name), folds)
+    return np.arange(first, first + rows.num_rows) % folds
+
+
+def _check(
+    manifest: ModelManifest,
+    dataset: DatasetManifest,
+    frozen: Snapshot,
+    config: RecapConfig,
+    model: Path,
+    calibration_set: Path,
+) -> None:
+    if dataset.split != "calibration":
+        raise ValueError(
+            f"{calibration_set}: is the {dataset.split} set; calibrate needs the calibration set, whose rows "
+            "the model has not seen"
+        )
+    for folder, digest in ((calibration_set, dataset.snapshot), (model, manifest.snapshot)):
+        if digest != frozen.digest:
+            raise ValueError(
+                f"{folder}: comes from another snapshot than run {frozen.run_id}'s; make it again"
+            )
+    if manifest.config_digest != config_digest(config):
+        raise ValueError(f"{model}: was trained with another config than run {frozen.run_id}'s; train again")

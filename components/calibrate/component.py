@@ -1,0 +1,28 @@
+"""How kfp calls calibrate."""
+
+from kfp import dsl
+
+from components.artifacts import images
+
+
+@dsl.component(base_image=images.TRAINER, install_kfp_package=False)
+def calibrate(
+    snapshot: dsl.Input[dsl.Dataset],
+    model: dsl.Input[dsl.Model],
+    calibration_set: dsl.Input[dsl.Dataset],
+    calibrated_model: dsl.Output[dsl.Model],
+    reliability: dsl.Output[dsl.HTML],
+) -> None:
+    """Fit each task's calibrator on held-out rows and put it inside the model."""
+    from components.artifacts.door import step
+
+    with step("calibrate"):
+        from components.calibrate.calibrate import calibrate_model
+
+        calibrate_model(
+            snapshot.path,
+            model.path,
+            calibration_set.path,
+            out=calibrated_model.path,
+            report=reliability.path,
+        )

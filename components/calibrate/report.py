@@ -1,0 +1,144 @@
+"""What calibration did to each task: figures for machines, reliability diagrams for people."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from components.artifacts.page import Axis, Series, line_chart, page, table
+from recap_model.calibration import (
+    LogitHistogram,
+    Reliability,
+    TaskCalibration,
+    calibrated_logit,
+    reliability,
+)
+
+_RATES = (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 0.999)
+
+
+@dataclass(frozen=True)
+class TaskReport:
+    """A task's calibrator and its rows, measured before (sampling undone) and after it."""
+
+    calibration: TaskCalibration
+    rows: int
+    positives: int
+    clipped: int
+    before: Reliability
+    after: Reliability
+
+
+def measure(histogram: LogitHistogram, calibrations: Sequence[TaskCalibration]) -> list[TaskReport]:
+    """Each task's reliability on the calibration set, before and after."""
+    reports = []
+    for calibration in calibrations:
+        bins = histogram.bins(calibration.task)
+        reports.append(
+            TaskReport(
+                calibration=calibration,
+                rows=bins.rows,
+                positives=bins.positives,
+                clipped=int(histogram.clipped[histogram.tasks.index(calibration.task)]),
+                before=reliability(bins, bins.logit),
+                after=reliability(bins, calibrated_logit(calibration.calibrator, bins.logit)),
+            )
+        )
+    return reports
+
+
+def as_json(reports: Sequence[TaskReport]) -> str:
+    """All figures, by task."""
+    return json.dumps({report.calibration.task: _figures(report) for report in reports}, indent=1)
+
+
+def reliability_page(reports: Sequence[TaskReport]) -> str:
+    """A table of all tasks, and for each a diagram of observed against predicted rates."""
+    lead = (
+        f"{max(report.rows for report in reports):,} rows held out from training. "
+        "On the diagonal, what was predicted is what happened; both axes are in log odds, and each point "
+        "has the same weight of rows."
+    )
+    columns = ("task", "method", "positives", "predicted / observed", "", "log loss", "", "ECE", "", "why")
+    rows = [
+        (
+            report.calibration.task,
+            report.calibration.method,
+            f"{report.positives:,}",
+            _ratio_text(report.before),
+            _ratio_text(report.after),
+            f"{report.before.log_loss:.6f}",
+            f"{report.after.log_loss:.6f}",
+            f"{report.before.ece:.2e}",
+            f"{report.after.ece:.2e}",
+            report.calibration.reason,
+        )
+        for report in reports
+    ]
+    note = '<p class="key">Pairs of columns: before and after calibration.</p>'
+    charts = "".join(_diagram(report) for report in reports)
+    return page("Calibration", lead, table(columns, rows), note, f'<div class="charts">{charts}</div>')
+
+
+def _figures(report: TaskReport) -> dict[str, Any]:
+    calibration = report.calibration
+    return {
+        "method": calibration.method,
+        "reason": calibration.reason,
+        "calibrator": None if calibration.calibrator is None else calibration.calibrator.spec(),
+        "cross_validated_log_loss": calibration.cross_validated,
+        "rows": report.rows,
+        "positives": report.positives,
+        "clipped_rows": report.clipped,
+        "before": _measured(report.before),
+        "after": _measured(report.after),
+    }
+
+
+def _measured(measured: Reliability) -> dict[str, Any]:
+    return {
+        "log_loss": measured.log_loss,
+        "ece": measured.ece,
+        "predicted": measured.mean_predicted,
+        "observed": measured.mean_observed,
+        "predicted_over_observed": _ratio(measured),
+        "groups": {
+            "share": measured.share.tolist(),
+            "predicted": measured.predicted.tolist(),
+            "observed": measured.observed.tolist(),
+        },
+    }
+
+
+def _ratio(measured: Reliability) -> float | None:
+    return measured.mean_predicted / measured.mean_observed if measured.mean_observed else None
+
+
+def _ratio_text(measured: Reliability) -> str:
+    ratio = _ratio(measured)
+    return "–" if ratio is None else f"{ratio:.3f}"
+
+
+def _diagram(report: TaskReport) -> str:
+    before, after = report.before, report.after
+    rates = [*before.predicted, *after.predicted, *(rate for rate in before.observed if 0 < rate < 1)]
+    low, high = min(map(_logit, rates)) - 0.3, max(map(_logit, rates)) + 0.3
+    inside = [rate for rate in _RATES if low <= _logit(rate) <= high]
+    ticks = [(_logit(rate), f"{rate:g}") for rate in inside[:: max(1, len(inside) // 5)]]
+    series = [
+        Series("diagonal", [low, high], [low, high], colour=None),
+        Series("before", *_points(before), colour=1, markers=True),
+        Series("after", *_points(after), colour=0, markers=True),
+    ]
+    x, y = Axis("predicted", low, high, ticks), Axis("observed", low, high, ticks)
+    return line_chart(report.calibration.task, series, x, y)
+
+
+def _points(measured: Reliability) -> tuple[list[float], list[float]]:
+    return [_logit(rate) for rate in measured.predicted], [_logit(rate) for rate in measured.observed]
+
+
+def _logit(rate: float) -> float:
+    rate = min(max(rate, 1e-9), 1 - 1e-9)
+    return math.log(rate / (1 - rate))

@@ -1,0 +1,1 @@
+"""Train the model on the training set."""

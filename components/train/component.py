@@ -1,0 +1,21 @@
+"""How kfp calls train."""
+
+from kfp import dsl
+
+from components.artifacts import images
+
+
+@dsl.component(base_image=images.TRAINER, install_kfp_package=False)
+def train(
+    snapshot: dsl.Input[dsl.Dataset],
+    train_set: dsl.Input[dsl.Dataset],
+    model: dsl.Output[dsl.Model],
+    curves: dsl.Output[dsl.HTML],
+) -> None:
+    """Train the model of the snapshot's config on the training set."""
+    from components.artifacts.door import step
+
+    with step("train"):
+        from components.train.train import train_model
+
+        train_model(snapshot.path, train_set.path, out=model.path, curves=curves.path)

@@ -1,0 +1,46 @@
+"""Training's curves as a page."""
+
+from collections.abc import Sequence
+
+from components.artifacts.page import Series, line_chart, linear_axis, page, table
+from recap_model.training import Progress
+
+
+def curves_page(reports: Sequence[Progress], precision: str) -> str:
+    """Loss of all tasks together and of each, learning rates, speed, over the steps."""
+    last = reports[-1]
+    lead = (
+        f"{last.step:,} steps over {last.rows:,} rows in {precision}; "
+        f"losses are weighted means since the report before."
+    )
+    steps = [report.step for report in reports]
+    losses = {"loss, all tasks": [report.loss for report in reports]}
+    losses |= {task: [report.losses[task] for report in reports] for task in last.losses}
+    charts = [_chart(name, "loss", steps, values) for name, values in losses.items()]
+    rates = {name: [report.learning_rates[name] for report in reports] for name in last.learning_rates}
+    charts += [_chart(name, "learning rate", steps, values, 1) for name, values in _distinct(rates).items()]
+    charts.append(_chart("speed", "rows/s", steps, [report.rows_per_s for report in reports], 2))
+    first = reports[0]
+    rows = [
+        (task, f"{first.losses[task]:.5f}", f"{last.losses[task]:.5f}", f"{last.learning_rates[task]:.2e}")
+        if task in last.learning_rates
+        else (task, f"{first.losses[task]:.5f}", f"{last.losses[task]:.5f}", "")
+        for task in last.losses
+    ]
+    summary = table(("task", "first loss", "last loss", "last learning rate"), rows)
+    return page("Training", lead, summary, f'<div class="charts">{"".join(charts)}</div>')
+
+
+def _chart(title: str, unit: str, steps: list[int], values: list[float], colour: int = 0) -> str:
+    series = Series(unit, steps, values, colour, markers=len(steps) < 12)
+    return line_chart(title, [series], linear_axis("step", [0, *steps]), linear_axis(unit, values))
+
+
+def _distinct(rates: dict[str, list[float]]) -> dict[str, list[float]]:
+    """One entry for each course of learning rates, named after those that follow it."""
+    names: dict[tuple[float, ...], list[str]] = {}
+    for name, values in rates.items():
+        names.setdefault(tuple(values), []).append(name)
+    if len(names) == 1:
+        return {"learning rate": list(next(iter(names)))}
+    return {f"learning rate: {', '.join(group)}": list(values) for values, group in names.items()}
