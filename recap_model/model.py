@@ -15,8 +15,9 @@ from recap_model.data.manifest import Sampling
 from recap_model.data.statistics import FeatureStatistics
 from recap_model.nn.block import linear
 from recap_model.nn.calibration import NumericCalibration
+from recap_model.nn.check import checked
 from recap_model.nn.experts import MmoeTowers, PleTowers
-from recap_model.nn.inputs import InputLayer, check_groups
+from recap_model.nn.inputs import InputLayer
 from recap_model.nn.names import module_key
 from recap_model.nn.sharing import SharedTowers
 from recap_model.task_plan import TaskPlan, plan_tasks
@@ -95,8 +96,7 @@ class MultiTaskRankingModel(nn.Module):
             ValueError: a group is missing, or has another shape or dtype.
         """
         dtype = self.score_weights.dtype
-        groups = check_groups(batch, self.inputs.widths, dtype)
-        net = self.net(self.inputs(groups))
+        net = self.net(self.inputs(checked(batch, self.inputs.widths, self.inputs.sparse, dtype)))
         logits = self._by_task(self.affine_maps, net.logits.to(dtype), keep_column=True)
         calibrated = self._by_task(self.calibrators, self.sampling.shift(logits), keep_column=False)
         probabilities = torch.sigmoid(calibrated)
@@ -127,6 +127,15 @@ class MultiTaskRankingModel(nn.Module):
         Raises ValueError if they are of other columns than the config's.
         """
         self.inputs.set_statistics(statistics, self._discrete_columns)
+
+    def read_embedding_files(self) -> None:
+        """Start large embeddings from the vocabularies and values that the config names, if it does.
+
+        Raises FileNotFoundError or ValueError, each naming the file.
+        """
+        config = self.config.model if isinstance(self.config, RecapConfig) else self.config
+        if self.inputs.large_embeddings is not None and config.large_embeddings is not None:
+            self.inputs.large_embeddings.read_files(config.large_embeddings)
 
     def set_sampling(self, sampling: Mapping[str, Sampling]) -> None:
         """Undo these rates in the calibrated probabilities; tasks that are not named keep theirs.

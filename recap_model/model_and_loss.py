@@ -81,15 +81,28 @@ def create_ranking_model(
         statistics: of the training rows, for `MultiTaskRankingModel.set_statistics`.
 
     Raises:
-        ValueError: config, groups and statistics do not fit together.
+        ValueError: config, groups, statistics and files of embeddings do not fit together.
+        FileNotFoundError: a file that ``model.large_embeddings`` names is not there.
     """
-    plan = plan_tasks(config, data_config)
-    dlrm = any(tower.dlrm_config is not None for tower in plan.architectures.values())
-    kind = EmbeddingRankingModel if dlrm else MultiTaskRankingModel
-    model = kind(data_spec, config, data_config=data_config, return_backbone=return_backbone)
+    model = build_model(data_spec, config, data_config, return_backbone)
+    model.read_embedding_files()
     if statistics is not None:
         model.set_statistics(statistics)
     model.to(device)
     if loss_fn is None:
         return model
-    return ModelAndLoss(model, loss_fn, plan.model.stratifiers).to(device)
+    section = config.model if isinstance(config, RecapConfig) else config
+    return ModelAndLoss(model, loss_fn, section.stratifiers).to(device)
+
+
+def build_model(
+    data_spec: DataSpec,
+    config: RecapConfig | ModelConfig,
+    data_config: Any = None,
+    return_backbone: bool = False,
+) -> MultiTaskRankingModel:
+    """The model of a config as it starts, before any file or statistic is read; see `create_ranking_model`."""
+    architectures = plan_tasks(config, data_config).architectures.values()
+    dlrm = any(tower.dlrm_config is not None for tower in architectures)
+    kind = EmbeddingRankingModel if dlrm else MultiTaskRankingModel
+    return kind(data_spec, config, data_config, return_backbone)

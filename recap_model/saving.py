@@ -13,7 +13,7 @@ from torch import Tensor
 from recap_model.config import ConfigError, RecapConfig, parse_config
 from recap_model.config.model import ModelConfig
 from recap_model.model import MultiTaskRankingModel
-from recap_model.model_and_loss import create_ranking_model
+from recap_model.model_and_loss import build_model
 from recap_model.nn.names import module_key
 
 CONFIG_NAME = "config.json"
@@ -62,8 +62,7 @@ def load_model(folder: str | Path, device: str = "cpu") -> MultiTaskRankingModel
             raise FileNotFoundError(f"{folder / name}: not there, so {folder} is no saved model")
     config = _read(folder / CONFIG_NAME, lambda content: _parse(content, folder / CONFIG_NAME))
     data_spec = _read(folder / DATA_SPEC_NAME, lambda content: {str(k): int(v) for k, v in content.items()})
-    model = create_ranking_model(data_spec, config, device)
-    assert isinstance(model, MultiTaskRankingModel)
+    model = build_model(data_spec, config).to(device)
     _load_weights(model, folder / WEIGHTS_NAME)
     specs = _read(folder / CALIBRATION_NAME, dict)
     if specs:

@@ -253,6 +253,43 @@ class SmallEmbeddingsConfig(Config):
         return distinct_names(self, "tables")
 
 
+class LargeEmbeddingTableConfig(Config):
+    """A table read by the column of id lists that has its name; the entries of a row's ids are summed.
+
+    Without ``vocab`` an id is its entry. Ids outside the table or the vocabulary read its entry 0.
+    """
+
+    name: str = Field(description="of the table, and of its column in features.sparse")
+    num_embeddings: PositiveInt
+    embedding_dim: PositiveInt
+    pretrained: str | None = Field(
+        None,
+        description="a .npy file of the values at the start: (num_embeddings, embedding_dim), or with vocab "
+        "(ids of vocab, embedding_dim)",
+    )
+    vocab: str | None = Field(
+        None, description="a text file with an id a line, at most num_embeddings - 1 of them"
+    )
+
+    @model_validator(mode="after")
+    def _room_for_ids(self) -> "LargeEmbeddingTableConfig":
+        if self.vocab is not None and self.num_embeddings < 2:
+            raise ValueError(
+                "num_embeddings: a table with vocab needs 2 at least, as entry 0 is the unknown id"
+            )
+        return self
+
+
+class LargeEmbeddingsConfig(Config):
+    """Tables over ids of users, posts, authors."""
+
+    tables: list[LargeEmbeddingTableConfig] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> "LargeEmbeddingsConfig":
+        return distinct_names(self, "tables")
+
+
 class StratifierConfig(Config):
     """Metrics again for rows whose discrete column has this value."""
 
@@ -302,6 +339,7 @@ class ModelConfig(Config):
     tasks: dict[TaskName, ArchitectureConfig] = {}
     position_debias_config: PositionDebiasConfig | None = None
     small_embeddings: SmallEmbeddingsConfig | None = None
+    large_embeddings: LargeEmbeddingsConfig | None = None
     stratifiers: list[StratifierConfig] | None = None
     loss: LossConfig = LossConfig()
 

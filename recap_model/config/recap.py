@@ -85,6 +85,12 @@ def _missing_columns(config: RecapConfig) -> Iterator[str]:
     for where, index in config.model.discrete_indices():
         if index >= width:
             yield f"{where}: {index}: features.discrete has {width} columns, numbered from 0"
+    large = config.model.large_embeddings
+    for number, table in enumerate(large.tables if large is not None else ()):
+        if table.name not in config.features.sparse:
+            columns = ", ".join(config.features.sparse) or "none"
+            where = f"model.large_embeddings.tables.{number}.name"
+            yield f"{where}: {table.name!r} is no column of features.sparse, which has {columns}"
 
 
 def _unknown(where: str, names: Any, tasks: list[str]) -> Iterator[str]:

@@ -5,10 +5,11 @@ from recap_model.nn.block import BlockOutput
 from recap_model.nn.calibration import NumericCalibration
 from recap_model.nn.dcn import Cross, Dcn
 from recap_model.nn.dlrm import Dlrm
-from recap_model.nn.embeddings import SmallEmbedding, SmallEmbeddings, Vocabulary
+from recap_model.nn.embeddings import IdEmbedding, SmallEmbeddings, Vocabulary
 from recap_model.nn.experts import Experts, Gate, MmoeTowers, PleTowers
 from recap_model.nn.featurization import Featurization
 from recap_model.nn.inputs import InputLayer, Inputs
+from recap_model.nn.large_embeddings import LargeEmbeddings
 from recap_model.nn.masknet import MaskBlock, MaskNet
 from recap_model.nn.mlp import Mlp
 from recap_model.nn.names import module_key, sanitize, unsanitize
@@ -27,8 +28,10 @@ __all__ = [
     "Featurization",
     "Finite",
     "Gate",
+    "IdEmbedding",
     "InputLayer",
     "Inputs",
+    "LargeEmbeddings",
     "MaskBlock",
     "MaskNet",
     "Mlp",
@@ -40,7 +43,6 @@ __all__ = [
     "QuantileTransform",
     "SharedTowers",
     "SignedLog",
-    "SmallEmbedding",
     "SmallEmbeddings",
     "Vocabulary",
     "ZScore",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from recap_model.config.model import SmallEmbeddingsConfig, SmallEmbeddingTableConfig
+from recap_model.config.model import SmallEmbeddingsConfig
 from recap_model.data.statistics import FeatureStatistics
 
 MISSING_ID = -1
@@ -44,25 +44,26 @@ class Vocabulary(nn.Module):
         frequent = [
             (-count, id_) for id_, count in counts.items() if count >= self.min_count and id_ != MISSING_ID
         ]
-        chosen = sorted(id_ for _, id_ in sorted(frequent)[: self.size])
+        self.hold(sorted(id_ for _, id_ in sorted(frequent)[: self.size]))
+
+    def hold(self, ids: Sequence[int]) -> None:
+        """Hold these ids, which must rise and be no more than there are places."""
         self.ids.fill_(_NO_ID)
-        self.ids[: len(chosen)] = torch.tensor(chosen, dtype=torch.int64)
+        self.ids[: len(ids)] = torch.tensor(ids, dtype=torch.int64)
 
 
-class SmallEmbedding(nn.Module):
+class IdEmbedding(nn.Module):
     """One table. Its entry 0 is the unknown id: a missing one, one outside the table or the vocabulary.
 
     Shape:
-        ids: (rows,) int64; returns (rows, embedding_dim).
+        ids: any shape of int64; returns that shape with embedding_dim behind.
     """
 
-    def __init__(self, config: SmallEmbeddingTableConfig):
+    def __init__(self, num_embeddings: int, embedding_dim: int, vocabulary: Vocabulary | None = None):
         super().__init__()
-        self.table = nn.Embedding(config.num_embeddings, config.embedding_dim)
+        self.table = nn.Embedding(num_embeddings, embedding_dim)
         nn.init.xavier_uniform_(self.table.weight)
-        self.vocabulary: Vocabulary | None = None
-        if config.min_count is not None:
-            self.vocabulary = Vocabulary(config.num_embeddings - 1, config.min_count)
+        self.vocabulary = vocabulary
 
     def forward(self, ids: Tensor) -> Tensor:
         if self.vocabulary is not None:
@@ -83,7 +84,16 @@ class SmallEmbeddings(nn.Module):
         self.widths = [table.embedding_dim for table in config.tables]
         self.names = [table.name for table in config.tables]
         self.indices = [table.index for table in config.tables]
-        self.tables = nn.ModuleList(SmallEmbedding(table) for table in config.tables)
+        self.tables = nn.ModuleList(
+            IdEmbedding(
+                table.num_embeddings,
+                table.embedding_dim,
+                Vocabulary(table.num_embeddings - 1, table.min_count)
+                if table.min_count is not None
+                else None,
+            )
+            for table in config.tables
+        )
 
     def forward(self, discrete: Tensor) -> list[Tensor]:
         return [table(discrete[:, index]) for index, table in zip(self.indices, self.tables, strict=True)]
@@ -94,7 +104,7 @@ class SmallEmbeddings(nn.Module):
         Raises ValueError for a table with ``min_count`` whose column has no counts.
         """
         for name, index, table in zip(self.names, self.indices, self.tables, strict=True):
-            assert isinstance(table, SmallEmbedding)
+            assert isinstance(table, IdEmbedding)
             if table.vocabulary is None:
                 continue
             keys = [*columns[index : index + 1], str(index)]

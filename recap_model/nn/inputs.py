@@ -1,4 +1,4 @@
-"""From the groups of a batch to the inputs of the net: checked, featurized, embedded, normed."""
+"""From the groups of a batch to the inputs of the net: featurized, embedded, normed."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -12,14 +12,9 @@ from recap_model.data.batch import RecapBatch
 from recap_model.data.statistics import FeatureStatistics
 from recap_model.nn.embeddings import SmallEmbeddings
 from recap_model.nn.featurization import Featurization
+from recap_model.nn.large_embeddings import LargeEmbeddings
 from recap_model.nn.position import PositionDebias
 from recap_model.nn.transforms import finite
-
-_FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
-_DTYPES = {
-    "binary": (*_FLOATS, torch.bool, torch.uint8, torch.int8),
-    "discrete": (torch.int64,),
-}
 
 
 class Inputs(NamedTuple):
@@ -39,7 +34,7 @@ class Inputs(NamedTuple):
 
 
 class InputLayer(nn.Module):
-    """Featurized columns, then embeddings: small ones, normed pretrained ones, the position's.
+    """Featurized columns, then embeddings: large ones, small ones, normed pretrained ones, the position's.
 
     Pretrained embeddings have a layer norm each. Values that are not finite become 0 in every group.
 
@@ -52,7 +47,12 @@ class InputLayer(nn.Module):
         self.widths = {group: widths[group] for group in DENSE_GROUPS if widths.get(group)}
         _check_indices(config, self.widths.get("discrete", 0))
         self.featurize = Featurization(config.featurization_config, self.widths)
-        small, position = config.small_embeddings, config.position_debias_config
+        large, small, position = (
+            config.large_embeddings,
+            config.small_embeddings,
+            config.position_debias_config,
+        )
+        self.large_embeddings = LargeEmbeddings(large) if large is not None else None
         self.small_embeddings = SmallEmbeddings(small) if small is not None else None
         self.embedding_norms = nn.ModuleDict(
             {name: nn.LayerNorm(self.widths[name]) for name in EMBEDDING_GROUPS if name in self.widths}
@@ -60,6 +60,7 @@ class InputLayer(nn.Module):
         self.position_debias = PositionDebias(position) if position is not None else None
         self.dense_width = self.featurize.out_features
         self.embedding_widths = [
+            *(self.large_embeddings.widths if self.large_embeddings is not None else []),
             *(self.small_embeddings.widths if self.small_embeddings is not None else []),
             *(self.widths[name] for name in self.embedding_norms),
             *([self.position_debias.out_features] if self.position_debias is not None else []),
@@ -70,8 +71,16 @@ class InputLayer(nn.Module):
                 "data_spec: no group that the model reads; give it continuous columns or embeddings"
             )
 
-    def forward(self, groups: Mapping[str, Tensor]) -> Inputs:
+    @property
+    def sparse(self) -> list[str]:
+        """Names of the id lists that the large embeddings read."""
+        return self.large_embeddings.names if self.large_embeddings is not None else []
+
+    def forward(self, batch: RecapBatch) -> Inputs:
+        groups = batch.tensors()
         embeddings: list[Tensor] = []
+        if self.large_embeddings is not None:
+            embeddings += self.large_embeddings(batch.sparse or {})
         if self.small_embeddings is not None:
             embeddings += self.small_embeddings(groups["discrete"])
         embeddings += [norm(finite(groups[name])) for name, norm in self.embedding_norms.items()]
@@ -86,35 +95,6 @@ class InputLayer(nn.Module):
         self.featurize.set_statistics(statistics)
         if self.small_embeddings is not None:
             self.small_embeddings.set_statistics(statistics, discrete_columns)
-
-
-def check_groups(batch: RecapBatch, widths: Mapping[str, int], dtype: torch.dtype) -> dict[str, Tensor]:
-    """The groups of ``widths``, floats as ``dtype``.
-
-    Raises:
-        ValueError: a group is missing, or has another shape or dtype; it names the group, what was expected
-            and what was given.
-    """
-    groups: dict[str, Tensor] = {}
-    rows: int | None = None
-    for name, width in widths.items():
-        tensor = getattr(batch, name)
-        if tensor is None:
-            raise ValueError(f"{name}: missing in the batch; expected shape (rows, {width})")
-        if tensor.dim() != 2 or tensor.shape[1] != width:
-            raise ValueError(f"{name}: expected shape (rows, {width}), got {tuple(tensor.shape)}")
-        if rows is not None and tensor.shape[0] != rows:
-            raise ValueError(
-                f"{name}: expected shape ({rows}, {width}) as the other groups, got {tuple(tensor.shape)}"
-            )
-        rows = tensor.shape[0]
-        allowed = _DTYPES.get(name, _FLOATS)
-        if tensor.dtype not in allowed:
-            names = ", ".join(str(kind).removeprefix("torch.") for kind in allowed)
-            given = str(tensor.dtype).removeprefix("torch.")
-            raise ValueError(f"{name}: expected shape (rows, {width}) of {names}, got {given}")
-        groups[name] = tensor if name == "discrete" else tensor.to(dtype)
-    return groups
 
 
 def _check_indices(config: ModelConfig, discrete: int) -> None:

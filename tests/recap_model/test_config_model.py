@@ -120,6 +120,7 @@ def test_nulls_of_a_published_config_are_accepted():
         **PLAIN,
         tasks={"like": {**nothing, "mlp_config": mlp, "pos_weight": 1.0}},
         backbone=None,
+        large_embeddings=None,
         small_embeddings=None,
         position_debias_config=None,
         stratifiers=None,

@@ -1,0 +1,95 @@
+"""Large embedding tables, each read by a list of ids."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from recap_model.config.model import LargeEmbeddingsConfig, LargeEmbeddingTableConfig
+from recap_model.nn.embeddings import MISSING_ID, IdEmbedding, Vocabulary
+
+
+class LargeEmbeddings(nn.Module):
+    """All large tables; of each the sum of the entries of a row's ids, in the order of the config.
+
+    Shape:
+        sparse: for each table, by its name, (rows, longest list) int64, -1 behind a shorter list's end;
+        returns for each table (rows, embedding_dim), zeros for a row without ids.
+    """
+
+    def __init__(self, config: LargeEmbeddingsConfig):
+        super().__init__()
+        self.widths = [table.embedding_dim for table in config.tables]
+        self.names = [table.name for table in config.tables]
+        self.tables = nn.ModuleList(
+            IdEmbedding(
+                table.num_embeddings,
+                table.embedding_dim,
+                Vocabulary(table.num_embeddings - 1) if table.vocab is not None else None,
+            )
+            for table in config.tables
+        )
+
+    def forward(self, sparse: Mapping[str, Tensor]) -> list[Tensor]:
+        return [_summed(table, sparse[name]) for name, table in zip(self.names, self.tables, strict=True)]
+
+    def read_files(self, config: LargeEmbeddingsConfig) -> None:
+        """Take vocabularies and values at the start from the files that the config names.
+
+        Raises:
+            FileNotFoundError: a file is not there.
+            ValueError: a file does not fit its table.
+        """
+        for table, settings in zip(self.tables, config.tables, strict=True):
+            assert isinstance(table, IdEmbedding)
+            ids: list[int] | None = None
+            if settings.vocab is not None and table.vocabulary is not None:
+                ids = _read_vocabulary(Path(settings.vocab), table.vocabulary.size)
+                table.vocabulary.hold(sorted(ids))
+            if settings.pretrained is not None:
+                values = _read_values(settings, settings.num_embeddings if ids is None else len(ids))
+                with torch.no_grad():
+                    if ids is None:
+                        table.table.weight.copy_(values)
+                    else:
+                        by_id = sorted(range(len(ids)), key=ids.__getitem__)
+                        table.table.weight[1 : len(ids) + 1] = values[by_id].to(table.table.weight)
+
+
+def _summed(table: nn.Module, ids: Tensor) -> Tensor:
+    entries: Tensor = table(ids)
+    return (entries * (ids != MISSING_ID).unsqueeze(-1)).sum(dim=1)
+
+
+def _read_vocabulary(path: Path, places: int) -> list[int]:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file of ids, which model.large_embeddings names as vocab")
+    ids: dict[int, int] = {}
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        try:
+            id_ = int(line)
+        except ValueError:
+            raise ValueError(
+                f"{path}: line {number}: {line!r} is no id; a vocab has an integer a line"
+            ) from None
+        if id_ in ids:
+            raise ValueError(f"{path}: line {number}: id {id_} is on line {ids[id_]} too")
+        ids[id_] = number
+    if len(ids) > places:
+        raise ValueError(f"{path}: {len(ids)} ids; the table has room for {places}: raise num_embeddings")
+    return list(ids)
+
+
+def _read_values(config: LargeEmbeddingTableConfig, rows: int) -> Tensor:
+    path = Path(config.pretrained or "")
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file, which model.large_embeddings names as pretrained")
+    try:
+        values = torch.from_numpy(np.load(path, allow_pickle=False))
+    except (ValueError, TypeError, EOFError) as error:
+        raise ValueError(f"{path}: not a .npy file of numbers: {error}") from None
+    if values.shape != (rows, config.embedding_dim):
+        raise ValueError(f"{path}: expected shape {(rows, config.embedding_dim)}, got {tuple(values.shape)}")
+    return values
