@@ -22,12 +22,20 @@ Alias = Literal["challenger", "champion", "previous"]
 DIGESTS_NAME = "digests.json"  # in a version's artifacts: the SHA-256 of every other file, by its path
 DIGEST_TAG = "recap.model_digest"  # on the version: the SHA-256 of that file
 PIPELINE_RUN_TAG = "recap.pipeline_run"
+WINDOW_TAG = "recap.window"
+OUTCOME_TAG = "recap.outcome"
+DECISION_TAG = "recap.decision_digest"
+COMPARED_TAG = "recap.compared_with"  # the champion's version, or "none"
+PROOF_TAG = "recap.proof"  # JSON of the proof, or "failed: " and why
 MODEL_PATH = "data/model"  # of what `recap_model.load_model` reads, in a version's artifacts
 
+# MLflow writes this one into a local store's folder when it loads a version from there.
+_LEFT_BY_LOADING = ("registered_model_meta",)
 _SQLITE = "sqlite:///"
 _CONNECT_TIMEOUT_S, _ANSWER_TIMEOUT_S = 3, 15
-# MLflow by itself retries for four minutes before it says that a server is down.
-_HTTP_PATIENCE = {
+# MLflow by itself retries for four minutes before it says that a server is down, and draws progress bars.
+_MLFLOW_SETTINGS = {
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
@@ -72,7 +80,7 @@ def connect(tracking_uri: str) -> "MlflowClient":
             f"tracking_uri: {tracking_uri!r} is no URI of a registry; give http(s)://HOST:PORT of an MLflow "
             "server, or sqlite:///FILE"
         )
-    for name, value in _HTTP_PATIENCE.items():
+    for name, value in _MLFLOW_SETTINGS.items():
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
 
@@ -265,5 +273,5 @@ def _digests(folder: Path) -> dict[str, str]:
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in files
-        if "__pycache__" not in path.parts
+        if "__pycache__" not in path.parts and path.name not in _LEFT_BY_LOADING
     }

@@ -1,0 +1,1 @@
+"""Obey the decision: move the alias champion, or say why not."""

@@ -1,0 +1,82 @@
+"""A person moves the champion: promotes a version whose decision allows it, approves one on hold, rolls back."""
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.artifacts import registry
+from components.artifacts.decision import Decision
+from components.artifacts.proof import prove
+from components.promote.champion import move_champion
+from components.promote.moves import Audit, Move, read_moves
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+def promote_by_hand(client: "MlflowClient", name: str, version: str, approval: str | None) -> Move | None:
+    """Make a version champion.
+
+    Args:
+        approval: why a person takes a version whose decision is HOLD; not needed for PROMOTE.
+
+    Returns:
+        The move, or None if the version is champion already.
+
+    Raises:
+        RegistryError: the decision does not allow it or was changed, the champion moved since, or the version
+            does not load and score as it did.
+    """
+    decision = read_decision(client, name, version)
+    what = f"{name} version {version}"
+    if decision.outcome == "ERROR":
+        raise registry.RegistryError(
+            f"{what}: its decision is ERROR ({decision.reason}); nobody can approve it; run the pipeline again"
+        )
+    if decision.outcome == "HOLD" and approval is None:
+        raise registry.RegistryError(
+            f'{what}: its decision is HOLD ({decision.reason}); approve it with --approve "REASON" if you must'
+        )
+    prove(client, name, version)
+    why = f"approved: {approval}" if approval is not None else decision.reason
+    expected = decision.champion.version if decision.champion else None
+    return move_champion(client, name, expected, version, Audit(why=why, decision=decision.digest))
+
+
+def roll_back(client: "MlflowClient", name: str, to: str | None = None, why: str = "rolled back") -> Move:
+    """Make a version champion again.
+
+    Args:
+        to: a version that was champion before; the one with the alias ``previous`` if not given.
+
+    Raises:
+        RegistryError: there is no such version, it was never champion, it is champion, or it does not load.
+    """
+    held = registry.aliases(client, name)
+    current, target = held.get("champion"), to or held.get("previous")
+    if target is None:
+        raise registry.RegistryError(f"{name}: no version has the alias previous; name one with --to VERSION")
+    registry.get_version(client, name, target)
+    moves = read_moves(client, name)
+    if target not in {version for move in moves for version in (move.source, move.to)}:
+        raise registry.RegistryError(
+            f"{name} version {target}: was never champion; promote it with recap promote {target}"
+        )
+    prove(client, name, target)
+    move = move_champion(client, name, current, target, Audit(why=why))
+    if move is None:
+        raise registry.RegistryError(f"{name} version {target}: is champion already")
+    return move
+
+
+def read_decision(client: "MlflowClient", name: str, version: str) -> Decision:
+    """The decision inside a version. Raises RegistryError if it is not the one of the version's tag."""
+    expected = registry.get_version(client, name, version).tags.get(registry.DECISION_TAG)
+    with tempfile.TemporaryDirectory(prefix="recap-decision-") as temporary:
+        decision = Decision.read(registry.fetch(client, name, version, Path(temporary)) / "evaluation")
+    if decision.digest != expected:
+        raise registry.RegistryError(
+            f"{name} version {version}: its tag {registry.DECISION_TAG} is of another decision than the one "
+            "inside it; register the run again"
+        )
+    return decision

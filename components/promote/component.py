@@ -1,0 +1,20 @@
+"""How kfp calls promote."""
+
+from kfp import dsl
+
+from components.artifacts import images
+
+
+@dsl.component(base_image=images.REGISTRY, install_kfp_package=False)
+def promote(
+    version: dsl.Input[dsl.Artifact],
+    evaluation: dsl.Input[dsl.Artifact],
+    promotion: dsl.Output[dsl.Artifact],
+):
+    """Obey the decision: move the alias champion, or say why not."""
+    from components.artifacts.door import step
+
+    with step("promote"):
+        from components.promote.promote import promote_version
+
+        promote_version(version.path, evaluation.path, out=promotion.path)

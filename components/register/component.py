@@ -1,0 +1,22 @@
+"""How kfp calls register."""
+
+from kfp import dsl
+
+from components.artifacts import images
+
+
+@dsl.component(base_image=images.REGISTRY, install_kfp_package=False)
+def register(
+    snapshot: dsl.Input[dsl.Dataset],
+    model: dsl.Input[dsl.Model],
+    evaluation: dsl.Input[dsl.Artifact],
+    validated: dsl.Input[dsl.Dataset],
+    version: dsl.Output[dsl.Artifact],
+):
+    """Register the model as a version, with its lineage, and prove that it loads and scores."""
+    from components.artifacts.door import step
+
+    with step("register"):
+        from components.register.register import register_version
+
+        register_version(snapshot.path, model.path, evaluation.path, validated.path, out=version.path)

@@ -1,0 +1,99 @@
+"""A version's artifacts: the saved model as an MLflow pyfunc, with the code that loads it, and its digests."""
+
+import shutil
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+import recap_model
+from components.artifacts.registry import MODEL_PATH, write_digests
+from components.register import pyfunc
+
+if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
+
+_NEEDED = ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "pyyaml", "safetensors", "torch")
+_EXAMPLE_ROWS = 3
+
+
+def package(model: Path, example: pa.Table, tasks: list[str], out: Path, add: Callable[[Path], None]) -> str:
+    """Write a folder that ``mlflow.pyfunc.load_model`` reads; loading it executes no pickle.
+
+    Args:
+        model: what `recap_model.save_model` wrote.
+        example: rows of the log, with the model's feature columns only.
+        tasks: names of the model's outputs, without the score.
+        out: the folder; it must not be there yet.
+        add: called with the folder, to put more into it before digests are taken.
+
+    Returns:
+        The digest of the folder's content, see `write_digests`.
+    """
+    import mlflow.pyfunc
+
+    staging = out.parent / f"{out.name}.staging"
+    code = _copy_code(staging / "code")
+    shutil.copytree(model, staging / Path(MODEL_PATH).name)
+    mlflow.pyfunc.save_model(
+        path=str(out),
+        loader_module=pyfunc.__name__,
+        data_path=str(staging / Path(MODEL_PATH).name),
+        code_paths=[str(path) for path in code],
+        signature=signature(example.schema, tasks),
+        input_example=_readable(example.slice(0, _EXAMPLE_ROWS)),
+        pip_requirements=requirements(),
+    )
+    shutil.rmtree(staging)
+    add(out)
+    return write_digests(out)
+
+
+def requirements() -> list[str]:
+    """Packages that scoring imports, pinned to what this process runs; a build's local tag is left out."""
+    return [f"{name}=={version(name).partition('+')[0]}" for name in _NEEDED]
+
+
+def signature(columns: pa.Schema, tasks: list[str]) -> "ModelSignature":
+    """One input for each feature column, one output for each task, and the score.
+
+    Float columns are doubles. Others are of any type: MLflow refuses whole numbers for a double, and numbers
+    with a missing value for an integer, both of which the model reads; it checks them itself.
+    """
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types.schema import AnyType
+
+    inputs = [
+        ColSpec(DataType.double if pa.types.is_floating(field.type) else AnyType(), field.name)
+        for field in columns
+    ]
+    outputs = [ColSpec(DataType.float, name) for name in (*tasks, "score")]
+    return ModelSignature(Schema(inputs), Schema(outputs))
+
+
+def _copy_code(target: Path) -> list[Path]:
+    """The model's package and the loader, under the names they are imported by."""
+    ignore = shutil.ignore_patterns("__pycache__")
+    model_code = target / recap_model.__name__
+    shutil.copytree(Path(recap_model.__file__).parent, model_code, ignore=ignore)
+    loader = Path(pyfunc.__file__)
+    package_names = pyfunc.__name__.split(".")[:-1]
+    folder = target
+    for name in package_names:
+        folder = folder / name
+        folder.mkdir()
+        (folder / "__init__.py").touch()
+    shutil.copyfile(loader, folder / loader.name)
+    return [model_code, target / package_names[0]]
+
+
+def _readable(rows: pa.Table) -> object:
+    """Rows as a pandas frame that MLflow can write as JSON."""
+    frame = rows.to_pandas()
+    for field in rows.schema:
+        if pa.types.is_nested(field.type):
+            frame[field.name] = rows.column(field.name).to_pylist()
+    return frame

@@ -1,0 +1,97 @@
+"""What MLflow loads of a version: rows under the log's column names in, calibrated probabilities out.
+
+This file and ``recap_model`` travel inside the version, so it imports nothing else of this project.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from recap_model import RecapBatch, RecapConfig, load_model
+from recap_model.data.groups import read_groups
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_ROWS_AT_ONCE = 8192
+
+
+class RecapPyfunc:
+    """Scores rows with a saved model; MLflow calls `predict`."""
+
+    def __init__(self, folder: str) -> None:
+        self.model = load_model(folder)
+        config = self.model.config
+        if not isinstance(config, RecapConfig):
+            raise ValueError(f"{folder}: saved without its feature schema; save it with the whole config")
+        self.features = config.features
+
+    def get_raw_model(self) -> "RecapPyfunc":
+        """This object, through which `predict` also takes Arrow tables."""
+        return self
+
+    def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> "pd.DataFrame":
+        """Score rows.
+
+        Args:
+            model_input: a pandas frame, a dict of arrays (one of lists is 2-D), an Arrow table or record
+                batch; its columns are the log's feature columns, others are ignored.
+
+        Returns:
+            A frame with a float32 column for each task, its calibrated probability, and ``score``.
+
+        Raises:
+            ValueError: a column is missing or not of its group's type; the message names it.
+        """
+        import pandas as pd
+
+        table = to_table(model_input, self.features.columns())
+        scored = [*self._score(table)] or [np.empty((0, len(self.model.tasks) + 1), dtype=np.float32)]
+        index = model_input.index if isinstance(model_input, pd.DataFrame) else None
+        return pd.DataFrame(np.concatenate(scored), columns=[*self.model.tasks, "score"], index=index)
+
+    def _score(self, table: pa.Table) -> Iterator[np.ndarray]:
+        for start in range(0, table.num_rows, _ROWS_AT_ONCE):
+            groups = read_groups(table.slice(start, _ROWS_AT_ONCE), self.features, "input")
+            tensors = {
+                name: torch.from_numpy(np.require(array, requirements="W")) for name, array in groups.items()
+            }
+            with torch.inference_mode():
+                outputs = self.model(RecapBatch(**tensors))
+            columns = [outputs["calibrated_probabilities"], outputs["score"].unsqueeze(1)]
+            yield torch.cat(columns, dim=1).float().numpy()
+
+
+def to_table(rows: Any, columns: list[str]) -> pa.Table:
+    """The columns of a pandas frame, a dict of arrays or an Arrow table, as an Arrow table.
+
+    Raises ValueError naming the columns that are not there, or the one that Arrow cannot hold.
+    """
+    if isinstance(rows, pa.RecordBatch):
+        rows = pa.Table.from_batches([rows])
+    names = rows.column_names if isinstance(rows, pa.Table) else list(rows)
+    missing = [column for column in columns if column not in names]
+    if missing:
+        raise ValueError(f"input: no column {', '.join(missing)}; the model reads it as a feature")
+    if isinstance(rows, pa.Table):
+        return rows.select(columns)
+    return pa.table({name: _to_array(rows, name) for name in columns})
+
+
+def _to_array(rows: Mapping[str, Any], name: str) -> pa.Array:
+    values = rows[name]
+    try:
+        if isinstance(values, np.ndarray) and values.ndim == 2:
+            return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
+        array = pa.array(values, from_pandas=True)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise ValueError(f"input: column {name}: {' '.join(str(error).split())}") from None
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+
+
+def _load_pyfunc(data_path: str) -> RecapPyfunc:
+    """MLflow's entry: ``data_path`` is the folder that `recap_model.save_model` wrote."""
+    return RecapPyfunc(data_path)

@@ -1,0 +1,169 @@
+"""``recap models``, ``recap promote``, ``recap rollback``: the versions in the registry, and which is champion."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipeline.cli.workspace import DEFAULT_WORKSPACE, WorkspaceOption
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+models_app = typer.Typer(
+    help="The versions in the registry: list, show, compare.", invoke_without_command=True
+)
+
+NameOption = Annotated[
+    str, typer.Option("--name", help="The registered model: registry.model_name of the config.")
+]
+UriOption = Annotated[
+    str,
+    typer.Option(
+        "--registry", "--tracking-uri", help="MLflow's URI; MLFLOW_TRACKING_URI, or SQLite in the workspace."
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result for a machine.")]
+VersionArgument = Annotated[int, typer.Argument(min=1, help="A version's number.")]
+DEFAULT_NAME = "recap"
+
+
+@models_app.callback()
+def models(
+    context: typer.Context,
+    name: NameOption = DEFAULT_NAME,
+    uri: UriOption = "",
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    limit: Annotated[int, typer.Option(min=1, help="Versions to list, the newest first.")] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """List versions: age, data window, aliases, decision, headline metrics."""
+    if context.invoked_subcommand is not None:
+        return
+    from pipeline.cli.versions import alias_warning, list_versions, table
+
+    client = _connect(uri, workspace)
+    found = list_versions(client, name, limit)
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return
+    if not found:
+        print(f"{name}: no version in {client.tracking_uri}")
+        return
+    _print(table(name, found))
+    warning = alias_warning(client, name)
+    if warning:
+        print(warning)
+
+
+@models_app.command()
+def show(
+    version: VersionArgument,
+    name: NameOption = DEFAULT_NAME,
+    uri: UriOption = "",
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    as_json: JsonOption = False,
+) -> None:
+    """Show all that is known of one version: lineage, decision, proof, metrics, moves."""
+    from pipeline.cli.versions import describe, lines
+
+    known = describe(_connect(uri, workspace), name, str(version))
+    print(json.dumps(known, indent=1) if as_json else "\n".join(lines(known)))
+
+
+@models_app.command()
+def diff(
+    first: VersionArgument,
+    second: VersionArgument,
+    name: NameOption = DEFAULT_NAME,
+    uri: UriOption = "",
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two versions: where their config, lineage and metrics differ."""
+    from pipeline.cli.versions import differences
+
+    found = differences(_connect(uri, workspace), name, str(first), str(second))
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return
+    for field, (before, after) in found.items():
+        print(f"{field}: {before} -> {after}")
+    if not found:
+        print(f"{name}: versions {first} and {second} differ in nothing that is recorded")
+
+
+def promote(
+    version: VersionArgument,
+    approve: Annotated[
+        str | None, typer.Option(help="Why a version whose decision is HOLD is promoted all the same.")
+    ] = None,
+    name: NameOption = DEFAULT_NAME,
+    uri: UriOption = "",
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a version champion, if its decision allows it or you approve it.
+
+    Example: `recap promote 7 --approve "replies are down by design"`
+    """
+    if approve is not None and not approve.strip():
+        raise typer.BadParameter("give the reason in words", param_hint="--approve")
+    client = _connect(uri, workspace)
+    from components.promote.by_hand import promote_by_hand
+
+    _tell(name, str(version), promote_by_hand(client, name, str(version), approve), as_json)
+
+
+def rollback(
+    to: Annotated[
+        int | None, typer.Option(min=1, help="A version that was champion; else the previous one.")
+    ] = None,
+    why: Annotated[str, typer.Option(help="The reason, for the record.")] = "rolled back",
+    name: NameOption = DEFAULT_NAME,
+    uri: UriOption = "",
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    as_json: JsonOption = False,
+) -> None:
+    """Make the previous champion, or a named earlier one, champion again."""
+    client = _connect(uri, workspace)
+    from components.promote.by_hand import roll_back
+
+    move = roll_back(client, name, str(to) if to is not None else None, why)
+    _tell(name, move.to, move, as_json)
+
+
+def _connect(uri: str, workspace: Path) -> "MlflowClient":
+    """A client of the registry that the options name; a database that is not there is not created."""
+    from components.artifacts import registry
+
+    uri = uri or registry.default_tracking_uri(workspace)
+    database = Path(uri.removeprefix("sqlite:///"))
+    if uri.startswith("sqlite:///") and not database.is_file():
+        raise FileNotFoundError(f"{database}: no registry here yet; recap run makes one")
+    import logging
+    import warnings
+
+    warnings.simplefilter("ignore")
+    for noisy in ("mlflow", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    return registry.connect(uri)
+
+
+def _tell(name: str, version: str, move: Any, as_json: bool) -> None:
+    """Say what a promotion or a rollback did; ``move`` is None where the version was champion already."""
+    if as_json:
+        said = {"name": name, "champion": version, "moved": move is not None}
+        print(json.dumps({**said, **({} if move is None else move.model_dump())}, indent=1))
+    elif move is None:
+        print(f"{name}: version {version} is champion already")
+    else:
+        before = f"version {move.source}" if move.source else "none"
+        print(f"{name}: champion was {before}, is version {version}. Record: recap models show {version}.")
+
+
+def _print(table: Any) -> None:
+    from rich.console import Console
+
+    Console().print(table)

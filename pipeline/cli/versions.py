@@ -1,0 +1,160 @@
+"""What ``recap models`` reads from the registry, as plain values and as a table."""
+
+import json
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from components.artifacts import registry
+from components.promote.moves import read_moves
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+    from rich.table import Table
+
+_TAG_PREFIX = "recap."
+
+
+def list_versions(client: "MlflowClient", name: str, limit: int) -> list[dict[str, Any]]:
+    """The newest versions, newest first: version, aliases, window, outcome, metrics and so on, ready for JSON."""
+    held = registry.aliases(client, name)
+    return [_summary(client, name, found, held) for found in registry.versions(client, name)[:limit]]
+
+
+def _summary(
+    client: "MlflowClient", name: str, found: "ModelVersion", held: dict[str, str]
+) -> dict[str, Any]:
+    version, tags = str(found.version), found.tags
+    proof = tags.get(registry.PROOF_TAG, "none")
+    return {
+        "name": name,
+        "version": version,
+        "aliases": sorted(alias for alias, holder in held.items() if holder == version),
+        "window": tags.get(registry.WINDOW_TAG),
+        "outcome": tags.get(registry.OUTCOME_TAG),
+        "compared_with": tags.get(registry.COMPARED_TAG),
+        "proof": "passed" if proof.startswith("{") else proof,
+        "created": datetime.fromtimestamp(found.creation_timestamp / 1000, UTC).isoformat(timespec="seconds"),
+        "run_id": found.run_id,
+        "metrics": _metrics(client, found.run_id),
+    }
+
+
+def _metrics(client: "MlflowClient", run_id: str | None) -> dict[str, float]:
+    if not run_id:
+        return {}
+    with registry.in_one_line(client):
+        return dict(sorted(client.get_run(run_id).data.metrics.items()))
+
+
+def table(name: str, versions: list[dict[str, Any]]) -> "Table":
+    """A table for the terminal."""
+    from rich.table import Table
+
+    drawn = Table(title=name, title_justify="left")
+    for column in ("version", "age", "data window", "aliases", "decision", "proof", "mean AUC", "mean RCE"):
+        drawn.add_column(column, justify="right" if "mean" in column or column == "version" else "left")
+    for row in versions:
+        drawn.add_row(
+            row["version"],
+            _age(row["created"]),
+            row["window"] or "",
+            ", ".join(row["aliases"]),
+            row["outcome"] or "",
+            row["proof"].partition(":")[0],
+            _mean(row["metrics"], "auc/", ".4f"),
+            _mean(row["metrics"], "rce/", ".2f"),
+        )
+    return drawn
+
+
+def _age(created: str) -> str:
+    age = datetime.now(UTC) - datetime.fromisoformat(created)
+    for unit, name in ((timedelta(days=1), "d"), (timedelta(hours=1), "h"), (timedelta(minutes=1), "min")):
+        if age >= unit:
+            return f"{age // unit} {name}"
+    return f"{age.seconds} s"
+
+
+def _mean(metrics: dict[str, float], prefix: str, shown: str) -> str:
+    values = [value for name, value in metrics.items() if name.startswith(prefix)]
+    return format(fmean(values), shown) if values else ""
+
+
+def alias_warning(client: "MlflowClient", name: str) -> str | None:
+    """A line if the champion is not the one of the newest recorded move; None if all is well."""
+    moves = read_moves(client, name)
+    current = registry.aliases(client, name).get("champion")
+    if not moves or moves[-1].to == current:
+        return None
+    is_now = f"version {current}" if current else "no version"
+    return (
+        f"{name}: the record says that {moves[-1].who} made version {moves[-1].to} champion at {moves[-1].when}, "
+        f"but {is_now} is; the alias was moved by other means, or the promoter died"
+    )
+
+
+def describe(client: "MlflowClient", name: str, version: str) -> dict[str, Any]:
+    """All that is recorded of one version. Raises RegistryError if there is none."""
+    found = registry.get_version(client, name, version)
+    summary = _summary(client, name, found, registry.aliases(client, name))
+    moves = [move for move in read_moves(client, name) if version in (move.source, move.to)]
+    lineage = {
+        key.removeprefix(_TAG_PREFIX): value
+        for key, value in sorted(found.tags.items())
+        if key.startswith(_TAG_PREFIX) and key != registry.PROOF_TAG
+    }
+    proof = found.tags.get(registry.PROOF_TAG, "")
+    measured = {"measured": json.loads(proof)} if proof.startswith("{") else {}
+    told = [f"{move.when} {move.who}: {move.source or 'none'} -> {move.to}, {move.why}" for move in moves]
+    return {**summary, **measured, "lineage": lineage, "moves": told}
+
+
+def lines(known: dict[str, Any], indent: str = "") -> Iterator[str]:
+    """Nested values as indented lines."""
+    for key, value in known.items():
+        if isinstance(value, dict):
+            yield f"{indent}{key}:"
+            yield from lines(value, indent + "  ")
+        elif isinstance(value, list):
+            yield f"{indent}{key}: {'' if value else 'none'}"
+            yield from (f"{indent}  {item}" for item in value)
+        else:
+            yield f"{indent}{key}: {value}"
+
+
+def differences(client: "MlflowClient", name: str, first: str, second: str) -> dict[str, tuple[Any, Any]]:
+    """Fields of config, lineage and metrics in which two versions differ, with both values."""
+    sides = []
+    for version in (first, second):
+        known = describe(client, name, version)
+        kept = {
+            "lineage": known["lineage"],
+            "metrics": known["metrics"],
+            "config": _config(client, name, version),
+        }
+        sides.append(dict(_flat(kept)))
+    before, after = sides
+    return {
+        field: (before.get(field), after.get(field))
+        for field in dict.fromkeys([*before, *after])
+        if before.get(field) != after.get(field)
+    }
+
+
+def _config(client: "MlflowClient", name: str, version: str) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="recap-version-") as temporary:
+        folder = registry.download(client, name, version, Path(temporary))
+        return json.loads((folder / "config.json").read_text())
+
+
+def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from _flat(inner, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, value
