@@ -1,0 +1,1 @@
+"""Freeze what could move: the config, the window, the log's files, the champion."""

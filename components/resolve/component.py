@@ -1,0 +1,32 @@
+"""How kfp calls resolve."""
+
+from kfp import dsl
+
+from components.artifacts import images
+
+
+@dsl.component(base_image=images.REGISTRY, install_kfp_package=False)
+def resolve(
+    config: str,
+    data_root: str,
+    end_date: str,
+    days: int,
+    tracking_uri: str,
+    run_id: str,
+    snapshot: dsl.Output[dsl.Dataset],
+) -> None:
+    """Freeze the config, the window, the log's files and the champion."""
+    from components.artifacts.door import step
+
+    with step("resolve"):
+        from components.resolve.resolve import resolve_run
+
+        resolve_run(
+            config,
+            data_root,
+            snapshot.path,
+            tracking_uri=tracking_uri,
+            run_id=run_id,
+            end_date=end_date,
+            days=days,
+        )

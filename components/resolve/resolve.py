@@ -1,0 +1,138 @@
+"""Freeze what could move: the config, the window, the log's files, the champion."""
+
+import hashlib
+import logging
+import os
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from pathlib import Path
+
+from pyarrow.fs import FileSystem
+
+from components.artifacts.door import progress
+from components.artifacts.log import open_parquet_at, open_root
+from components.artifacts.output import whole_folder
+from components.artifacts.snapshot import (
+    CONFIG_NAME,
+    MANIFEST_NAME,
+    Champion,
+    LogFile,
+    Partition,
+    Snapshot,
+    config_digest,
+)
+from components.resolve.window import Window, choose_window, list_partitions, missing_days
+from recap_model.config import RecapConfig, load_config
+
+_DIGEST_CHUNK_BYTES = 1 << 20
+_DIGEST_THREADS = 4
+
+log = logging.getLogger(__name__)
+
+
+def resolve_run(
+    config: str | Path,
+    data_root: str,
+    out: str | Path,
+    *,
+    tracking_uri: str,
+    run_id: str,
+    end_date: str = "",
+    days: int = 0,
+) -> Snapshot:
+    """Write the snapshot of a run: every later step reads it and asks for nothing newer.
+
+    Args:
+        config: a YAML file.
+        data_root: a folder or URI that holds ``date=YYYY-MM-DD/`` partitions.
+        out: the snapshot's folder.
+        tracking_uri: of the MLflow registry that knows the champion.
+        run_id: of the pipeline's run; registering twice under it gives one version.
+        end_date: last day of the window, YYYY-MM-DD; the log's newest day if empty.
+        days: length of the window; ``data.days`` of the config if 0.
+
+    Raises:
+        FileNotFoundError: no config, or no data root.
+        ValueError: a wrong config, date, window, file, or an unreachable registry; each says which.
+    """
+    settings = load_config(config)
+    last = _parse_day(end_date)
+    length = days or settings.data.days
+    if length < 1:
+        raise ValueError(f"days: {days}: a window has at least one day")
+    filesystem, root = open_root(data_root)
+    available = list_partitions(filesystem, root, data_root)
+    window = choose_window(list(available), last, length)
+    missing = missing_days(window, available, settings.data.tolerated_missing_days)
+    champion = _champion(settings, tracking_uri)
+    snapshot = Snapshot(
+        run_id=run_id,
+        data_root=data_root if "://" in data_root else str(Path(data_root).resolve()),
+        first_day=window.first,
+        last_day=window.last,
+        partitions=_partitions(filesystem, root, window, available),
+        missing_days=missing,
+        champion=champion,
+        tracking_uri=tracking_uri,
+        config_digest=config_digest(settings),
+        source_revision=os.environ.get("RECAP_SOURCE_REVISION", "unknown"),
+    )
+    if not snapshot.rows:
+        raise ValueError(
+            f"{data_root}: no row between {window.first} and {window.last}; the files are all empty"
+        )
+    _write(snapshot, settings, out)
+    log.info(
+        "window=%s..%s partitions=%d rows=%d champion=%s digest=%s",
+        window.first,
+        window.last,
+        len(snapshot.partitions),
+        snapshot.rows,
+        champion.version if champion else "none",
+        snapshot.digest[:12],
+    )
+    return snapshot
+
+
+def _parse_day(end_date: str) -> date | None:
+    try:
+        return date.fromisoformat(end_date) if end_date else None
+    except ValueError:
+        raise ValueError(f"end_date: {end_date!r} is no date; write YYYY-MM-DD") from None
+
+
+def _champion(config: RecapConfig, tracking_uri: str) -> Champion | None:
+    from components.artifacts import registry
+
+    return registry.champion(registry.connect(tracking_uri), config.registry.model_name)
+
+
+def _partitions(
+    filesystem: FileSystem, root: str, window: Window, available: dict[date, list[str]]
+) -> list[Partition]:
+    paths = [path for day in window.days for path in available.get(day, ())]
+    with ThreadPoolExecutor(_DIGEST_THREADS) as pool:
+        files = []
+        for file in pool.map(lambda path: _describe(filesystem, root, path), paths):
+            files.append(file)
+            progress(len(files), len(paths), f"{len(files)} of {len(paths)} files")
+    folders: dict[str, list[LogFile]] = {}
+    for file in files:
+        folders.setdefault(file.path.rpartition("/")[0], []).append(file)
+    return [Partition(name=name, files=inside) for name, inside in folders.items()]
+
+
+def _describe(filesystem: FileSystem, root: str, path: str) -> LogFile:
+    rows = open_parquet_at(filesystem, root, path).metadata.num_rows
+    digest, size = hashlib.sha256(), 0
+    with filesystem.open_input_stream(f"{root}/{path}") as stream:
+        while chunk := stream.read(_DIGEST_CHUNK_BYTES):
+            digest.update(chunk)
+            size += len(chunk)
+    return LogFile(path=path, rows=rows, bytes=size, sha256=digest.hexdigest())
+
+
+def _write(snapshot: Snapshot, config: RecapConfig, out: str | Path) -> None:
+    with whole_folder(out) as folder:
+        (folder / CONFIG_NAME).write_text(config.model_dump_json(indent=1))
+        (folder / MANIFEST_NAME).write_text(snapshot.model_dump_json(indent=1))

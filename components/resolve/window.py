@@ -1,0 +1,93 @@
+"""The window of days, and the partitions of the log that fall into it."""
+
+import re
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from pyarrow.fs import FileSelector, FileSystem, FileType
+
+_DAY = re.compile(r"^date=(\d{4}-\d{2}-\d{2})$")
+_HOUR = re.compile(r"^hour=(\d{2})$")
+
+
+@dataclass(frozen=True)
+class Window:
+    """Days from ``first`` to ``last``, both included."""
+
+    first: date
+    last: date
+
+    @property
+    def days(self) -> list[date]:
+        return [self.first + timedelta(days=offset) for offset in range((self.last - self.first).days + 1)]
+
+
+def list_partitions(filesystem: FileSystem, root: str, data_root: str) -> dict[date, list[str]]:
+    """The days of a log, each with its Parquet files' paths under the root, in order.
+
+    Names that start with "_" or "." are no part of the log.
+
+    Raises:
+        FileNotFoundError: there is no folder at ``data_root``.
+        ValueError: it holds no partition, or a day that is no date.
+    """
+    if filesystem.get_file_info(root).type != FileType.Directory:
+        raise FileNotFoundError(
+            f"{data_root}: no such data root; give the folder that holds date=YYYY-MM-DD/"
+        )
+    days: dict[date, list[str]] = {}
+    for info in filesystem.get_file_info(FileSelector(root)):
+        matched = _DAY.match(info.base_name)
+        if matched is None or info.type != FileType.Directory:
+            continue
+        try:
+            day = date.fromisoformat(matched[1])
+        except ValueError:
+            raise ValueError(
+                f"{data_root}: partition {info.base_name} is no date; rename or remove it"
+            ) from None
+        days[day] = _files_of_day(filesystem, root, info.base_name)
+    if not days:
+        raise ValueError(f"{data_root}: holds no partition date=YYYY-MM-DD/; write the log in that layout")
+    return dict(sorted(days.items()))
+
+
+def _files_of_day(filesystem: FileSystem, root: str, name: str) -> list[str]:
+    found = []
+    for info in filesystem.get_file_info(FileSelector(f"{root}/{name}", recursive=True)):
+        inside = info.path.removeprefix(f"{root}/{name}/").split("/")
+        if info.type != FileType.File or any(part.startswith(("_", ".")) for part in inside):
+            continue
+        if info.base_name.endswith(".parquet") and (len(inside) == 1 or _is_hour(inside)):
+            found.append("/".join((name, *inside)))
+    return sorted(found)
+
+
+def _is_hour(inside: list[str]) -> bool:
+    return len(inside) == 2 and _HOUR.match(inside[0]) is not None
+
+
+def choose_window(available: list[date], end_date: date | None, days: int) -> Window:
+    """``days`` days up to ``end_date``, or up to the log's newest day."""
+    last = end_date or max(available)
+    return Window(last - timedelta(days=days - 1), last)
+
+
+def missing_days(window: Window, available: dict[date, list[str]], tolerated: int) -> list[date]:
+    """Days of the window without a file.
+
+    Raises ValueError if they are more than ``tolerated``, or all.
+    """
+    missing = [day for day in window.days if not available.get(day)]
+    if len(missing) == len(window.days):
+        raise ValueError(
+            f"no partition between {window.first} and {window.last}; the log has "
+            f"{min(available)} to {max(available)}; choose another end date"
+        )
+    if len(missing) > tolerated:
+        names = ", ".join(f"date={day}" for day in missing[:5]) + (", …" if len(missing) > 5 else "")
+        raise ValueError(
+            f"{len(missing)} of {len(window.days)} days are missing ({names}); data.tolerated_missing_days is "
+            f"{tolerated}; write them, choose another window, or tolerate more"
+        )
+    return missing

@@ -1,0 +1,47 @@
+"""Outputs are there whole or not at all."""
+
+from pathlib import Path
+
+import pytest
+
+from components.artifacts.output import whole_file, whole_folder
+
+
+def test_a_folder_appears_when_its_block_ends(tmp_path: Path):
+    out = tmp_path / "out"
+    with whole_folder(out) as folder:
+        (folder / "part").write_text("rows")
+        assert not out.exists()
+    assert (out / "part").read_text() == "rows"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_error_leaves_nothing_and_spares_what_was_there(tmp_path: Path, error: type[BaseException]):
+    out = tmp_path / "out"
+    with whole_folder(out) as folder:
+        (folder / "part").write_text("old")
+    with pytest.raises(error), whole_folder(out) as folder:
+        (folder / "part").write_text("new")
+        raise error
+    assert (out / "part").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_a_killed_run_left_is_removed(tmp_path: Path):
+    stale = tmp_path / ".out.partial-killed"
+    stale.mkdir()
+    with whole_folder(tmp_path / "out"):
+        pass
+    assert not stale.exists()
+
+
+def test_a_file_appears_when_its_block_ends(tmp_path: Path):
+    out = tmp_path / "deep" / "report.html"
+    with pytest.raises(ValueError, match="no"), whole_file(out) as path:
+        path.write_text("half")
+        raise ValueError("no")
+    assert list(out.parent.iterdir()) == []
+    with whole_file(out) as path:
+        path.write_text("whole")
+    assert out.read_text() == "whole"

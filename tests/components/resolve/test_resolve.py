@@ -1,0 +1,86 @@
+"""What resolve freezes, and how it refuses a log that cannot be used."""
+
+from datetime import date
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from components.artifacts.snapshot import Snapshot
+from components.resolve.resolve import resolve_run
+from tests.tiny import tiny_config, write_tiny_log
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "config.yaml"
+    path.write_text(tiny_config().to_yaml())
+    return path
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return write_tiny_log(tmp_path / "log", days=5, rows=20)
+
+
+def resolve(config: Path, log: Path, **changes) -> Snapshot:
+    folder = config.parent
+    arguments = {"tracking_uri": f"sqlite:///{folder}/mlflow.db", "run_id": "run-1", **changes}
+    return resolve_run(config, str(log), folder / "snapshot", **arguments)
+
+
+def test_the_snapshot_holds_the_window_its_files_and_the_effective_config(config: Path, log: Path):
+    snapshot = resolve(config, log, end_date="2026-03-04", days=3)
+    read, settings = Snapshot.read(config.parent / "snapshot")
+    assert read == snapshot
+    assert settings == tiny_config()
+    assert [part.name for part in read.partitions] == [f"date=2026-03-0{day}" for day in (2, 3, 4)]
+    assert (read.rows, read.champion, read.run_id) == (60, None, "run-1")
+
+
+def test_the_digest_is_of_the_data_and_not_of_its_place(config: Path, log: Path, tmp_path: Path):
+    first = resolve(config, log)
+    moved = log.rename(tmp_path / "elsewhere")
+    assert resolve(config, moved).digest == first.digest
+    file = moved / "date=2026-03-05" / "part-00000.parquet"
+    pq.write_table(pq.read_table(file).slice(1), file)
+    assert resolve(config, moved).digest != first.digest
+
+
+def test_a_truncated_file_is_named(config: Path, log: Path):
+    file = log / "date=2026-03-03" / "part-00000.parquet"
+    file.write_bytes(file.read_bytes()[:-40])
+    with pytest.raises(ValueError, match=r"^date=2026-03-03/part-00000.parquet: truncated or not Parquet"):
+        resolve(config, log)
+    assert not (config.parent / "snapshot").exists()
+
+
+def test_a_missing_root_an_empty_root_and_a_wrong_date_are_one_line_each(config: Path, log: Path, tmp_path: Path):
+    (tmp_path / "empty").mkdir()
+    for root, end_date, reason in (
+        (tmp_path / "nowhere", "", "no such data root"),
+        (tmp_path / "empty", "", "holds no partition"),
+        (log, "2026-3-4", "is no date; write YYYY-MM-DD"),
+        (log, "2027-01-01", "the log has 2026-03-01 to 2026-03-05"),
+    ):
+        with pytest.raises((ValueError, FileNotFoundError), match=reason) as caught:
+            resolve(config, root, end_date=end_date)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_tolerated_gap_is_recorded(config: Path, log: Path):
+    for file in (log / "date=2026-03-02").iterdir():
+        file.unlink()
+    with pytest.raises(ValueError, match="1 of 5 days are missing"):
+        resolve(config, log)
+    settings = tiny_config(data={"days": 5, "tolerated_missing_days": 1})
+    config.write_text(settings.to_yaml())
+    assert resolve(config, log).missing_days == [date(2026, 3, 2)]
+
+
+def test_a_config_changed_after_resolve_is_noticed(config: Path, log: Path):
+    resolve(config, log)
+    frozen = config.parent / "snapshot" / "config.json"
+    frozen.write_text(frozen.read_text().replace('"epochs": 2', '"epochs": 3'))
+    with pytest.raises(ValueError, match="changed since resolve wrote it"):
+        Snapshot.read(frozen.parent)

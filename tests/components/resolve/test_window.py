@@ -1,0 +1,52 @@
+"""Which days a window takes, and what it says of those that are missing."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from components.artifacts.log import open_root
+from components.resolve.window import Window, choose_window, list_partitions, missing_days
+
+DAYS = {date(2026, 3, day): [f"date=2026-03-{day:02d}/part-0.parquet"] for day in (1, 2, 4)}
+
+
+def test_a_window_ends_at_the_newest_day_unless_told():
+    assert choose_window(list(DAYS), None, 2) == Window(date(2026, 3, 3), date(2026, 3, 4))
+    assert choose_window(list(DAYS), date(2026, 3, 2), 2) == Window(date(2026, 3, 1), date(2026, 3, 2))
+
+
+def test_a_missing_day_is_tolerated_up_to_the_stated_number():
+    window = Window(date(2026, 3, 1), date(2026, 3, 4))
+    assert missing_days(window, DAYS, tolerated=1) == [date(2026, 3, 3)]
+    with pytest.raises(ValueError, match=r"1 of 4 days are missing \(date=2026-03-03\)"):
+        missing_days(window, DAYS, tolerated=0)
+
+
+def test_a_window_without_any_day_is_refused_however_tolerant():
+    window = Window(date(2026, 4, 1), date(2026, 4, 2))
+    with pytest.raises(ValueError, match="the log has 2026-03-01 to 2026-03-04"):
+        missing_days(window, DAYS, tolerated=9)
+
+
+def test_hours_are_read_and_hidden_names_are_not(tmp_path: Path):
+    for name in (
+        "date=2026-03-01/hour=05/a.parquet",
+        "date=2026-03-01/_temporary/b.parquet",
+        "date=2026-03-01/.c.parquet",
+        "date=2026-03-01/notes.txt",
+        "_truth/date=2026-03-01/d.parquet",
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    filesystem, root = open_root(str(tmp_path))
+    found = list_partitions(filesystem, root, str(tmp_path))
+    assert found == {date(2026, 3, 1): ["date=2026-03-01/hour=05/a.parquet"]}
+
+
+def test_a_partition_that_is_no_date_is_named(tmp_path: Path):
+    (tmp_path / "date=2026-02-30").mkdir()
+    filesystem, root = open_root(str(tmp_path))
+    with pytest.raises(ValueError, match="date=2026-02-30 is no date"):
+        list_partitions(filesystem, root, str(tmp_path))
