@@ -1,8 +1,8 @@
 """What is measured on the test set, and the gate that decides on a promotion."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
 from recap_model.config.base import Config
 
@@ -37,12 +37,25 @@ class GateConfig(Config):
     max_rce_loss: NonNegativeFloat = Field(
         0.5, description="RCE points that a task's lower confidence bound may lie below the champion's"
     )
+    confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(0.95, description="of that bound, one-sided")
+    max_score_psi: NonNegativeFloat | None = Field(
+        1.0, description="population stability index of the rows' scores against the champion's"
+    )
     objectives: list[str] | None = Field(
         None, description="tasks of which at least one must be better than the champion's; all if not given"
     )
     first_run: Literal["floors_only", "require_approval"] = Field(
         "floors_only", description="what decides when there is no champion to compare with"
     )
+
+    @model_validator(mode="after")
+    def _has_floors(self) -> "GateConfig":
+        floors = [self.floors, *self.task_floors.values()]
+        if not any(value is not None for floor in floors for value in floor.model_dump().values()):
+            raise ValueError(
+                "floors: none is given, so a first run would pass whatever it is; give one at least"
+            )
+        return self
 
 
 class EvaluationConfig(Config):

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -129,11 +129,14 @@ class DatasetReader:
         return self._to_batch(gathered)
 
     def _to_batch(self, arrays: Arrays) -> RecapBatch:
-        groups = {name: torch.from_numpy(arrays[name]) for name in DENSE_GROUPS if name in arrays}
+        groups: dict[str, Any] = {
+            name: torch.from_numpy(arrays[name]) for name in DENSE_GROUPS if name in arrays
+        }
         labels = torch.from_numpy(arrays["labels"])[:, self._label_columns]
         by_label = torch.where(labels > 0.5, self._positive_weights, self._negative_weights)
         weights = torch.from_numpy(arrays["weight"]).unsqueeze(1) * by_label
-        return RecapBatch(**groups, labels=labels, weights=weights.masked_fill(labels.isnan(), 0.0))
+        groups |= {"labels": labels, "weights": weights.masked_fill(labels.isnan(), 0.0)}
+        return RecapBatch(**groups)
 
     def verify(self) -> None:
         """Compare every file's content with the manifest. Raises ValueError naming the first that differs."""

@@ -1,0 +1,1 @@
+"""Score candidate and champion on the same rows, measure both, and decide."""

@@ -1,0 +1,28 @@
+"""How kfp calls evaluate."""
+
+from kfp import dsl
+
+from components.artifacts import images
+
+
+@dsl.component(base_image=images.REGISTRY, install_kfp_package=False)
+def evaluate(
+    snapshot: dsl.Input[dsl.Dataset],
+    model: dsl.Input[dsl.Model],
+    test_set: dsl.Input[dsl.Dataset],
+    evaluation: dsl.Output[dsl.Artifact],
+    report: dsl.Output[dsl.HTML],
+    metrics: dsl.Output[dsl.Metrics],
+    roc: dsl.Output[dsl.ClassificationMetrics],
+) -> None:
+    """Score candidate and champion on the same rows, measure both, and decide on a promotion."""
+    from components.artifacts.door import step
+
+    with step("evaluate"):
+        from components.evaluate.evaluate import evaluate_model
+        from components.evaluate.headline import headline, roc_points
+
+        evaluate_model(snapshot.path, model.path, test_set.path, evaluation.path, report.path)
+        for name, value in headline(evaluation.path).items():
+            metrics.log_metric(name, value)
+        roc.log_roc_curve(*roc_points(evaluation.path))

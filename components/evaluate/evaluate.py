@@ -1,0 +1,118 @@
+"""Score candidate and champion on the same rows, measure both, and decide."""
+
+import hashlib
+import json
+import logging
+import shutil
+import tempfile
+from pathlib import Path
+
+from components.artifacts import registry
+from components.artifacts.decision import DECISION_NAME, DecidedAgainst, Decision
+from components.artifacts.output import whole_file, whole_folder
+from components.artifacts.snapshot import MANIFEST_NAME, Snapshot
+from components.evaluate.bootstrap import bootstrap_rce
+from components.evaluate.gate import decide
+from components.evaluate.measure import Measured, measure
+from components.evaluate.report import report_page
+from components.evaluate.scores import ChampionError, Scores, score_test_set
+from recap_model.config import RecapConfig
+from recap_model.data.manifest import DatasetManifest
+
+REPORT_NAME = "report.html"
+METRICS_NAME = "metrics.json"
+SCORES_NAME = "scores.parquet"
+
+log = logging.getLogger(__name__)
+
+
+def evaluate_model(
+    snapshot: str | Path,
+    model: str | Path,
+    test_set: str | Path,
+    out: str | Path,
+    report: str | Path | None = None,
+) -> Decision:
+    """Write ``metrics.json``, ``scores.parquet``, ``decision.json`` and ``report.html``; returns the decision.
+
+    The decision is written whatever its outcome. A champion that cannot be loaded or compared with makes it ERROR.
+
+    Args:
+        snapshot: what resolve wrote; it names the champion.
+        model: the calibrated model.
+        test_set: of the same snapshot.
+        out: folder for the evaluation.
+        report: a second place for the page, where a pipeline's UI shows it.
+
+    Raises:
+        FileNotFoundError, ValueError: an input is missing, broken, or of another run.
+    """
+    frozen, config = Snapshot.read(snapshot)
+    manifest = DatasetManifest.read(test_set)
+    if manifest.snapshot != frozen.digest:
+        raise ValueError(
+            f"{test_set}: built from another snapshot ({manifest.snapshot[:12]}); run build on this one"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        scores, trouble = _score(model, test_set, frozen, config, Path(folder))
+    replicates = bootstrap_rce(scores, config.evaluation.bootstrap_replicates, config.evaluation.seed)
+    measured = measure(scores, replicates, config)
+    decision = _decide(measured, frozen, config, manifest, Path(model), trouble)
+    with whole_folder(out) as target:
+        scores.write(target / SCORES_NAME)
+        (target / METRICS_NAME).write_text(json.dumps(measured, indent=1))
+        (target / REPORT_NAME).write_text(report_page(decision, measured, scores, frozen))
+        (target / DECISION_NAME).write_text(decision.model_dump_json(indent=1))
+        files = {path.name: _sha256(path) for path in sorted(target.iterdir())}
+        content = {"format": "recap-evaluation/1", "snapshot": frozen.digest, "files": files}
+        (target / MANIFEST_NAME).write_text(json.dumps(content, indent=1))
+    if report is not None:
+        with whole_file(report) as page:
+            shutil.copyfile(Path(out) / REPORT_NAME, page)
+    log.info("outcome=%s reason=%r", decision.outcome, decision.reason)
+    return decision
+
+
+def _score(
+    model: str | Path, test_set: str | Path, snapshot: Snapshot, config: RecapConfig, folder: Path
+) -> tuple[Scores, str | None]:
+    """The score table, with the champion's columns if it can be had, else why not."""
+    if snapshot.champion is None:
+        return score_test_set(model, test_set, config, None), None
+    name, version = config.registry.model_name, snapshot.champion.version
+    try:
+        client = registry.connect(snapshot.tracking_uri)
+        champion = registry.download(client, name, version, folder / "champion")
+        return score_test_set(model, test_set, config, champion), None
+    except (registry.RegistryError, ChampionError) as error:
+        trouble = f"version {version} of {name}: {error}"
+        return score_test_set(model, test_set, config, None), trouble
+
+
+def _decide(
+    measured: Measured,
+    snapshot: Snapshot,
+    config: RecapConfig,
+    manifest: DatasetManifest,
+    model: Path,
+    trouble: str | None,
+) -> Decision:
+    gate = config.evaluation.gate
+    champion = snapshot.champion.version if snapshot.champion else None
+    outcome, reason, rules = decide(measured, list(config.tasks), gate, champion, trouble)
+    against = DecidedAgainst(name=config.registry.model_name, version=champion) if champion else None
+    return Decision(
+        outcome=outcome,
+        reason=reason,
+        rules=rules,
+        champion=against,
+        candidate=_sha256(model / MANIFEST_NAME),
+        test_data=manifest.fingerprint,
+        snapshot=snapshot.digest,
+        policy=hashlib.sha256(gate.model_dump_json().encode()).hexdigest(),
+        run_id=snapshot.run_id,
+    ).seal()
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,165 @@
+"""The evaluation as one page: the decision first, then each task beside the champion, slices, lineage."""
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.artifacts.decision import Decision
+from components.artifacts.page import Axis, Series, line_chart, page, table
+from components.artifacts.snapshot import Snapshot
+from components.evaluate.scores import Scores
+from recap_model import metrics
+
+_MAX_POINTS = 200
+_SHARES = Axis("", 0.0, 1.0, [(tick, f"{tick:g}") for tick in (0.0, 0.25, 0.5, 0.75, 1.0)])
+_COLUMNS = (("AUC", "auc", ".4f"), ("log loss", "log_loss", ".5f"), ("RCE %", "rce", ".2f"))
+_RATIO = ("predicted / observed", "calibration_ratio", ".3f")
+_OUTCOME_WORDS = {
+    "PROMOTE": "Promote: every rule holds.",
+    "HOLD": "Hold: the version is registered and not promoted.",
+    "ERROR": "Error: a rule cannot be computed, so the version is not promoted.",
+}
+
+
+def report_page(decision: Decision, measured: dict[str, Any], scores: Scores, snapshot: Snapshot) -> str:
+    """The whole page."""
+    against = f"against version {decision.champion.version}" if decision.champion else "without a champion"
+    lead = (
+        f"{_OUTCOME_WORDS[decision.outcome]} {decision.reason[:1].upper()}{decision.reason[1:]}. "
+        f"{measured['rows']:,} test rows of {measured['users']:,} users, {against}; "
+        f"data of {snapshot.first_day} to {snapshot.last_day}."
+    )
+    return page(
+        f"{decision.outcome}: {snapshot.first_day} to {snapshot.last_day}",
+        lead,
+        "<h2>Rules</h2>",
+        _rules(decision),
+        "<h2>Tasks</h2>",
+        _tasks(measured),
+        *_slices(measured),
+        *(_task_charts(number, scores) for number in range(len(scores.tasks))),
+        "<h2>Lineage</h2>",
+        _lineage(decision, snapshot),
+    )
+
+
+def _rules(decision: Decision) -> str:
+    order = {"error": 0, "fail": 1, "pass": 2, "skipped": 3}
+    rules = sorted(decision.rules, key=lambda rule: order[rule.verdict])
+    return table(
+        ("rule", "verdict", "in words"), [(rule.name, rule.verdict, f"{rule.words} ") for rule in rules]
+    )
+
+
+def _tasks(measured: dict[str, Any]) -> str:
+    compared = any("champion" in found for found in measured["tasks"].values())
+    columns = ["task", "positives", "rate"]
+    for title, _, _ in (*_COLUMNS, _RATIO):
+        columns += [title, "champion"] if compared else [title]
+    columns += ["RCE change, bounds"] if compared else ["RCE bounds"]
+    rows = []
+    for task, found in measured["tasks"].items():
+        row: list[object] = [task, f"{found['positives']:,}", _text(found["rate"], ".2e")]
+        for _, name, style in (*_COLUMNS, _RATIO):
+            row.append(_text(found[name], style))
+            if compared:
+                row.append(_text(found["champion"][name], style))
+        interval = found["difference"].get("rce_interval") if compared else found["rce_interval"]
+        row.append(" to ".join(f"{bound:+.2f}" for bound in interval) if interval else "–")
+        rows.append(row)
+    return table(columns, rows)
+
+
+def _slices(measured: dict[str, Any]) -> list[str]:
+    """Slices with the largest loss against the champion first, or with the lowest RCE."""
+    rows = []
+    for name, tasks in measured["slices"].items():
+        for task, found in tasks.items():
+            harm = found["difference"]["rce"] if "difference" in found else found["rce"]
+            if harm is not None:
+                rows.append((harm, name, task, found))
+    if not rows:
+        return []
+    rows.sort(key=lambda row: row[0])
+    columns = ("slice", "task", "positives", "RCE %", "RCE change", "predicted / observed")
+    lines = [
+        (
+            name,
+            task,
+            f"{found['positives']:,}",
+            _text(found["rce"], ".2f"),
+            _text(found["difference"]["rce"], "+.2f") if "difference" in found else "–",
+            _text(found["calibration_ratio"], ".3f"),
+        )
+        for _, name, task, found in rows
+    ]
+    return ["<h2>Slices, the worst first</h2>", table(columns, lines)]
+
+
+def _task_charts(number: int, scores: Scores) -> str:
+    label, weight = scores.labels[:, number], scores.weights[:, number]
+    models = {"candidate": scores.candidate[:, number]}
+    if scores.champion is not None and not np.isnan(scores.champion[:, number]).any():
+        models["champion"] = scores.champion[:, number]
+    if np.nansum(label) < 2 or np.nansum(1 - label) < 2:
+        return ""
+    roc, recall, reliable = [], [], []
+    for colour, (name, predictions) in enumerate(models.items()):
+        false, true, _ = metrics.roc_curve(label, predictions, weight)
+        roc.append(Series(name, *_thin(false, true), colour=colour))
+        share, precision = metrics.precision_recall_curve(label, predictions, weight)
+        recall.append(Series(name, *_thin(share, precision), colour=colour))
+        bins = metrics.reliability_bins(label, predictions, weight)
+        reliable.append(
+            Series(name, bins.predicted.tolist(), bins.observed.tolist(), colour=colour, markers=True)
+        )
+    task, charts = scores.tasks[number], []
+    charts.append(_reliability(task, reliable))
+    diagonal = Series("chance", [0.0, 1.0], [0.0, 1.0], colour=None)
+    charts.append(line_chart("ROC", [diagonal, *roc], _named("false positives"), _named("true positives")))
+    charts.append(line_chart("Precision and recall", recall, _named("recall"), _named("precision")))
+    return f'<h2>{escape(task)}</h2><div class="charts">{"".join(charts)}</div>'
+
+
+def _reliability(task: str, series: Sequence[Series]) -> str:
+    top = max(max([*one.x, *one.y]) for one in series) * 1.05 or 1.0
+    ticks = [(top * share, f"{top * share:.3g}") for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    diagonal = Series("as predicted", [0.0, top], [0.0, top], colour=None)
+    x, y = Axis("predicted", 0.0, top, ticks), Axis("observed", 0.0, top, ticks)
+    return line_chart("Reliability", [diagonal, *series], x, y)
+
+
+def _named(label: str) -> Axis:
+    return Axis(label, _SHARES.low, _SHARES.high, _SHARES.ticks)
+
+
+def _thin(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[list[float], list[float]]:
+    """At most ``_MAX_POINTS`` of a curve's points, its ends among them."""
+    kept = np.unique(np.linspace(0, len(x) - 1, min(len(x), _MAX_POINTS)).astype(int))
+    return x[kept].tolist(), y[kept].tolist()
+
+
+def _lineage(decision: Decision, snapshot: Snapshot) -> str:
+    champion = f"{decision.champion.name} {decision.champion.version}" if decision.champion else "none"
+    return table(
+        ("what", "which"),
+        [
+            ("run", decision.run_id),
+            ("data", f"{snapshot.rows:,} rows of {snapshot.data_root}"),
+            ("snapshot", decision.snapshot[:16]),
+            ("test rows", decision.test_data[:16]),
+            ("candidate", decision.candidate[:16]),
+            ("champion", champion),
+            ("policy", decision.policy[:16]),
+            ("config", snapshot.config_digest[:16]),
+            ("source", snapshot.source_revision),
+            ("decision", decision.digest[:16]),
+        ],
+    )
+
+
+def _text(value: float | None, style: str) -> str:
+    return "–" if value is None else f"{value:{style}}"

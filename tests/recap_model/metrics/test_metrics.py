@@ -1,0 +1,85 @@
+"""Metrics against scikit-learn, closed forms, and the invariants of weights and missing labels."""
+
+import numpy as np
+import pytest
+from sklearn import metrics as reference
+
+from recap_model import metrics
+
+RANDOM = np.random.default_rng(3)
+PREDICTIONS = np.round(RANDOM.beta(1, 6, 3000), 2)  # rounded, so that there are ties
+LABELS = (RANDOM.random(3000) < PREDICTIONS).astype(float)
+WEIGHTS = RANDOM.exponential(1.0, 3000)
+
+
+def test_auc_log_loss_average_precision_and_brier_are_those_of_scikit_learn():
+    clipped = np.clip(PREDICTIONS, 1e-7, 1 - 1e-7)
+    for weights in (None, WEIGHTS):
+        given = {"sample_weight": weights}
+        assert metrics.auc(LABELS, PREDICTIONS, weights) == pytest.approx(
+            reference.roc_auc_score(LABELS, PREDICTIONS, **given), abs=1e-12
+        )
+        assert metrics.log_loss(LABELS, PREDICTIONS, weights) == pytest.approx(
+            reference.log_loss(LABELS, clipped, **given), abs=1e-9
+        )
+        assert metrics.pr_auc(LABELS, PREDICTIONS, weights) == pytest.approx(
+            reference.average_precision_score(LABELS, PREDICTIONS, **given), abs=1e-12
+        )
+        assert metrics.brier_score(LABELS, PREDICTIONS, weights) == pytest.approx(
+            reference.brier_score_loss(LABELS, PREDICTIONS, **given), abs=1e-12
+        )
+
+
+def test_rce_is_0_for_the_mean_and_100_for_the_truth():
+    mean = np.full_like(LABELS, np.average(LABELS, weights=WEIGHTS))
+    assert metrics.relative_cross_entropy(LABELS, mean, WEIGHTS) == pytest.approx(0.0, abs=1e-9)
+    assert metrics.relative_cross_entropy(LABELS, LABELS, WEIGHTS) == pytest.approx(100.0, abs=1e-3)
+
+
+def test_nrce_does_not_see_a_factor():
+    whole = metrics.normalised_rce(LABELS, PREDICTIONS, WEIGHTS)
+    assert metrics.normalised_rce(LABELS, PREDICTIONS * 0.3, WEIGHTS) == pytest.approx(whole)
+    assert metrics.relative_cross_entropy(LABELS, PREDICTIONS * 0.3, WEIGHTS) < whole
+
+
+@pytest.mark.parametrize("name", metrics.__all__[:7])
+def test_a_weight_of_two_is_a_row_twice_and_a_missing_label_no_row(name: str):
+    if name.endswith(("bins", "curve")):
+        pytest.skip("no single number")
+    metric = getattr(metrics, name)
+    if name != "expected_calibration_error":  # its correction for chance counts rows, not weight
+        twice = metric(np.tile(LABELS, 2), np.tile(PREDICTIONS, 2))
+        assert metric(LABELS, PREDICTIONS, np.full(3000, 2.0)) == pytest.approx(twice)
+    labels = np.append(LABELS, np.nan)
+    assert metric(labels, np.append(PREDICTIONS, 0.9)) == pytest.approx(metric(LABELS, PREDICTIONS))
+
+
+@pytest.mark.parametrize("name", ["auc", "pr_auc", "relative_cross_entropy", "calibration_ratio"])
+def test_what_is_not_defined_is_nan(name: str):
+    assert np.isnan(getattr(metrics, name)(np.zeros(4), np.full(4, 0.1)))
+    assert np.isnan(getattr(metrics, name)([np.nan], [0.1]))
+
+
+def test_the_debiased_ece_is_small_for_the_truth_and_as_large_as_a_shift():
+    truth = RANDOM.beta(2, 30, 200_000)
+    labels = (RANDOM.random(200_000) < truth).astype(float)
+    assert abs(metrics.expected_calibration_error(labels, truth)) < 1.5e-3
+    assert metrics.expected_calibration_error(labels, truth + 0.05) == pytest.approx(0.05, abs=3e-3)
+
+
+def test_reliability_bins_hold_equal_weight_and_the_stated_means():
+    bins = metrics.reliability_bins(LABELS, PREDICTIONS, WEIGHTS, bins=10)
+    assert bins.weight == pytest.approx(np.full(10, WEIGHTS.sum() / 10), rel=0.05)
+    assert bins.weight @ bins.observed == pytest.approx(WEIGHTS @ LABELS)
+    assert np.all(np.diff(bins.predicted) >= 0)
+
+
+def test_different_lengths_are_refused():
+    with pytest.raises(ValueError, match=r"must have one shape, got \(2,\), \(3,\)"):
+        metrics.auc([0, 1], [0.1, 0.2, 0.3])
+
+
+def test_roc_thresholds_are_finite_and_its_ends_are_the_corners():
+    false, true, thresholds = metrics.roc_curve(LABELS, PREDICTIONS)
+    assert np.isfinite(thresholds).all()
+    assert (false[0], true[0], false[-1], true[-1]) == (0.0, 0.0, 1.0, 1.0)
