@@ -104,7 +104,8 @@ class MultiTaskRankingModel(nn.Module):
             "logits": logits,
             "probabilities": torch.sigmoid(logits),
             "calibrated_probabilities": probabilities,
-            "score": probabilities @ self.score_weights,
+            # Not a matrix product, which autocast would do in bfloat16.
+            "score": (probabilities * self.score_weights).sum(dim=1),
         }
         if self.return_backbone:
             outputs["backbone"] = net.backbone

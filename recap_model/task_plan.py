@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from recap_model.config import RecapConfig
+from recap_model.config.architectures import ArchitectureConfig
 from recap_model.config.features import ListColumn
-from recap_model.config.model import ArchitectureConfig, ModelConfig
+from recap_model.config.model import ModelConfig
 
 
 @dataclass(frozen=True)

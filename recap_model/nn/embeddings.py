@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from recap_model.config.model import SmallEmbeddingsConfig
+from recap_model.config.inputs import SmallEmbeddingsConfig
 from recap_model.data.statistics import FeatureStatistics
 
 MISSING_ID = -1

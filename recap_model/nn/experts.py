@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from recap_model.config.model import ArchitectureConfig, BackboneConfig, ModelConfig
+from recap_model.config.architectures import ArchitectureConfig, BackboneConfig
+from recap_model.config.model import ModelConfig
 from recap_model.nn.architecture import build_block
 from recap_model.nn.block import linear
 from recap_model.nn.inputs import Inputs

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from recap_model.config.model import BatchNormConfig, FeaturizationConfig, LayerNormConfig
+from recap_model.config.architectures import BatchNormConfig
+from recap_model.config.inputs import FeaturizationConfig, LayerNormConfig
 from recap_model.data.statistics import FeatureStatistics
 from recap_model.nn.quantile import QuantileRank, QuantileTransform
 from recap_model.nn.transforms import Clip, Finite, SignedLog, ZScore, finite

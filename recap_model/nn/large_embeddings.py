@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recap_model.config.model import LargeEmbeddingsConfig, LargeEmbeddingTableConfig
+from recap_model.config.inputs import LargeEmbeddingsConfig, LargeEmbeddingTableConfig
 from recap_model.nn.embeddings import MISSING_ID, IdEmbedding, Vocabulary
 
 

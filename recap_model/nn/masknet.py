@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from recap_model.config.model import MaskBlockConfig, MaskNetConfig
+from recap_model.config.architectures import MaskBlockConfig, MaskNetConfig
 from recap_model.nn.block import BlockOutput, linear
 from recap_model.nn.mlp import Mlp
 

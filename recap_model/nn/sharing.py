@@ -6,7 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from recap_model.config.model import ArchitectureConfig, ModelConfig
+from recap_model.config.architectures import ArchitectureConfig
+from recap_model.config.model import ModelConfig
 from recap_model.nn.architecture import build_block
 from recap_model.nn.inputs import Inputs
 from recap_model.nn.names import module_key

@@ -7,7 +7,9 @@ import torch
 
 from recap_model import build_loss, create_ranking_model, rate_at
 from recap_model.compat import load_published_state_dict
-from recap_model.config.model import FeaturizationConfig, MaskNetConfig, MlpConfig, ModelConfig
+from recap_model.config.architectures import MaskNetConfig, MlpConfig
+from recap_model.config.inputs import FeaturizationConfig
+from recap_model.config.model import ModelConfig
 from recap_model.config.optimizer import LearningRate
 from recap_model.data.batch import RecapBatch
 from recap_model.losses import MultiTaskLoss

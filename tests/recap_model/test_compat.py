@@ -5,7 +5,7 @@ import torch
 
 from recap_model import create_ranking_model
 from recap_model.compat import load_published_state_dict
-from recap_model.config.model import MlpConfig
+from recap_model.config.architectures import MlpConfig
 from recap_model.nn import Mlp
 from tests.recap_model.models import TOWER, WIDTHS, section
 

@@ -8,6 +8,8 @@ from torch import nn
 
 import recap_model
 from recap_model import EmbeddingRankingModel, MultiTaskRankingModel, create_ranking_model
+from recap_model.config.model import ModelConfig
+from recap_model.data.batch import RecapBatch
 from recap_model.data.manifest import Sampling
 from recap_model.data.statistics import FeatureStatistics
 from tests.recap_model.models import MLP, TABLES, TOWER, WIDTHS, batch, section
@@ -223,6 +225,41 @@ def test_statistics_fill_vocabularies_by_the_names_of_a_whole_configs_columns():
     statistics = FeatureStatistics(vocabularies={"topic": {3: 9}})
     net = create_ranking_model(recap_model.data_spec(config), config, "cpu", statistics=statistics)
     assert net.inputs.small_embeddings.tables[0].vocabulary.ids[0] == 3
+
+
+def test_under_autocast_what_is_returned_keeps_full_precision():
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs = model()(batch())
+    assert {tensor.dtype for tensor in outputs.values()} == {torch.float32}
+
+
+class ByGroup(nn.Module):
+    """The model on a plain dictionary of groups, as a serving stack calls it."""
+
+    def __init__(self, inner: nn.Module):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, groups: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return self.inner(RecapBatch(**groups))
+
+
+@pytest.mark.parametrize("name", ["share_all", "ple", "dlrm", "names of modules"])
+def test_the_model_exports_with_any_number_of_rows(name):
+    table = {**TABLES["tables"][0], "min_count": 1}
+    fields = SECTIONS[name].model_dump() | {
+        "featurization_config": {"quantile_config": {}},
+        "small_embeddings": {"tables": [table]},
+    }
+    net = model(ModelConfig(**fields))
+    given, other = ({key: getattr(batch(rows, seed=1), key) for key in WIDTHS} for rows in (7, 33))
+    rows = torch.export.Dim("rows", min=1, max=100_000)
+    program = torch.export.export(
+        ByGroup(net), (given,), dynamic_shapes=({key: {0: rows} for key in WIDTHS},)
+    )
+    exported = program.module()(other)
+    for key, tensor in net(RecapBatch(**other)).items():
+        torch.testing.assert_close(exported[key], tensor)
 
 
 def test_position_has_no_influence_in_serving():

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recap_model.config.model import SmallEmbeddingsConfig
+from recap_model.config.inputs import SmallEmbeddingsConfig
 from recap_model.data.statistics import FeatureStatistics
 from recap_model.nn import SmallEmbeddings, Vocabulary
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from recap_model import build_loss, create_ranking_model
-from recap_model.config.model import BackboneConfig
+from recap_model.config.architectures import BackboneConfig
 from recap_model.data.batch import RecapBatch
 from recap_model.nn import Experts, Gate
 from recap_model.nn.experts import PleLevel

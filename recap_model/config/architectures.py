@@ -1,0 +1,138 @@
+"""Architectures of the blocks: towers, backbones, experts, under the published field names."""
+
+from typing import Annotated
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from recap_model.config.base import Config, exactly_one_of
+
+Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
+Momentum = Annotated[float, Field(gt=0.0, le=1.0)]
+
+
+class BatchNormConfig(Config):
+    """Batch normalisation: whether it learns a scale and a shift, and how fast its statistics move."""
+
+    affine: bool = True
+    momentum: Momentum = 0.1
+
+
+class DropoutConfig(Config):
+    """Drop-out: the share of activations set to zero in training."""
+
+    rate: Rate = 0.1
+
+
+class MlpConfig(Config):
+    """Fully connected layers; the last one is linear unless ``final_layer_activation``."""
+
+    layer_sizes: list[PositiveInt] = Field(min_length=1)
+    batch_norm: BatchNormConfig | None = None
+    dropout: DropoutConfig | None = None
+    final_layer_activation: bool = False
+
+
+class MaskBlockConfig(Config):
+    """One block of MaskNet (arXiv:2102.07619); the mask's hidden width by size or by factor."""
+
+    output_size: PositiveInt
+    aggregation_size: PositiveInt | None = None
+    reduction_factor: PositiveFloat | None = None
+    input_layer_norm: bool = False
+
+    @model_validator(mode="after")
+    def _one_size(self) -> "MaskBlockConfig":
+        return exactly_one_of(self, "aggregation_size", "reduction_factor")
+
+
+class MaskNetConfig(Config):
+    """Mask blocks side by side or one behind the other, and an optional MLP on their output."""
+
+    mask_blocks: list[MaskBlockConfig] = Field(min_length=1)
+    use_parallel: bool = False
+    mlp: MlpConfig | None = None
+
+
+class DcnConfig(Config):
+    """DCN v2 (arXiv:2008.13535): cross layers with an MLP beside or behind them."""
+
+    poly_degree: PositiveInt
+    projection_dim: PositiveInt | None = Field(
+        None, description="rank of the cross layers' weights; full if not given"
+    )
+    parallel_mlp: MlpConfig | None = None
+    use_parallel: bool = True
+    output_mlp: MlpConfig | None = None
+
+
+class DlrmConfig(Config):
+    """DLRM (arXiv:1906.00091): an MLP on the dense part, dot products with the embeddings, an MLP on top."""
+
+    bottom_mlp: MlpConfig
+    top_mlp: MlpConfig
+
+
+class AffineMapConfig(Config):
+    """A learned scale and shift of the logit, started at these values."""
+
+    scale: float = 1.0
+    bias: float = 0.0
+
+
+class ArchitectureConfig(Config):
+    """A tower: exactly one architecture."""
+
+    mlp_config: MlpConfig | None = None
+    mask_net_config: MaskNetConfig | None = None
+    dcn_config: DcnConfig | None = None
+    dlrm_config: DlrmConfig | None = None
+    affine_map: AffineMapConfig | None = None
+    pos_weight: PositiveFloat = Field(1.0, description="weight of the positives in this task's loss")
+
+    @model_validator(mode="after")
+    def _one_architecture(self) -> "ArchitectureConfig":
+        return exactly_one_of(self, "mlp_config", "mask_net_config", "dcn_config", "dlrm_config")
+
+    @model_validator(mode="after")
+    def _one_logit(self) -> "ArchitectureConfig":
+        where, size = _last_layer(self)
+        if size != 1:
+            raise ValueError(
+                f"{where}: a tower ends in 1 unit, its logit; got {size or 'one for each input'}"
+            )
+        return self
+
+
+def _last_layer(config: ArchitectureConfig) -> tuple[str, int | None]:
+    """Where a tower's last width is set, and that width; None where it is the number of inputs."""
+    if config.mlp_config is not None:
+        return "mlp_config.layer_sizes", config.mlp_config.layer_sizes[-1]
+    if config.dlrm_config is not None:
+        return "dlrm_config.top_mlp.layer_sizes", config.dlrm_config.top_mlp.layer_sizes[-1]
+    if config.mask_net_config is not None:
+        net = config.mask_net_config
+        if net.mlp is not None:
+            return "mask_net_config.mlp.layer_sizes", net.mlp.layer_sizes[-1]
+        sizes = [block.output_size for block in net.mask_blocks]
+        return "mask_net_config.mask_blocks", sum(sizes) if net.use_parallel else sizes[-1]
+    dcn = config.dcn_config
+    if dcn is not None and dcn.output_mlp is not None:
+        return "dcn_config.output_mlp.layer_sizes", dcn.output_mlp.layer_sizes[-1]
+    if dcn is not None and dcn.parallel_mlp is not None and not dcn.use_parallel:
+        return "dcn_config.parallel_mlp.layer_sizes", dcn.parallel_mlp.layer_sizes[-1]
+    return "dcn_config.output_mlp", None
+
+
+class BackboneConfig(Config):
+    """What the towers share: exactly one architecture."""
+
+    mlp_config: MlpConfig | None = None
+    mask_net_config: MaskNetConfig | None = None
+    dcn_config: DcnConfig | None = None
+    dlrm_config: None = Field(
+        None, description="a DLRM reads embeddings one by one; it is a tower's, never shared"
+    )
+
+    @model_validator(mode="after")
+    def _one_architecture(self) -> "BackboneConfig":
+        return exactly_one_of(self, "mlp_config", "mask_net_config", "dcn_config")

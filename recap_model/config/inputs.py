@@ -1,0 +1,159 @@
+"""From columns to the net's inputs: featurization, embeddings, position, under the published field names."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from recap_model.config.architectures import BatchNormConfig
+from recap_model.config.base import Config, distinct_names, exactly_one_of
+
+JoinedGroup = Literal["binary", "discrete", "user_embedding", "user_eng_embedding", "author_embedding"]
+
+
+class LayerNormConfig(Config):
+    """Layer normalisation over all featurized inputs."""
+
+    axis: Literal[-1] = -1
+    center: bool = True
+    epsilon: Annotated[float, Field(ge=0.0)] = 1e-3
+    scale: bool = True
+
+    @model_validator(mode="after")
+    def _center_as_scale(self) -> "LayerNormConfig":
+        if self.center != self.scale:
+            raise ValueError(
+                "center must equal scale: the shift and the scale are learned together or not at all"
+            )
+        return self
+
+
+class DoubleNormLogConfig(Config):
+    """Signed log, batch norm, clip, then layer norm together with the binary inputs."""
+
+    batch_norm_config: BatchNormConfig | None = None
+    clip_magnitude: PositiveFloat = 5.0
+    layer_norm_config: LayerNormConfig | None = None
+
+
+class Log1pAbsConfig(Config):
+    """The signed log alone."""
+
+
+class ClipLog1pAbsConfig(Config):
+    """The signed log, clipped."""
+
+    clip_magnitude: PositiveFloat = 3e38
+
+
+class ZScoreLogConfig(Config):
+    """The signed log, standardised by statistics of the training rows, clipped."""
+
+    clip_magnitude: PositiveFloat = 5.0
+    batch_norm_config: BatchNormConfig | None = None
+
+
+class QuantileConfig(Config):
+    """A missing flag, the standardised signed log, clipped, and the rank among the training rows."""
+
+    points: Annotated[int, Field(ge=2)] = Field(33, description="quantiles of a column that the model keeps")
+    clip_magnitude: PositiveFloat = 5.0
+
+
+class FeaturizationConfig(Config):
+    """How continuous inputs are transformed, and which groups are joined to them."""
+
+    log1p_abs_config: Log1pAbsConfig | None = None
+    clip_log1p_abs_config: ClipLog1pAbsConfig | None = None
+    z_score_log_config: ZScoreLogConfig | None = None
+    double_norm_log_config: DoubleNormLogConfig | None = None
+    quantile_config: QuantileConfig | None = None
+    feature_names_to_concat: list[JoinedGroup] = ["binary"]
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "FeaturizationConfig":
+        return exactly_one_of(
+            self,
+            "log1p_abs_config",
+            "clip_log1p_abs_config",
+            "z_score_log_config",
+            "double_norm_log_config",
+            "quantile_config",
+        )
+
+
+class PositionDebiasConfig(Config):
+    """An embedding of the position, dropped to "unknown" in training by chance and always in serving."""
+
+    max_position: PositiveInt = 256
+    num_dims: PositiveInt = 64
+    drop_probability: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
+    position_feature_index: NonNegativeInt = Field(description="column of the position in the discrete group")
+
+
+class SmallEmbeddingTableConfig(Config):
+    """A table read by one discrete column. Missing ids, and ids outside the table, read its entry 0.
+
+    With ``min_count``, ids are looked up among those that are so frequent in the training rows (the top
+    ``num_embeddings - 1`` of them); others are unknown. Without it an id is its entry.
+    """
+
+    name: str
+    num_embeddings: PositiveInt
+    embedding_dim: PositiveInt
+    index: NonNegativeInt = Field(description="column in the discrete group")
+    min_count: PositiveInt | None = None
+
+    @model_validator(mode="after")
+    def _room_for_ids(self) -> "SmallEmbeddingTableConfig":
+        if self.min_count is not None and self.num_embeddings < 2:
+            raise ValueError(
+                "num_embeddings: a table with min_count needs 2 at least, as entry 0 is the unknown id"
+            )
+        return self
+
+
+class SmallEmbeddingsConfig(Config):
+    """Tables that are trained with the model's own optimizer."""
+
+    tables: list[SmallEmbeddingTableConfig] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> "SmallEmbeddingsConfig":
+        return distinct_names(self, "tables")
+
+
+class LargeEmbeddingTableConfig(Config):
+    """A table read by the column of id lists that has its name; the entries of a row's ids are summed.
+
+    Without ``vocab`` an id is its entry. Ids outside the table or the vocabulary read its entry 0.
+    """
+
+    name: str = Field(description="of the table, and of its column in features.sparse")
+    num_embeddings: PositiveInt
+    embedding_dim: PositiveInt
+    pretrained: str | None = Field(
+        None,
+        description="a .npy file of the values at the start: (num_embeddings, embedding_dim), or with vocab "
+        "(ids of vocab, embedding_dim)",
+    )
+    vocab: str | None = Field(
+        None, description="a text file with an id a line, at most num_embeddings - 1 of them"
+    )
+
+    @model_validator(mode="after")
+    def _room_for_ids(self) -> "LargeEmbeddingTableConfig":
+        if self.vocab is not None and self.num_embeddings < 2:
+            raise ValueError(
+                "num_embeddings: a table with vocab needs 2 at least, as entry 0 is the unknown id"
+            )
+        return self
+
+
+class LargeEmbeddingsConfig(Config):
+    """Tables over ids of users, posts, authors."""
+
+    tables: list[LargeEmbeddingTableConfig] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> "LargeEmbeddingsConfig":
+        return distinct_names(self, "tables")
