@@ -104,11 +104,11 @@ def _simplest_good(histogram: LogitHistogram, task: str, config: CalibrationConf
     }
     means = {name: _mean(values, histogram, task) for name, values in losses.items()}
     best = min(means, key=lambda name: means[name])
-    chosen = next(name for name in _FROM_THE_SIMPLEST if _within_an_error(losses[name], losses[best]))
+    chosen = next(name for name in _FROM_THE_SIMPLEST if _as_good(losses[name], losses[best]))
     reason = f"lowest cross-validated log loss, {means[chosen]:.6f}"
     if chosen != best:
         reason = (
-            f"simplest within a standard error of {best}: cross-validated log loss {means[chosen]:.6f} "
+            f"simplest within half a standard error of {best}: cross-validated log loss {means[chosen]:.6f} "
             f"against {means[best]:.6f}"
         )
     fit = _FITS.get(chosen, lambda rows: fit_piecewise(rows, strength, config.knots))
@@ -145,7 +145,11 @@ def _mean(losses: Array, histogram: LogitHistogram, task: str) -> float:
     return float(np.average(losses, weights=weights))
 
 
-def _within_an_error(losses: Array, best: Array) -> bool:
-    """Whether the mean difference is at most its standard error (Breiman et al. 1984, sec. 3.4.3)."""
+def _as_good(losses: Array, best: Array) -> bool:
+    """Whether the mean difference is at most half its standard error.
+
+    A whole one (Breiman et al. 1984, sec. 3.4.3) left shifts of two standard deviations of the mean label
+    uncorrected in simulations; none at all took four-parameter maps of logits that were right.
+    """
     difference = losses - best
-    return bool(difference.mean() <= difference.std(ddof=1) / np.sqrt(len(difference)))
+    return bool(difference.mean() <= 0.5 * difference.std(ddof=1) / np.sqrt(len(difference)))

@@ -15,7 +15,7 @@ class CalibrationConfig(Config):
     method: CalibrationMethod = Field(
         "auto",
         description="`auto` takes the simplest of none, temperature, platt, beta and piecewise whose "
-        "cross-validated log loss is within a standard error of the best one's",
+        "cross-validated log loss is within half a standard error of the best one's",
     )
     tasks: dict[str, CalibrationMethod] = Field(
         {}, description="methods of single tasks, instead of `method`"

@@ -3,53 +3,58 @@
 import torch
 from torch import Tensor
 
-from recap_model.config.features import DENSE_GROUPS, FeaturesConfig
+from recap_model.config.features import DENSE_GROUPS, FeaturesConfig, ListColumn
 from recap_model.data.batch import RecapBatch
 
 
 class NonFiniteLossError(ValueError):
-    """Training met a loss that is NaN or infinite, and stopped before the weights took it in."""
+    """Training met a loss (or its gradient) that is NaN or infinite, and stopped before the weights took it in."""
 
 
 def explain(
     step: int, batch: RecapBatch, losses: dict[str, Tensor], features: FeaturesConfig
 ) -> NonFiniteLossError:
-    """One line: the step, the tasks whose loss is not finite, and the three most suspicious columns."""
-    tasks = [f"{name} ({loss.item()})" for name, loss in losses.items() if not loss.isfinite()]
-    suspects = sorted(_suspects(batch, features), reverse=True)[:3]
-    columns = "; ".join(text for _, _, text in suspects)
-    if any(infinite for infinite, _, _ in suspects):
-        remedy = "clean these columns, or choose a featurization that bounds them"
-    else:
-        remedy = "lower the learning rate, set training.gradient_clip_norm, or bound these columns"
+    """One line: the step, the tasks whose loss (if none: that the gradient) is not finite, the likely cause.
+
+    The cause is a weight or label that is not finite; else the three columns with the largest values of the
+    batch (the model reads an input that is not finite as 0).
+    """
+    tasks = ", ".join(f"{name} ({loss.item()})" for name, loss in losses.items() if not loss.isfinite())
+    found = f"step {step}: " + (
+        f"the loss is not finite for {tasks}" if tasks else "the gradient is not finite"
+    )
+    odd = [
+        f"the {name} of {int(rows.sum())} rows are not finite"
+        for name, rows in (("labels", _infinite(batch.labels)), ("weights", _infinite(batch.weights)))
+        if bool(rows.any())
+    ]
+    if odd:
+        return NonFiniteLossError(f"{found}; {' and '.join(odd)}; build the training set again")
+    columns = sorted(_magnitudes(batch, features), reverse=True)[:3]
+    largest = ", ".join(f"{column} (up to {magnitude:.3g})" for magnitude, column in columns)
     return NonFiniteLossError(
-        f"step {step}: the loss is not finite for {', '.join(tasks)}; columns to look at: {columns}; {remedy}"
+        f"{found}; the largest inputs are {largest}; clean or bound these columns, lower the learning rate, "
+        "or set training.gradient_clip_norm"
     )
 
 
-def _suspects(batch: RecapBatch, features: FeaturesConfig) -> list[tuple[int, float, str]]:
-    """For each column: rows that are not finite, the largest finite magnitude, and both in words."""
+def _infinite(values: Tensor | None) -> Tensor:
+    """Rows with an infinite value, (rows,); NaN is a missing label."""
+    return torch.zeros(0, dtype=torch.bool) if values is None else values.isinf().any(dim=1)
+
+
+def _magnitudes(batch: RecapBatch, features: FeaturesConfig) -> list[tuple[float, str]]:
+    """The largest finite magnitude of each column of floats, and the column's name in the log."""
     found = []
-    tensors = batch.tensors()
-    for group in DENSE_GROUPS:
-        if group == "discrete" or group not in tensors:
-            continue
-        values = tensors[group].float()
-        # A missing continuous value is a NaN by design; an infinite one is not.
-        odd = values.isinf() if group == "continuous" else ~values.isfinite()
-        counts = odd.sum(dim=0).tolist()
-        largest = torch.where(values.isfinite(), values.abs(), 0.0).amax(dim=0).tolist()
-        for number, (count, magnitude) in enumerate(zip(counts, largest, strict=True)):
-            words = f"up to {magnitude:.3g}" + (f", not finite in {count} rows" if count else "")
-            found.append((count, magnitude, f"{_column(features, group, number)} ({words})"))
-    weights = batch.weights
-    if weights is not None and not bool(weights.isfinite().all()):
-        count = int((~weights.isfinite()).any(dim=1).sum())
-        found.append((count, float("inf"), f"{features.weight or 'weights'} (not finite in {count} rows)"))
+    for group, values in batch.tensors().items():
+        if group in DENSE_GROUPS and values.is_floating_point():
+            largest = torch.where(values.isfinite(), values.abs(), 0.0).amax(dim=0).tolist()
+            found += [
+                (magnitude, _column(features, group, number)) for number, magnitude in enumerate(largest)
+            ]
     return found
 
 
 def _column(features: FeaturesConfig, group: str, number: int) -> str:
-    columns = features.group_columns(group)
-    listed = features.width(group) != len(columns) or not isinstance(getattr(features, group), list)
-    return f"{columns[0]}[{number}]" if listed else columns[number]
+    columns = getattr(features, group)
+    return f"{columns.column}[{number}]" if isinstance(columns, ListColumn) else columns[number]

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.nn.utils import clip_grad_norm_
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
 
 from recap_model.config import RecapConfig
@@ -60,7 +60,7 @@ def train(module: ModelAndLoss, rows: Rows, config: RecapConfig, report: Report)
             ``training.log_every_steps``.
 
     Raises:
-        NonFiniteLossError: a loss is NaN or infinite; the weights are those before that step.
+        NonFiniteLossError: a loss or a gradient is NaN or infinite; the weights are those before that step.
         ValueError: there is no batch to train on.
     """
     state = begin(module, config)
@@ -113,14 +113,25 @@ def take_step(state: TrainState, batch: RecapBatch, config: RecapConfig) -> dict
         raise explain(state.step + 1, batch, losses, config.features)
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()
-    if config.training.gradient_clip_norm is not None:
-        clip_grad_norm_(state.module.parameters(), config.training.gradient_clip_norm)
+    _check_and_clip(state, batch, losses, config)
     state.optimizer.step()
     state.step += 1
     state.rows += len(batch)
     if state.average is not None:
         state.average.update(state.module.model)
     return {"loss": loss.detach(), **losses}
+
+
+def _check_and_clip(
+    state: TrainState, batch: RecapBatch, losses: dict[str, Tensor], config: RecapConfig
+) -> None:
+    parameters = [parameter for parameter in state.module.parameters() if parameter.grad is not None]
+    norm = get_total_norm(parameter.grad for parameter in parameters if parameter.grad is not None)
+    # A gradient can overflow where the loss did not; taken in, it would show a step later, on innocent rows.
+    if not norm.isfinite():
+        raise explain(state.step + 1, batch, losses, config.features)
+    if config.training.gradient_clip_norm is not None:
+        clip_grads_with_norm_(parameters, config.training.gradient_clip_norm, norm)
 
 
 def _batches(rows: Rows, state: TrainState, training: TrainingConfig) -> Iterator[RecapBatch]:

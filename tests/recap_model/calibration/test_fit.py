@@ -18,6 +18,7 @@ from recap_model.config.calibration import CalibrationConfig
 from tests.recap_model.calibration.simulated import Array, histogram_of, log_loss, rows
 
 TRUTH, LABEL = rows(60_000)
+TRUTH_2, LABEL_2 = rows(60_000, seed=2)
 BENT = TRUTH + 0.8 * np.sin(TRUTH)
 FITTED = ("temperature", "platt", "beta", "isotonic", "piecewise")
 
@@ -84,10 +85,11 @@ def test_a_bent_logit_is_straightened_by_the_piecewise_map_alone():
 
 
 @pytest.mark.parametrize(
-    ("logit", "expected"), [(TRUTH, "none"), (TRUTH / 1.6 + 0.5, "platt"), (BENT, "piecewise")]
+    ("logit", "expected"), [(TRUTH_2, "none"), (TRUTH / 1.6 + 0.5, "platt"), (BENT, "piecewise")]
 )
 def test_auto_takes_the_simplest_method_that_does_and_says_why(logit: Array, expected: str):
-    task = fit_task(histogram_of(logit, LABEL), "like", CalibrationConfig())
+    label = LABEL_2 if logit is TRUTH_2 else LABEL
+    task = fit_task(histogram_of(logit, label), "like", CalibrationConfig())
     assert task.method == expected
     assert "cross-validated log loss" in task.reason
     assert set(task.cross_validated) == {"none", "temperature", "platt", "beta", "piecewise"}

@@ -1,0 +1,141 @@
+"""The training step, from a built set to a saved model."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from components.artifacts.model import ModelManifest
+from components.artifacts.output import whole_folder
+from components.train.train import train_model
+from recap_model import load_model
+from recap_model.data.reader import DatasetReader
+from tests.components.snapshots import snapshot_of
+from tests.datasets import TinySets, build_tiny
+from tests.tiny import tiny_config, write_tiny_log
+
+CONFIG = tiny_config(training={"batch_size": 64, "epochs": 2, "log_every_steps": 5})
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory: pytest.TempPathFactory) -> TinySets:
+    folder = tmp_path_factory.mktemp("sets")
+    return build_tiny(folder, CONFIG, write_tiny_log(folder / "log"))
+
+
+@pytest.fixture(scope="module")
+def model(sets: TinySets, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("trained") / "model"
+    train_model(sets.snapshot, sets.train, out, out.with_name("curves.html"))
+    return out
+
+
+def test_a_trained_model_loads_and_its_manifest_says_what_it_was_made_from(sets: TinySets, model: Path):
+    manifest = ModelManifest.read(model)
+    reader = DatasetReader(sets.train, ["like", "reply"], 64, config=CONFIG)
+    assert manifest.train_set == reader.manifest.fingerprint
+    assert manifest.snapshot == reader.manifest.snapshot
+    assert manifest.calibration_set is None
+    assert manifest.steps == 2 * reader.steps
+    assert manifest.rows == 2 * reader.rows
+    assert set(manifest.files) == {
+        "config.json",
+        "data_spec.json",
+        "weights.safetensors",
+        "calibration.json",
+        "training.jsonl",
+    }
+    ranking = load_model(model)
+    assert ranking.config == CONFIG
+    with torch.no_grad():
+        assert ranking(next(reader.batches()))["probabilities"].isfinite().all()
+
+
+def test_training_twice_writes_the_same_bytes_of_weights(sets: TinySets, model: Path, tmp_path: Path):
+    before = torch.random.get_rng_state()
+    train_model(sets.snapshot, sets.train, tmp_path / "again")
+    assert (tmp_path / "again/weights.safetensors").read_bytes() == (
+        model / "weights.safetensors"
+    ).read_bytes()
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_every_line_of_the_training_log_has_step_speed_losses_and_rates(model: Path):
+    lines = [json.loads(line) for line in (model / "training.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 5, 10, 15, 20]
+    for line in lines:
+        assert set(line["losses"]) == {"like", "reply"}
+        assert set(line["learning_rates"]) == {"shared", "like", "reply"}
+        assert line["rows_per_s"] > 0
+        assert line["seconds_left"] >= 0
+    assert lines[-1]["losses"] == ModelManifest.read(model).losses
+
+
+def test_the_curves_are_a_page_that_needs_nothing_else(model: Path):
+    page = model.with_name("curves.html").read_text()
+    assert page.count("<svg") == 5  # all tasks, like, reply, learning rate, speed
+    assert "http" not in page
+    assert "<script" not in page
+
+
+def test_progress_is_said_in_a_few_words(sets: TinySets, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    train_model(sets.snapshot, sets.train, tmp_path / "model")
+    said = capsys.readouterr().out.splitlines()
+    assert said[-1].startswith("recap-progress: 1.0000 step 20/20, loss 0.")
+    assert said[-1].endswith(" rows/s, 0 s left")
+
+
+def test_a_training_set_of_another_snapshot_is_refused(sets: TinySets, tmp_path: Path):
+    other = snapshot_of(write_tiny_log(tmp_path / "log", seed=1), CONFIG, tmp_path / "snapshot")
+    with pytest.raises(ValueError, match="built from another snapshot"):
+        train_model(other, sets.train, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_another_set_than_the_training_set_is_refused(sets: TinySets, tmp_path: Path):
+    with pytest.raises(ValueError, match="is the test set; train needs the training set"):
+        train_model(sets.snapshot, sets.test, tmp_path / "model")
+
+
+def test_a_set_of_other_groups_than_the_configs_is_refused(sets: TinySets, tmp_path: Path):
+    features = CONFIG.features.model_copy(update={"binary": []})
+    config = CONFIG.model_copy(update={"features": features})
+    snapshot = snapshot_of(sets.snapshot.parent / "log", config, tmp_path / "snapshot")
+    with pytest.raises(ValueError, match=r"has groups .*'binary': 1.*; build it again"):
+        train_model(snapshot, sets.train, tmp_path / "model")
+
+
+def test_a_step_that_fails_leaves_no_model(tmp_path: Path):
+    features = CONFIG.features.model_dump() | {"weight": "age_hours"}
+    config = tiny_config(
+        features=features | {"continuous": ["likes", "replies"]},
+        training={"batch_size": 64},
+        optimizer={"single_task_learning_rate": {"constant": 1e30}},
+    )
+    sets = build_tiny(tmp_path, config, write_tiny_log(tmp_path / "log"))
+    with pytest.raises(ValueError, match=r"step \d+: the .* is not finite"):
+        train_model(sets.snapshot, sets.train, tmp_path / "model", tmp_path / "curves.html")
+    assert not (tmp_path / "model").exists()
+    assert not (tmp_path / "curves.html").exists()
+    assert not list(tmp_path.glob(".model*"))
+
+
+def test_a_gpu_that_is_not_there_is_said_so(sets: TinySets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    config = tiny_config(training={"device": "cuda"})
+    snapshot = snapshot_of(sets.snapshot.parent / "log", config, tmp_path / "snapshot")
+    with pytest.raises(ValueError, match=r"training.device: cuda: torch sees no GPU here"):
+        train_model(snapshot, sets.train, tmp_path / "model")
+
+
+def test_a_file_that_changed_since_the_manifest_is_named(model: Path, tmp_path: Path):
+    with whole_folder(tmp_path / "copy") as folder:
+        for file in model.iterdir():
+            (folder / file.name).write_bytes(file.read_bytes())
+        (folder / "weights.safetensors").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"weights.safetensors: changed since the manifest was written"):
+        ModelManifest.read(tmp_path / "copy")
+    (tmp_path / "copy/weights.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"weights.safetensors: named in the manifest, but not there"):
+        ModelManifest.read(tmp_path / "copy")
