@@ -230,20 +230,24 @@ def download(client: "MlflowClient", name: str, version: str, to: str | Path) ->
 def fetch(client: "MlflowClient", name: str, version: str, to: str | Path) -> Path:
     """As `download`, but returns the folder that MLflow's pyfunc loads."""
     import mlflow.artifacts
+    from mlflow.exceptions import MlflowException
+    from requests import RequestException
 
     expected = get_version(client, name, version).tags.get(DIGEST_TAG)
     if expected is None:
         raise RegistryError(
             f"{name} version {version}: has no tag {DIGEST_TAG}, so this pipeline did not register it"
         )
+    with in_one_line(client):
+        source = client.get_model_version_download_uri(name, version)
     try:
-        with in_one_line(client):
-            source = client.get_model_version_download_uri(name, version)
-            folder = mlflow.artifacts.download_artifacts(
-                source, dst_path=str(to), tracking_uri=client.tracking_uri
-            )
-    except OSError as error:
-        raise RegistryError(f"{name} version {version}: its artifacts cannot be read: {error}") from None
+        folder = mlflow.artifacts.download_artifacts(
+            source, dst_path=str(to), tracking_uri=client.tracking_uri
+        )
+    except (MlflowException, RequestException, OSError) as error:
+        raise RegistryError(
+            f"{name} version {version}: its artifacts at {source} cannot be read ({_first_line(str(error))})"
+        ) from None
     check_digests(Path(folder), expected, f"{name} version {version}")
     return Path(folder)
 

@@ -10,7 +10,7 @@ def promote(
     version: dsl.Input[dsl.Artifact],
     evaluation: dsl.Input[dsl.Artifact],
     promotion: dsl.Output[dsl.Artifact],
-):
+) -> None:
     """Obey the decision: move the alias champion, or say why not."""
     from components.artifacts.door import step
 

@@ -12,7 +12,7 @@ def register(
     evaluation: dsl.Input[dsl.Artifact],
     validated: dsl.Input[dsl.Dataset],
     version: dsl.Output[dsl.Artifact],
-):
+) -> None:
     """Register the model as a version, with its lineage, and prove that it loads and scores."""
     from components.artifacts.door import step
 

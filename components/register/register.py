@@ -1,5 +1,6 @@
 """Register a run's model as one version of the registry: its lineage, its artifacts, and a proof that it loads."""
 
+import hashlib
 import json
 import logging
 import shutil
@@ -14,6 +15,8 @@ from components.artifacts import registry
 from components.artifacts.decision import Decision
 from components.artifacts.door import progress
 from components.artifacts.log import open_parquet
+from components.artifacts.model import MANIFEST_NAME as MODEL_MANIFEST_NAME
+from components.artifacts.model import ModelManifest
 from components.artifacts.output import whole_folder
 from components.artifacts.proof import prove, store_rows
 from components.artifacts.snapshot import Snapshot
@@ -84,6 +87,7 @@ def register_version(
     """
     frozen, config = Snapshot.read(snapshot)
     run = _Run(frozen, config, Decision.read(evaluation), Path(model), Path(evaluation), Path(validated))
+    _check_belongs(run)
     client = registry.connect(frozen.tracking_uri)
     found = registry.find_version(client, run.name, frozen.run_id) or _create(client, run)
     if found.tags.get(registry.DECISION_TAG) != run.decision.digest:
@@ -111,6 +115,21 @@ def register_version(
         (folder / VERSION_NAME).write_text(version.model_dump_json(indent=1))
     log.info("name=%s version=%s outcome=%s", run.name, version.version, run.decision.outcome)
     return version
+
+
+def _check_belongs(run: _Run) -> None:
+    """Raise ValueError unless the decision is on this model, and on this snapshot's data."""
+    ModelManifest.read(run.model)
+    manifest = hashlib.sha256((run.model / MODEL_MANIFEST_NAME).read_bytes()).hexdigest()
+    if run.decision.candidate != manifest:
+        raise ValueError(
+            f"{run.evaluation}: its decision is on another model than {run.model}; run evaluate on it"
+        )
+    if (run.decision.snapshot, run.decision.run_id) != (run.snapshot.digest, run.snapshot.run_id):
+        raise ValueError(
+            f"{run.evaluation}: its decision is of run {run.decision.run_id}, the snapshot of run "
+            f"{run.snapshot.run_id}; hand over outputs of one run"
+        )
 
 
 def _create(client: "MlflowClient", run: _Run) -> "ModelVersion":

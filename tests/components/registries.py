@@ -1,6 +1,7 @@
 """A registry on SQLite, and the inputs of register, for tests of the registry's steps and commands."""
 
 import functools
+import hashlib
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ import torch
 
 from components.artifacts import registry
 from components.artifacts.decision import DecidedAgainst, Decision, Outcome
+from components.artifacts.model import MANIFEST_NAME, ModelManifest
+from components.artifacts.snapshot import Snapshot
 from components.artifacts.version import RegisteredVersion
 from recap_model import create_ranking_model, data_spec, save_model
 from tests.components.snapshots import snapshot_of
@@ -60,25 +63,39 @@ def run_outputs(
     snapshot_of(log, config, inputs.snapshot, tracking_uri=uri, run_id=run_id)
     torch.manual_seed(seed)
     save_model(create_ranking_model(data_spec(config), config, "cpu"), inputs.model, config)
-    write_evaluation(inputs.evaluation, run_id, outcome, against)
+    manifest = ModelManifest(
+        snapshot="s",
+        config_digest="c",
+        train_set="t",
+        rows=1,
+        steps=1,
+        epochs=1,
+        seed=0,
+        precision="fp32",
+        losses={},
+    )
+    manifest.write(inputs.model)
+    write_evaluation(inputs, outcome, against)
     inputs.validated.mkdir()
     (inputs.validated / "verdict.json").write_text("{}")
     return inputs
 
 
-def write_evaluation(folder: Path, run_id: str, outcome: Outcome, against: str | None) -> Decision:
-    """An evaluation with a decision, as far as the registry's steps read it."""
+def write_evaluation(inputs: Inputs, outcome: Outcome, against: str | None = None) -> Decision:
+    """An evaluation with a decision on the inputs' model, as far as the registry's steps read it."""
+    snapshot, _ = Snapshot.read(inputs.snapshot)
     decision = Decision(
         outcome=outcome,
         reason=f"the gate said {outcome}.",
         rules=[],
         champion=DecidedAgainst(name=NAME, version=against) if against else None,
-        candidate="c",
+        candidate=hashlib.sha256((inputs.model / MANIFEST_NAME).read_bytes()).hexdigest(),
         test_data="t",
-        snapshot="s",
+        snapshot=snapshot.digest,
         policy="p",
-        run_id=run_id,
+        run_id=snapshot.run_id,
     ).seal()
+    folder = inputs.evaluation
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "decision.json").write_text(decision.model_dump_json())
     (folder / "metrics.json").write_text(

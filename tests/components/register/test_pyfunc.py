@@ -1,0 +1,169 @@
+"""What MLflow loads of a version: any form of rows in, calibrated probabilities out, nothing unpickled."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+import torch
+
+from components.register.package import package
+from components.register.pyfunc import RecapPyfunc
+from recap_model import create_ranking_model, data_spec, load_model, save_model
+from recap_model.data.batch import RecapBatch
+from tests.tiny import FIRST_DAY, TASKS, tiny_config, tiny_rows
+
+CONFIG = tiny_config()
+COLUMNS = CONFIG.features.columns()
+ROWS = tiny_rows(FIRST_DAY, 40)
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    save_model(create_ranking_model(data_spec(CONFIG), CONFIG, "cpu"), folder, CONFIG)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def packaged(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("package") / "model"
+    package(model_folder, ROWS.select(COLUMNS), list(TASKS), out, lambda folder: None)
+    return out
+
+
+@pytest.fixture(scope="module")
+def loaded(packaged: Path):
+    import mlflow.pyfunc
+
+    return mlflow.pyfunc.load_model(str(packaged))
+
+
+@pytest.fixture(scope="module")
+def expected(model_folder: Path) -> np.ndarray:
+    """Scores of the model itself, on tensors made by hand."""
+    column = {name: ROWS[name].to_numpy() for name in COLUMNS if name != "user_embedding"}
+    batch = RecapBatch(
+        continuous=torch.from_numpy(np.stack([column[c] for c in ("age_hours", "likes", "replies")], 1)),
+        binary=torch.from_numpy(column["has_video"].astype(np.float32)[:, None]),
+        discrete=torch.from_numpy(np.stack([column[c] for c in ("position", "topic")], 1)),
+        user_embedding=torch.tensor(ROWS["user_embedding"].to_pylist()),
+    )
+    with torch.inference_mode():
+        outputs = load_model(model_folder)(batch)
+    return torch.cat([outputs["calibrated_probabilities"], outputs["score"][:, None]], dim=1).numpy()
+
+
+def _arrays(rows: pa.Table) -> dict[str, np.ndarray]:
+    frame = rows.to_pandas()
+    return {
+        name: np.stack(frame[name].to_list()) if frame[name].dtype == object else frame[name].to_numpy()
+        for name in COLUMNS
+    }
+
+
+@pytest.mark.parametrize("form", [pa.Table.to_pandas, _arrays])
+def test_mlflow_scores_a_frame_or_arrays_as_the_model_does(form, loaded, expected: np.ndarray):
+    scores = loaded.predict(form(ROWS.select(COLUMNS)))
+    assert list(scores.columns) == [*TASKS, "score"]
+    np.testing.assert_allclose(scores.to_numpy(), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("form", [lambda rows: rows, lambda rows: rows.combine_chunks().to_batches()[0]])
+def test_the_raw_model_takes_arrow(form, loaded, expected: np.ndarray):
+    scores = loaded.get_raw_model().predict(form(ROWS))
+    np.testing.assert_allclose(scores.to_numpy(), expected, rtol=0, atol=1e-6)
+
+
+def test_the_order_of_columns_and_columns_that_are_no_features_do_not_matter(loaded, expected: np.ndarray):
+    frame = ROWS.to_pandas()[sorted(ROWS.column_names, reverse=True)]
+    np.testing.assert_allclose(loaded.predict(frame).to_numpy(), expected, rtol=0, atol=1e-6)
+
+
+def test_a_frames_index_is_kept(loaded):
+    frame = ROWS.to_pandas().set_index("post_id")
+    assert loaded.predict(frame).index.equals(frame.index)
+
+
+def test_whole_numbers_and_missing_values_are_read_where_the_log_has_them(loaded):
+    frame = ROWS.to_pandas()
+    frame["topic"] = frame["topic"].astype(float)
+    frame.loc[0, ["topic", "likes"]] = np.nan
+    scores = loaded.predict(frame)
+    assert np.isfinite(scores.to_numpy()).all()
+    raw = loaded.get_raw_model()
+    np.testing.assert_array_equal(raw.predict(frame.assign(likes=3)), raw.predict(frame.assign(likes=3.0)))
+
+
+@pytest.mark.parametrize("form", [pa.Table.to_pandas, lambda rows: dict(rows.to_pandas()), lambda rows: rows])
+def test_a_missing_column_is_named(form, loaded):
+    with pytest.raises(ValueError, match="input: no column likes, topic;"):
+        loaded.get_raw_model().predict(form(ROWS.drop_columns(["likes", "topic"])))
+
+
+def test_a_missing_column_is_named_through_mlflow_too(loaded):
+    from mlflow.exceptions import MlflowException
+
+    with pytest.raises(MlflowException, match=r"Model is missing inputs \['likes'\]"):
+        loaded.predict(ROWS.to_pandas().drop(columns="likes"))
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "words"),
+    [
+        ("likes", ["many"] * 40, "column likes is .*string; continuous needs numbers"),
+        ("topic", np.full(40, 1.5), "column topic: .*truncated"),
+        ("user_embedding", np.zeros((40, 3)), "column user_embedding has a list of 3; .* lists of 4 numbers"),
+        ("user_embedding", np.zeros(40), "column user_embedding is double; user_embedding needs lists of 4"),
+    ],
+)
+def test_a_column_of_another_type_is_named(column: str, values, words: str, loaded):
+    with pytest.raises(ValueError, match=words):
+        loaded.get_raw_model().predict({**_arrays(ROWS), column: values})
+
+
+def test_no_rows_have_no_scores(loaded):
+    scores = loaded.get_raw_model().predict(ROWS.slice(0, 0))
+    assert scores.shape == (0, 3)
+
+
+def test_rows_are_scored_alike_in_any_batching(model_folder: Path, monkeypatch, expected: np.ndarray):
+    monkeypatch.setattr("components.register.pyfunc._ROWS_AT_ONCE", 7)
+    scores = RecapPyfunc(str(model_folder)).predict(ROWS)
+    np.testing.assert_allclose(scores.to_numpy(), expected, rtol=0, atol=1e-6)
+
+
+def test_a_model_without_its_feature_schema_is_refused(tmp_path: Path):
+    section = CONFIG.model.model_copy(update={"tasks": {"like": CONFIG.model.tower}})
+    save_model(create_ranking_model({"continuous": 3}, section, "cpu"), tmp_path, section)
+    with pytest.raises(ValueError, match="saved without its feature schema"):
+        RecapPyfunc(str(tmp_path))
+
+
+def test_loading_unpickles_nothing(packaged: Path, monkeypatch):
+    import mlflow.pyfunc
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("something was unpickled")
+
+    for module, name in ((pickle, "load"), (pickle, "loads"), (pickle, "Unpickler"), (torch, "load")):
+        monkeypatch.setattr(module, name, refuse)
+    mlflow.pyfunc.load_model(str(packaged)).predict(ROWS.to_pandas())
+    kinds = {
+        path.suffix for path in packaged.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert kinds <= {"", ".py", ".json", ".yaml", ".txt", ".safetensors", ".typed"}
+
+
+def test_the_version_says_what_it_takes_and_returns_and_needs(packaged: Path, loaded):
+    signature = loaded.metadata.signature
+    assert signature.inputs.input_names() == COLUMNS
+    assert signature.outputs.input_names() == [*TASKS, "score"]
+    requirements = (packaged / "requirements.txt").read_text().split()
+    assert all("==" in requirement for requirement in requirements)
+    assert f"torch=={torch.__version__.partition('+')[0]}" in requirements
+    example = loaded.metadata.load_input_example(str(packaged))
+    assert isinstance(example, pd.DataFrame)
+    assert len(loaded.predict(example)) == len(example)

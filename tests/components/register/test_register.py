@@ -1,0 +1,256 @@
+"""Registering: one version for each run, with its lineage, and no alias without a proof."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from components.artifacts import registry
+from components.artifacts.proof import prove
+from components.artifacts.registry import RegistryError
+from components.artifacts.version import Proof, RegisteredVersion
+from tests.components.registries import NAME, Inputs, new_registry, register, run_outputs
+
+PROOF = Proof(
+    rows=1, worst_difference=0, load_s=1, median_latency_ms=1, worst_latency_ms=1, peak_memory_mib=1
+)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("place")
+
+
+@pytest.fixture(scope="module")
+def uri(place: Path) -> str:
+    return new_registry(place / "workspace")
+
+
+@pytest.fixture(scope="module")
+def inputs(place: Path, uri: str) -> Inputs:
+    return run_outputs(place / "run", uri)
+
+
+@pytest.fixture(scope="module")
+def version(place: Path, inputs: Inputs) -> RegisteredVersion:
+    return register(inputs, place / "version")
+
+
+@pytest.fixture(scope="module")
+def client(uri: str):
+    return registry.connect(uri)
+
+
+@pytest.fixture
+def proven(monkeypatch) -> None:
+    """Proofs take seconds; where they are not the subject they are taken for granted."""
+    monkeypatch.setattr("components.register.register.prove", lambda *_: PROOF)
+
+
+def test_a_version_is_registered_with_its_lineage(version: RegisteredVersion, inputs: Inputs, client):
+    tags = registry.get_version(client, NAME, version.version).tags
+    decision = json.loads((inputs.evaluation / "decision.json").read_text())
+    assert tags["recap.pipeline_run"] == "run-1"
+    assert tags["recap.window"] == "2026-03-01..2026-03-02"
+    assert tags["recap.data_digest"] == decision["snapshot"]
+    assert tags["recap.decision_digest"] == decision["digest"] == version.decision_digest
+    assert tags["recap.outcome"] == "PROMOTE"
+    assert tags["recap.compared_with"] == "none"
+    assert Proof.model_validate_json(tags["recap.proof"]) == version.proof
+
+
+def test_the_proof_is_of_a_fresh_process_and_measures_it(version: RegisteredVersion):
+    assert version.proof.rows == 50
+    assert version.proof.worst_difference <= 1e-6
+    assert version.proof.load_s > 0
+    assert version.proof.peak_memory_mib > 50
+
+
+def test_a_proven_version_is_challenger(version: RegisteredVersion, client):
+    assert registry.aliases(client, NAME) == {"challenger": version.version}
+
+
+def test_the_mlflow_run_has_finite_headline_metrics_and_the_report(version: RegisteredVersion, client):
+    run = client.get_run(version.run_id)
+    assert run.data.metrics["auc/like"] == 0.75
+    assert "auc/reply" not in run.data.metrics
+    assert run.info.status == "FINISHED"
+    assert {item.path for item in client.list_artifacts(version.run_id)} == {"model", "report.html"}
+    assert {item.path for item in client.list_artifacts(version.run_id, "model/evaluation")} == {
+        f"model/evaluation/{name}" for name in ("decision.json", "metrics.json", "report.html")
+    }
+
+
+def test_artifacts_lie_in_the_workspace(version: RegisteredVersion, client, place: Path):
+    source = client.get_model_version_download_uri(NAME, version.version)
+    assert source.startswith((place / "workspace" / "artifacts").as_uri())
+
+
+def test_version_json_reads_back(version: RegisteredVersion, place: Path):
+    assert RegisteredVersion.read(place / "version") == version
+    with pytest.raises(FileNotFoundError, match="run register again"):
+        RegisteredVersion.read(place)
+
+
+def test_registering_twice_gives_one_version(
+    version: RegisteredVersion, inputs: Inputs, client, tmp_path: Path
+):
+    assert register(inputs, tmp_path / "again") == version
+    assert len(registry.versions(client, NAME)) == 1
+
+
+def test_a_version_loads_elsewhere_with_its_own_code(version: RegisteredVersion, client, tmp_path: Path):
+    folder = registry.fetch(client, NAME, version.version, tmp_path / "to")
+    code = (
+        f"import mlflow.pyfunc; mlflow.pyfunc.load_model({str(folder)!r}); "
+        "import recap_model, components.register.pyfunc as loader; print(recap_model.__file__); print(loader.__file__)"
+    )
+    command = [sys.executable, "-P", "-W", "ignore", "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert all(line.startswith(str(folder)) for line in done.stdout.splitlines())
+
+
+def test_a_run_does_not_register_a_second_decision(
+    version: RegisteredVersion, place: Path, uri: str, tmp_path: Path
+):
+    changed = run_outputs(tmp_path / "run", uri, outcome="HOLD")
+    with pytest.raises(ValueError, match="run run-1 registered it with another decision"):
+        register(changed, tmp_path / "version")
+    assert not (tmp_path / "version").exists()
+
+
+def test_a_decision_on_another_model_is_refused(inputs: Inputs, uri: str, tmp_path: Path):
+    other = run_outputs(tmp_path / "run", uri, seed=1)
+    mixed = Inputs(inputs.snapshot, other.model, inputs.evaluation, inputs.validated)
+    with pytest.raises(ValueError, match="its decision is on another model"):
+        register(mixed, tmp_path / "version")
+
+
+def test_a_decision_of_another_run_is_refused(inputs: Inputs, uri: str, tmp_path: Path):
+    other = run_outputs(tmp_path / "run", uri, run_id="run-9")
+    mixed = Inputs(inputs.snapshot, other.model, other.evaluation, inputs.validated)
+    with pytest.raises(ValueError, match="its decision is of run run-9, the snapshot of run run-1"):
+        register(mixed, tmp_path / "version")
+
+
+def test_an_evaluation_without_its_report_registers_nothing(tmp_path: Path):
+    uri = new_registry(tmp_path / "workspace")
+    inputs = run_outputs(tmp_path / "run", uri)
+    (inputs.evaluation / "report.html").unlink()
+    with pytest.raises(FileNotFoundError, match="report.html"):
+        register(inputs, tmp_path / "version")
+    assert registry.versions(registry.connect(uri), NAME) == []
+
+
+@pytest.mark.usefixtures("proven")
+def test_rejected_runs_have_a_version_too_and_the_newest_is_challenger(tmp_path: Path):
+    uri = new_registry(tmp_path / "workspace")
+    first = run_outputs(tmp_path / "1", uri, "run-1", "HOLD")
+    second = run_outputs(tmp_path / "2", uri, "run-2", "ERROR")
+    register(first, tmp_path / "1" / "version")
+    register(second, tmp_path / "2" / "version")
+    client = registry.connect(uri)
+    assert [found.tags["recap.outcome"] for found in registry.versions(client, NAME)] == ["ERROR", "HOLD"]
+    register(first, tmp_path / "1" / "version")
+    assert registry.aliases(client, NAME) == {"challenger": "2"}
+
+
+class _Killed(BaseException):
+    """Stands for a process that ends at once."""
+
+
+CALLS = (
+    "create_experiment",
+    "create_run",
+    "log_artifacts",
+    "create_registered_model",
+    "create_model_version",
+)
+LATE_CALLS = ("set_model_version_tag", "set_registered_model_alias", "set_terminated")
+
+
+@pytest.mark.usefixtures("proven")
+@pytest.mark.parametrize("call", [*CALLS, *LATE_CALLS])
+@pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
+def test_killed_at_any_call_and_run_again_there_is_one_version(
+    call: str, done: bool, tmp_path: Path, monkeypatch
+):
+    from mlflow import MlflowClient
+
+    uri = new_registry(tmp_path / "workspace")
+    inputs = run_outputs(tmp_path / "run", uri)
+    real = getattr(MlflowClient, call)
+
+    def killed(*args, **kwargs):
+        if done:
+            real(*args, **kwargs)
+        raise _Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MlflowClient, call, killed)
+        with pytest.raises(_Killed):
+            register(inputs, tmp_path / "version")
+    assert not (tmp_path / "version").exists()
+    register(inputs, tmp_path / "version")
+    client = registry.connect(uri)
+    assert [str(found.version) for found in registry.versions(client, NAME)] == ["1"]
+    experiment = client.get_experiment_by_name("tiny").experiment_id
+    assert len(client.search_runs([experiment])) == 1
+    assert registry.aliases(client, NAME) == {"challenger": "1"}
+    registry.fetch(client, NAME, "1", tmp_path / "to")
+
+
+def test_a_version_that_fails_its_proof_has_no_alias_and_fails_the_step(tmp_path: Path, monkeypatch):
+    uri = new_registry(tmp_path / "workspace")
+    inputs = run_outputs(tmp_path / "run", uri)
+    real = pd.DataFrame.to_parquet
+
+    def shifted(frame: pd.DataFrame, path: Path) -> None:
+        real(frame + 1e-3, path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pd.DataFrame, "to_parquet", shifted)
+        with pytest.raises(
+            RegistryError, match="tiny version 1: scores after loading differ by 0.001"
+        ) as raised:
+            register(inputs, tmp_path / "version")
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "version").exists()
+    client = registry.connect(uri)
+    assert registry.aliases(client, NAME) == {}
+    found = registry.get_version(client, NAME, "1")
+    assert found.tags["recap.proof"].startswith("failed: tiny version 1: scores after loading differ")
+    assert client.get_run(found.run_id).info.status == "FAILED"
+
+
+def test_a_version_that_was_altered_by_a_byte_fails_its_proof(version: RegisteredVersion, client):
+    source = Path(client.get_model_version_download_uri(NAME, version.version).removeprefix("file://"))
+    weights = source / registry.MODEL_PATH / "weights.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    try:
+        with pytest.raises(
+            RegistryError, match=r"tiny version 1: data/model/weights.safetensors was altered"
+        ):
+            prove(client, NAME, version.version)
+    finally:
+        weights.write_bytes(content)
+
+
+def test_a_deleted_experiment_is_one_line(tmp_path: Path):
+    uri = new_registry(tmp_path / "workspace")
+    client = registry.connect(uri)
+    client.delete_experiment(client.create_experiment("tiny"))
+    with pytest.raises(ValueError, match="registry.experiment: 'tiny' is deleted in MLflow; restore it"):
+        register(run_outputs(tmp_path / "run", uri), tmp_path / "version")
+
+
+def test_a_changed_decision_registers_nothing(inputs: Inputs, uri: str, tmp_path: Path):
+    changed = run_outputs(tmp_path / "run", uri, run_id="run-5", outcome="HOLD")
+    path = changed.evaluation / "decision.json"
+    path.write_text(path.read_text().replace('"HOLD"', '"PROMOTE"'))
+    with pytest.raises(ValueError, match="changed after it was decided"):
+        register(changed, tmp_path / "version")
