@@ -67,6 +67,7 @@ def _disagreements(config: RecapConfig) -> Iterator[str]:
         if missing:
             yield f"model.tasks: no architecture for {', '.join(missing)}; add them or give model.tower"
     yield from _missing_columns(config)
+    yield from _missing_rates(config, tasks)
     labels = config.label_columns()
     for task, column in labels.items():
         if column in config.features.columns():
@@ -91,6 +92,20 @@ def _missing_columns(config: RecapConfig) -> Iterator[str]:
             columns = ", ".join(config.features.sparse) or "none"
             where = f"model.large_embeddings.tables.{number}.name"
             yield f"{where}: {table.name!r} is no column of features.sparse, which has {columns}"
+
+
+def _missing_rates(config: RecapConfig, tasks: list[str]) -> Iterator[str]:
+    rates = config.optimizer.multi_task_learning_rates
+    if rates is None:
+        return
+    where = "optimizer.multi_task_learning_rates"
+    yield from _unknown(f"{where}.tower_learning_rates", rates.tower_learning_rates, tasks)
+    missing = [task for task in tasks if task not in rates.tower_learning_rates]
+    if missing:
+        yield f"{where}.tower_learning_rates: no rate for {', '.join(missing)}; a tower never takes a default"
+    if rates.backbone_learning_rate is None and config.model.multi_task_type != "share_none":
+        kind = config.model.multi_task_type
+        yield f"{where}.backbone_learning_rate: needed by multi_task_type {kind}"
 
 
 def _unknown(where: str, names: Any, tasks: list[str]) -> Iterator[str]:

@@ -137,3 +137,18 @@ def test_dlrm_is_for_all_towers_or_none():
         ValueError, match="multi_task_type: share_all: towers with dlrm_config need share_none"
     ):
         section(tasks={"like": dlrm})
+
+
+def test_every_tower_and_what_they_share_has_a_rate():
+    content = tiny_config().model_dump(mode="json", exclude_unset=True)
+    rates = {"tower_learning_rates": {"like": {"constant": 0.1}, "share": {"constant": 0.1}}}
+    content["optimizer"] = {"multi_task_learning_rates": rates}
+    with pytest.raises(ConfigError) as error:
+        parse_config(content)
+    where = "optimizer.multi_task_learning_rates"
+    for problem in (
+        f"{where}.tower_learning_rates: 'share' is no task",
+        f"{where}.tower_learning_rates: no rate for reply",
+        f"{where}.backbone_learning_rate: needed by multi_task_type share_all",
+    ):
+        assert problem in str(error.value)
