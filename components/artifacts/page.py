@@ -14,7 +14,7 @@ body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(
   max-width: 72rem; margin: 0 auto; padding: 1.5rem 1rem; }
 h1 { font-size: 1.4rem; margin: 0 0 .5rem; } h2 { font-size: 1rem; margin: 0 0 .25rem; overflow-wrap: anywhere; }
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 20rem), 1fr)); gap: 1.5rem; }
-.chart { break-inside: avoid; } svg { width: 100%; height: auto; display: block; }
+.chart { break-inside: avoid; } svg:not(.inner) { width: 100%; height: auto; display: block; }
 svg text { font: 11px system-ui, sans-serif; fill: var(--faint); }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .75rem; text-align: right; border-bottom: 1px solid var(--rule); }
@@ -65,9 +65,12 @@ def linear_axis(label: str, values: Sequence[float]) -> Axis:
 
 
 def line_chart(title: str, series: Sequence[Series], x: Axis, y: Axis) -> str:
-    """A chart as an HTML fragment. Points that are not finite are left out."""
+    """A chart as an HTML fragment. Points that are not finite are left out; lines are cut at the frame."""
     parts = [f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title, quote=True)}">']
     parts += _frame(x, y)
+    inner = (_LEFT - 3, _TOP - 3, _WIDTH - _LEFT - _RIGHT + 6, _HEIGHT - _TOP - _BOTTOM + 6)
+    view = 'x="{}" y="{}" width="{}" height="{}" viewBox="{} {} {} {}"'.format(*inner, *inner)
+    parts.append(f'<svg {view} class="inner">')
     for one in series:
         points = [
             (_across(x, a), _down(y, b))
@@ -85,9 +88,8 @@ def line_chart(title: str, series: Sequence[Series], x: Axis, y: Axis) -> str:
         for one in series
         if one.colour is not None
     )
-    return (
-        f'<div class="chart"><h2>{escape(title)}</h2>{"".join(parts)}</svg><div class="key">{key}</div></div>'
-    )
+    drawing = f"{''.join(parts)}</svg></svg>"
+    return f'<div class="chart"><h2>{escape(title)}</h2>{drawing}<div class="key">{key}</div></div>'
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -145,8 +147,7 @@ def _down(axis: Axis, value: float) -> float:
 
 
 def _share(axis: Axis, value: float) -> float:
-    share = (value - axis.low) / ((axis.high - axis.low) or 1.0)
-    return min(max(share, 0.0), 1.0)
+    return (value - axis.low) / ((axis.high - axis.low) or 1.0)
 
 
 def _tidy(value: float) -> float:

@@ -57,8 +57,8 @@ def reliability_page(reports: Sequence[TaskReport]) -> str:
     """A table of all tasks, and for each a diagram of observed against predicted rates."""
     lead = (
         f"{max(report.rows for report in reports):,} rows held out from training. "
-        "On the diagonal, what was predicted is what happened; both axes are in log odds, and each point "
-        "has the same weight of rows."
+        "On the diagonal, what was predicted is what happened. Both axes are in log odds; the points stand "
+        "for groups of rows whose observed rates are about as sure as each other's."
     )
     columns = ("task", "method", "positives", "predicted / observed", "", "log loss", "", "ECE", "", "why")
     rows = [
@@ -124,19 +124,24 @@ def _diagram(report: TaskReport) -> str:
     before, after = report.before, report.after
     rates = [*before.predicted, *after.predicted, *(rate for rate in before.observed if 0 < rate < 1)]
     low, high = min(map(_logit, rates)) - 0.3, max(map(_logit, rates)) + 0.3
-    inside = [rate for rate in _RATES if low <= _logit(rate) <= high]
-    ticks = [(_logit(rate), f"{rate:g}") for rate in inside[:: max(1, len(inside) // 5)]]
+    ticks: list[tuple[float, str]] = []
+    for rate in _RATES:
+        at = _logit(rate)
+        if low <= at <= high and (not ticks or at - ticks[-1][0] >= (high - low) / 7):
+            ticks.append((at, f"{rate:g}"))
     series = [
         Series("diagonal", [low, high], [low, high], colour=None),
-        Series("before", *_points(before), colour=1, markers=True),
-        Series("after", *_points(after), colour=0, markers=True),
+        Series("before", *_points(before, low), colour=1, markers=True),
+        Series("after", *_points(after, low), colour=0, markers=True),
     ]
     x, y = Axis("predicted", low, high, ticks), Axis("observed", low, high, ticks)
     return line_chart(report.calibration.task, series, x, y)
 
 
-def _points(measured: Reliability) -> tuple[list[float], list[float]]:
-    return [_logit(rate) for rate in measured.predicted], [_logit(rate) for rate in measured.observed]
+def _points(measured: Reliability, floor: float) -> tuple[list[float], list[float]]:
+    """Where groups lie; one without a positive lies on the floor."""
+    observed = [max(_logit(rate), floor) for rate in measured.observed]
+    return [_logit(rate) for rate in measured.predicted], observed
 
 
 def _logit(rate: float) -> float:

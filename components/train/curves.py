@@ -11,12 +11,14 @@ def curves_page(reports: Sequence[Progress], precision: str) -> str:
     last = reports[-1]
     lead = (
         f"{last.step:,} steps over {last.rows:,} rows in {precision}; "
-        f"losses are weighted means since the report before."
+        "losses are weighted means since the report before; the first ones may lie above the frame."
     )
     steps = [report.step for report in reports]
     losses = {"loss, all tasks": [report.loss for report in reports]}
     losses |= {task: [report.losses[task] for report in reports] for task in last.losses}
-    charts = [_chart(name, "loss", steps, values) for name, values in losses.items()]
+    charts = [
+        _chart(name, "loss", steps, values, shown_from=len(steps) // 10) for name, values in losses.items()
+    ]
     rates = {name: [report.learning_rates[name] for report in reports] for name in last.learning_rates}
     charts += [_chart(name, "learning rate", steps, values, 1) for name, values in _distinct(rates).items()]
     charts.append(_chart("speed", "rows/s", steps, [report.rows_per_s for report in reports], 2))
@@ -31,9 +33,14 @@ def curves_page(reports: Sequence[Progress], precision: str) -> str:
     return page("Training", lead, summary, f'<div class="charts">{"".join(charts)}</div>')
 
 
-def _chart(title: str, unit: str, steps: list[int], values: list[float], colour: int = 0) -> str:
+def _chart(
+    title: str, unit: str, steps: list[int], values: list[float], colour: int = 0, shown_from: int = 0
+) -> str:
+    """A chart of one series, high enough for its values from number ``shown_from`` on."""
     series = Series(unit, steps, values, colour, markers=len(steps) < 12)
-    return line_chart(title, [series], linear_axis("step", [0, *steps]), linear_axis(unit, values))
+    return line_chart(
+        title, [series], linear_axis("step", [0, *steps]), linear_axis(unit, values[shown_from:])
+    )
 
 
 def _distinct(rates: dict[str, list[float]]) -> dict[str, list[float]]:
