@@ -1,0 +1,1 @@
+"""The steps wired together, the command line, the sample log, the configs."""

@@ -1,0 +1,54 @@
+"""What a sample log is made from; two logs with equal parameters are equal byte for byte."""
+
+from datetime import date, timedelta
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
+
+from recap_model.config import Config
+
+DEFAULT_ROWS = 60_000
+DEFAULT_DAYS = 6
+DEFAULT_START = date(2026, 3, 1)
+DEFAULT_DRIFT = 0.02
+
+
+class SampleParameters(Config):
+    """The parameters that `_sample.json` keeps.
+
+    A day's rows depend on the seed, the day's number, the rows of a day and the drift, on no other day.
+    """
+
+    format: Literal["recap-sample/1"] = "recap-sample/1"
+    rows: PositiveInt = Field(DEFAULT_ROWS, description="impressions over the first `days` days")
+    days: PositiveInt = Field(DEFAULT_DAYS, description="days that the log was first written with")
+    start: date = DEFAULT_START
+    seed: NonNegativeInt = 0
+    drift: Annotated[NonNegativeFloat, Field(le=10.0)] = Field(
+        DEFAULT_DRIFT,
+        description="a day's step of the rates' random walk (log odds) and turn of the interests (radians)",
+    )
+    truth: bool = Field(False, description="write the true probabilities under _truth/ as well")
+
+    @model_validator(mode="after")
+    def _a_row_for_each_day(self) -> "SampleParameters":
+        if self.rows < self.days:
+            raise ValueError(
+                f"rows must be at least days: {self.rows} rows leave some of {self.days} days empty"
+            )
+        if self.days > (date.max - self.start).days:
+            raise ValueError(f"{self.days} days from {self.start} go past the year 9999")
+        return self
+
+    @property
+    def rows_per_day(self) -> int:
+        """Rows of a usual day; the first days have one more where rows do not divide by days."""
+        return self.rows // self.days
+
+    def rows_of(self, number: int) -> int:
+        """Rows of day ``number``, counted from 0."""
+        return self.rows_per_day + (number < self.rows % self.days)
+
+    def date_of(self, number: int) -> date:
+        """The date of day ``number``, counted from 0."""
+        return self.start + timedelta(days=number)

@@ -1,0 +1,54 @@
+"""Numbered streams of random numbers, so that a part of the log depends on its own key and nothing else."""
+
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+# A key of a stream may not be negative; posts are born up to two days before day 0.
+DAY_OFFSET = 1_000
+
+
+class Stream(IntEnum):
+    """What a stream is for; the value is part of the key, so it never changes."""
+
+    TOPICS = 1
+    USERS = 2
+    AUTHORS = 3
+    EMBEDDINGS = 4
+    DRIFT = 5
+    POSTS = 6
+    REQUESTS = 7
+    ENGAGEMENTS = 8
+    FLAWS = 9
+    FOLLOWS = 10
+    FOLLOWED_BACK = 11
+    PAST_LIKES = 12
+    PAST_REPLIES = 13
+    LAST_SEEN = 14
+
+
+def generator(seed: int, stream: Stream, *key: int) -> np.random.Generator:
+    """The generator of one stream, always at its beginning."""
+    return np.random.default_rng([seed, stream, *key])
+
+
+def pair_uniform(seed: int, stream: Stream, left: Array, right: Array) -> Array:
+    """A number in (0, 1) for each pair of ids, the same whenever the pair is met: no table of pairs is kept.
+
+    Two rounds of the finalizer of splitmix64 (Steele et al., "Fast Splittable Pseudorandom Number
+    Generators", OOPSLA 2014). ``left`` and ``right`` are integer arrays of shapes that broadcast.
+    """
+    salt = np.random.default_rng([seed, stream]).integers(0, 2**63, 1).astype(np.uint64)
+    mixed = _mix64(_mix64(left.astype(np.uint64) + salt) + right.astype(np.uint64))
+    return ((mixed >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+
+
+def _mix64(value: Array) -> Array:
+    value = value + np.uint64(0x9E3779B97F4A7C15)
+    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return value ^ (value >> np.uint64(31))

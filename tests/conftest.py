@@ -1,0 +1,21 @@
+"""What all tests share: a quiet environment, and one sample log."""
+
+import os
+
+# Before anything imports them: one thread for the numerics, and no calls home.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("GX_ANALYTICS_ENABLED", "False")
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.sample import write_log
+
+
+@pytest.fixture(scope="session")
+def sample_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sample log of 5,000 rows over 5 days, with its truth under ``_truth``. Read it; do not change it."""
+    out = tmp_path_factory.mktemp("sample") / "log"
+    write_log(out, rows=5_000, days=5, truth=True)
+    return out
