@@ -55,7 +55,7 @@ def _grouped(bins: Bins, probability: Array, by: Array, groups: int) -> tuple[Ar
     before = np.cumsum(by) - by / 2
     group = np.minimum((before / by.sum() * groups).astype(int), groups - 1)
     sums = [
-        np.bincount(group, values, minlength=groups)
+        np.bincount(group, values, minlength=groups).astype(np.float64)
         for values in (bins.weight, bins.weight * probability, bins.label)
     ]
     mass, predicted, observed = (values[sums[0] > 0] for values in sums)
