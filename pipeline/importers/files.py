@@ -1,0 +1,78 @@
+"""What importers share: reading a delimited file at the door, writing a log whole or not at all."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv as csv
+import pyarrow.parquet as pq
+
+from components.artifacts.output import whole_folder
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What was written."""
+
+    rows: int
+    first_day: date
+    last_day: date
+
+
+def find_file(source: Path, name: str) -> Path:
+    """``source`` itself, or the file ``name`` in it. Raises FileNotFoundError if there is neither."""
+    path = source / name if source.is_dir() else source
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: no such file; give the data set's {name}, or the folder that holds it"
+        )
+    return path
+
+
+def read_delimited(path: Path, types: dict[str, pa.DataType], delimiter: str, header: bool) -> pa.Table:
+    """Read a file that has just these columns. Raises ValueError with the row that does not parse."""
+    read = csv.ReadOptions(column_names=None if header else list(types), use_threads=False)
+    parse = csv.ParseOptions(delimiter=delimiter)
+    convert = csv.ConvertOptions(column_types=types, strings_can_be_null=False)
+    try:
+        table = csv.read_csv(path, read_options=read, parse_options=parse, convert_options=convert)
+    except (pa.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path}: {reason}; give the file as it was published") from None
+    missing = [name for name in types if name not in table.column_names]
+    if missing:
+        raise ValueError(f"{path}: no column {', '.join(missing)}; give the file as it was published")
+    if not table.num_rows:
+        raise ValueError(f"{path}: no rows")
+    return table
+
+
+def require_values(path: Path, table: pa.Table, column: str, allowed: Sequence[object]) -> None:
+    """Raise ValueError naming the first line of the file whose value is not allowed."""
+    for number, value in enumerate(table[column].to_pylist()):
+        if value not in allowed:
+            options = ", ".join(map(str, allowed))
+            raise ValueError(f"{path}: row {number + 1}: {column} is {value!r}; allowed are {options}")
+
+
+def write_log(out: Path, days: dict[date, pa.Table], extras: dict[str, str] | None = None) -> ImportReport:
+    """Write a partition for each day, and files beside them; ``out`` must not hold anything else.
+
+    Raises FileExistsError if ``out`` is there and is no log, so that nothing foreign is replaced.
+    """
+    if out.exists() and (not out.is_dir() or any(not _of_a_log(path.name) for path in out.iterdir())):
+        raise FileExistsError(f"{out}: holds other things than a log; choose another folder")
+    with whole_folder(out) as folder:
+        for day, rows in days.items():
+            partition = folder / f"date={day.isoformat()}"
+            partition.mkdir()
+            pq.write_table(rows, partition / "part-00000.parquet", compression="zstd")
+        for name, content in (extras or {}).items():
+            (folder / name).write_text(content)
+    return ImportReport(sum(len(rows) for rows in days.values()), min(days), max(days))
+
+
+def _of_a_log(name: str) -> bool:
+    return name.startswith(("date=", "_", "."))

@@ -1,0 +1,106 @@
+"""Run the benchmark: ``python -m tests.benchmarks.quality [--data DIR] [--sets census,kuairand] [--seeds 3]``."""
+
+import argparse
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import yaml
+from numpy.typing import NDArray
+
+from components.calibrate.calibrate import calibrate_model
+from components.evaluate.evaluate import evaluate_model
+from components.train.train import train_model
+from recap_model import metrics
+from tests.benchmarks.quality import baselines
+from tests.benchmarks.quality.sets import CONFIGS, IMPORTERS, Built, build_set, import_set, read_columns
+
+_DATA = Path(__file__).parents[4] / "shared" / "data"
+_RANKED_POSITIVES = 250
+_MODELS = {
+    "constant": baselines.constant,
+    "logistic regression": baselines.logistic_regression,
+    "boosted trees": baselines.boosted_trees,
+}
+Figures = tuple[float, float, float, float]
+
+
+def figures(labels: NDArray[np.float64], predictions: NDArray[np.float64]) -> Figures:
+    """AUC, log loss, RCE in percent, predicted over observed."""
+    measured = (metrics.auc, metrics.log_loss, metrics.relative_cross_entropy, metrics.calibration_ratio)
+    values = tuple(metric(labels, predictions) for metric in measured)
+    return values[0], values[1], values[2], values[3]
+
+
+def ours(built: Built) -> dict[str, NDArray[np.float64]]:
+    """Calibrated probabilities of every task on the test rows, through the pipeline's own steps."""
+    folder = built.folder
+    train_model(built.snapshot, folder / "train", folder / "model")
+    calibrate_model(built.snapshot, folder / "model", folder / "calibration", folder / "calibrated")
+    evaluate_model(built.snapshot, folder / "calibrated", folder / "test", folder / "evaluation")
+    table = pq.read_table(folder / "evaluation" / "scores.parquet")
+    return {task: table[f"candidate/{task}"].to_numpy().astype(float) for task in built.config.tasks}
+
+
+def run_set(name: str, data: Path, folder: Path, config_file: Path, seeds: int) -> Iterator[str]:
+    """The lines of a data set's table."""
+    log = import_set(name, data, folder)
+    built = [_with_seed(config_file, log, folder, seed) for seed in range(seeds)]
+    train, test = read_columns(built[0], "train", "calibration"), read_columns(built[0], "test")
+    probabilities = [ours(one) for one in built]
+    counts = f"{len(train.labels):,} training rows (calibration's among them), {len(test.labels):,} test rows"
+    yield f"\n{name}: {counts}\n"
+    yield "| task (test positives) | model | AUC | log loss | RCE % | predicted / observed |"
+    yield "|---|---|---|---|---|---|"
+    for number, task in enumerate(built[0].config.tasks):
+        labels = test.labels[:, number]
+        positives = int(labels.sum())
+        title = f"{task} ({positives:,}{'' if positives >= _RANKED_POSITIVES else ', not ranked'})"
+        for model, predict in _MODELS.items():
+            values = figures(labels, predict(train, test, number))
+            yield (
+                f"| {title} | {model} | "
+                + " | ".join(_cell([value], i) for i, value in enumerate(values))
+                + " |"
+            )
+        by_seed = [figures(labels, found[task]) for found in probabilities]
+        cells = [_cell([values[i] for values in by_seed], i) for i in range(4)]
+        yield f"| {title} | **ours**, one model, {seeds} seeds | " + " | ".join(cells) + " |"
+
+
+def _with_seed(config_file: Path, log: Path, folder: Path, seed: int) -> Built:
+    content = yaml.safe_load(config_file.read_text())
+    content["training"] = {**content.get("training", {}), "seed": seed}
+    target = folder / f"seed-{seed}"
+    target.mkdir()
+    seeded = target / "config.yaml"
+    seeded.write_text(yaml.safe_dump(content))
+    return build_set(seeded, log, target)
+
+
+def _cell(values: list[float], column: int) -> str:
+    digits = (4, 4, 2, 3)[column]
+    text = f"{np.mean(values):.{digits}f}"
+    return f"{text} ± {np.std(values):.{digits}f}" if len(values) > 1 else text
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.quality", description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("RECAP_DATA_DIR", _DATA)))
+    parser.add_argument("--sets", default=",".join(IMPORTERS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--configs", type=Path, default=CONFIGS, help="folder with a NAME.yaml for each set")
+    arguments = parser.parse_args()
+    for name in arguments.sets.split(","):
+        with tempfile.TemporaryDirectory() as folder:
+            config_file = arguments.configs / f"{name}.yaml"
+            for line in run_set(name, arguments.data, Path(folder), config_file, arguments.seeds):
+                print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
