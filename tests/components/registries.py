@@ -13,12 +13,15 @@ from components.artifacts import registry
 from components.artifacts.decision import DecidedAgainst, Decision, Outcome
 from components.artifacts.model import MANIFEST_NAME, ModelManifest
 from components.artifacts.snapshot import Snapshot
-from components.artifacts.version import RegisteredVersion
+from components.artifacts.version import Proof, RegisteredVersion
 from recap_model import create_ranking_model, data_spec, save_model
 from tests.components.snapshots import snapshot_of
 from tests.tiny import tiny_config, write_tiny_log
 
 NAME = "tiny"
+PROOF = Proof(
+    rows=1, worst_difference=0, load_s=1, median_latency_ms=1, worst_latency_ms=1, peak_memory_mib=1
+)
 
 
 @functools.cache

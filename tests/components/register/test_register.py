@@ -12,11 +12,7 @@ from components.artifacts import registry
 from components.artifacts.proof import prove
 from components.artifacts.registry import RegistryError
 from components.artifacts.version import Proof, RegisteredVersion
-from tests.components.registries import NAME, Inputs, new_registry, register, run_outputs
-
-PROOF = Proof(
-    rows=1, worst_difference=0, load_s=1, median_latency_ms=1, worst_latency_ms=1, peak_memory_mib=1
-)
+from tests.components.registries import NAME, PROOF, Inputs, new_registry, register, run_outputs
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +102,8 @@ def test_a_version_loads_elsewhere_with_its_own_code(version: RegisteredVersion,
     folder = registry.fetch(client, NAME, version.version, tmp_path / "to")
     code = (
         f"import mlflow.pyfunc; mlflow.pyfunc.load_model({str(folder)!r}); "
-        "import recap_model, components.register.pyfunc as loader; print(recap_model.__file__); print(loader.__file__)"
+        "import recap_model, components.register.pyfunc as loader; "
+        "print(recap_model.__file__); print(loader.__file__)"
     )
     command = [sys.executable, "-P", "-W", "ignore", "-c", code]
     done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
@@ -140,7 +137,7 @@ def test_an_evaluation_without_its_report_registers_nothing(tmp_path: Path):
     uri = new_registry(tmp_path / "workspace")
     inputs = run_outputs(tmp_path / "run", uri)
     (inputs.evaluation / "report.html").unlink()
-    with pytest.raises(FileNotFoundError, match="report.html"):
+    with pytest.raises(FileNotFoundError, match=r"report\.html"):
         register(inputs, tmp_path / "version")
     assert registry.versions(registry.connect(uri), NAME) == []
 
@@ -214,7 +211,7 @@ def test_a_version_that_fails_its_proof_has_no_alias_and_fails_the_step(tmp_path
     with monkeypatch.context() as patched:
         patched.setattr(pd.DataFrame, "to_parquet", shifted)
         with pytest.raises(
-            RegistryError, match="tiny version 1: scores after loading differ by 0.001"
+            RegistryError, match=r"tiny version 1: scores after loading differ by 0\.001"
         ) as raised:
             register(inputs, tmp_path / "version")
     assert "\n" not in str(raised.value)
@@ -244,7 +241,7 @@ def test_a_deleted_experiment_is_one_line(tmp_path: Path):
     uri = new_registry(tmp_path / "workspace")
     client = registry.connect(uri)
     client.delete_experiment(client.create_experiment("tiny"))
-    with pytest.raises(ValueError, match="registry.experiment: 'tiny' is deleted in MLflow; restore it"):
+    with pytest.raises(ValueError, match=r"registry\.experiment: 'tiny' is deleted in MLflow; restore it"):
         register(run_outputs(tmp_path / "run", uri), tmp_path / "version")
 
 

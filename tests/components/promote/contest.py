@@ -1,0 +1,83 @@
+"""Processes that promote: at once, or killed half-way. A script, so that workers are forked before MLflow connects.
+
+``contest.py race URI NAME FROM WORKERS``: each worker promotes a version of its own, all expecting FROM.
+``contest.py kill URI NAME FROM TO CALL``: promote, and be killed by SIGKILL just before the registry's CALL-th call.
+"""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+from components.artifacts import registry
+from components.promote.champion import ChampionMoved, move_champion
+from components.promote.moves import Audit
+
+WRITES = (
+    "create_registered_model",
+    "create_model_version",
+    "set_registered_model_alias",
+    "delete_registered_model_alias",
+    "set_model_version_tag",
+)
+
+
+def race(uri: str, name: str, expected: str, workers: str) -> None:
+    from mlflow import MlflowClient  # noqa: F401 - imported once, before the workers are forked
+
+    read_end, write_end = os.pipe()
+    start_read, start_write = os.pipe()
+    children = []
+    for worker in range(int(workers)):
+        child = os.fork()
+        if child == 0:
+            os.close(start_write)
+            client = registry.connect(uri)
+            os.read(start_read, 1)  # ends when the parent closes its end: all start at once
+            outcome = _promote(client, name, expected, str(worker + 2))
+            os.write(write_end, (json.dumps(outcome) + "\n").encode())
+            os._exit(0)
+        children.append(child)
+    os.close(start_read)
+    os.close(write_end)
+    os.close(start_write)
+    for child in children:
+        os.waitpid(child, 0)
+    with os.fdopen(read_end) as outcomes:
+        print(outcomes.read(), end="")  # noqa: T201
+
+
+def _promote(client: object, name: str, expected: str, to: str) -> dict[str, str]:
+    try:
+        move_champion(client, name, expected, to, Audit(why="race"))  # type: ignore[arg-type]
+    except ChampionMoved as moved:
+        return {"to": to, "lost": str(moved)}
+    except registry.RegistryError as error:
+        return {"to": to, "error": str(error)}
+    return {"to": to, "won": to}
+
+
+def kill(uri: str, name: str, expected: str, to: str, call: str) -> None:
+    from mlflow import MlflowClient
+
+    calls = 0
+
+    def counted(method: Callable[..., object]) -> Callable[..., object]:
+        def wrapper(*args: object, **kwargs: object) -> object:
+            nonlocal calls
+            calls += 1
+            if calls == int(call):
+                os.kill(os.getpid(), signal.SIGKILL)
+            return method(*args, **kwargs)
+
+        return wrapper
+
+    client = registry.connect(uri)
+    for write in WRITES:
+        setattr(MlflowClient, write, counted(getattr(MlflowClient, write)))
+    move_champion(client, name, expected, to, Audit(why="kill"))
+
+
+if __name__ == "__main__":
+    {"race": race, "kill": kill}[sys.argv[1]](*sys.argv[2:])

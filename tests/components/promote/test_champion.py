@@ -1,0 +1,178 @@
+"""Moving the champion: of several promoters one wins, and a dead one leaves nothing that does not heal."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from components.artifacts import registry
+from components.promote import champion
+from components.promote.champion import ChampionMoved, move_champion, settle
+from components.promote.moves import Audit, Move, append_move, read_moves, record_name
+from tests.components.promote import contest
+from tests.components.registries import new_registry
+
+AUDIT = Audit(who="someone", when="2026-03-01T00:00:00+00:00", why="better", decision="d")
+
+
+@pytest.fixture
+def uri(tmp_path: Path) -> str:
+    """A registry with nine versions of m and no champion."""
+    uri = new_registry(tmp_path / "workspace")
+    client = registry.connect(uri)
+    client.create_registered_model("m")
+    for _ in range(9):
+        client.create_model_version("m", tmp_path.as_uri())
+    return uri
+
+
+@pytest.fixture
+def client(uri: str):
+    return registry.connect(uri)
+
+
+@pytest.fixture
+def no_lease(monkeypatch) -> None:
+    monkeypatch.setattr(champion, "LEASE_S", 0.0)
+
+
+def _audit(why: str = "better") -> Audit:
+    return Audit(why=why)
+
+
+def test_a_first_champion_has_no_previous(client):
+    move = move_champion(client, "m", None, "1", AUDIT)
+    assert registry.aliases(client, "m") == {"champion": "1"}
+    assert (move.source, move.to, move.who, move.why, move.decision) == (None, "1", "someone", "better", "d")
+
+
+def test_the_old_champion_becomes_previous_and_the_challenger_champion(client):
+    move_champion(client, "m", None, "1", _audit())
+    registry.move_alias(client, "m", "challenger", "2")
+    move_champion(client, "m", "1", "2", _audit())
+    assert registry.aliases(client, "m") == {"champion": "2", "previous": "1"}
+
+
+def test_a_challenger_that_is_not_promoted_stays(client):
+    registry.move_alias(client, "m", "challenger", "3")
+    move_champion(client, "m", None, "2", _audit())
+    assert registry.aliases(client, "m") == {"champion": "2", "challenger": "3"}
+
+
+def test_a_champion_that_moved_is_not_overwritten(client):
+    move_champion(client, "m", None, "1", _audit())
+    with pytest.raises(ChampionMoved, match="m: the champion is version 1, not no version any more"):
+        move_champion(client, "m", None, "2", _audit())
+    with pytest.raises(ChampionMoved, match="m: the champion is version 1, not version 7 any more"):
+        move_champion(client, "m", "7", "2", _audit())
+    assert registry.aliases(client, "m") == {"champion": "1"}
+
+
+def test_the_champion_is_not_moved_to_itself(client):
+    move_champion(client, "m", None, "1", _audit())
+    assert move_champion(client, "m", "1", "1", _audit()) is None
+    assert len(read_moves(client, "m")) == 1
+
+
+def test_a_version_that_is_not_there_is_no_champion(client):
+    with pytest.raises(registry.RegistryError, match="m: has no version 77"):
+        move_champion(client, "m", None, "77", _audit())
+    assert registry.aliases(client, "m") == {}
+
+
+def test_the_same_attempt_is_made_once_even_after_a_rollback(client):
+    first = move_champion(client, "m", None, "1", AUDIT)
+    move_champion(client, "m", "1", "2", _audit())
+    assert move_champion(client, "m", None, "1", AUDIT).number == first.number
+    assert registry.aliases(client, "m")["champion"] == "2"
+
+
+def test_an_alias_that_was_moved_by_other_means_is_respected(client):
+    move_champion(client, "m", None, "1", _audit())
+    registry.move_alias(client, "m", "champion", "5")
+    with pytest.raises(ChampionMoved, match="the champion is version 5"):
+        move_champion(client, "m", "1", "2", _audit())
+    move_champion(client, "m", "5", "2", _audit())
+    assert registry.aliases(client, "m") == {"champion": "2", "previous": "5"}
+
+
+def test_of_two_moves_after_the_same_one_the_first_wins(client):
+    append_move(client, "m", None, "1", 0, _audit("first"))
+    append_move(client, "m", None, "2", 0, _audit("second"))
+    append_move(client, "m", "1", "3", 1, _audit("third"))
+    append_move(client, "m", "2", "4", 2, _audit("after the loser"))
+    assert [(move.why, move.number) for move in read_moves(client, "m")] == [("first", 1), ("third", 3)]
+
+
+def test_a_record_goes_on_when_one_of_its_moves_was_deleted(client):
+    for to, after in (("1", 0), ("2", 1), ("3", 2)):
+        append_move(client, "m", None, to, after, _audit())
+    client.delete_model_version(record_name("m"), "2")
+    assert [move.to for move in read_moves(client, "m")] == ["1", "3"]
+
+
+@pytest.mark.usefixtures("no_lease")
+def test_a_recorded_move_of_a_dead_promoter_is_completed_by_the_next(client):
+    move_champion(client, "m", None, "1", _audit())
+    append_move(client, "m", "1", "2", 1, _audit("died"))
+    assert registry.aliases(client, "m") == {"champion": "1"}
+    with pytest.raises(ChampionMoved, match="the champion is version 2"):
+        move_champion(client, "m", "1", "3", _audit())
+    assert registry.aliases(client, "m") == {"champion": "2", "previous": "1"}
+
+
+def test_a_promoter_waits_for_another_ones_aliases_no_longer_than_the_lease(client, monkeypatch):
+    monkeypatch.setattr(champion, "LEASE_S", 0.3)
+    append_move(client, "m", None, "1", 0, _audit("died"))
+    assert [move.applied for move in settle(client, "m")] == [True]
+    assert registry.aliases(client, "m") == {"champion": "1"}
+
+
+def test_a_promoter_that_wakes_up_late_leaves_the_newest_champion(client):
+    move_champion(client, "m", None, "1", _audit())
+    late = read_moves(client, "m")[0]
+    move_champion(client, "m", "1", "2", _audit())
+    champion._apply(client, "m", late)
+    assert registry.aliases(client, "m") == {"champion": "2", "previous": "1"}
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "ignore", "-m", contest.__name__, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_of_eight_promoters_at_once_one_wins_and_the_others_are_told(uri: str, client):
+    move_champion(client, "m", None, "1", _audit())
+    done = _run("race", uri, "m", "1", "8")
+    outcomes = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(outcomes) == 8, done.stderr
+    won = [outcome["won"] for outcome in outcomes if "won" in outcome]
+    assert len(won) == 1, outcomes
+    assert sum("lost" in outcome for outcome in outcomes) == 7, outcomes
+    assert registry.aliases(client, "m") == {"champion": won[0], "previous": "1"}
+    assert [move.to for move in read_moves(client, "m")] == ["1", won[0]]
+
+
+@pytest.mark.usefixtures("no_lease")
+def test_a_promoter_killed_before_any_write_leaves_one_champion_and_the_next_can_promote(uri: str, client):
+    """It writes six times: the record, its entry, two aliases, the challenger's end, the mark."""
+    current = "1"
+    move_champion(client, "m", None, current, _audit())
+    for call, to in ((2, "2"), (3, "3"), (4, "4"), (5, "5"), (6, "6")):
+        registry.move_alias(client, "m", "challenger", to)
+        done = _run("kill", uri, "m", current, to, str(call))
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        assert registry.aliases(client, "m")["champion"] in (current, to)
+        settle(client, "m")
+        recorded = call > 2
+        held = registry.aliases(client, "m")
+        assert held["champion"] == (to if recorded else current)
+        if recorded:
+            assert held == {"champion": to, "previous": current}
+            current = to
+    move_champion(client, "m", current, "7", _audit())
+    assert registry.aliases(client, "m") == {"champion": "7", "previous": current}
+    assert all(isinstance(move, Move) and move.applied for move in read_moves(client, "m"))

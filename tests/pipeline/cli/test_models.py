@@ -1,0 +1,184 @@
+"""``recap models``, ``promote`` and ``rollback`` on a real registry: what they print, move and refuse."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from components.artifacts import registry
+from components.promote.promote import promote_version
+from pipeline.cli.app import app
+from tests.components.registries import NAME, PROOF, new_registry, register, run_outputs
+
+PROOFS = (
+    "components.promote.promote.prove",
+    "components.promote.by_hand.prove",
+    "components.register.register.prove",
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _proven():
+    """Proofs take seconds; where they are not the subject they are taken for granted."""
+    with pytest.MonkeyPatch.context() as patched:
+        for place in PROOFS:
+            patched.setattr(place, lambda *_: PROOF)
+        patched.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patched.setenv("COLUMNS", "160")
+        yield
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace where version 1 is champion, and 2 on hold."""
+    place = tmp_path_factory.mktemp("place")
+    uri = new_registry(place / "workspace")
+    for number, outcome, against in ((1, "PROMOTE", None), (2, "HOLD", "1")):
+        folder = place / str(number)
+        inputs = run_outputs(folder, uri, f"run-{number}", outcome, against, seed=number)
+        register(inputs, folder / "version")
+        promote_version(folder / "version", inputs.evaluation, folder / "promotion")
+    return place / "workspace"
+
+
+@pytest.fixture
+def workspace(made: Path, tmp_path: Path) -> Path:
+    """A copy of its database; the versions' artifacts stay where they are."""
+    shutil.copyfile(made / "mlflow.db", tmp_path / "mlflow.db")
+    return tmp_path
+
+
+def recap(workspace: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(app, [*arguments, "--name", NAME, "--workspace", str(workspace)])
+
+
+def _aliases(workspace: Path) -> dict[str, str]:
+    return registry.aliases(registry.connect(registry.default_tracking_uri(workspace)), NAME)
+
+
+def test_versions_are_listed_newest_first_for_a_machine(workspace: Path):
+    listed = json.loads(recap(workspace, "models", "--json").stdout)
+    assert [(row["version"], row["aliases"], row["outcome"]) for row in listed] == [
+        ("2", ["challenger"], "HOLD"),
+        ("1", ["champion"], "PROMOTE"),
+    ]
+    assert listed[0]["window"] == "2026-03-01..2026-03-02"
+    assert listed[0]["metrics"]["auc/like"] == 0.75
+    assert listed[0]["name"] == NAME
+    assert listed[0]["proof"] == "passed"
+    assert len(json.loads(recap(workspace, "models", "--limit", "1", "--json").stdout)) == 1
+
+
+def test_versions_are_listed_in_a_table(workspace: Path):
+    printed = recap(workspace, "models").stdout
+    for words in ("champion", "challenger", "2026-03-01..2026-03-02", "HOLD", "0.7500", "4.00"):
+        assert words in printed
+
+
+def test_a_model_without_versions_says_where_it_looked(workspace: Path):
+    done = CliRunner().invoke(app, ["models", "--name", "other", "--workspace", str(workspace)])
+    assert done.exit_code == 0
+    assert done.stdout.strip() == f"other: no version in sqlite:///{workspace}/mlflow.db"
+
+
+def test_one_version_is_shown_with_lineage_proof_and_moves(workspace: Path):
+    shown = json.loads(recap(workspace, "models", "show", "1", "--json").stdout)
+    assert shown["lineage"]["pipeline_run"] == "run-1"
+    assert shown["measured"] == PROOF.model_dump()
+    (move,) = shown["moves"]
+    assert "pipeline run run-1: none -> 1, the gate said PROMOTE." in move
+    assert "pipeline_run: run-1" in recap(workspace, "models", "show", "1").stdout
+
+
+def test_two_versions_are_compared(workspace: Path):
+    found = json.loads(recap(workspace, "models", "diff", "1", "2", "--json").stdout)
+    assert found["lineage.outcome"] == ["PROMOTE", "HOLD"]
+    assert "config.tasks.like.label" not in found
+    assert "lineage.outcome: PROMOTE -> HOLD" in recap(workspace, "models", "diff", "1", "2").stdout
+
+
+def test_promote_wants_a_reason_for_a_version_on_hold(workspace: Path):
+    refused = recap(workspace, "promote", "2")
+    assert isinstance(refused.exception, ValueError)
+    assert "its decision is HOLD" in str(refused.exception)
+    done = recap(workspace, "promote", "2", "--approve", "by design")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.strip() == "tiny: champion was version 1, is version 2. Record: recap models show 2."
+    assert _aliases(workspace) == {"champion": "2", "previous": "1"}
+
+
+def test_promote_says_so_if_the_version_is_champion_already(workspace: Path):
+    done = recap(workspace, "promote", "1", "--json")
+    assert json.loads(done.stdout) == {"name": NAME, "champion": "1", "moved": False}
+
+
+def test_rollback_returns_to_the_previous_champion(workspace: Path):
+    recap(workspace, "promote", "2", "--approve", "by design")
+    done = recap(workspace, "rollback", "--why", "replies fell", "--json")
+    moved = json.loads(done.stdout)
+    assert (moved["champion"], moved["source"], moved["why"]) == ("1", "2", "replies fell")
+    assert _aliases(workspace) == {"champion": "1", "previous": "2"}
+
+
+def test_an_alias_that_was_moved_by_other_means_is_told(workspace: Path):
+    client = registry.connect(registry.default_tracking_uri(workspace))
+    client.delete_model_version(NAME, "1")
+    printed = " ".join(recap(workspace, "models").stdout.split())
+    assert "made version 1 champion" in printed
+    assert "but no version is; the alias was moved by other means" in printed
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("promote", "--approve", ""),
+        ("promote", "one"),
+        ("promote", "0"),
+        ("promote", "2", "--approve", " "),
+        ("rollback", "--to", "x"),
+        ("models", "show"),
+    ],
+)
+def test_wrong_use_ends_with_status_2(arguments: tuple[str, ...], tmp_path: Path):
+    assert CliRunner().invoke(app, list(arguments)).exit_code == 2
+
+
+def _process(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "ignore", "-c", "from pipeline.cli import main; main()", *arguments]
+    return subprocess.run(command, env=os.environ, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("models",), "no registry here yet; recap run makes one"),
+        (("models", "show", "7"), "tiny: has no version 7; recap models lists those there are"),
+        (("rollback", "--registry", "http://127.0.0.1:9"), "the registry does not answer"),
+    ],
+)
+def test_what_goes_wrong_is_one_line_and_status_1(arguments: tuple[str, ...], words: str, tmp_path: Path):
+    workspace = tmp_path / "workspace"
+    if arguments != ("models",):
+        new_registry(workspace)
+    done = _process(*arguments, *("--name", NAME, "--workspace", str(workspace)))
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert words in line
+    assert line.startswith("recap: ")
+
+
+def test_help_needs_no_mlflow():
+    code = (
+        "import sys; from typer.testing import CliRunner; from pipeline.cli.app import app; "
+        "CliRunner().invoke(app, ['models', '--help']); print('mlflow' in sys.modules, 'torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["False", "False"]
