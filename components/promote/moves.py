@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from components.artifacts.registry import in_one_line, versions
+from components.artifacts.registry import get_version, in_one_line, versions
 from recap_model.config import Config
 
 if TYPE_CHECKING:
@@ -94,11 +94,13 @@ def append_move(
     _create_record(client, name)
     said = {**audit.model_dump(), "from": source or "none", "to": to, "after": str(after)}
     tags = {f"{_PREFIX}{key}": str(value) for key, value in said.items()}
+    # A server takes a source only together with the run that it belongs to.
+    run_id = get_version(client, name, to).run_id or None
     with in_one_line(client):
         origin = client.get_model_version_download_uri(name, to)
         for attempt in range(_ATTEMPTS):
             try:
-                client.create_model_version(record_name(name), origin, tags=tags)
+                client.create_model_version(record_name(name), origin, run_id, tags=tags)
                 return
             except MlflowException as error:
                 if error.error_code in _FINAL_ERRORS or attempt == _ATTEMPTS - 1:
