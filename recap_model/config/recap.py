@@ -68,6 +68,10 @@ def _disagreements(config: RecapConfig) -> Iterator[str]:
             yield f"model.tasks: no architecture for {', '.join(missing)}; add them or give model.tower"
     yield from _missing_columns(config)
     yield from _missing_rates(config, tasks)
+    features = config.features.columns()
+    for column in config.validation.columns:
+        if column not in features:
+            yield f"validation.columns: {column!r} is no feature column; they are {', '.join(features)}"
     labels = config.label_columns()
     for task, column in labels.items():
         if column in config.features.columns():

@@ -2,23 +2,83 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
 from recap_model.config.base import Config
 
 Rate = Annotated[float, Field(ge=0.0, le=1.0)]
+Severity = Literal["critical", "warning"]
+
+# The rules whose severity may be set. What build cannot read at all (a column that is not there or of another
+# type, a list of another width, a label that is neither 0 nor 1) is critical and stays so.
+RuleName = Literal[
+    "partition_rows",
+    "files_distinct",
+    "days_present",
+    "task_positives",
+    "task_negatives",
+    "task_rate_change",
+    "feature_missing",
+    "feature_null_rate",
+    "feature_null_rate_change",
+    "feature_non_finite_rate",
+    "feature_range",
+    "feature_constant",
+    "binary_values",
+    "embedding_norm_change",
+    "weight_values",
+    "id_nulls",
+    "timestamp_nulls",
+    "timestamp_unit",
+    "timestamp_window",
+    "timestamp_order",
+    "rows_distinct",
+]
+
+
+class ColumnBounds(Config):
+    """Bounds of one feature column; those not given are the section's own."""
+
+    min: float | None = Field(None, description="no finite value is below")
+    max: float | None = Field(None, description="no finite value is above")
+    max_null_rate: Rate | None = None
+    max_non_finite_rate: Rate | None = None
+
+    @model_validator(mode="after")
+    def _leave_room(self) -> "ColumnBounds":
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min} is above max {self.max}; no value is between them")
+        return self
 
 
 class ValidationConfig(Config):
     """Bounds on the profile of the window. A critical failure stops the run, a warning is shown."""
 
     min_rows_per_partition: PositiveInt = 1
-    max_null_rate: Rate = Field(0.5, description="of a feature column, over the window")
+    max_null_rate: Rate = Field(
+        0.5,
+        description="of a feature column, over the window: null, NaN, the unknown id -1, an embedding of zeros",
+    )
+    max_null_rate_change: Rate = Field(
+        0.25, description="a column's null rate in a partition may differ from the window's by this much"
+    )
     max_non_finite_rate: Rate = Field(0.05, description="of a float feature column: NaN and infinities")
     min_positives: PositiveInt = Field(1, description="of each task, over the window")
     max_positive_rate_change: NonNegativeFloat = Field(
-        0.5, description="a task's rate on a day may differ from the window's by this share of it"
+        0.5, description="a task's rate in a partition may differ from the window's by this share of it"
     )
-    severity: dict[str, Literal["critical", "warning"]] = Field(
+    max_norm_change: NonNegativeFloat = Field(
+        0.5, description="an embedding's mean norm in a partition may differ by this share of the window's"
+    )
+    max_disordered_rate: Rate = Field(
+        0.001, description="of a partition's rows: impressed or engaged before served"
+    )
+    max_outside_window_rate: Rate = Field(
+        0.001, description="of a partition's rows: times in another unit, or over a day from the partition"
+    )
+    columns: dict[str, ColumnBounds] = Field(
+        {}, description="bounds of single feature columns; a list column's hold for each of its positions"
+    )
+    severity: dict[RuleName, Severity] = Field(
         {}, description="severity of single rules by name, instead of their own"
     )

@@ -1,0 +1,120 @@
+"""Which columns of the log are checked, in which role: the blocks that a file is read in."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import pyarrow as pa
+
+from recap_model.config import RecapConfig
+from recap_model.config.data import SplitByColumn, SplitByHash
+from recap_model.config.features import EMBEDDING_GROUPS, ListColumn
+
+Role = Literal[
+    "continuous", "binary", "discrete", "embedding", "sparse", "label", "weight", "id", "split", "timestamp"
+]
+FEATURE_ROLES: tuple[Role, ...] = ("continuous", "binary", "discrete", "embedding", "sparse")
+_ROLE_OF_GROUP: dict[str, Role] = {
+    "continuous": "continuous",
+    "binary": "binary",
+    "discrete": "discrete",
+    **dict.fromkeys(EMBEDDING_GROUPS, "embedding"),
+}
+
+_TypeTest = Callable[[pa.DataType], bool]
+_LISTS: tuple[_TypeTest, ...] = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+_NUMBERS: tuple[_TypeTest, ...] = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
+_IDS: tuple[_TypeTest, ...] = (pa.types.is_integer, pa.types.is_string, pa.types.is_large_string)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Columns of one role that are measured as one array of (rows, width).
+
+    Attributes:
+        section: the part of the config that names the columns.
+        columns: scalar columns, one for each position; or just one column, of lists.
+        list_width: numbers in each list; None for scalar columns, 0 for lists of any length.
+    """
+
+    role: Role
+    section: str
+    columns: tuple[str, ...]
+    list_width: int | None = None
+
+    @property
+    def key(self) -> str:
+        """The block's name in a profile."""
+        return self.role if self.list_width is None else f"{self.role}:{self.columns[0]}"
+
+    @property
+    def width(self) -> int:
+        """Positions that are measured: of an embedding its norm, of a sparse list its length."""
+        if self.list_width is None or self.role in ("embedding", "sparse"):
+            return len(self.columns)
+        return self.list_width
+
+    @property
+    def labels(self) -> list[str]:
+        """A name for each position: the column, or ``column[position]``."""
+        if self.width == len(self.columns) and (self.list_width is None or self.list_width != 1):
+            return list(self.columns)
+        return [f"{self.columns[0]}[{position}]" for position in range(self.width)]
+
+    @property
+    def allowed(self) -> str:
+        """The types that the block's columns may have, in words."""
+        if self.list_width is not None:
+            size = f"of {self.list_width} " if self.list_width else ""
+            return f"lists {size}{'integers' if self.role == 'sparse' else 'numbers'}"
+        return {
+            "id": "integers or strings",
+            "split": "integers or strings",
+            "timestamp": "integers (milliseconds since 1970-01-01 UTC)",
+            "discrete": "integers",
+        }.get(self.role, "numbers or booleans")
+
+    def allows(self, kind: pa.DataType) -> bool:
+        """Whether a column may have this Arrow type; a list's width is looked at separately."""
+        if self.role in FEATURE_ROLES and pa.types.is_null(kind):
+            return True
+        if self.list_width is None:
+            return any(test(kind) for test in self._scalar_tests())
+        return any(test(kind) for test in _LISTS) and any(
+            test(kind.value_type) for test in (*self._scalar_tests(), pa.types.is_null)
+        )
+
+    def _scalar_tests(self) -> tuple[_TypeTest, ...]:
+        if self.role in ("id", "split"):
+            return _IDS
+        return (pa.types.is_integer,) if self.role in ("timestamp", "sparse") else _NUMBERS
+
+
+def blocks_of(config: RecapConfig) -> list[Block]:
+    """Every column that a later step reads, by role; a column may have several."""
+    features = config.features
+    blocks = []
+    for group, role in _ROLE_OF_GROUP.items():
+        value = getattr(features, group)
+        if isinstance(value, ListColumn):
+            blocks.append(Block(role, f"features.{group}", (value.column,), value.width))
+        elif value:
+            blocks.append(Block(role, f"features.{group}", tuple(value)))
+    blocks += [Block("sparse", "features.sparse", (column,), 0) for column in features.sparse]
+    split = config.data.split
+    named: list[tuple[Role, str, Iterable[str | None]]] = [
+        ("label", "tasks", config.label_columns().values()),
+        ("weight", "features.weight", [features.weight]),
+        ("id", "features.ids", features.ids.model_dump().values()),
+        ("split", "data.split", [split.column] if isinstance(split, SplitByColumn | SplitByHash) else []),
+        ("timestamp", "features.timestamps", features.timestamps.model_dump().values()),
+    ]
+    for role, section, names in named:
+        if columns := tuple(dict.fromkeys(name for name in names if name)):
+            blocks.append(Block(role, section, columns))
+    return blocks
+
+
+def columns_of(blocks: list[Block]) -> list[str]:
+    """The columns of some blocks, each once."""
+    return list(dict.fromkeys(column for block in blocks for column in block.columns))

@@ -1,0 +1,75 @@
+"""What is wrong with single files: one finding for each cause, with the first place and the number of others."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+FileRule = Literal[
+    "file_readable",
+    "file_unchanged",
+    "column_present",
+    "column_type",
+    "list_width",
+    "discrete_values",
+    "label_values",
+]
+
+
+@dataclass
+class Finding:
+    """One cause in one column, task or file.
+
+    Attributes:
+        where: the first file, and the row group where a row is at fault.
+        rows: rows at fault; 0 where the whole file is.
+    """
+
+    rule: FileRule
+    subject: str
+    observed: str
+    allowed: str
+    advice: str
+    where: str
+    rows: int = 0
+    files: set[str] = field(default_factory=set)
+
+    @property
+    def place(self) -> str:
+        """Where, in words."""
+        others = len(self.files) - 1
+        rows = f" ({self.rows:,} rows in all)" if self.rows else ""
+        return self.where + (f" and {others} more file{'s' * (others > 1)}" if others else "") + rows
+
+
+class Findings:
+    """Findings by cause, in the order in which they were met."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str, str], Finding] = {}
+
+    def add(
+        self,
+        rule: FileRule,
+        subject: str,
+        observed: str,
+        allowed: str,
+        advice: str,
+        *,
+        file: str,
+        row_group: int | None = None,
+        rows: int = 0,
+    ) -> None:
+        """Note one more file, or rows of one, with a fault. A label's or list's first wrong value stands for all."""
+        cause = observed if rule == "column_type" else ""
+        where = file if row_group is None else f"{file}, row group {row_group}"
+        finding = self._found.setdefault(
+            (rule, subject, cause), Finding(rule, subject, observed, allowed, advice, where)
+        )
+        finding.rows += rows
+        finding.files.add(file)
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self._found.values())
+
+    def __len__(self) -> int:
+        return len(self._found)

@@ -1,0 +1,143 @@
+"""From a scan to a verdict: findings of files, rules on the profile, examples from the sample."""
+
+import numpy as np
+
+from components.artifacts.snapshot import Snapshot
+from components.validate.examples import add_examples, distinct_rows
+from components.validate.expectations import Validator, expectation_of, rows_of
+from components.validate.findings import Finding
+from components.validate.frames import frames_of
+from components.validate.rules import EXPLAINS, Row, Rule, rules_of
+from components.validate.scan import Scan
+from components.validate.verdict import Result, Verdict
+from recap_model.config import RecapConfig
+from recap_model.config.validation import Severity
+
+_READING = ("file_readable", "file_unchanged")
+
+
+def judge(scan: Scan, snapshot: Snapshot, config: RecapConfig) -> Verdict:
+    """Hold a scan to every rule."""
+    results = [_of_finding(finding) for finding in scan.findings]
+    if not snapshot.rows:
+        window = f"{snapshot.first_day} to {snapshot.last_day}"
+        said = (
+            "the log",
+            "has no row",
+            window,
+            "a window has rows",
+            "write the log, or choose another window",
+        )
+        results.append(Result("rows_present", "critical", False, 0, *said))
+    else:
+        validator = Validator()
+        results += _of_rules(scan, snapshot, config, validator)
+        results += distinct_rows(scan.sample, config, validator)
+        results = add_examples(_untold(results), scan.sample, snapshot, config, validator)
+    order = sorted(results, key=lambda item: (item.success, item.severity != "critical"))
+    return Verdict(
+        snapshot.digest, snapshot.first_day.isoformat(), snapshot.last_day.isoformat(), snapshot.rows, order
+    )
+
+
+def _of_finding(finding: Finding) -> Result:
+    where = "" if finding.rule == "file_readable" else finding.place
+    said = (finding.subject, finding.observed, where, finding.allowed, finding.advice)
+    return Result(finding.rule, "critical", False, finding.rows, *said)
+
+
+def _of_rules(scan: Scan, snapshot: Snapshot, config: RecapConfig, validator: Validator) -> list[Result]:
+    unread = {
+        path.rpartition("/")[0]
+        for finding in scan.findings
+        if finding.rule in _READING
+        for path in finding.files
+    }
+    frames = frames_of(scan.profile, snapshot, config, unread)
+    rules = rules_of(snapshot, config)
+    broken: dict[str, list[tuple[Rule, Row]]] = {rule.name: [] for rule in rules}
+    checked: dict[str, int] = {rule.name: 0 for rule in rules}
+    unchecked: list[Result] = []
+    for name in dict.fromkeys(rule.frame for rule in rules):
+        held = [rule for rule in rules if rule.frame == name]
+        frame = frames[name]
+        if frame.empty:
+            unchecked += [_unchecked(rule) for rule in held] if not len(scan.findings) else []
+            continue
+        places = validator.offending(frame, [expectation_of(rule) for rule in held])
+        for rule, offending in zip(held, places, strict=True):
+            checked[rule.name] = max(checked[rule.name], len(frame))
+            nulls = np.flatnonzero(frame[[rule.value, rule.bound]].isna().any(axis=1)).tolist()
+            rows = rows_of(frame, sorted({*offending, *nulls}))
+            broken[rule.name] += [(rule, row) for row in rows]
+    severities: dict[str, Severity] = {rule.name: rule.severity for rule in rules}
+    results = [_told(name, items, checked[name]) for name, items in broken.items()]
+    passed = [
+        Result(name, severities[name], True, checked[name])
+        for name, items in broken.items()
+        if not items and checked[name]
+    ]
+    return unchecked + [result for several in results for result in several] + passed
+
+
+def _unchecked(rule: Rule) -> Result:
+    said = (
+        "the log",
+        "leaves nothing to check",
+        "",
+        "an empty table is no pass",
+        "look at the columns of the log",
+    )
+    return Result(rule.name, rule.severity, False, 0, *said)
+
+
+def _told(name: str, broken: list[tuple[Rule, Row]], checked: int) -> list[Result]:
+    """One result for each subject: the row furthest from its bound, and how many others there are."""
+    subjects: dict[str, list[tuple[Rule, Row]]] = {}
+    for rule, row in broken:
+        subjects.setdefault(str(row[rule.about]), []).append((rule, row))
+    results = []
+    for several in subjects.values():
+        rule, row = max(several, key=_distance)
+        words = rule.say(row)
+        where = words.where + _others([item for _, item in several], row)
+        results.append(
+            Result(name, rule.severity, False, checked, words.subject, words.observed, where, *words[3:])
+        )
+    return results
+
+
+def _distance(item: tuple[Rule, Row]) -> float:
+    rule, row = item
+    distance = abs(float(row[rule.value]) - float(row[rule.bound]))
+    return distance if distance == distance else float("inf")
+
+
+def _others(rows: list[Row], told: Row) -> str:
+    """How many more partitions and positions of a list break the rule for the same subject."""
+    said = []
+    for key, word in (("partition", "partition"), ("column", "position")):
+        more = len({row[key] for row in rows if key in row}) - 1
+        if more > 0:
+            said.append(f"{more:,} more {word}{'s' * (more > 1)}")
+    return f" and {' and '.join(said)}" if said else ""
+
+
+def _untold(results: list[Result]) -> list[Result]:
+    """Leave out failures that a graver failure of the same subject explains."""
+    explained = {
+        (rule, _subject(result))
+        for result in results
+        if not result.success
+        for rule in EXPLAINS.get(result.rule, ())
+    }
+    return [
+        result
+        for result in results
+        if result.success or not {(result.rule, _subject(result)), (result.rule, "")} & explained
+    ]
+
+
+def _subject(result: Result) -> str:
+    """What a result is about; a file's copy explains rows that are there twice, wherever."""
+    return "" if result.rule == "files_distinct" else result.subject.partition("[")[0]

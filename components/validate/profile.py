@@ -1,0 +1,132 @@
+"""A mergeable profile of a log: counts and moments of each column in each partition."""
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components.validate.exact import from_text, to_text
+from components.validate.measure import COUNTS, Stats
+
+FORMAT = "recap-profile/1"
+_FORMAT_KEY, _ROWS_KEY = b"recap.format", b"recap.partition_rows"
+_SCHEMA = pa.schema(
+    [
+        ("partition", pa.string()),
+        ("block", pa.string()),
+        ("column", pa.string()),
+        *[(name, pa.int64()) for name in COUNTS],
+        ("minimum", pa.float64()),
+        ("maximum", pa.float64()),
+        ("total", pa.string()),
+        ("squares", pa.string()),
+    ]
+)
+
+
+@dataclass
+class BlockProfile:
+    """One block of columns: a name for each position, and their stats."""
+
+    labels: list[str]
+    stats: Stats
+
+    def __add__(self, other: "BlockProfile") -> "BlockProfile":
+        if self.labels != other.labels:
+            raise ValueError("two profiles of different columns do not add up")
+        return BlockProfile(self.labels, self.stats + other.stats)
+
+
+@dataclass
+class PartitionProfile:
+    """One partition, or all: its rows and its blocks, by key."""
+
+    rows: int = 0
+    blocks: dict[str, BlockProfile] = field(default_factory=dict)
+
+    def add(self, key: str, labels: list[str], stats: Stats) -> None:
+        """Add the stats of some more rows of a block."""
+        more = BlockProfile(labels, stats)
+        self.blocks[key] = self.blocks[key] + more if key in self.blocks else more
+
+    def __add__(self, other: "PartitionProfile") -> "PartitionProfile":
+        both = PartitionProfile(self.rows + other.rows, dict(self.blocks))
+        for key, block in other.blocks.items():
+            both.add(key, block.labels, block.stats)
+        return both
+
+
+@dataclass
+class Profile:
+    """Of a log, or of any part of it. Profiles of parts add up to the whole's, exactly and in any order."""
+
+    partitions: dict[str, PartitionProfile] = field(default_factory=dict)
+
+    def __add__(self, other: "Profile") -> "Profile":
+        none = PartitionProfile()
+        names = sorted({*self.partitions, *other.partitions})
+        return Profile(
+            {name: self.partitions.get(name, none) + other.partitions.get(name, none) for name in names}
+        )
+
+    def window(self) -> PartitionProfile:
+        """All partitions as one."""
+        return sum(self.partitions.values(), PartitionProfile())
+
+    def table(self) -> pa.Table:
+        """A row for each position of each block in each partition, sorted."""
+        columns: dict[str, list[object]] = {name: [] for name in _SCHEMA.names}
+        for partition, inside in sorted(self.partitions.items()):
+            for key, block in sorted(inside.blocks.items()):
+                width = len(block.labels)
+                columns["partition"] += [partition] * width
+                columns["block"] += [key] * width
+                columns["column"] += block.labels
+                for item in fields(Stats):
+                    columns[item.name] += _to_list(getattr(block.stats, item.name))
+        rows = ";".join(f"{name}={inside.rows}" for name, inside in sorted(self.partitions.items()))
+        metadata = {_FORMAT_KEY: FORMAT.encode(), _ROWS_KEY: rows.encode()}
+        return pa.table(columns, schema=_SCHEMA.with_metadata(metadata))
+
+    def write(self, path: Path) -> None:
+        """Write `table` as Parquet: the same bytes for the same log, however its parts were grouped."""
+        pq.write_table(self.table(), path)
+
+    @classmethod
+    def read(cls, path: Path) -> "Profile":
+        """Read what `write` wrote. Raises ValueError if it is something else."""
+        try:
+            table = pq.read_table(path)
+        except pa.ArrowException as error:
+            raise ValueError(f"{path}: not Parquet ({error}); run validate again") from None
+        metadata = table.schema.metadata or {}
+        if metadata.get(_FORMAT_KEY) != FORMAT.encode():
+            raise ValueError(f"{path}: no profile of a log ({FORMAT}); run validate again")
+        profile = cls()
+        for entry in metadata[_ROWS_KEY].decode().split(";"):
+            name, _, rows = entry.rpartition("=")
+            profile.partitions[name] = PartitionProfile(int(rows))
+        keys = list(zip(table["partition"].to_pylist(), table["block"].to_pylist(), strict=True))
+        starts = [place for place, key in enumerate(keys) if place == 0 or keys[place - 1] != key]
+        for start, end in zip(starts, [*starts[1:], len(keys)], strict=True):
+            partition, key = keys[start]
+            block = table.slice(start, end - start)
+            profile.partitions[partition].add(key, block["column"].to_pylist(), _from_table(block))
+        return profile
+
+
+def _to_list(values: object) -> list[object]:
+    if isinstance(values, np.ndarray):
+        return values.tolist()
+    assert isinstance(values, list)
+    return [None if value is None else to_text(value) for value in values]
+
+
+def _from_table(block: pa.Table) -> Stats:
+    arrays: dict[str, Any] = {name: block[name].to_numpy() for name in (*COUNTS, "minimum", "maximum")}
+    for name in ("total", "squares"):
+        arrays[name] = [None if text is None else from_text(text) for text in block[name].to_pylist()]
+    return Stats(**arrays)

@@ -1,0 +1,149 @@
+"""One file's way into the profile: batch by batch, block by block, noting values that build would refuse."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+from pyarrow.parquet import ParquetFile
+
+from components.artifacts.log import open_parquet
+from components.artifacts.snapshot import LogFile, Partition, Snapshot
+from components.validate.arrays import Values, WrongWidthError, null_stats, values_of
+from components.validate.columns import Block, columns_of
+from components.validate.findings import FileRule, Findings
+from components.validate.measure import Flags, Floats, measure
+from components.validate.profile import PartitionProfile
+from components.validate.structure import readable_blocks
+from components.validate.times import Span, measure_times
+from recap_model.config import RecapConfig
+
+_INT64_END = 2.0**63
+
+
+class FileReader:
+    """One file's way into the profile."""
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        config: RecapConfig,
+        part: Partition,
+        file: LogFile,
+        blocks: list[Block],
+        findings: Findings,
+    ) -> None:
+        self._config, self._file, self._findings = config, file, findings
+        self._span = Span.of(part.name)
+        self._row_group = 0
+        self._parquet = self._open(snapshot)
+        self._blocks: list[Block] = []
+        if self._parquet is not None:
+            self._blocks = readable_blocks(self._parquet, file, blocks, findings)
+        self.whole = len(self._blocks) == len(blocks)
+
+    def _open(self, snapshot: Snapshot) -> ParquetFile | None:
+        try:
+            return open_parquet(snapshot, self._file)
+        except (OSError, ValueError) as error:
+            reason = str(error).removeprefix(f"{self._file.path}: ")
+            self._unreadable(f"cannot be read: {reason}")
+            return None
+
+    def _unreadable(self, observed: str) -> None:
+        file = self._file.path
+        self._findings.add("file_readable", f"file {file}", observed, "", "", file=file)
+
+    def batches(self, rows: int) -> Iterator[pa.RecordBatch]:
+        """The readable blocks' columns, batch by batch; each batch lies in one row group."""
+        if self._parquet is None or not self._blocks:
+            return
+        columns = columns_of(self._blocks)
+        for row_group in range(self._parquet.num_row_groups):
+            self._row_group = row_group
+            try:
+                yield from self._parquet.iter_batches(rows, row_groups=[row_group], columns=columns)
+            except (OSError, pa.ArrowException) as error:
+                reason = " ".join(str(error).split())
+                self._unreadable(f"cannot be read in row group {row_group}: {reason}; write the file again")
+                return
+
+    def measure_into(self, profile: PartitionProfile, batch: pa.RecordBatch) -> None:
+        """Add a batch's rows to a partition's profile, block by block."""
+        for block in self._blocks:
+            if block.role in ("id", "split"):
+                profile.add(block.key, block.labels, null_stats(batch, block))
+                continue
+            try:
+                values = values_of(batch, block)
+            except WrongWidthError as error:
+                self._note(
+                    "list_width",
+                    f"column {block.columns[0]}",
+                    f"has a list of {error.found}",
+                    f"{block.section} says {block.list_width}",
+                    "change one of them",
+                    error.rows,
+                )
+                continue
+            if block.role == "timestamp":
+                stamps = self._config.features.timestamps
+                for key, labels, stats in measure_times(values, block, stamps, self._span):
+                    profile.add(key, labels, stats)
+                continue
+            unknown, outside = self._flags(block, values)
+            profile.add(block.key, block.labels, measure(values.array, values.nulls, unknown, outside))
+
+    def _flags(self, block: Block, values: Values) -> tuple[Flags | None, Flags | None]:
+        """Which values are missing in the role's own way, and which it does not allow."""
+        array = values.array
+        if block.role in ("embedding", "sparse"):
+            return array == 0.0, None
+        if block.role == "discrete":
+            self._check_discrete(block, values)
+            return array == -1.0, None
+        if block.role == "weight":
+            return None, ~((array >= 0.0) & (array < np.inf))
+        if block.role not in ("label", "binary"):
+            return None, None
+        outside = ~((array == 0.0) | (array == 1.0) | np.isnan(array))
+        if block.role == "label" and outside.any():
+            self._check_labels(block, array, outside)
+        return None, outside
+
+    def _check_labels(self, block: Block, array: Floats, outside: Flags) -> None:
+        for task, column in self._config.label_columns().items():
+            wrong = array[:, block.columns.index(column)][outside[:, block.columns.index(column)]]
+            if len(wrong):
+                self._note(
+                    "label_values",
+                    f"task {task}",
+                    f"has value {float(wrong[0])}",
+                    "a label is 0, 1 or null",
+                    f"mend the log, or map another column in tasks.{task}.label",
+                    len(wrong),
+                )
+
+    def _check_discrete(self, block: Block, values: Values) -> None:
+        """Ids that are stored as floats must be whole numbers: build casts them to int64 and refuses others."""
+        array = values.array
+        with np.errstate(invalid="ignore"):
+            wrong = ~np.isnan(array) & ((array != np.floor(array)) | (np.abs(array) >= _INT64_END))
+        no_ids = np.count_nonzero(np.isnan(array), axis=0) - values.nulls
+        for place in np.flatnonzero(wrong.any(axis=0) | (no_ids > 0)):
+            first = array[wrong[:, place], place][:1]
+            self._note(
+                "discrete_values",
+                f"column {block.labels[place]}",
+                f"has value {float(first[0]) if len(first) else float('nan')}",
+                "discrete ids are int64",
+                f"mend the log, or move the column out of {block.section}",
+                int(np.count_nonzero(wrong[:, place]) + no_ids[place]),
+            )
+
+    def _note(
+        self, rule: FileRule, subject: str, observed: str, allowed: str, advice: str, rows: int
+    ) -> None:
+        file, row_group = self._file.path, self._row_group
+        self._findings.add(
+            rule, subject, observed, allowed, advice, file=file, row_group=row_group, rows=rows
+        )

@@ -1,0 +1,47 @@
+"""One pass over a snapshot's files: the profile, what is wrong with single files, a bounded sample of rows."""
+
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from components.artifacts.door import progress
+from components.artifacts.snapshot import Snapshot
+from components.validate.columns import blocks_of
+from components.validate.findings import Findings
+from components.validate.profile import PartitionProfile, Profile
+from components.validate.reader import FileReader
+from components.validate.sample import Sampler
+from recap_model.config import RecapConfig
+
+_MAX_ROWS_AT_ONCE = 65_536
+_MAX_VALUES_AT_ONCE = 8_000_000  # 64 MB as float64
+
+
+@dataclass
+class Scan:
+    """What one pass found. ``sample`` has runs of neighbouring rows, spread over the files by their rows."""
+
+    profile: Profile = field(default_factory=Profile)
+    findings: Findings = field(default_factory=Findings)
+    sample: pa.Table | None = None
+
+
+def scan_log(snapshot: Snapshot, config: RecapConfig) -> Scan:
+    """Read every row once. Memory is bounded by a batch, the sample and the profile, never by rows."""
+    scan, blocks = Scan(), blocks_of(config)
+    values_per_row = sum(max(len(block.columns), block.list_width or 0) for block in blocks)
+    batch_rows = min(_MAX_ROWS_AT_ONCE, max(1024, _MAX_VALUES_AT_ONCE // values_per_row))
+    sampler = Sampler(values_per_row, snapshot.rows)
+    done = 0
+    for part in snapshot.partitions:
+        profile = scan.profile.partitions.setdefault(part.name, PartitionProfile())
+        for file in part.files:
+            profile.rows += file.rows
+            reader = FileReader(snapshot, config, part, file, blocks, scan.findings)
+            for batch in reader.batches(batch_rows):
+                reader.measure_into(profile, batch)
+                sampler.take(batch, file, done, whole=reader.whole)
+            done += file.rows
+            progress(done, snapshot.rows, f"{done:,} of {snapshot.rows:,} rows")
+    scan.sample = sampler.table()
+    return scan

@@ -1,0 +1,73 @@
+"""Timestamps of a partition: are they milliseconds, near the partition, and in order?"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from components.validate.arrays import Values
+from components.validate.columns import Block
+from components.validate.measure import Flags, Stats, measure
+from recap_model.config.features import TimestampColumns
+
+UNIT_BLOCK, ORDER_BLOCK = "timestamp_unit", "timestamp_order"
+_DAY_MS = 86_400_000
+# Milliseconds from 1973 to 5138; the same days in seconds are below, in microseconds above.
+_FIRST_PLAUSIBLE_MS, _LAST_PLAUSIBLE_MS = 1e11, 1e14
+
+
+@dataclass(frozen=True)
+class Span:
+    """A partition's day or hour, in milliseconds since 1970-01-01 UTC, its end excluded."""
+
+    start_ms: float
+    end_ms: float
+
+    @classmethod
+    def of(cls, partition: str) -> "Span":
+        """From a name as ``date=2026-03-01`` or ``date=2026-03-01/hour=05``."""
+        parts = dict(item.split("=", 1) for item in partition.split("/"))
+        start = datetime.fromisoformat(parts["date"]).replace(tzinfo=UTC)
+        length = timedelta(days=1)
+        if "hour" in parts:
+            start, length = start + timedelta(hours=int(parts["hour"])), timedelta(hours=1)
+        return cls(start.timestamp() * 1000.0, (start + length).timestamp() * 1000.0)
+
+
+def measure_times(
+    values: Values, block: Block, stamps: TimestampColumns, span: Span
+) -> Iterator[tuple[str, list[str], Stats]]:
+    """Stats of the timestamps, of those in another unit, and of pairs that are out of order.
+
+    A value in another unit is counted as that alone: it is neither far from the partition nor out of order.
+    """
+    array = values.array
+    plausible = (array >= _FIRST_PLAUSIBLE_MS) & (array < _LAST_PLAUSIBLE_MS)
+    far = plausible & ((array < span.start_ms - _DAY_MS) | (array >= span.end_ms + _DAY_MS))
+    if stamps.engaged:
+        far[:, block.columns.index(stamps.engaged)] = False  # an engagement may come days later
+    yield block.key, block.labels, measure(array, values.nulls, outside=far)
+    strange: Flags = ~plausible & ~np.isnan(array)
+    yield UNIT_BLOCK, block.labels, measure(array, values.nulls, outside=strange)
+    if stamps.served:
+        served = block.columns.index(stamps.served)
+        for later in filter(None, (stamps.impressed, stamps.engaged)):
+            place = block.columns.index(later)
+            both = plausible[:, served] & plausible[:, place]
+            gaps = np.where(both, array[:, place] - array[:, served], np.nan)[:, np.newaxis]
+            no_pair = np.array([np.count_nonzero(~both)])
+            label = f"{stamps.served} <= {later}"
+            yield f"{ORDER_BLOCK}:{later}", [label], measure(gaps, no_pair, outside=gaps < 0.0)
+
+
+def unit_in_words(value: float) -> str:
+    """What a value that is no millisecond of our days looks like."""
+    for unit, first, last in (
+        ("seconds", 1e8, 1e11),
+        ("microseconds", 1e14, 1e17),
+        ("nanoseconds", 1e17, 1e20),
+    ):
+        if first <= abs(value) < last:
+            return f"{value:.0f}, which looks like {unit}"
+    return f"{value:.0f}"

@@ -1,0 +1,72 @@
+"""Is the log of a snapshot fit to train on?"""
+
+import json
+import logging
+import shutil
+from pathlib import Path
+
+from components.artifacts.output import whole_file, whole_folder
+from components.artifacts.snapshot import MANIFEST_NAME, Snapshot
+from components.validate.docs import render_docs
+from components.validate.judge import judge
+from components.validate.scan import Scan, scan_log
+from components.validate.verdict import ValidationFailed, Verdict
+
+FORMAT = "recap-validated/1"
+PROFILE_NAME, VERDICT_NAME = "profile.parquet", "verdict.json"
+
+log = logging.getLogger(__name__)
+
+
+def validate_snapshot(snapshot: str | Path, out: str | Path, docs: str | Path) -> Verdict:
+    """Hold a snapshot's log to the rules that follow from its config.
+
+    Args:
+        snapshot: what resolve wrote.
+        out: folder for ``_manifest.json``, ``verdict.json`` and ``profile.parquet``; it is not there afterwards
+            if a critical rule is broken, whatever an earlier run left.
+        docs: file for the page that a person reads; written in either case.
+
+    Raises:
+        ValidationFailed: a critical rule is broken: a line for each failure, the most severe first.
+        FileNotFoundError, ValueError: this is no snapshot.
+    """
+    frozen, config = Snapshot.read(snapshot)
+    scan = scan_log(frozen, config)
+    verdict = judge(scan, frozen, config)
+    with whole_file(docs) as page:
+        page.write_text(render_docs(verdict, scan.profile, config), encoding="utf-8")
+    for line in verdict.lines("warning"):
+        log.warning("%s", line)
+    _log_summary(verdict)
+    if verdict.outcome == "failed":
+        shutil.rmtree(out, ignore_errors=True)
+        raise ValidationFailed("\n".join(verdict.lines("critical")))
+    _write(verdict, scan, out)
+    return verdict
+
+
+def _write(verdict: Verdict, scan: Scan, out: str | Path) -> None:
+    manifest = {
+        "format": FORMAT,
+        "snapshot": verdict.snapshot,
+        "rows": verdict.rows,
+        "verdict": verdict.outcome,
+    }
+    with whole_folder(out) as folder:
+        scan.profile.write(folder / PROFILE_NAME)
+        (folder / VERDICT_NAME).write_text(json.dumps(verdict.to_json(), indent=1, default=str))
+        (folder / MANIFEST_NAME).write_text(json.dumps(manifest, indent=1))
+
+
+def _log_summary(verdict: Verdict) -> None:
+    critical, warnings = verdict.failures("critical"), verdict.failures("warning")
+    failed = dict.fromkeys(f"{item.rule}({item.subject})" for item in critical + warnings)
+    log.info(
+        "verdict=%s rows=%d critical=%d warnings=%d failed=%s",
+        verdict.outcome,
+        verdict.rows,
+        len(critical),
+        len(warnings),
+        ",".join(list(failed)[:5]) or "none",
+    )

@@ -1,0 +1,170 @@
+"""Severity is honoured, what Great Expectations lets pass is caught, examples name rows, docs are readable."""
+
+import json
+import logging
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from components.validate.expectations import Validator, expectation_of
+from components.validate.rules import Rule, Words
+from components.validate.validate import ValidationFailed
+from recap_model.config import ConfigError
+from tests.components.validate.broken import BROKEN, lines_of, replaced, validate, write_broken
+from tests.tiny import tiny_config, write_tiny_log
+
+
+def nulls_in(share: float):
+    return lambda column: pa.array(
+        [None if place < share * len(column) else value for place, value in enumerate(column.to_pylist())],
+        type=column.type,
+    )
+
+
+WARNINGS = {
+    "feature_null_rate_change": [replaced("likes", nulls_in(0.9))],
+    "feature_non_finite_rate": [
+        replaced("likes", lambda column: pa.array([float("nan"), np.inf, 1.0, 2.0] * 50, pa.float32()))
+    ],
+    "binary_values": [replaced("has_video", lambda column: pa.array([7] * 200, pa.int8()))],
+    "task_rate_change": [replaced("like", lambda column: pa.array([1] * 200, pa.int8()))],
+    "embedding_norm_change": [
+        replaced("user_embedding", lambda column: pa.array([[9.0] * 4] * 200, pa.list_(pa.float32(), 4)))
+    ],
+    "id_nulls": [replaced("user_id", nulls_in(0.1))],
+    "rows_distinct": [
+        replaced("post_id", lambda column: pa.array([1] * 200)),
+        replaced("request_id", lambda column: pa.array([1] * 200)),
+    ],
+}
+
+
+@pytest.mark.parametrize("rule", WARNINGS)
+def test_a_warning_is_told_and_the_run_goes_on(tmp_path: Path, rule: str, caplog):
+    root = write_broken(tmp_path / "log", *WARNINGS[rule])
+    with caplog.at_level(logging.WARNING):
+        verdict = validate(tmp_path, root)
+    assert verdict.outcome == "warnings"
+    assert rule in {item.rule for item in verdict.failures("warning")}
+    assert any(record.getMessage().startswith(f"{rule}: ") for record in caplog.records)
+    assert json.loads((tmp_path / "validated/_manifest.json").read_text())["verdict"] == "warnings"
+
+
+@pytest.mark.parametrize("rule", ["feature_null_rate_change", "rows_distinct"])
+def test_a_warning_ends_the_run_if_the_config_calls_it_critical(tmp_path: Path, rule: str):
+    config = tiny_config(validation={"severity": {rule: "critical"}})
+    lines = lines_of(tmp_path, write_broken(tmp_path / "log", *WARNINGS[rule]), config)
+    assert [line.partition(":")[0] for line in lines] == [rule]
+
+
+def test_a_critical_rule_lets_the_run_go_on_if_the_config_calls_it_a_warning(tmp_path: Path):
+    config = tiny_config(validation={"severity": {"feature_missing": "warning"}})
+    root = write_broken(tmp_path / "log", replaced("likes", nulls_in(1.0)))
+    verdict = validate(tmp_path, root, config)
+    assert [item.rule for item in verdict.failures("warning")] == ["feature_missing"]
+
+
+def test_an_unknown_rule_in_severity_is_a_config_error():
+    with pytest.raises(ConfigError, match=r"validation.severity.no_such_rule"):
+        tiny_config(validation={"severity": {"no_such_rule": "warning"}})
+
+
+def test_a_column_that_is_all_null_in_the_window_fails(tmp_path: Path):
+    root = write_broken(tmp_path / "log", replaced("likes", nulls_in(1.0)), everywhere=True)
+    (line,) = lines_of(tmp_path, root)
+    assert line.startswith(
+        "feature_missing: column likes has no value in any of 1,000 rows in 2026-03-01 to "
+    )
+
+
+def test_nulls_beyond_the_bound_fail_and_a_columns_own_bound_lets_them_pass(tmp_path: Path):
+    root = write_broken(tmp_path / "log", replaced("likes", nulls_in(0.75)), everywhere=True)
+    assert lines_of(tmp_path, root) == [
+        "feature_null_rate: column likes has 75.0% missing values in 2026-03-01 to 2026-03-05; at most 50.0% "
+        "(validation.max_null_rate); mend the log, or allow more in validation.columns.likes.max_null_rate"
+    ]
+    config = tiny_config(validation={"columns": {"likes": {"max_null_rate": 0.8}}})
+    assert lines_of(tmp_path, root, config) == []
+
+
+def test_a_rare_column_may_be_empty_where_chance_explains_it(tmp_path: Path):
+    config = tiny_config(validation={"max_null_rate": 1.0})
+    rare = write_broken(tmp_path / "log", replaced("likes", nulls_in(0.95)), everywhere=True, rows=20)
+    table = pq.read_table(rare / BROKEN, partitioning=None)
+    pq.write_table(replaced("likes", nulls_in(1.0))(table), rare / BROKEN)
+    assert validate(tmp_path, rare, config).outcome == "passed"
+
+
+def test_a_rare_task_gives_no_alarm_where_chance_explains_its_days(tmp_path: Path):
+    root = write_broken(
+        tmp_path / "log", replaced("reply", lambda column: pa.array([0] * 200)), everywhere=True
+    )
+    table = pq.read_table(root / BROKEN, partitioning=None)
+    pq.write_table(replaced("reply", lambda column: pa.array([1] + [0] * 199))(table), root / BROKEN)
+    assert validate(tmp_path, root).outcome == "passed"
+
+
+def test_examples_give_ids_and_values_of_rows_at_fault(tmp_path: Path):
+    config = tiny_config(validation={"columns": {"likes": {"max": 20.0}}})
+    with pytest.raises(ValidationFailed, match="feature_range"):
+        validate(tmp_path, write_tiny_log(tmp_path / "log"), config)
+    verdict = verdict_in(tmp_path / "docs.html")
+    (failure,) = [rule for rule in verdict["rules"] if not rule["success"]]
+    assert 1 <= len(failure["examples"]) <= 5
+    for example in failure["examples"]:
+        assert set(example) == {"request_id", "user_id", "post_id", "likes", "file"}
+        assert example["likes"] > 20.0
+
+
+RULE = Rule(
+    "partition_rows", "critical", "f", "name", "value", "at least", "low", lambda row: Words(*[""] * 5)
+)
+
+
+def test_an_empty_frame_is_no_pass():
+    with pytest.raises(ValueError, match="no row to check"):
+        Validator().offending(pd.DataFrame({"value": [], "low": []}), [expectation_of(RULE)])
+
+
+def test_a_null_is_outside_every_bound():
+    frame = pd.DataFrame({"value": [1.0, np.nan, 3.0, -1.0], "low": [0.0, 0.0, np.nan, 0.0]})
+    (places,) = Validator().offending(frame, [expectation_of(RULE)])
+    assert places == [1, 2, 3]
+
+
+def test_an_expectation_that_cannot_be_computed_is_no_pass():
+    with pytest.raises(ValueError, match="cannot be computed"):
+        Validator().offending(pd.DataFrame({"value": [1.0]}), [expectation_of(RULE)])
+
+
+class _Links(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [str(value) for name, value in attrs if name in ("src", "href") and value]
+
+
+def verdict_in(page: Path) -> dict:
+    match = re.search(r'<script type="application/json" id="verdict">(.*?)</script>', page.read_text(), re.S)
+    return json.loads(match[1])
+
+
+def test_docs_say_the_verdict_first_and_need_no_network(tmp_path: Path):
+    root = write_broken(tmp_path / "log", *WARNINGS["binary_values"])
+    validate(tmp_path, root)
+    text = (tmp_path / "docs.html").read_text()
+    parser = _Links()
+    parser.feed(text)
+    assert parser.found == []
+    assert "@import" not in text
+    assert "url(" not in text
+    assert text.index("The log passed, with warnings") < text.index("What is wrong") < text.index("<h2>Rules")
+    assert verdict_in(tmp_path / "docs.html")["verdict"] == "warnings"
