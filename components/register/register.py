@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _PROOF_ROWS = 200
 _REPORT_NAME, _METRICS_NAME = "report.html", "metrics.json"
 _FROM_EVALUATION = (_REPORT_NAME, _METRICS_NAME, "decision.json")
-_PROFILES = ("profile.parquet", "profile.json", "verdict.json")
+_PROFILES = ("profile.parquet", "verdict.json")
 
 log = logging.getLogger(__name__)
 
