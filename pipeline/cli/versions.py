@@ -48,24 +48,26 @@ def _metrics(client: "MlflowClient", run_id: str | None) -> dict[str, float]:
     if not run_id:
         return {}
     with registry.in_one_line(client):
-        return dict(sorted(client.get_run(run_id).data.metrics.items()))
+        metrics = client.get_run(run_id).data.metrics
+    return {name: metrics[name] for name in sorted(metrics) if not name.startswith("proof/")}
 
 
 def table(name: str, versions: list[dict[str, Any]]) -> "Table":
-    """A table for the terminal."""
+    """A table for the terminal; AUC and RCE are means over tasks."""
     from rich.table import Table
 
-    drawn = Table(title=name, title_justify="left")
-    for column in ("version", "age", "data window", "aliases", "decision", "proof", "mean AUC", "mean RCE"):
-        drawn.add_column(column, justify="right" if "mean" in column or column == "version" else "left")
+    drawn = Table(title=name, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in ("version", "age", "data window", "aliases", "decision", "AUC", "RCE"):
+        numeric = column in ("version", "AUC", "RCE")
+        drawn.add_column(column, justify="right" if numeric else "left", no_wrap=column == "data window")
     for row in versions:
+        failed = ", proof failed" if row["proof"].startswith("failed") else ""
         drawn.add_row(
             row["version"],
             _age(row["created"]),
             row["window"] or "",
             ", ".join(row["aliases"]),
-            row["outcome"] or "",
-            row["proof"].partition(":")[0],
+            f"{row['outcome'] or ''}{failed}",
             _mean(row["metrics"], "auc/", ".4f"),
             _mean(row["metrics"], "rce/", ".2f"),
         )
@@ -120,11 +122,13 @@ def lines(known: dict[str, Any], indent: str = "") -> Iterator[str]:
         if isinstance(value, dict):
             yield f"{indent}{key}:"
             yield from lines(value, indent + "  ")
-        elif isinstance(value, list):
-            yield f"{indent}{key}: {'' if value else 'none'}"
+        elif isinstance(value, list) and len(value) > 1:
+            yield f"{indent}{key}:"
             yield from (f"{indent}  {item}" for item in value)
+        elif isinstance(value, list):
+            yield f"{indent}{key}: {value[0] if value else 'none'}"
         else:
-            yield f"{indent}{key}: {value}"
+            yield f"{indent}{key}: {format(value, '.6g') if isinstance(value, float) else value}"
 
 
 def differences(client: "MlflowClient", name: str, first: str, second: str) -> dict[str, tuple[Any, Any]]:
