@@ -18,7 +18,8 @@ h1 { font-size: 1.4rem; margin: 0 0 .5rem; } h2 { font-size: 1rem; margin: 0 0 .
 svg text { font: 11px system-ui, sans-serif; fill: var(--faint); }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .75rem; text-align: right; border-bottom: 1px solid var(--rule); }
-th { font-weight: 600; } th:first-child, td:first-child, td.words { text-align: left; }
+th { font-weight: 600; } th:first-child, td:first-child, .words { text-align: left; }
+td:not(.words) { white-space: nowrap; }
 .key { font-size: .85rem; color: var(--faint); }
 """
 
@@ -93,14 +94,13 @@ def line_chart(title: str, series: Sequence[Series], x: Axis, y: Axis) -> str:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A table as an HTML fragment; cells that are words align left, figures right."""
-    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
+    """A table as an HTML fragment; columns that hold words align left, those of figures right."""
+    words = [any(" " in str(row[place]) for row in rows) for place in range(len(columns))]
+    marks = [" class=words" if is_words else "" for is_words in words]
+    head = "".join(f"<th{mark}>{escape(name)}</th>" for mark, name in zip(marks, columns, strict=True))
     lines = []
     for row in rows:
-        cells = "".join(
-            f"<td{' class=words' if isinstance(cell, str) and ' ' in cell else ''}>{escape(str(cell))}</td>"
-            for cell in row
-        )
+        cells = "".join(f"<td{mark}>{escape(str(cell))}</td>" for mark, cell in zip(marks, row, strict=True))
         lines.append(f"<tr>{cells}</tr>")
     return f'<div class="scroll"><table><tr>{head}</tr>{"".join(lines)}</table></div>'
 

@@ -49,9 +49,7 @@ def report_page(decision: Decision, measured: dict[str, Any], scores: Scores, sn
 def _rules(decision: Decision) -> str:
     order = {"error": 0, "fail": 1, "pass": 2, "skipped": 3}
     rules = sorted(decision.rules, key=lambda rule: order[rule.verdict])
-    return table(
-        ("rule", "verdict", "in words"), [(rule.name, rule.verdict, f"{rule.words} ") for rule in rules]
-    )
+    return table(("rule", "verdict", "in words"), [(rule.name, rule.verdict, rule.words) for rule in rules])
 
 
 def _tasks(measured: dict[str, Any]) -> str:
@@ -68,7 +66,7 @@ def _tasks(measured: dict[str, Any]) -> str:
             if compared:
                 row.append(_text(found["champion"][name], style))
         interval = found["difference"].get("rce_interval") if compared else found["rce_interval"]
-        row.append(" to ".join(f"{bound:+.2f}" for bound in interval) if interval else "–")
+        row.append("…".join(f"{bound:+.2f}" for bound in interval) if interval else "–")
         rows.append(row)
     return table(columns, rows)
 

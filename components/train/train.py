@@ -21,6 +21,7 @@ from recap_model.data.reader import DatasetReader
 from recap_model.data.statistics import FeatureStatistics
 from recap_model.model_and_loss import ModelAndLoss
 from recap_model.training import Progress, TrainState, choose_device, train
+from recap_model.training.threads import cpu_threads
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +93,8 @@ def _train(
             module.model.set_sampling(dataset.sampling)
         parameters = sum(parameter.numel() for parameter in module.parameters())
         log.info("event=train device=%s rows=%d parameters=%d", device, reader.rows, parameters)
-        return train(module, reader, config, report)
+        with cpu_threads(training, module):
+            return train(module, reader, config, report)
 
 
 def _reporter(lines: TextIO, reports: list[Progress]) -> Callable[[Progress], None]:

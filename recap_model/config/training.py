@@ -22,6 +22,9 @@ class TrainingConfig(Config):
         description="bf16 autocast where the hardware multiplies in it and the net is wide enough to gain by "
         "it, else float32; weights and loss are always float32",
     )
+    threads: PositiveInt | None = Field(
+        None, description="CPU threads; if not given, one for a small net and the process's number for others"
+    )
     gradient_clip_norm: PositiveFloat | None = None
     ema_decay: Annotated[float, Field(gt=0.0, lt=1.0)] | None = Field(
         None, description="keep a moving average of the weights, and end with it instead of the last weights"

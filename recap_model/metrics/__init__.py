@@ -1,7 +1,8 @@
 """Weighted metrics of probabilities against labels: plain functions over numpy arrays, in float64.
 
-Every function takes ``labels`` (rows,) of 0, 1 or NaN, ``predictions`` (rows,) and ``weights`` (rows,), 1 if not given.
-Rows without a label are left out. A metric that is not defined on its rows (an AUC of one class) is NaN.
+Every function takes ``labels`` (rows,) of 0, 1 or NaN, ``predictions`` (rows,) and ``weights`` (rows,), which
+are 1 if not given. Rows without a label are left out. A metric that is not defined on its rows is NaN, as is an AUC
+of one class.
 """
 
 from recap_model.metrics.calibration import calibration_ratio, expected_calibration_error, reliability_bins

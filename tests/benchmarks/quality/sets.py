@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from components.validate.validate import validate_snapshot
 from numpy.typing import NDArray
 
 from components.build.build import build_datasets
 from components.resolve.resolve import resolve_run
+from components.validate.validate import validate_snapshot
 from pipeline.importers.census import import_census
 from pipeline.importers.kuairand import import_kuairand
 from recap_model.config import RecapConfig, load_config

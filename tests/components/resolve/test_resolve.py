@@ -55,7 +55,9 @@ def test_a_truncated_file_is_named(config: Path, log: Path):
     assert not (config.parent / "snapshot").exists()
 
 
-def test_a_missing_root_an_empty_root_and_a_wrong_date_are_one_line_each(config: Path, log: Path, tmp_path: Path):
+def test_a_missing_root_an_empty_root_and_a_wrong_date_are_one_line_each(
+    config: Path, log: Path, tmp_path: Path
+):
     (tmp_path / "empty").mkdir()
     for root, end_date, reason in (
         (tmp_path / "nowhere", "", "no such data root"),
