@@ -1,0 +1,40 @@
+PYTHON ?= python3
+VENV   ?= .venv
+WORKSPACE ?= .recap
+RECAP   = $(VENV)/bin/recap
+BIN     = $(VENV)/bin
+READY   = $(VENV)/.ready
+
+.PHONY: run test lint bench images compile clean
+
+run: $(READY)             ## the whole pipeline on a sample log; again for the next day
+	$(RECAP) sample --out $(WORKSPACE)/log --extend
+	$(RECAP) run --config sample --data $(WORKSPACE)/log --workspace $(WORKSPACE)
+
+test: $(READY)            ## every check that a change must pass, but the benchmarks
+	$(BIN)/python -m pytest
+
+lint: $(READY)            ## format, lint, types, who may import whom
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)           ## the benchmarks' tables; see tests/benchmarks
+	$(BIN)/python -m tests.benchmarks.quality
+
+compile: $(READY)         ## pipeline/compiled/*.yaml
+	$(RECAP) compile
+
+images:                   ## the steps' container images; see containers/README.md
+	containers/build
+
+clean:
+	rm -rf $(VENV) .recap
+
+# torch goes first and by itself: asked for together with the rest, pip may take another build of it.
+$(READY): pyproject.toml containers/constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint containers/constraints.txt torch
+	$(BIN)/pip install --quiet --constraint containers/constraints.txt --editable '.[dev]'
+	touch $@

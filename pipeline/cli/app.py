@@ -1,0 +1,46 @@
+"""Which commands there are, and how the process ends: 0 done, 1 the work failed, 2 wrong use."""
+
+import sys
+
+import typer
+
+from pipeline.cli.compiling import compile_command
+from pipeline.cli.config import config_app
+from pipeline.cli.importing import import_app
+from pipeline.cli.models import models_app, promote, rollback
+from pipeline.cli.report import report
+from pipeline.cli.run import run
+from pipeline.cli.sample import sample
+
+app = typer.Typer(
+    name="recap",
+    help="Keep a multi-task ranking model fresh: from engagement logs to a promoted model.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+app.command()(run)
+app.command()(sample)
+app.add_typer(import_app, name="import")
+app.add_typer(config_app, name="config")
+app.command("compile")(compile_command)
+app.command()(report)
+app.add_typer(models_app, name="models")
+app.command()(promote)
+app.command()(rollback)
+
+
+def main() -> None:
+    """Run the command line; what goes wrong is a line on standard error."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(_say("interrupted", 130))
+    except (ValueError, OSError) as error:
+        sys.exit(_say(str(error), 1))
+
+
+def _say(message: str, status: int) -> int:
+    for line in message.strip().splitlines():
+        print(f"recap: {line}", file=sys.stderr)
+    return status

@@ -1,0 +1,31 @@
+"""``recap import``: public data sets into the layout of the data contract."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import_app = typer.Typer(
+    help="Convert a public data set into a log that the pipeline reads.", no_args_is_help=True
+)
+
+Source = Annotated[Path, typer.Option(help="The data set's file, or the folder that holds it.")]
+Out = Annotated[Path, typer.Option(help="Folder to write the log into.")]
+
+
+@import_app.command()
+def kuairand(source: Source, out: Out) -> None:
+    """KuaiRand: impressions of a short-video app, six tasks. Run it with `recap run --config kuairand`."""
+    from pipeline.importers.kuairand import import_kuairand
+
+    report = import_kuairand(source, out)
+    typer.echo(f"{out}: {report.rows:,} rows, {report.first_day} to {report.last_day}")
+
+
+@import_app.command()
+def census(source: Source, out: Out) -> None:
+    """Census-Income: persons, three tasks. Run it with `recap run --config census`."""
+    from pipeline.importers.census import import_census
+
+    report = import_census(source, out)
+    typer.echo(f"{out}: {report.rows:,} rows, {report.first_day} to {report.last_day}")

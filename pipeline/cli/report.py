@@ -1,0 +1,20 @@
+"""``recap report``: the newest run's report in a browser."""
+
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.workspace import DEFAULT_WORKSPACE, WorkspaceOption, newest_run
+
+
+def report(
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    show: Annotated[bool, typer.Option(help="Open it in a browser; --no-show prints the path alone.")] = True,
+) -> None:
+    """Open the evaluation report of the newest run."""
+    import webbrowser
+
+    path = (newest_run(workspace).reports / "evaluation.html").resolve()
+    typer.echo(str(path))
+    if show:
+        webbrowser.open(path.as_uri())

@@ -1,0 +1,112 @@
+"""``recap run``: the whole pipeline on this machine."""
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipeline.cli.workspace import DEFAULT_WORKSPACE, RunFolder, WorkspaceOption, config_path, new_run
+
+REPORTS = {
+    "data": ("validate", "data_docs"),
+    "training": ("train", "curves"),
+    "calibration": ("calibrate", "reliability"),
+    "evaluation": ("evaluate", "report"),
+}
+
+
+def run(
+    data: Annotated[str, typer.Option(help="Folder or URI of the log: date=YYYY-MM-DD/*.parquet.")],
+    config: Annotated[
+        str, typer.Option(help="A YAML file, or the name of a config that comes along.")
+    ] = "sample",
+    end_date: Annotated[
+        str, typer.Option(help="Last day of the window; the log's newest if not given.")
+    ] = "",
+    days: Annotated[int, typer.Option(min=0, help="Days in the window; data.days of the config if 0.")] = 0,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    tracking_uri: Annotated[
+        str, typer.Option(help="MLflow's; else the config's, the environment's, SQLite.")
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result for a machine.")] = False,
+) -> None:
+    """Run every step here: validate, build, train, calibrate, evaluate, register, promote.
+
+    Example: `recap sample --out log && recap run --config sample --data log`
+    """
+    from rich.console import Console
+
+    from components.artifacts.registry import default_tracking_uri
+    from pipeline.cli.live import LiveSteps
+    from recap_model.config import load_config
+
+    path = config_path(config)
+    settings = load_config(path)
+    uri = tracking_uri or settings.registry.tracking_uri or default_tracking_uri(workspace)
+    folder = new_run(workspace)
+    # The streams of now: while the steps run, sys.stdout is the log.
+    console = Console(file=sys.stderr if as_json else sys.stdout)
+    console.print(f"recap run: {path.stem} on {data}; log in {folder.log}", highlight=False, soft_wrap=True)
+    arguments = {
+        "config": str(path.resolve()),
+        "data_root": data if "://" in data else str(Path(data).resolve()),
+        "end_date": end_date,
+        "days": days,
+        "tracking_uri": uri,
+    }
+    with LiveSteps(console) as live:
+        outputs = _run(arguments, folder, live)
+    result = _collect(outputs, folder)
+    if as_json:
+        print(json.dumps(result, indent=1))
+    else:
+        _tell(result, console)
+
+
+def _run(arguments: dict[str, Any], folder: RunFolder, live: Any) -> Path:
+    from pipeline.local import StepFailedError, run_pipeline
+
+    try:
+        return run_pipeline(arguments, folder.steps, folder.log, live)
+    except StepFailedError as failure:
+        for line in failure.lines:
+            print(f"recap: {failure.step}: {line}", file=sys.stderr)
+        print(
+            f"recap: the run ended at {failure.step}; everything it printed is in {failure.log}",
+            file=sys.stderr,
+        )
+        raise typer.Exit(1) from None
+
+
+def _collect(outputs: Path, folder: RunFolder) -> dict[str, Any]:
+    """Put the reports side by side under names that a browser opens, and read what was decided."""
+    folder.reports.mkdir()
+    reports = {}
+    for name, (step, artifact) in REPORTS.items():
+        target = folder.reports / f"{name}.html"
+        shutil.copyfile(outputs / step / artifact, target)
+        reports[name] = str(target)
+    promotion = json.loads((outputs / "promote" / "promotion" / "promotion.json").read_text())
+    decision = json.loads((outputs / "evaluate" / "evaluation" / "decision.json").read_text())
+    (folder.reports / "decision.json").write_text(json.dumps(decision, indent=1))
+    return {
+        "outcome": decision["outcome"],
+        "promotion": promotion,
+        "reports": reports,
+        "log": str(folder.log),
+        "outputs": os.path.relpath(outputs),
+    }
+
+
+def _tell(result: dict[str, Any], console: Any) -> None:
+    console.print()
+    promotion = result["promotion"]
+    console.print(f"Decision: [bold]{result['outcome']}[/bold]. {promotion['reason']}", highlight=False)
+    console.print("Reports:")
+    for name, path in result["reports"].items():
+        console.print(f"  {name:<12} {path}", highlight=False, soft_wrap=True)
+    console.print("Versions: recap models. The report in a browser: recap report.", highlight=False)

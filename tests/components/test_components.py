@@ -1,0 +1,44 @@
+"""What kfp asks of every component: a body that stands alone, and a module that is cheap to import."""
+
+import builtins
+import inspect
+import subprocess
+import symtable
+import sys
+import textwrap
+
+import pytest
+
+from pipeline import retrain
+
+COMPONENTS = {name: getattr(retrain, name) for name in retrain.STEPS}
+
+
+@pytest.mark.parametrize("name", COMPONENTS)
+def test_a_body_uses_nothing_of_its_module(name: str):
+    source = textwrap.dedent(inspect.getsource(COMPONENTS[name].python_func))
+    source = source[source.index("def ") :]
+    table = symtable.symtable(source, name, "exec").get_children()[0]
+    annotations_and_names = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_global()}
+    assert annotations_and_names <= set(dir(builtins))
+
+
+@pytest.mark.parametrize("name", COMPONENTS)
+def test_a_component_has_a_docstring_a_readme_and_no_postponed_annotations(name: str):
+    module = inspect.getmodule(COMPONENTS[name].python_func)
+    assert COMPONENTS[name].python_func.__doc__
+    assert "from __future__ import annotations" not in inspect.getsource(module)
+    readme = (__import__("pathlib").Path(module.__file__).parent / "README.md").read_text()
+    assert readme.startswith(f"# {name}\n")
+
+
+def test_importing_the_pipeline_loads_nothing_heavy():
+    code = (
+        "import sys, pipeline.retrain; "
+        "print([name for name in ('torch', 'mlflow', 'great_expectations', 'pandas', 'sklearn', 'matplotlib')"
+        " if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], check=True, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,86 @@
+"""A run on a broken log ends before training: exit status 1, and a line that names what is broken."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from tests.integration.conftest import Recap
+from tests.tiny import write_tiny_log
+
+DAY = "date=2026-03-03"
+FILE = f"{DAY}/part-00000.parquet"
+
+
+def _rewrite(change: Callable[[pa.Table], pa.Table]) -> Callable[[Path], None]:
+    def break_log(log: Path) -> None:
+        pq.write_table(change(pq.read_table(log / FILE)), log / FILE)
+
+    return break_log
+
+
+def _set(name: str, column: pa.Array) -> Callable[[pa.Table], pa.Table]:
+    return lambda table: table.set_column(table.column_names.index(name), name, column)
+
+
+def _cast(name: str, kind: pa.DataType) -> Callable[[Path], None]:
+    return _rewrite(lambda table: _set(name, table[name].cast(kind))(table))
+
+
+def _no_positives(log: Path) -> None:
+    for file in log.glob("*/*.parquet"):
+        table = pq.read_table(file)
+        pq.write_table(_set("reply", pa.array([0] * len(table), pa.int8()))(table), file)
+
+
+def _labels(value: float) -> Callable[[Path], None]:
+    return _rewrite(lambda table: _set("like", pa.array([value] + [0.0] * (len(table) - 1)))(table))
+
+
+BROKEN = {
+    "a partition is missing": (lambda log: shutil.rmtree(log / DAY), [DAY]),
+    "a file is truncated": (lambda log: (log / FILE).write_bytes((log / FILE).read_bytes()[:-50]), [FILE]),
+    "a file is no Parquet": (lambda log: (log / FILE).write_text("no"), [FILE]),
+    "a column is missing": (_rewrite(lambda table: table.drop_columns(["likes"])), [FILE, "likes"]),
+    "a label is missing": (_rewrite(lambda table: table.drop_columns(["like"])), [FILE, "like"]),
+    "a number is text": (_cast("likes", pa.string()), [FILE, "likes", "string"]),
+    "an embedding has another width": (
+        _rewrite(
+            lambda table: _set(
+                "user_embedding", pa.FixedSizeListArray.from_arrays(pa.array([0.0] * 3 * len(table)), 3)
+            )(table)
+        ),
+        [FILE, "user_embedding", "3", "4"],
+    ),
+    "a label is 2": (_labels(2.0), [FILE, "like", "2"]),
+    "a label is one half": (_labels(0.5), [FILE, "like", "0.5"]),
+    "a label is negative": (_labels(-1.0), [FILE, "like", "-1"]),
+    "no row is positive": (_no_positives, ["reply"]),
+    "a file has no rows": (_rewrite(lambda table: table.slice(0, 0)), [DAY]),
+    "timestamps are in seconds": (
+        _rewrite(lambda table: _set("impressed_ms", pc.divide(table["impressed_ms"], 1000))(table)),
+        ["impressed_ms"],
+    ),
+    "a column is all null": (
+        _rewrite(lambda table: _set("likes", pa.nulls(len(table), pa.float32()))(table)),
+        ["likes"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_log_is_one_line_and_leaves_no_version(case: str, recap: Recap, tmp_path: Path):
+    break_log, words = BROKEN[case]
+    log = write_tiny_log(tmp_path / "log", days=5, rows=100)
+    break_log(log)
+    workspace = tmp_path / "workspace"
+    done = recap("run", "--config", "config.yaml", "--data", str(log), "--workspace", str(workspace))
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    first = done.stderr.splitlines()[0]
+    assert all(word in first for word in words), first
+    assert not list(workspace.glob("runs/*/steps/*/train"))

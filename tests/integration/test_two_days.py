@@ -1,0 +1,57 @@
+"""Two days of the whole pipeline on kfp's local runner: a first champion, then a comparison with it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.integration.conftest import Recap
+
+RUN = ("run", "--config", "config.yaml", "--data", "log")
+
+
+@pytest.fixture(scope="module")
+def days(recap: Recap) -> list[dict]:
+    """What each day's run said."""
+    results = []
+    for end_date in ("2026-03-05", "2026-03-06"):
+        done = recap(*RUN, "--end-date", end_date, "--json")
+        assert done.returncode == 0, done.stdout + done.stderr
+        results.append(json.loads(done.stdout))
+    return results
+
+
+def test_the_first_day_makes_a_champion_by_the_floors_alone(days: list[dict], recap: Recap):
+    assert days[0]["outcome"] == "PROMOTE"
+    assert days[0]["promotion"]["promoted"] is True
+    versions = json.loads(recap("models", "--name", "tiny", "--json").stdout)
+    assert [version["version"] for version in versions if "champion" in version["aliases"]]
+
+
+def test_the_second_day_is_compared_with_the_first_ones_champion(days: list[dict], workplace: Path):
+    decision = json.loads((workplace / days[1]["outputs"] / "evaluate/evaluation/decision.json").read_text())
+    assert str(decision["champion"]["version"]) == "1"
+    assert days[1]["outcome"] in ("PROMOTE", "HOLD")
+
+
+def test_rejected_or_not_every_day_has_one_version_and_there_is_one_champion(days: list[dict], recap: Recap):
+    versions = json.loads(recap("models", "--name", "tiny", "--json").stdout)
+    assert {str(version["version"]) for version in versions} == {"1", "2"}
+    assert sum("champion" in version["aliases"] for version in versions) == 1
+
+
+def test_each_report_is_one_page_that_needs_no_network(days: list[dict], workplace: Path):
+    for path in days[1]["reports"].values():
+        page = (workplace / path).read_text()
+        assert page.lstrip().lower().startswith("<!doctype html>")
+        for fetch in ('src="http', "src='http", 'rel="stylesheet" href="http', "@import"):
+            assert fetch not in page
+
+
+def test_the_same_day_again_gives_the_same_weights(days: list[dict], recap: Recap, workplace: Path):
+    done = recap(*RUN, "--end-date", "2026-03-05", "--json", "--workspace", "again")
+    weights = [
+        (workplace / outputs / "calibrate/calibrated_model/weights.safetensors").read_bytes()
+        for outputs in (days[0]["outputs"], json.loads(done.stdout)["outputs"])
+    ]
+    assert weights[0] == weights[1]
