@@ -77,7 +77,7 @@ def _with_seed(config_file: Path, log: Path, folder: Path, seed: int) -> Built:
     target = folder / f"seed-{seed}"
     target.mkdir()
     seeded = target / "config.yaml"
-    seeded.write_text(yaml.safe_dump(content))
+    seeded.write_text(yaml.safe_dump(content, sort_keys=False))
     return build_set(seeded, log, target)
 
 
