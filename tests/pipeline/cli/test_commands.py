@@ -1,0 +1,71 @@
+"""The small commands: what they print, and how they end."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from pipeline.cli.app import app
+from pipeline.cli.workspace import CONFIGS, config_path, new_run, newest_run
+from recap_model.config import ConfigError, load_config
+
+RUNNER = CliRunner()
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in CONFIGS.glob("*.yaml")))
+def test_every_config_that_comes_along_is_fine_and_shows_every_section(name: str):
+    assert "fine" in RUNNER.invoke(app, ["config", "check", name]).stdout
+    shown = RUNNER.invoke(app, ["config", "show", name])
+    assert yaml.safe_load(shown.stdout) == load_config(CONFIGS / f"{name}.yaml").model_dump(mode="json")
+
+
+def test_a_config_that_is_not_there_names_those_that_come_along():
+    with pytest.raises(FileNotFoundError, match="census, heavy_ranker, kuairand, sample"):
+        config_path("nothing")
+
+
+def test_a_wrong_config_is_an_error_of_the_command(tmp_path: Path):
+    path = tmp_path / "wrong.yaml"
+    path.write_text("features: {continuous: [a]}\n")
+    result = RUNNER.invoke(app, ["config", "check", str(path)])
+    assert isinstance(result.exception, ConfigError)
+
+
+def test_a_sample_log_is_made_once_and_extended_by_a_day(tmp_path: Path):
+    arguments = ["sample", "--out", str(tmp_path / "log"), "--rows", "2000", "--days", "2"]
+    first = RUNNER.invoke(app, [*arguments, "--extend"])
+    assert "2,000 rows, 2026-03-01 to 2026-03-02" in first.stdout
+    second = RUNNER.invoke(app, [*arguments, "--extend"])
+    assert "3,000 rows, 2026-03-01 to 2026-03-03" in second.stdout
+    assert len(list((tmp_path / "log").glob("date=*"))) == 3
+
+
+def test_the_pipeline_is_compiled_where_told(tmp_path: Path):
+    result = RUNNER.invoke(app, ["compile", "--out", str(tmp_path)])
+    assert result.stdout.strip() == str(tmp_path / "retrain.yaml")
+    assert (tmp_path / "retrain.yaml").is_file()
+
+
+def test_the_report_is_the_newest_finished_runs(tmp_path: Path):
+    with pytest.raises(FileNotFoundError, match="no finished run"):
+        newest_run(tmp_path)
+    finished = new_run(tmp_path)
+    finished.reports.mkdir()
+    new_run(tmp_path)
+    result = RUNNER.invoke(app, ["report", "--workspace", str(tmp_path), "--no-show"])
+    assert Path(result.stdout.strip()) == finished.reports / "evaluation.html"
+
+
+@pytest.mark.parametrize(
+    "command", [[], ["run"], ["sample"], ["import"], ["config"], ["models"], ["promote"]]
+)
+def test_every_command_explains_itself(command: list[str]):
+    result = RUNNER.invoke(app, [*command, "--help"])
+    assert result.exit_code == 0
+    assert "Usage" in result.stdout
+
+
+def test_a_workspace_without_a_registry_says_what_makes_one(tmp_path: Path):
+    result = RUNNER.invoke(app, ["models", "--workspace", str(tmp_path), "--json"])
+    assert "no registry here yet; recap run makes one" in str(result.exception)
