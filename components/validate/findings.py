@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 FileRule = Literal[
     "file_readable",
@@ -13,6 +13,7 @@ FileRule = Literal[
     "discrete_values",
     "label_values",
 ]
+FILE_RULES: tuple[FileRule, ...] = get_args(FileRule)
 
 
 @dataclass
@@ -37,7 +38,7 @@ class Finding:
     def place(self) -> str:
         """Where, in words."""
         others = len(self.files) - 1
-        rows = f" ({self.rows:,} rows in all)" if self.rows else ""
+        rows = f" ({self.rows:,} row{'s' * (self.rows != 1)} in all)" if self.rows else ""
         return self.where + (f" and {others} more file{'s' * (others > 1)}" if others else "") + rows
 
 

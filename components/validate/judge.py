@@ -5,7 +5,7 @@ import numpy as np
 from components.artifacts.snapshot import Snapshot
 from components.validate.examples import add_examples, distinct_rows
 from components.validate.expectations import Validator, expectation_of, rows_of
-from components.validate.findings import Finding
+from components.validate.findings import FILE_RULES
 from components.validate.frames import frames_of
 from components.validate.rules import EXPLAINS, Row, Rule, rules_of
 from components.validate.scan import Scan
@@ -18,7 +18,7 @@ _READING = ("file_readable", "file_unchanged")
 
 def judge(scan: Scan, snapshot: Snapshot, config: RecapConfig) -> Verdict:
     """Hold a scan to every rule."""
-    results = [_of_finding(finding) for finding in scan.findings]
+    results = _of_files(scan, snapshot)
     if not snapshot.rows:
         window = f"{snapshot.first_day} to {snapshot.last_day}"
         said = (
@@ -40,10 +40,15 @@ def judge(scan: Scan, snapshot: Snapshot, config: RecapConfig) -> Verdict:
     )
 
 
-def _of_finding(finding: Finding) -> Result:
-    where = "" if finding.rule == "file_readable" else finding.place
-    said = (finding.subject, finding.observed, where, finding.allowed, finding.advice)
-    return Result(finding.rule, "critical", False, finding.rows, *said)
+def _of_files(scan: Scan, snapshot: Snapshot) -> list[Result]:
+    files = sum(len(part.files) for part in snapshot.partitions)
+    results = []
+    for finding in scan.findings:
+        where = "" if finding.rule == "file_readable" else finding.place
+        said = (finding.subject, finding.observed, where, finding.allowed, finding.advice)
+        results.append(Result(finding.rule, "critical", False, files, *said))
+    broken = {finding.rule for finding in scan.findings}
+    return results + [Result(rule, "critical", True, files) for rule in FILE_RULES if rule not in broken]
 
 
 def _of_rules(scan: Scan, snapshot: Snapshot, config: RecapConfig, validator: Validator) -> list[Result]:

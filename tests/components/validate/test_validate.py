@@ -45,6 +45,7 @@ def test_a_clean_log_passes_and_writes_verdict_profile_and_manifest(tmp_path: Pa
     written = json.loads((tmp_path / "validated/verdict.json").read_text())
     assert written["verdict"] == "passed"
     assert all(rule["success"] and rule["checked"] for rule in written["rules"])
+    assert {"label_values", "feature_missing", "rows_distinct"} <= {rule["rule"] for rule in written["rules"]}
     likes = sum(pc.sum(tiny_rows(date(2026, 3, day))["like"]).as_py() for day in range(1, 6))
     labels = Profile.read(tmp_path / "validated/profile.parquet").window().blocks["label"]
     assert labels.stats.ones[labels.labels.index("like")] == likes
@@ -86,12 +87,12 @@ CRITICAL = {
     ),
     "a label is a half": (
         [replaced("reply", cast(pa.float32())), replaced("reply", every(200, 0.5))],
-        f"label_values: task reply has value 0.5 in {BROKEN}, row group 0 (1 rows in all); a label is 0, 1 or "
+        f"label_values: task reply has value 0.5 in {BROKEN}, row group 0 (1 row in all); a label is 0, 1 or "
         "null; mend the log, or map another column in tasks.reply.label",
     ),
     "an id is a fraction": (
         [replaced("topic", cast(pa.float64())), replaced("topic", every(200, 2.5))],
-        f"discrete_values: column topic has value 2.5 in {BROKEN}, row group 0 (1 rows in all); discrete ids "
+        f"discrete_values: column topic has value 2.5 in {BROKEN}, row group 0 (1 row in all); discrete ids "
         "are int64; mend the log, or move the column out of features.discrete",
     ),
     "a column is all null in a partition": (
