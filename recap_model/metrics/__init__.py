@@ -2,23 +2,38 @@
 
 Every function takes ``labels`` (rows,) of 0, 1 or NaN, ``predictions`` (rows,) and ``weights`` (rows,), which
 are 1 if not given. Rows without a label are left out. A metric that is not defined on its rows is NaN, as is an AUC
-of one class.
+of one class. Metrics of ranked lists (`lists`) take the rows' groups besides.
 """
 
-from recap_model.metrics.calibration import calibration_ratio, expected_calibration_error, reliability_bins
-from recap_model.metrics.likelihood import brier_score, log_loss, normalised_rce, relative_cross_entropy
-from recap_model.metrics.ranking import auc, pr_auc, precision_recall_curve, roc_curve
+from recap_model.metrics.brier import brier_parts, brier_score
+from recap_model.metrics.calibration import (
+    calibration_line,
+    calibration_ratio,
+    expected_calibration_error,
+    mean_prediction,
+    reliability_bins,
+)
+from recap_model.metrics.likelihood import log_loss, normalised_rce, relative_cross_entropy
+from recap_model.metrics.lists import grouped_auc, ndcg_at, top_of_groups
+from recap_model.metrics.ranking import auc, auc_influence, pr_auc, precision_recall_curve, roc_curve
 
 __all__ = [
     "auc",
+    "auc_influence",
+    "brier_parts",
     "brier_score",
+    "calibration_line",
     "calibration_ratio",
     "expected_calibration_error",
+    "grouped_auc",
     "log_loss",
+    "mean_prediction",
+    "ndcg_at",
     "normalised_rce",
     "pr_auc",
     "precision_recall_curve",
     "relative_cross_entropy",
     "reliability_bins",
     "roc_curve",
+    "top_of_groups",
 ]

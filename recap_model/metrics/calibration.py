@@ -1,11 +1,15 @@
-"""Whether probabilities are as large as rates: predicted over observed, and by bins of equal weight."""
+"""Whether probabilities are as large as rates: in total, along a line in log odds, and by bins of equal weight."""
 
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from recap_model.metrics.rows import Array, labelled_rows
+
+_CLIP = 1e-7
+_MAX_NEWTON_STEPS, _LONGEST_STEP, _CONVERGED = 50, 4.0, 1e-9
+_MAX_LOGIT, _MAX_CONDITION = 500.0, 1e12
 
 
 class ReliabilityBins(NamedTuple):
@@ -20,6 +24,13 @@ class ReliabilityBins(NamedTuple):
     error: Array
 
 
+class CalibrationLine(NamedTuple):
+    """``intercept + slope * logit(prediction)`` fits the labels best; calibrated predictions have 0 and 1."""
+
+    intercept: float
+    slope: float
+
+
 def calibration_ratio(labels: ArrayLike, predictions: ArrayLike, weights: ArrayLike | None = None) -> float:
     """Predicted over observed: the weighted sum of predictions over that of labels.
 
@@ -31,15 +42,59 @@ def calibration_ratio(labels: ArrayLike, predictions: ArrayLike, weights: ArrayL
     return float(rows.weights @ rows.predictions) / observed if observed else float("nan")
 
 
+def mean_prediction(labels: ArrayLike, predictions: ArrayLike, weights: ArrayLike | None = None) -> float:
+    """Weighted mean prediction of the rows with a label (pCTR, beside the mean label, the CTR).
+
+    >>> mean_prediction([1, 0, float("nan")], [0.5, 0.25, 0.9])
+    0.375
+    """
+    rows = labelled_rows(labels, predictions, weights)
+    return float(np.average(rows.predictions, weights=rows.weights)) if len(rows.labels) else float("nan")
+
+
+def calibration_line(
+    labels: ArrayLike, predictions: ArrayLike, weights: ArrayLike | None = None
+) -> CalibrationLine:
+    """Intercept and slope of a weighted logistic regression of the labels on the predictions' log odds.
+
+    Cox, "Two further applications of a model for binary regression", Biometrika 1958. A slope under 1 says that
+    predictions are too extreme. NaN where there is no single best line: labels of one class, one prediction only,
+    or labels that a threshold separates.
+    """
+    rows = labelled_rows(labels, predictions, weights)
+    clipped = np.clip(rows.predictions, _CLIP, 1.0 - _CLIP)
+    inputs = np.stack([np.ones_like(clipped), np.log(clipped) - np.log1p(-clipped)])
+    line = np.array([0.0, 1.0])
+    for _ in range(_MAX_NEWTON_STEPS):
+        fitted = 1.0 / (1.0 + np.exp(-np.clip(line @ inputs, -_MAX_LOGIT, _MAX_LOGIT)))
+        gradient = inputs @ (rows.weights * (rows.labels - fitted))
+        curvature = (inputs * (rows.weights * fitted * (1.0 - fitted))) @ inputs.T
+        if not len(clipped) or np.linalg.cond(curvature) > _MAX_CONDITION:
+            break
+        step = np.linalg.solve(curvature, gradient)
+        if np.abs(step).max() < _CONVERGED:
+            return CalibrationLine(float(line[0]), float(line[1]))
+        line = line + step * min(1.0, _LONGEST_STEP / np.abs(step).max())
+    return CalibrationLine(float("nan"), float("nan"))
+
+
+def equal_mass_bins(predictions: Array, weights: Array, bins: int) -> NDArray[np.int64]:
+    """The bin of each row, from 0 to ``bins`` less 1, so that each holds about the same weight: (rows,)."""
+    order = np.argsort(predictions, kind="stable")
+    weight = weights[order]
+    middle = np.cumsum(weight) - weight / 2
+    number = np.empty(len(order), dtype=np.int64)
+    number[order] = np.minimum((middle / max(weight.sum(), 1e-300) * bins).astype(np.int64), bins - 1)
+    return number
+
+
 def reliability_bins(
     labels: ArrayLike, predictions: ArrayLike, weights: ArrayLike | None = None, bins: int = 15
 ) -> ReliabilityBins:
     """Mean prediction and mean label in ``bins`` bins that hold the same weight of rows."""
     rows = labelled_rows(labels, predictions, weights)
-    order = np.argsort(rows.predictions, kind="stable")
-    label, prediction, weight = rows.labels[order], rows.predictions[order], rows.weights[order]
-    middle = np.cumsum(weight) - weight / 2
-    number = np.minimum((middle / max(weight.sum(), 1e-300) * bins).astype(int), bins - 1)
+    label, prediction, weight = rows
+    number = equal_mass_bins(prediction, weight, bins)
     mass, predicted, observed, variance = (
         np.bincount(number, values, minlength=bins).astype(np.float64)
         for values in (

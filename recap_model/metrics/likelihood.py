@@ -1,4 +1,4 @@
-"""How well probabilities explain labels: cross entropy, as it is and relative to a constant, and Brier's score."""
+"""How well probabilities explain labels: cross entropy, as it is and relative to a constant."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -48,15 +48,3 @@ def normalised_rce(labels: ArrayLike, predictions: ArrayLike, weights: ArrayLike
         return float("nan")
     scale = (rows.weights @ rows.labels) / (rows.weights @ rows.predictions)
     return relative_cross_entropy(rows.labels, rows.predictions * scale, rows.weights)
-
-
-def brier_score(labels: ArrayLike, predictions: ArrayLike, weights: ArrayLike | None = None) -> float:
-    """Weighted mean squared difference (Brier, 1950).
-
-    >>> brier_score([1, 0], [0.5, 0.0])
-    0.125
-    """
-    rows = labelled_rows(labels, predictions, weights)
-    if not len(rows.labels):
-        return float("nan")
-    return float(np.average((rows.predictions - rows.labels) ** 2, weights=rows.weights))

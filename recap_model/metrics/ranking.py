@@ -65,3 +65,27 @@ def pr_auc(labels: ArrayLike, predictions: ArrayLike, weights: ArrayLike | None 
     if not len(recall):
         return float("nan")
     return float(np.sum(np.diff(recall, prepend=0.0) * precision))
+
+
+def auc_influence(
+    labels: ArrayLike, predictions: ArrayLike, weights: ArrayLike | None = None
+) -> tuple[float, Array]:
+    """AUC, and how it changes with each row's count: the derivative by a factor on the row's weight.
+
+    The structural components of DeLong et al. (Biometrics 1988), centred, so that they add up to 0. Sums of them
+    by user give the AUC of resampled users to first order, without a sort for each replicate.
+
+    Returns:
+        The AUC, and (rows,) of the rows with a label and a weight; NaN and zeros for labels of one class.
+    """
+    rows = labelled_rows(labels, predictions, weights)
+    positive, negative = rows.weights * rows.labels, rows.weights * (1.0 - rows.labels)
+    if not positive.sum() or not negative.sum():
+        return float("nan"), np.zeros(len(rows.labels))
+    _, place = np.unique(rows.predictions, return_inverse=True)
+    positives, negatives = (np.bincount(place, mass) for mass in (positive, negative))
+    # The share of the other class that a row at each distinct prediction beats, ties at one half.
+    over = (np.cumsum(negatives) - negatives / 2)[place] / negatives.sum()
+    under = (positives.sum() - np.cumsum(positives) + positives / 2)[place] / positives.sum()
+    area = float(positive @ over / positive.sum())
+    return area, positive * (over - area) / positive.sum() + negative * (under - area) / negative.sum()
