@@ -5,8 +5,9 @@ are 1 if not given. Rows without a label are left out. A metric that is not defi
 of one class. Metrics of ranked lists (`lists`) take the rows' groups besides.
 """
 
-from recap_model.metrics.brier import brier_parts, brier_score
+from recap_model.metrics.brier import BrierParts, brier_parts, brier_score
 from recap_model.metrics.calibration import (
+    CalibrationLine,
     calibration_line,
     calibration_ratio,
     expected_calibration_error,
@@ -18,6 +19,8 @@ from recap_model.metrics.lists import grouped_auc, ndcg_at, top_of_groups
 from recap_model.metrics.ranking import auc, auc_influence, pr_auc, precision_recall_curve, roc_curve
 
 __all__ = [
+    "BrierParts",
+    "CalibrationLine",
     "auc",
     "auc_influence",
     "brier_parts",
