@@ -47,7 +47,8 @@ def move_champion(
         return None
     if current != expected:
         raise ChampionMoved(
-            f"{name}: the champion is {_worded(current)}, not {_worded(expected)} any more; nothing was moved"
+            f"{name}: the champion is {_worded(current)}; this was decided against {_worded(expected)}, "
+            "so nothing was moved"
         )
     append_move(client, name, current, to, moves[-1].number if moves else 0, audit)
     moves = read_moves(client, name)
@@ -89,4 +90,4 @@ def _apply(client: "MlflowClient", name: str, move: Move) -> None:
 
 
 def _worded(version: str | None) -> str:
-    return f"version {version}" if version else "no version"
+    return f"version {version}" if version else "none"

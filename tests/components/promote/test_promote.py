@@ -91,7 +91,7 @@ def test_a_champion_that_moved_since_the_decision_stays(runs: Runs):
     runs.promote(2)
     promotion = runs.promote(3)
     assert not promotion.promoted
-    assert "the champion is version 2, not version 1 any more" in promotion.reason
+    assert "the champion is version 2; this was decided against version 1" in promotion.reason
     assert runs.aliases == {"champion": "2", "previous": "1", "challenger": "3"}
 
 
@@ -160,7 +160,7 @@ def test_an_approval_does_not_outlive_the_champion_it_was_decided_against(runs: 
     runs.register(2, "HOLD", against="1")
     runs.register(3, against="1")
     runs.promote(3)
-    with pytest.raises(RegistryError, match="the champion is version 3, not version 1 any more"):
+    with pytest.raises(RegistryError, match="the champion is version 3; this was decided against version 1"):
         promote_by_hand(runs.client, NAME, "2", "all the same")
 
 
