@@ -47,6 +47,8 @@ def save_model(model: MultiTaskRankingModel, folder: str | Path, config: RecapCo
     (folder / CALIBRATION_NAME).write_text(json.dumps(specs, indent=1))
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in _saved_state(model).items()}
     save_file(weights, folder / WEIGHTS_NAME)
+    # safetensors writes for its owner alone, but steps may run as different users.
+    (folder / WEIGHTS_NAME).chmod(0o644)
 
 
 def load_model(folder: str | Path, device: str = "cpu") -> MultiTaskRankingModel:
