@@ -1,7 +1,9 @@
 """Run the benchmark: ``python -m tests.benchmarks.quality [--data DIR] [--sets census,kuairand] [--seeds 3]``."""
 
 import argparse
+import contextlib
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,17 +40,19 @@ def figures(labels: NDArray[np.float64], predictions: NDArray[np.float64]) -> Fi
 def ours(built: Built) -> dict[str, NDArray[np.float64]]:
     """Calibrated probabilities of every task on the test rows, through the pipeline's own steps."""
     folder = built.folder
-    train_model(built.snapshot, folder / "train", folder / "model")
-    calibrate_model(built.snapshot, folder / "model", folder / "calibration", folder / "calibrated")
-    evaluate_model(built.snapshot, folder / "calibrated", folder / "test", folder / "evaluation")
+    with _progress_on_stderr():
+        train_model(built.snapshot, folder / "train", folder / "model")
+        calibrate_model(built.snapshot, folder / "model", folder / "calibration", folder / "calibrated")
+        evaluate_model(built.snapshot, folder / "calibrated", folder / "test", folder / "evaluation")
     table = pq.read_table(folder / "evaluation" / "scores.parquet")
     return {task: table[f"candidate/{task}"].to_numpy().astype(float) for task in built.config.tasks}
 
 
 def run_set(name: str, data: Path, folder: Path, config_file: Path, seeds: int) -> Iterator[str]:
     """The lines of a data set's table."""
-    log = import_set(name, data, folder)
-    built = [_with_seed(config_file, log, folder, seed) for seed in range(seeds)]
+    with _progress_on_stderr():
+        log = import_set(name, data, folder)
+        built = [_with_seed(config_file, log, folder, seed) for seed in range(seeds)]
     train, test = read_columns(built[0], "train", "calibration"), read_columns(built[0], "test")
     probabilities = [ours(one) for one in built]
     counts = f"{len(train.labels):,} training rows (calibration's among them), {len(test.labels):,} test rows"
@@ -69,6 +73,10 @@ def run_set(name: str, data: Path, folder: Path, config_file: Path, seeds: int) 
         by_seed = [figures(labels, found[task]) for found in probabilities]
         cells = [_cell([values[i] for values in by_seed], i) for i in range(4)]
         yield f"| {title} | **ours**, one model, {seeds} seeds | " + " | ".join(cells) + " |"
+
+
+def _progress_on_stderr() -> contextlib.AbstractContextManager[object]:
+    return contextlib.redirect_stdout(sys.stderr)
 
 
 def _with_seed(config_file: Path, log: Path, folder: Path, seed: int) -> Built:
