@@ -13,9 +13,10 @@ from recap_model.config.model import ModelConfig
 from recap_model.data.batch import RecapBatch
 from recap_model.data.manifest import Sampling
 from recap_model.data.statistics import FeatureStatistics
-from recap_model.nn.block import linear
+from recap_model.nn.affine import AffineMap
 from recap_model.nn.calibration import NumericCalibration
 from recap_model.nn.check import checked
+from recap_model.nn.conditional import ConditionalTasks
 from recap_model.nn.experts import MmoeTowers, PleTowers
 from recap_model.nn.inputs import InputLayer
 from recap_model.nn.names import module_key
@@ -31,9 +32,9 @@ _OF_A_TASK = ("affine_maps", "towers", "gates", "task_experts")
 class MultiTaskRankingModel(nn.Module):
     """Featurize, share, a tower for each task; then calibrate each probability and weigh them into a score.
 
-    A tower's logit passes an affine map if the task has one, and is a probability by the sigmoid. Behind it,
-    numeric calibration undoes the sampling of the training rows, and a fitted calibrator, once the task has
-    one, does the rest; both work on the logit.
+    A tower's logit passes an affine map if the task has one, meets the logit of the task that it is conditional
+    on, if there is one, and is a probability by the sigmoid. Behind it, numeric calibration undoes the sampling of
+    the training rows, and a fitted calibrator, once the task has one, does the rest; both work on the logit.
 
     Args:
         data_spec: the width of each dense group, or its shape, of which the last entry is the width.
@@ -70,11 +71,12 @@ class MultiTaskRankingModel(nn.Module):
         self.net = self._build_net(plan)
         self.affine_maps = nn.ModuleDict(
             {
-                module_key(task): _affine_map(tower.affine_map.scale, tower.affine_map.bias)
+                module_key(task): AffineMap(tower.affine_map.scale, tower.affine_map.bias)
                 for task, tower in plan.architectures.items()
                 if tower.affine_map is not None
             }
         )
+        self.conditional = ConditionalTasks(plan.given)
         self.sampling = NumericCalibration(plan.positive_rates, plan.negative_rates)
         self.calibrators = nn.ModuleDict()
         self.register_buffer("score_weights", torch.tensor(plan.score_weights))
@@ -97,7 +99,8 @@ class MultiTaskRankingModel(nn.Module):
         """
         dtype = self.score_weights.dtype
         net = self.net(self.inputs(checked(batch, self.inputs.widths, self.inputs.sparse, dtype)))
-        logits = self._by_task(self.affine_maps, net.logits.to(dtype), keep_column=True)
+        mapped = self._by_task(self.affine_maps, net.logits.to(dtype), keep_column=True)
+        logits = self.conditional(mapped)
         calibrated = self._by_task(self.calibrators, self.sampling.shift(logits), keep_column=False)
         probabilities = torch.sigmoid(calibrated)
         outputs = {
@@ -196,10 +199,3 @@ def group_widths(data_spec: DataSpec) -> dict[str, int]:
             raise ValueError(f"data_spec: {group}: width {width}; leave out a group without columns")
         widths[group] = int(width)
     return widths
-
-
-def _affine_map(scale: float, bias: float) -> nn.Linear:
-    layer = linear(1, 1)
-    nn.init.constant_(layer.weight, scale)
-    nn.init.constant_(layer.bias, bias)
-    return layer

@@ -14,7 +14,8 @@ from recap_model.config.model import ModelConfig
 class TaskPlan:
     """The tasks of a model, in the order of its outputs' columns.
 
-    ``discrete_columns`` names the columns of the discrete group, where the log has them one by one.
+    ``discrete_columns`` names the columns of the discrete group, where the log has them one by one; ``given`` has
+    for each task the number of the one it is conditional on, or None.
     """
 
     model: ModelConfig
@@ -23,6 +24,7 @@ class TaskPlan:
     positive_rates: list[float]
     negative_rates: list[float]
     discrete_columns: list[str]
+    given: list[int | None]
 
     @property
     def tasks(self) -> list[str]:
@@ -45,13 +47,15 @@ def plan_tasks(config: RecapConfig | ModelConfig, data_config: Any = None) -> Ta
         weights = [task.score_weight for task in config.tasks.values()]
         discrete = config.features.discrete
         columns = [] if isinstance(discrete, ListColumn) else list(discrete)
+        given = [None if task.given is None else tasks.index(task.given) for task in config.tasks.values()]
         if data_config is None and config.data.sampling_correction == "calibration":
             data_config = config.tasks
     else:
         model, tasks, columns = config, list(config.tasks), []
         weights = [1.0] * len(tasks)
+        given = [None for _ in tasks]
     positive, negative = _sampling_rates(tasks, data_config)
-    return TaskPlan(model, model.architectures(tasks), weights, positive, negative, columns)
+    return TaskPlan(model, model.architectures(tasks), weights, positive, negative, columns, given)
 
 
 def _sampling_rates(tasks: list[str], data_config: Any) -> tuple[list[float], list[float]]:

@@ -66,6 +66,7 @@ def _disagreements(config: RecapConfig) -> Iterator[str]:
         missing = [task for task in tasks if task not in config.model.tasks]
         if missing:
             yield f"model.tasks: no architecture for {', '.join(missing)}; add them or give model.tower"
+    yield from _chains_without_a_first(config, tasks)
     yield from _missing_columns(config)
     yield from _missing_rates(config, tasks)
     features = config.features.columns()
@@ -83,6 +84,17 @@ def _disagreements(config: RecapConfig) -> Iterator[str]:
                 yield f"features.timestamps.{name}: needed by data.rectify_labels"
     if isinstance(config.data.split, SplitByTime) and config.features.timestamps.impressed is None:
         yield "features.timestamps.impressed: needed by data.split.by time"
+
+
+def _chains_without_a_first(config: RecapConfig, tasks: list[str]) -> Iterator[str]:
+    for name, task in config.tasks.items():
+        yield from _unknown(f"tasks.{name}.given", [task.given] if task.given else [], tasks)
+        chain, given = [name], task.given
+        while given in config.tasks and given not in chain:
+            chain.append(given)
+            given = config.tasks[given].given
+        if given == name:
+            yield f"tasks.{name}.given: {' needs '.join([*chain, name])}; a chain of tasks has a first one"
 
 
 def _missing_columns(config: RecapConfig) -> Iterator[str]:

@@ -26,6 +26,11 @@ class TaskConfig(Config):
     label: str | None = Field(
         None, description="column of labels, 0, 1 or null; the task's name if not given"
     )
+    given: TaskName | None = Field(
+        None,
+        description="task without which this one cannot happen, as no reply is without a click: the model then "
+        "multiplies this tower's probability by that task's",
+    )
     score_weight: float = Field(1.0, description="weight of this probability in a row's score")
     pos_downsampling_rate: SamplingRate = Field(
         1.0, description="share of the positives that the log still holds"

@@ -1,8 +1,10 @@
 """The parts of the net: blocks, featurization, embeddings, calibration of sampling."""
 
+from recap_model.nn.affine import AffineMap
 from recap_model.nn.architecture import build_block
 from recap_model.nn.block import BlockOutput
 from recap_model.nn.calibration import NumericCalibration
+from recap_model.nn.conditional import ConditionalTasks
 from recap_model.nn.dcn import Cross, Dcn
 from recap_model.nn.dlrm import Dlrm
 from recap_model.nn.embeddings import IdEmbedding, SmallEmbeddings, Vocabulary
@@ -19,8 +21,10 @@ from recap_model.nn.sharing import SharedTowers
 from recap_model.nn.transforms import Clip, Finite, SignedLog, ZScore
 
 __all__ = [
+    "AffineMap",
     "BlockOutput",
     "Clip",
+    "ConditionalTasks",
     "Cross",
     "Dcn",
     "Dlrm",

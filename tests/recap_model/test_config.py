@@ -52,6 +52,22 @@ def test_a_task_name_that_would_not_survive_as_a_key_is_refused(name: str):
         parse_config(content)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"like": "likes"}, "tasks.like.given: 'likes' is no task; the tasks are like, reply"),
+        ({"like": "like"}, "tasks.like.given: like needs like; a chain of tasks has a first one"),
+        ({"like": "reply", "reply": "like"}, "tasks.reply.given: reply needs like needs reply; "),
+    ],
+)
+def test_a_chain_of_tasks_has_a_first_one(given: dict[str, str], message: str):
+    content = tiny_content()
+    for task, other in given.items():
+        content["tasks"][task]["given"] = other
+    with pytest.raises(ConfigError, match=message):
+        parse_config(content)
+
+
 def test_a_label_is_no_feature():
     content = tiny_content()
     content["tasks"]["like"]["label"] = "likes"

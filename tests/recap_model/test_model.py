@@ -228,9 +228,21 @@ def test_statistics_fill_vocabularies_by_the_names_of_a_whole_configs_columns():
 
 
 def test_under_autocast_what_is_returned_keeps_full_precision():
-    with torch.autocast("cpu", torch.bfloat16):
-        outputs = model()(batch())
-    assert {tensor.dtype for tensor in outputs.values()} == {torch.float32}
+    for name in ("share_all", "affine map"):
+        with torch.autocast("cpu", torch.bfloat16):
+            outputs = model(SECTIONS[name])(batch())
+        assert {tensor.dtype for tensor in outputs.values()} == {torch.float32}
+
+
+def test_a_conditional_task_is_multiplied_by_the_task_it_is_given():
+    plain, chained = (
+        create_ranking_model(recap_model.data_spec(config), config, "cpu").eval()
+        for config in (tiny_config(), tiny_config(tasks={"like": {}, "reply": {"given": "like"}}))
+    )
+    chained.load_state_dict(plain.state_dict() | {"score_weights": chained.score_weights})
+    rows = batch(user_eng_embedding=None, author_embedding=None)
+    apart, both = plain(rows)["probabilities"], chained(rows)["probabilities"]
+    torch.testing.assert_close(both, torch.stack([apart[:, 0], apart.prod(dim=1)], dim=1))
 
 
 class ByGroup(nn.Module):
