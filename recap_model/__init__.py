@@ -19,6 +19,8 @@ _HOME = {
     "build_loss": "recap_model.losses",
     "build_optimizer": "recap_model.optim",
     "create_ranking_model": "recap_model.model_and_loss",
+    "export_onnx": "recap_model.exporting",
+    "export_program": "recap_model.exporting",
     "load_model": "recap_model.saving",
     "load_published_state_dict": "recap_model.compat",
     "rate_at": "recap_model.optim",

@@ -8,8 +8,6 @@ from torch import nn
 
 import recap_model
 from recap_model import EmbeddingRankingModel, MultiTaskRankingModel, create_ranking_model
-from recap_model.config.model import ModelConfig
-from recap_model.data.batch import RecapBatch
 from recap_model.data.manifest import Sampling
 from recap_model.data.statistics import FeatureStatistics
 from tests.recap_model.models import MLP, TABLES, TOWER, WIDTHS, batch, section
@@ -243,35 +241,6 @@ def test_a_conditional_task_is_multiplied_by_the_task_it_is_given():
     rows = batch(user_eng_embedding=None, author_embedding=None)
     apart, both = plain(rows)["probabilities"], chained(rows)["probabilities"]
     torch.testing.assert_close(both, torch.stack([apart[:, 0], apart.prod(dim=1)], dim=1))
-
-
-class ByGroup(nn.Module):
-    """The model on a plain dictionary of groups, as a serving stack calls it."""
-
-    def __init__(self, inner: nn.Module):
-        super().__init__()
-        self.inner = inner
-
-    def forward(self, groups: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        return self.inner(RecapBatch(**groups))
-
-
-@pytest.mark.parametrize("name", ["share_all", "ple", "dlrm", "names of modules"])
-def test_the_model_exports_with_any_number_of_rows(name):
-    table = {**TABLES["tables"][0], "min_count": 1}
-    fields = SECTIONS[name].model_dump() | {
-        "featurization_config": {"quantile_config": {}},
-        "small_embeddings": {"tables": [table]},
-    }
-    net = model(ModelConfig(**fields))
-    given, other = ({key: getattr(batch(rows, seed=1), key) for key in WIDTHS} for rows in (7, 33))
-    rows = torch.export.Dim("rows", min=1, max=100_000)
-    program = torch.export.export(
-        ByGroup(net), (given,), dynamic_shapes=({key: {0: rows} for key in WIDTHS},)
-    )
-    exported = program.module()(other)
-    for key, tensor in net(RecapBatch(**other)).items():
-        torch.testing.assert_close(exported[key], tensor)
 
 
 def test_position_has_no_influence_in_serving():
