@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -114,7 +115,13 @@ def test_an_interrupted_run_ends_at_once_and_leaves_no_half_written_output(recap
     command = [sys.executable, "-c", "from pipeline.cli import main; main()", "run", "--data", "log"]
     command += ["--config", "config.yaml", "--workspace", "interrupted"]
     process = subprocess.Popen(
-        command, cwd=workplace, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        cwd=workplace,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # A shell lets what it starts in the background ignore interrupts, and so would this run if tests run there.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     steps = workplace / "interrupted" / "runs"
     deadline = time.monotonic() + 120
