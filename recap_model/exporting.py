@@ -68,22 +68,24 @@ def export_onnx(model: MultiTaskRankingModel, path: str | Path) -> None:
     """
     if find_spec("onnxscript") is None:
         raise ImportError("ONNX needs packages that are not installed: pip install 'recap[onnx]'")
-    with torch.inference_mode():
-        outputs = list(ByGroup(model)(_example(model)))
     path = Path(path)
     partial = path.with_name(f".{path.name}.partial")
     with _quiet_exporter():
-        program = torch.onnx.export(
-            export_program(model),
+        program = export_program(model)
+        graph = torch.onnx.export(
+            program,
             dynamo=True,
             opset_version=OPSET,
             input_names=input_names(model),
-            output_names=outputs,
+            output_names=list(program.module()(_example(model))),
             verbose=False,
         )
-        assert program is not None
-        program.save(str(partial), external_data=False)
-    os.replace(partial, path)
+        assert graph is not None
+        try:
+            graph.save(str(partial), external_data=False)
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -102,7 +102,10 @@ def test_the_graph_is_of_its_opset_and_multiplies_a_task_given_another(tmp_path:
     torch.testing.assert_close(torch.from_numpy(found), model(rows)["probabilities"].detach())
 
 
-def test_exporting_leaves_a_model_in_training_as_it_was():
+def test_exporting_leaves_a_model_in_training_as_it_was(tmp_path: Path):
     model = fitted(SECTIONS["ple"]).train()
-    export_program(model)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    export_onnx(model, tmp_path / "model.onnx")
     assert model.training
+    assert all(module.training for module in model.modules())
+    torch.testing.assert_close(dict(model.state_dict()), before, rtol=0.0, atol=0.0)
