@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 
@@ -24,3 +25,14 @@ def linear(in_features: int, out_features: int, bias: bool = True) -> nn.Linear:
     if bias:
         nn.init.zeros_(layer.bias)
     return layer
+
+
+def for_products(x: Tensor) -> Tensor:
+    """``x`` in the type that autocast multiplies matrices in; as it is where autocast is off.
+
+    Autocast casts an input anew for each layer that reads it, and back for what is element-wise between them.
+    Where many layers read one input, that takes longer than their products.
+    """
+    if not torch.is_autocast_enabled(x.device.type):
+        return x
+    return x.to(torch.get_autocast_dtype(x.device.type))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from recap_model.config.architectures import ArchitectureConfig
 from recap_model.config.model import ModelConfig
 from recap_model.nn.architecture import build_block
+from recap_model.nn.block import for_products
 from recap_model.nn.inputs import Inputs
 from recap_model.nn.names import module_key
 
@@ -45,6 +46,6 @@ class SharedTowers(nn.Module):
         joined = inputs.joined()
         backbone = self.backbone(joined).output if self.backbone is not None else None
         parts = [joined] if self.sees_inputs else []
-        net = torch.cat([*parts, backbone], dim=1) if backbone is not None else joined
+        net = for_products(torch.cat([*parts, backbone], dim=1) if backbone is not None else joined)
         logits = [tower(net).output for tower in self.towers.values()]
         return NetOutput(torch.cat(logits, dim=1), backbone)
