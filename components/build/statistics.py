@@ -8,13 +8,13 @@ from components.build.rows import Rows
 from recap_model.config import RecapConfig
 from recap_model.data.statistics import FeatureStatistics
 
-_QUANTILES = np.linspace(0.0, 1.0, 65)
+_SHARES = np.linspace(0.0, 1.0, 65)
 _SAMPLE_BYTES = 64 << 20
 _MAX_SAMPLE_ROWS = 50_000
 
 
 class StatisticsBuilder:
-    """Moments of the signed log, quantiles of a sample that follows from the seed, ids with their counts."""
+    """Moments of the signed log, knots of a sample that follows from the seed, ids with their counts."""
 
     def __init__(self, config: RecapConfig) -> None:
         self._seed = config.data.seed
@@ -59,7 +59,7 @@ class StatisticsBuilder:
         return FeatureStatistics(
             log_mean=mean.tolist(),
             log_std=np.where(deviation > 0, deviation, 1.0).tolist(),
-            quantiles=[_quantiles(column) for column in self._sample.T],
+            knots=[_knots(column) for column in self._sample.T],
             vocabularies={name: self._vocabulary(name) for name in self._tables},
         )
 
@@ -72,11 +72,19 @@ class StatisticsBuilder:
         return {-value: count for count, value in frequent[: entries - 1]}
 
 
-def _quantiles(column: NDArray[np.float32]) -> list[float]:
-    finite = column[np.isfinite(column)]
+def _knots(column: NDArray[np.float32]) -> list[float]:
+    """Quantiles of the values, and of those that are not the commonest one.
+
+    A count that is nearly always 0 has its information in the few rows where it is not, and its quantiles alone
+    would cut those into one or two pieces.
+    """
+    finite = np.sort(column[np.isfinite(column)])
     if not len(finite):
-        return [0.0] * len(_QUANTILES)
-    return np.quantile(finite.astype(np.float64), _QUANTILES).tolist()
+        return []
+    values, counts = np.unique(finite, return_counts=True)
+    others = finite[finite != values[counts.argmax()]]
+    parts = [np.quantile(part, _SHARES, method="nearest") for part in (finite, others) if len(part)]
+    return np.unique(np.concatenate(parts)).tolist()
 
 
 def _tables_with_vocabulary(config: RecapConfig) -> dict[str, tuple[int, int, int]]:

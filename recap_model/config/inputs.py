@@ -52,10 +52,11 @@ class ZScoreLogConfig(Config):
     batch_norm_config: BatchNormConfig | None = None
 
 
-class QuantileConfig(Config):
-    """A missing flag, the standardised signed log, clipped, and the rank among the training rows."""
+class PiecewiseLinearConfig(Config):
+    """A missing flag, the standardised signed log, clipped, and an embedding of the place among knots."""
 
-    points: Annotated[int, Field(ge=2)] = Field(33, description="quantiles of a column that the model keeps")
+    bins: PositiveInt = Field(64, description="stretches between knots that the model keeps of a column")
+    embedding_dim: PositiveInt = 8
     clip_magnitude: PositiveFloat = 5.0
 
 
@@ -66,7 +67,7 @@ class FeaturizationConfig(Config):
     clip_log1p_abs_config: ClipLog1pAbsConfig | None = None
     z_score_log_config: ZScoreLogConfig | None = None
     double_norm_log_config: DoubleNormLogConfig | None = None
-    quantile_config: QuantileConfig | None = None
+    piecewise_linear_config: PiecewiseLinearConfig | None = None
     feature_names_to_concat: list[JoinedGroup] = ["binary"]
 
     @model_validator(mode="after")
@@ -77,7 +78,7 @@ class FeaturizationConfig(Config):
             "clip_log1p_abs_config",
             "z_score_log_config",
             "double_norm_log_config",
-            "quantile_config",
+            "piecewise_linear_config",
         )
 
 

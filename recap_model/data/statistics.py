@@ -12,13 +12,14 @@ class FeatureStatistics(Config):
 
     Attributes:
         log_mean, log_std: (continuous,) moments of sign(x)*log1p(|x|) over finite values.
-        quantiles: (continuous, points) values at evenly spaced shares 0..1 of the finite values.
+        knots: for each continuous column values that rise, from its least to its greatest, so that both the rows
+            and the rows without the commonest value are cut into even shares; empty without finite values.
         vocabularies: for each discrete column, its ids by falling frequency, with their counts.
     """
 
     log_mean: list[float] = []
     log_std: list[float] = []
-    quantiles: list[list[float]] = []
+    knots: list[list[float]] = []
     vocabularies: dict[str, dict[int, int]] = {}
 
     @classmethod

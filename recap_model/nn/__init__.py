@@ -15,8 +15,8 @@ from recap_model.nn.large_embeddings import LargeEmbeddings
 from recap_model.nn.masknet import MaskBlock, MaskNet
 from recap_model.nn.mlp import Mlp
 from recap_model.nn.names import module_key, sanitize, unsanitize
+from recap_model.nn.piecewise_linear import NumericEmbeddings, PiecewiseLinearEncoding
 from recap_model.nn.position import PositionDebias
-from recap_model.nn.quantile import QuantileRank, QuantileTransform
 from recap_model.nn.sharing import SharedTowers
 from recap_model.nn.transforms import Clip, Finite, SignedLog, ZScore
 
@@ -41,10 +41,10 @@ __all__ = [
     "Mlp",
     "MmoeTowers",
     "NumericCalibration",
+    "NumericEmbeddings",
+    "PiecewiseLinearEncoding",
     "PleTowers",
     "PositionDebias",
-    "QuantileRank",
-    "QuantileTransform",
     "SharedTowers",
     "SignedLog",
     "SmallEmbeddings",

@@ -1,7 +1,7 @@
 """How continuous inputs are transformed, and joined to binary ones.
 
 Values that are not finite (missing ones are NaN) become 0 in every group, before everything else; but for
-quantile_config, which tells the net that they are missing.
+piecewise_linear_config, which tells the net that they are missing.
 """
 
 from collections import OrderedDict
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from recap_model.config.architectures import BatchNormConfig
 from recap_model.config.inputs import FeaturizationConfig, LayerNormConfig
 from recap_model.data.statistics import FeatureStatistics
-from recap_model.nn.quantile import QuantileRank, QuantileTransform
+from recap_model.nn.piecewise_linear import NumericEmbeddings, PiecewiseLinearEncoding
 from recap_model.nn.transforms import Clip, Finite, SignedLog, ZScore, finite
 
 # An epsilon of 0 would divide by zero on a constant row. In float32 this is far below the variance of any
@@ -39,8 +39,8 @@ class Featurization(nn.Module):
         width = widths.get("continuous", 0)
         self.joined = [name for name in config.feature_names_to_concat if name in widths]
         self.continuous = _transform(config, width) if width else None
-        if config.quantile_config is not None:
-            width *= QuantileTransform.outputs_per_column
+        if isinstance(self.continuous, NumericEmbeddings):
+            width = self.continuous.out_features
         self.out_features = width + sum(widths[name] for name in self.joined)
         norm = config.double_norm_log_config and config.double_norm_log_config.layer_norm_config
         self.layer_norm = (
@@ -56,13 +56,13 @@ class Featurization(nn.Module):
     def set_statistics(self, statistics: FeatureStatistics) -> None:
         """Fit the transforms that need statistics of the training rows."""
         for module in self.modules():
-            if isinstance(module, ZScore | QuantileRank):
+            if isinstance(module, ZScore | PiecewiseLinearEncoding):
                 module.set_statistics(statistics)
 
 
 def _transform(config: FeaturizationConfig, width: int) -> nn.Module:
-    if config.quantile_config is not None:
-        return QuantileTransform(config.quantile_config, width)
+    if config.piecewise_linear_config is not None:
+        return NumericEmbeddings(config.piecewise_linear_config, width)
     steps: OrderedDict[str, nn.Module] = OrderedDict(finite=Finite(), log=SignedLog())
     if config.double_norm_log_config is not None:
         double = config.double_norm_log_config

@@ -38,10 +38,13 @@ SECTIONS = {
 
 
 def fitted(config: ModelConfig) -> MultiTaskRankingModel:
-    """A model with vocabularies, quantiles, sampling to undo and calibrators, in evaluation mode."""
+    """A model with vocabularies, knots, sampling to undo and calibrators, in evaluation mode."""
     torch.manual_seed(0)
     table = {**TABLES["tables"][0], "min_count": 1}
-    changed = {"featurization_config": {"quantile_config": {}}, "small_embeddings": {"tables": [table]}}
+    changed = {
+        "featurization_config": {"piecewise_linear_config": {}},
+        "small_embeddings": {"tables": [table]},
+    }
     model = create_ranking_model(WIDTHS, ModelConfig(**(config.model_dump() | changed)), "cpu")
     assert isinstance(model, MultiTaskRankingModel)
     model.set_sampling({"like": Sampling(positive_rate=1.0, negative_rate=0.1)})

@@ -9,6 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.build.build import build_datasets
+from components.build.rows import Rows
+from components.build.statistics import StatisticsBuilder
 from recap_model.data.manifest import DatasetManifest
 from recap_model.data.statistics import FeatureStatistics
 from tests.components.snapshots import snapshot_of
@@ -158,7 +160,21 @@ def test_statistics_are_of_training_rows_alone(tmp_path: Path, log: Path):
     likes = np.concatenate([tiny_rows(date(2026, 3, day))["likes"].to_numpy() for day in (1, 2, 3)])
     assert first.log_mean[1] == pytest.approx(np.log1p(likes).mean(), rel=1e-6)
     assert first.log_std[1] == pytest.approx(np.log1p(likes).std(), rel=1e-5)
-    assert first.quantiles[1] == pytest.approx(np.quantile(likes, np.linspace(0, 1, 65)), rel=1e-6)
+    assert first.knots[1] == sorted(set(first.knots[1]))
+    assert (first.knots[1][0], first.knots[1][-1]) == (likes.min(), likes.max())
+
+
+def test_knots_resolve_the_few_values_of_a_count_that_is_mostly_zero():
+    counts = np.concatenate([np.zeros(9_900), np.arange(100) * 10 + 10, [np.nan]]).astype(np.float32)
+    builder = StatisticsBuilder(tiny_config())
+    width = tiny_config().features.width("continuous")
+    values = np.repeat(counts[:, None], width, axis=1)
+    ones = np.ones((len(counts), 1), dtype=np.float32)
+    builder.add(Rows({"continuous": values}, ones, ones[:, 0], np.arange(len(counts))))
+    knots = builder.result().knots[0]
+    assert (knots[0], knots[-1]) == (0.0, 1000.0)
+    assert np.diff(knots[1:]).max() <= 20
+    assert 60 < len(knots) < 70
 
 
 def test_what_cannot_be_built_is_one_line_and_leaves_nothing(tmp_path: Path, log: Path):

@@ -1,0 +1,86 @@
+"""Continuous inputs of any distribution: each value by its place among knots, and a small embedding of that."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from recap_model.config.inputs import PiecewiseLinearConfig
+from recap_model.data.statistics import FeatureStatistics
+from recap_model.nn.transforms import Clip, SignedLog, ZScore, finite
+
+
+class PiecewiseLinearEncoding(nn.Module):
+    """For each bin between two knots, how far a value is through it: 0 before, 1 behind, linear between.
+
+    Gorishniy, Rubachev & Babenko, "On embeddings for numerical features in tabular deep learning", NeurIPS 2022,
+    eq. 1 (arXiv:2203.05556); a value under the first knot or over the last is taken for that knot. A column
+    with fewer knots than there is room for leaves its last bins at 0. Until `set_statistics` the knots are evenly
+    spaced on 0..1.
+
+    Shape:
+        x: (rows, width) finite float; returns (rows, width, bins) in 0..1.
+    """
+
+    starts: Tensor
+    lengths: Tensor
+
+    def __init__(self, width: int, bins: int):
+        super().__init__()
+        knots = torch.linspace(0.0, 1.0, bins + 1)
+        self.register_buffer("starts", knots[:-1].repeat(width, 1))
+        self.register_buffer("lengths", (knots[1:] - knots[:-1]).repeat(width, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.clamp((x.unsqueeze(-1) - self.starts) / self.lengths, 0.0, 1.0)
+
+    def set_statistics(self, statistics: FeatureStatistics) -> None:
+        """Take the knots, evenly thinned where there are too many. Raises ValueError if columns differ in number."""
+        if len(statistics.knots) != len(self.starts):
+            raise ValueError(
+                f"statistics.knots: of {len(statistics.knots)} columns, the model has {len(self.starts)} "
+                "continuous ones; build the dataset again with this config"
+            )
+        bins = self.starts.shape[1]
+        for column, given in enumerate(statistics.knots):
+            knots = np.asarray(given, dtype=np.float32)
+            if len(knots) > bins + 1:
+                knots = knots[np.linspace(0, len(knots) - 1, bins + 1).round().astype(int)]
+            used = max(len(knots) - 1, 0)
+            # Every finite value lies before a bin that starts beyond all of them.
+            self.starts[column] = torch.finfo(self.starts.dtype).max
+            self.lengths[column] = 1.0
+            self.starts[column, :used] = torch.from_numpy(knots[:-1])
+            self.lengths[column, :used] = torch.from_numpy(np.diff(knots))
+
+
+class NumericEmbeddings(nn.Module):
+    """For each column a flag where it is missing, its standardised signed log, and an embedding of its own.
+
+    The embedding is a linear map of the `PiecewiseLinearEncoding`; it tells single values apart, as of a count
+    that is mostly 0, and the log, which is clipped, carries on between and beyond what the training rows held. A
+    missing or infinite value has the flag 1 and 0 for the rest.
+
+    Shape:
+        x: (rows, width) float, not finite where missing; returns (rows, width * (2 + embedding_dim)): flags, logs,
+        then the columns' embeddings.
+    """
+
+    def __init__(self, config: PiecewiseLinearConfig, width: int):
+        super().__init__()
+        self.out_features = width * (2 + config.embedding_dim)
+        self.log = SignedLog()
+        self.z_score = ZScore(width)
+        self.clip = Clip(config.clip_magnitude)
+        self.encoding = PiecewiseLinearEncoding(width, config.bins)
+        self.weight = nn.Parameter(torch.empty(width, config.bins, config.embedding_dim))
+        self.bias = nn.Parameter(torch.zeros(width, config.embedding_dim))
+        nn.init.uniform_(self.weight, -(config.bins**-0.5), config.bins**-0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        present = torch.isfinite(x).to(x.dtype)
+        known = finite(x)
+        logs = self.clip(self.z_score(self.log(known))) * present
+        encoded = self.encoding(known).transpose(0, 1)
+        embedded = torch.matmul(encoded, self.weight).transpose(0, 1).to(x.dtype) + self.bias
+        by_row = embedded * present.unsqueeze(-1)
+        return torch.cat([1.0 - present, logs, by_row.flatten(1)], dim=1)
