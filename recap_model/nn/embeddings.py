@@ -75,43 +75,82 @@ class IdEmbedding(nn.Module):
 class SmallEmbeddings(nn.Module):
     """All small tables; their outputs in the order of the config.
 
+    Tables of one width lie one behind the other in one, so that a batch takes one look-up for each width.
+
     Shape:
         discrete: (rows, columns) int64; returns for each table (rows, embedding_dim).
     """
 
+    columns: Tensor
+    sizes: Tensor
+    starts: Tensor
+
     def __init__(self, config: SmallEmbeddingsConfig):
         super().__init__()
-        self.widths = [table.embedding_dim for table in config.tables]
-        self.names = [table.name for table in config.tables]
-        self.indices = [table.index for table in config.tables]
-        self.tables = nn.ModuleList(
-            IdEmbedding(
-                table.num_embeddings,
-                table.embedding_dim,
-                Vocabulary(table.num_embeddings - 1, table.min_count)
-                if table.min_count is not None
-                else None,
-            )
-            for table in config.tables
+        tables = config.tables
+        self.widths = [table.embedding_dim for table in tables]
+        self.names = [table.name for table in tables]
+        self.register_buffer("columns", torch.tensor([table.index for table in tables]), persistent=False)
+        self.register_buffer(
+            "sizes", torch.tensor([table.num_embeddings for table in tables]), persistent=False
         )
+        self.vocabularies = nn.ModuleDict(
+            {
+                str(number): Vocabulary(table.num_embeddings - 1, table.min_count)
+                for number, table in enumerate(tables)
+                if table.min_count is not None
+            }
+        )
+        self._bounds: list[tuple[int, int]] = []
+        ends = dict.fromkeys(self.widths, 0)
+        for table in tables:
+            self._bounds.append((ends[table.embedding_dim], table.num_embeddings))
+            ends[table.embedding_dim] += table.num_embeddings
+        self.register_buffer("starts", torch.tensor([start for start, _ in self._bounds]), persistent=False)
+        self.joined = nn.ModuleDict({str(width): nn.Embedding(end, width) for width, end in ends.items()})
+        for number in range(len(tables)):
+            nn.init.xavier_uniform_(self.weight_of(number))
+
+    def weight_of(self, number: int) -> Tensor:
+        """The entries of a table, by its place in the config: (num_embeddings, embedding_dim), a view."""
+        start, size = self._bounds[number]
+        joined = self.joined[str(self.widths[number])]
+        assert isinstance(joined, nn.Embedding)
+        return joined.weight.detach()[start : start + size]
 
     def forward(self, discrete: Tensor) -> list[Tensor]:
-        return [table(discrete[:, index]) for index, table in zip(self.indices, self.tables, strict=True)]
+        entries = self._entries(discrete[:, self.columns]) + self.starts
+        found: dict[int, Tensor] = {}
+        for width, table in self.joined.items():
+            members = [number for number, own in enumerate(self.widths) if own == int(width)]
+            outputs = table(entries[:, members]).unbind(dim=1)
+            found |= dict(zip(members, outputs, strict=True))
+        return [found[number] for number in range(len(self.widths))]
+
+    def _entries(self, ids: Tensor) -> Tensor:
+        """Each id's entry in its own table; shapes (rows, tables)."""
+        known = (ids >= 0) & (ids < self.sizes)
+        entries = torch.where(known, ids, torch.zeros_like(ids))
+        if not self.vocabularies:
+            return entries
+        columns = list(entries.unbind(dim=1))
+        for number, vocabulary in self.vocabularies.items():
+            columns[int(number)] = vocabulary(ids[:, int(number)])
+        return torch.stack(columns, dim=1)
 
     def set_statistics(self, statistics: FeatureStatistics, columns: Sequence[str]) -> None:
         """Fill the vocabularies. ``columns`` names the discrete columns; one may also go by its index.
 
         Raises ValueError for a table with ``min_count`` whose column has no counts.
         """
-        for name, index, table in zip(self.names, self.indices, self.tables, strict=True):
-            assert isinstance(table, IdEmbedding)
-            if table.vocabulary is None:
-                continue
+        for number, vocabulary in self.vocabularies.items():
+            assert isinstance(vocabulary, Vocabulary)
+            index = int(self.columns[int(number)])
             keys = [*columns[index : index + 1], str(index)]
             key = next((key for key in keys if key in statistics.vocabularies), None)
             if key is None:
                 raise ValueError(
-                    f"statistics.vocabularies: no counts of column {keys[0]!r}, which the table {name!r} "
-                    "with min_count needs; build the dataset again with this config"
+                    f"statistics.vocabularies: no counts of column {keys[0]!r}, which the table "
+                    f"{self.names[int(number)]!r} with min_count needs; build the dataset again with this config"
                 )
-            table.vocabulary.fill(statistics.vocabularies[key])
+            vocabulary.fill(statistics.vocabularies[key])

@@ -61,7 +61,7 @@ def test_inputs_are_joined_in_the_published_order():
     offset = 3 + 1
     topic = torch.where(rows.discrete[:, 1] < 5, rows.discrete[:, 1].clamp(min=0), 0)
     torch.testing.assert_close(
-        joined[:, offset : offset + 2], net.inputs.small_embeddings.tables[0].table.weight[topic]
+        joined[:, offset : offset + 2], net.inputs.small_embeddings.weight_of(0)[topic]
     )
     offset += 2
     for name in ("user_embedding", "user_eng_embedding", "author_embedding"):
@@ -222,7 +222,7 @@ def test_statistics_fill_vocabularies_by_the_names_of_a_whole_configs_columns():
     config = tiny_config(model=tower | {"small_embeddings": {"tables": [table]}})
     statistics = FeatureStatistics(vocabularies={"topic": {3: 9}})
     net = create_ranking_model(recap_model.data_spec(config), config, "cpu", statistics=statistics)
-    assert net.inputs.small_embeddings.tables[0].vocabulary.ids[0] == 3
+    assert net.inputs.small_embeddings.vocabularies["0"].ids[0] == 3
 
 
 def test_under_autocast_what_is_returned_keeps_full_precision():

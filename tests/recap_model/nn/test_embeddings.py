@@ -41,7 +41,7 @@ def tables(**table) -> SmallEmbeddings:
 
 def test_without_a_vocabulary_an_id_is_its_entry_and_others_are_unknown():
     module = tables()
-    weight = module.tables[0].table.weight
+    weight = module.weight_of(0)
     (out,) = module(torch.tensor([[9, 0], [9, 3], [9, 4], [9, -1]]))
     torch.testing.assert_close(out, weight[[0, 3, 0, 0]])
 
@@ -51,9 +51,27 @@ def test_a_vocabulary_goes_by_the_columns_name_or_its_index(key, columns):
     module = tables(min_count=2)
     module.set_statistics(FeatureStatistics(vocabularies={key: {50: 5, 60: 1}}), columns)
     (out,) = module(torch.tensor([[0, 50], [0, 60]]))
-    torch.testing.assert_close(out, module.tables[0].table.weight[[1, 0]])
+    torch.testing.assert_close(out, module.weight_of(0)[[1, 0]])
 
 
 def test_statistics_without_the_column_are_refused():
     with pytest.raises(ValueError, match="no counts of column 'topic_id', which the table 'topic'"):
         tables(min_count=2).set_statistics(FeatureStatistics(), ["position", "topic_id"])
+
+
+def test_tables_of_all_widths_keep_their_order_and_their_own_entries():
+    sizes = {"a": (3, 2), "b": (5, 4), "c": (4, 2), "d": (2, 4)}
+    module = SmallEmbeddings(
+        SmallEmbeddingsConfig(
+            tables=[
+                {"name": name, "num_embeddings": size, "embedding_dim": width, "index": index}
+                for index, (name, (size, width)) in enumerate(sizes.items())
+            ]
+        )
+    )
+    ids = torch.tensor([[0, 4, 3, 1], [2, 0, 7, -1]])
+    expected_entries = [[0, 2], [4, 0], [3, 0], [1, 0]]
+    for number, (out, entries) in enumerate(zip(module(ids), expected_entries, strict=True)):
+        torch.testing.assert_close(out, module.weight_of(number)[entries])
+    assert [len(module.weight_of(number)) for number in range(4)] == [3, 5, 4, 2]
+    assert len(list(module.parameters())) == 2
