@@ -1,4 +1,7 @@
-"""Run the benchmark: ``python -m tests.benchmarks.quality [--data DIR] [--sets census,kuairand] [--seeds 3]``."""
+"""Run the benchmark: ``python -m tests.benchmarks.quality [--data DIR] [--sets census,kuairand] [--seeds 3]``.
+
+With ``--sharing`` the config is tried with every way of sharing, instead of beside scikit-learn's models.
+"""
 
 import argparse
 import contextlib
@@ -19,6 +22,7 @@ from components.train.train import train_model
 from recap_model import metrics
 from tests.benchmarks.quality import baselines
 from tests.benchmarks.quality.sets import CONFIGS, IMPORTERS, Built, build_set, import_set, read_columns
+from tests.benchmarks.quality.sharing import SHARING, shared_as
 
 _DATA = Path(__file__).parents[4] / "shared" / "data"
 _RANKED_POSITIVES = 250
@@ -52,7 +56,7 @@ def run_set(name: str, data: Path, folder: Path, config_file: Path, seeds: int) 
     """The lines of a data set's table."""
     with _progress_on_stderr():
         log = import_set(name, data, folder)
-        built = [_with_seed(config_file, log, folder, seed) for seed in range(seeds)]
+        built = _with_seeds(config_file, log, folder / "ours", seeds)
     train, test = read_columns(built[0], "train", "calibration"), read_columns(built[0], "test")
     probabilities = [ours(one) for one in built]
     counts = f"{len(train.labels):,} training rows (calibration's among them), {len(test.labels):,} test rows"
@@ -79,14 +83,46 @@ def _progress_on_stderr() -> contextlib.AbstractContextManager[object]:
     return contextlib.redirect_stdout(sys.stderr)
 
 
-def _with_seed(config_file: Path, log: Path, folder: Path, seed: int) -> Built:
-    content = yaml.safe_load(config_file.read_text())
-    content["training"] = {**content.get("training", {}), "seed": seed}
-    target = folder / f"seed-{seed}"
-    target.mkdir()
-    seeded = target / "config.yaml"
-    seeded.write_text(yaml.safe_dump(content, sort_keys=False))
-    return build_set(seeded, log, target)
+def _with_seeds(
+    config_file: Path, log: Path, folder: Path, seeds: int, sharing: str | None = None
+) -> list[Built]:
+    """The sets of a config, a folder for each seed; ``sharing`` puts another multi_task_type in."""
+    built = []
+    for seed in range(seeds):
+        content = yaml.safe_load(config_file.read_text())
+        content["training"] = {**content.get("training", {}), "seed": seed}
+        target = folder / f"seed-{seed}"
+        target.mkdir(parents=True)
+        seeded = target / "config.yaml"
+        changed = content if sharing is None else shared_as(content, sharing)
+        seeded.write_text(yaml.safe_dump(changed, sort_keys=False))
+        built.append(build_set(seeded, log, target))
+    return built
+
+
+def compare_sharing(name: str, data: Path, folder: Path, config_file: Path, seeds: int) -> Iterator[str]:
+    """The lines of a data set's table of sharing types: AUC and log loss of each ranked task."""
+    with _progress_on_stderr():
+        log = import_set(name, data, folder)
+        first = _with_seeds(config_file, log, folder / "labels", 1)[0]
+    labels = read_columns(first, "test").labels
+    tasks = [
+        (number, task)
+        for number, task in enumerate(first.config.tasks)
+        if labels[:, number].sum() >= _RANKED_POSITIVES
+    ]
+    yield f"\n{name}: AUC / log loss, mean of {seeds} seeds\n"
+    yield f"| sharing | {' | '.join(task for _, task in tasks)} |"
+    yield f"|---{'|---' * len(tasks)}|"
+    for kind in SHARING:
+        with _progress_on_stderr():
+            built = _with_seeds(config_file, log, folder / kind, seeds, kind)
+        found = [ours(one) for one in built]
+        cells = []
+        for number, task in tasks:
+            by_seed = [figures(labels[:, number], one[task]) for one in found]
+            cells.append(" / ".join(_cell([values[place] for values in by_seed], place) for place in (0, 1)))
+        yield f"| {kind} | {' | '.join(cells)} |"
 
 
 def _cell(values: list[float], column: int) -> str:
@@ -102,11 +138,13 @@ def main() -> None:
     parser.add_argument("--sets", default=",".join(IMPORTERS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--configs", type=Path, default=CONFIGS, help="folder with a NAME.yaml for each set")
+    parser.add_argument("--sharing", action="store_true", help="compare the ways of sharing instead")
     arguments = parser.parse_args()
+    lines_of = compare_sharing if arguments.sharing else run_set
     for name in arguments.sets.split(","):
         with tempfile.TemporaryDirectory() as folder:
             config_file = arguments.configs / f"{name}.yaml"
-            for line in run_set(name, arguments.data, Path(folder), config_file, arguments.seeds):
+            for line in lines_of(name, arguments.data, Path(folder), config_file, arguments.seeds):
                 print(line, flush=True)
 
 
