@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from recap_model.config import RecapConfig
-from recap_model.config.model import ModelConfig
+from recap_model.config.model import LossConfig, ModelConfig
 from recap_model.task_plan import plan_tasks
+from recap_model.task_weighting import FixedWeights, GradientWeights, UncertaintyWeights
 
 Reduction = Literal["mean", "sum", "min", "max", "median"]
 
@@ -61,30 +62,69 @@ def reduce_tasks(losses: Tensor, reduction: Reduction) -> Tensor:
 
 
 class MultiTaskLoss(nn.Module):
-    """`weighted_bce` of each task, reduced to one loss.
+    """`weighted_bce` of each task, weighted by task, reduced to one loss.
+
+    Args:
+        task_weighting: weighs the tasks' losses; all count the same if not given.
 
     Shape:
-        logits, labels, weights: (rows, tasks); returns a scalar and each task's loss, (tasks,).
+        logits, labels, weights: (rows, tasks); shared: what the tasks share, of which `GradientWeights` has need;
+        returns a scalar and each task's own loss, before it is weighted, (tasks,).
     """
 
     pos_weights: Tensor
 
-    def __init__(self, pos_weights: Sequence[float], reduction: Reduction = "mean", normalise: bool = False):
+    def __init__(
+        self,
+        pos_weights: Sequence[float],
+        reduction: Reduction = "mean",
+        normalise: bool = False,
+        task_weighting: nn.Module | None = None,
+    ):
         super().__init__()
         self.reduction: Reduction = reduction
         self.normalise = normalise
+        self.task_weighting = task_weighting
         self.register_buffer("pos_weights", torch.tensor(pos_weights), persistent=False)
 
-    def forward(self, logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    @property
+    def reads_shared(self) -> bool:
+        """Whether it has to be given what the tasks share."""
+        return isinstance(self.task_weighting, GradientWeights)
+
+    def forward(
+        self, logits: Tensor, labels: Tensor, weights: Tensor | None = None, shared: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         losses = weighted_bce(logits, labels, weights, self.pos_weights, self.normalise)
-        return reduce_tasks(losses, self.reduction), losses
+        counted = losses if self.task_weighting is None else self.task_weighting(losses, shared)
+        return reduce_tasks(counted, self.reduction), losses
 
 
 def build_loss(config: RecapConfig | ModelConfig) -> MultiTaskLoss:
-    """The loss of a config: ``model.loss``, with each task's ``pos_weight``."""
+    """The loss of a config: ``model.loss``, with each task's ``pos_weight``.
+
+    Raises ValueError if ``task_weights`` names what is no task.
+    """
     plan = plan_tasks(config)
     pos_weights = [tower.pos_weight for tower in plan.architectures.values()]
-    return MultiTaskLoss(pos_weights, plan.model.loss.task_reduction, plan.model.loss.normalise)
+    loss = plan.model.loss
+    weighting = _task_weighting(loss, plan.tasks)
+    return MultiTaskLoss(pos_weights, loss.task_reduction, loss.normalise, weighting)
+
+
+def _task_weighting(config: LossConfig, tasks: list[str]) -> nn.Module | None:
+    for task in config.task_weights:
+        if task not in tasks:
+            raise ValueError(
+                f"model.loss.task_weights: {task!r} is no task; the tasks are {', '.join(tasks)}"
+            )
+    if config.task_weighting == "uncertainty":
+        return UncertaintyWeights(len(tasks))
+    if config.task_weighting == "gradient":
+        return GradientWeights(len(tasks))
+    if not config.task_weights:
+        return None
+    return FixedWeights([config.task_weights.get(task, 1.0) for task in tasks])
 
 
 def _check_shapes(logits: Tensor, labels: Tensor, weights: Tensor | None) -> None:

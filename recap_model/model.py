@@ -40,7 +40,7 @@ class MultiTaskRankingModel(nn.Module):
         data_spec: the width of each dense group, or its shape, of which the last entry is the width.
         config: a whole config, or its model section; the latter weighs every task 1 in the score.
         data_config: see `plan_tasks`.
-        return_backbone: add the backbone's output to what the model returns.
+        return_backbone: add what the tasks share to what the model returns.
 
     Attributes:
         tasks: names, in the order of the outputs' columns.
@@ -61,8 +61,8 @@ class MultiTaskRankingModel(nn.Module):
     ):
         super().__init__()
         plan = plan_tasks(config, data_config)
-        if return_backbone and plan.model.backbone is None:
-            raise ValueError(f"return_backbone: multi_task_type {plan.model.multi_task_type} has no backbone")
+        if return_backbone and plan.model.multi_task_type == "share_none":
+            raise ValueError("return_backbone: multi_task_type share_none has no backbone")
         self.config = config
         self.tasks = plan.tasks
         self.return_backbone = return_backbone
@@ -91,8 +91,8 @@ class MultiTaskRankingModel(nn.Module):
 
         Returns:
             ``logits``, ``probabilities``, ``calibrated_probabilities``: (rows, tasks); ``score``: (rows,),
-            the sum over tasks of score weight times calibrated probability; ``backbone``: (rows, width) if
-            asked for.
+            the sum over tasks of score weight times calibrated probability; if asked for, ``backbone``: the
+            backbone's output (rows, width), or that of the experts that all tasks share (rows, experts, width).
 
         Raises:
             ValueError: a group is missing, or has another shape or dtype.
@@ -111,7 +111,7 @@ class MultiTaskRankingModel(nn.Module):
             "score": (probabilities * self.score_weights).sum(dim=1),
         }
         if self.return_backbone:
-            outputs["backbone"] = net.backbone
+            outputs["backbone"] = net.shared
         return outputs
 
     def _by_task(self, modules: nn.ModuleDict, logits: Tensor, keep_column: bool) -> Tensor:

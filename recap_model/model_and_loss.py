@@ -11,10 +11,11 @@ from recap_model.config.model import ModelConfig, StratifierConfig
 from recap_model.data.batch import RecapBatch
 from recap_model.data.statistics import FeatureStatistics
 from recap_model.embedding_ranking_model import EmbeddingRankingModel
+from recap_model.losses import MultiTaskLoss
 from recap_model.model import DataSpec, MultiTaskRankingModel
 from recap_model.task_plan import plan_tasks
 
-LossFunction = Callable[[Tensor, Tensor, Tensor], Tensor | tuple[Tensor, Tensor]]
+LossFunction = Callable[..., Tensor | tuple[Tensor, Tensor]]
 
 
 class ModelAndLoss(nn.Module):
@@ -35,6 +36,9 @@ class ModelAndLoss(nn.Module):
         self.model = model
         self.loss_fn = loss_fn
         self.stratifiers = list(stratifiers or ())
+        self._reads_shared = isinstance(loss_fn, MultiTaskLoss) and loss_fn.reads_shared
+        if self._reads_shared:
+            model.return_backbone = True
 
     def forward(self, batch: RecapBatch) -> tuple[Tensor, dict[str, Any]]:
         """The loss, and the model's outputs with these added.
@@ -53,7 +57,8 @@ class ModelAndLoss(nn.Module):
         for name, tensor in (("labels", batch.labels), ("weights", weights)):
             if tensor.shape != outputs["logits"].shape:
                 raise ValueError(f"{name}: expected shape {expected}, got {tuple(tensor.shape)}")
-        result = self.loss_fn(outputs["logits"], batch.labels, weights)
+        shared = {"shared": outputs["backbone"]} if self._reads_shared else {}
+        result = self.loss_fn(outputs["logits"], batch.labels, weights, **shared)
         loss, losses = result if isinstance(result, tuple) else (result, None)
         outputs |= {"loss": loss, "labels": batch.labels, "weights": weights}
         if losses is not None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from recap_model.config.architectures import ArchitectureConfig, BackboneConfig
 from recap_model.config.base import Config, distinct_names
@@ -49,6 +49,29 @@ class LossConfig(Config):
         "labelled rows, so that the scale of the weights does not matter",
     )
     task_reduction: Literal["mean", "sum", "min", "max", "median"] = "mean"
+    task_weighting: Literal["fixed", "uncertainty", "gradient"] = Field(
+        "fixed",
+        description="how much each task's loss counts: as task_weights says, by its trained uncertainty "
+        "(arXiv:1705.07115), or so that the tasks' gradients in what they share are of one size (arXiv:2203.06801)",
+    )
+    task_weights: dict[TaskName, PositiveFloat] = Field(
+        {}, description="of task_weighting fixed; 1 for a task that is not named"
+    )
+
+    @model_validator(mode="after")
+    def _weighting_fits(self) -> "LossConfig":
+        if self.task_weighting == "fixed":
+            return self
+        if self.task_weights:
+            raise ValueError(
+                f"task_weights: task_weighting {self.task_weighting} finds its own; remove one of both"
+            )
+        if self.task_reduction not in ("mean", "sum"):
+            raise ValueError(
+                f"task_reduction: {self.task_reduction}: task_weighting {self.task_weighting} weighs losses that are "
+                "added up; use mean or sum"
+            )
+        return self
 
 
 class ModelConfig(Config):
@@ -80,6 +103,14 @@ class ModelConfig(Config):
                 raise ValueError(f"{field}: needed by multi_task_type {kind}")
             if field != needed and getattr(self, field) is not None:
                 raise ValueError(f"{field}: {kind} has none; remove it or change multi_task_type")
+        return self
+
+    @model_validator(mode="after")
+    def _something_shared_to_balance(self) -> "ModelConfig":
+        if self.loss.task_weighting == "gradient" and self.multi_task_type == "share_none":
+            raise ValueError(
+                "loss.task_weighting: gradient: share_none shares nothing in which gradients could meet"
+            )
         return self
 
     @model_validator(mode="after")

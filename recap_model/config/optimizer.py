@@ -1,6 +1,6 @@
 """The optimizer and its learning rates, under the published field names."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
@@ -79,10 +79,24 @@ class AdamConfig(Config):
     )
 
 
+class EmbeddingsOptimizerConfig(Config):
+    """How embedding tables learn, small and large ones: only the entries that a batch reads are touched."""
+
+    algorithm: Literal["rowwise_adagrad", "sgd"] = Field(
+        "rowwise_adagrad",
+        description="rowwise_adagrad keeps one sum of squares for each entry (arXiv:2104.05158)",
+    )
+    learning_rate: LearningRate
+    epsilon: PositiveFloat = 1e-8
+
+
 class OptimizerConfig(Config):
-    """Adam, and either one learning rate or one for each tower."""
+    """Adam, and either one learning rate or one for each tower; embedding tables may have a way of their own."""
 
     adam: AdamConfig = AdamConfig()
+    embeddings: EmbeddingsOptimizerConfig | None = Field(
+        None, description="of embedding tables; they learn with the rest, by Adam, if not given"
+    )
     multi_task_learning_rates: MultiTaskLearningRates | None = None
     single_task_learning_rate: LearningRate | None = None
 

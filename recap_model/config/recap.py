@@ -57,6 +57,7 @@ class RecapConfig(Config):
 def _disagreements(config: RecapConfig) -> Iterator[str]:
     tasks = list(config.tasks)
     yield from _unknown("model.tasks", config.model.tasks, tasks)
+    yield from _unknown("model.loss.task_weights", config.model.loss.task_weights, tasks)
     yield from _unknown("calibration.tasks", config.calibration.tasks, tasks)
     yield from _unknown("evaluation.gate.task_floors", config.evaluation.gate.task_floors, tasks)
     yield from _unknown("evaluation.gate.objectives", config.evaluation.gate.objectives or (), tasks)
@@ -69,6 +70,8 @@ def _disagreements(config: RecapConfig) -> Iterator[str]:
     yield from _chains_without_a_first(config, tasks)
     yield from _missing_columns(config)
     yield from _missing_rates(config, tasks)
+    if config.optimizer.embeddings and not (config.model.small_embeddings or config.model.large_embeddings):
+        yield "optimizer.embeddings: the model has no embedding table; remove it"
     features = config.features.columns()
     for column in config.validation.columns:
         if column not in features:
@@ -119,9 +122,13 @@ def _missing_rates(config: RecapConfig, tasks: list[str]) -> Iterator[str]:
     missing = [task for task in tasks if task not in rates.tower_learning_rates]
     if missing:
         yield f"{where}.tower_learning_rates: no rate for {', '.join(missing)}; a tower never takes a default"
-    if rates.backbone_learning_rate is None and config.model.multi_task_type != "share_none":
-        kind = config.model.multi_task_type
+    if rates.backbone_learning_rate is not None:
+        return
+    kind = config.model.multi_task_type
+    if kind != "share_none":
         yield f"{where}.backbone_learning_rate: needed by multi_task_type {kind}"
+    elif config.model.loss.task_weighting == "uncertainty":
+        yield f"{where}.backbone_learning_rate: needed by the uncertainties of model.loss.task_weighting"
 
 
 def _unknown(where: str, names: Any, tasks: list[str]) -> Iterator[str]:

@@ -18,7 +18,7 @@ class Experts(nn.ModuleList):
     """Equal blocks side by side.
 
     Shape:
-        x: (rows, in_features); returns one (rows, out_features) for each expert.
+        x: (rows, in_features); returns (rows, experts, out_features).
     """
 
     def __init__(self, config: BackboneConfig, count: int, in_features: int):
@@ -26,24 +26,24 @@ class Experts(nn.ModuleList):
         super().__init__(blocks)
         self.out_features = blocks[0].out_features
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        return [block(x).output for block in self]
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([block(x).output for block in self], dim=1)
 
 
 class Gate(nn.Module):
     """A mixture of experts: ``sum_i softmax(W x)_i e_i``.
 
     Shape:
-        x: (rows, in_features); experts: each (rows, width); returns (rows, width).
+        x: (rows, in_features); experts: (rows, experts, width); returns (rows, width).
     """
 
     def __init__(self, in_features: int, experts: int):
         super().__init__()
         self.weight = linear(in_features, experts, bias=False)
 
-    def forward(self, x: Tensor, experts: list[Tensor]) -> Tensor:
+    def forward(self, x: Tensor, experts: Tensor) -> Tensor:
         shares = torch.softmax(self.weight(x), dim=1)
-        return torch.einsum("re,rew->rw", shares, torch.stack(experts, dim=1).to(shares.dtype))
+        return torch.einsum("re,rew->rw", shares, experts.to(shares.dtype))
 
 
 class MmoeTowers(nn.Module):
@@ -71,7 +71,7 @@ class MmoeTowers(nn.Module):
         joined = inputs.joined()
         experts = self.experts(joined)
         logits = [tower(self.gates[key](joined, experts)).output for key, tower in self.towers.items()]
-        return NetOutput(torch.cat(logits, dim=1), None)
+        return NetOutput(torch.cat(logits, dim=1), experts)
 
 
 class PleLevel(nn.Module):
@@ -79,7 +79,8 @@ class PleLevel(nn.Module):
 
     Shape:
         tasks: each task's input, (rows, in_features), by its key; shared: the same shape. Returns the next
-        level's inputs; the shared one is None at the last level, where nobody reads it.
+        level's inputs, and what the shared experts gave; the shared input is None at the last level, where
+        nobody reads it.
     """
 
     def __init__(
@@ -100,14 +101,18 @@ class PleLevel(nn.Module):
         self.shared_gate = None if last else Gate(in_features, everyone)
         self.out_features = self.shared_experts.out_features
 
-    def forward(self, tasks: dict[str, Tensor], shared: Tensor) -> tuple[dict[str, Tensor], Tensor | None]:
+    def forward(
+        self, tasks: dict[str, Tensor], shared: Tensor
+    ) -> tuple[dict[str, Tensor], Tensor | None, Tensor]:
         own = {key: experts(tasks[key]) for key, experts in self.task_experts.items()}
         common = self.shared_experts(shared)
-        mixed = {key: gate(tasks[key], own[key] + common) for key, gate in self.gates.items()}
+        mixed = {
+            key: gate(tasks[key], torch.cat([own[key], common], dim=1)) for key, gate in self.gates.items()
+        }
         if self.shared_gate is None:
-            return mixed, None
-        everyone = [output for outputs in own.values() for output in outputs] + common
-        return mixed, self.shared_gate(shared, everyone)
+            return mixed, None, common
+        everyone = torch.cat([*own.values(), common], dim=1)
+        return mixed, self.shared_gate(shared, everyone), common
 
 
 class PleTowers(nn.Module):
@@ -137,8 +142,8 @@ class PleTowers(nn.Module):
 
     def forward(self, inputs: Inputs) -> NetOutput:
         joined = inputs.joined()
-        tasks, shared = dict.fromkeys(self.towers, joined), joined
+        tasks, shared, common = dict.fromkeys(self.towers, joined), joined, joined
         for level in self.levels:
-            tasks, shared = level(tasks, shared)
+            tasks, shared, common = level(tasks, shared)
         logits = [tower(tasks[key]).output for key, tower in self.towers.items()]
-        return NetOutput(torch.cat(logits, dim=1), None)
+        return NetOutput(torch.cat(logits, dim=1), common)

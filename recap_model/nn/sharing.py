@@ -15,10 +15,15 @@ from recap_model.nn.names import module_key
 
 
 class NetOutput(NamedTuple):
-    """Shape: logits (rows, tasks); backbone (rows, width), None where nothing is shared."""
+    """What the towers say, and what they all build on.
+
+    Shape:
+        logits: (rows, tasks).
+        shared: (rows, width) of a backbone, (rows, experts, width) of experts; None where nothing is shared.
+    """
 
     logits: Tensor
-    backbone: Tensor | None
+    shared: Tensor | None
 
 
 class SharedTowers(nn.Module):

@@ -1,35 +1,110 @@
-"""Adam over groups of parameters, each with a learning rate of its own."""
+"""Adam over groups of parameters, each with a learning rate of its own, and what updates the embedding tables."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from torch import nn
 from torch.optim import Adam, AdamW, Optimizer
 
 from recap_model.config.optimizer import LearningRate, OptimizerConfig
+from recap_model.losses import MultiTaskLoss
 from recap_model.model import MultiTaskRankingModel
+from recap_model.nn.embeddings import IdEmbedding, SmallEmbeddings
 from recap_model.optim.schedules import rate_at
+from recap_model.optim.tables import TableOptimizer, with_sparse_gradients
 
 _FUSED_ON = ("cpu", "cuda")
 
 
-def build_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
+class Stepper(Protocol):
+    """What training needs of an optimizer; torch's own have it too."""
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]: ...
+
+    def step(self) -> object: ...
+
+    def zero_grad(self, set_to_none: bool = True) -> None: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None: ...
+
+
+class DenseAndTables:
+    """Two optimizers as one: of the dense part, and of the embedding tables."""
+
+    def __init__(self, dense: Optimizer, tables: Optimizer):
+        self.parts: Mapping[str, Optimizer] = {"dense": dense, "tables": tables}
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """The groups of both; a change to one is a change to the optimizer's."""
+        return [group for part in self.parts.values() for group in part.param_groups]
+
+    def step(self) -> None:
+        """One step of each."""
+        for part in self.parts.values():
+            part.step()
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients."""
+        for part in self.parts.values():
+            part.zero_grad(set_to_none)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of both, under ``dense`` and ``tables``."""
+        return {name: part.state_dict() for name, part in self.parts.items()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the state of both. Raises KeyError if it is of another kind of optimizer."""
+        for name, part in self.parts.items():
+            part.load_state_dict(state_dict[name])
+
+
+def build_optimizer(model: nn.Module, config: OptimizerConfig) -> Stepper:
     """Adam, or AdamW where weights decay, with a group for each tower and one for what the towers share.
 
-    Each group has the key ``task``: the tower's task, or None for what is shared. Weights of linear layers
-    decay, in a group of their own; biases, norms and embeddings never do. Rates are those of step 0;
-    `set_learning_rates` moves them on.
+    Each group has the key ``task``: the tower's task, or None for what is shared, a loss's own parameters among
+    that. Weights of linear layers decay, in a group of their own; biases, norms and embeddings never do. Where
+    ``optimizer.embeddings`` is given, embedding tables are a group with the key ``tables``, updated by a
+    `TableOptimizer`. Rates are those of step 0; `set_learning_rates` moves them on.
 
     Args:
         model: a `MultiTaskRankingModel`, or a module that holds one.
 
     Raises:
-        ValueError: a tower, or what the towers share, has no learning rate, or a rate's name is no task.
+        ValueError: a tower, or what the towers share, has no learning rate, or a rate's name is no task; or there
+            is no table for ``optimizer.embeddings``.
     """
     ranking = next((part for part in model.modules() if isinstance(part, MultiTaskRankingModel)), None)
     if ranking is None:
         raise ValueError(f"build_optimizer: {type(model).__name__} holds no MultiTaskRankingModel")
-    by_task = {task: named for task, named in ranking.parameters_by_task().items() if named}
+    by_task = ranking.parameters_by_task()
+    by_task[None] |= _of_the_loss(model)
+    tables = _table_optimizer(ranking, config)
+    if tables is not None:
+        apart = {id(weight) for group in tables.param_groups for weight in group["params"]}
+        by_task[None] = {name: weight for name, weight in by_task[None].items() if id(weight) not in apart}
+    by_task = {task: named for task, named in by_task.items() if named}
     _check_rates(config, list(ranking.tasks), shared=None in by_task)
+    dense = _adam(ranking, by_task, config)
+    return dense if tables is None else DenseAndTables(dense, tables)
+
+
+def set_learning_rates(optimizer: Stepper, config: OptimizerConfig, step: int) -> None:
+    """Give each group of `build_optimizer` its rate for the step number ``step``, counted from 0."""
+    for group in optimizer.param_groups:
+        tables = config.embeddings if group.get("tables") else None
+        schedule = _schedule(config, group["task"]) if tables is None else tables.learning_rate
+        group["lr"] = rate_at(schedule, step)
+
+
+def _adam(
+    ranking: MultiTaskRankingModel,
+    by_task: Mapping[str | None, dict[str, nn.Parameter]],
+    config: OptimizerConfig,
+) -> Optimizer:
     decaying = {id(part.weight) for part in ranking.modules() if isinstance(part, nn.Linear)}
     decay = config.adam.weight_decay
     groups: list[dict[str, Any]] = []
@@ -46,10 +121,29 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
     return kind(groups, betas=(adam.beta_1, adam.beta_2), eps=adam.epsilon, fused=fused)
 
 
-def set_learning_rates(optimizer: Optimizer, config: OptimizerConfig, step: int) -> None:
-    """Give each group of `build_optimizer` its rate for the step number ``step``, counted from 0."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate_at(_schedule(config, group["task"]), step)
+def _table_optimizer(ranking: MultiTaskRankingModel, config: OptimizerConfig) -> TableOptimizer | None:
+    settings = config.embeddings
+    if settings is None:
+        return None
+    tables = [
+        table
+        for part in ranking.inputs.modules()
+        if isinstance(part, IdEmbedding | SmallEmbeddings)
+        for table in part.modules()
+        if isinstance(table, nn.Embedding)
+    ]
+    if not tables:
+        raise ValueError(
+            "optimizer.embeddings: the model has no table; remove it, or give model.small_embeddings or "
+            "model.large_embeddings"
+        )
+    group = {"params": with_sparse_gradients(tables), "task": None, "tables": True}
+    return TableOptimizer([group], rate_at(settings.learning_rate, 0), settings.algorithm, settings.epsilon)
+
+
+def _of_the_loss(model: nn.Module) -> dict[str, nn.Parameter]:
+    losses = (part for part in model.modules() if isinstance(part, MultiTaskLoss))
+    return {f"loss.{name}": parameter for part in losses for name, parameter in part.named_parameters()}
 
 
 def _schedule(config: OptimizerConfig, task: str | None) -> LearningRate:

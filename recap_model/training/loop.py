@@ -6,14 +6,13 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
-from torch.optim import Optimizer
+from torch.nn.utils import get_total_norm
 
 from recap_model.config import RecapConfig
 from recap_model.config.training import TrainingConfig
 from recap_model.data.batch import RecapBatch
 from recap_model.model_and_loss import ModelAndLoss
-from recap_model.optim import build_optimizer, set_learning_rates
+from recap_model.optim import Stepper, build_optimizer, set_learning_rates
 from recap_model.training.average import WeightAverage
 from recap_model.training.diagnosis import explain
 from recap_model.training.precision import choose_bf16
@@ -39,7 +38,7 @@ class TrainState:
     """
 
     module: ModelAndLoss
-    optimizer: Optimizer
+    optimizer: Stepper
     average: WeightAverage | None
     device: torch.device
     bf16: bool
@@ -125,13 +124,17 @@ def take_step(state: TrainState, batch: RecapBatch, config: RecapConfig) -> dict
 def _check_and_clip(
     state: TrainState, batch: RecapBatch, losses: dict[str, Tensor], config: RecapConfig
 ) -> None:
-    parameters = [parameter for parameter in state.module.parameters() if parameter.grad is not None]
-    norm = get_total_norm(parameter.grad for parameter in parameters if parameter.grad is not None)
+    gradients = [parameter.grad for parameter in state.module.parameters() if parameter.grad is not None]
+    # Of a table that only the entries read have a gradient of, these are all there is.
+    values = [gradient._values() if gradient.is_sparse else gradient for gradient in gradients]
+    norm = get_total_norm(values)
     # A gradient can overflow where the loss did not; taken in, it would show a step later, on innocent rows.
     if not norm.isfinite():
         raise explain(state.step + 1, batch, losses, config.features)
-    if config.training.gradient_clip_norm is not None:
-        clip_grads_with_norm_(parameters, config.training.gradient_clip_norm, norm)
+    limit = config.training.gradient_clip_norm
+    if limit is not None and norm > limit:
+        for value in values:
+            value.mul_(limit / norm)
 
 
 def _batches(rows: Rows, state: TrainState, training: TrainingConfig) -> Iterator[RecapBatch]:
@@ -146,5 +149,8 @@ def _batches(rows: Rows, state: TrainState, training: TrainingConfig) -> Iterato
                 yield batch
 
 
-def _learning_rates(optimizer: Optimizer) -> dict[str, float]:
-    return {group["task"] or "shared": group["lr"] for group in optimizer.param_groups}
+def _learning_rates(optimizer: Stepper) -> dict[str, float]:
+    return {
+        "embedding tables" if group.get("tables") else group["task"] or "shared": group["lr"]
+        for group in optimizer.param_groups
+    }
