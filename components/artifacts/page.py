@@ -56,7 +56,9 @@ def linear_axis(label: str, values: Sequence[float]) -> Axis:
     """
     finite = [value for value in values if math.isfinite(value)] or [0.0]
     low, high = min(finite), max(finite)
-    spread = (high - low) or abs(high) or 1.0
+    spread = (high - low) or abs(high)
+    # A quarter of the least floats is 0, which has no logarithm.
+    spread = spread if spread > 1e-300 else 1.0
     power = 10.0 ** math.floor(math.log10(spread / 4))
     step = next(size * power for size in (1, 2, 5, 10) if spread / (size * power) <= 5)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
