@@ -1,6 +1,5 @@
 """Reads a dataset's rows as batches: memory-mapped Arrow, shuffled by (seed, epoch) or in order."""
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -9,25 +8,26 @@ import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
-from pyarrow.fs import FileSystem
 
 from recap_model.config import RecapConfig
 from recap_model.config.features import DENSE_GROUPS
 from recap_model.data.batch import RecapBatch
-from recap_model.data.manifest import DatasetManifest, RowFile
+from recap_model.data.manifest import DatasetManifest
+from recap_model.data.record_batches import RecordBatches
 
 _WINDOW_RECORD_BATCHES = 8
-_DIGEST_CHUNK_BYTES = 1 << 20
 
 Weighting = Literal["natural", "training"]
 Arrays = dict[str, NDArray[np.generic]]
+Numbers = NDArray[np.int64]
 
 
 class DatasetReader:
     """The rows of one dataset, batch by batch.
 
-    Memory is bounded by a batch: rows are gathered from memory-mapped files. An epoch's order follows from
-    (seed, epoch) alone: record batches of all files are permuted, and rows within a window of them.
+    Memory is bounded by a batch and a window of record batches: rows are gathered from memory-mapped files, or
+    from record batches that are fetched as the window reaches them. An epoch's order follows from (seed, epoch)
+    alone: record batches of all files are permuted, and rows within a window of them.
 
     Args:
         folder: a dataset, as build writes it.
@@ -37,6 +37,10 @@ class DatasetReader:
         weighting: "natural" weighs rows back to the distribution before any sampling; "training" does so only
             where ``data.sampling_correction`` is "weights".
         seed: of the shuffle; rows come in the order of the files without one.
+        held_out: share of rows at the start of each record batch that are none of the epoch's rows (or, with
+            ``only_held_out``, all of them). Build has shuffled a training set's record batches.
+        shard: (number, of how many): of every batch the rows that are this one's, in nearly equal parts.
+        min_rows: a last batch of fewer rows, over all shards, is left out.
 
     Raises:
         FileNotFoundError: no dataset, or one of its files is not there.
@@ -52,6 +56,10 @@ class DatasetReader:
         config: RecapConfig,
         weighting: Weighting = "natural",
         seed: int | None = None,
+        held_out: float = 0.0,
+        only_held_out: bool = False,
+        shard: tuple[int, int] = (0, 1),
+        min_rows: int = 1,
     ) -> None:
         self.manifest = DatasetManifest.read(folder)
         self.batch_size = batch_size
@@ -68,64 +76,84 @@ class DatasetReader:
         negative = [1.0 / rate.neg_downsampling_rate if undo else 1.0 for rate in rates]
         self._positive_weights = torch.tensor(positive)
         self._negative_weights = torch.tensor(negative)
-        self._files = [_open(self.manifest.rows_root, file) for file in self.manifest.files]
-        self._record_batches = [
-            file.get_batch(number) for file in self._files for number in range(file.num_record_batches)
-        ]
-        self._lengths = np.array([batch.num_rows for batch in self._record_batches], dtype=np.int64)
+        self._record_batches = RecordBatches(self.manifest)
+        lengths = self._record_batches.lengths
+        held = np.round(lengths * held_out).astype(np.int64)
+        self._firsts = np.zeros_like(held) if only_held_out else held
+        self._lengths = held if only_held_out else lengths - held
+        self._shard = shard
+        self._min_rows = min_rows
 
     @property
     def rows(self) -> int:
-        """Rows in an epoch."""
+        """Rows in an epoch, over all shards."""
         return int(self._lengths.sum())
 
     @property
     def steps(self) -> int:
-        """Batches in a shuffled epoch."""
-        return -(-self.rows // self.batch_size)
+        """Batches in an epoch that `batches` fills across record batches."""
+        whole, rest = divmod(self.rows, self.batch_size)
+        return whole + (rest >= max(self._min_rows, 1))
 
     def batches(self, epoch: int = 0, skip: int = 0) -> Iterator[RecapBatch]:
-        """One epoch, without its first ``skip`` batches, which are not read."""
-        if self.seed is None:
-            yield from (batch for _, batch in self.batches_with_rows())
-            return
-        for number, (parts, rows) in enumerate(self._shuffled(epoch)):
-            if number >= skip:
-                yield self._gather(parts, rows)
+        """One epoch, without its first ``skip`` batches, which are not read.
+
+        (seed, epoch, skip) is the position of a reader: from it the same batches come again.
+        """
+        loaded: dict[int, pa.RecordBatch] = {}
+        number, of = self._shard
+        for count, (window, parts, rows) in enumerate(self._order(epoch)):
+            if count < skip or len(parts) < self._min_rows:
+                continue
+            first, last = number * len(parts) // of, (number + 1) * len(parts) // of
+            yield self._gather(parts[first:last], rows[first:last], loaded)
+            for part in [part for part in loaded if part not in window]:
+                del loaded[part]
 
     def batches_with_rows(self) -> Iterator[tuple[pa.RecordBatch, RecapBatch]]:
         """Every row in the order of the files, as Arrow (ids and timestamps too) and as tensors."""
-        for record_batch in self._record_batches:
+        for number in range(len(self._lengths)):
+            record_batch = self._record_batches[number]
             for start in range(0, record_batch.num_rows, self.batch_size):
                 rows = record_batch.slice(start, self.batch_size)
                 arrays = {name: array.copy() for name, array in _arrays(rows).items()}
                 yield rows, self._to_batch(arrays)
 
-    def _shuffled(self, epoch: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-        """For each batch: the record batch and the row in it, of every row."""
-        random = np.random.default_rng([self.seed or 0, epoch])
-        order = random.permutation(len(self._lengths))
+    def _order(self, epoch: int) -> Iterator[tuple[set[int], Numbers, Numbers]]:
+        """For each batch: the record batches around it, and of every row its record batch and place in it."""
+        random = None if self.seed is None else np.random.default_rng([self.seed, epoch])
+        count = len(self._lengths)
+        order = np.arange(count) if random is None else random.permutation(count)
         parts = rows = np.empty(0, dtype=np.int64)
-        for start in range(0, len(order), _WINDOW_RECORD_BATCHES):
+        for start in range(0, count, _WINDOW_RECORD_BATCHES):
             window = order[start : start + _WINDOW_RECORD_BATCHES]
+            near = set(parts.tolist()) | set(window.tolist())
             parts = np.concatenate([parts, np.repeat(window, self._lengths[window])])
-            rows = np.concatenate([rows, *(np.arange(self._lengths[part]) for part in window)])
-            shuffle = random.permutation(len(parts))
-            parts, rows = parts[shuffle], rows[shuffle]
-            last = start + _WINDOW_RECORD_BATCHES >= len(order)
+            places = (self._firsts[part] + np.arange(self._lengths[part]) for part in window)
+            rows = np.concatenate([rows, *places])
+            if random is not None:
+                shuffle = random.permutation(len(parts))
+                parts, rows = parts[shuffle], rows[shuffle]
+            last = start + _WINDOW_RECORD_BATCHES >= count
             whole = len(parts) if last else len(parts) - len(parts) % self.batch_size
             for first in range(0, whole, self.batch_size):
-                yield parts[first : first + self.batch_size], rows[first : first + self.batch_size]
+                yield near, parts[first : first + self.batch_size], rows[first : first + self.batch_size]
             parts, rows = parts[whole:], rows[whole:]
 
-    def _gather(self, parts: NDArray[np.int64], rows: NDArray[np.int64]) -> RecapBatch:
+    def _gather(self, parts: Numbers, rows: Numbers, loaded: dict[int, pa.RecordBatch]) -> RecapBatch:
+        """The rows as tensors, in the order of the files, which a model does not see."""
         gathered: Arrays = {}
-        for part in np.unique(parts):
-            here = np.flatnonzero(parts == part)
-            for name, array in _arrays(self._record_batches[part]).items():
+        sorting = np.lexsort((rows, parts))
+        parts, rows = parts[sorting], rows[sorting]
+        used, starts = np.unique(parts, return_index=True)
+        for part, start, end in zip(used.tolist(), starts, [*starts[1:], len(parts)], strict=True):
+            if part not in loaded:
+                loaded[part] = self._record_batches[part]
+            for name, array in _arrays(loaded[part]).items():
                 if name not in gathered:
                     gathered[name] = np.empty((len(parts), *array.shape[1:]), dtype=array.dtype)
-                gathered[name][here] = array[rows[here]]
+                # The numbers are in range; with any other mode numpy would copy once more.
+                np.take(array, rows[start:end], axis=0, out=gathered[name][start:end], mode="clip")
         return self._to_batch(gathered)
 
     def _to_batch(self, arrays: Arrays) -> RecapBatch:
@@ -140,15 +168,7 @@ class DatasetReader:
 
     def verify(self) -> None:
         """Compare every file's content with the manifest. Raises ValueError naming the first that differs."""
-        for file in self.manifest.files:
-            digest = hashlib.sha256()
-            with _source(self.manifest.rows_root, file.path) as stream:
-                while chunk := stream.read(_DIGEST_CHUNK_BYTES):
-                    digest.update(chunk)
-            if digest.hexdigest() != file.sha256:
-                raise ValueError(
-                    f"{self.manifest.rows_root}/{file.path}: changed since build wrote it; build again"
-                )
+        self._record_batches.verify()
 
 
 def _arrays(batch: pa.RecordBatch) -> Arrays:
@@ -160,28 +180,3 @@ def _arrays(batch: pa.RecordBatch) -> Arrays:
             arrays[name] = column.flatten().to_numpy().reshape(len(column), column.type.list_size)
     arrays["weight"] = batch.column("weight").to_numpy()
     return arrays
-
-
-def _source(root: str, path: str) -> pa.NativeFile:
-    if "://" not in root:
-        return pa.memory_map(f"{root}/{path}")
-    filesystem, base = FileSystem.from_uri(root)
-    return filesystem.open_input_file(f"{base}/{path}")
-
-
-def _open(root: str, file: RowFile) -> pa.ipc.RecordBatchFileReader:
-    where = f"{root}/{file.path}"
-    try:
-        source = _source(root, file.path)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{where}: the dataset's rows are not there; run build again") from None
-    except (OSError, pa.ArrowException) as error:
-        raise ValueError(f"{where}: cannot be read ({error}); run build again") from None
-    if source.size() != file.bytes:
-        raise ValueError(
-            f"{where}: has {source.size()} bytes, the manifest says {file.bytes}; run build again"
-        )
-    try:
-        return pa.ipc.open_file(source)
-    except pa.ArrowException as error:
-        raise ValueError(f"{where}: not Arrow IPC ({error}); run build again") from None

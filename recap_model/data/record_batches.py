@@ -1,0 +1,96 @@
+"""The record batches of a dataset's files, by number: mapped into memory here, fetched one by one from elsewhere."""
+
+import hashlib
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow.fs import FileSystem
+
+from recap_model.data.manifest import DatasetManifest, RowFile
+
+_DIGEST_CHUNK_BYTES = 1 << 20
+
+
+class RecordBatches:
+    """All record batches of a dataset, in the order of its files.
+
+    Attributes:
+        lengths: rows of each.
+
+    Raises:
+        FileNotFoundError: one of the files is not there.
+        ValueError: a file is not the one in the manifest; the message names it.
+    """
+
+    def __init__(self, manifest: DatasetManifest):
+        self._root = manifest.rows_root
+        self._described = manifest.files
+        self._files = [_open(self._root, file) for file in manifest.files]
+        self._places = [
+            (file, number)
+            for file, reader in enumerate(self._files)
+            for number in range(reader.num_record_batches)
+        ]
+        self.lengths = self._count()
+
+    def __getitem__(self, number: int) -> pa.RecordBatch:
+        file, place = self._places[number]
+        try:
+            return self._files[file].get_batch(place)
+        except (OSError, pa.ArrowException) as error:
+            raise ValueError(f"{self._where(file)}: {_short(error)}; run build again") from None
+
+    def verify(self) -> None:
+        """Compare every file's content with the manifest. Raises ValueError naming the first that differs."""
+        for number, file in enumerate(self._described):
+            digest = hashlib.sha256()
+            with _source(self._root, file.path) as stream:
+                while chunk := stream.read(_DIGEST_CHUNK_BYTES):
+                    digest.update(chunk)
+            if digest.hexdigest() != file.sha256:
+                raise ValueError(f"{self._where(number)}: changed since build wrote it; build again")
+
+    def _where(self, file: int) -> str:
+        return f"{self._root}/{self._described[file].path}"
+
+    def _count(self) -> NDArray[np.int64]:
+        if "://" not in self._root:
+            return np.array([self[number].num_rows for number in range(len(self._places))], dtype=np.int64)
+        # Elsewhere a record batch's length costs reading it; of one narrow column that is little.
+        counts: list[int] = []
+        for described, reader in zip(self._described, self._files, strict=True):
+            weight = reader.schema.get_field_index("weight")
+            options = pa.ipc.IpcReadOptions(included_fields=[weight])
+            narrow = pa.ipc.open_file(_source(self._root, described.path), options=options)
+            counts += [narrow.get_batch(number).num_rows for number in range(narrow.num_record_batches)]
+        return np.array(counts, dtype=np.int64)
+
+
+def _source(root: str, path: str) -> pa.NativeFile:
+    if "://" not in root:
+        return pa.memory_map(f"{root}/{path}")
+    filesystem, base = FileSystem.from_uri(root)
+    return filesystem.open_input_file(f"{base}/{path}")
+
+
+def _open(root: str, file: RowFile) -> pa.ipc.RecordBatchFileReader:
+    where = f"{root}/{file.path}"
+    try:
+        source = _source(root, file.path)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{where}: the dataset's rows are not there; run build again") from None
+    except (OSError, pa.ArrowException) as error:
+        raise ValueError(f"{where}: cannot be read ({error}); run build again") from None
+    if source.size() != file.bytes:
+        raise ValueError(
+            f"{where}: has {source.size()} bytes, the manifest says {file.bytes}; run build again"
+        )
+    try:
+        return pa.ipc.open_file(source)
+    except pa.ArrowException as error:
+        raise ValueError(f"{where}: not Arrow IPC ({error}); run build again") from None
+
+
+def _short(error: Exception) -> str:
+    return f"cannot be read ({' '.join(str(error).split())})"
