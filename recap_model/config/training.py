@@ -1,16 +1,42 @@
-"""How the training step runs: batches, epochs, precision."""
+"""How the training step runs: batches, epochs, precision, checkpoints, processes."""
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from recap_model.config.base import Config
+
+
+class CheckpointConfig(Config):
+    """How often training writes all that it needs to go on from a step, and how many of these are kept."""
+
+    every_minutes: PositiveFloat = 10.0
+    every_steps: PositiveInt | None = Field(None, description="instead of by the clock")
+    keep: PositiveInt = 2
+
+
+class EarlyStoppingConfig(Config):
+    """End when the loss of held-out training rows no longer falls, with the weights of its lowest value."""
+
+    share: Annotated[float, Field(gt=0.0, lt=0.5)] = Field(0.05, description="of training rows, held out")
+    every_steps: PositiveInt = Field(description="steps between two looks at the held-out rows")
+    patience: PositiveInt = Field(3, description="looks without a lower loss, after which training ends")
+
+
+class DistributionConfig(Config):
+    """Training in several processes of one machine, each with its part of every batch."""
+
+    kind: Literal["single_node"] = "single_node"
+    processes: PositiveInt = Field(description="one for each GPU, or for each share of the CPU's cores")
 
 
 class TrainingConfig(Config):
     """One pass of the training step."""
 
-    batch_size: PositiveInt = 1024
+    batch_size: PositiveInt = Field(1024, description="rows of an optimizer step, over all processes")
+    micro_batches: PositiveInt = Field(
+        1, description="parts of a batch that are computed one after the other, in less memory"
+    )
     epochs: PositiveInt = 1
     max_steps: PositiveInt | None = Field(None, description="stop after this many optimizer steps")
     seed: int = Field(2024, ge=0, description="of the weights at the start, of shuffling, of dropout")
@@ -22,6 +48,9 @@ class TrainingConfig(Config):
         description="bf16 autocast where the hardware multiplies in it and the net is wide enough to gain by "
         "it, else float32; weights and loss are always float32",
     )
+    compile: bool = Field(
+        False, description="let torch.compile fuse the net: a minute or so at the start, then faster steps"
+    )
     threads: PositiveInt | None = Field(
         None, description="CPU threads; if not given, one for a small net and the process's number for others"
     )
@@ -29,4 +58,22 @@ class TrainingConfig(Config):
     ema_decay: Annotated[float, Field(gt=0.0, lt=1.0)] | None = Field(
         None, description="keep a moving average of the weights, and end with it instead of the last weights"
     )
+    warm_start: str | None = Field(
+        None,
+        min_length=1,
+        description="`champion`, or a model's folder, whose weights to start from; those that do not fit stay new",
+    )
+    early_stopping: EarlyStoppingConfig | None = None
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    distribution: DistributionConfig | None = None
     log_every_steps: PositiveInt = 20
+
+    @model_validator(mode="after")
+    def _rows_for_every_part(self) -> "TrainingConfig":
+        parts = self.micro_batches * (self.distribution.processes if self.distribution else 1)
+        if parts > 1 and self.batch_size < 2 * parts:
+            raise ValueError(
+                f"batch_size: {self.batch_size} rows cannot be divided into {parts} parts (micro_batches times "
+                "distribution.processes) of two rows or more"
+            )
+        return self

@@ -1,5 +1,9 @@
 """A moving average of a model's weights."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -28,6 +32,26 @@ class WeightAverage:
     def copy_to(self, model: nn.Module) -> None:
         """Give the model the averaged weights."""
         torch._foreach_copy_(_state(model), self.average)
+
+    @contextmanager
+    def applied(self, model: nn.Module) -> Iterator[None]:
+        """Give the model the averaged weights inside the block, and its own back after it."""
+        own = [tensor.clone() for tensor in _state(model)]
+        self.copy_to(model)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                torch._foreach_copy_(_state(model), own)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The average and the number of its updates."""
+        return {"updates": self.updates, "average": self.average}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self.updates = state["updates"]
+        torch._foreach_copy_(self.average, state["average"])
 
 
 def _state(model: nn.Module) -> list[Tensor]:

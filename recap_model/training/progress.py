@@ -1,9 +1,13 @@
 """How far training is: losses, rates and speed between two reports."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
+
+from recap_model.data.batch import RecapBatch
 
 
 @dataclass(frozen=True)
@@ -11,6 +15,8 @@ class Progress:
     """Where training stands after a step, with means over the steps since the last report.
 
     ``learning_rates`` has the rate of each task's tower, and under ``shared`` that of what they share.
+    ``waiting`` is the share of the time that went by waiting for rows; ``held_out_loss`` the last look of early
+    stopping.
     """
 
     step: int
@@ -22,6 +28,8 @@ class Progress:
     learning_rates: dict[str, float]
     rows_per_s: float
     seconds_left: float
+    waiting: float = 0.0
+    held_out_loss: float | None = None
 
     def line(self) -> str:
         """The progress in a few words."""
@@ -38,9 +46,21 @@ class Meter:
     def __init__(self, steps: int):
         self.steps = steps
         self._began = self._since = time.perf_counter()
+        self._began_at = 0
         self._totals: dict[str, Tensor] = {}
+        self._waited_s = 0.0
         self.count = 0
         self._rows = 0
+
+    def timed(self, batches: Iterator[RecapBatch]) -> Iterator[RecapBatch]:
+        """The same batches; the time until each is there counts as waiting."""
+        while True:
+            asked = time.perf_counter()
+            batch = next(batches, None)
+            self._waited_s += time.perf_counter() - asked
+            if batch is None:
+                return
+            yield batch
 
     def add(self, rows: int, losses: dict[str, Tensor]) -> None:
         """Count a step's rows and its losses: ``loss``, and each task's under its name."""
@@ -49,10 +69,18 @@ class Meter:
         self.count += 1
         self._rows += rows
 
-    def read(self, step: int, epoch: int, rows: int, learning_rates: dict[str, float]) -> Progress:
+    def read(
+        self,
+        step: int,
+        epoch: int,
+        rows: int,
+        learning_rates: dict[str, float],
+        held_out_loss: float | None = None,
+    ) -> Progress:
         """The progress since the last reading; the next one starts from here."""
         means = {name: total.item() / self.count for name, total in self._totals.items()}
         now = time.perf_counter()
+        seconds = max(now - self._since, 1e-9)
         progress = Progress(
             step=step,
             steps=self.steps,
@@ -61,8 +89,19 @@ class Meter:
             loss=means.pop("loss"),
             losses=means,
             learning_rates=learning_rates,
-            rows_per_s=self._rows / max(now - self._since, 1e-9),
-            seconds_left=(now - self._began) / step * (self.steps - step),
+            rows_per_s=self._rows / seconds,
+            seconds_left=(now - self._began) / max(step - self._began_at, 1) * (self.steps - step),
+            waiting=self._waited_s / seconds,
+            held_out_loss=held_out_loss,
         )
-        self._since, self._totals, self.count, self._rows = now, {}, 0, 0
+        self._since, self._totals, self.count, self._rows, self._waited_s = now, {}, 0, 0, 0.0
         return progress
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was added since the last reading."""
+        return {"totals": self._totals, "count": self.count, "rows": self._rows}
+
+    def load_state_dict(self, state: dict[str, Any], step: int) -> None:
+        """Go on from what `state_dict` gave after ``step``."""
+        self._totals, self.count, self._rows = state["totals"], state["count"], state["rows"]
+        self._began_at = step

@@ -33,9 +33,9 @@ class FewRows:
         }
         self.all = RecapBatch(**{**groups, **changed})
 
-    def batches(self, epoch: int) -> Iterator[RecapBatch]:
+    def batches(self, epoch: int, skip: int = 0) -> Iterator[RecapBatch]:
         order = torch.randperm(len(self.all), generator=torch.Generator().manual_seed(epoch))
-        for start in range(0, len(self.all), 32):
+        for start in range(32 * skip, len(self.all), 32):
             yield self.all[order[start : start + 32]]
 
 

@@ -1,0 +1,93 @@
+"""Early stopping on the loss of held-out rows."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recap_model.config.training import EarlyStoppingConfig
+from recap_model.data.prefetch import Rows
+from recap_model.model_and_loss import ModelAndLoss
+from recap_model.training.average import WeightAverage
+from recap_model.training.world import World
+
+
+class EarlyStopping:
+    """Remembers the weights of the lowest held-out loss, and when to look and to give up.
+
+    Attributes:
+        loss: the lowest so far; infinite before the first look.
+        step: at which it was.
+        last: the loss of the last look.
+    """
+
+    def __init__(self, config: EarlyStoppingConfig, rows: Rows, world: World | None = None):
+        self._config = config
+        self._rows = rows
+        self._world = world or World()
+        self.loss = float("inf")
+        self.last: float | None = None
+        self.step = 0
+        self._looks_since = 0
+        self._best: dict[str, Tensor] = {}
+
+    def due(self, step: int) -> bool:
+        """Whether to look after this step."""
+        return step % self._config.every_steps == 0
+
+    @property
+    def over(self) -> bool:
+        """Whether patience has run out."""
+        return self._looks_since >= self._config.patience
+
+    def look(self, step: int, module: ModelAndLoss, average: WeightAverage | None, bf16: bool) -> float:
+        """Take the held-out loss of the weights that training would end with now; returns it."""
+        if average is None:
+            return self._look(step, module, bf16)
+        with average.applied(module.model):
+            return self._look(step, module, bf16)
+
+    def _look(self, step: int, module: ModelAndLoss, bf16: bool) -> float:
+        # One process's word, since all of them must go on, or end, together.
+        loss: float = self._world.gather(mean_loss(module, self._rows, bf16))[0]
+        self.last, self._looks_since = loss, self._looks_since + 1
+        if loss < self.loss:
+            self.loss, self.step, self._looks_since = loss, step, 0
+            self._best = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+        return loss
+
+    def restore_best(self, module: ModelAndLoss) -> None:
+        """Give the module the weights of the lowest loss, if there was a look."""
+        if self._best:
+            module.load_state_dict(self._best)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that changes, the best weights among it."""
+        return {
+            "loss": self.loss,
+            "last": self.last,
+            "step": self.step,
+            "since": self._looks_since,
+            "best": self._best,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self.loss, self.last, self.step = state["loss"], state["last"], state["step"]
+        self._looks_since, self._best = state["since"], state["best"]
+
+
+@torch.no_grad()
+def mean_loss(module: ModelAndLoss, rows: Rows, bf16: bool = False) -> float:
+    """The loss of rows in evaluation mode, a mean over batches weighted by their rows."""
+    training = module.training
+    module.eval()
+    total, count = 0.0, 0
+    device = next(module.parameters()).device
+    for batch in rows.batches(0):
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            loss, _ = module(batch.to(device))
+        total += loss.item() * len(batch)
+        count += len(batch)
+    module.train(training)
+    return total / count if count else float("nan")

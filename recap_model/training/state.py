@@ -1,0 +1,127 @@
+"""All that changes while a model is trained, and how it is kept and brought back."""
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
+
+from recap_model.config import RecapConfig
+from recap_model.data.batch import RecapBatch
+from recap_model.data.prefetch import Rows
+from recap_model.model_and_loss import ModelAndLoss
+from recap_model.optim import Stepper, build_optimizer
+from recap_model.training.average import WeightAverage
+from recap_model.training.early_stopping import EarlyStopping
+from recap_model.training.precision import choose_bf16
+from recap_model.training.progress import Meter, Progress
+from recap_model.training.world import World, share_the_loss
+
+Forward = Callable[[RecapBatch], tuple[Tensor, dict[str, Any]]]
+
+
+@dataclass
+class TrainState:
+    """All that changes from step to step, and what a step is taken with.
+
+    ``step`` counts optimizer steps, ``batch`` the batches read in this ``epoch``, ``rows`` the rows trained on,
+    over all processes. ``forward`` calls ``module``, over all processes too.
+    """
+
+    module: ModelAndLoss
+    forward: Forward
+    optimizer: Stepper
+    average: WeightAverage | None
+    stopping: EarlyStopping | None
+    meter: Meter
+    device: torch.device
+    bf16: bool
+    world: World
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    rows: int = 0
+    reports: list[Progress] = field(default_factory=list)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain values from which training goes on bit for bit; every process must call it."""
+        return {
+            "module": self.module.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average and self.average.state_dict(),
+            "stopping": self.stopping and self.stopping.state_dict(),
+            "meter": self.meter.state_dict(),
+            "position": {"epoch": self.epoch, "batch": self.batch, "step": self.step, "rows": self.rows},
+            "reports": [asdict(report) for report in self.reports],
+            "random": self.world.gather(_random_state(self.device)),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave, in as many processes or in others."""
+        self.module.load_state_dict(state["module"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        if self.stopping is not None:
+            self.stopping.load_state_dict(state["stopping"])
+        for name, value in state["position"].items():
+            setattr(self, name, value)
+        self.meter.load_state_dict(state["meter"], self.step)
+        self.reports = [Progress(**report) for report in state["reports"]]
+        if self.world.rank < len(state["random"]):
+            _set_random_state(state["random"][self.world.rank], self.device)
+
+    def without_exchange(self) -> contextlib.AbstractContextManager[Any]:
+        """A block whose gradients stay in this process."""
+        if isinstance(self.forward, DistributedDataParallel):
+            return self.forward.no_sync()
+        return contextlib.nullcontext()
+
+
+def begin(
+    module: ModelAndLoss, rows: Rows, config: RecapConfig, world: World, held_out: Rows | None = None
+) -> TrainState:
+    """The state before the first step."""
+    training = config.training
+    device = next(module.parameters()).device
+    early, decay = training.early_stopping, training.ema_decay
+    forward: Forward = module.train()
+    share_the_loss(module.loss_fn, world, -(-training.batch_size // world.size))
+    if training.compile:
+        module.compile()
+    if world.size > 1:
+        forward = DistributedDataParallel(module)
+        # Drop-out must not drop the same places in every process.
+        torch.manual_seed(training.seed + world.rank)
+    return TrainState(
+        module=module,
+        forward=forward,
+        optimizer=build_optimizer(module, config.optimizer),
+        average=None if decay is None else WeightAverage(module.model, decay),
+        stopping=None if early is None or held_out is None else EarlyStopping(early, held_out, world),
+        meter=Meter(planned_steps(rows, config)),
+        device=device,
+        bf16=choose_bf16(training, device, module),
+        world=world,
+    )
+
+
+def planned_steps(rows: Rows, config: RecapConfig) -> int:
+    """Steps that training will take, if no batch is left out and it does not end early."""
+    training = config.training
+    planned = training.epochs * rows.steps
+    return planned if training.max_steps is None else min(planned, training.max_steps)
+
+
+def _random_state(device: torch.device) -> dict[str, Tensor]:
+    state = {"cpu": torch.get_rng_state()}
+    return state | {"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else state
+
+
+def _set_random_state(state: dict[str, Tensor], device: torch.device) -> None:
+    torch.set_rng_state(state["cpu"])
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)

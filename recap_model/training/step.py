@@ -1,0 +1,74 @@
+"""One optimizer step: the gradients of a batch, whole or in parts, checked and clipped before they are taken in."""
+
+import torch
+from torch import Tensor
+from torch.nn.utils import get_total_norm
+
+from recap_model.config import RecapConfig
+from recap_model.data.batch import RecapBatch
+from recap_model.optim import set_learning_rates
+from recap_model.training.diagnosis import explain
+from recap_model.training.state import TrainState
+
+
+def take_step(state: TrainState, batch: RecapBatch, config: RecapConfig) -> dict[str, Tensor]:
+    """One optimizer step; returns the loss as ``loss`` and each task's under its name.
+
+    Raises NonFiniteLossError before the weights change.
+    """
+    batch = batch.to(state.device, non_blocking=True)
+    set_learning_rates(state.optimizer, config.optimizer, state.step)
+    state.optimizer.zero_grad(set_to_none=True)
+    losses = _add_gradients(state, batch, config)
+    _check_and_clip(state, batch, losses, config)
+    state.optimizer.step()
+    state.step += 1
+    if state.average is not None:
+        state.average.update(state.module.model)
+    return losses
+
+
+def _add_gradients(state: TrainState, batch: RecapBatch, config: RecapConfig) -> dict[str, Tensor]:
+    """The gradients of a batch's loss: of its parts' losses, each weighted by its share of the rows."""
+    total: dict[str, Tensor] = {}
+    bounds = _bounds(len(batch), config.training.micro_batches)
+    for number, (first, last) in enumerate(bounds, start=1):
+        whole = len(bounds) == 1
+        part = batch if whole else batch[slice(first, last)]
+        with torch.autocast(state.device.type, torch.bfloat16, enabled=state.bf16):
+            loss, outputs = state.forward(part)
+        losses = {task: outputs[f"loss/{task}"].detach() for task in state.module.model.tasks}
+        if not loss.isfinite():
+            raise explain(state.step + 1, part, losses, config.features)
+        share = 1.0 if whole else (last - first) / len(batch)
+        if number < len(bounds):
+            with state.without_exchange():
+                (loss * share).backward()
+        else:
+            (loss if whole else loss * share).backward()
+        for name, value in {"loss": loss.detach(), **losses}.items():
+            total[name] = total[name] + value * share if name in total else value * share
+    return total
+
+
+def _bounds(rows: int, parts: int) -> list[tuple[int, int]]:
+    """Where each part of nearly equal size begins and ends; as many as have two rows or more."""
+    parts = max(1, min(parts, rows // 2))
+    return [(part * rows // parts, (part + 1) * rows // parts) for part in range(parts)]
+
+
+def _check_and_clip(
+    state: TrainState, batch: RecapBatch, losses: dict[str, Tensor], config: RecapConfig
+) -> None:
+    gradients = [parameter.grad for parameter in state.module.parameters() if parameter.grad is not None]
+    # Of a table that only the entries read have a gradient of, these are all there is.
+    values = [gradient._values() if gradient.is_sparse else gradient for gradient in gradients]
+    norm = get_total_norm(values)
+    # A gradient can overflow where the loss did not; taken in, it would show a step later, on innocent rows.
+    if not norm.isfinite():
+        tasks = {name: loss for name, loss in losses.items() if name != "loss"}
+        raise explain(state.step + 1, batch, tasks, config.features)
+    limit = config.training.gradient_clip_norm
+    if limit is not None and norm > limit:
+        for value in values:
+            value.mul_(limit / norm)

@@ -1,0 +1,96 @@
+"""Start a model from another one's weights, as far as they fit."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from recap_model.model import MultiTaskRankingModel
+from recap_model.nn.embeddings import IdEmbedding, SmallEmbeddings, Vocabulary
+
+_RUNNING = ("running_mean", "running_var", "num_batches_tracked")
+_TABLES = (SmallEmbeddings, IdEmbedding)
+
+
+@dataclass(frozen=True)
+class _Table:
+    """The entries of an embedding table, and the vocabulary that finds an id's entry, if it has one."""
+
+    entries: Tensor
+    vocabulary: Vocabulary | None
+
+
+@torch.no_grad()
+def warm_start(model: MultiTaskRankingModel, old: MultiTaskRankingModel) -> list[str]:
+    """Give ``model`` the weights and batch norms of ``old`` that have the same name and shape.
+
+    Entries of embedding tables go by their ids, so that a vocabulary may have grown or changed. What follows from
+    the training rows or the config (statistics, vocabularies, sampling rates) stays as it is.
+
+    Returns:
+        The names of what found no counterpart, and stays as it started.
+
+    Raises:
+        ValueError: nothing fits.
+    """
+    theirs, found = _learned(old), 0
+    new: list[str] = []
+    for name, tensor in _learned(model).items():
+        given = theirs.get(name)
+        if given is None or given.shape != tensor.shape:
+            new.append(name)
+            continue
+        tensor.copy_(given)
+        found += 1
+    old_tables = _tables(old)
+    for name, table in _tables(model).items():
+        match = old_tables.get(name)
+        if match is None or match.entries.shape[1] != table.entries.shape[1]:
+            new.append(name)
+            continue
+        _copy_entries(table, match)
+        found += 1
+    if not found:
+        raise ValueError("training.warm_start: no weight of that model has a name and shape of this one's")
+    return new
+
+
+def _learned(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters, and what batch norms have seen, but for tables of embeddings and fitted calibrators."""
+    apart = tuple(f"{name}." for name, part in model.named_modules() if isinstance(part, _TABLES))
+    return {
+        name: tensor
+        for name, tensor in [*model.named_parameters(), *_running(model)]
+        if not name.startswith((*apart, "calibrators."))
+    }
+
+
+def _running(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    return ((name, buffer) for name, buffer in model.named_buffers() if name.rpartition(".")[2] in _RUNNING)
+
+
+def _tables(model: nn.Module) -> dict[str, _Table]:
+    tables: dict[str, _Table] = {}
+    for path, part in model.named_modules():
+        if isinstance(part, IdEmbedding):
+            tables[path] = _Table(part.table.weight, part.vocabulary)
+        elif isinstance(part, SmallEmbeddings):
+            for number, name in enumerate(part.names):
+                vocabulary = dict(part.vocabularies.items()).get(str(number))
+                assert vocabulary is None or isinstance(vocabulary, Vocabulary)
+                tables[f"{path}.{name}"] = _Table(part.weight_of(number), vocabulary)
+    return tables
+
+
+def _copy_entries(new: _Table, old: _Table) -> None:
+    if new.vocabulary is None or old.vocabulary is None:
+        if new.vocabulary is old.vocabulary:
+            count = min(len(new.entries), len(old.entries))
+            new.entries[:count] = old.entries[:count]
+        return
+    places = new.vocabulary.ids
+    matches = old.vocabulary(places)
+    known = torch.nonzero(matches).squeeze(1)
+    new.entries[known + 1] = old.entries[matches[known]]
+    new.entries[0] = old.entries[0]

@@ -1,0 +1,108 @@
+"""The processes that train one model together: who they are, and what they agree on."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class World:
+    """Process number ``rank`` of ``size``; of one process by default, which needs no one to talk to."""
+
+    rank: int = 0
+    size: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def shard(self) -> tuple[int, int]:
+        """For `DatasetReader`: this process's part of every batch."""
+        return self.rank, self.size
+
+    def total(self, *numbers: int) -> list[int]:
+        """The sum of each number over the processes."""
+        if self.size == 1:
+            return list(numbers)
+        shared = torch.tensor(numbers, device=self.device)
+        dist.all_reduce(shared)
+        return [int(number) for number in shared.tolist()]
+
+    def gather(self, value: Any) -> list[Any]:
+        """Every process's value, in the order of their ranks."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] = [None] * self.size
+        dist.all_gather_object(values, value)
+        return values
+
+
+@contextmanager
+def joined(device: torch.device) -> Iterator[World]:
+    """Join the processes that torchrun has started, until the block ends.
+
+    They talk over NCCL if ``device`` is a GPU, each process having one, else over Gloo.
+    """
+    if "LOCAL_RANK" not in os.environ:
+        yield World(device=device)
+        return
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield World(dist.get_rank(), dist.get_world_size(), device)
+    finally:
+        dist.destroy_process_group()
+
+
+def share_the_loss(loss: Callable[..., object], world: World, rows: int) -> None:
+    """Let ``loss`` see the rows of all processes, so that it and its gradients are those of the whole batch.
+
+    A mean over each process's own rows would weigh rows unequally, where labels are missing or processes hold
+    different numbers of rows. Logits, labels and weights are small; features stay where they are.
+
+    Args:
+        loss: called with logits, labels and weights, each (rows, tasks); a label that is NaN counts for nothing.
+        rows: the most that a process holds.
+    """
+    if world.size > 1:
+        assert isinstance(loss, nn.Module)
+        loss.register_forward_pre_hook(lambda _, inputs: _gathered(*inputs, world=world, rows=rows))
+
+
+def _gathered(
+    logits: Tensor, labels: Tensor, weights: Tensor, *, world: World, rows: int
+) -> tuple[Tensor, ...]:
+    tasks = logits.shape[1]
+    own = torch.cat([logits.detach().float(), labels, weights], dim=1)
+    sent = own.new_zeros(rows, own.shape[1])
+    sent[: len(own)] = own
+    sent[len(own) :, tasks : 2 * tasks] = torch.nan
+    received = [torch.empty_like(sent) for _ in range(world.size)]
+    dist.all_gather(received, sent)
+    parts = [part[:, :tasks] for part in received]
+    parts[world.rank] = _pad(_TimesProcesses.apply(logits, world.size), rows)
+    every_label, every_weight = torch.cat(received)[:, tasks:].chunk(2, dim=1)
+    return torch.cat(parts), every_label, every_weight
+
+
+def _pad(rows: Tensor, count: int) -> Tensor:
+    return nn.functional.pad(rows, (0, 0, 0, count - len(rows)))
+
+
+class _TimesProcesses(torch.autograd.Function):
+    """Multiplies the gradient by the number of processes, by which DistributedDataParallel divides it."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, processes: int) -> Tensor:
+        ctx.processes = processes
+        return logits.view_as(logits)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0] * ctx.processes, None
