@@ -13,6 +13,7 @@ from components.artifacts.door import ERROR_MARK, PROGRESS_MARK
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _STARTED = re.compile(r"Executing task '([\w-]+)'")
+_AGAIN = re.compile(r"Task '[\w-]+' failed \(attempt .*Retrying")
 _ENDED = re.compile(r"Task '([\w-]+)' finished with status (\w+)")
 
 
@@ -80,6 +81,8 @@ class _LogReader(TextIOBase):
         if stripped.startswith(ERROR_MARK):
             _, _, message = stripped.removeprefix(ERROR_MARK).strip().partition(": ")
             self.said.append(message)
+        elif _AGAIN.search(line):
+            self.said.clear()
         elif started := _STARTED.search(line):
             self.step = started[1]
             self.on_event(StepStarted(self.step))

@@ -47,6 +47,8 @@ def retrain(
     built.set_display_name("Build training, calibration and test sets")
     trained = train(snapshot=snapshot, train_set=built.outputs["train_set"])
     trained.set_display_name("Train the model")
+    # A node may be taken away; the step then goes on from its checkpoint.
+    trained.set_retry(num_retries=2)
     calibrated = calibrate(
         snapshot=snapshot,
         model=trained.outputs["model"],

@@ -10,12 +10,18 @@ from contextlib import contextmanager
 ERROR_MARK = "recap-error:"
 PROGRESS_MARK = "recap-progress:"
 
+EXIT_TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h: the work was broken off, and may be taken up again
+
 log = logging.getLogger("recap")
+
+
+class TryAgainError(Exception):
+    """The step was broken off from outside, and goes on from where it was when it is run again."""
 
 
 @contextmanager
 def step(name: str) -> Iterator[None]:
-    """Run a step's work: what it raises leaves the process as one line and exit status 1.
+    """Run a step's work: what it raises leaves the process as one line and exit status 1, or 75 to try again.
 
     The whole traceback goes to the log at level DEBUG of ``RECAP_LOG_LEVEL``, for who mends the step.
     """
@@ -26,6 +32,9 @@ def step(name: str) -> Iterator[None]:
     except KeyboardInterrupt:
         print(f"{ERROR_MARK} {name}: interrupted", flush=True)  # noqa: T201 - the door is where a step prints
         sys.exit(130)
+    except TryAgainError as error:
+        print(f"{ERROR_MARK} {name}: {error}", flush=True)  # noqa: T201
+        sys.exit(EXIT_TRY_AGAIN)
     except Exception as error:
         log.debug("step=%s event=traceback", name, exc_info=True)
         lines = str(error).strip().splitlines() or [type(error).__name__]

@@ -25,6 +25,7 @@ class ModelManifest(Config):
         rows, steps, epochs: trained on and taken.
         losses: each task's mean loss over the last reported steps.
         precision: what the matrices were multiplied in.
+        warm_start: what it started from, if not from random weights.
         files: SHA-256 of every file beside the manifest.
     """
 
@@ -39,6 +40,7 @@ class ModelManifest(Config):
     seed: int
     precision: Literal["bf16", "fp32"]
     losses: dict[str, float]
+    warm_start: str | None = None
     files: dict[str, str] = {}
 
     def write(self, folder: Path) -> "ModelManifest":

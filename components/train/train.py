@@ -1,5 +1,6 @@
 """Training: from a training set to a saved model, with what happened on the way."""
 
+import contextlib
 import json
 import logging
 from collections.abc import Callable
@@ -14,13 +15,26 @@ from components.artifacts.model import TRAINING_LOG_NAME, ModelManifest
 from components.artifacts.output import whole_file, whole_folder
 from components.artifacts.snapshot import Snapshot, config_digest
 from components.train.curves import curves_page
+from components.train.interruption import stop_on_sigterm
+from components.train.processes import run_group
+from components.train.resuming import checkpoints_of
+from components.train.rows import training_rows
+from components.train.start import start_warm
 from recap_model import build_loss, create_ranking_model, data_spec, save_model
 from recap_model.config import RecapConfig
 from recap_model.data.manifest import DatasetManifest
-from recap_model.data.reader import DatasetReader
 from recap_model.data.statistics import FeatureStatistics
 from recap_model.model_and_loss import ModelAndLoss
-from recap_model.training import Progress, TrainState, choose_device, train
+from recap_model.training import (
+    Checkpoints,
+    Progress,
+    TrainingInterruptedError,
+    TrainState,
+    World,
+    choose_device,
+    joined,
+    train,
+)
 from recap_model.training.threads import cpu_threads
 
 log = logging.getLogger(__name__)
@@ -31,6 +45,9 @@ def train_model(
 ) -> ModelManifest:
     """Train the model of a snapshot's config on a training set.
 
+    Run again after it was broken off, it goes on from its newest checkpoint (see `checkpoints_of`). With
+    ``training.distribution`` it starts the processes and waits for them.
+
     Args:
         snapshot, train_set: folders, as resolve and build write them.
         out: the model's folder: what `save_model` writes, ``training.jsonl`` and ``_manifest.json``.
@@ -40,61 +57,122 @@ def train_model(
         FileNotFoundError: an input is not there.
         ValueError: the training set is another snapshot's, or does not fit the config; or the loss became NaN or
             infinite (`NonFiniteLossError`).
+        TryAgainError: SIGTERM came; a checkpoint holds all there was.
+    """
+    _, config = Snapshot.read(snapshot)
+    distribution = config.training.distribution
+    if distribution is not None and distribution.processes > 1:
+        places = [snapshot, train_set, out, *([] if curves is None else [curves])]
+        run_group(distribution.processes, [str(Path(place).resolve()) for place in places])
+    else:
+        train_in_process(snapshot, train_set, out, curves)
+    return ModelManifest.read(out)
+
+
+def train_in_process(
+    snapshot: str | Path, train_set: str | Path, out: str | Path, curves: str | Path | None = None
+) -> None:
+    """`train_model` in this process: alone, or as one of those that torchrun has started, the first of which writes.
+
+    Raises as `train_model` does.
     """
     frozen, config = Snapshot.read(snapshot)
     dataset = DatasetManifest.read(train_set)
     _check(dataset, frozen, config, Path(train_set))
-    reports: list[Progress] = []
-    with whole_folder(out) as folder:
-        with (folder / TRAINING_LOG_NAME).open("w") as lines:
-            state = _train(Path(train_set), dataset, config, _reporter(lines, reports))
-        save_model(state.module.model, folder, config)
-        manifest = ModelManifest(
-            snapshot=frozen.digest,
-            config_digest=config_digest(config),
-            train_set=dataset.fingerprint,
-            rows=state.rows,
-            steps=state.step,
-            epochs=state.epoch + 1,
-            seed=config.training.seed,
-            precision="bf16" if state.bf16 else "fp32",
-            losses=reports[-1].losses,
-        ).write(folder)
-    if curves is not None:
-        with whole_file(curves) as file:
-            file.write_text(curves_page(reports, manifest.precision))
-    return manifest
+    checkpoints = checkpoints_of(Path(out), frozen, config, dataset)
+    with joined(choose_device(config.training)) as world:
+        run = _Run(frozen, config, dataset, Path(train_set), checkpoints, world)
+        if world.rank > 0:
+            run.train(lambda progress: None)
+            return
+        run.write(Path(out), None if curves is None else Path(curves))
+    checkpoints.clear()
+    # Another training's checkpoints may lie beside.
+    with contextlib.suppress(OSError):
+        checkpoints.folder.parent.rmdir()
 
 
-def _train(
-    train_set: Path, dataset: DatasetManifest, config: RecapConfig, report: Callable[[Progress], None]
-) -> TrainState:
-    training = config.training
-    device = choose_device(training)
-    reader = DatasetReader(
-        train_set,
-        list(config.tasks),
-        training.batch_size,
-        config=config,
-        weighting="training",
-        seed=training.seed,
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(training.seed)
+class _Run:
+    """One process's training: what it reads, what it writes."""
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        config: RecapConfig,
+        dataset: DatasetManifest,
+        train_set: Path,
+        checkpoints: Checkpoints,
+        world: World,
+    ) -> None:
+        self.snapshot = snapshot
+        self.config = config
+        self.dataset = dataset
+        self.train_set = train_set
+        self.checkpoints = checkpoints
+        self.world = world
+        self.started_from: str | None = None
+
+    def write(self, out: Path, curves: Path | None) -> None:
+        """Train, and write the model and its curves."""
+        reports: list[Progress] = []
+        with whole_folder(out) as folder:
+            with (folder / TRAINING_LOG_NAME).open("w") as lines:
+                state = self.train(_reporter(lines, reports))
+            save_model(state.module.model, folder, self.config)
+            manifest = ModelManifest(
+                snapshot=self.snapshot.digest,
+                config_digest=config_digest(self.config),
+                train_set=self.dataset.fingerprint,
+                rows=state.rows,
+                steps=state.step,
+                epochs=state.epoch + 1,
+                seed=self.config.training.seed,
+                precision="bf16" if state.bf16 else "fp32",
+                losses=reports[-1].losses,
+                warm_start=self.started_from,
+            ).write(folder)
+        if curves is not None:
+            with whole_file(curves) as file:
+                file.write_text(curves_page(reports, manifest.precision))
+
+    def train(self, report: Callable[[Progress], None]) -> TrainState:
+        """Build the model, and train it from its start or from the newest checkpoint."""
+        config, world = self.config, self.world
+        rows, held_out = training_rows(self.train_set, config, world)
+        with torch.random.fork_rng(), stop_on_sigterm() as stop:
+            torch.manual_seed(config.training.seed)
+            module = self._module()
+            parameters = sum(parameter.numel() for parameter in module.parameters())
+            log.info("event=train device=%s processes=%d parameters=%d", world.device, world.size, parameters)
+            with cpu_threads(config.training, module):
+                try:
+                    return train(
+                        module,
+                        rows,
+                        config,
+                        report,
+                        held_out=held_out,
+                        checkpoints=self.checkpoints,
+                        world=world,
+                        stop=stop,
+                    )
+                except TrainingInterruptedError as error:
+                    raise door.TryAgainError(str(error)) from None
+
+    def _module(self) -> ModelAndLoss:
+        config = self.config
         module = create_ranking_model(
             data_spec(config),
             config,
-            device,
+            self.world.device,
             loss_fn=build_loss(config),
-            statistics=FeatureStatistics.read(train_set),
+            statistics=FeatureStatistics.read(self.train_set),
         )
         assert isinstance(module, ModelAndLoss)
         if config.data.sampling_correction == "calibration":
-            module.model.set_sampling(dataset.sampling)
-        parameters = sum(parameter.numel() for parameter in module.parameters())
-        log.info("event=train device=%s rows=%d parameters=%d", device, reader.rows, parameters)
-        with cpu_threads(training, module):
-            return train(module, reader, config, report)
+            module.model.set_sampling(self.dataset.sampling)
+        self.started_from = start_warm(module.model, self.snapshot, config)
+        return module
 
 
 def _reporter(lines: TextIO, reports: list[Progress]) -> Callable[[Progress], None]:

@@ -58,6 +58,8 @@ def run(
         "days": days,
         "tracking_uri": uri,
     }
+    # A run that is killed leaves training's checkpoints there, and the next run of the same data takes them up.
+    os.environ.setdefault("RECAP_CHECKPOINTS", str((workspace / "checkpoints").resolve()))
     with LiveSteps(console) as live:
         outputs = _run(arguments, folder, live)
     result = _collect(outputs, folder)

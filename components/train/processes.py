@@ -1,0 +1,94 @@
+"""Training in several processes of this machine, started and watched by torch's elastic agent, as torchrun does."""
+
+import json
+import os
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from components.artifacts.door import TryAgainError
+
+_ERRORS_VARIABLE = "RECAP_TRAIN_ERRORS"
+_LOOK_S = 1.0
+
+
+def run_group(processes: int, arguments: list[str]) -> None:
+    """Run ``components.train.worker`` in so many processes, and wait for all.
+
+    SIGTERM is handed on to them; they have 30 s to write a checkpoint.
+
+    Raises:
+        TryAgainError: they were asked to stop, and did.
+        ValueError: one of them failed; the words are its own.
+    """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    with tempfile.TemporaryDirectory() as errors:
+        config = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=processes,
+            run_id=uuid.uuid4().hex,
+            rdzv_backend="c10d",
+            rdzv_endpoint="localhost:0",
+            max_restarts=0,
+        )
+        threads = max(1, (os.cpu_count() or 1) // processes)
+        with _environment({_ERRORS_VARIABLE: errors, "OMP_NUM_THREADS": str(threads)}):
+            try:
+                elastic_launch(config, sys.executable)("-m", "components.train.worker", *arguments)
+            except (ChildFailedError, SignalException) as error:
+                raise _told(Path(errors), str(error).splitlines()[0]) from None
+
+
+@contextmanager
+def member_of_a_group() -> Iterator[None]:
+    """Tell the process that started this one what is raised, and end with it if it is killed."""
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    try:
+        yield
+    except Exception as error:
+        again = isinstance(error, TryAgainError)
+        plain = isinstance(error, ValueError | OSError)
+        message = str(error) if again or plain else f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        # A process that fails because another one has gone has less to say than that one.
+        told = {"weight": 1 if plain else 2 if again else 3, "again": again, "message": message}
+        if _ERRORS_VARIABLE in os.environ:
+            path = Path(os.environ[_ERRORS_VARIABLE]) / f"{int(os.environ['RANK']):06d}.json"
+            path.write_text(json.dumps(told))
+        raise
+
+
+def _told(errors: Path, otherwise: str) -> Exception:
+    told = [json.loads(path.read_text()) for path in sorted(errors.glob("*.json"))]
+    if not told:
+        return ValueError(f"a process ended without a word ({otherwise}); its log may say more")
+    first = min(told, key=lambda item: item["weight"])
+    return TryAgainError(first["message"]) if first["again"] else ValueError(first["message"])
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_LOOK_S)
+    os._exit(1)
+
+
+@contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,97 @@
+"""Training in several real processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from components.artifacts.model import ModelManifest
+from components.train.train import train_model
+from recap_model import RecapConfig, load_model
+from recap_model.data.reader import DatasetReader
+from tests.datasets import TinySets, build_tiny
+from tests.tiny import tiny_config, write_tiny_log
+
+DISTRIBUTION = {"kind": "single_node", "processes": 2}
+
+
+def config_of(**training: Any) -> RecapConfig:
+    return tiny_config(training={"batch_size": 48, "epochs": 2, **training})
+
+
+def built(folder: Path, config: RecapConfig) -> TinySets:
+    # Days of 203 rows leave a last batch that does not divide by the processes.
+    return build_tiny(folder, config, write_tiny_log(folder / "log", rows=203))
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("alone")
+    sets = built(folder, config_of())
+    train_model(sets.snapshot, sets.train, folder / "model")
+    return folder
+
+
+def test_two_processes_take_the_steps_of_one(alone: Path, tmp_path: Path):
+    sets = built(tmp_path, config_of(distribution=DISTRIBUTION))
+    manifest = train_model(sets.snapshot, sets.train, tmp_path / "model", tmp_path / "curves.html")
+    expected = ModelManifest.read(alone / "model")
+    assert (manifest.steps, manifest.rows) == (expected.steps, expected.rows)
+    assert manifest.losses == pytest.approx(expected.losses, rel=1e-4)
+    one, two = load_model(alone / "model").state_dict(), load_model(tmp_path / "model").state_dict()
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, rtol=1e-3, atol=1e-4, msg=name)
+    assert (tmp_path / "curves.html").is_file()
+    assert not list(tmp_path.glob("*model.checkpoints"))
+
+
+def test_a_fault_of_a_process_is_told_in_one_line(tmp_path: Path):
+    sets = built(tmp_path, config_of(distribution=DISTRIBUTION))
+    rows = next((tmp_path / "train.rows").iterdir())
+    rows.write_bytes(rows.read_bytes()[:-8])
+    with pytest.raises(ValueError, match=r"part-00000.arrow: has \d+ bytes, the manifest says") as caught:
+        train_model(sets.snapshot, sets.train, tmp_path / "model")
+    assert len(str(caught.value).splitlines()) == 1
+    assert not (tmp_path / "model").exists()
+
+
+def test_two_processes_stop_on_sigterm_and_go_on_where_they_were(tmp_path: Path):
+    config = config_of(
+        distribution=DISTRIBUTION, epochs=60, checkpoint={"every_steps": 5}, max_steps=120, log_every_steps=50
+    )
+    sets = built(tmp_path, config)
+    program = (
+        "import sys; from components.train.train import train_model as t; from components.artifacts.door "
+    )
+    program += "import step\nwith step('train'): t(*sys.argv[1:])"
+    command = [sys.executable, "-c", program, str(sets.snapshot), str(sets.train), str(tmp_path / "model")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        while not list(tmp_path.glob("model.checkpoints/*/*.checkpoint")):
+            assert process.poll() is None
+            time.sleep(0.02)
+        os.kill(process.pid, signal.SIGTERM)
+        said = process.communicate()[0].splitlines()
+    assert process.returncode == 75
+    assert said[-1].startswith("recap-error: train: asked to stop after step ")
+    manifest = train_model(sets.snapshot, sets.train, tmp_path / "model")
+    assert manifest.steps == 120
+
+
+def test_shares_of_every_batch_are_disjoint_and_make_up_the_batch(alone: Path):
+    config = config_of()
+    folder, tasks = alone / "train", list(config.tasks)
+    whole = DatasetReader(folder, tasks, 50, config=config, seed=1)
+    parts = [DatasetReader(folder, tasks, 50, config=config, seed=1, shard=(rank, 3)) for rank in range(3)]
+    for batch, *shares in zip(whole.batches(2), *(part.batches(2) for part in parts), strict=True):
+        joined = torch.cat([share.user_embedding for share in shares])
+        assert {tuple(row) for row in joined.tolist()} == {
+            tuple(row) for row in batch.user_embedding.tolist()
+        }
+        assert len(joined) == len(batch)
+        assert max(map(len, shares)) - min(map(len, shares)) <= 1
