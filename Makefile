@@ -5,7 +5,7 @@ RECAP   = $(VENV)/bin/recap
 BIN     = $(VENV)/bin
 READY   = $(VENV)/.ready
 
-.PHONY: run test lint bench images compile clean
+.PHONY: run test lint bench images e2e-containers audit compile clean
 
 run: $(READY)             ## the whole pipeline on a sample log; again for the next day
 	$(RECAP) sample --out $(WORKSPACE)/log --extend
@@ -23,14 +23,22 @@ lint: $(READY)            ## format, lint, types, who may import whom
 bench: $(READY)           ## the benchmarks' tables; see tests/benchmarks
 	$(BIN)/python -m tests.benchmarks.quality
 
+audit:                    ## known vulnerabilities of the images' packages, and their bills of materials
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/pip install --quiet pip-audit==2.10.1 cyclonedx-bom==7.5.0
+	.venv-audit/bin/python containers/audit.py
+
 compile: $(READY)         ## pipeline/compiled/*.yaml
 	$(RECAP) compile
 
 images:                   ## the steps' container images; see containers/README.md
-	containers/build
+	containers/build $(DOCKER_ARGS)
+
+e2e-containers: $(READY) images  ## the whole pipeline in those images, as an unprivileged user, without a network
+	RECAP=$(abspath $(RECAP)) containers/e2e
 
 clean:
-	rm -rf $(VENV) .recap
+	rm -rf $(VENV) .venv-audit .recap build
 
 # torch goes first and by itself: asked for together with the rest, pip may take another build of it.
 $(READY): pyproject.toml containers/constraints.txt

@@ -1,4 +1,4 @@
-"""Run the pipeline on this machine with kfp's local runner: a line per step here, the raw log in a file."""
+"""Run the pipeline on this machine with kfp's local runners: a line per step here, the raw log in a file."""
 
 import contextlib
 import re
@@ -91,7 +91,11 @@ class _LogReader(TextIOBase):
 
 
 def run_pipeline(
-    arguments: dict[str, Any], root: str | Path, log: str | Path, on_event: Callable[[Event], None]
+    arguments: dict[str, Any],
+    root: str | Path,
+    log: str | Path,
+    on_event: Callable[[Event], None],
+    containers: bool = False,
 ) -> Path:
     """Run every step in a process of its own; returns the folder that holds a folder for each step's outputs.
 
@@ -100,6 +104,7 @@ def run_pipeline(
         root: where this run's outputs go; it holds nothing yet.
         log: file for everything that kfp and the steps print.
         on_event: called as steps start, get on and end.
+        containers: run each step in a container of its image; see `pipeline.containers`.
 
     Raises:
         StepFailedError: a step failed; what it had to say is in the exception.
@@ -115,12 +120,25 @@ def run_pipeline(
         reader = _LogReader(stream, on_event)
         try:
             with _quiet(reader):
-                runner = local.SubprocessRunner(use_venv=False)
+                runner = _runner(arguments, root, containers)
                 local.init(runner, pipeline_root=str(root), workspace_root=str(root / "workspace"))
                 retrain(**arguments)
         except RuntimeError as error:
             raise StepFailedError(reader.step, reader.said or [str(error)], log) from None
+        if reader.said:
+            # A container that is gone before kfp asks for its exit status passes for one that succeeded.
+            raise StepFailedError(reader.step, reader.said, log)
     return next(folder for folder in root.iterdir() if folder.name.startswith("recap-retrain"))
+
+
+def _runner(arguments: dict[str, Any], root: Path, containers: bool) -> Any:
+    from kfp import local
+
+    if not containers:
+        return local.SubprocessRunner(use_venv=False)
+    from pipeline.containers import container_settings
+
+    return local.DockerRunner(**container_settings(arguments, root))
 
 
 @contextlib.contextmanager

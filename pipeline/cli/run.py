@@ -32,6 +32,9 @@ def run(
     tracking_uri: Annotated[
         str, typer.Option(help="MLflow's; else the config's, the environment's, SQLite.")
     ] = "",
+    containers: Annotated[
+        bool, typer.Option(help="Run each step in its container image; build them by `make images`.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result for a machine.")] = False,
 ) -> None:
     """Run every step here: validate, build, train, calibrate, evaluate, register, promote.
@@ -42,10 +45,13 @@ def run(
 
     from components.artifacts.registry import default_tracking_uri
     from pipeline.cli.live import LiveSteps
+    from pipeline.containers import check_images
     from recap_model.config import load_config
 
     path = config_path(config)
     settings = load_config(path)
+    if containers:
+        check_images()
     uri = tracking_uri or settings.registry.tracking_uri or default_tracking_uri(workspace)
     folder = new_run(workspace)
     # The streams of now: while the steps run, sys.stdout is the log.
@@ -61,7 +67,7 @@ def run(
     # A run that is killed leaves training's checkpoints there, and the next run of the same data takes them up.
     os.environ.setdefault("RECAP_CHECKPOINTS", str((workspace / "checkpoints").resolve()))
     with LiveSteps(console) as live:
-        outputs = _run(arguments, folder, live)
+        outputs = _run(arguments, folder, live, containers)
     result = _collect(outputs, folder)
     if as_json:
         print(json.dumps(result, indent=1))
@@ -69,11 +75,11 @@ def run(
         _tell(result, console)
 
 
-def _run(arguments: dict[str, Any], folder: RunFolder, live: Any) -> Path:
+def _run(arguments: dict[str, Any], folder: RunFolder, live: Any, containers: bool) -> Path:
     from pipeline.local import StepFailedError, run_pipeline
 
     try:
-        return run_pipeline(arguments, folder.steps, folder.log, live)
+        return run_pipeline(arguments, folder.steps, folder.log, live, containers)
     except StepFailedError as failure:
         for line in failure.lines:
             print(f"recap: {failure.step}: {line}", file=sys.stderr)
