@@ -1,4 +1,4 @@
-"""Reading the log: Parquet files under a data root, on any filesystem that pyarrow or fsspec knows."""
+"""Where data lies: the log's Parquet files and the datasets' rows, on any filesystem that pyarrow or fsspec knows."""
 
 from pyarrow.fs import FileSystem, FSSpecHandler, PyFileSystem
 from pyarrow.lib import ArrowException
@@ -25,6 +25,21 @@ def open_root(data_root: str) -> tuple[FileSystem, str]:
         return PyFileSystem(FSSpecHandler(filesystem)), path
     except (ArrowException, ValueError, ImportError) as error:
         raise ValueError(f"{data_root}: cannot be opened as a data root: {error}") from None
+
+
+def rows_beside(uri: str) -> str | None:
+    """Where the rows of a dataset belong whose artifact has this URI; None for beside its folder, on this machine.
+
+    Only the artifact itself, its manifest, goes through the pod: an orchestrator that uploads and downloads whole
+    datasets does not scale. Kubeflow calls an S3 store of its own ``minio``.
+
+    >>> rows_beside("minio://mlpipeline/v2/artifacts/run/build/train_set")
+    's3://mlpipeline/v2/artifacts/run/build/train_set.rows'
+    """
+    scheme, separator, path = uri.partition("://")
+    if not separator or scheme == "file":
+        return None
+    return f"{'s3' if scheme == 'minio' else scheme}://{path.rstrip('/')}.rows"
 
 
 def open_parquet(snapshot: Snapshot, file: LogFile) -> ParquetFile:

@@ -3,10 +3,14 @@
 import hashlib
 import json
 import logging
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
+from pyarrow.fs import FileSystem, LocalFileSystem
+
 from components.artifacts.door import progress
+from components.artifacts.log import open_root
 from components.artifacts.output import whole_folder
 from components.artifacts.snapshot import Snapshot
 from components.build.rows import columns_to_read, read_file, to_rows
@@ -30,8 +34,9 @@ def build_datasets(
     train_out: str | Path,
     calibration_out: str | Path,
     test_out: str | Path,
+    rows_roots: Mapping[str, str | None] | None = None,
 ) -> dict[str, DatasetManifest]:
-    """Write the three sets of a validated snapshot; their rows lie beside each in ``<out>.rows``.
+    """Write the three sets of a validated snapshot; their rows lie beside each in ``<out>.rows``, or elsewhere.
 
     Memory is bounded by a few record batches, never by rows. The sets follow from the snapshot alone.
 
@@ -39,6 +44,8 @@ def build_datasets(
         snapshot: what resolve wrote.
         validated: what validate wrote for the same snapshot.
         train_out, calibration_out, test_out: folders for the manifests, and the training set's statistics.
+        rows_roots: for ``train``, ``calibration`` and ``test`` a URI (s3://, gs://) that the rows are streamed to;
+            beside the manifest where there is none.
 
     Raises:
         FileNotFoundError, ValueError: an input is missing, of another run, or cannot be read as the config says;
@@ -49,14 +56,13 @@ def build_datasets(
     outs = dict(zip(SPLITS, (Path(train_out), Path(calibration_out), Path(test_out)), strict=True))
     with ExitStack() as stack:
         folders = {split: stack.enter_context(whole_folder(out)) for split, out in outs.items()}
-        rows_folders = {
-            split: stack.enter_context(whole_folder(out.with_name(f"{out.name}.rows")))
-            for split, out in outs.items()
-        }
-        writers, sampler, statistics = _fill(frozen, config, rows_folders)
+        roots = {split: (rows_roots or {}).get(split) for split in SPLITS}
+        places = {split: _place(roots[split], out, stack) for split, out in outs.items()}
+        writers, sampler, statistics = _fill(frozen, config, places)
         manifests = {}
-        for split in SPLITS:
-            manifest = _manifest(split, frozen, config, writers[split], outs[split], sampler)
+        for split, out in outs.items():
+            rows_root = roots[split] or f"../{out.name}.rows"
+            manifest = _manifest(split, frozen, config, writers[split], rows_root, sampler)
             _check(manifest)
             manifests[split] = manifest
         (folders["train"] / STATISTICS_NAME).write_text(statistics.result().model_dump_json())
@@ -64,6 +70,13 @@ def build_datasets(
             (folders[split] / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=1))
     log.info(" ".join(f"{split}_rows={manifest.rows}" for split, manifest in manifests.items()))
     return manifests
+
+
+def _place(rows_root: str | None, out: Path, stack: ExitStack) -> tuple[FileSystem, str]:
+    """Where a set's rows are written; a folder that is there whole or not at all, where it can be."""
+    if rows_root is not None:
+        return open_root(rows_root)
+    return LocalFileSystem(), str(stack.enter_context(whole_folder(out.with_name(f"{out.name}.rows"))))
 
 
 def _check_validated(validated: str | Path, snapshot: Snapshot) -> None:
@@ -79,12 +92,12 @@ def _check_validated(validated: str | Path, snapshot: Snapshot) -> None:
 
 
 def _fill(
-    snapshot: Snapshot, config: RecapConfig, folders: dict[str, Path]
+    snapshot: Snapshot, config: RecapConfig, places: Mapping[str, tuple[FileSystem, str]]
 ) -> tuple[dict[str, SetWriter], NegativeSampler, StatisticsBuilder]:
     tasks, total = list(config.tasks), snapshot.rows
     shards = min(_MAX_SHARDS, -(-total // _ROWS_PER_SHARD))
-    writers = {split: SetWriter(folders[split], tasks) for split in SPLITS[1:]}
-    writers["train"] = SetWriter(folders["train"], tasks, shards, config.data.seed)
+    writers = {split: SetWriter(*places[split], tasks) for split in SPLITS[1:]}
+    writers["train"] = SetWriter(*places["train"], tasks, shards, config.data.seed)
     sampler, statistics = NegativeSampler(config), StatisticsBuilder(config)
     splitter, columns, done = Splitter(snapshot, config), columns_to_read(config), 0
     for partition in snapshot.partitions:
@@ -107,7 +120,7 @@ def _manifest(
     snapshot: Snapshot,
     config: RecapConfig,
     writer: SetWriter,
-    out: Path,
+    rows_root: str,
     sampler: NegativeSampler,
 ) -> DatasetManifest:
     files, counts = writer.close()
@@ -115,7 +128,7 @@ def _manifest(
     return DatasetManifest.model_validate(
         {
             "split": split,
-            "rows_root": f"../{out.name}.rows",
+            "rows_root": rows_root,
             "files": [file.model_dump() for file in files],
             "rows": writer.rows,
             "groups": writer.groups,

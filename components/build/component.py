@@ -17,6 +17,18 @@ def build(
     from components.artifacts.door import step
 
     with step("build"):
+        from components.artifacts.log import rows_beside
         from components.build.build import build_datasets
 
-        build_datasets(snapshot.path, validated.path, train_set.path, calibration_set.path, test_set.path)
+        build_datasets(
+            snapshot.path,
+            validated.path,
+            train_set.path,
+            calibration_set.path,
+            test_set.path,
+            rows_roots={
+                "train": rows_beside(train_set.uri),
+                "calibration": rows_beside(calibration_set.uri),
+                "test": rows_beside(test_set.uri),
+            },
+        )

@@ -1,19 +1,17 @@
 """Writes the rows of a set as Arrow IPC files that memory-map, in the log's order or shuffled."""
 
-import hashlib
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from pyarrow.fs import FileSystem
 
 from components.build.hashing import mix
 from components.build.rows import Rows
+from components.build.sink import DigestSink
 from recap_model.data.manifest import RowFile, TaskCounts
 
 _RECORD_BATCH_BYTES = 32 << 20
 _RECORD_BATCH_ROWS = (256, 8192)
-_DIGEST_CHUNK_BYTES = 1 << 20
 
 
 class SetWriter:
@@ -22,18 +20,22 @@ class SetWriter:
     With a seed, a row's shard and its place in a record batch follow from its number and the seed.
 
     Args:
-        folder: where the files go.
+        filesystem, folder: where the files go.
         tasks: names of the labels' columns.
         shards: number of files.
         seed: of the shuffle; rows stay in the log's order without one, in one file.
     """
 
-    def __init__(self, folder: Path, tasks: list[str], shards: int = 1, seed: int | None = None) -> None:
+    def __init__(
+        self, filesystem: FileSystem, folder: str, tasks: list[str], shards: int = 1, seed: int | None = None
+    ) -> None:
+        self._filesystem = filesystem
         self._folder = folder
         self._tasks = tasks
         self._shards = shards
         self._seed = seed
         self._waiting: list[list[Rows]] = [[] for _ in range(shards)]
+        self._sinks: dict[int, DigestSink] = {}
         self._writers: dict[int, pa.ipc.RecordBatchFileWriter] = {}
         self._written = [0] * shards
         self._record_batch_rows = 0
@@ -70,10 +72,12 @@ class SetWriter:
         """Write what is left; returns the files, and the counts of labels by task."""
         for number in range(self._shards):
             self._flush(number, whole_only=False)
-        for writer in self._writers.values():
+        for number, writer in self._writers.items():
             writer.close()
+            self._sinks[number].close()
         files = [
-            _describe(self._folder / _name(number), self._written[number]) for number in sorted(self._writers)
+            RowFile(path=_name(number), rows=self._written[number], bytes=sink.bytes, sha256=sink.sha256)
+            for number, sink in sorted(self._sinks.items())
         ]
         counts = zip(self._tasks, self._labelled.tolist(), self._positives.tolist(), strict=True)
         return files, {task: TaskCounts(rows=rows, positives=positives) for task, rows, positives in counts}
@@ -99,7 +103,8 @@ class SetWriter:
             rows = rows.take(np.argsort(mix(rows.number, self._shuffle_seed + 1)))
         batch = _record_batch(rows)
         if shard not in self._writers:
-            self._writers[shard] = pa.ipc.new_file(self._folder / _name(shard), batch.schema)
+            self._sinks[shard] = DigestSink(self._filesystem, f"{self._folder}/{_name(shard)}")
+            self._writers[shard] = pa.ipc.new_file(self._sinks[shard], batch.schema)
         self._writers[shard].write_batch(batch)
         self._written[shard] += len(rows)
 
@@ -130,11 +135,3 @@ def _record_batch(rows: Rows) -> pa.RecordBatch:
 
 def _lists(array: NDArray[np.generic]) -> pa.FixedSizeListArray:
     return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(array).ravel()), array.shape[1])
-
-
-def _describe(path: Path, rows: int) -> RowFile:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(_DIGEST_CHUNK_BYTES):
-            digest.update(chunk)
-    return RowFile(path=path.name, rows=rows, bytes=path.stat().st_size, sha256=digest.hexdigest())

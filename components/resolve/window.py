@@ -29,9 +29,18 @@ def list_partitions(filesystem: FileSystem, root: str, data_root: str) -> dict[d
 
     Raises:
         FileNotFoundError: there is no folder at ``data_root``.
+        ConnectionError: the store that holds it does not answer, or refuses.
         ValueError: it holds no partition, or a day that is no date.
     """
-    if filesystem.get_file_info(root).type != FileType.Directory:
+    try:
+        kind = filesystem.get_file_info(root).type
+    except OSError as error:
+        reason = " ".join(str(error).split())
+        raise ConnectionError(
+            f"{data_root}: the store does not answer, or refuses ({reason}); check its address (AWS_ENDPOINT_URL), "
+            "the credentials and the network"
+        ) from None
+    if kind != FileType.Directory:
         raise FileNotFoundError(
             f"{data_root}: no such data root; give the folder that holds date=YYYY-MM-DD/"
         )

@@ -1,0 +1,43 @@
+"""Steps on an object store, in a process of its own: Arrow reads the store's address when it is first loaded."""
+
+import json
+import sys
+from pathlib import Path
+
+import pyarrow.fs as fs
+
+from components.build.build import build_datasets
+from components.resolve.resolve import resolve_run
+from components.train.train import train_model
+from components.validate.validate import validate_snapshot
+from tests.components.registries import new_registry
+from tests.tiny import tiny_config
+
+
+def copy_log(log: str, bucket: str) -> None:
+    """Make a bucket and put a log into it as ``log``."""
+    store, _ = fs.FileSystem.from_uri(f"s3://{bucket}?allow_bucket_creation=true")
+    store.create_dir(bucket)
+    fs.copy_files(log, f"{bucket}/log", destination_filesystem=store)
+
+
+def build_and_train(folder: str, data_root: str, rows: str) -> None:
+    """Resolve, validate, build and train; rows go to ``rows/SPLIT.rows``, beside the manifests if empty."""
+    work = Path(folder)
+    work.mkdir()
+    (work / "config.yaml").write_text(tiny_config().to_yaml())
+    resolve_run(
+        work / "config.yaml", data_root, work / "snapshot", tracking_uri=new_registry(work), run_id="run-1"
+    )
+    validate_snapshot(work / "snapshot", work / "validated", work / "data.html")
+    roots = {split: f"{rows}/{split}.rows" if rows else None for split in ("train", "calibration", "test")}
+    outs = [work / name for name in ("train", "calibration", "test")]
+    manifests = build_datasets(work / "snapshot", work / "validated", *outs, rows_roots=roots)
+    train_model(work / "snapshot", work / "train", work / "model")
+    (work / "fingerprints.json").write_text(
+        json.dumps({split: manifest.fingerprint for split, manifest in manifests.items()})
+    )
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,80 @@
+"""The log and the datasets' rows in an object store: a server of the S3 protocol on loopback."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.conftest import Recap
+from tests.tiny import write_tiny_log
+
+SERVE = """
+import logging
+from moto.server import ThreadedMotoServer
+logging.getLogger("werkzeug").setLevel(logging.ERROR)
+server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+server.start()
+print(server.get_host_and_port()[1], flush=True)
+input()
+"""
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    """Where the server listens."""
+    command = [sys.executable, "-W", "ignore", "-c", SERVE]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, **pipes, text=True) as server:
+        assert server.stdout is not None
+        yield f"http://127.0.0.1:{server.stdout.readline().strip()}"
+        server.kill()
+
+
+def on_store(endpoint: str, *arguments: str) -> None:
+    """Call a function of `tests.integration.object_store`."""
+    environment = {**os.environ, **CREDENTIALS, "AWS_ENDPOINT_URL": endpoint, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-W", "ignore", "-m", "tests.integration.object_store", *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_log_in_a_bucket_makes_the_same_sets_and_the_same_model(tmp_path: Path, endpoint: str):
+    log, here, there = (str(tmp_path / name) for name in ("log", "here", "there"))
+    write_tiny_log(Path(log), days=5, rows=200)
+    on_store(endpoint, "copy_log", log, "recap")
+    on_store(endpoint, "build_and_train", here, log, "")
+    on_store(endpoint, "build_and_train", there, "s3://recap/log", "s3://recap/run")
+    assert list(Path(here).rglob("*.arrow"))
+    assert not list(Path(there).rglob("*.arrow"))
+    for name in ("fingerprints.json", "model/weights.safetensors"):
+        assert (Path(here) / name).read_bytes() == (Path(there) / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("root", "message"),
+    [
+        ("s3://recap/nothing", "s3://recap/nothing: no such data root; give the folder that holds"),
+        ("s3://no-such-bucket/log", "s3://no-such-bucket/log: no such data root; give the folder that holds"),
+    ],
+)
+def test_a_log_that_is_not_there_is_one_line(
+    recap: Recap, endpoint: str, monkeypatch: pytest.MonkeyPatch, root: str, message: str
+):
+    for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": endpoint}.items():
+        monkeypatch.setenv(name, value)
+    done = recap("run", "--config", "config.yaml", "--data", root)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[0].startswith(f"recap: resolve: {message}")
+
+
+def test_a_store_that_does_not_answer_is_one_line(recap: Recap, monkeypatch: pytest.MonkeyPatch):
+    for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}.items():
+        monkeypatch.setenv(name, value)
+    done = recap("run", "--config", "config.yaml", "--data", "s3://recap/log")
+    assert done.returncode == 1
+    assert done.stderr.startswith("recap: resolve: s3://recap/log: the store does not answer")
+    assert len(done.stderr.splitlines()) == 2
