@@ -1,17 +1,26 @@
 """Compile the pipeline to the YAML that a Kubeflow Pipelines server takes."""
 
 from pathlib import Path
+from typing import Any, cast
+
+from pipeline.cluster.settings import ClusterSettings, Step
 
 COMPILED = Path(__file__).parent / "compiled"
 
 
-def compile_pipelines(out: Path = COMPILED) -> list[Path]:
-    """Write each pipeline's YAML into a folder; returns the files' paths."""
+def compile_pipelines(out: Path = COMPILED, settings: ClusterSettings | None = None) -> list[Path]:
+    """Write the pipeline's YAML, its Kubernetes part included, into a folder; returns the files' paths."""
     from kfp import compiler
 
-    from pipeline.retrain import retrain
+    from pipeline.cluster.placement import place
+    from pipeline.retrain import cluster_pipeline
+
+    chosen = settings or ClusterSettings()
+
+    def placed(task: Any, step: str) -> None:
+        place(task, cast(Step, step), chosen)
 
     out.mkdir(parents=True, exist_ok=True)
     path = out / "retrain.yaml"
-    compiler.Compiler().compile(retrain, str(path))
+    compiler.Compiler().compile(cluster_pipeline(placed), str(path))
     return [path]

@@ -1,20 +1,65 @@
 """The pipeline: from engagement logs to a promoted model, a step for each stretch of the data's way."""
 
+from collections.abc import Callable
+from typing import Any
+
 from kfp import dsl
 
 from components.build.component import build
 from components.calibrate.component import calibrate
 from components.evaluate.component import evaluate
+from components.notify.component import notify
 from components.promote.component import promote
 from components.register.component import register
 from components.resolve.component import resolve
 from components.train.component import train
 from components.validate.component import validate
+from pipeline.names import NAME, TITLE
 
 STEPS = ("resolve", "validate", "build", "train", "calibrate", "evaluate", "register", "promote")
 
+Place = Callable[[Any, str], None]
 
-@dsl.pipeline(name="recap-retrain", display_name="Recap: retrain the ranking model")
+
+def _steps(
+    data_root: Any, config: Any, end_date: Any, days: Any, tracking_uri: Any, scheduled: str = ""
+) -> dict[str, Any]:
+    """The tasks, by their step, in the order of the data's way."""
+    resolved = resolve(
+        config=config,
+        data_root=data_root,
+        end_date=end_date,
+        days=days,
+        tracking_uri=tracking_uri,
+        run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+        scheduled=scheduled,
+    ).set_display_name("Resolve window, files and champion")
+    snapshot = resolved.outputs["snapshot"]
+    validated = validate(snapshot=snapshot).set_display_name("Validate the log")
+    built = build(snapshot=snapshot, validated=validated.outputs["validated"])
+    built.set_display_name("Build training, calibration and test sets")
+    trained = train(snapshot=snapshot, train_set=built.outputs["train_set"]).set_display_name(
+        "Train the model"
+    )
+    calibrated = calibrate(
+        snapshot=snapshot,
+        model=trained.outputs["model"],
+        calibration_set=built.outputs["calibration_set"],
+    ).set_display_name("Calibrate each task")
+    model = calibrated.outputs["calibrated_model"]
+    evaluated = evaluate(snapshot=snapshot, model=model, test_set=built.outputs["test_set"])
+    evaluated.set_display_name("Evaluate and decide")
+    evaluation = evaluated.outputs["evaluation"]
+    registered = register(
+        snapshot=snapshot, model=model, evaluation=evaluation, validated=validated.outputs["validated"]
+    ).set_display_name("Register the version")
+    promoted = promote(version=registered.outputs["version"], evaluation=evaluation)
+    promoted.set_display_name("Promote if the decision is yes")
+    tasks = (resolved, validated, built, trained, calibrated, evaluated, registered, promoted)
+    return dict(zip(STEPS, tasks, strict=True))
+
+
+@dsl.pipeline(name=NAME, display_name=TITLE)
 def retrain(
     data_root: str,
     config: str = "pipeline/configs/sample.yaml",
@@ -22,7 +67,7 @@ def retrain(
     days: int = 0,
     tracking_uri: str = "sqlite:///mlflow.db",
 ) -> None:
-    """Retrain the multi-task ranking model on the newest engagement logs, and promote it if the gate says so.
+    """Retrain the multi-task ranking model on the newest engagement logs, here, and promote it if the gate says so.
 
     Args:
         data_root: Folder or URI of the log, with a partition date=YYYY-MM-DD for each day.
@@ -31,45 +76,48 @@ def retrain(
         days: Days in the window; data.days of the config if 0.
         tracking_uri: MLflow tracking server or store that holds the registered model.
     """
-    resolved = resolve(
-        config=config,
-        data_root=data_root,
-        end_date=end_date,
-        days=days,
-        tracking_uri=tracking_uri,
-        run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
-    )
-    resolved.set_display_name("Resolve window, files and champion")
-    snapshot = resolved.outputs["snapshot"]
-
-    validated = validate(snapshot=snapshot).set_display_name("Validate the log")
-    built = build(snapshot=snapshot, validated=validated.outputs["validated"])
-    built.set_display_name("Build training, calibration and test sets")
-    trained = train(snapshot=snapshot, train_set=built.outputs["train_set"])
-    trained.set_display_name("Train the model")
-    # A node may be taken away; the step then goes on from its checkpoint.
-    trained.set_retry(num_retries=2)
-    calibrated = calibrate(
-        snapshot=snapshot,
-        model=trained.outputs["model"],
-        calibration_set=built.outputs["calibration_set"],
-    ).set_display_name("Calibrate each task")
-    evaluated = evaluate(
-        snapshot=snapshot,
-        model=calibrated.outputs["calibrated_model"],
-        test_set=built.outputs["test_set"],
-    ).set_display_name("Evaluate and decide")
-    registered = register(
-        snapshot=snapshot,
-        model=calibrated.outputs["calibrated_model"],
-        evaluation=evaluated.outputs["evaluation"],
-        validated=validated.outputs["validated"],
-    ).set_display_name("Register the version")
-    promoted = promote(
-        version=registered.outputs["version"], evaluation=evaluated.outputs["evaluation"]
-    ).set_display_name("Promote if the decision is yes")
-
-    # Only steps whose outputs follow from their inputs alone may be answered from a cache; the others
-    # look at a registry or a log that moves.
-    for task in (resolved, validated, built, trained, calibrated, evaluated, registered, promoted):
+    tasks = _steps(data_root, config, end_date, days, tracking_uri)
+    # A process may be taken away; the step then goes on from its checkpoint.
+    tasks["train"].set_retry(num_retries=2)
+    for task in tasks.values():
+        # Only steps whose outputs follow from their inputs alone may be answered from a cache; the others
+        # look at a registry or a log that moves.
         task.set_caching_options(enable_caching=False)
+
+
+def cluster_pipeline(place: Place) -> Any:
+    """The same pipeline for a Kubeflow Pipelines server, with a step that always runs last and tells how it ended.
+
+    Args:
+        place: tells Kubernetes what a task, of the step with this name, asks for.
+    """
+
+    @dsl.pipeline(name=NAME, display_name=TITLE)
+    def retrain_on_cluster(
+        data_root: str,
+        tracking_uri: str,
+        config: str = "pipeline/configs/heavy_ranker.yaml",
+        end_date: str = "",
+        days: int = 0,
+    ) -> None:
+        """Retrain the multi-task ranking model on the newest engagement logs, and promote it if the gate says so.
+
+        Args:
+            data_root: URI of the log, with a partition date=YYYY-MM-DD for each day: s3://, gs://.
+            tracking_uri: MLflow tracking server that holds the registered model: http://, https://.
+            config: YAML file in the images that describes features, tasks, model and gate.
+            end_date: Last day of the data window, YYYY-MM-DD; if empty, the last whole day (UTC) before the time that
+                the run is scheduled for.
+            days: Days in the window; data.days of the config if 0.
+        """
+        told = notify(
+            run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, run_name=dsl.PIPELINE_JOB_RESOURCE_NAME_PLACEHOLDER
+        )
+        told.set_display_name("Tell how it ended")
+        place(told, "notify")
+        with dsl.ExitHandler(told, name="retrain"):
+            scheduled = dsl.PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER
+            for step, task in _steps(data_root, config, end_date, days, tracking_uri, scheduled).items():
+                place(task, step)
+
+    return retrain_on_cluster

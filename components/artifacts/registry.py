@@ -91,7 +91,7 @@ def connect(tracking_uri: str) -> "MlflowClient":
 
 
 def _try_server(uri: str) -> None:
-    import requests  # type: ignore[import-untyped]
+    import requests
 
     try:
         requests.get(uri, timeout=(_CONNECT_TIMEOUT_S, _ANSWER_TIMEOUT_S), stream=True).close()

@@ -15,6 +15,8 @@ def promote(
     from components.artifacts.door import step
 
     with step("promote"):
+        from components.artifacts.webhook import send
         from components.promote.promote import promote_version
 
-        promote_version(version.path, evaluation.path, out=promotion.path)
+        result = promote_version(version.path, evaluation.path, out=promotion.path)
+        send("promoted" if result.promoted else "held", result.event())

@@ -38,6 +38,11 @@ class Promotion(Config):
     decision_digest: str
     tracking_uri: str
 
+    def event(self) -> dict[str, str | None]:
+        """What those who must know are told of it."""
+        told = {"name", "version", "source", "to", "outcome", "reason"}
+        return self.model_dump(include=told, by_alias=True)
+
 
 def promote_version(version: str | Path, evaluation: str | Path, out: str | Path) -> Promotion:
     """Make the version champion if the decision says PROMOTE and still holds; write ``promotion.json``.

@@ -13,6 +13,7 @@ def resolve(
     days: int,
     tracking_uri: str,
     run_id: str,
+    scheduled: str,
     snapshot: dsl.Output[dsl.Dataset],
 ) -> None:
     """Freeze the config, the window, the log's files and the champion."""
@@ -29,4 +30,5 @@ def resolve(
             run_id=run_id,
             end_date=end_date,
             days=days,
+            scheduled=scheduled,
         )

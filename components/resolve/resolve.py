@@ -4,7 +4,7 @@ import hashlib
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from pyarrow.fs import FileSystem
@@ -22,7 +22,7 @@ from components.artifacts.snapshot import (
     config_digest,
 )
 from components.resolve.window import Window, choose_window, list_partitions, missing_days
-from recap_model.config import RecapConfig, load_config
+from recap_model.config import RecapConfig, load_config, parse_yaml
 
 _DIGEST_CHUNK_BYTES = 1 << 20
 _DIGEST_THREADS = 4
@@ -39,24 +39,27 @@ def resolve_run(
     run_id: str,
     end_date: str = "",
     days: int = 0,
+    scheduled: str = "",
 ) -> Snapshot:
     """Write the snapshot of a run: every later step reads it and asks for nothing newer.
 
     Args:
-        config: a YAML file.
+        config: a YAML file, or its URI (s3://, gs://).
         data_root: a folder or URI that holds ``date=YYYY-MM-DD/`` partitions.
         out: the snapshot's folder.
         tracking_uri: of the MLflow registry that knows the champion.
         run_id: of the pipeline's run; registering twice under it gives one version.
-        end_date: last day of the window, YYYY-MM-DD; the log's newest day if empty.
+        end_date: last day of the window, YYYY-MM-DD. If empty, the last whole day in UTC before ``scheduled``, or
+            the log's newest day.
         days: length of the window; ``data.days`` of the config if 0.
+        scheduled: time that the run was scheduled for, ISO 8601: however late it starts, it takes the same days.
 
     Raises:
         FileNotFoundError: no config, or no data root.
         ValueError: a wrong config, date, window, file, or an unreachable registry; each says which.
     """
-    settings = load_config(config)
-    last = _parse_day(end_date)
+    settings = _read_config(str(config))
+    last = _parse_day(end_date) or _day_before(scheduled)
     length = days or settings.data.days
     if length < 1:
         raise ValueError(f"days: {days}: a window has at least one day")
@@ -94,11 +97,39 @@ def resolve_run(
     return snapshot
 
 
+def _read_config(config: str) -> RecapConfig:
+    if "://" not in config:
+        return load_config(config)
+    filesystem, path = open_root(config)
+    try:
+        with filesystem.open_input_stream(path) as stream:
+            content: bytes = stream.read()
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{config}: no such config file") from None
+    except OSError as error:
+        reason = " ".join(str(error).split())
+        raise ConnectionError(f"{config}: the store does not answer, or refuses ({reason})") from None
+    return parse_yaml(content, source=config)
+
+
 def _parse_day(end_date: str) -> date | None:
     try:
         return date.fromisoformat(end_date) if end_date else None
     except ValueError:
         raise ValueError(f"end_date: {end_date!r} is no date; write YYYY-MM-DD") from None
+
+
+def _day_before(scheduled: str) -> date | None:
+    if not scheduled:
+        return None
+    try:
+        moment = datetime.fromisoformat(scheduled)
+    except ValueError:
+        raise ValueError(
+            f"scheduled: {scheduled!r} is no time in ISO 8601; give end_date (YYYY-MM-DD) instead"
+        ) from None
+    in_utc = moment.astimezone(UTC) if moment.tzinfo else moment
+    return in_utc.date() - timedelta(days=1)
 
 
 def _champion(config: RecapConfig, tracking_uri: str) -> Champion | None:

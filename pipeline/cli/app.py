@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from pipeline.cli.cluster import backfill, release, runs, schedule_app, submit
 from pipeline.cli.compiling import compile_command
 from pipeline.cli.config import config_app
 from pipeline.cli.importing import import_app
@@ -24,6 +25,11 @@ app.command()(sample)
 app.add_typer(import_app, name="import")
 app.add_typer(config_app, name="config")
 app.command("compile")(compile_command)
+app.command()(submit)
+app.command()(runs)
+app.command()(backfill)
+app.command()(release)
+app.add_typer(schedule_app, name="schedule")
 app.command()(report)
 app.add_typer(models_app, name="models")
 app.command()(promote)

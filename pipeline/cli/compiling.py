@@ -5,14 +5,28 @@ from typing import Annotated
 
 import typer
 
+ClusterOption = Annotated[
+    Path | None,
+    typer.Option(help="YAML file on the cluster: images, resources, GPUs, secrets; defaults without one."),
+]
+
 
 def compile_command(
+    cluster: ClusterOption = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the YAML; pipeline/compiled if not given.")
     ] = None,
 ) -> None:
-    """Compile the pipeline for a Kubeflow Pipelines server."""
+    """Compile the pipeline for a Kubeflow Pipelines server.
+
+    Example: `recap compile --cluster cluster.yaml --out .`
+    """
+    from pipeline.cluster.settings import load_cluster
     from pipeline.compile import COMPILED, compile_pipelines
 
-    for path in compile_pipelines(out or COMPILED):
+    if cluster is not None and out is None:
+        raise ValueError(
+            "--out: give a folder with --cluster; pipeline/compiled holds what the defaults compile to"
+        )
+    for path in compile_pipelines(out or COMPILED, load_cluster(cluster)):
         typer.echo(str(path))

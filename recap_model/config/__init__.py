@@ -1,6 +1,13 @@
 """The config, a section a file: pydantic models that import neither torch nor anything heavy."""
 
 from recap_model.config.base import Config
-from recap_model.config.recap import ConfigError, RecapConfig, data_spec, load_config, parse_config
+from recap_model.config.recap import (
+    ConfigError,
+    RecapConfig,
+    data_spec,
+    load_config,
+    parse_config,
+    parse_yaml,
+)
 
-__all__ = ["Config", "ConfigError", "RecapConfig", "data_spec", "load_config", "parse_config"]
+__all__ = ["Config", "ConfigError", "RecapConfig", "data_spec", "load_config", "parse_config", "parse_yaml"]

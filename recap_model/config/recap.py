@@ -147,14 +147,19 @@ def load_config(path: str | Path) -> RecapConfig:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such config file")
+    return parse_yaml(path.read_bytes(), source=str(path))
+
+
+def parse_yaml(text: bytes, source: str) -> RecapConfig:
+    """Check a config as YAML or JSON; ``source`` names it in errors. Raises ConfigError as `load_config`."""
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
-        raise ConfigError(f"{path}: not YAML: {reason}") from None
+        raise ConfigError(f"{source}: not YAML: {reason}") from None
     if not isinstance(content, dict):
-        raise ConfigError(f"{path}: a config is a mapping of sections, not {type(content).__name__}")
-    return parse_config(content, source=str(path))
+        raise ConfigError(f"{source}: a config is a mapping of sections, not {type(content).__name__}")
+    return parse_config(content, source=source)
 
 
 def parse_config(content: dict[str, Any], source: str = "config") -> RecapConfig:

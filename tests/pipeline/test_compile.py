@@ -1,14 +1,41 @@
 """The compiled pipeline in the repository is that of the code, and its form in the UI explains itself."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from google.protobuf.json_format import ParseDict
+from kfp import kubernetes
+from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
 
+from pipeline.cluster.settings import ClusterSettings, load_cluster
 from pipeline.compile import COMPILED, compile_pipelines
 from pipeline.retrain import STEPS
 
 pytestmark = pytest.mark.filterwarnings("ignore:::kfp")
+
+GPUS = {"gpu": {"count": 2, "node_selector": {"pool": "h200"}}}
+
+
+def documents(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The pipeline, and what Kubernetes is told of each executor."""
+    spec, platform = yaml.safe_load_all(path.read_text())
+    return spec, platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+
+
+def compiled(tmp_path: Path, **settings: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    (path,) = compile_pipelines(tmp_path, ClusterSettings.model_validate(settings))
+    return documents(path)
+
+
+def container(spec: dict[str, Any], step: str) -> dict[str, Any]:
+    return spec["deploymentSpec"]["executors"][f"exec-{step}"]["container"]
+
+
+def tasks_of(spec: dict[str, Any]) -> dict[str, Any]:
+    """The tasks inside the exit handler."""
+    return spec["components"]["comp-exit-handler-1"]["dag"]["tasks"]
 
 
 def test_the_committed_pipelines_are_those_of_the_code(tmp_path: Path):
@@ -17,24 +44,131 @@ def test_the_committed_pipelines_are_those_of_the_code(tmp_path: Path):
         assert committed.read_text() == path.read_text(), "stale; run recap compile and commit the result"
 
 
-def test_every_parameter_is_described_and_all_but_the_log_have_defaults():
-    spec = yaml.safe_load((COMPILED / "retrain.yaml").read_text())
+def test_both_documents_are_what_the_servers_own_schemas_take():
+    spec, executors = documents(COMPILED / "retrain.yaml")
+    parsed = ParseDict(spec, PipelineSpec())
+    assert parsed.pipeline_info.name == "recap-retrain"
+    config = kubernetes.kubernetes_executor_config_pb2.KubernetesExecutorConfig
+    assert all(ParseDict(executor, config()).secret_as_env for executor in executors.values())
+    assert set(executors) == {f"exec-{step}" for step in (*STEPS, "notify")}
+
+
+def test_every_parameter_is_described_and_only_where_things_are_has_no_default():
+    spec, _ = documents(COMPILED / "retrain.yaml")
     parameters = spec["root"]["inputDefinitions"]["parameters"]
     assert all(parameter["description"] for parameter in parameters.values())
-    assert [name for name, parameter in parameters.items() if "defaultValue" not in parameter] == [
-        "data_root"
-    ]
+    without = [name for name, parameter in parameters.items() if "defaultValue" not in parameter]
+    assert without == ["data_root", "tracking_uri"]
 
 
 def test_nothing_is_installed_when_a_step_runs():
     assert "pip install" not in (COMPILED / "retrain.yaml").read_text()
 
 
-def test_the_steps_come_in_the_order_of_the_datas_way():
-    spec = yaml.safe_load((COMPILED / "retrain.yaml").read_text())
-    tasks = spec["root"]["dag"]["tasks"]
+def test_the_steps_come_in_the_order_of_the_datas_way_and_none_is_answered_from_a_cache():
+    spec, _ = documents(COMPILED / "retrain.yaml")
+    tasks = tasks_of(spec)
     assert set(tasks) == set(STEPS)
+    assert all(task["cachingOptions"] == {} for task in tasks.values())
     done: set[str] = set()
     for step in STEPS:
         assert set(tasks[step].get("dependentTasks", [])) <= done
         done.add(step)
+
+
+def test_the_last_step_always_runs():
+    spec, _ = documents(COMPILED / "retrain.yaml")
+    policy = spec["root"]["dag"]["tasks"]["notify"]["triggerPolicy"]["strategy"]
+    assert policy == "ALL_UPSTREAM_TASKS_COMPLETED"
+
+
+def test_the_window_follows_from_the_time_that_a_run_is_scheduled_for():
+    spec, _ = documents(COMPILED / "retrain.yaml")
+    given = tasks_of(spec)["resolve"]["inputs"]["parameters"]["scheduled"]
+    assert given == {"runtimeValue": {"constant": "{{$.pipeline_job_schedule_time_utc}}"}}
+
+
+def test_failed_steps_are_repeated_with_growing_waits():
+    spec, _ = documents(COMPILED / "retrain.yaml")
+    for step in STEPS:
+        policy = tasks_of(spec)[step]["retryPolicy"]
+        assert policy["maxRetryCount"] == (5 if step == "train" else 2)
+        assert (policy["backoffDuration"], policy["backoffFactor"]) == ("60s", 2)
+
+
+def test_no_pod_is_root_or_without_a_memory_limit_or_a_time_out():
+    spec, executors = documents(COMPILED / "retrain.yaml")
+    for step in (*STEPS, "notify"):
+        told = executors[f"exec-{step}"]
+        assert told["securityContext"]["runAsNonRoot"] is True
+        assert int(told["activeDeadlineSeconds"]) >= 600
+        resources = container(spec, step)["resources"]
+        assert resources["resourceMemoryRequest"] == resources["resourceMemoryLimit"]
+
+
+def test_only_who_needs_a_secret_gets_it():
+    _, executors = documents(COMPILED / "retrain.yaml")
+    given = {
+        step: {secret["secretName"] for secret in executors[f"exec-{step}"]["secretAsEnv"]}
+        for step in (*STEPS, "notify")
+    }
+    assert given["train"] == {"recap-object-store"}
+    assert given["register"] == {"recap-object-store", "recap-mlflow"}
+    assert {step for step, names in given.items() if "recap-webhook" in names} == {"promote", "notify"}
+
+
+def test_a_gpu_is_asked_for_by_the_plugins_name_on_nodes_that_have_one(tmp_path: Path):
+    spec, executors = compiled(tmp_path, **GPUS)
+    accelerator = container(spec, "train")["resources"]["accelerator"]
+    assert accelerator["resourceType"] == "nvidia.com/gpu"
+    assert accelerator["resourceCount"] == "2"
+    told = executors["exec-train"]
+    assert told["nodeSelector"]["labels"] == {"pool": "h200"}
+    assert told["tolerations"][0]["key"] == "nvidia.com/gpu"
+    assert container(spec, "train")["image"] == "recap-trainer-gpu:latest"
+    assert container(spec, "calibrate")["image"] == "recap-trainer:latest"
+
+
+def test_no_executor_limits_accelerators_without_saying_which(tmp_path: Path):
+    for settings in ({}, GPUS):
+        spec, _ = compiled(tmp_path, **settings)
+        for step in (*STEPS, "notify"):
+            accelerator = container(spec, step)["resources"].get("accelerator")
+            assert accelerator is None or accelerator["resourceType"]
+
+
+def test_loaders_have_shared_memory():
+    _, executors = documents(COMPILED / "retrain.yaml")
+    mounts = {mount["mountPath"]: mount for mount in executors["exec-train"]["emptyDirMounts"]}
+    assert mounts["/dev/shm"]["medium"] == "Memory"
+    assert "/tmp" in mounts
+
+
+def test_images_are_named_by_registry_and_tag_or_by_digest(tmp_path: Path):
+    digest = "sha256:" + "a" * 64
+    images = {"prefix": "registry.example/ml/recap-", "tag": "v7", "digests": {"data": digest}}
+    spec, executors = compiled(tmp_path, images=images)
+    assert container(spec, "validate")["image"] == f"registry.example/ml/recap-data@{digest}"
+    assert container(spec, "train")["image"] == "registry.example/ml/recap-trainer:v7"
+    assert executors["exec-validate"]["imagePullPolicy"] == "IfNotPresent"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("gpu: {count: -1}", r"cluster.yaml: gpu.count: Input should be greater"),
+        ("gpu: {resource: NVIDIA_TESLA_K80}", r"cluster.yaml: gpu.resource: String should match"),
+        ("pods: {train: {memory: 32 GB}}", r"cluster.yaml: pods.train.memory: String should match"),
+        ("pods: {deploy: {}}", r"cluster.yaml: pods.deploy: Input should be 'resolve'"),
+        ("images: {digests: {data: latest}}", r"cluster.yaml: images.digests.data: String should match"),
+        ("image: {}", r"cluster.yaml: image: Extra inputs are not permitted"),
+        ("[", r"cluster.yaml: not YAML"),
+    ],
+)
+def test_a_cluster_file_that_is_wrong_is_a_line_with_the_fields_path(
+    tmp_path: Path, content: str, message: str
+):
+    path = tmp_path / "cluster.yaml"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=message):
+        load_cluster(path)

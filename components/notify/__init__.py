@@ -1,0 +1,1 @@
+"""Tell those who must know how a run ended."""

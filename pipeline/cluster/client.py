@@ -1,0 +1,254 @@
+"""A Kubeflow Pipelines server: runs, schedules and versions of the pipeline, with errors in a line each."""
+
+import contextlib
+import functools
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pipeline.cluster.schedules import Schedule
+from pipeline.names import NAME
+
+EXPERIMENT = "recap"
+_TIMEOUTS_S = (10.0, 60.0)
+_PAGE = 100
+
+
+class ClusterError(ValueError):
+    """The server cannot be asked, or refuses: one line with what to do."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as the server tells of it; times are in UTC."""
+
+    id: str
+    name: str
+    state: str
+    created: datetime | None
+    finished: datetime | None
+    error: str | None
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of the pipeline on the server."""
+
+    pipeline_id: str
+    id: str
+    name: str
+    spec: dict[str, Any]
+
+
+class Server:
+    """The server's API, through kfp's own client.
+
+    Args:
+        host: address of the API, http(s)://….
+        namespace: of the user, where the server has many; "" where it has one for all.
+        token: bearer token, if the server asks for one.
+    """
+
+    def __init__(self, host: str, namespace: str = "", token: str | None = None) -> None:
+        if not host.startswith(("http://", "https://")):
+            raise ClusterError(
+                f"host: {host!r} is no address; write http:// or https:// and the server's name"
+            )
+        self.host = host
+        self.namespace = namespace
+        _never_wait_for_ever()
+        with self._speaking(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from kfp import Client
+
+            # Without a namespace it asks for the server's health five times over, and says only that it failed.
+            self._client = Client(host=host, namespace=namespace or "none", existing_token=token)
+            self._client._context_setting["namespace"] = namespace
+
+    def check(self) -> None:
+        """See that the server answers, lets us in, and knows the namespace. Raises ClusterError."""
+        with self._speaking():
+            self._client.list_experiments(page_size=1, namespace=self.namespace or None)
+
+    def submit(self, package: Path, arguments: dict[str, Any], name: str) -> str:
+        """Start a run of a compiled pipeline; returns its id."""
+        with self._speaking():
+            run = self._client.run_pipeline(self._experiment(), name, str(package), params=arguments)
+            return str(run.run_id)
+
+    def runs(self, limit: int = 20) -> list[Run]:
+        """The newest runs of the experiment, newest first."""
+        with self._speaking():
+            answer = self._client.list_runs(
+                page_size=min(limit, _PAGE), sort_by="created_at desc", experiment_id=self._experiment()
+            )
+        return [_run(one) for one in answer.runs or []]
+
+    def publish(self, package: Path, version: str) -> Version:
+        """Upload a compiled pipeline as a new version. Raises ClusterError if there is one of that name."""
+        with self._speaking():
+            known = self._client.get_pipeline_id(NAME)
+            if known is None:
+                known = self._client.upload_pipeline(
+                    str(package), pipeline_name=NAME, namespace=self.namespace or None
+                ).pipeline_id
+            made = self._client.upload_pipeline_version(str(package), version, pipeline_id=known)
+            return _version(made)
+
+    def newest_version(self) -> Version | None:
+        """The version that was uploaded last; None if there is none."""
+        with self._speaking():
+            known = self._client.get_pipeline_id(NAME)
+            if known is None:
+                return None
+            answer = self._client.list_pipeline_versions(known, page_size=1, sort_by="created_at desc")
+        versions = answer.pipeline_versions or []
+        return _version(versions[0]) if versions else None
+
+    def schedules(self) -> list[Schedule]:
+        """All schedules of the experiment."""
+        found: list[Schedule] = []
+        token = ""
+        with self._speaking():
+            experiment = self._experiment()
+            while True:
+                answer = self._client.list_recurring_runs(
+                    page_token=token, page_size=_PAGE, experiment_id=experiment
+                )
+                found += [Schedule.of(one) for one in answer.recurring_runs or []]
+                token = answer.next_page_token or ""
+                if not token:
+                    return found
+
+    def create_schedule(
+        self, name: str, cron: str, arguments: dict[str, Any], version: Version, paused: bool = False
+    ) -> Schedule:
+        """Run a version whenever the cron expression fires: one run at a time, and none for times gone by."""
+        with self._speaking():
+            made = self._client.create_recurring_run(
+                self._experiment(),
+                name,
+                cron_expression=cron,
+                max_concurrency=1,
+                no_catchup=True,
+                params=arguments,
+                pipeline_id=version.pipeline_id,
+                version_id=version.id,
+                enabled=not paused,
+            )
+        return Schedule.of(made)
+
+    def pause(self, schedule: Schedule, paused: bool = True) -> None:
+        """Stop a schedule from firing, or let it fire again."""
+        with self._speaking():
+            if paused:
+                self._client.disable_recurring_run(schedule.id)
+            else:
+                self._client.enable_recurring_run(schedule.id)
+
+    def delete_schedule(self, schedule: Schedule) -> None:
+        """Remove a schedule; runs that it has started go on."""
+        with self._speaking():
+            self._client.delete_recurring_run(schedule.id)
+
+    def schedule(self, name: str) -> Schedule:
+        """The schedule of this name. Raises ClusterError if there is none, or more than one."""
+        found = [one for one in self.schedules() if one.name == name]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise ClusterError(
+                f"schedule {name!r}: there are {len(found)} of that name; delete all but one in the UI"
+            )
+        names = ", ".join(sorted(one.name for one in self.schedules())) or "none"
+        raise ClusterError(f"schedule {name!r}: there is none of that name; there are: {names}")
+
+    def _experiment(self) -> str:
+        found = self._client.create_experiment(EXPERIMENT, namespace=self.namespace or None)
+        return str(found.experiment_id)
+
+    @contextmanager
+    def _speaking(self) -> Iterator[None]:
+        """Turn what kfp's client and the network raise into a line, and keep to itself what kfp prints."""
+        from kfp_server_api import ApiException
+        from urllib3.exceptions import HTTPError
+
+        noisy = logging.getLogger("urllib3.connectionpool")
+        level = noisy.level
+        noisy.setLevel(logging.ERROR)
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                yield
+        except ApiException as error:
+            raise ClusterError(f"{self.host}: {_refusal(error, self.namespace)}") from None
+        except (HTTPError, OSError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ClusterError(
+                f"{self.host}: the server does not answer ({reason}); check the address, the network, and that a "
+                "port-forward still runs"
+            ) from None
+        finally:
+            noisy.setLevel(level)
+
+
+def _refusal(error: Any, namespace: str) -> str:
+    said = _message(error)
+    if error.status == 401:
+        return f"it does not know who you are (401{said}); give a token by --token-file or KFP_TOKEN"
+    if error.status == 403:
+        where = f"in namespace {namespace!r}" if namespace else "there; many servers need --namespace"
+        return f"you may not do that {where} (403{said})"
+    if error.status == 404:
+        return f"no such thing on the server (404{said}); is this the address of the pipelines' API?"
+    if error.status == 409:
+        return f"it is there already (409{said}); choose another name"
+    return f"the server refuses ({error.status}{said})"
+
+
+def _message(error: Any) -> str:
+    try:
+        content = json.loads(error.body)
+    except (TypeError, ValueError):
+        return ""
+    text = content.get("error") or content.get("message") if isinstance(content, dict) else None
+    return f": {' '.join(str(text).split())[:200]}" if text else ""
+
+
+def _never_wait_for_ever() -> None:
+    """kfp's client sets no time-out of its own: give every request of this process one."""
+    from kfp_server_api.rest import RESTClientObject
+
+    plain = RESTClientObject.request
+    if hasattr(plain, "__wrapped__"):
+        return
+
+    @functools.wraps(plain)
+    def request(*arguments: Any, **named: Any) -> Any:
+        named["_request_timeout"] = named.get("_request_timeout") or _TIMEOUTS_S
+        return plain(*arguments, **named)
+
+    RESTClientObject.request = request
+
+
+def _run(run: Any) -> Run:
+    return Run(
+        id=run.run_id,
+        name=run.display_name,
+        state=run.state or "PENDING",
+        created=run.created_at,
+        finished=run.finished_at,
+        error=run.error.message if run.error else None,
+    )
+
+
+def _version(version: Any) -> Version:
+    return Version(
+        version.pipeline_id, version.pipeline_version_id, version.display_name, version.pipeline_spec or {}
+    )

@@ -1,0 +1,84 @@
+"""What Kubernetes is told of a step: resources, volumes, secrets, retries, GPUs."""
+
+from typing import Any
+
+from kfp import kubernetes
+
+from pipeline.cluster.settings import ClusterSettings, GpuSettings, Image, Step
+
+IMAGE_OF: dict[Step, Image] = {
+    "resolve": "registry",
+    "validate": "data",
+    "build": "data",
+    "train": "trainer",
+    "calibrate": "trainer",
+    "evaluate": "registry",
+    "register": "registry",
+    "promote": "registry",
+    "notify": "registry",
+}
+_OBJECT_STORE = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_REGION")
+_MLFLOW = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+_WEBHOOK = ("RECAP_WEBHOOK_URL", "RECAP_WEBHOOK_SECRET")
+
+
+def place(task: Any, step: Step, settings: ClusterSettings) -> None:
+    """Tell Kubernetes all that a step's pod asks for.
+
+    Args:
+        task: a `kfp.dsl.PipelineTask`, changed in place.
+    """
+    pod = settings.pod(step)
+    on_gpu = step == "train" and settings.gpu.count > 0
+    task.set_container_image(settings.images.name(IMAGE_OF[step], gpu=on_gpu))
+    task.set_cpu_request(pod.cpu)
+    if pod.cpu_limit is not None:
+        task.set_cpu_limit(pod.cpu_limit)
+    # Memory that is asked for and not limited is lost to another pod's growth; one number for both.
+    task.set_memory_request(pod.memory).set_memory_limit(pod.memory)
+    if on_gpu:
+        request_gpus(task, settings.gpu)
+    # Every step may be repeated: outputs take their place whole, registering finds the run's version, and a
+    # promotion that was done is found by its token.
+    if pod.retries and step != "notify":
+        task.set_retry(pod.retries, backoff_duration="60s", backoff_factor=2.0, backoff_max_duration="600s")
+    # An answer from kfp's cache goes by URIs, which are new in every run, and by the images' names, under which
+    # other code may lie; and most steps look at a registry or a log that moves.
+    task.set_caching_options(enable_caching=False)
+    kubernetes.set_timeout(task, pod.timeout_minutes * 60)
+    kubernetes.set_image_pull_policy(task, "IfNotPresent" if settings.images.digests else "Always")
+    kubernetes.set_security_context(
+        task, run_as_user=settings.run_as_user, run_as_group=settings.run_as_user, run_as_non_root=True
+    )
+    kubernetes.empty_dir_mount(task, "scratch", "/tmp", size_limit=pod.scratch)
+    if step == "train":
+        kubernetes.empty_dir_mount(
+            task, "shared-memory", "/dev/shm", medium="Memory", size_limit=settings.shared_memory
+        )
+    _give_secrets(task, step, settings)
+
+
+def request_gpus(task: Any, gpu: GpuSettings) -> None:
+    """Ask for GPUs, under the name that the device plugin gives them, on nodes that have them.
+
+    kfp's driver asks for none at all where a limit has no type, so the two are set together and here alone.
+    Raises ValueError for a count under 1.
+    """
+    if gpu.count < 1:
+        raise ValueError(f"gpu.count: {gpu.count}: asking for GPUs takes one at least")
+    task.set_accelerator_type(gpu.resource).set_accelerator_limit(gpu.count)
+    for label, value in gpu.node_selector.items():
+        kubernetes.add_node_selector(task, label, value)
+    if gpu.toleration is not None:
+        kubernetes.add_toleration(task, key=gpu.toleration, operator="Exists", effect="NoSchedule")
+
+
+def _give_secrets(task: Any, step: Step, settings: ClusterSettings) -> None:
+    secrets = settings.secrets
+    given: dict[str, tuple[str, ...]] = {secrets.object_store: _OBJECT_STORE}
+    if IMAGE_OF[step] == "registry":
+        given[secrets.mlflow] = _MLFLOW
+    if step in ("promote", "notify"):
+        given[secrets.webhook] = _WEBHOOK
+    for name, keys in given.items():
+        kubernetes.use_secret_as_env(task, name, {key: key for key in keys}, optional=True)

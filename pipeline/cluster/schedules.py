@@ -1,0 +1,68 @@
+"""When a schedule fires."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from typing import Any
+
+from croniter import croniter
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A recurring run as the server tells of it. ``cron`` has the seconds in front, six fields."""
+
+    id: str
+    name: str
+    cron: str
+    enabled: bool
+    arguments: dict[str, Any]
+    version_id: str | None
+
+    @classmethod
+    def of(cls, recurring: Any) -> "Schedule":
+        """From what the API answers (V2beta1RecurringRun)."""
+        trigger, reference = recurring.trigger, recurring.pipeline_version_reference
+        runtime = recurring.runtime_config
+        return cls(
+            id=recurring.recurring_run_id,
+            name=recurring.display_name,
+            cron=trigger.cron_schedule.cron if trigger and trigger.cron_schedule else "",
+            enabled=recurring.mode == "ENABLE",
+            arguments=dict(runtime.parameters or {}) if runtime else {},
+            version_id=reference.pipeline_version_id if reference else recurring.pipeline_version_id,
+        )
+
+
+def six_fields(cron: str) -> str:
+    """A cron expression as the server takes it, seconds first; five fields get second 0.
+
+    Raises ValueError, in one line, for what is no cron expression, or fires more often than once an hour.
+
+    >>> six_fields("30 3 * * *")
+    '0 30 3 * * *'
+    """
+    fields = cron.split()
+    if len(fields) == 5:
+        fields.insert(0, "0")
+    expression = " ".join(fields)
+    if len(fields) != 6 or not croniter.is_valid(expression, second_at_beginning=True):
+        raise ValueError(
+            f"cron: {cron!r} is no cron expression; write minute hour day month weekday, as '30 3 * * *'"
+        )
+    first, second = _times(expression, datetime(2026, 1, 1, tzinfo=UTC), 2)
+    if (second - first).total_seconds() < 3600:
+        raise ValueError(f"cron: {cron!r} fires more than once an hour; a run takes its data by the day")
+    return expression
+
+
+def next_fires(
+    expression: str, zone: tzinfo = UTC, count: int = 3, now: datetime | None = None
+) -> list[datetime]:
+    """The next times, in UTC, that six fields fire, read in the server's time zone."""
+    start = (now or datetime.now(UTC)).astimezone(zone)
+    return [fire.astimezone(UTC) for fire in _times(expression, start, count)]
+
+
+def _times(expression: str, start: datetime, count: int) -> list[datetime]:
+    times = croniter(expression, start, second_at_beginning=True)
+    return [times.get_next(datetime) for _ in range(count)]

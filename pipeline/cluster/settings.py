@@ -1,0 +1,119 @@
+"""What the steps' pods ask of a cluster: one YAML file for each cluster, with a default for everything."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError
+
+from recap_model.config import ConfigError
+from recap_model.config.base import Config
+
+Step = Literal[
+    "resolve", "validate", "build", "train", "calibrate", "evaluate", "register", "promote", "notify"
+]
+Image = Literal["data", "trainer", "registry"]
+Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|[kMGTP]i?)?$")]
+Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+
+
+class ImageSettings(Config):
+    """Where the images are: ``PREFIX`` + kind + ``:TAG``, or by digest."""
+
+    prefix: str = Field(
+        "recap-", description="registry and beginning of the names, as registry.example/team/recap-"
+    )
+    tag: str = "latest"
+    digests: dict[Image, Digest] = Field({}, description="pins an image; its tag is left out then")
+
+    def name(self, kind: Image, gpu: bool = False) -> str:
+        """The reference of an image."""
+        base = f"{self.prefix}{kind}{'-gpu' if gpu else ''}"
+        return f"{base}@{self.digests[kind]}" if kind in self.digests else f"{base}:{self.tag}"
+
+
+class PodSettings(Config):
+    """One step's pod. Requests are what it is given for certain; limits, where it is stopped."""
+
+    cpu: Quantity = "2"
+    cpu_limit: Quantity | None = Field(None, description="none: what the node has left")
+    memory: Quantity = "8Gi"
+    scratch: Quantity = Field("20Gi", description="size of /tmp")
+    timeout_minutes: PositiveInt = 120
+    retries: NonNegativeInt = Field(2, description="after a failure, waiting 1, 2, 4, … minutes, 10 at most")
+
+
+class GpuSettings(Config):
+    """GPUs of the training step; 0 trains on CPUs with the image ``trainer``, else with ``trainer-gpu``."""
+
+    count: NonNegativeInt = 0
+    resource: str = Field("nvidia.com/gpu", pattern=r"^[a-z0-9.-]+\.[a-z]+/[a-zA-Z0-9._-]+$")
+    node_selector: dict[str, str] = Field({}, description="labels of the nodes that have them")
+    toleration: str | None = Field(
+        "nvidia.com/gpu", description="key of the taint that keeps others off those nodes"
+    )
+
+
+class SecretSettings(Config):
+    """Names of Kubernetes secrets whose keys become environment variables; a secret may be missing."""
+
+    object_store: str = Field(
+        "recap-object-store", description="AWS_ACCESS_KEY_ID, …_SECRET_ACCESS_KEY, …ENDPOINT_URL"
+    )
+    mlflow: str = Field("recap-mlflow", description="MLFLOW_TRACKING_USERNAME, …_PASSWORD, …_TOKEN")
+    webhook: str = Field("recap-webhook", description="RECAP_WEBHOOK_URL, RECAP_WEBHOOK_SECRET")
+
+
+_PODS: dict[Step, PodSettings] = {
+    "resolve": PodSettings(cpu="1", memory="2Gi", scratch="1Gi", timeout_minutes=60),
+    "validate": PodSettings(cpu="4", memory="16Gi"),
+    "build": PodSettings(cpu="4", memory="16Gi", scratch="100Gi", timeout_minutes=360),
+    "train": PodSettings(cpu="8", memory="32Gi", scratch="100Gi", timeout_minutes=1440, retries=5),
+    "calibrate": PodSettings(cpu="4", memory="16Gi"),
+    "evaluate": PodSettings(cpu="4", memory="16Gi"),
+    "register": PodSettings(cpu="2", memory="8Gi", timeout_minutes=60),
+    "promote": PodSettings(cpu="1", memory="4Gi", timeout_minutes=30),
+    "notify": PodSettings(cpu="500m", memory="1Gi", scratch="1Gi", timeout_minutes=10),
+}
+
+
+class ClusterSettings(Config):
+    """A cluster's file; see `docs/cluster.md`."""
+
+    images: ImageSettings = ImageSettings()
+    pods: dict[Step, PodSettings] = Field({}, description="in the place of the step's default")
+    gpu: GpuSettings = GpuSettings()
+    shared_memory: Quantity = Field(
+        "2Gi", description="/dev/shm of train, through which loaders hand over batches"
+    )
+    secrets: SecretSettings = SecretSettings()
+    run_as_user: PositiveInt = 10001
+
+    def pod(self, step: Step) -> PodSettings:
+        """What a step's pod asks for."""
+        return self.pods.get(step, _PODS[step])
+
+
+def load_cluster(path: str | Path | None) -> ClusterSettings:
+    """Read a cluster's file; all defaults without one.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ConfigError: one line for each error, with the path of its field.
+    """
+    if path is None:
+        return ClusterSettings()
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such cluster file")
+    try:
+        return ClusterSettings.model_validate(yaml.safe_load(path.read_text()) or {})
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        lines = []
+        for item in error.errors(include_url=False):
+            where = ".".join(str(part) for part in item["loc"] if part != "[key]")
+            message = item["msg"].removeprefix("Value error, ")
+            lines.append(f"{path}: {where + ': ' if where else ''}{message}")
+        raise ConfigError("\n".join(lines)) from None

@@ -1,0 +1,108 @@
+"""What a receiver of events gets, over a real socket."""
+
+import hashlib
+import hmac
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from components.artifacts import webhook
+
+
+class Receiver(ThreadingHTTPServer):
+    """Keeps what it is sent, and answers with the statuses it is given, then with 200."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.got: list[tuple[dict[str, str], bytes]] = []
+        self.answers: list[int] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/hook?token=hidden"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Receiver
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.got.append((dict(self.headers), body))
+        self.send_response(self.server.answers.pop(0) if self.server.answers else 200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    monkeypatch.setattr(webhook, "_BACKOFF_S", 0.01)
+    with Receiver() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        monkeypatch.setenv(webhook.URL, server.url)
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_an_event_is_signed_json(receiver: Receiver, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(webhook.SECRET, "key")
+    assert webhook.send("held", {"version": "3"})
+    ((headers, body),) = receiver.got
+    message = json.loads(body)
+    assert message["format"] == "recap-event/1"
+    assert (message["event"], message["content"]) == ("held", {"version": "3"})
+    expected = "sha256=" + hmac.new(b"key", body, hashlib.sha256).hexdigest()
+    assert headers["X-Recap-Signature"] == expected
+
+
+def test_without_a_secret_nothing_is_signed(receiver: Receiver, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv(webhook.SECRET, raising=False)
+    assert webhook.send("held", {})
+    assert "X-Recap-Signature" not in receiver.got[0][0]
+
+
+def test_a_receiver_that_stumbles_gets_the_same_event_again(receiver: Receiver):
+    receiver.answers = [503, 500, 502]
+    assert webhook.send("promoted", {})
+    bodies = [body for _, body in receiver.got]
+    assert len(bodies) == 4
+    assert len(set(bodies)) == 1
+
+
+@pytest.mark.parametrize(("answers", "attempts"), [([500] * 9, 4), ([404], 1), ([302], 1)])
+def test_what_does_not_arrive_is_a_warning_that_hides_the_address(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture, answers: list[int], attempts: int
+):
+    receiver.answers = answers
+    with caplog.at_level(logging.INFO):
+        assert not webhook.send("promoted", {})
+    assert len(receiver.got) == attempts
+    assert "WARNING" in caplog.text
+    assert "hidden" not in caplog.text
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/?token=hidden", "ftp://127.0.0.1/?token=hidden"])
+def test_nobody_there_is_a_warning(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, url: str
+):
+    monkeypatch.setattr(webhook, "_BACKOFF_S", 0.01)
+    monkeypatch.setenv(webhook.URL, url)
+    assert not webhook.send("promoted", {})
+    assert "promoted" in caplog.text
+    assert "hidden" not in caplog.text
+
+
+def test_without_an_address_there_is_nothing_to_do(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.delenv(webhook.URL, raising=False)
+    assert not webhook.send("held", {})
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
