@@ -12,10 +12,15 @@ from numpy.typing import NDArray
 from recap_model.config import RecapConfig
 from recap_model.config.features import DENSE_GROUPS
 from recap_model.data.batch import RecapBatch
+from recap_model.data.buffers import Buffers
 from recap_model.data.manifest import DatasetManifest
 from recap_model.data.record_batches import RecordBatches
 
 _WINDOW_RECORD_BATCHES = 8
+
+_BLOCK_BYTES, _BLOCKS_IN_A_BATCH, _BLOCKS = 16_384, 128, 8192
+# A row's place as one number: its record batch above these bits, its place in it below.
+_ROW_BITS = 32
 
 Weighting = Literal["natural", "training"]
 Arrays = dict[str, NDArray[np.generic]]
@@ -40,7 +45,7 @@ class DatasetReader:
         held_out: share of rows at the start of each record batch that are none of the epoch's rows (or, with
             ``only_held_out``, all of them). Build has shuffled a training set's record batches.
         shard: (number, of how many): of every batch the rows that are this one's, in nearly equal parts.
-        min_rows: a last batch of fewer rows, over all shards, is left out.
+        min_rows: a last batch of fewer rows, over all shards, is left out; and one that has none for a shard.
 
     Raises:
         FileNotFoundError: no dataset, or one of its files is not there.
@@ -81,8 +86,9 @@ class DatasetReader:
         held = np.round(lengths * held_out).astype(np.int64)
         self._firsts = np.zeros_like(held) if only_held_out else held
         self._lengths = held if only_held_out else lengths - held
+        self._block = self._block_rows(batch_size)
         self._shard = shard
-        self._min_rows = min_rows
+        self._min_rows = max(min_rows, shard[1])
 
     @property
     def rows(self) -> int:
@@ -93,20 +99,21 @@ class DatasetReader:
     def steps(self) -> int:
         """Batches in an epoch that `batches` fills across record batches."""
         whole, rest = divmod(self.rows, self.batch_size)
-        return whole + (rest >= max(self._min_rows, 1))
+        return whole + (rest >= self._min_rows)
 
     def batches(self, epoch: int = 0, skip: int = 0) -> Iterator[RecapBatch]:
         """One epoch, without its first ``skip`` batches, which are not read.
 
         (seed, epoch, skip) is the position of a reader: from it the same batches come again.
         """
-        loaded: dict[int, pa.RecordBatch] = {}
+        loaded: dict[int, Arrays] = {}
+        buffers = Buffers()
         number, of = self._shard
         for count, (window, parts, rows) in enumerate(self._order(epoch)):
             if count < skip or len(parts) < self._min_rows:
                 continue
             first, last = number * len(parts) // of, (number + 1) * len(parts) // of
-            yield self._gather(parts[first:last], rows[first:last], loaded)
+            yield self._gather(parts[first:last], rows[first:last], loaded, buffers)
             for part in [part for part in loaded if part not in window]:
                 del loaded[part]
 
@@ -118,6 +125,17 @@ class DatasetReader:
                 rows = record_batch.slice(start, self.batch_size)
                 arrays = {name: array.copy() for name, array in _arrays(rows).items()}
                 yield rows, self._to_batch(arrays)
+
+    def _block_rows(self, batch_size: int) -> int:
+        """Rows that stay together: enough to be read at speed, if a batch still is of many places.
+
+        Build has shuffled the rows of a record batch, so that neighbours have no more in common than others.
+        """
+        if not self.rows:
+            return 1
+        row_bytes = sum(file.bytes for file in self.manifest.files) / max(self.manifest.rows, 1)
+        together = min(_BLOCK_BYTES / row_bytes, batch_size / _BLOCKS_IN_A_BATCH, self.rows / _BLOCKS)
+        return max(1, int(together))
 
     def _order(self, epoch: int) -> Iterator[tuple[set[int], Numbers, Numbers]]:
         """For each batch: the record batches around it, and of every row its record batch and place in it."""
@@ -132,7 +150,7 @@ class DatasetReader:
             places = (self._firsts[part] + np.arange(self._lengths[part]) for part in window)
             rows = np.concatenate([rows, *places])
             if random is not None:
-                shuffle = random.permutation(len(parts))
+                shuffle = _in_blocks(random, len(parts), self._block)
                 parts, rows = parts[shuffle], rows[shuffle]
             last = start + _WINDOW_RECORD_BATCHES >= count
             whole = len(parts) if last else len(parts) - len(parts) % self.batch_size
@@ -140,18 +158,21 @@ class DatasetReader:
                 yield near, parts[first : first + self.batch_size], rows[first : first + self.batch_size]
             parts, rows = parts[whole:], rows[whole:]
 
-    def _gather(self, parts: Numbers, rows: Numbers, loaded: dict[int, pa.RecordBatch]) -> RecapBatch:
+    def _gather(
+        self, parts: Numbers, rows: Numbers, loaded: dict[int, Arrays], buffers: Buffers
+    ) -> RecapBatch:
         """The rows as tensors, in the order of the files, which a model does not see."""
         gathered: Arrays = {}
-        sorting = np.lexsort((rows, parts))
-        parts, rows = parts[sorting], rows[sorting]
-        used, starts = np.unique(parts, return_index=True)
-        for part, start, end in zip(used.tolist(), starts, [*starts[1:], len(parts)], strict=True):
+        places = np.sort((parts << _ROW_BITS) + rows)
+        parts, rows = places >> _ROW_BITS, places & ((1 << _ROW_BITS) - 1)
+        starts = [0, *(np.flatnonzero(np.diff(parts)) + 1).tolist()]
+        for start, end in zip(starts, [*starts[1:], len(parts)], strict=True):
+            part = int(parts[start])
             if part not in loaded:
-                loaded[part] = self._record_batches[part]
-            for name, array in _arrays(loaded[part]).items():
+                loaded[part] = _arrays(self._record_batches[part])
+            for name, array in loaded[part].items():
                 if name not in gathered:
-                    gathered[name] = np.empty((len(parts), *array.shape[1:]), dtype=array.dtype)
+                    gathered[name] = buffers.empty(name, (len(parts), *array.shape[1:]), array.dtype)
                 # The numbers are in range; with any other mode numpy would copy once more.
                 np.take(array, rows[start:end], axis=0, out=gathered[name][start:end], mode="clip")
         return self._to_batch(gathered)
@@ -169,6 +190,13 @@ class DatasetReader:
     def verify(self) -> None:
         """Compare every file's content with the manifest. Raises ValueError naming the first that differs."""
         self._record_batches.verify()
+
+
+def _in_blocks(random: np.random.Generator, count: int, block: int) -> Numbers:
+    """A permutation of 0 to count - 1 that keeps runs of ``block`` numbers, and a last shorter one, together."""
+    firsts = random.permutation(-(-count // block)) * block
+    numbers = (firsts[:, None] + np.arange(block)).ravel()
+    return numbers[numbers < count]
 
 
 def _arrays(batch: pa.RecordBatch) -> Arrays:
