@@ -49,7 +49,7 @@ class EarlyStopping:
 
     def _look(self, step: int, module: ModelAndLoss, bf16: bool) -> float:
         # One process's word, since all of them must go on, or end, together.
-        loss: float = self._world.gather(mean_loss(module, self._rows, bf16))[0]
+        loss: float = self._world.gather(mean_loss(module, self._rows, bf16, self._world))[0]
         self.last, self._looks_since = loss, self._looks_since + 1
         if loss < self.loss:
             self.loss, self.step, self._looks_since = loss, step, 0
@@ -78,7 +78,7 @@ class EarlyStopping:
 
 
 @torch.no_grad()
-def mean_loss(module: ModelAndLoss, rows: Rows, bf16: bool = False) -> float:
+def mean_loss(module: ModelAndLoss, rows: Rows, bf16: bool = False, world: World | None = None) -> float:
     """The loss of rows in evaluation mode, a mean over batches weighted by their rows."""
     training = module.training
     module.eval()
@@ -87,7 +87,8 @@ def mean_loss(module: ModelAndLoss, rows: Rows, bf16: bool = False) -> float:
     for batch in rows.batches(0):
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             loss, _ = module(batch.to(device))
-        total += loss.item() * len(batch)
-        count += len(batch)
+        (length,) = (world or World()).total(len(batch))
+        total += loss.item() * length
+        count += length
     module.train(training)
     return total / count if count else float("nan")

@@ -15,6 +15,7 @@ from recap_model.data.prefetch import Rows
 from recap_model.model_and_loss import ModelAndLoss
 from recap_model.optim import Stepper, build_optimizer
 from recap_model.training.average import WeightAverage
+from recap_model.training.batch_norm import share_batch_norms
 from recap_model.training.early_stopping import EarlyStopping
 from recap_model.training.precision import choose_bf16
 from recap_model.training.progress import Meter, Progress
@@ -93,6 +94,7 @@ def begin(
     if training.compile:
         module.compile()
     if world.size > 1:
+        share_batch_norms(module)
         forward = DistributedDataParallel(module)
         # Drop-out must not drop the same places in every process.
         torch.manual_seed(training.seed + world.rank)

@@ -1,0 +1,76 @@
+"""Batch norms that see the rows of all processes."""
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+class SharedBatchNorm(nn.BatchNorm1d):
+    """`nn.BatchNorm1d` whose mean and variance are of all processes' rows, on a CPU too, in float32.
+
+    ``torch.nn.SyncBatchNorm`` does the same on GPUs alone. Ioffe and Szegedy, ICML 2015, algorithm 1
+    (arXiv:1502.03167).
+
+    Shape:
+        x: (rows, features) float; returns the same, of the same dtype.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x)
+        wide = x.float()
+        count = wide.new_full((1,), len(x))
+        sums: Tensor = _Sum.apply(torch.cat([wide.sum(dim=0), count]))
+        rows = sums[-1].detach()
+        mean = sums[:-1] / rows
+        centred = wide - mean
+        variance = _Sum.apply(centred.square().sum(dim=0)) / rows
+        self._remember(mean.detach(), variance.detach() * rows / (rows - 1))
+        normal = centred * torch.rsqrt(variance + self.eps)
+        if self.affine:
+            normal = normal * self.weight + self.bias
+        return normal.to(x.dtype)
+
+    @torch.no_grad()
+    def _remember(self, mean: Tensor, variance: Tensor) -> None:
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked += 1
+        momentum = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean, momentum)
+        self.running_var.lerp_(variance, momentum)
+
+
+def share_batch_norms(module: nn.Module) -> None:
+    """Put a `SharedBatchNorm` with the same parameters and statistics in the place of every batch norm."""
+    for part in list(module.modules()):
+        for name, child in list(part.named_children()):
+            if type(child) is nn.BatchNorm1d:
+                setattr(part, name, _shared(child))
+
+
+def _shared(norm: nn.BatchNorm1d) -> SharedBatchNorm:
+    shared = SharedBatchNorm(norm.num_features, norm.eps, norm.momentum, norm.affine)
+    shared.weight, shared.bias = norm.weight, norm.bias
+    shared.running_mean, shared.running_var = norm.running_mean, norm.running_var
+    shared.num_batches_tracked = norm.num_batches_tracked
+    return shared.train(norm.training)
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over processes; the gradient is the sum of theirs."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        total = values.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].clone()
+        dist.all_reduce(total)
+        return total
