@@ -29,13 +29,17 @@ _COLOURS = 6
 
 @dataclass(frozen=True)
 class Series:
-    """Points of a line, in the order that they are joined. ``colour`` is 0 to 5; None is a thin grey rule."""
+    """Points of a line, in the order that they are joined. ``colour`` is 0 to 5; None is a thin grey rule.
+
+    ``spread``, if given, is half the height of a band around each point.
+    """
 
     name: str
     x: Sequence[float]
     y: Sequence[float]
     colour: int | None = 0
     markers: bool = False
+    spread: Sequence[float] | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,7 @@ def line_chart(title: str, series: Sequence[Series], x: Axis, y: Axis) -> str:
         path = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
         colour = "var(--faint)" if one.colour is None else f"var(--s{one.colour % _COLOURS})"
         width = 1 if one.colour is None else 1.75
+        parts += _band(one, x, y, colour)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="{width}"/>')
         if one.markers:
             parts += [f'<circle cx="{a:.1f}" cy="{b:.1f}" r="2.5" fill="{colour}"/>' for a, b in points]
@@ -93,6 +98,17 @@ def line_chart(title: str, series: Sequence[Series], x: Axis, y: Axis) -> str:
     )
     drawing = f"{''.join(parts)}</svg></svg>"
     return f'<div class="chart"><h2>{escape(title)}</h2>{drawing}<div class="key">{key}</div></div>'
+
+
+def _band(one: Series, x: Axis, y: Axis, colour: str) -> list[str]:
+    if one.spread is None:
+        return []
+    places = list(zip(one.x, one.y, one.spread, strict=True))
+    outline = [(a, b + reach) for a, b, reach in places] + [
+        (a, b - reach) for a, b, reach in reversed(places)
+    ]
+    points = " ".join(f"{_across(x, a):.1f},{_down(y, b):.1f}" for a, b in outline)
+    return [f'<polygon points="{points}" fill="{colour}" fill-opacity="0.15" stroke="none"/>']
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -1,59 +1,97 @@
-"""Confidence in a task's RCE, and in its difference from the champion's: a Poisson bootstrap of users."""
+"""How far a metric may be off by chance: a Poisson bootstrap of users, the same for both models.
+
+Every user counts Poisson(1) times in a replicate (Chamandy et al., "Estimating uncertainty for massive data streams",
+2012, section 2). A metric is a function of sums over rows, so a replicate needs sums by user only, and memory is
+bounded by users times sums, whatever the number of replicates.
+"""
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
-from components.evaluate.scores import Scores
+from recap_model.metrics import auc_influence
 from recap_model.metrics.likelihood import cross_entropy
 
-_USERS_AT_ONCE = 1 << 16
+METRICS = ("auc", "log_loss", "rce", "calibration_ratio")
+# More users than this share counts by chance groups, which leaves the expected spread as it is.
+_MAX_CLUSTERS = 1 << 16
+
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Replicates:
-    """RCE in percent of each bootstrap replicate: (replicates, tasks); NaN where one is not defined."""
+class Resampling:
+    """``clusters`` (rows,) are what is resampled; ``counts`` (replicates, clusters) how often each is drawn."""
 
-    candidate: NDArray[np.float64]
-    champion: NDArray[np.float64] | None
+    clusters: NDArray[np.int64]
+    counts: Array
 
 
-def bootstrap_rce(scores: Scores, replicates: int, seed: int) -> Replicates:
-    """Resample users with Poisson(1) counts, the same for both models (Chamandy et al., 2012, section 2).
+def resampling(users: NDArray[np.int64] | None, rows: int, replicates: int, seed: int) -> Resampling:
+    """Draw the counts of every user, or of every row where users are not known."""
+    clusters = (np.arange(rows) if users is None else users) % _MAX_CLUSTERS
+    shape = (replicates, int(clusters.max(initial=-1)) + 1)
+    return Resampling(clusters, np.random.default_rng(seed).poisson(1.0, shape).astype(np.float64))
 
-    A task's RCE is a function of sums over rows, so a replicate is a weighted sum of users' sums, and memory is
-    bounded by users, whatever the number of replicates.
+
+def replicates_of(
+    resampled: Resampling,
+    labels: NDArray[np.float32],
+    predictions: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    chosen: NDArray[np.bool_] | None = None,
+) -> dict[str, Array]:
+    """Each of ``METRICS`` in every replicate: (replicates,), not finite where it is not defined.
+
+    AUC is exact to first order in the counts (`auc_influence`); the others are exact.
+
+    Args:
+        labels, predictions, weights: (rows,) of one task and one model.
+        chosen: (rows,), the rows that count; all if not given.
     """
-    labels = np.nan_to_num(scores.labels.astype(np.float64))
-    weights = np.where(np.isnan(scores.labels), 0.0, scores.weights).astype(np.float64)
-    measured = [
-        weights,
-        weights * labels,
-        weights * cross_entropy(labels, scores.candidate.astype(np.float64)),
-    ]
-    if scores.champion is not None:
-        measured.append(weights * cross_entropy(labels, scores.champion.astype(np.float64)))
-    by_user = np.stack([_sum_by(scores.users, values) for values in measured])
-    totals = np.zeros((replicates, *by_user.shape[0::2]))
-    random = np.random.default_rng(seed)
-    for first in range(0, by_user.shape[1], _USERS_AT_ONCE):
-        users = by_user[:, first : first + _USERS_AT_ONCE]
-        counts = random.poisson(1.0, (replicates, users.shape[1])).astype(np.float64)
-        totals += np.einsum("ru,mut->rmt", counts, users)
-    champion = _rce(totals[:, 0], totals[:, 1], totals[:, 3]) if scores.champion is not None else None
-    return Replicates(_rce(totals[:, 0], totals[:, 1], totals[:, 2]), champion)
-
-
-def _sum_by(users: NDArray[np.int64], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    count = int(users.max(initial=-1)) + 1
-    return np.stack([np.bincount(users, column, minlength=count) for column in values.T], axis=1)
-
-
-def _rce(
-    weight: NDArray[np.float64], positive: NDArray[np.float64], loss: NDArray[np.float64]
-) -> NDArray[np.float64]:
+    known = ~np.isnan(labels) & (weights > 0)
+    known &= True if chosen is None else chosen
+    label, prediction, weight = (
+        values[known].astype(np.float64) for values in (labels, predictions, weights)
+    )
+    area, influence = auc_influence(label, prediction, weight)
+    sums = (
+        weight,
+        weight * label,
+        weight * prediction,
+        weight * cross_entropy(label, prediction),
+        influence,
+    )
+    count, clusters = resampled.counts.shape[1], resampled.clusters[known]
+    by_cluster = np.stack([np.bincount(clusters, values, minlength=count) for values in sums])
+    mass, positive, predicted, loss, change = (resampled.counts @ by_cluster.T).T
     with np.errstate(divide="ignore", invalid="ignore"):
-        rate = positive / weight
-        constant = -(rate * np.log(rate) + (1 - rate) * np.log1p(-rate)) * weight
-        return 100.0 * (1.0 - loss / constant)
+        rate = positive / mass
+        constant = -(rate * np.log(rate) + (1.0 - rate) * np.log1p(-rate))
+        log_loss = loss / mass
+        return {
+            "auc": area + change,
+            "log_loss": log_loss,
+            "rce": 100.0 * (1.0 - log_loss / constant),
+            "calibration_ratio": predicted / positive,
+        }
+
+
+def standard_error(replicates: Array) -> float | None:
+    """The replicates' spread; None unless nine of ten are defined."""
+    defined = replicates[np.isfinite(replicates)]
+    if len(defined) < max(2.0, 0.9 * len(replicates)):
+        return None
+    return float(defined.std(ddof=1))
+
+
+def interval(value: float, error: float, confidence: float) -> list[float]:
+    """One-sided bounds below and above, each at ``confidence``, of a normally distributed estimate.
+
+    >>> [round(bound, 2) for bound in interval(10.0, 1.0, 0.95)]
+    [8.36, 11.64]
+    """
+    reach = NormalDist().inv_cdf(confidence) * error
+    return [value - reach, value + reach]

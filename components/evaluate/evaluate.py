@@ -11,8 +11,7 @@ from components.artifacts import registry
 from components.artifacts.decision import DECISION_NAME, DecidedAgainst, Decision
 from components.artifacts.output import whole_file, whole_folder
 from components.artifacts.snapshot import MANIFEST_NAME, Snapshot
-from components.evaluate.bootstrap import bootstrap_rce
-from components.evaluate.gate import decide
+from components.evaluate.gate import decide, policy_digest
 from components.evaluate.measure import Measured, measure
 from components.evaluate.report import report_page
 from components.evaluate.scores import ChampionError, Scores, score_test_set
@@ -55,8 +54,7 @@ def evaluate_model(
         )
     with tempfile.TemporaryDirectory() as folder:
         scores, trouble = _score(model, test_set, frozen, config, Path(folder))
-    replicates = bootstrap_rce(scores, config.evaluation.bootstrap_replicates, config.evaluation.seed)
-    measured = measure(scores, replicates, config)
+    measured = measure(scores, config)
     decision = _decide(measured, frozen, config, manifest, Path(model), trouble)
     with whole_folder(out) as target:
         scores.write(target / SCORES_NAME)
@@ -83,7 +81,12 @@ def _score(
     try:
         client = registry.connect(snapshot.tracking_uri)
         champion = registry.download(client, name, version, folder / "champion")
-        return score_test_set(model, test_set, config, champion), None
+        scores = score_test_set(model, test_set, config, champion)
+        now = registry.champion(client, name)
+        if now is None or now.version != version:
+            moved = f"version {now.version}" if now else "none"
+            return scores, f"version {version} of {name} was champion when the run began; now it is {moved}"
+        return scores, None
     except (registry.RegistryError, ChampionError) as error:
         trouble = f"version {version} of {name}: {error}"
         return score_test_set(model, test_set, config, None), trouble
@@ -109,7 +112,7 @@ def _decide(
         candidate=_sha256(model / MANIFEST_NAME),
         test_data=manifest.fingerprint,
         snapshot=snapshot.digest,
-        policy=hashlib.sha256(gate.model_dump_json().encode()).hexdigest(),
+        policy=policy_digest(gate),
         run_id=snapshot.run_id,
     ).seal()
 

@@ -1,6 +1,8 @@
 """The gate: from what was measured and the policy to one decision. Whatever cannot be computed says no."""
 
+import hashlib
 from collections.abc import Iterator
+from statistics import NormalDist
 from typing import Any
 
 from components.artifacts.decision import Outcome, Rule
@@ -15,7 +17,8 @@ def decide(
     """Apply every rule of the policy.
 
     Non-inferiority must hold for each judged task: an intersection-union test (Berger, 1982), in which testing each
-    at the stated confidence bounds the chance of promoting a model that is worse on any task.
+    at the stated confidence bounds the chance of promoting a model that is worse on any task. A slice is no ground
+    to hold by itself, since few rows prove little; one that is worse beyond doubt is, see `_slices`.
 
     Args:
         measured: as `measure` gives it.
@@ -32,8 +35,15 @@ def decide(
         rules += _floors(task, measured["tasks"][task], gate.task_floors.get(task, gate.floors))
     if champion is not None and trouble is None:
         rules += _comparison(measured, judged, gate)
+        rules += _slices(measured, judged, gate)
+        rules += _behaviour(measured, gate)
     outcome, reason = _conclude(rules, gate, champion)
     return outcome, reason, rules
+
+
+def policy_digest(gate: GateConfig) -> str:
+    """SHA-256 of a policy, by which a decision names it."""
+    return hashlib.sha256(gate.model_dump_json().encode()).hexdigest()
 
 
 def _judged(measured: Measured, task: str, gate: GateConfig) -> bool:
@@ -49,8 +59,24 @@ def _integrity(measured: Measured, tasks: list[str], gate: GateConfig, trouble: 
         verdict="pass" if rows >= gate.min_rows else "error",
         words=f"{rows:,} test rows; gate.min_rows is {gate.min_rows:,}",
     )
+    if measured["not_finite"]:
+        words = f"{measured['not_finite']:,} test rows have a score or a probability that is not finite"
+        yield Rule(name="finite", value=measured["not_finite"], bound="<= 0", verdict="error", words=words)
     if trouble is not None:
         yield Rule(name="champion", verdict="error", words=trouble)
+    for name, found in measured["slices"].items():
+        if found["rows"] < gate.min_slice_rows:
+            words = (
+                f"slice {name}: {found['rows']} test rows, under gate.min_slice_rows {gate.min_slice_rows}"
+            )
+            yield Rule(
+                name="slice_rows",
+                slice=name,
+                value=found["rows"],
+                bound=f">= {gate.min_slice_rows}",
+                verdict="error",
+                words=words,
+            )
     for task in tasks:
         found = measured["tasks"].get(task)
         positives = found["positives"] if found else 0
@@ -71,11 +97,70 @@ def _floors(task: str, found: Measured, floors: Floors) -> Iterator[Rule]:
     if floors.calibration_ratio is not None:
         low, high = floors.calibration_ratio
         yield _bounded("floor_calibration", task, "predicted/observed", found["calibration_ratio"], low, high)
+    if floors.max_ece is not None:
+        yield _bounded("floor_ece", task, "debiased ECE", found["ece"], None, floors.max_ece)
+
+
+def _slices(measured: Measured, judged: list[str], gate: GateConfig) -> Iterator[Rule]:
+    """Hold where a slice is behind the champion by more than is allowed, beyond doubt for all slices together.
+
+    Each task in each slice with enough positives is tested against the difference being at least
+    ``-max_slice_rce_loss``; Holm's step-down procedure (Scandinavian Journal of Statistics, 1979) keeps the chance
+    of any false alarm among all of them under 1 - ``confidence``.
+    """
+    if gate.max_slice_rce_loss is None:
+        return
+    bound = f">= {-gate.max_slice_rce_loss:g}"
+    tested: list[tuple[float, str, str, float]] = []
+    for name, found in measured["slices"].items():
+        for task in judged:
+            inside = found["tasks"][task]
+            if found["rows"] < gate.min_slice_rows or inside["positives"] < gate.min_positives:
+                continue
+            difference, error = inside["difference"]["rce"], inside["difference"]["error"]["rce"]
+            if difference is None or not error:
+                same = difference == 0.0
+                words = f"slice {name}, {task}: RCE difference " + ("is 0" if same else "cannot be computed")
+                verdict = "pass" if same else "error"
+                yield Rule(
+                    name="slice_harm", task=task, slice=name, bound=bound, verdict=verdict, words=words
+                )
+                continue
+            chance = NormalDist().cdf((difference + gate.max_slice_rce_loss) / error)
+            tested.append((chance, name, task, difference))
+    tested.sort()
+    certain = True
+    for place, (chance, name, task, difference) in enumerate(tested):
+        level = (1.0 - gate.confidence) / (len(tested) - place)
+        certain = certain and chance <= level
+        words = (
+            f"slice {name}, {task}: RCE difference is {difference:.4g}; it may be {bound}, and is under that by "
+            f"chance with p = {chance:.2g} (Holm's level here {level:.2g})"
+        )
+        yield Rule(
+            name="slice_harm",
+            task=task,
+            slice=name,
+            value=difference,
+            bound=bound,
+            verdict="fail" if certain else "pass",
+            words=words,
+        )
+
+
+def _behaviour(measured: Measured, gate: GateConfig) -> Iterator[Rule]:
+    if gate.max_score_psi is not None:
+        shift = measured["score_psi"]
+        yield _bounded("score_shift", None, "PSI of the scores", shift, None, gate.max_score_psi)
+    if gate.max_top_k_change is not None:
+        change = measured["lists"].get("top_k_change")
+        what = f"share of the top {measured['lists']['k']} that changes"
+        yield _bounded("top_k_change", None, what, change, None, gate.max_top_k_change)
 
 
 def _comparison(measured: Measured, judged: list[str], gate: GateConfig) -> Iterator[Rule]:
     for task in judged:
-        interval = measured["tasks"][task]["difference"].get("rce_interval")
+        interval = measured["tasks"][task]["difference"]["interval"]["rce"]
         lower = interval[0] if interval else None
         name = f"RCE difference, lower {gate.confidence:.0%} bound"
         yield _bounded("non_inferior", task, name, lower, -gate.max_rce_loss, None)
@@ -85,10 +170,6 @@ def _comparison(measured: Measured, judged: list[str], gate: GateConfig) -> Iter
     yield _bounded(
         "better_somewhere", None, "largest RCE difference of an objective", best, 0.0, None, strict=True
     )
-    if gate.max_score_psi is not None:
-        yield _bounded(
-            "score_shift", None, "PSI of the scores", measured["score_psi"], None, gate.max_score_psi
-        )
 
 
 def _bounded(

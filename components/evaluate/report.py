@@ -8,12 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.artifacts.decision import Decision
-from components.artifacts.page import Axis, Series, line_chart, page, table
+from components.artifacts.page import Axis, Series, line_chart, linear_axis, page, table
 from components.artifacts.snapshot import Snapshot
 from components.evaluate.scores import Scores
 from recap_model import metrics
 
 _MAX_POINTS = 200
+_TWO_SIDED_95 = 1.96
+_WIDEST_LOGIT, _HISTOGRAM_BINS = 16.0, 128
 _SHARES = Axis("", 0.0, 1.0, [(tick, f"{tick:g}") for tick in (0.0, 0.25, 0.5, 0.75, 1.0)])
 _COLUMNS = (("AUC", "auc", ".4f"), ("log loss", "log_loss", ".5f"), ("RCE %", "rce", ".2f"))
 _RATIO = ("predicted / observed", "calibration_ratio", ".3f")
@@ -29,7 +31,7 @@ def report_page(decision: Decision, measured: dict[str, Any], scores: Scores, sn
     against = f"against version {decision.champion.version}" if decision.champion else "without a champion"
     lead = (
         f"{_OUTCOME_WORDS[decision.outcome]} {decision.reason[:1].upper()}{decision.reason[1:]}. "
-        f"{measured['rows']:,} test rows of {measured['users']:,} users, {against}; "
+        f"{measured['rows']:,} test rows{_of_users(measured)}, {against}; "
         f"data of {snapshot.first_day} to {snapshot.last_day}."
     )
     return page(
@@ -39,11 +41,17 @@ def report_page(decision: Decision, measured: dict[str, Any], scores: Scores, sn
         _rules(decision),
         "<h2>Tasks</h2>",
         _tasks(measured),
+        _more(measured),
+        *_lists(measured),
         *_slices(measured),
         *(_task_charts(number, scores) for number in range(len(scores.tasks))),
         "<h2>Lineage</h2>",
         _lineage(decision, snapshot),
     )
+
+
+def _of_users(measured: dict[str, Any]) -> str:
+    return "" if measured["users"] is None else f" of {measured['users']:,} users"
 
 
 def _rules(decision: Decision) -> str:
@@ -65,29 +73,80 @@ def _tasks(measured: dict[str, Any]) -> str:
             row.append(_text(found[name], style))
             if compared:
                 row.append(_text(found["champion"][name], style))
-        interval = found["difference"].get("rce_interval") if compared else found["rce_interval"]
+        interval = (found["difference"] if compared else found)["interval"]["rce"]
         row.append("…".join(f"{bound:+.2f}" for bound in interval) if interval else "–")
         rows.append(row)
     return table(columns, rows)
 
 
+def _more(measured: dict[str, Any]) -> str:
+    """The other metrics of the candidate, with the bounds of AUC, and why one is not defined."""
+    columns = [
+        "task",
+        "AUC bounds",
+        "GAUC",
+        "PR AUC",
+        "NRCE",
+        "Brier",
+        "slope",
+        "intercept",
+        "debiased ECE",
+        "not defined",
+    ]
+    rows = []
+    for task, found in measured["tasks"].items():
+        interval = found["interval"]["auc"]
+        reasons = sorted(set(found["undefined"].values()))
+        rows.append(
+            [
+                task,
+                "…".join(f"{bound:.4f}" for bound in interval) if interval else "–",
+                _text(found["gauc"], ".4f"),
+                _text(found["pr_auc"], ".4f"),
+                _text(found["nrce"], ".2f"),
+                _text(found["brier"], ".5f"),
+                _text(found["calibration_slope"], ".3f"),
+                _text(found["calibration_intercept"], "+.3f"),
+                _text(found["ece"], ".5f"),
+                "; ".join(reasons) or "–",
+            ]
+        )
+    return table(columns, rows)
+
+
+def _lists(measured: dict[str, Any]) -> list[str]:
+    """What the weighted score does to the lists that are shown."""
+    found = measured["lists"]
+    if "undefined" in found:
+        return []
+    columns = ["model", f"NDCG@{found['k']}", f"mean engagement of the top {found['k']}"]
+    models = {"candidate": found} | ({"champion": found["champion"]} if "champion" in found else {})
+    rows = [(name, _text(one["ndcg"], ".4f"), _text(one["mean_gain"], ".4f")) for name, one in models.items()]
+    title = f"<h2>The weighted score, {found['lists']:,} lists by {escape(found['by'])}</h2>"
+    changed = found.get("top_k_change")
+    words = "" if changed is None else f"<p>{changed:.1%} of the top rows are others than the champion's.</p>"
+    return [title, table(columns, rows), words]
+
+
 def _slices(measured: dict[str, Any]) -> list[str]:
     """Slices with the largest loss against the champion first, or with the lowest RCE."""
     rows = []
-    for name, tasks in measured["slices"].items():
-        for task, found in tasks.items():
+    for name, inside in measured["slices"].items():
+        for task, found in inside["tasks"].items():
             harm = found["difference"]["rce"] if "difference" in found else found["rce"]
             if harm is not None:
                 rows.append((harm, name, task, found))
     if not rows:
         return []
     rows.sort(key=lambda row: row[0])
-    columns = ("slice", "task", "positives", "RCE %", "RCE change", "predicted / observed")
+    columns = ("slice", "task", "rows", "positives", "AUC", "RCE %", "RCE change", "predicted / observed")
     lines = [
         (
             name,
             task,
+            f"{found['rows']:,}",
             f"{found['positives']:,}",
+            _text(found["auc"], ".4f"),
             _text(found["rce"], ".2f"),
             _text(found["difference"]["rce"], "+.2f") if "difference" in found else "–",
             _text(found["calibration_ratio"], ".3f"),
@@ -104,22 +163,48 @@ def _task_charts(number: int, scores: Scores) -> str:
         models["champion"] = scores.champion[:, number]
     if np.nansum(label) < 2 or np.nansum(1 - label) < 2:
         return ""
-    roc, recall, reliable = [], [], []
+    roc, recall, reliable, spread = [], [], [], []
     for colour, (name, predictions) in enumerate(models.items()):
         false, true, _ = metrics.roc_curve(label, predictions, weight)
         roc.append(Series(name, *_thin(false, true), colour=colour))
         share, precision = metrics.precision_recall_curve(label, predictions, weight)
         recall.append(Series(name, *_thin(share, precision), colour=colour))
         bins = metrics.reliability_bins(label, predictions, weight)
+        if name == "candidate":
+            chance = (_TWO_SIDED_95 * bins.error).tolist()
+            places = bins.predicted.tolist()
+            reliable.append(
+                Series("as predicted, by chance 95 %", places, places, colour=None, spread=chance)
+            )
         reliable.append(
             Series(name, bins.predicted.tolist(), bins.observed.tolist(), colour=colour, markers=True)
         )
+        spread.append(_histogram(name, predictions, weight, colour))
     task, charts = scores.tasks[number], []
     charts.append(_reliability(task, reliable))
     diagonal = Series("chance", [0.0, 1.0], [0.0, 1.0], colour=None)
     charts.append(line_chart("ROC", [diagonal, *roc], _named("false positives"), _named("true positives")))
     charts.append(line_chart("Precision and recall", recall, _named("recall"), _named("precision")))
+    highest = max(max(one.y) for one in spread)
+    odds = linear_axis("log odds", [place for one in spread for place in one.x])
+    charts.append(line_chart("Predictions", spread, odds, linear_axis("share of rows", [0.0, highest])))
     return f'<h2>{escape(task)}</h2><div class="charts">{"".join(charts)}</div>'
+
+
+def _histogram(
+    name: str, predictions: NDArray[np.float32], weight: NDArray[np.float32], colour: int
+) -> Series:
+    """The share of rows by log odds, in bins that are the same for every model and task."""
+    clipped = np.clip(predictions.astype(np.float64), 1e-7, 1 - 1e-7)
+    edges = np.linspace(-_WIDEST_LOGIT, _WIDEST_LOGIT, _HISTOGRAM_BINS + 1)
+    logits = np.clip(np.log(clipped) - np.log1p(-clipped), edges[0], edges[-1])
+    shares, _ = np.histogram(logits, edges, weights=np.nan_to_num(weight.astype(np.float64)))
+    held = np.flatnonzero(shares)
+    kept = slice(max(held[0] - 1, 0), held[-1] + 2) if len(held) else slice(None)
+    middles = (edges[1:] + edges[:-1]) / 2
+    return Series(
+        name, middles[kept].tolist(), (shares / max(shares.sum(), 1e-300))[kept].tolist(), colour=colour
+    )
 
 
 def _reliability(task: str, series: Sequence[Series]) -> str:

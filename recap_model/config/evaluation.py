@@ -23,6 +23,7 @@ class Floors(Config):
     calibration_ratio: tuple[float, float] | None = Field(
         None, description="bounds of predicted over observed"
     )
+    max_ece: NonNegativeFloat | None = Field(None, description="debiased expected calibration error")
 
 
 class GateConfig(Config):
@@ -38,8 +39,21 @@ class GateConfig(Config):
         0.5, description="RCE points that a task's lower confidence bound may lie below the champion's"
     )
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(0.95, description="of that bound, one-sided")
+    min_slice_rows: PositiveInt = Field(
+        100,
+        description="a configured slice with fewer test rows is an error: what is to be watched is not there",
+    )
+    max_slice_rce_loss: NonNegativeFloat | None = Field(
+        1.0,
+        description="RCE points by which a slice may fall behind the champion; more is a hold where it is beyond "
+        "doubt, at `confidence` for all slices together (Holm)",
+    )
     max_score_psi: NonNegativeFloat | None = Field(
         1.0, description="population stability index of the rows' scores against the champion's"
+    )
+    max_top_k_change: Annotated[float, Field(ge=0.0, le=1.0)] | None = Field(
+        None,
+        description="share of the rows in the top k of their list that may be others than the champion's",
     )
     objectives: list[str] | None = Field(
         None, description="tasks of which at least one must be better than the champion's; all if not given"
@@ -62,6 +76,9 @@ class EvaluationConfig(Config):
     """Metrics, slices, confidence and the gate."""
 
     slices: list[SliceConfig] = []
+    top_k: PositiveInt = Field(
+        10, description="rows at the top of a request's (or user's) list that are looked at"
+    )
     bootstrap_replicates: PositiveInt = 100
     seed: int = 5
     gate: GateConfig = GateConfig()

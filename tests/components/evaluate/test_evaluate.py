@@ -6,19 +6,30 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
+from components.artifacts import registry
 from components.artifacts.decision import Decision
 from components.artifacts.snapshot import MANIFEST_NAME, Champion, Snapshot
 from components.calibrate.calibrate import calibrate_model
 from components.evaluate import scores as scores_module
-from components.evaluate.bootstrap import bootstrap_rce
+from components.evaluate.bootstrap import METRICS, interval, replicates_of, resampling, standard_error
 from components.evaluate.evaluate import evaluate_model
+from components.evaluate.gate import decide
 from components.evaluate.headline import headline, roc_points
-from components.evaluate.scores import score_test_set
+from components.evaluate.measure import measure
+from components.evaluate.replay import replay_gate
+from components.evaluate.scores import read_scores, score_test_set
 from components.train.train import train_model
+from pipeline.cli.app import app
 from recap_model import metrics
 from tests.datasets import TinySets, build_tiny
 from tests.tiny import tiny_config, write_tiny_log
+
+SLICES = [{"name": "topic_1", "column": "topic", "value": 1}]
+SLICED = tiny_config(
+    evaluation={"slices": SLICES, "gate": {"min_rows": 10, "min_positives": 5, "min_slice_rows": 5}}
+)
 
 
 @pytest.fixture(scope="module")
@@ -57,23 +68,116 @@ def test_a_decision_changed_by_hand_is_refused(built: tuple[TinySets, Path], tmp
 
 def test_a_model_compared_with_itself_differs_nowhere(built: tuple[TinySets, Path]):
     sets, model = built
-    scores = score_test_set(model, sets.test, tiny_config(), model)
+    scores = score_test_set(model, sets.test, SLICED, model)
     assert np.array_equal(scores.candidate, scores.champion)
-    replicates = bootstrap_rce(scores, 50, seed=1)
-    assert np.array_equal(replicates.candidate, replicates.champion)
+    found = measure(scores, SLICED)
+    for tasks in (found["tasks"], found["slices"]["topic_1"]["tasks"]):
+        for task in tasks.values():
+            changes = task["difference"]
+            assert {changes[name] for name in METRICS if changes[name] is not None} == {0.0}
+            assert {error for error in changes["error"].values() if error is not None} == {0.0}
+    assert found["score_psi"] == 0.0
+    assert found["lists"]["top_k_change"] == 0.0
 
 
 def test_the_bootstrap_spreads_as_much_as_resampled_users_do(built: tuple[TinySets, Path]):
     sets, model = built
     scores = score_test_set(model, sets.test, tiny_config(), None)
-    ours = bootstrap_rce(scores, 2000, seed=1).candidate[:, 0]
-    random, plain = np.random.default_rng(2), []
-    rows = (scores.labels[:, 0], scores.candidate[:, 0])
-    for _ in range(500):
-        counts = random.poisson(1.0, 20)[scores.users].astype(float)
-        plain.append(metrics.relative_cross_entropy(*rows, counts))
-    assert ours.mean() == pytest.approx(np.mean(plain), abs=0.5)
-    assert ours.std() == pytest.approx(np.std(plain), rel=0.15)
+    label, prediction, weight = scores.labels[:, 0], scores.candidate[:, 0], scores.weights[:, 0]
+    resampled = resampling(scores.users, len(label), 2000, seed=1)
+    ours = replicates_of(resampled, label, prediction, weight)
+    random = np.random.default_rng(2)
+    plain: dict[str, list[float]] = {"auc": [], "log_loss": [], "rce": [], "calibration_ratio": []}
+    for _ in range(400):
+        counts = random.poisson(1.0, 20)[scores.users] * weight.astype(float)
+        plain["auc"].append(metrics.auc(label, prediction, counts))
+        plain["log_loss"].append(metrics.log_loss(label, prediction, counts))
+        plain["rce"].append(metrics.relative_cross_entropy(label, prediction, counts))
+        plain["calibration_ratio"].append(metrics.calibration_ratio(label, prediction, counts))
+    for name, values in plain.items():
+        assert standard_error(ours[name]) == pytest.approx(np.std(values), rel=0.2), name
+        low, high = interval(float(np.mean(values)), float(np.std(values)), 0.95)
+        assert low < np.mean(ours[name]) < high
+
+
+def test_a_metric_that_is_not_defined_is_null_and_says_why(built: tuple[TinySets, Path]):
+    sets, model = built
+    scores = score_test_set(model, sets.test, tiny_config(), None)
+    scores.labels[:, 0], scores.labels[:, 1] = 0.0, np.nan
+    found = measure(scores, tiny_config())["tasks"]
+    assert found["like"]["auc"] is None
+    assert found["like"]["undefined"]["auc"] == "all 400 labels are 0"
+    assert found["reply"]["undefined"]["rce"] == "no row has a label"
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_a_score_that_is_not_finite_is_counted_and_ends_in_an_error(built: tuple[TinySets, Path]):
+    sets, model = built
+    scores = score_test_set(model, sets.test, tiny_config(), None)
+    scores.candidate[3, 0] = np.nan
+    found = measure(scores, tiny_config())
+    assert found["not_finite"] == 1
+    assert decide(found, list(tiny_config().tasks), tiny_config().evaluation.gate, None)[0] == "ERROR"
+
+
+def test_stored_scores_measure_and_decide_as_fresh_ones_and_by_another_policy_otherwise(
+    built: tuple[TinySets, Path], tmp_path: Path
+):
+    sets, model = built
+    scores = score_test_set(model, sets.test, SLICED, model)
+    scores.write(tmp_path / "scores.parquet")
+    assert measure(read_scores(tmp_path / "scores.parquet", SLICED), SLICED) == measure(scores, SLICED)
+    lenient = {"min_rows": 10, "min_positives": 5, "min_slice_rows": 5, "floors": {"min_rce": -900.0}}
+    for floors, expected in ((lenient, "HOLD"), (lenient | {"min_slice_rows": 100_000}, "ERROR")):
+        config = tiny_config(evaluation={"slices": SLICES, "gate": floors})
+        outcome, reason, _ = replay_gate(tmp_path, config)
+        assert outcome == expected, reason
+
+
+def test_a_replay_names_what_the_table_lacks(built: tuple[TinySets, Path], tmp_path: Path):
+    sets, model = built
+    score_test_set(model, sets.test, tiny_config(), None).write(tmp_path / "scores.parquet")
+    with pytest.raises(ValueError, match="has no column slice/topic_1; replay with the tasks and slices"):
+        replay_gate(tmp_path, SLICED)
+    with pytest.raises(FileNotFoundError, match="no score table"):
+        replay_gate(tmp_path / "elsewhere", SLICED)
+    (tmp_path / "other.parquet").write_text("not parquet")
+    with pytest.raises(ValueError, match="not Parquet"):
+        replay_gate(tmp_path / "other.parquet", SLICED)
+
+
+def test_the_command_tells_its_decision_by_its_status(built: tuple[TinySets, Path], tmp_path: Path):
+    sets, model = built
+    score_test_set(model, sets.test, SLICED, model).write(tmp_path / "scores.parquet")
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(SLICED.to_yaml())
+    done = CliRunner().invoke(
+        app, ["gate", "replay", "--scores", str(tmp_path), "--policy", str(policy), "--json"]
+    )
+    decided = json.loads(done.output)
+    assert done.exit_code == {"PROMOTE": 0, "HOLD": 3, "ERROR": 4}[decided["outcome"]]
+    assert {rule["name"] for rule in decided["rules"]} >= {"rows", "non_inferior"}
+
+
+def test_a_champion_that_moves_while_it_is_compared_with_makes_an_error(
+    built: tuple[TinySets, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    sets, model = built
+    snapshot, config = Snapshot.read(sets.snapshot)
+    folder = tmp_path / "snapshot"
+    folder.mkdir()
+    changed = snapshot.model_copy(update={"champion": Champion(version="7", run_id="x")})
+    (folder / MANIFEST_NAME).write_text(changed.model_dump_json())
+    (folder / "config.json").write_text(config.model_dump_json())
+    monkeypatch.setattr(registry, "connect", lambda uri: None)
+    monkeypatch.setattr(registry, "download", lambda client, name, version, to: model)
+    for now, expected in (("8", "now it is version 8"), (None, "now it is none")):
+        champion = Champion(version=now, run_id="y") if now else None
+        monkeypatch.setattr(registry, "champion", lambda client, name, champion=champion: champion)
+        decision = evaluate_model(folder, model, sets.test, tmp_path / f"out-{now}")
+        assert (decision.outcome, expected in decision.reason) == ("ERROR", True)
+    monkeypatch.setattr(registry, "champion", lambda client, name: changed.champion)
+    assert evaluate_model(folder, model, sets.test, tmp_path / "same").outcome == "HOLD"
 
 
 def test_a_champion_that_cannot_be_had_makes_an_error_not_a_crash(

@@ -3,11 +3,12 @@
 import copy
 from typing import Any
 
+import numpy as np
 import pytest
 
 from components.evaluate.gate import decide
 from recap_model.config import ConfigError
-from recap_model.config.evaluation import GateConfig
+from recap_model.config.evaluation import Floors, GateConfig
 from tests.tiny import tiny_config
 
 TASKS = ["like", "reply"]
@@ -15,14 +16,31 @@ GATE = GateConfig(min_rows=1000, min_positives=50)
 
 
 def task(**changes: Any) -> dict[str, Any]:
-    values = {"auc": 0.7, "rce": 10.0, "calibration_ratio": 1.0}
+    values = {"auc": 0.7, "rce": 10.0, "calibration_ratio": 1.0, "ece": 0.001}
     return {
         "positives": 500,
         **values,
-        "rce_interval": [9.0, 11.0],
+        "interval": {"rce": [9.0, 11.0]},
         "champion": values,
-        "difference": {"auc": 0.0, "rce": 0.5, "rce_interval": [0.1, 0.9]},
+        "difference": difference(),
         **changes,
+    }
+
+
+def difference(
+    rce: float | None = 0.5, interval: list[float] | None = (0.1, 0.9), error: float = 0.2
+) -> dict[str, Any]:
+    return {"auc": 0.0, "rce": rce, "interval": {"rce": interval}, "error": {"rce": error}}
+
+
+def slices(*found: tuple[int, float, float]) -> dict[str, Any]:
+    """Slices of these rows, RCE differences and standard errors, in both tasks."""
+    return {
+        f"slice{number}": {
+            "rows": rows,
+            "tasks": {name: task(difference=difference(change, error=error)) for name in TASKS},
+        }
+        for number, (rows, change, error) in enumerate(found)
     }
 
 
@@ -30,7 +48,10 @@ def measured(**tasks: Any) -> dict[str, Any]:
     found = {"like": task(), "reply": task(), **tasks}
     return {
         "rows": 20_000,
+        "not_finite": 0,
         "score_psi": 0.01,
+        "slices": {},
+        "lists": {"k": 10, "top_k_change": 0.2},
         "tasks": {name: value for name, value in found.items() if value},
     }
 
@@ -46,27 +67,32 @@ def test_a_better_and_safe_candidate_is_promoted():
     assert {rule.verdict for rule in rules} == {"pass"}
 
 
-def _difference(**values: Any) -> dict[str, Any]:
-    return task(difference={"auc": 0.0, "rce": 0.5, "rce_interval": [0.1, 0.9], **values})
-
-
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
         (measured(reply=None), "ERROR"),
         (measured(like=task(rce=None)), "ERROR"),
         (measured(like=task(calibration_ratio=None)), "ERROR"),
-        (measured(like=_difference(rce_interval=None)), "ERROR"),
-        (measured(like=_difference(rce=None)), "ERROR"),
+        (measured(like=task(difference=difference(interval=None))), "ERROR"),
+        (measured(like=task(difference=difference(rce=None))), "ERROR"),
         (measured() | {"score_psi": None}, "ERROR"),
         (measured() | {"rows": 999}, "ERROR"),
+        (measured() | {"not_finite": 1}, "ERROR"),
+        (measured() | {"slices": slices((0, 0.0, 0.1))}, "ERROR"),
+        (measured() | {"slices": slices((1, 0.0, 0.1))}, "ERROR"),
+        (measured() | {"slices": slices((500, 0.0, 0.1))}, "PROMOTE"),
+        (measured() | {"slices": slices((500, -2.0, 0.1))}, "HOLD"),
+        (measured() | {"slices": slices((500, -2.0, 5.0))}, "PROMOTE"),
         (measured(like=task(positives=49), reply=task(positives=0)), "ERROR"),
         (measured(like=task(rce=-0.1)), "HOLD"),
         (measured(like=task(calibration_ratio=1.3)), "HOLD"),
-        (measured(like=_difference(rce_interval=[-0.6, 0.9])), "HOLD"),
-        (measured(like=_difference(rce=-0.1), reply=_difference(rce=0.0)), "HOLD"),
+        (measured(like=task(difference=difference(interval=(-0.6, 0.9)))), "HOLD"),
+        (
+            measured(like=task(difference=difference(rce=-0.1)), reply=task(difference=difference(rce=0.0))),
+            "HOLD",
+        ),
         (measured() | {"score_psi": 1.5}, "HOLD"),
-        (measured(like=_difference(rce_interval=[-0.4, 0.9])), "PROMOTE"),
+        (measured(like=task(difference=difference(interval=(-0.4, 0.9)))), "PROMOTE"),
         (measured(like=task(positives=49, rce=None)), "PROMOTE"),
     ],
 )
@@ -80,7 +106,7 @@ def test_a_champion_that_cannot_be_compared_with_is_an_error_in_its_words():
 
 
 def test_a_first_run_is_decided_by_the_floors_or_by_a_person():
-    first = {"rows": 20_000, "score_psi": None, "tasks": {name: task() for name in TASKS}}
+    first = measured() | {"score_psi": None, "tasks": {name: task() for name in TASKS}}
     approval = GATE.model_copy(update={"first_run": "require_approval"})
     assert outcome(first, champion=None) == "PROMOTE"
     assert outcome(first, champion=None, gate=approval) == "HOLD"
@@ -92,11 +118,40 @@ def test_a_task_has_its_own_floors_and_objectives_are_those_listed():
     gate = GateConfig(min_rows=1000, task_floors={"like": {"min_auc": 0.75}})
     assert outcome(measured(), gate=gate) == "HOLD"
     only_reply = GateConfig(min_rows=1000, objectives=["reply"])
-    assert outcome(measured(reply=_difference(rce=-0.1)), gate=only_reply) == "HOLD"
-    assert outcome(measured(reply=_difference(rce=-0.1))) == "PROMOTE"
+    assert outcome(measured(reply=task(difference=difference(rce=-0.1))), gate=only_reply) == "HOLD"
+    assert outcome(measured(reply=task(difference=difference(rce=-0.1)))) == "PROMOTE"
 
 
 def test_a_policy_without_floors_is_refused():
     gate = {"floors": {}, "task_floors": {}}
     with pytest.raises(ConfigError, match=r"evaluation\.gate: floors: none is given"):
         tiny_config(evaluation={"gate": gate})
+
+
+def test_bounds_that_are_given_are_checked():
+    for gate, found in (
+        (GateConfig(max_top_k_change=0.1), measured()),
+        (GateConfig(floors={"max_ece": 0.0005}), measured()),
+    ):
+        assert outcome(found, gate=gate) == "HOLD"
+        looser = gate.model_copy(update={"max_top_k_change": 0.5, "floors": Floors(max_ece=0.01)})
+        assert outcome(found, gate=looser) == "PROMOTE"
+    assert outcome(measured() | {"lists": {"k": 10}}, gate=GateConfig(max_top_k_change=0.1)) == "ERROR"
+
+
+def test_one_harmed_slice_among_many_is_found_and_named():
+    found = measured() | {"slices": slices(*[(500, 0.1, 0.3)] * 9, (500, -3.0, 0.3))}
+    result, reason, _ = decide(found, TASKS, GATE, "3")
+    assert result == "HOLD"
+    assert "slice slice9" in reason
+
+
+def test_equal_slices_raise_a_false_alarm_no_more_often_than_stated():
+    """At the edge of what is allowed every slice is a null hypothesis; Holm bounds any rejection among them."""
+    random = np.random.default_rng(4)
+    alarms = 0
+    for _ in range(1000):
+        edge = -GATE.max_slice_rce_loss + 0.3 * random.standard_normal(20)
+        found = measured() | {"slices": slices(*((500, float(change), 0.3) for change in edge))}
+        alarms += outcome(found) == "HOLD"
+    assert alarms <= 50 + 3 * (1000 * 0.05 * 0.95) ** 0.5

@@ -1,0 +1,74 @@
+"""What is measured of the weighted score: its ranked lists, and how it shifts against the champion's."""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.evaluate.scores import Scores
+from recap_model import metrics
+from recap_model.config import RecapConfig
+
+_PSI_BINS = 10
+
+
+def ranked_lists(scores: Scores, config: RecapConfig) -> dict[str, Any]:
+    """NDCG of the top k of each request (or user), their mean engagement, and how much of the top changes.
+
+    A row's gain is the sum over tasks of score weight times label; a missing label adds nothing. Lists without a
+    positive gain have no NDCG and are left out of its mean. ``top_k_change`` is the share of the candidate's top k
+    rows that are not among the champion's.
+    """
+    k = config.evaluation.top_k
+    by, groups = ("request", scores.requests) if scores.requests is not None else ("user", scores.users)
+    if groups is None:
+        return {
+            "k": k,
+            "by": None,
+            "undefined": "neither features.ids.request nor features.ids.user is given",
+        }
+    finite = bool(np.isfinite(scores.candidate_score).all())
+    if scores.champion_score is not None:
+        finite &= bool(np.isfinite(scores.champion_score).all())
+    if not finite:
+        return {"k": k, "by": by, "undefined": "a row's score is not finite"}
+    weights = np.array([config.tasks[task].score_weight for task in scores.tasks])
+    gains = np.nan_to_num(scores.labels).astype(np.float64) @ weights
+    found: dict[str, Any] = {"k": k, "by": by, "lists": len(np.unique(groups))}
+    top = metrics.top_of_groups(scores.candidate_score, groups, k)
+    found |= _of_one(gains, scores.candidate_score, groups, top, k)
+    if scores.champion_score is not None:
+        their_top = metrics.top_of_groups(scores.champion_score, groups, k)
+        found["champion"] = _of_one(gains, scores.champion_score, groups, their_top, k)
+        found["top_k_change"] = float(np.mean(~their_top[top]))
+    return found
+
+
+def _of_one(
+    gains: NDArray[np.float64],
+    score: NDArray[np.float32],
+    groups: NDArray[np.int64],
+    top: NDArray[np.bool_],
+    k: int,
+) -> dict[str, float | None]:
+    by_list = metrics.ndcg_at(gains, score, groups, k)
+    defined = by_list[~np.isnan(by_list)]
+    return {"ndcg": float(defined.mean()) if len(defined) else None, "mean_gain": float(gains[top].mean())}
+
+
+def score_psi(champion: NDArray[np.float32], candidate: NDArray[np.float32]) -> float | None:
+    """Population stability index over the champion's deciles; a bin's share is at least that of half a row.
+
+    None where a score is not finite.
+    """
+    if not (np.isfinite(champion).all() and np.isfinite(candidate).all()):
+        return None
+    edges = np.unique(np.quantile(champion, np.linspace(0, 1, _PSI_BINS + 1)[1:-1]))
+    least = 0.5 / len(champion)
+    old, new = (
+        np.maximum(np.bincount(np.searchsorted(edges, values), minlength=len(edges) + 1) / len(values), least)
+        for values in (champion, candidate)
+    )
+    shift = float(np.sum((new - old) * np.log(new / old)))
+    return shift if math.isfinite(shift) else None

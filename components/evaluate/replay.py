@@ -1,0 +1,28 @@
+"""The gate once more, on stored scores, under another policy."""
+
+from pathlib import Path
+
+from components.artifacts.decision import Outcome, Rule
+from components.evaluate.gate import decide
+from components.evaluate.measure import measure
+from components.evaluate.scores import read_scores
+from recap_model.config import RecapConfig
+
+
+def replay_gate(scores: str | Path, config: RecapConfig) -> tuple[Outcome, str, list[Rule]]:
+    """Measure a score table again and decide by the policy of a config; no model is needed, and nothing is written.
+
+    Args:
+        scores: ``scores.parquet`` of an evaluation, or the evaluation's folder.
+        config: whose ``evaluation`` section decides; its tasks and slices must be those of the table.
+
+    Returns:
+        The outcome, one sentence on why, and each rule as it was applied.
+
+    Raises:
+        FileNotFoundError, ValueError: the table is not there, not one of ours, or lacks a task or a slice.
+    """
+    path = Path(scores)
+    table = read_scores(path / "scores.parquet" if path.is_dir() else path, config)
+    champion = None if table.champion is None else "of the stored scores"
+    return decide(measure(table, config), list(config.tasks), config.evaluation.gate, champion)
