@@ -7,6 +7,7 @@ import typer
 from pipeline.cli.cluster import backfill, release, runs, schedule_app, submit
 from pipeline.cli.compiling import compile_command
 from pipeline.cli.config import config_app
+from pipeline.cli.doctor import doctor
 from pipeline.cli.gate import gate_app
 from pipeline.cli.importing import import_app
 from pipeline.cli.models import models_app, promote, rollback
@@ -32,6 +33,7 @@ app.command()(backfill)
 app.command()(release)
 app.add_typer(schedule_app, name="schedule")
 app.command()(report)
+app.command()(doctor)
 app.add_typer(gate_app, name="gate")
 app.add_typer(models_app, name="models")
 app.command()(promote)

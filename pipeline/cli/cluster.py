@@ -54,7 +54,7 @@ def submit(
     Example: `recap submit --host http://127.0.0.1:8888 --data s3://logs/impressions --tracking-uri http://mlflow:5000`
     """
     last = _day(end_date, "--end-date") if end_date else datetime.now(UTC).date() - timedelta(days=1)
-    server = _server(host, namespace, token_file)
+    server = connect_server(host, namespace, token_file)
     with _package(cluster) as package:
         name, arguments = _run_of(last, data, tracking_uri, config, days)
         typer.echo(f"{name}: {_link(host, server.submit(package, arguments, name))}")
@@ -79,7 +79,7 @@ def backfill(
     begin, end = _day(first, "--from"), _day(last, "--to")
     if end < begin:
         raise ValueError(f"--to: {end} is before --from {begin}")
-    server = _server(host, namespace, token_file)
+    server = connect_server(host, namespace, token_file)
     known = {run.name for run in server.runs(limit=100) if run.state not in ("FAILED", "CANCELED")}
     with _package(cluster) as package:
         for offset in range((end - begin).days + 1):
@@ -99,7 +99,7 @@ def runs(
     as_json: Annotated[bool, typer.Option("--json", help="Print the list for a machine.")] = False,
 ) -> None:
     """List the newest runs on a cluster."""
-    found = _server(host, namespace, token_file).runs(limit)
+    found = connect_server(host, namespace, token_file).runs(limit)
     if as_json:
         print(json.dumps([vars(run) for run in found], default=str, indent=1))
         return
@@ -124,7 +124,7 @@ def release(
     """Upload the pipeline as a new version, print what differs from the last one, and move every schedule to it."""
     import yaml
 
-    server = _server(host, namespace, token_file)
+    server = connect_server(host, namespace, token_file)
     before = server.newest_version()
     with _package(cluster) as package:
         made = server.publish(package, version)
@@ -173,7 +173,7 @@ def create(
     from pipeline.cluster.schedules import next_fires, six_fields
 
     expression, zone = six_fields(cron), _zone(time_zone)
-    server = _server(host, namespace, token_file)
+    server = connect_server(host, namespace, token_file)
     if any(one.name == name for one in server.schedules()):
         raise ClusterError(f"schedule {name!r}: is there already; delete it first, or choose another name")
     version = server.newest_version()
@@ -201,7 +201,7 @@ def list_schedules(
     from pipeline.cluster.schedules import next_fires
 
     zone = _zone(time_zone)
-    found = _server(host, namespace, token_file).schedules()
+    found = connect_server(host, namespace, token_file).schedules()
     if as_json:
         print(json.dumps([vars(one) for one in found], indent=1))
         return
@@ -218,7 +218,7 @@ def pause(
     name: str, host: HostOption, namespace: NamespaceOption = "", token_file: TokenOption = None
 ) -> None:
     """Stop a schedule from firing."""
-    server = _server(host, namespace, token_file)
+    server = connect_server(host, namespace, token_file)
     server.pause(server.schedule(name))
     typer.echo(f"{name}: paused; recap schedule resume {name} lets it fire again")
 
@@ -228,7 +228,7 @@ def resume(
     name: str, host: HostOption, namespace: NamespaceOption = "", token_file: TokenOption = None
 ) -> None:
     """Let a paused schedule fire again; what it missed is not made up for."""
-    server = _server(host, namespace, token_file)
+    server = connect_server(host, namespace, token_file)
     server.pause(server.schedule(name), paused=False)
     typer.echo(f"{name}: on")
 
@@ -238,12 +238,12 @@ def delete(
     name: str, host: HostOption, namespace: NamespaceOption = "", token_file: TokenOption = None
 ) -> None:
     """Remove a schedule; runs that it has started go on."""
-    server = _server(host, namespace, token_file)
+    server = connect_server(host, namespace, token_file)
     server.delete_schedule(server.schedule(name))
     typer.echo(f"{name}: deleted")
 
 
-def _server(host: str, namespace: str, token_file: Path | None) -> "Server":
+def connect_server(host: str, namespace: str, token_file: Path | None) -> "Server":
     from pipeline.cluster.client import Server
 
     token = token_file.read_text().strip() if token_file is not None else None

@@ -1,0 +1,51 @@
+"""``recap doctor``: what is missing before a run, or wrong between runs."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.cluster import NamespaceOption, TokenOption, connect_server
+from pipeline.cli.compiling import ClusterOption
+from pipeline.cli.workspace import DEFAULT_WORKSPACE, WorkspaceOption
+
+
+def doctor(
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    tracking_uri: Annotated[str, typer.Option(help="MLflow's; else the environment's, SQLite.")] = "",
+    name: Annotated[str, typer.Option(help="Registered model.")] = "recap",
+    host: Annotated[
+        str,
+        typer.Option(
+            envvar="KFP_HOST", help="Address of the pipelines' API; no cluster is looked at without."
+        ),
+    ] = "",
+    namespace: NamespaceOption = "",
+    token_file: TokenOption = None,
+    cluster: ClusterOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings for a machine.")] = False,
+) -> None:
+    """Check packages, workspace, registry and, with --host, the cluster; say what to do. Exit status 1 if one fails.
+
+    Example: `recap doctor --host http://127.0.0.1:8888 --cluster cluster.yaml`
+    """
+    from components.artifacts.registry import default_tracking_uri
+    from pipeline.cluster.settings import load_cluster
+    from pipeline.doctor import Finding, check_cluster, check_here, check_kubernetes, check_registry
+
+    settings = load_cluster(cluster)
+    findings = [
+        *check_here(workspace),
+        *check_registry(tracking_uri or default_tracking_uri(workspace), name),
+    ]
+    if host:
+        findings += check_cluster(lambda: connect_server(host, namespace, token_file))
+        findings += check_kubernetes(settings, namespace)
+    else:
+        findings.append(Finding("server", "ok", "no cluster looked at; give --host or set KFP_HOST"))
+    if as_json:
+        print(json.dumps([vars(finding) for finding in findings], indent=1))
+    else:
+        for finding in findings:
+            print(f"{finding.state:<5} {finding.what:<10} {finding.words}")
+    raise typer.Exit(1 if any(finding.state == "fail" for finding in findings) else 0)

@@ -1,0 +1,152 @@
+"""Whether all that a run needs is there: each finding with what to do about it."""
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pipeline.cluster.settings import ClusterSettings
+
+if TYPE_CHECKING:
+    from pipeline.cluster.client import Server
+
+State = Literal["ok", "warn", "fail"]
+_PACKAGES = ("torch", "kfp", "mlflow", "great-expectations", "pyarrow")
+_LEAST_FREE_BYTES = 5 << 30
+_SQLITE = "sqlite:///"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at; ``words`` say how it is, and, unless it is ok, what to do."""
+
+    what: str
+    state: State
+    words: str
+
+
+def check_here(workspace: Path) -> Iterator[Finding]:
+    """Packages, and room to write in the workspace."""
+    for package in _PACKAGES:
+        try:
+            yield Finding("package", "ok", f"{package} {version(package)}")
+        except PackageNotFoundError:
+            yield Finding(
+                "package", "fail", f"{package} is not installed; install the project: make .venv/.ready"
+            )
+    folder = next(path for path in (workspace.resolve(), *workspace.resolve().parents) if path.exists())
+    if not os.access(folder, os.W_OK):
+        yield Finding("workspace", "fail", f"{folder}: no permission to write; choose another by --workspace")
+        return
+    room = os.statvfs(folder)
+    free = room.f_bavail * room.f_frsize
+    state: State = "ok" if free >= _LEAST_FREE_BYTES else "warn"
+    advice = "" if state == "ok" else "; a run may need more: remove old runs"
+    yield Finding("workspace", state, f"{folder}: {free / 1e9:.0f} GB free{advice}")
+
+
+def check_registry(tracking_uri: str, name: str) -> Iterator[Finding]:
+    """Whether MLflow answers, and its champion is the one that was promoted last and is still there."""
+    from components.artifacts import registry
+    from components.promote.moves import read_moves
+
+    database = tracking_uri.removeprefix(_SQLITE)
+    if tracking_uri.startswith(_SQLITE) and not Path(database).exists():
+        yield Finding("registry", "ok", f"{database}: not there yet; the first run makes it")
+        return
+    try:
+        client = registry.connect(tracking_uri)
+        known = registry.versions(client, name)
+        aliases = registry.aliases(client, name)
+        moves = read_moves(client, name)
+    except registry.RegistryError as error:
+        yield Finding("registry", "fail", str(error))
+        return
+    numbers = {str(one.version) for one in known}
+    yield Finding(
+        "registry", "ok", f"{name}: {len(numbers)} versions, {len(moves)} recorded moves of the champion"
+    )
+    for alias, number in sorted(aliases.items()):
+        if number not in numbers:
+            words = f"{name}: alias {alias} points to version {number}, which is not there; promote another"
+            yield Finding("registry", "fail", words)
+    now, last = aliases.get("champion"), moves[-1].to if moves else None
+    if now == last and now is None:
+        yield Finding(
+            "champion", "warn", f"{name}: no champion yet; a run promotes one, or recap promote VERSION"
+        )
+    elif now == last:
+        yield Finding("champion", "ok", f"{name}: version {now}, as the record says")
+    elif last is not None and last not in numbers:
+        words = (
+            f"version {last}, promoted last, was deleted; recap rollback, or recap promote another version"
+        )
+        yield Finding("champion", "fail", f"{name}: {words}")
+    else:
+        words = f"the alias is {'on ' + now if now else 'not set'}, the record says {last or 'none'}: moved by hand"
+        yield Finding("champion", "fail", f"{name}: {words}; recap promote the version that is meant")
+
+
+def check_cluster(connect: "Callable[[], Server]") -> Iterator[Finding]:
+    """Whether the pipelines' server answers, lets us in, has a version, and its schedules are on it."""
+    from pipeline.cluster.client import ClusterError
+
+    try:
+        server = connect()
+        server.check()
+        newest, schedules = server.newest_version(), server.schedules()
+    except ClusterError as error:
+        yield Finding("server", "fail", str(error))
+        return
+    yield Finding("server", "ok", f"{server.host}: answers, namespace {server.namespace or 'of all'}")
+    if newest is None:
+        yield Finding("pipeline", "warn", "no version on the server yet; upload one by recap release")
+    else:
+        yield Finding("pipeline", "ok", f"the newest version is {newest.name}")
+    for one in schedules:
+        if not one.enabled:
+            yield Finding("schedule", "warn", f"{one.name}: paused; recap schedule resume {one.name}")
+        elif newest is not None and one.version_id != newest.id:
+            words = f"{one.name}: runs an older version than {newest.name}; recap release moves it"
+            yield Finding("schedule", "warn", words)
+        else:
+            yield Finding("schedule", "ok", f"{one.name}: on, {one.cron}")
+
+
+def check_kubernetes(settings: ClusterSettings, namespace: str) -> Iterator[Finding]:
+    """Whether the namespace has the secrets, and images are pinned; needs a kubeconfig."""
+    if not settings.images.digests:
+        words = f"by tag {settings.images.tag}: what lies under it may change; pin them in images.digests"
+        yield Finding("images", "warn", words)
+    else:
+        yield Finding("images", "ok", f"pinned by digest: {', '.join(sorted(settings.images.digests))}")
+    from kubernetes import client, config
+    from kubernetes.client.exceptions import ApiException
+    from urllib3.exceptions import HTTPError
+
+    # Its loader warns through the root logger of a kubeconfig that is not there, which is no fault here.
+    logging.getLogger().setLevel(logging.ERROR)
+    try:
+        config.load_config()
+        core = client.CoreV1Api()
+        items = core.list_namespaced_secret(namespace or "kubeflow", _request_timeout=10).items
+    except config.ConfigException:
+        yield Finding("secrets", "warn", "not looked at: no kubeconfig here")
+        return
+    except (ApiException, HTTPError, OSError) as error:
+        reason = " ".join(str(error).split())[:160]
+        words = f"not looked at: {reason}; you may lack the right to list secrets"
+        yield Finding("secrets", "warn", words)
+        return
+    present = {item.metadata.name for item in items}
+    for purpose, name in settings.secrets.model_dump().items():
+        if name in present:
+            yield Finding("secrets", "ok", f"{name} is there")
+        else:
+            words = (
+                f"{name}, for {purpose}, is not there; create it if {purpose} needs one (see docs/cluster.md)"
+            )
+            yield Finding("secrets", "warn", words)
