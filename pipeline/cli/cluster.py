@@ -80,7 +80,7 @@ def backfill(
     if end < begin:
         raise ValueError(f"--to: {end} is before --from {begin}")
     server = connect_server(host, namespace, token_file)
-    known = {run.name for run in server.runs(limit=100) if run.state not in ("FAILED", "CANCELED")}
+    known = {run.name for run in server.runs(limit=None) if run.state not in ("FAILED", "CANCELED")}
     with _package(cluster) as package:
         for offset in range((end - begin).days + 1):
             day = begin + timedelta(days=offset)

@@ -83,13 +83,23 @@ class Server:
             run = self._client.run_pipeline(self._experiment(), name, str(package), params=arguments)
             return str(run.run_id)
 
-    def runs(self, limit: int = 20) -> list[Run]:
-        """The newest runs of the experiment, newest first."""
+    def runs(self, limit: int | None = 20) -> list[Run]:
+        """The newest runs of the experiment, newest first; all of them without a limit."""
+        found: list[Run] = []
+        token = ""
         with self._speaking():
-            answer = self._client.list_runs(
-                page_size=min(limit, _PAGE), sort_by="created_at desc", experiment_id=self._experiment()
-            )
-        return [_run(one) for one in answer.runs or []]
+            experiment = self._experiment()
+            while True:
+                answer = self._client.list_runs(
+                    page_token=token,
+                    page_size=min(limit or _PAGE, _PAGE),
+                    sort_by="created_at desc",
+                    experiment_id=experiment,
+                )
+                found += [_run(one) for one in answer.runs or []]
+                token = answer.next_page_token or ""
+                if not token or (limit is not None and len(found) >= limit):
+                    return found[:limit]
 
     def publish(self, package: Path, version: str) -> Version:
         """Upload a compiled pipeline as a new version. Raises ClusterError if there is one of that name."""
@@ -201,7 +211,7 @@ class Server:
 def _refusal(error: Any, namespace: str) -> str:
     said = _message(error)
     if error.status == 401:
-        return f"it does not know who you are (401{said}); give a token by --token-file or KFP_TOKEN"
+        return f"it does not know who you are (401{said}); give a token by --token-file or KFP_TOKEN_FILE"
     if error.status == 403:
         where = f"in namespace {namespace!r}" if namespace else "there; many servers need --namespace"
         return f"you may not do that {where} (403{said})"

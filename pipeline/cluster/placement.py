@@ -30,7 +30,8 @@ def place(task: Any, step: Step, settings: ClusterSettings) -> None:
     """
     pod = settings.pod(step)
     on_gpu = step == "train" and settings.gpu.count > 0
-    task.set_container_image(settings.images.name(IMAGE_OF[step], gpu=on_gpu))
+    image = settings.images.name("trainer-gpu" if on_gpu else IMAGE_OF[step])
+    task.set_container_image(image)
     task.set_cpu_request(pod.cpu)
     if pod.cpu_limit is not None:
         task.set_cpu_limit(pod.cpu_limit)
@@ -46,7 +47,7 @@ def place(task: Any, step: Step, settings: ClusterSettings) -> None:
     # other code may lie; and most steps look at a registry or a log that moves.
     task.set_caching_options(enable_caching=False)
     kubernetes.set_timeout(task, pod.timeout_minutes * 60)
-    kubernetes.set_image_pull_policy(task, "IfNotPresent" if settings.images.digests else "Always")
+    kubernetes.set_image_pull_policy(task, "IfNotPresent" if "@" in image else "Always")
     kubernetes.set_security_context(
         task, run_as_user=settings.run_as_user, run_as_group=settings.run_as_user, run_as_non_root=True
     )

@@ -12,8 +12,10 @@ from recap_model.config.base import Config
 Step = Literal[
     "resolve", "validate", "build", "train", "calibrate", "evaluate", "register", "promote", "notify"
 ]
-Image = Literal["data", "trainer", "registry"]
-Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|[kMGTP]i?)?$")]
+Image = Literal["data", "trainer", "trainer-gpu", "registry"]
+# What both kfp and Kubernetes take: kfp knows no fractions of bytes and no k, Kubernetes no K.
+Cpu = Annotated[str, Field(pattern=r"^([0-9]+(\.[0-9]+)?|[0-9]+m)$")]
+Bytes = Annotated[str, Field(pattern=r"^[0-9]+([KMGTPE]i|[MGTPE])?$")]
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 
@@ -26,19 +28,19 @@ class ImageSettings(Config):
     tag: str = "latest"
     digests: dict[Image, Digest] = Field({}, description="pins an image; its tag is left out then")
 
-    def name(self, kind: Image, gpu: bool = False) -> str:
+    def name(self, kind: Image) -> str:
         """The reference of an image."""
-        base = f"{self.prefix}{kind}{'-gpu' if gpu else ''}"
+        base = f"{self.prefix}{kind}"
         return f"{base}@{self.digests[kind]}" if kind in self.digests else f"{base}:{self.tag}"
 
 
 class PodSettings(Config):
     """One step's pod. Requests are what it is given for certain; limits, where it is stopped."""
 
-    cpu: Quantity = "2"
-    cpu_limit: Quantity | None = Field(None, description="none: what the node has left")
-    memory: Quantity = "8Gi"
-    scratch: Quantity = Field("20Gi", description="size of /tmp")
+    cpu: Cpu = "2"
+    cpu_limit: Cpu | None = Field(None, description="none: what the node has left")
+    memory: Bytes = "8Gi"
+    scratch: Bytes = Field("20Gi", description="size of /tmp")
     timeout_minutes: PositiveInt = 120
     retries: NonNegativeInt = Field(2, description="after a failure, waiting 1, 2, 4, … minutes, 10 at most")
 
@@ -81,9 +83,11 @@ class ClusterSettings(Config):
     """A cluster's file; see `docs/cluster.md`."""
 
     images: ImageSettings = ImageSettings()
-    pods: dict[Step, PodSettings] = Field({}, description="in the place of the step's default")
+    pods: dict[Step, PodSettings] = Field(
+        {}, description="what is given takes the place of the step's default; the rest stays"
+    )
     gpu: GpuSettings = GpuSettings()
-    shared_memory: Quantity = Field(
+    shared_memory: Bytes = Field(
         "2Gi", description="/dev/shm of train, through which loaders hand over batches"
     )
     secrets: SecretSettings = SecretSettings()
@@ -91,7 +95,8 @@ class ClusterSettings(Config):
 
     def pod(self, step: Step) -> PodSettings:
         """What a step's pod asks for."""
-        return self.pods.get(step, _PODS[step])
+        given = self.pods.get(step)
+        return _PODS[step].model_copy(update=given.model_dump(exclude_unset=True)) if given else _PODS[step]
 
 
 def load_cluster(path: str | Path | None) -> ClusterSettings:

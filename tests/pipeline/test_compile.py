@@ -8,6 +8,7 @@ import yaml
 from google.protobuf.json_format import ParseDict
 from kfp import kubernetes
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
+from kubernetes.utils.quantity import parse_quantity
 
 from pipeline.cluster.settings import ClusterSettings, load_cluster
 from pipeline.compile import COMPILED, compile_pipelines
@@ -151,6 +152,34 @@ def test_images_are_named_by_registry_and_tag_or_by_digest(tmp_path: Path):
     assert container(spec, "validate")["image"] == f"registry.example/ml/recap-data@{digest}"
     assert container(spec, "train")["image"] == "registry.example/ml/recap-trainer:v7"
     assert executors["exec-validate"]["imagePullPolicy"] == "IfNotPresent"
+    assert executors["exec-train"]["imagePullPolicy"] == "Always"
+
+
+def test_the_trainers_for_gpus_and_for_cpus_are_pinned_each_by_its_own_digest(tmp_path: Path):
+    cpu, gpu = "sha256:" + "a" * 64, "sha256:" + "b" * 64
+    spec, _ = compiled(tmp_path, images={"digests": {"trainer": cpu, "trainer-gpu": gpu}}, **GPUS)
+    assert container(spec, "train")["image"] == f"recap-trainer-gpu@{gpu}"
+    assert container(spec, "calibrate")["image"] == f"recap-trainer@{cpu}"
+
+
+def test_a_pods_setting_leaves_the_steps_other_defaults_as_they_are():
+    default = ClusterSettings().pod("train")
+    larger = ClusterSettings.model_validate({"pods": {"train": {"memory": "64Gi"}}}).pod("train")
+    assert larger == default.model_copy(update={"memory": "64Gi"})
+
+
+@pytest.mark.parametrize(
+    "suffix", ["", "k", "K", "Ki", "ki", "M", "Mi", "Gi", "T", "E", "Ei", "m", "GB", ".5Gi"]
+)
+def test_an_amount_of_memory_that_is_taken_is_one_for_kubernetes_and_compiles(tmp_path: Path, suffix: str):
+    content = {"pods": {"train": {"memory": f"64{suffix}"}}}
+    if suffix in ("k", "K", "ki", "m", "GB", ".5Gi"):
+        with pytest.raises(ValueError, match=r"pods\.train\.memory"):
+            ClusterSettings.model_validate(content)
+        return
+    spec, _ = compiled(tmp_path, **content)
+    assert container(spec, "train")["resources"]["resourceMemoryLimit"] == f"64{suffix}"
+    assert parse_quantity(f"64{suffix}") >= 64
 
 
 @pytest.mark.parametrize(

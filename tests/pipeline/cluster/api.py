@@ -166,7 +166,10 @@ def _do(
             made = {**body, "run_id": str(uuid.uuid4()), "state": "PENDING", "created_at": now}
             server.runs[made["run_id"]] = made
             return 200, made
-        return 200, {"runs": list(reversed(server.runs.values()))}
+        first, size = int(query.get("page_token", ["0"])[0]), int(query["page_size"][0])
+        newest = list(reversed(server.runs.values()))
+        more = {"next_page_token": str(first + size)} if first + size < len(newest) else {}
+        return 200, {"runs": newest[first : first + size], **more}
     if kind == "recurringruns":
         return _recurring(server, verb, rest, body, now)
     return _pipelines(server, verb, rest, query, body, now)

@@ -71,6 +71,15 @@ def test_a_backfill_is_a_run_for_each_day_and_can_be_called_again(server: Pipeli
     assert len(server.runs) == 5
 
 
+def test_a_backfill_knows_its_runs_beyond_the_first_page_of_the_list(
+    server: PipelinesApi, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(client, "_PAGE", 2)
+    stretch = ("backfill", *WHERE, "--from", "2026-02-27", "--to", "2026-03-03")
+    said(call(*stretch))
+    assert said(call(*stretch)).count("is there already") == len(server.runs) == 5
+
+
 def test_a_schedule_runs_the_released_version_one_at_a_time_without_catching_up(server: PipelinesApi):
     said(call("release", "--version", "v1"))
     output = said(call("schedule", "create", "nightly", "--cron", "30 3 * * *", *WHERE))
