@@ -51,7 +51,14 @@ def _steps(
     evaluated.set_display_name("Evaluate and decide")
     evaluation = evaluated.outputs["evaluation"]
     registered = register(
-        snapshot=snapshot, model=model, evaluation=evaluation, validated=validated.outputs["validated"]
+        snapshot=snapshot,
+        model=model,
+        evaluation=evaluation,
+        validated=validated.outputs["validated"],
+        test_set=built.outputs["test_set"],
+        data_docs=validated.outputs["data_docs"],
+        curves=trained.outputs["curves"],
+        reliability=calibrated.outputs["reliability"],
     ).set_display_name("Register the version")
     promoted = promote(version=registered.outputs["version"], evaluation=evaluation)
     promoted.set_display_name("Promote if the decision is yes")

@@ -1,6 +1,7 @@
 """Proof before trust: a version comes back from the registry, loads in a fresh process and scores as it should.
 
-A version's artifacts hold rows of the log and the scores that the model gave them when it was registered.
+A version's artifacts hold rows of the test set, and the scores that evaluate gave them: what was judged is what is
+registered.
 """
 
 import json
@@ -22,12 +23,12 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 ROWS_PATH, SCORES_PATH = "proof/rows.parquet", "proof/scores.parquet"
-TOLERANCE = 1e-6
+TOLERANCE = 1e-5
 _TIMEOUT_S = 600
 
 
 def store_rows(folder: Path, rows: "pa.Table", scores: "pd.DataFrame") -> None:
-    """Put rows, and the scores that the model gives them, into a version's artifacts."""
+    """Put rows, and the scores that evaluate gave them, into a version's artifacts."""
     import pyarrow.parquet as pq
 
     (folder / ROWS_PATH).parent.mkdir()
@@ -39,7 +40,8 @@ def prove(client: "MlflowClient", name: str, version: str) -> Proof:
     """Fetch a version, check its digests, and score its stored rows in a fresh process.
 
     Raises:
-        RegistryError: an artifact was altered, it does not load, or its scores differ by more than 1e-6.
+        RegistryError: an artifact was altered, it does not load, or its scores differ by more than 1e-5 from
+            evaluate's.
     """
     what = f"{name} version {version}"
     with tempfile.TemporaryDirectory(prefix="recap-proof-") as temporary:
@@ -51,7 +53,7 @@ def prove(client: "MlflowClient", name: str, version: str) -> Proof:
         measured = json.loads((results / "measured.json").read_text())
     if not difference <= TOLERANCE:
         raise RegistryError(
-            f"{what}: scores after loading differ by {difference:.3g} from those at registration; "
+            f"{what}: scores after loading differ by {difference:.3g} from those that evaluate gave; "
             f"{TOLERANCE:g} is allowed; register the model again"
         )
     return Proof(rows=rows, worst_difference=difference, **measured)
@@ -80,10 +82,15 @@ def _score(artifacts: Path, results: Path, what: str) -> None:
 
 
 def _difference(artifacts: Path, results: Path, what: str) -> tuple[float, int]:
-    """Largest absolute difference between the stored scores and the new ones, and how many rows they are of."""
+    """Largest difference between the stored scores and the new ones, and how many rows they are of.
+
+    A column with values above 1, as a weighted score can have, counts in parts of its largest one.
+    """
     import pandas as pd
 
     expected, found = pd.read_parquet(artifacts / SCORES_PATH), pd.read_parquet(results / "scores.parquet")
     if list(expected.columns) != list(found.columns) or len(expected) != len(found):
-        raise RegistryError(f"{what}: after loading it scores other tasks or rows than at registration")
-    return float(np.abs(expected.to_numpy(np.float64) - found.to_numpy(np.float64)).max()), len(found)
+        raise RegistryError(f"{what}: after loading it scores other tasks or rows than evaluate did")
+    before, after = expected.to_numpy(np.float64), found.to_numpy(np.float64)
+    scale = np.maximum(1.0, np.abs(before).max(axis=0))
+    return float((np.abs(before - after) / scale).max()), len(found)

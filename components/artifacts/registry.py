@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-Alias = Literal["challenger", "champion", "previous"]
+# candidate: the newest version that passed its proof; challenger: waits for a person's approval.
+Alias = Literal["candidate", "challenger", "champion", "previous"]
 
 DIGESTS_NAME = "digests.json"  # in a version's artifacts: the SHA-256 of every other file, by its path
 DIGEST_TAG = "recap.model_digest"  # on the version: the SHA-256 of that file
@@ -26,8 +27,11 @@ WINDOW_TAG = "recap.window"
 OUTCOME_TAG = "recap.outcome"
 DECISION_TAG = "recap.decision_digest"
 COMPARED_TAG = "recap.compared_with"  # the champion's version, or "none"
+APPROVAL_TAG = "recap.approval"  # who promotes a version that the gate lets pass: "gate" or "person"
+SCORES_TAG = "recap.scores"  # where evaluate left every test row's scores
 PROOF_TAG = "recap.proof"  # JSON of the proof, or "failed: " and why
 MODEL_PATH = "data/model"  # of what `recap_model.load_model` reads, in a version's artifacts
+ONNX_PATH = "onnx/model.onnx"  # in a version's artifacts, if the config asked for it
 
 # MLflow writes this one into a local store's folder when it loads a version from there.
 _LEFT_BY_LOADING = ("registered_model_meta",)

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import NonNegativeFloat, PositiveInt, ValidationError
 
 from recap_model.config import Config
+from recap_model.config.registry import WebhookConfig
 
 VERSION_NAME = "version.json"
 
@@ -13,7 +14,7 @@ VERSION_NAME = "version.json"
 class Proof(Config):
     """A version, fetched from the registry, scored its stored rows in a fresh process, and scored them right.
 
-    ``worst_difference`` is the largest absolute one from the scores of the model that was registered.
+    ``worst_difference`` is the largest one from the scores that evaluate gave the rows.
     """
 
     rows: PositiveInt
@@ -25,7 +26,10 @@ class Proof(Config):
 
 
 class RegisteredVersion(Config):
-    """A version of a registered model. ``run_id`` is MLflow's, ``pipeline_run`` the pipeline's own."""
+    """A version of a registered model. ``run_id`` is MLflow's, ``pipeline_run`` the pipeline's own.
+
+    ``require_approval`` and ``webhook`` are the run's config: whether a person has to approve, and who is told.
+    """
 
     format: Literal["recap-version/1"] = "recap-version/1"
     name: str
@@ -37,6 +41,8 @@ class RegisteredVersion(Config):
     model_digest: str
     decision_digest: str
     proof: Proof
+    require_approval: bool = False
+    webhook: WebhookConfig | None = None
 
     @classmethod
     def read(cls, folder: str | Path) -> "RegisteredVersion":

@@ -1,14 +1,17 @@
 """A person moves the champion: promotes a version whose decision allows it, approves one on hold, rolls back."""
 
+import json
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.artifacts import registry
 from components.artifacts.decision import Decision
+from components.artifacts.notify import Event, notify
 from components.artifacts.proof import prove
 from components.promote.champion import move_champion
 from components.promote.moves import Audit, Move, read_moves
+from recap_model.config.registry import WebhookConfig
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -18,7 +21,8 @@ def promote_by_hand(client: "MlflowClient", name: str, version: str, approval: s
     """Make a version champion.
 
     Args:
-        approval: why a person takes a version whose decision is HOLD; not needed for PROMOTE.
+        approval: why a person takes the version. Needed where its decision is HOLD, and where
+            ``registry.require_approval`` asked for a person.
 
     Returns:
         The move, or None if the version is champion already.
@@ -28,19 +32,31 @@ def promote_by_hand(client: "MlflowClient", name: str, version: str, approval: s
             does not load and score as it did.
     """
     decision = read_decision(client, name, version)
+    _check_allowed(client, name, version, decision, approval)
+    prove(client, name, version)
+    why = f"approved: {approval}" if approval is not None else decision.reason
+    expected = decision.champion.version if decision.champion else None
+    move = move_champion(client, name, expected, version, Audit(why=why, decision=decision.digest))
+    if move is not None:
+        _tell(client, name, move)
+    return move
+
+
+def _check_allowed(
+    client: "MlflowClient", name: str, version: str, decision: Decision, approval: str | None
+) -> None:
     what = f"{name} version {version}"
+    how = 'approve it with --approve "REASON"'
     if decision.outcome == "ERROR":
         raise registry.RegistryError(
             f"{what}: its decision is ERROR ({decision.reason}); nobody can approve it; run the pipeline again"
         )
-    if decision.outcome == "HOLD" and approval is None:
-        raise registry.RegistryError(
-            f'{what}: its decision is HOLD ({decision.reason}); approve it with --approve "REASON" if you must'
-        )
-    prove(client, name, version)
-    why = f"approved: {approval}" if approval is not None else decision.reason
-    expected = decision.champion.version if decision.champion else None
-    return move_champion(client, name, expected, version, Audit(why=why, decision=decision.digest))
+    if approval is not None:
+        return
+    if decision.outcome == "HOLD":
+        raise registry.RegistryError(f"{what}: its decision is HOLD ({decision.reason}); {how} if you must")
+    if registry.get_version(client, name, version).tags.get(registry.APPROVAL_TAG) == "person":
+        raise registry.RegistryError(f"{what}: registry.require_approval asks for a person's approval; {how}")
 
 
 def roll_back(client: "MlflowClient", name: str, to: str | None = None, why: str = "rolled back") -> Move:
@@ -66,7 +82,27 @@ def roll_back(client: "MlflowClient", name: str, to: str | None = None, why: str
     move = move_champion(client, name, current, target, Audit(why=why))
     if move is None:
         raise registry.RegistryError(f"{name} version {target}: is champion already")
+    _tell(client, name, move)
     return move
+
+
+def _tell(client: "MlflowClient", name: str, move: Move) -> None:
+    """Tell the webhook of the version that became champion, if its config has one."""
+    with tempfile.TemporaryDirectory(prefix="recap-config-") as temporary:
+        folder = registry.download(client, name, move.to, Path(temporary))
+        section = json.loads((folder / "config.json").read_text()).get("registry", {})
+    webhook = section.get("webhook")
+    event = Event(
+        event="promotion",
+        id=move.token,
+        when=move.when,
+        name=name,
+        version=move.to,
+        previous=move.source,
+        who=move.who,
+        reason=move.why,
+    )
+    notify(WebhookConfig.model_validate(webhook) if webhook else None, event)
 
 
 def read_decision(client: "MlflowClient", name: str, version: str) -> Decision:

@@ -80,13 +80,21 @@ def _apply(client: "MlflowClient", name: str, move: Move) -> None:
         if move.source is not None:
             registry.move_alias(client, name, "previous", move.source)
         registry.move_alias(client, name, "champion", move.to)
-        if registry.aliases(client, name).get("challenger") == move.to:
-            registry.move_alias(client, name, "challenger", None)
+        _drop_lesser_aliases(client, name, move.to)
         mark_applied(client, name, move)
         newest = read_moves(client, name)[-1]
         if newest.number == move.number:
             return
         move = newest
+
+
+def _drop_lesser_aliases(client: "MlflowClient", name: str, champion: str) -> None:
+    """A champion is no candidate and no challenger any more."""
+    held = registry.aliases(client, name)
+    lesser: tuple[registry.Alias, ...] = ("candidate", "challenger")
+    for alias in lesser:
+        if held.get(alias) == champion:
+            registry.move_alias(client, name, alias, None)
 
 
 def _worded(version: str | None) -> str:

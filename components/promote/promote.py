@@ -1,6 +1,8 @@
 """Obey the decision on a version: make it champion, or say why it does not become one."""
 
+import hashlib
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -9,11 +11,12 @@ from pydantic import Field
 from components.artifacts import registry
 from components.artifacts.decision import Decision
 from components.artifacts.door import progress
+from components.artifacts.notify import Event, Kind, notify
 from components.artifacts.output import whole_folder
 from components.artifacts.proof import prove
 from components.artifacts.version import RegisteredVersion
 from components.promote.champion import ChampionMoved, move_champion
-from components.promote.moves import Audit
+from components.promote.moves import Audit, read_moves
 from recap_model.config import Config
 
 if TYPE_CHECKING:
@@ -25,10 +28,14 @@ log = logging.getLogger(__name__)
 
 
 class Promotion(Config):
-    """What became of a decision. ``from`` and ``to`` are the champion's version before and after."""
+    """What became of a decision. ``from`` and ``to`` are the champion's version before and after.
+
+    ``waits`` says that a person's approval is all that is missing. ``not_notified`` is why the webhook was not told.
+    """
 
     format: Literal["recap-promotion/1"] = "recap-promotion/1"
     promoted: bool
+    waits: bool = False
     name: str
     version: str
     source: str | None = Field(serialization_alias="from")
@@ -37,6 +44,7 @@ class Promotion(Config):
     outcome: str
     decision_digest: str
     tracking_uri: str
+    not_notified: str | None = None
 
     def event(self) -> dict[str, str | None]:
         """What those who must know are told of it."""
@@ -47,8 +55,9 @@ class Promotion(Config):
 def promote_version(version: str | Path, evaluation: str | Path, out: str | Path) -> Promotion:
     """Make the version champion if the decision says PROMOTE and still holds; write ``promotion.json``.
 
-    A decision HOLD or ERROR, or a champion that moved since, moves nothing and is no failure. Running it again
-    changes nothing, even if somebody moved the champion in between.
+    A decision HOLD or ERROR, or a champion that moved since, moves nothing and is no failure. Where a person's
+    approval is all that is missing, the version becomes ``challenger`` and waits. Running it again changes nothing,
+    even if somebody moved the champion in between; the webhook is told again, with the same delivery id.
 
     Raises:
         FileNotFoundError: an input is not there.
@@ -62,35 +71,59 @@ def promote_version(version: str | Path, evaluation: str | Path, out: str | Path
             f"{registered.name} version {registered.version}: was registered with another decision; hand over "
             "the evaluation that register was given"
         )
-    promoted, source, reason = _obey(client, registered, decision)
-    promotion = Promotion(
-        promoted=promoted,
+    done = _obey(client, registered, decision)
+    event = Event(
+        event=done.kind,
+        # The same on every attempt, so that a receiver can drop repetitions.
+        id=hashlib.sha256(f"{registered.pipeline_run} {done.kind}".encode()).hexdigest()[:32],
         name=registered.name,
         version=registered.version,
-        source=source,
+        previous=done.source,
+        run=registered.pipeline_run,
+        reason=done.reason,
+    )
+    promotion = Promotion(
+        promoted=done.kind == "promotion",
+        waits=done.kind == "approval_wanted",
+        name=registered.name,
+        version=registered.version,
+        source=done.source,
         to=registry.aliases(client, registered.name).get("champion"),
-        reason=reason,
+        reason=done.reason,
         outcome=decision.outcome,
         decision_digest=decision.digest,
         tracking_uri=registered.tracking_uri,
+        not_notified=notify(registered.webhook, event),
     )
     with whole_folder(out) as folder:
         (folder / PROMOTION_NAME).write_text(promotion.model_dump_json(indent=1, by_alias=True))
-    log.info("name=%s version=%s promoted=%s", registered.name, registered.version, promoted)
+    log.info("name=%s version=%s event=%s", registered.name, registered.version, done.kind)
     return promotion
 
 
-def _obey(
-    client: "MlflowClient", registered: RegisteredVersion, decision: Decision
-) -> tuple[bool, str | None, str]:
-    """Whether the version was promoted, the champion before it, and a sentence on why."""
-    what = f"{registered.name} version {registered.version}"
-    champion = registry.aliases(client, registered.name).get("champion")
-    if decision.outcome != "PROMOTE":
-        return False, champion, f"{what} is not promoted: {decision.reason}"
+@dataclass(frozen=True)
+class _Done:
+    """What was done, the champion before it, and a sentence on why."""
+
+    kind: Kind
+    source: str | None
+    reason: str
+
+
+def _obey(client: "MlflowClient", registered: RegisteredVersion, decision: Decision) -> _Done:
+    name, version = registered.name, registered.version
+    what = f"{name} version {version}"
+    champion = registry.aliases(client, name).get("champion")
+    only_approval = decision.outcome == "HOLD" and all(
+        rule.verdict in ("pass", "skipped") for rule in decision.rules
+    )
+    if decision.outcome != "PROMOTE" and not only_approval:
+        return _Done("hold", champion, f"{what} is not promoted: {decision.reason}")
     progress(0.2, 1, "loading the version once more")
-    prove(client, registered.name, registered.version)
+    prove(client, name, version)
     expected = decision.champion.version if decision.champion else None
+    if only_approval or registered.require_approval:
+        return _wait(client, registered, champion, expected, decision.reason)
     audit = Audit(
         who=f"pipeline run {registered.pipeline_run}",
         why=decision.reason,
@@ -98,11 +131,40 @@ def _obey(
         token=f"run {registered.pipeline_run}",
     )
     try:
-        move = move_champion(client, registered.name, expected, registered.version, audit)
+        move = move_champion(client, name, expected, version, audit)
     except ChampionMoved as moved:
-        return False, champion, f"{what} is not promoted: {moved}"
-    now = registry.aliases(client, registered.name).get("champion")
+        return _Done("hold", champion, f"{what} is not promoted: {moved}")
+    now = registry.aliases(client, name).get("champion")
     source = move.source if move else champion
-    if now != registered.version and move is not None:
-        return True, source, f"{what} was promoted at {move.when}; the champion moved to version {now} since"
-    return True, source, f"{what} is champion: {decision.reason}"
+    if now != version and move is not None:
+        since = f"{what} was promoted at {move.when}; the champion moved to version {now} since"
+        return _Done("promotion", source, since)
+    return _Done("promotion", source, f"{what} is champion: {decision.reason}")
+
+
+def _wait(
+    client: "MlflowClient",
+    registered: RegisteredVersion,
+    champion: str | None,
+    expected: str | None,
+    why: str,
+) -> _Done:
+    """Let a version wait for approval, unless it was promoted before, or the champion moved since its decision."""
+    name, version = registered.name, registered.version
+    what = f"{name} version {version}"
+    approved = next((move for move in read_moves(client, name) if move.to == version), None)
+    if approved is not None:
+        return _Done("promotion", approved.source, f"{what} was promoted at {approved.when}: {approved.why}")
+    if champion != expected:
+        moved = f"the champion is {champion or 'none'}; this was decided against {expected or 'none'}"
+        return _Done("hold", champion, f"{what} is not promoted: {moved}")
+    _set_challenger(client, name, version)
+    how = f'recap promote {version} --approve "REASON"'
+    return _Done("approval_wanted", champion, f"{what} waits for approval ({how}): {why}")
+
+
+def _set_challenger(client: "MlflowClient", name: str, version: str) -> None:
+    """Let a version wait as ``challenger`` unless a newer one does already."""
+    held = registry.aliases(client, name)
+    if int(held.get("challenger", 0)) < int(version):
+        registry.move_alias(client, name, "challenger", version)

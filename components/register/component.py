@@ -11,6 +11,10 @@ def register(
     model: dsl.Input[dsl.Model],
     evaluation: dsl.Input[dsl.Artifact],
     validated: dsl.Input[dsl.Dataset],
+    test_set: dsl.Input[dsl.Dataset],
+    data_docs: dsl.Input[dsl.HTML],
+    curves: dsl.Input[dsl.HTML],
+    reliability: dsl.Input[dsl.HTML],
     version: dsl.Output[dsl.Artifact],
 ) -> None:
     """Register the model as a version, with its lineage, and prove that it loads and scores."""
@@ -19,4 +23,12 @@ def register(
     with step("register"):
         from components.register.register import register_version
 
-        register_version(snapshot.path, model.path, evaluation.path, validated.path, out=version.path)
+        register_version(
+            snapshot.path,
+            model.path,
+            evaluation.path,
+            validated.path,
+            test_set.path,
+            out=version.path,
+            reports={"data": data_docs.path, "training": curves.path, "calibration": reliability.path},
+        )

@@ -11,21 +11,23 @@ import pyarrow as pa
 import recap_model
 from components.artifacts.registry import MODEL_PATH, write_digests
 from components.register import pyfunc
+from recap_model.scoring import SCORE
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 _NEEDED = ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "pyyaml", "safetensors", "torch")
-_EXAMPLE_ROWS = 3
 
 
-def package(model: Path, example: pa.Table, tasks: list[str], out: Path, add: Callable[[Path], None]) -> str:
+def package(
+    model: Path, example: pa.Table, weights: dict[str, float], out: Path, add: Callable[[Path], None]
+) -> str:
     """Write a folder that ``mlflow.pyfunc.load_model`` reads; loading it executes no pickle.
 
     Args:
         model: what `recap_model.save_model` wrote.
         example: rows of the log, with the model's feature columns only.
-        tasks: names of the model's outputs, without the score.
+        weights: of each task in the score; their names are the model's outputs, without the score.
         out: the folder; it must not be there yet.
         add: called with the folder, to put more into it before digests are taken.
 
@@ -42,8 +44,8 @@ def package(model: Path, example: pa.Table, tasks: list[str], out: Path, add: Ca
         loader_module=pyfunc.__name__,
         data_path=str(staging / Path(MODEL_PATH).name),
         code_paths=[str(path) for path in code],
-        signature=signature(example.schema, tasks),
-        input_example=_readable(example.slice(0, _EXAMPLE_ROWS)),
+        signature=signature(example.schema, weights),
+        input_example=_readable(example),
         pip_requirements=requirements(),
     )
     shutil.rmtree(staging)
@@ -56,22 +58,26 @@ def requirements() -> list[str]:
     return [f"{name}=={version(name).partition('+')[0]}" for name in _NEEDED]
 
 
-def signature(columns: pa.Schema, tasks: list[str]) -> "ModelSignature":
-    """One input for each feature column, one output for each task, and the score.
+def signature(columns: pa.Schema, weights: dict[str, float]) -> "ModelSignature":
+    """One input for each feature column, one output for each task, the score, and the score's weights.
 
-    Float columns are doubles. Others are of any type: MLflow refuses whole numbers for a double, and numbers
-    with a missing value for an integer, both of which the model reads; it checks them itself.
+    The parameter ``weights`` replaces any of the weights at call time: ``{"weights": {"like": 2.0}}``. Float columns
+    are doubles. Others are of any type: MLflow refuses whole numbers for a double, and numbers with a missing value
+    for an integer, both of which the model reads; it checks them itself.
     """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
-    from mlflow.types.schema import AnyType
+    from mlflow.types.schema import AnyType, Object, ParamSchema, ParamSpec, Property
 
     inputs = [
         ColSpec(DataType.double if pa.types.is_floating(field.type) else AnyType(), field.name)
         for field in columns
     ]
-    outputs = [ColSpec(DataType.float, name) for name in (*tasks, "score")]
-    return ModelSignature(Schema(inputs), Schema(outputs))
+    outputs = [ColSpec(DataType.float, name) for name in (*weights, SCORE)]
+    # Of any type, too: MLflow refuses 2 for a double.
+    kind = Object([Property(task, AnyType(), required=False) for task in weights])
+    parameters = ParamSchema([ParamSpec("weights", kind, weights)])
+    return ModelSignature(Schema(inputs), Schema(outputs), parameters)
 
 
 def _copy_code(target: Path) -> list[Path]:

@@ -3,15 +3,14 @@
 This file and ``recap_model`` travel inside the version, so it imports nothing else of this project.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 
-from recap_model import RecapBatch, RecapConfig, load_model
-from recap_model.data.groups import read_groups
+from recap_model import RecapConfig, load_model
+from recap_model.scoring import SCORE, score_rows, score_weights, slices
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,30 +38,24 @@ class RecapPyfunc:
         Args:
             model_input: a pandas frame, a dict of arrays (one of lists is 2-D), an Arrow table or record
                 batch; its columns are the log's feature columns, others are ignored.
+            params: ``{"weights": {TASK: WEIGHT}}`` replaces these tasks' weights in the score.
 
         Returns:
             A frame with a float32 column for each task, its calibrated probability, and ``score``.
 
         Raises:
-            ValueError: a column is missing or not of its group's type; the message names it.
+            ValueError: a column is missing or not of its group's type, or a weight is of no task; the message
+                names it.
         """
         import pandas as pd
 
+        weights = score_weights(self.model, (params or {}).get("weights") or {})
         table = to_table(model_input, self.features.columns())
-        scored = [*self._score(table)] or [np.empty((0, len(self.model.tasks) + 1), dtype=np.float32)]
+        scored = [
+            score_rows(self.model, self.features, rows, weights) for rows in slices(table, _ROWS_AT_ONCE)
+        ] or [np.empty((0, len(self.model.tasks) + 1), dtype=np.float32)]
         index = model_input.index if isinstance(model_input, pd.DataFrame) else None
-        return pd.DataFrame(np.concatenate(scored), columns=[*self.model.tasks, "score"], index=index)
-
-    def _score(self, table: pa.Table) -> Iterator[np.ndarray]:
-        for start in range(0, table.num_rows, _ROWS_AT_ONCE):
-            groups = read_groups(table.slice(start, _ROWS_AT_ONCE), self.features, "input")
-            tensors = {
-                name: torch.from_numpy(np.require(array, requirements="W")) for name, array in groups.items()
-            }
-            with torch.inference_mode():
-                outputs = self.model(RecapBatch(**tensors))
-            columns = [outputs["calibrated_probabilities"], outputs["score"].unsqueeze(1)]
-            yield torch.cat(columns, dim=1).float().numpy()
+        return pd.DataFrame(np.concatenate(scored), columns=[*self.model.tasks, SCORE], index=index)
 
 
 def to_table(rows: Any, columns: list[str]) -> pa.Table:

@@ -97,7 +97,7 @@ def diff(
 def promote(
     version: VersionArgument,
     approve: Annotated[
-        str | None, typer.Option(help="Why a version whose decision is HOLD is promoted all the same.")
+        str | None, typer.Option(help="Why you take a version that is on hold or waits for approval.")
     ] = None,
     name: NameOption = DEFAULT_NAME,
     uri: UriOption = "",

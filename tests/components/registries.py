@@ -2,23 +2,36 @@
 
 import functools
 import hashlib
+import json
 import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from components.artifacts import registry
-from components.artifacts.decision import DecidedAgainst, Decision, Outcome
-from components.artifacts.model import MANIFEST_NAME, ModelManifest
+from components.artifacts.decision import DecidedAgainst, Decision, Outcome, Rule
+from components.artifacts.model import MANIFEST_NAME, TRAINING_LOG_NAME, ModelManifest
 from components.artifacts.snapshot import Snapshot
 from components.artifacts.version import Proof, RegisteredVersion
+from components.evaluate.scores import score_test_set
 from recap_model import create_ranking_model, data_spec, save_model
+from recap_model.data.manifest import DatasetManifest
 from tests.components.snapshots import snapshot_of
+from tests.datasets import build_tiny
 from tests.tiny import tiny_config, write_tiny_log
 
 NAME = "tiny"
+FAILED = [Rule(name="rule", verdict="fail", words="it does not hold")]
+TRAINED = {
+    "step": 10,
+    "loss": 0.5,
+    "rows_per_s": 100.0,
+    "losses": {"like": 0.4},
+    "learning_rates": {"shared": 0.01},
+}
 PROOF = Proof(
     rows=1, worst_difference=0, load_s=1, median_latency_ms=1, worst_latency_ms=1, peak_memory_mib=1
 )
@@ -39,6 +52,18 @@ def new_registry(folder: Path) -> str:
     return registry.default_tracking_uri(folder)
 
 
+@functools.cache
+def _test_set() -> Path:
+    """Half of the log's rows; every run has the same."""
+    folder = Path(tempfile.mkdtemp(prefix="recap-sets-"))
+    config = tiny_config(data={"days": 2, "split": {"by": "time", "test_share": 0.5}})
+    return build_tiny(folder, config, _log(folder / "log")).test
+
+
+def _log(place: Path) -> Path:
+    return write_tiny_log(place, days=2, rows=50)
+
+
 @dataclass(frozen=True)
 class Inputs:
     """What the steps before register leave of one run."""
@@ -47,6 +72,7 @@ class Inputs:
     model: Path
     evaluation: Path
     validated: Path
+    test_set: Path
 
 
 def run_outputs(
@@ -56,13 +82,17 @@ def run_outputs(
     outcome: Outcome = "PROMOTE",
     against: str | None = None,
     seed: int = 0,
+    rules: list[Rule] | None = None,
+    **registry_fields: Any,
 ) -> Inputs:
     """A snapshot, an untrained model, and an evaluation with the given decision, in ``folder``."""
-    config = tiny_config()
+    config = tiny_config(registry={"model_name": NAME, "experiment": NAME, **registry_fields})
     log = folder.parent / "log"
     if not log.is_dir():
-        write_tiny_log(log, days=2, rows=50)
-    inputs = Inputs(folder / "snapshot", folder / "model", folder / "evaluation", folder / "validated")
+        _log(log)
+    inputs = Inputs(
+        folder / "snapshot", folder / "model", folder / "evaluation", folder / "validated", _test_set()
+    )
     snapshot_of(log, config, inputs.snapshot, tracking_uri=uri, run_id=run_id)
     torch.manual_seed(seed)
     save_model(create_ranking_model(data_spec(config), config, "cpu"), inputs.model, config)
@@ -77,29 +107,34 @@ def run_outputs(
         precision="fp32",
         losses={},
     )
+    (inputs.model / TRAINING_LOG_NAME).write_text(json.dumps(TRAINED) + "\n")
     manifest.write(inputs.model)
-    write_evaluation(inputs, outcome, against)
+    write_evaluation(inputs, outcome, against, rules)
     inputs.validated.mkdir()
     (inputs.validated / "verdict.json").write_text("{}")
     return inputs
 
 
-def write_evaluation(inputs: Inputs, outcome: Outcome, against: str | None = None) -> Decision:
+def write_evaluation(
+    inputs: Inputs, outcome: Outcome, against: str | None = None, rules: list[Rule] | None = None
+) -> Decision:
     """An evaluation with a decision on the inputs' model, as far as the registry's steps read it."""
     snapshot, _ = Snapshot.read(inputs.snapshot)
+    folder = inputs.evaluation
+    folder.mkdir(parents=True, exist_ok=True)
     decision = Decision(
         outcome=outcome,
         reason=f"the gate said {outcome}.",
-        rules=[],
+        rules=FAILED if rules is None and outcome != "PROMOTE" else rules or [],
         champion=DecidedAgainst(name=NAME, version=against) if against else None,
         candidate=hashlib.sha256((inputs.model / MANIFEST_NAME).read_bytes()).hexdigest(),
-        test_data="t",
+        test_data=DatasetManifest.read(inputs.test_set).fingerprint,
         snapshot=snapshot.digest,
         policy="p",
         run_id=snapshot.run_id,
     ).seal()
-    folder = inputs.evaluation
-    folder.mkdir(parents=True, exist_ok=True)
+    _, config = Snapshot.read(inputs.snapshot)
+    score_test_set(inputs.model, inputs.test_set, config, None).write(folder / "scores.parquet")
     (folder / "decision.json").write_text(decision.model_dump_json())
     (folder / "metrics.json").write_text(
         '{"tasks": {"like": {"auc": 0.75, "rce": 4.0}, "reply": {"auc": null}}}'
@@ -112,4 +147,6 @@ def register(inputs: Inputs, out: Path) -> RegisteredVersion:
     """Register what `run_outputs` wrote."""
     from components.register.register import register_version
 
-    return register_version(inputs.snapshot, inputs.model, inputs.evaluation, inputs.validated, out)
+    return register_version(
+        inputs.snapshot, inputs.model, inputs.evaluation, inputs.validated, inputs.test_set, out
+    )

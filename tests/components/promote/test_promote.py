@@ -1,7 +1,11 @@
 """Obeying the decision: PROMOTE moves the champion while it holds, anything else moves nothing and says why."""
 
 import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,10 +31,10 @@ class Runs:
         self.client = registry.connect(self.uri)
 
     def register(
-        self, number: int, outcome: Outcome = "PROMOTE", against: str | None = None
+        self, number: int, outcome: Outcome = "PROMOTE", against: str | None = None, **fields: Any
     ) -> RegisteredVersion:
         folder = self.place / str(number)
-        inputs = run_outputs(folder, self.uri, f"run-{number}", outcome, against, seed=number)
+        inputs = run_outputs(folder, self.uri, f"run-{number}", outcome, against, seed=number, **fields)
         return register(inputs, folder / "version")
 
     def promote(self, number: int) -> Promotion:
@@ -80,7 +84,7 @@ def test_a_decision_that_is_not_yes_moves_nothing(outcome: Outcome, runs: Runs):
     promotion = runs.promote(2)
     assert (promotion.promoted, promotion.source, promotion.to) == (False, "1", "1")
     assert promotion.reason == f"tiny version 2 is not promoted: the gate said {outcome}."
-    assert runs.aliases == {"champion": "1", "challenger": "2"}
+    assert runs.aliases == {"champion": "1", "candidate": "2"}
 
 
 def test_a_champion_that_moved_since_the_decision_stays(runs: Runs):
@@ -92,7 +96,7 @@ def test_a_champion_that_moved_since_the_decision_stays(runs: Runs):
     promotion = runs.promote(3)
     assert not promotion.promoted
     assert "the champion is version 2; this was decided against version 1" in promotion.reason
-    assert runs.aliases == {"champion": "2", "previous": "1", "challenger": "3"}
+    assert runs.aliases == {"champion": "2", "previous": "1", "candidate": "3"}
 
 
 def test_promoting_again_changes_nothing(runs: Runs):
@@ -129,7 +133,7 @@ def test_a_version_that_was_altered_is_not_promoted(tmp_path: Path, monkeypatch)
     (Path(source) / "MLmodel").write_text("altered")
     with pytest.raises(RegistryError, match="tiny version 1: MLmodel was altered"):
         runs.promote(1)
-    assert runs.aliases == {"challenger": "1"}
+    assert runs.aliases == {"candidate": "1"}
 
 
 def test_a_person_promotes_what_the_decision_allows(runs: Runs):
@@ -193,3 +197,105 @@ def test_there_is_nothing_to_roll_back_to_on_the_first_day(runs: Runs):
     runs.promote(1)
     with pytest.raises(RegistryError, match="tiny: no version has the alias previous"):
         roll_back(runs.client, NAME)
+
+
+@pytest.fixture
+def hook(monkeypatch) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """A webhook on loopback, and the events that it was sent."""
+    got: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setenv("RECAP_WEBHOOK_SECRET", "s3cret")
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/", got
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_version_that_needs_approval_waits_as_challenger_until_a_person_gives_it(runs: Runs):
+    runs.register(1, require_approval=True)
+    for _ in range(2):
+        promotion = runs.promote(1)
+        assert (promotion.promoted, promotion.waits) == (False, True)
+        assert "waits for approval (recap promote 1 --approve" in promotion.reason
+        assert runs.aliases == {"candidate": "1", "challenger": "1"}
+    with pytest.raises(RegistryError, match=r"require_approval asks for a person's approval; .*--approve"):
+        promote_by_hand(runs.client, NAME, "1", None)
+    move = promote_by_hand(runs.client, NAME, "1", "looked at it")
+    assert move.why == "approved: looked at it"
+    assert runs.aliases == {"champion": "1"}
+
+
+def test_promoting_again_after_an_approval_and_a_rollback_does_not_ask_again(runs: Runs):
+    runs.register(1)
+    runs.promote(1)
+    runs.register(2, against="1", require_approval=True)
+    runs.promote(2)
+    promote_by_hand(runs.client, NAME, "2", "looked at it")
+    roll_back(runs.client, NAME)
+    promotion = runs.promote(2)
+    assert promotion.promoted
+    assert "approved: looked at it" in promotion.reason
+    assert runs.aliases == {"champion": "1", "previous": "2"}
+
+
+def test_a_hold_that_no_rule_gives_reason_for_waits_for_approval(runs: Runs):
+    runs.register(1, "HOLD", rules=[])
+    assert runs.promote(1).waits
+    runs.register(2, "HOLD")
+    assert not runs.promote(2).waits
+    assert runs.aliases == {"candidate": "2", "challenger": "1"}
+
+
+def test_a_version_does_not_wait_for_an_approval_that_could_not_be_given(runs: Runs):
+    runs.register(1)
+    runs.register(2)
+    runs.promote(1)
+    runs.register(3, require_approval=True)
+    promotion = runs.promote(3)
+    assert not promotion.waits
+    assert "the champion is 1; this was decided against none" in promotion.reason
+    assert "challenger" not in runs.aliases
+
+
+def test_the_webhook_is_told_of_holds_approvals_promotions_and_rollbacks(runs: Runs, hook):
+    url, got = hook
+    webhook = {"url": url}
+    runs.register(1, webhook=webhook)
+    assert runs.promote(1).not_notified is None
+    runs.register(2, "HOLD", against="1", webhook=webhook)
+    runs.promote(2)
+    runs.register(3, against="1", require_approval=True, webhook=webhook)
+    runs.promote(3)
+    runs.promote(3)
+    promote_by_hand(runs.client, NAME, "3", "looked at it")
+    roll_back(runs.client, NAME, why="replies fell")
+    assert [(event["event"], event["version"], event["previous"]) for event in got] == [
+        ("promotion", "1", None),
+        ("hold", "2", "1"),
+        ("approval_wanted", "3", "1"),
+        ("approval_wanted", "3", "1"),
+        ("promotion", "3", "1"),
+        ("promotion", "1", "3"),
+    ]
+    assert got[2]["id"] == got[3]["id"]
+    assert got[-1]["reason"] == "replies fell"
+
+
+def test_a_webhook_that_does_not_answer_does_not_hold_up_a_promotion(runs: Runs, monkeypatch):
+    monkeypatch.setenv("RECAP_WEBHOOK_SECRET", "s3cret")
+    runs.register(1, webhook={"url": "http://127.0.0.1:9/", "attempts": 1})
+    promotion = runs.promote(1)
+    assert promotion.promoted
+    assert "does not answer" in promotion.not_notified

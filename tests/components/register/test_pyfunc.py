@@ -17,6 +17,7 @@ from tests.tiny import FIRST_DAY, TASKS, tiny_config, tiny_rows
 
 CONFIG = tiny_config()
 COLUMNS = CONFIG.features.columns()
+WEIGHTS = {name: task.score_weight for name, task in CONFIG.tasks.items()}
 ROWS = tiny_rows(FIRST_DAY, 40)
 
 
@@ -30,7 +31,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def packaged(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("package") / "model"
-    package(model_folder, ROWS.select(COLUMNS), list(TASKS), out, lambda folder: None)
+    package(model_folder, ROWS.select(COLUMNS), WEIGHTS, out, lambda folder: None)
     return out
 
 
@@ -122,6 +123,20 @@ def test_a_missing_column_is_named_through_mlflow_too(loaded):
 def test_a_column_of_another_type_is_named(column: str, values, words: str, loaded):
     with pytest.raises(ValueError, match=words):
         loaded.get_raw_model().predict({**_arrays(ROWS), column: values})
+
+
+def test_the_scores_weights_are_the_versions_own_and_can_be_replaced_at_call_time(
+    loaded, expected: np.ndarray
+):
+    frame = ROWS.to_pandas()
+    scores = loaded.predict(frame, params={"weights": {"reply": 2}})
+    np.testing.assert_allclose(scores["score"], expected[:, 0] + 2 * expected[:, 1], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(loaded.predict(frame)["score"], expected[:, 2], rtol=0, atol=1e-5)
+    raw = loaded.get_raw_model()
+    with pytest.raises(ValueError, match="weights: 'likes' is no task; the tasks are like, reply"):
+        raw.predict(ROWS, {"weights": {"likes": 1.0}})
+    with pytest.raises(ValueError, match="weights: like is nan; a weight is a finite number"):
+        raw.predict(ROWS, {"weights": {"like": float("nan")}})
 
 
 def test_no_rows_have_no_scores(loaded):

@@ -64,7 +64,7 @@ def _aliases(workspace: Path) -> dict[str, str]:
 def test_versions_are_listed_newest_first_for_a_machine(workspace: Path):
     listed = json.loads(recap(workspace, "models", "--json").stdout)
     assert [(row["version"], row["aliases"], row["outcome"]) for row in listed] == [
-        ("2", ["challenger"], "HOLD"),
+        ("2", ["candidate"], "HOLD"),
         ("1", ["champion"], "PROMOTE"),
     ]
     assert listed[0]["window"] == "2026-03-01..2026-03-02"
@@ -76,7 +76,7 @@ def test_versions_are_listed_newest_first_for_a_machine(workspace: Path):
 
 def test_versions_are_listed_in_a_table(workspace: Path):
     printed = recap(workspace, "models").stdout
-    for words in ("champion", "challenger", "2026-03-01..2026-03-02", "HOLD", "0.7500", "4.00"):
+    for words in ("champion", "candidate", "2026-03-01..2026-03-02", "HOLD", "0.7500", "4.00"):
         assert words in printed
 
 

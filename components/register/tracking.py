@@ -1,0 +1,108 @@
+"""The MLflow run of a pipeline run: lineage, parameters, metrics, training's curves, and the reports."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.artifacts import registry
+from components.artifacts.model import TRAINING_LOG_NAME
+from components.register.headline import headline_metrics
+from components.register.outputs import RunOutputs
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+METRICS_NAME, REPORT_NAME = "metrics.json", "report.html"
+_METRICS_AT_ONCE = 1000  # that a tracking server takes
+
+
+def start_run(client: "MlflowClient", run: RunOutputs) -> str:
+    """The MLflow run of this pipeline run, found or created, with parameters and metrics; returns its id."""
+    experiment = _experiment(client, run.config.registry.experiment, run.snapshot.tracking_uri)
+    wanted = f"tags.`{registry.PIPELINE_RUN_TAG}` = '{run.snapshot.run_id}'"
+    found = client.search_runs([experiment], wanted, max_results=1)
+    info = (
+        found[0].info
+        if found
+        else client.create_run(experiment, run_name=f"{run.name} {run.window}", tags=run.lineage()).info
+    )
+    for name, value in _parameters(run).items():
+        client.log_param(info.run_id, name, value)
+    # MLflow keeps one of several equal entries, so that those of a second attempt have the first one's time.
+    _log_metrics(client, info.run_id, info.start_time, [*_evaluated(run), *_curves(run.model)])
+    _log_reports(client, info.run_id, run)
+    return info.run_id
+
+
+def _log_reports(client: "MlflowClient", run_id: str, run: RunOutputs) -> None:
+    """Pages under names by which a browser, and MLflow's own, open them."""
+    with tempfile.TemporaryDirectory(prefix="recap-reports-") as folder:
+        for name, path in {**run.reports, "evaluation": run.evaluation / REPORT_NAME}.items():
+            shutil.copyfile(path, Path(folder) / f"{name}.html")
+        client.log_artifacts(run_id, folder, "reports")
+
+
+def _parameters(run: RunOutputs) -> dict[str, object]:
+    return {
+        "window": run.window,
+        "log_rows": run.snapshot.rows,
+        "trained_rows": run.manifest.rows,
+        "steps": run.manifest.steps,
+        "precision": run.manifest.precision,
+        "tasks": len(run.config.tasks),
+        "batch_size": run.config.training.batch_size,
+        "epochs": run.config.training.epochs,
+        "seed": run.config.training.seed,
+    }
+
+
+def _evaluated(run: RunOutputs) -> Iterator[tuple[str, float, int]]:
+    metrics = json.loads((run.evaluation / METRICS_NAME).read_text())
+    for name, number in headline_metrics(metrics).items():
+        yield name, number, 0
+
+
+def _curves(model: Path) -> Iterator[tuple[str, float, int]]:
+    """Training's loss, each task's loss, and learning rates, by step."""
+    path = model / TRAINING_LOG_NAME
+    for line in path.read_text().splitlines() if path.is_file() else ():
+        said: dict[str, Any] = json.loads(line)
+        step = said["step"]
+        yield "train/loss", said["loss"], step
+        yield "train/rows_per_s", said["rows_per_s"], step
+        for group in ("losses", "learning_rates"):
+            for task, number in said[group].items():
+                yield f"train/{group}/{task}", number, step
+
+
+def _log_metrics(
+    client: "MlflowClient", run_id: str, timestamp: int, metrics: list[tuple[str, float, int]]
+) -> None:
+    from mlflow.entities import Metric
+
+    entries = [Metric(name, float(number), timestamp, step) for name, number, step in metrics]
+    for start in range(0, len(entries), _METRICS_AT_ONCE):
+        client.log_batch(run_id, metrics=entries[start : start + _METRICS_AT_ONCE])
+
+
+def _experiment(client: "MlflowClient", name: str, tracking_uri: str) -> str:
+    """The experiment's id; created, with a fixed place for its artifacts, if need be."""
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return client.create_experiment(name, artifact_location=registry.artifact_location(tracking_uri))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            found = client.get_experiment_by_name(name)
+    if found.lifecycle_stage != "active":
+        raise ValueError(
+            f"registry.experiment: {name!r} is deleted in MLflow; restore it with mlflow experiments restore "
+            f"-x {found.experiment_id}, or name another one"
+        )
+    return found.experiment_id

@@ -1,0 +1,71 @@
+"""Scores of rows under the log's own column names: read groups, run the model, weigh the probabilities."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from recap_model.config.features import FeaturesConfig
+from recap_model.data.batch import RecapBatch
+from recap_model.data.groups import read_groups
+from recap_model.model import MultiTaskRankingModel
+
+SCORE = "score"
+
+
+def score_rows(
+    model: MultiTaskRankingModel,
+    features: FeaturesConfig,
+    rows: pa.RecordBatch | pa.Table,
+    weights: Tensor | None = None,
+    where: str = "input",
+) -> NDArray[np.float32]:
+    """Each task's calibrated probability, and the score.
+
+    Args:
+        weights: (tasks,) of the score, in the place of the model's own; see `score_weights`.
+        where: names the rows in errors.
+
+    Returns:
+        (rows, tasks + 1); the last column is the score.
+
+    Raises:
+        ValueError: a column is missing or not of its group's type; the message names it.
+    """
+    groups = read_groups(rows, features, where)
+    tensors: dict[str, Any] = {
+        name: torch.from_numpy(np.require(array, requirements="W")) for name, array in groups.items()
+    }
+    with torch.inference_mode():
+        outputs = model(RecapBatch(**tensors))
+        probabilities = outputs["calibrated_probabilities"]
+        score = outputs["score"] if weights is None else (probabilities * weights).sum(dim=1)
+        return torch.cat([probabilities, score.unsqueeze(1)], dim=1).float().numpy()
+
+
+def score_weights(model: MultiTaskRankingModel, changed: Mapping[str, float]) -> Tensor | None:
+    """The model's weights of the score with some of them replaced, (tasks,); None if none is.
+
+    Raises ValueError for a name that is no task, or a weight that is not finite.
+    """
+    if not changed:
+        return None
+    weights = model.score_weights.clone()
+    for task, weight in changed.items():
+        if task not in model.tasks:
+            raise ValueError(f"weights: {task!r} is no task; the tasks are {', '.join(model.tasks)}")
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight):
+            raise ValueError(f"weights: {task} is {weight!r}; a weight is a finite number")
+        weights[model.tasks.index(task)] = weight
+    return weights
+
+
+def slices(rows: pa.Table, at_once: int) -> Iterator[pa.Table]:
+    """A table in pieces of so many rows."""
+    for start in range(0, rows.num_rows, at_once):
+        yield rows.slice(start, at_once)
