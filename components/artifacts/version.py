@@ -6,7 +6,6 @@ from typing import Literal
 from pydantic import NonNegativeFloat, PositiveInt, ValidationError
 
 from recap_model.config import Config
-from recap_model.config.registry import WebhookConfig
 
 VERSION_NAME = "version.json"
 
@@ -28,7 +27,7 @@ class Proof(Config):
 class RegisteredVersion(Config):
     """A version of a registered model. ``run_id`` is MLflow's, ``pipeline_run`` the pipeline's own.
 
-    ``require_approval`` and ``webhook`` are the run's config: whether a person has to approve, and who is told.
+    ``require_approval`` is the run's config: whether a person has to approve.
     """
 
     format: Literal["recap-version/1"] = "recap-version/1"
@@ -42,7 +41,6 @@ class RegisteredVersion(Config):
     decision_digest: str
     proof: Proof
     require_approval: bool = False
-    webhook: WebhookConfig | None = None
 
     @classmethod
     def read(cls, folder: str | Path) -> "RegisteredVersion":

@@ -1,17 +1,15 @@
 """A person moves the champion: promotes a version whose decision allows it, approves one on hold, rolls back."""
 
-import json
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.artifacts import registry
 from components.artifacts.decision import Decision
-from components.artifacts.notify import Event, notify
 from components.artifacts.proof import prove
+from components.artifacts.webhook import send
 from components.promote.champion import move_champion
 from components.promote.moves import Audit, Move, read_moves
-from recap_model.config.registry import WebhookConfig
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -38,7 +36,7 @@ def promote_by_hand(client: "MlflowClient", name: str, version: str, approval: s
     expected = decision.champion.version if decision.champion else None
     move = move_champion(client, name, expected, version, Audit(why=why, decision=decision.digest))
     if move is not None:
-        _tell(client, name, move)
+        _tell(name, move)
     return move
 
 
@@ -82,27 +80,12 @@ def roll_back(client: "MlflowClient", name: str, to: str | None = None, why: str
     move = move_champion(client, name, current, target, Audit(why=why))
     if move is None:
         raise registry.RegistryError(f"{name} version {target}: is champion already")
-    _tell(client, name, move)
+    _tell(name, move)
     return move
 
 
-def _tell(client: "MlflowClient", name: str, move: Move) -> None:
-    """Tell the webhook of the version that became champion, if its config has one."""
-    with tempfile.TemporaryDirectory(prefix="recap-config-") as temporary:
-        folder = registry.download(client, name, move.to, Path(temporary))
-        section = json.loads((folder / "config.json").read_text()).get("registry", {})
-    webhook = section.get("webhook")
-    event = Event(
-        event="promotion",
-        id=move.token,
-        when=move.when,
-        name=name,
-        version=move.to,
-        previous=move.source,
-        who=move.who,
-        reason=move.why,
-    )
-    notify(WebhookConfig.model_validate(webhook) if webhook else None, event)
+def _tell(name: str, move: Move) -> None:
+    send("promotion", {"name": name, **move.model_dump(include={"source", "to", "who", "when", "why"})})
 
 
 def read_decision(client: "MlflowClient", name: str, version: str) -> Decision:

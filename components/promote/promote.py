@@ -1,6 +1,5 @@
 """Obey the decision on a version: make it champion, or say why it does not become one."""
 
-import hashlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,6 @@ from pydantic import Field
 from components.artifacts import registry
 from components.artifacts.decision import Decision
 from components.artifacts.door import progress
-from components.artifacts.notify import Event, Kind, notify
 from components.artifacts.output import whole_folder
 from components.artifacts.proof import prove
 from components.artifacts.version import RegisteredVersion
@@ -30,7 +28,7 @@ log = logging.getLogger(__name__)
 class Promotion(Config):
     """What became of a decision. ``from`` and ``to`` are the champion's version before and after.
 
-    ``waits`` says that a person's approval is all that is missing. ``not_notified`` is why the webhook was not told.
+    ``waits`` says that a person's approval is all that is missing.
     """
 
     format: Literal["recap-promotion/1"] = "recap-promotion/1"
@@ -44,7 +42,6 @@ class Promotion(Config):
     outcome: str
     decision_digest: str
     tracking_uri: str
-    not_notified: str | None = None
 
     def event(self) -> dict[str, str | None]:
         """What those who must know are told of it."""
@@ -57,7 +54,7 @@ def promote_version(version: str | Path, evaluation: str | Path, out: str | Path
 
     A decision HOLD or ERROR, or a champion that moved since, moves nothing and is no failure. Where a person's
     approval is all that is missing, the version becomes ``challenger`` and waits. Running it again changes nothing,
-    even if somebody moved the champion in between; the webhook is told again, with the same delivery id.
+    even if somebody moved the champion in between.
 
     Raises:
         FileNotFoundError: an input is not there.
@@ -72,16 +69,6 @@ def promote_version(version: str | Path, evaluation: str | Path, out: str | Path
             "the evaluation that register was given"
         )
     done = _obey(client, registered, decision)
-    event = Event(
-        event=done.kind,
-        # The same on every attempt, so that a receiver can drop repetitions.
-        id=hashlib.sha256(f"{registered.pipeline_run} {done.kind}".encode()).hexdigest()[:32],
-        name=registered.name,
-        version=registered.version,
-        previous=done.source,
-        run=registered.pipeline_run,
-        reason=done.reason,
-    )
     promotion = Promotion(
         promoted=done.kind == "promotion",
         waits=done.kind == "approval_wanted",
@@ -93,7 +80,6 @@ def promote_version(version: str | Path, evaluation: str | Path, out: str | Path
         outcome=decision.outcome,
         decision_digest=decision.digest,
         tracking_uri=registered.tracking_uri,
-        not_notified=notify(registered.webhook, event),
     )
     with whole_folder(out) as folder:
         (folder / PROMOTION_NAME).write_text(promotion.model_dump_json(indent=1, by_alias=True))
@@ -105,7 +91,7 @@ def promote_version(version: str | Path, evaluation: str | Path, out: str | Path
 class _Done:
     """What was done, the champion before it, and a sentence on why."""
 
-    kind: Kind
+    kind: Literal["promotion", "hold", "approval_wanted"]
     source: str | None
     reason: str
 

@@ -81,7 +81,6 @@ def register_version(
         decision_digest=run.decision.digest,
         proof=proof,
         require_approval=run.config.registry.require_approval,
-        webhook=run.config.registry.webhook,
     )
     with whole_folder(out) as folder:
         (folder / VERSION_NAME).write_text(version.model_dump_json(indent=1))

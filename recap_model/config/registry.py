@@ -1,19 +1,8 @@
-"""Where models are registered, who may promote them, and who is told."""
+"""Where models are registered, and who may promote them."""
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field
 
 from recap_model.config.base import Config
-
-
-class WebhookConfig(Config):
-    """A URL that events are posted to as JSON, signed with a secret; components/artifacts/notify.py has the form."""
-
-    url: str = Field(pattern=r"^https?://[^/\s]+\S*$", description="http:// or https://")
-    secret_env: str = Field(
-        "RECAP_WEBHOOK_SECRET", min_length=1, description="environment variable that holds the secret"
-    )
-    attempts: PositiveInt = 4
-    timeout_s: PositiveFloat = Field(5.0, description="of one attempt; the pause before the next one doubles")
 
 
 class RegistryConfig(Config):
@@ -28,4 +17,3 @@ class RegistryConfig(Config):
         False, description="a version that the gate lets pass waits as challenger until a person approves it"
     )
     onnx: bool = Field(False, description="pack the model as an ONNX graph, too; needs the extra onnx")
-    webhook: WebhookConfig | None = None

@@ -1,9 +1,6 @@
 """Obeying the decision: PROMOTE moves the champion while it holds, anything else moves nothing and says why."""
 
 import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -199,30 +196,6 @@ def test_there_is_nothing_to_roll_back_to_on_the_first_day(runs: Runs):
         roll_back(runs.client, NAME)
 
 
-@pytest.fixture
-def hook(monkeypatch) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """A webhook on loopback, and the events that it was sent."""
-    got: list[dict[str, Any]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    monkeypatch.setenv("RECAP_WEBHOOK_SECRET", "s3cret")
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/", got
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
 def test_a_version_that_needs_approval_waits_as_challenger_until_a_person_gives_it(runs: Runs):
     runs.register(1, require_approval=True)
     for _ in range(2):
@@ -267,35 +240,3 @@ def test_a_version_does_not_wait_for_an_approval_that_could_not_be_given(runs: R
     assert not promotion.waits
     assert "the champion is 1; this was decided against none" in promotion.reason
     assert "challenger" not in runs.aliases
-
-
-def test_the_webhook_is_told_of_holds_approvals_promotions_and_rollbacks(runs: Runs, hook):
-    url, got = hook
-    webhook = {"url": url}
-    runs.register(1, webhook=webhook)
-    assert runs.promote(1).not_notified is None
-    runs.register(2, "HOLD", against="1", webhook=webhook)
-    runs.promote(2)
-    runs.register(3, against="1", require_approval=True, webhook=webhook)
-    runs.promote(3)
-    runs.promote(3)
-    promote_by_hand(runs.client, NAME, "3", "looked at it")
-    roll_back(runs.client, NAME, why="replies fell")
-    assert [(event["event"], event["version"], event["previous"]) for event in got] == [
-        ("promotion", "1", None),
-        ("hold", "2", "1"),
-        ("approval_wanted", "3", "1"),
-        ("approval_wanted", "3", "1"),
-        ("promotion", "3", "1"),
-        ("promotion", "1", "3"),
-    ]
-    assert got[2]["id"] == got[3]["id"]
-    assert got[-1]["reason"] == "replies fell"
-
-
-def test_a_webhook_that_does_not_answer_does_not_hold_up_a_promotion(runs: Runs, monkeypatch):
-    monkeypatch.setenv("RECAP_WEBHOOK_SECRET", "s3cret")
-    runs.register(1, webhook={"url": "http://127.0.0.1:9/", "attempts": 1})
-    promotion = runs.promote(1)
-    assert promotion.promoted
-    assert "does not answer" in promotion.not_notified
