@@ -85,7 +85,7 @@ def roll_back(client: "MlflowClient", name: str, to: str | None = None, why: str
 
 
 def _tell(name: str, move: Move) -> None:
-    send("promotion", {"name": name, **move.model_dump(include={"source", "to", "who", "when", "why"})})
+    send("promoted", {"name": name, **move.model_dump(include={"source", "to", "who", "when", "why"})})
 
 
 def read_decision(client: "MlflowClient", name: str, version: str) -> Decision:
