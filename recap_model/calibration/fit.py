@@ -23,7 +23,7 @@ _FITS: dict[str, Fit] = {
     "beta": fit_beta,
     "isotonic": fit_isotonic,
 }
-_FROM_THE_SIMPLEST = ("none", "temperature", "platt", "beta", "piecewise")
+_FROM_THE_SIMPLEST = ("none", "temperature", "platt", "beta")
 
 
 @dataclass(frozen=True)
@@ -97,14 +97,13 @@ def calibrated_logit(calibrator: LogitCalibrator | None, logit: Array) -> Array:
 
 def _simplest_good(histogram: LogitHistogram, task: str, config: CalibrationConfig) -> TaskCalibration:
     bins = histogram.bins(task)
-    strength, piecewise_losses = _best_strength(histogram, task, config)
-    losses = {
-        name: piecewise_losses if name == "piecewise" else _fold_losses(histogram, task, _FITS[name])
-        for name in _FROM_THE_SIMPLEST
-    }
+    losses = {name: _fold_losses(histogram, task, _FITS[name]) for name in _FROM_THE_SIMPLEST}
+    strength = 0.0
+    if min(bins.positives, bins.rows - bins.positives) >= config.min_piecewise_positives:
+        strength, losses["piecewise"] = _best_strength(histogram, task, config)
     means = {name: _mean(values, histogram, task) for name, values in losses.items()}
     best = min(means, key=lambda name: means[name])
-    chosen = next(name for name in _FROM_THE_SIMPLEST if _as_good(losses[name], losses[best]))
+    chosen = next(name for name in losses if _as_good(losses[name], losses[best]))
     reason = f"lowest cross-validated log loss, {means[chosen]:.6f}"
     if chosen != best:
         reason = (

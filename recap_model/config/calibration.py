@@ -25,6 +25,11 @@ class CalibrationConfig(Config):
         description="a task with fewer positives (or negatives) in the calibration set keeps the analytic "
         "correction alone",
     )
+    min_piecewise_positives: PositiveInt = Field(
+        3000,
+        description="`auto` leaves piecewise out for a task with fewer positives (or negatives): its many knots "
+        "follow chance in the tails, where a wrong probability is dear",
+    )
     folds: int = Field(5, ge=2, le=20, description="of the cross-validation; all rows of a user share one")
     knots: int = Field(32, ge=2, le=256, description="of the piecewise-linear map, at most")
 

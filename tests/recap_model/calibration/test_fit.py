@@ -95,6 +95,13 @@ def test_auto_takes_the_simplest_method_that_does_and_says_why(logit: Array, exp
     assert set(task.cross_validated) == {"none", "temperature", "platt", "beta", "piecewise"}
 
 
+def test_auto_leaves_the_piecewise_map_out_where_positives_are_few():
+    few = slice(0, 30_000)
+    task = fit_task(histogram_of(BENT[few], LABEL[few]), "like", CalibrationConfig())
+    assert LABEL[few].sum() < CalibrationConfig().min_piecewise_positives
+    assert set(task.cross_validated) == {"none", "temperature", "platt", "beta"}
+
+
 @pytest.mark.parametrize("method", FITTED)
 def test_calibrated_probabilities_sum_to_the_positives_and_keep_the_order(method: str):
     logit = BENT - 2.0 if method != "temperature" else TRUTH * 2
