@@ -118,11 +118,13 @@ def check_cluster(connect: "Callable[[], Server]") -> Iterator[Finding]:
 
 def check_kubernetes(settings: ClusterSettings, namespace: str) -> Iterator[Finding]:
     """Whether the namespace has the secrets, and images are pinned; needs a kubeconfig."""
-    if not settings.images.digests:
-        words = f"by tag {settings.images.tag}: what lies under it may change; pin them in images.digests"
+    used = ("data", "trainer-gpu" if settings.gpu.count else "trainer", "registry")
+    by_tag = [kind for kind in used if kind not in settings.images.digests]
+    if by_tag:
+        words = f"{', '.join(by_tag)} by tag {settings.images.tag}, under which others may lie; pin in images.digests"
         yield Finding("images", "warn", words)
     else:
-        yield Finding("images", "ok", f"pinned by digest: {', '.join(sorted(settings.images.digests))}")
+        yield Finding("images", "ok", f"pinned by digest: {', '.join(used)}")
     from kubernetes import client, config
     from kubernetes.client.exceptions import ApiException
     from urllib3.exceptions import HTTPError

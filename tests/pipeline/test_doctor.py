@@ -89,5 +89,8 @@ def test_a_server_that_does_not_answer_is_a_finding():
 def test_images_by_tag_are_a_warning_and_pinned_ones_are_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     assert by(check_kubernetes(ClusterSettings(), ""), "images")[0][0] == "warn"
-    pinned = ClusterSettings(images={"digests": {"data": "sha256:" + "0" * 64}})
+    digest = "sha256:" + "0" * 64
+    some = ClusterSettings(images={"digests": {"data": digest, "trainer": digest}})
+    assert "registry by tag latest" in by(check_kubernetes(some, ""), "images")[0][1]
+    pinned = ClusterSettings(images={"digests": dict.fromkeys(("data", "trainer", "registry"), digest)})
     assert by(check_kubernetes(pinned, ""), "images")[0][0] == "ok"
