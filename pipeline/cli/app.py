@@ -14,6 +14,7 @@ from pipeline.cli.models import models_app, promote, rollback
 from pipeline.cli.report import report
 from pipeline.cli.run import run
 from pipeline.cli.sample import sample
+from pipeline.cli.score import score
 
 app = typer.Typer(
     name="recap",
@@ -38,6 +39,7 @@ app.add_typer(gate_app, name="gate")
 app.add_typer(models_app, name="models")
 app.command()(promote)
 app.command()(rollback)
+app.command()(score)
 
 
 def main() -> None:

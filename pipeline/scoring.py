@@ -1,0 +1,166 @@
+"""Scoring Parquet files with a model of the registry: a file out for each file in, whole or not at all."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType
+
+from components.artifacts.log import open_parquet_at, open_root
+from components.artifacts.output import whole_file
+
+MANIFEST_NAME = "_manifest.json"
+_ROWS_AT_ONCE = 8192
+_META = b"recap.scores"
+_MODEL_URI = re.compile(r"^models:/([^/@]+)(?:/(\d+)|@([\w-]+))$")
+
+Tell = Callable[[int, str], None]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model's folder, and the name by which outputs say what scored them."""
+
+    folder: Path
+    name: str
+
+
+def find_model(model: str, tracking_uri: str, scratch: Path) -> Source:
+    """A model's folder, or ``models:/NAME/VERSION`` or ``models:/NAME@ALIAS`` of the registry.
+
+    Args:
+        scratch: where a version is downloaded to.
+
+    Raises:
+        FileNotFoundError: it is neither a folder nor such a name.
+        ValueError: the registry does not answer, has no such version or alias, or the version was altered.
+    """
+    if Path(model).is_dir():
+        return Source(Path(model), str(Path(model).resolve()))
+    found = _MODEL_URI.match(model)
+    if found is None:
+        raise FileNotFoundError(
+            f"{model}: no such folder; give a model's folder, models:/NAME/VERSION or models:/NAME@ALIAS"
+        )
+    from components.artifacts import registry
+
+    name, version, alias = found.groups()
+    client = registry.connect(tracking_uri)
+    if alias is not None:
+        held = registry.aliases(client, name)
+        if alias not in held:
+            raise ValueError(
+                f"{model}: {name} has no alias {alias}; it has {', '.join(sorted(held)) or 'none'}"
+            )
+        version = held[alias]
+    return Source(registry.download(client, name, version, scratch / "model"), f"models:/{name}/{version}")
+
+
+def score_files(source: Source, data: str, out: Path, weights: Mapping[str, float], tell: Tell) -> int:
+    """Score every Parquet file under ``data`` into a file of the same name under ``out``; returns the rows.
+
+    A file's columns are the config's ids, each task's calibrated probability, and ``score``, float32; its metadata
+    name the model, the weights of the score, and the file it was made from. A file that is there already, made by the
+    same model and weights from a file of the same size and time, is left as it is: a run that was cut off goes on.
+    ``_manifest.json`` is written last. Memory is that of one batch of rows.
+
+    Args:
+        data: a file, a folder, or a URI; names that begin with "_" or "." are left out.
+        weights: of the score, instead of the model's own for these tasks.
+        tell: called with the rows done so far and the file that is being scored.
+
+    Raises:
+        FileNotFoundError: there is no Parquet file.
+        ValueError: a file is broken, or a column is missing or not of its group's type; the message names both.
+    """
+    from recap_model import RecapConfig, load_model
+    from recap_model.scoring import SCORE, score_rows, score_weights
+
+    model = load_model(source.folder)
+    if not isinstance(model.config, RecapConfig):
+        raise ValueError(
+            f"{source.folder}: saved without its feature schema, so it cannot read rows of a log"
+        )
+    features = model.config.features
+    chosen = score_weights(model, weights)
+    filesystem, root, found = _files(data)
+    ids = [name for name in (features.ids.request, features.ids.user, features.ids.candidate) if name]
+    done, files = 0, {}
+    for name, info in found:
+        made_by = {
+            "model": source.name,
+            "weights": dict(weights),
+            "input": {"bytes": info.size, "mtime_ns": info.mtime_ns},
+        }
+        target = out / name
+        if not _is_made(target, made_by):
+            rows = open_parquet_at(filesystem, root, name)
+            there = rows.schema_arrow.names
+            kept = [column for column in ids if column in there]
+            wanted = [column for column in features.columns() if column in there and column not in kept]
+            schema = _schema(rows.schema_arrow, kept, [*model.tasks, SCORE], made_by)
+            now = done
+            with whole_file(target) as partial, pq.ParquetWriter(partial, schema) as writer:
+                for batch in rows.iter_batches(_ROWS_AT_ONCE, columns=[*kept, *wanted]):
+                    scores = score_rows(model, features, batch, chosen, where=name)
+                    columns = [batch.column(column) for column in kept]
+                    columns += [pa.array(column) for column in scores.T]
+                    writer.write_batch(pa.record_batch(columns, schema=schema))
+                    now += batch.num_rows
+                    tell(now, name)
+        files[name] = pq.read_metadata(target).num_rows
+        done += files[name]
+    content = {"format": "recap-scores/1", "model": source.name, "weights": dict(weights), "files": files}
+    with whole_file(out / MANIFEST_NAME) as partial:
+        partial.write_text(json.dumps(content | {"rows": done}, indent=1))
+    return done
+
+
+def _files(data: str) -> tuple[FileSystem, str, list[tuple[str, FileInfo]]]:
+    """The filesystem, the folder, and each Parquet file's path under it, in order."""
+    filesystem, path = open_root(data)
+    try:
+        info = filesystem.get_file_info(path)
+        if info.type == FileType.File:
+            folder, _, name = info.path.rpartition("/")
+            return filesystem, folder, [(name, info)]
+        listed = (
+            filesystem.get_file_info(FileSelector(path, recursive=True))
+            if info.type == FileType.Directory
+            else []
+        )
+    except OSError as error:
+        raise ConnectionError(f"{data}: cannot be listed: {' '.join(str(error).split())}") from None
+    named = [(one.path.removeprefix(path).lstrip("/"), one) for one in listed if one.type == FileType.File]
+    found = [
+        (name, one)
+        for name, one in named
+        if name.endswith(".parquet") and not any(part.startswith(("_", ".")) for part in name.split("/"))
+    ]
+    if not found:
+        raise FileNotFoundError(f"{data}: no Parquet file there; give a file, or a folder of *.parquet")
+    return filesystem, path, sorted(found, key=lambda item: item[0])
+
+
+def _is_made(target: Path, made_by: dict[str, Any]) -> bool:
+    if not target.is_file():
+        return False
+    try:
+        metadata = pq.read_schema(target).metadata or {}
+    except (pa.ArrowException, OSError):
+        return False
+    return metadata.get(_META) == _canonical(made_by)
+
+
+def _schema(rows: pa.Schema, ids: list[str], scores: list[str], made_by: dict[str, Any]) -> pa.Schema:
+    fields = [rows.field(name) for name in ids] + [pa.field(name, pa.float32()) for name in scores]
+    return pa.schema(fields, metadata={_META: _canonical(made_by)})
+
+
+def _canonical(content: dict[str, Any]) -> bytes:
+    return json.dumps(content, sort_keys=True).encode()

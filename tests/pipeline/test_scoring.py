@@ -1,0 +1,147 @@
+"""Files of rows in, files of scores out."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from typer.testing import CliRunner, Result
+
+from pipeline.cli.app import app
+from pipeline.scoring import Source, score_files
+from recap_model import create_ranking_model, data_spec, save_model
+from recap_model.data.batch import RecapBatch
+from recap_model.data.groups import read_groups
+from tests.tiny import tiny_config, write_tiny_log
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``model`` and ``log``: three days of 300 rows."""
+    folder = tmp_path_factory.mktemp("scoring")
+    config = tiny_config()
+    torch.manual_seed(0)
+    save_model(create_ranking_model(data_spec(config), config, "cpu").eval(), folder / "model", config)
+    write_tiny_log(folder / "log", days=3, rows=300)
+    return folder
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["score", *arguments])
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_scores_are_the_models_beside_the_rows_ids(place: Path, tmp_path: Path):
+    done = call("--model", str(place / "model"), "--in", str(place / "log"), "--out", str(tmp_path / "out"))
+    assert done.exit_code == 0, done.exception
+    assert "900 rows scored by" in done.output
+    config = tiny_config()
+    from recap_model import load_model
+
+    model = load_model(place / "model")
+    for path in sorted((place / "log").rglob("*.parquet")):
+        scored = pq.read_table(tmp_path / "out" / path.relative_to(place / "log"))
+        rows = pq.read_table(path)
+        groups = read_groups(rows, config.features, "rows")
+        with torch.inference_mode():
+            outputs = model(
+                RecapBatch(**{name: torch.from_numpy(array.copy()) for name, array in groups.items()})
+            )
+        expected = outputs["calibrated_probabilities"].numpy()
+        for number, task in enumerate(config.tasks):
+            np.testing.assert_allclose(scored[task].to_numpy(), expected[:, number], rtol=1e-6)
+        np.testing.assert_allclose(scored["score"].to_numpy(), outputs["score"].numpy(), rtol=1e-6)
+        assert scored[config.features.ids.candidate] == rows[config.features.ids.candidate]
+        assert json.loads(scored.schema.metadata[b"recap.scores"])["model"] == str(
+            (place / "model").resolve()
+        )
+    assert json.loads((tmp_path / "out" / "_manifest.json").read_text())["rows"] == 900
+
+
+def test_weights_of_the_score_can_be_given_at_call_time(place: Path, tmp_path: Path):
+    arguments = ("--model", str(place / "model"), "--in", str(place / "log"), "--out", str(tmp_path))
+    assert call(*arguments, "--weight", "like=2", "--weight", "reply=0").exit_code == 0
+    table = pq.read_table(next(tmp_path.rglob("*.parquet")))
+    np.testing.assert_allclose(table["score"].to_numpy(), 2 * table["like"].to_numpy(), rtol=1e-6)
+
+
+def test_what_is_scored_is_left_and_what_has_changed_is_scored_again(place: Path, tmp_path: Path):
+    log, out = tmp_path / "log", tmp_path / "out"
+    write_tiny_log(log, days=2, rows=50)
+    source = Source(place / "model", "model")
+    score_files(source, str(log), out, {}, lambda done, name: None)
+    first, second = sorted(out.rglob("*.parquet"))
+    before = {path: path.stat().st_mtime_ns for path in (first, second)}
+    os.utime(log / second.relative_to(out))
+    score_files(source, str(log), out, {}, lambda done, name: None)
+    assert first.stat().st_mtime_ns == before[first]
+    assert second.stat().st_mtime_ns > before[second]
+    score_files(source, str(log), out, {"like": 3.0}, lambda done, name: None)
+    assert first.stat().st_mtime_ns > before[first]
+
+
+def test_a_killed_run_goes_on_to_the_same_bytes(place: Path, tmp_path: Path):
+    log = tmp_path / "log"
+    write_tiny_log(log, days=6, rows=2000)
+    arguments = ["--model", str(place / "model"), "--in", str(log), "--out"]
+    assert call(*arguments, str(tmp_path / "whole")).exit_code == 0
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-c",
+        "from pipeline.cli import main; main()",
+        "score",
+        *arguments,
+    ]
+    with subprocess.Popen([*command, str(tmp_path / "cut")], stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 60
+        while not list((tmp_path / "cut").rglob("*.parquet")) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+    assert call(*arguments, str(tmp_path / "cut")).exit_code == 0
+    left = {name: content for name, content in bytes_of(tmp_path / "cut").items() if ".partial-" not in name}
+    assert left == bytes_of(tmp_path / "whole")
+
+
+def test_what_cannot_be_scored_is_one_line_and_leaves_no_file(place: Path, tmp_path: Path):
+    log, model = str(place / "log"), str(place / "model")
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "part.parquet").write_bytes(b"PAR1 and no more")
+    lacking = tmp_path / "lacking"
+    lacking.mkdir()
+    table = pq.read_table(next((place / "log").rglob("*.parquet")))
+    pq.write_table(table.drop_columns(["likes"]), lacking / "part.parquet")
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    for arguments, message in (
+        (("--model", str(tmp_path / "none"), "--in", log), "no such folder; give a model's folder"),
+        (
+            ("--model", "models:/recap@champion", "--in", log, "--tracking-uri", uri),
+            "recap has no alias champion",
+        ),
+        (("--model", model, "--in", str(tmp_path / "nothing")), "no Parquet file there"),
+        (("--model", model, "--in", str(broken)), "part.parquet: truncated or not Parquet"),
+        (("--model", model, "--in", str(lacking)), "part.parquet: no column likes"),
+        (("--model", model, "--in", log, "--weight", "share=2"), "weights: 'share' is no task"),
+        (("--model", model, "--in", log, "--weight", "like"), "--weight: 'like': write TASK=WEIGHT"),
+    ):
+        done = call(*arguments, "--out", str(tmp_path / "out"))
+        assert isinstance(done.exception, ValueError | OSError), done.output
+        assert message in str(done.exception)
+        assert "\n" not in str(done.exception)
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
