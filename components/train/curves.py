@@ -1,5 +1,6 @@
 """Training's curves as a page."""
 
+import statistics
 from collections.abc import Sequence
 
 from components.artifacts.page import Series, line_chart, linear_axis, page, table
@@ -9,8 +10,9 @@ from recap_model.training import Progress
 def curves_page(reports: Sequence[Progress], precision: str) -> str:
     """Loss of all tasks together and of each, learning rates, speed, over the steps."""
     last = reports[-1]
+    waiting = statistics.fmean(report.waiting for report in reports)
     lead = (
-        f"{last.step:,} steps over {last.rows:,} rows in {precision}; "
+        f"{last.step:,} steps over {last.rows:,} rows in {precision}, {waiting:.1%} of the time waiting for rows; "
         "losses are weighted means since the report before; the first ones may lie above the frame."
     )
     steps = [report.step for report in reports]
@@ -19,6 +21,10 @@ def curves_page(reports: Sequence[Progress], precision: str) -> str:
     charts = [
         _chart(name, "loss", steps, values, shown_from=len(steps) // 10) for name, values in losses.items()
     ]
+    looked = [report for report in reports if report.held_out_loss is not None]
+    if looked:
+        values = [report.held_out_loss or 0.0 for report in looked]
+        charts.append(_chart("loss, held-out rows", "loss", [report.step for report in looked], values))
     rates = {name: [report.learning_rates[name] for report in reports] for name in last.learning_rates}
     charts += [_chart(name, "learning rate", steps, values, 1) for name, values in _distinct(rates).items()]
     charts.append(_chart("speed", "rows/s", steps, [report.rows_per_s for report in reports], 2))

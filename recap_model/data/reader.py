@@ -168,6 +168,7 @@ class DatasetReader:
         starts = [0, *(np.flatnonzero(np.diff(parts)) + 1).tolist()]
         for start, end in zip(starts, [*starts[1:], len(parts)], strict=True):
             part = int(parts[start])
+            self._record_batches.check(part)
             if part not in loaded:
                 loaded[part] = _arrays(self._record_batches[part])
             for name, array in loaded[part].items():

@@ -1,6 +1,7 @@
 """The record batches of a dataset's files, by number: mapped into memory here, fetched one by one from elsewhere."""
 
 import hashlib
+import os
 
 import numpy as np
 import pyarrow as pa
@@ -40,6 +41,19 @@ class RecordBatches:
             return self._files[file].get_batch(place)
         except (OSError, pa.ArrowException) as error:
             raise ValueError(f"{self._where(file)}: {_short(error)}; run build again") from None
+
+    def check(self, number: int) -> None:
+        """Raise ValueError if a record batch's file, mapped into memory, has been cut off since it was opened.
+
+        Reading what is no longer there would end the process by a signal, without a word.
+        """
+        file, _ = self._places[number]
+        if "://" not in self._root:
+            try:
+                size = os.stat(self._where(file)).st_size
+            except OSError as error:
+                raise ValueError(f"{self._where(file)}: {_short(error)}; run build again") from None
+            _check_size(self._where(file), size, self._described[file])
 
     def verify(self) -> None:
         """Compare every file's content with the manifest. Raises ValueError naming the first that differs."""
@@ -82,14 +96,16 @@ def _open(root: str, file: RowFile) -> pa.ipc.RecordBatchFileReader:
         raise FileNotFoundError(f"{where}: the dataset's rows are not there; run build again") from None
     except (OSError, pa.ArrowException) as error:
         raise ValueError(f"{where}: cannot be read ({error}); run build again") from None
-    if source.size() != file.bytes:
-        raise ValueError(
-            f"{where}: has {source.size()} bytes, the manifest says {file.bytes}; run build again"
-        )
+    _check_size(where, source.size(), file)
     try:
         return pa.ipc.open_file(source)
     except pa.ArrowException as error:
         raise ValueError(f"{where}: not Arrow IPC ({error}); run build again") from None
+
+
+def _check_size(where: str, size: int, file: RowFile) -> None:
+    if size != file.bytes:
+        raise ValueError(f"{where}: has {size} bytes, the manifest says {file.bytes}; run build again")
 
 
 def _short(error: Exception) -> str:

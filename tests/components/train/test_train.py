@@ -1,16 +1,21 @@
 """The training step, from a built set to a saved model."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from mlflow import MlflowClient
 
 from components.artifacts.model import ModelManifest
 from components.artifacts.output import whole_folder
+from components.artifacts.registry import DIGEST_TAG, MODEL_PATH, connect, write_digests
+from components.artifacts.snapshot import Champion
 from components.train.train import train_model
 from recap_model import load_model
 from recap_model.data.reader import DatasetReader
+from tests.components.registries import new_registry
 from tests.components.snapshots import snapshot_of
 from tests.datasets import TinySets, build_tiny
 from tests.tiny import tiny_config, write_tiny_log
@@ -139,3 +144,44 @@ def test_a_file_that_changed_since_the_manifest_is_named(model: Path, tmp_path: 
     (tmp_path / "copy/weights.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match=r"weights.safetensors: named in the manifest, but not there"):
         ModelManifest.read(tmp_path / "copy")
+
+
+def test_a_warm_start_from_a_folder_goes_on_with_its_weights(sets: TinySets, model: Path, tmp_path: Path):
+    frozen = {"batch_size": 64, "max_steps": 1, "log_every_steps": 5, "warm_start": str(model)}
+    config = tiny_config(training=frozen, optimizer={"single_task_learning_rate": {"constant": 1e-9}})
+    snapshot = snapshot_of(sets.snapshot.parent / "log", config, tmp_path / "snapshot")
+    manifest = train_model(snapshot, sets.train, tmp_path / "model")
+    assert manifest.warm_start == str(model)
+    ours, theirs = load_model(tmp_path / "model").state_dict(), load_model(model).state_dict()
+    for name, tensor in theirs.items():
+        torch.testing.assert_close(ours[name], tensor, atol=1e-6, rtol=0)
+    assert manifest.losses["like"] < ModelManifest.read(model).losses["like"] * 1.5
+
+
+def test_a_warm_start_from_the_champion_takes_the_registered_version(
+    sets: TinySets, model: Path, tmp_path: Path
+):
+    uri = new_registry(tmp_path / "registry")
+    client = connect(uri)
+    version = register_model_files(client, model, tmp_path)
+    config = tiny_config(
+        training={"batch_size": 64, "max_steps": 1, "warm_start": "champion"},
+        optimizer={"single_task_learning_rate": {"constant": 1e-9}},
+    )
+    champion = Champion(version=version, run_id="")
+    log = sets.snapshot.parent / "log"
+    snapshot = snapshot_of(log, config, tmp_path / "snapshot", champion=champion, tracking_uri=uri)
+    manifest = train_model(snapshot, sets.train, tmp_path / "model")
+    assert manifest.warm_start == f"tiny version {version}"
+    first = snapshot_of(log, config, tmp_path / "first", tracking_uri=uri)
+    assert train_model(first, sets.train, tmp_path / "new").warm_start is None
+
+
+def register_model_files(client: MlflowClient, model: Path, folder: Path) -> str:
+    """A version whose artifacts are a model's files, with their digests."""
+    package = folder / "package"
+    shutil.copytree(model, package / MODEL_PATH)
+    digest = write_digests(package)
+    client.create_registered_model("tiny")
+    tags = {DIGEST_TAG: digest}
+    return str(client.create_model_version("tiny", package.as_uri(), tags=tags).version)

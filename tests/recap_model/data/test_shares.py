@@ -1,5 +1,6 @@
 """Shares of a dataset's rows: every row goes to one place, once an epoch."""
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -140,3 +141,15 @@ def test_memory_that_nobody_holds_is_given_out_again():
     assert buffers.empty("continuous", (4, 2), np.dtype(np.float32)).ctypes.data != address
     del tensor
     assert buffers.empty("continuous", (4, 2), np.dtype(np.float32)).ctypes.data == address
+
+
+def test_a_file_that_is_cut_off_while_it_is_read_is_named(dataset: Path, tmp_path: Path):
+    for path in dataset.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    batches = Prefetched(reader_of(tmp_path, 8), depth=1).batches(0)
+    next(batches)
+    os.truncate(tmp_path / "part-2.arrow", 100)
+    with pytest.raises(
+        ValueError, match=r"part-2\.arrow: has 100 bytes, the manifest says \d+; run build again"
+    ):
+        list(batches)
