@@ -13,7 +13,6 @@ from components.artifacts.door import ERROR_MARK, PROGRESS_MARK
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _STARTED = re.compile(r"Executing task '([\w-]+)'")
-_AGAIN = re.compile(r"Task '[\w-]+' failed \(attempt .*Retrying")
 _ENDED = re.compile(r"Task '([\w-]+)' finished with status (\w+)")
 
 
@@ -81,9 +80,10 @@ class _LogReader(TextIOBase):
         if stripped.startswith(ERROR_MARK):
             _, _, message = stripped.removeprefix(ERROR_MARK).strip().partition(": ")
             self.said.append(message)
-        elif _AGAIN.search(line):
-            self.said.clear()
         elif started := _STARTED.search(line):
+            if started[1] == self.step:
+                # The step is run again; what it failed with the last time is not how it ends.
+                self.said.clear()
             self.step = started[1]
             self.on_event(StepStarted(self.step))
         elif ended := _ENDED.search(line):

@@ -30,3 +30,13 @@ def test_lines_become_events_wherever_the_output_is_cut():
         assert "event=start" in log.getvalue()
         assert PROGRESS_MARK not in log.getvalue()
         assert "\x1b" not in log.getvalue()
+
+
+def test_what_a_step_said_is_forgotten_when_it_is_run_again_but_not_when_the_next_one_starts():
+    reader = _LogReader(io.StringIO(), lambda event: None)
+    reader.write(PRINTED)
+    reader.write("09:00:02.001 - INFO - Executing task 'train'\n")
+    assert reader.said == []
+    reader.write(PRINTED.replace("Executing", "Ending"))
+    reader.write("09:00:03.000 - INFO - Executing task 'calibrate'\n")
+    assert reader.said == ["labels: task like has value 2.0"]
