@@ -1,0 +1,1 @@
+"""How fast a training set is read, beside pyarrow alone."""
