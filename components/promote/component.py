@@ -19,4 +19,5 @@ def promote(
         from components.promote.promote import promote_version
 
         result = promote_version(version.path, evaluation.path, out=promotion.path)
-        send("promoted" if result.promoted else "held", result.event())
+        happened = "promoted" if result.promoted else "waiting" if result.waits else "held"
+        send(happened, result.event())

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline import retrain
 
-COMPONENTS = {name: getattr(retrain, name) for name in retrain.STEPS}
+COMPONENTS = {name: getattr(retrain, name) for name in (*retrain.STEPS, "notify")}
 
 
 @pytest.mark.parametrize("name", COMPONENTS)
