@@ -1,16 +1,34 @@
 """The base of every section of the config, and the rules that several sections share."""
 
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 Section = TypeVar("Section", bound=BaseModel)
 
 
 class Config(BaseModel):
-    """A section: unknown fields are refused, values are never changed after they are read."""
+    """A section: unknown fields are refused, values are never changed after they are read.
+
+    A null is as if the field were not given, but where null is a value of its own, as of a bound that is not checked.
+    Published configs are written so.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, content: Any) -> Any:
+        if not isinstance(content, Mapping):
+            return content
+        return {
+            name: value
+            for name, value in content.items()
+            if value is not None
+            or name not in cls.model_fields
+            or type(None) in get_args(cls.model_fields[name].annotation)
+        }
 
 
 def exactly_one_of(section: Section, *fields: str) -> Section:

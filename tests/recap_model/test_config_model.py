@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from recap_model.config import ConfigError, parse_config
+from recap_model.config.architectures import ArchitectureConfig
+from recap_model.config.evaluation import GateConfig
 from recap_model.config.model import ModelConfig
 from tests.recap_model.models import TOWER, section
 from tests.tiny import tiny_config
@@ -152,3 +154,17 @@ def test_every_tower_and_what_they_share_has_a_rate():
         f"{where}.backbone_learning_rate: needed by multi_task_type share_all",
     ):
         assert problem in str(error.value)
+
+
+def test_a_null_is_as_if_the_field_were_not_given_unless_null_is_a_value():
+    architecture = {
+        "mlp_config": {"layer_sizes": [1], "final_layer_activation": None, "dropout": None},
+        "pos_weight": None,
+    }
+    tower = ArchitectureConfig.model_validate(architecture)
+    assert tower == ArchitectureConfig.model_validate({"mlp_config": {"layer_sizes": [1]}})
+    assert GateConfig.model_validate({"max_score_psi": None}).max_score_psi is None
+    with pytest.raises(ValueError, match=r"layer_sizes\n  Field required"):
+        ArchitectureConfig.model_validate({"mlp_config": {"layer_sizes": None}})
+    with pytest.raises(ValueError, match="Extra inputs are not permitted"):
+        ArchitectureConfig.model_validate({"mlp_config": {"layer_sizes": [1]}, "width": None})
