@@ -1,7 +1,7 @@
 """Which rows are for training, which for calibration, which for the test."""
 
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import date
 
 import numpy as np
 import pyarrow as pa
@@ -33,6 +33,7 @@ class Splitter:
         self._snapshot = snapshot
         self._split = config.data.split
         self._seed = config.data.seed
+        self._days = sorted({_day_of(partition) for partition in snapshot.partitions if partition.files})
         self._request = config.features.ids.request
         self._impressed = config.features.timestamps.impressed
         self._time_cuts: NDArray[np.int64] | None = None
@@ -55,10 +56,10 @@ class Splitter:
         rows = batch.num_rows
         match self._split:
             case SplitByDays(calibration_days=calibration, test_days=test):
-                day = date.fromisoformat(partition.name.removeprefix("date=")[:10])
-                first_test = self._snapshot.last_day - timedelta(days=test - 1)
-                first_calibration = first_test - timedelta(days=calibration)
-                return np.full(rows, (day >= first_calibration) + (day >= first_test), dtype=np.int8)
+                day = _day_of(partition)
+                # Of the days that are there: a tolerated gap leaves no set empty.
+                place = len(self._days) - self._days.index(day)
+                return np.full(rows, (place <= test + calibration) + (place <= test), dtype=np.int8)
             case SplitByTime():
                 assert self._time_cuts is not None
                 assert self._impressed is not None
@@ -113,6 +114,10 @@ class Splitter:
         moved = [(np.setdiff1d(np.intersect1d(known[0], later), known[2]), 1)]
         moved.append((np.intersect1d(known[2], np.union1d(known[0], known[1])), 2))
         return [(ids, code) for ids, code in moved if len(ids)]
+
+
+def _day_of(partition: Partition) -> date:
+    return date.fromisoformat(partition.name.removeprefix("date=")[:10])
 
 
 def _codes_of_words(words: pa.Array, column: str, file: LogFile) -> Codes:

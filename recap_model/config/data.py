@@ -23,7 +23,7 @@ class NegativeDownsampling(Config):
 
 
 class SplitByDays(Config):
-    """The newest days are the test set, the days before them the calibration set."""
+    """The newest days that have rows are the test set, the days before them the calibration set."""
 
     by: Literal["days"] = "days"
     calibration_days: PositiveInt = 1

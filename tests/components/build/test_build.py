@@ -1,5 +1,6 @@
 """From a tiny log to three sets: what happens to labels, values, splits and samples."""
 
+import shutil
 from datetime import date
 from pathlib import Path
 
@@ -43,6 +44,17 @@ def test_the_newest_days_are_the_test_and_the_calibration_set(tmp_path: Path, lo
         for folder in (sets.train, sets.calibration, sets.test)
     }
     assert days == {"train": {1, 2, 3}, "calibration": {4}, "test": {5}}
+
+
+@pytest.mark.parametrize(("missing", "expected"), [(4, ({1, 2}, {3}, {5})), (5, ({1, 2}, {3}, {4}))])
+def test_a_day_that_may_be_missing_leaves_no_set_empty(
+    missing: int, expected: tuple[set[int], ...], tmp_path: Path, log: Path
+):
+    shutil.rmtree(log / f"date=2026-03-0{missing}")
+    sets = build_tiny(tmp_path, tiny_config(data={"days": 5, "tolerated_missing_days": 1}), log)
+    for folder, days in zip((sets.train, sets.calibration, sets.test), expected, strict=True):
+        requests = table(folder)["request"].to_pylist()
+        assert {date.fromordinal(request // 100_000).day for request in requests} == days
 
 
 def test_values_and_labels_arrive_as_they_were_logged(tmp_path: Path, log: Path):
