@@ -11,6 +11,7 @@ from pipeline.cli.doctor import doctor
 from pipeline.cli.gate import gate_app
 from pipeline.cli.importing import import_app
 from pipeline.cli.models import models_app, promote, rollback
+from pipeline.cli.prune import prune
 from pipeline.cli.report import report
 from pipeline.cli.run import run
 from pipeline.cli.sample import sample
@@ -34,6 +35,7 @@ app.command()(backfill)
 app.command()(release)
 app.add_typer(schedule_app, name="schedule")
 app.command()(report)
+app.command()(prune)
 app.command()(doctor)
 app.add_typer(gate_app, name="gate")
 app.add_typer(models_app, name="models")

@@ -9,7 +9,14 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.cli.workspace import DEFAULT_WORKSPACE, RunFolder, WorkspaceOption, config_path, new_run
+from pipeline.cli.workspace import (
+    CHECKPOINTS,
+    DEFAULT_WORKSPACE,
+    RunFolder,
+    WorkspaceOption,
+    config_path,
+    new_run,
+)
 
 REPORTS = {
     "data": ("validate", "data_docs"),
@@ -64,9 +71,8 @@ def run(
         "days": days,
         "tracking_uri": uri,
     }
-    # A run that is killed leaves training's checkpoints there, and the next run of the same data takes them up.
-    os.environ.setdefault("RECAP_CHECKPOINTS", str((workspace / "checkpoints").resolve()))
-    with LiveSteps(console) as live:
+    os.environ.setdefault("RECAP_CHECKPOINTS", str((workspace / CHECKPOINTS).resolve()))
+    with folder.in_use(), LiveSteps(console) as live:
         outputs = _run(arguments, folder, live, containers)
     result = _collect(outputs, folder)
     if as_json:

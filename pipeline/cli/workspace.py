@@ -1,5 +1,10 @@
 """The folder where runs on this machine keep what they make."""
 
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +16,10 @@ CONFIGS = Path(__file__).parent.parent / "configs"
 
 WorkspaceOption = Annotated[Path, typer.Option(help="Folder that keeps the registry and the runs.")]
 DEFAULT_WORKSPACE = Path(".recap")
+# A training that is killed leaves its checkpoints there, and the next run of the same data takes them up.
+CHECKPOINTS = "checkpoints"
+_STAMP = "%Y-%m-%dT%H-%M-%S-%f"
+_RUNS, _LOCK, _REMOVED = "runs", ".running", ".removed-"
 
 
 @dataclass(frozen=True)
@@ -31,21 +40,73 @@ class RunFolder:
     def reports(self) -> Path:
         return self.path / "reports"
 
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """As long as the block, or the process, lasts, `prune_runs` leaves the folder alone."""
+        with (self.path / _LOCK).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
 
 def new_run(workspace: Path) -> RunFolder:
     """A fresh folder for a run, named by its start in UTC."""
-    stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S-%f")
-    path = workspace / "runs" / stamp
+    stamp = datetime.now(UTC).strftime(_STAMP)
+    path = workspace / _RUNS / stamp
     path.mkdir(parents=True)
     return RunFolder(path)
 
 
 def newest_run(workspace: Path) -> RunFolder:
     """The newest run that has reports. Raises FileNotFoundError if there is none."""
-    found = sorted((workspace / "runs").glob("*/reports"))
+    found = sorted((workspace / _RUNS).glob("*/reports"))
     if not found:
         raise FileNotFoundError(f"{workspace}: no finished run here; start one with recap run")
     return RunFolder(found[-1].parent)
+
+
+def prune_runs(workspace: Path, keep: int, dry_run: bool = False) -> list[tuple[Path, int]]:
+    """Remove all but the newest ``keep`` runs, and checkpoints that no kept run can have written.
+
+    A folder is renamed before it is removed, so that an interrupted call leaves no half of a run; the next call
+    removes what is left of it. Runs that are still going stay.
+
+    Returns:
+        What was removed (or would be), with the bytes that it held.
+    """
+    runs = sorted(path for path in (workspace / _RUNS).iterdir() if not path.name.startswith("."))
+    kept = [path for path in runs if path in runs[-keep:] or _is_in_use(path)]
+    since = min((_begun(path) for path in kept), default=0.0)
+    checkpoints = [path for path in (workspace / CHECKPOINTS).glob("*") if path.stat().st_mtime < since]
+    leftovers = list((workspace / _RUNS).glob(f"{_REMOVED}*"))
+    old = [path for path in runs if path not in kept] + checkpoints + leftovers
+    removed = [(path, _bytes_in(path)) for path in old]
+    for path in () if dry_run else old:
+        if not path.name.startswith(_REMOVED):
+            path = path.rename(workspace / _RUNS / f"{_REMOVED}{path.name}")
+        shutil.rmtree(path)
+    return removed
+
+
+def _begun(run: Path) -> float:
+    """When a run began, in seconds since 1970, by the name of its folder."""
+    return datetime.strptime(run.name, _STAMP).replace(tzinfo=UTC).timestamp()
+
+
+def _is_in_use(run: Path) -> bool:
+    lock = run / _LOCK
+    if not lock.is_file():
+        return False
+    with lock.open() as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _bytes_in(folder: Path) -> int:
+    inside = (Path(top) / name for top, _, names in os.walk(folder) for name in names)
+    return sum(path.lstat().st_size for path in inside)
 
 
 def config_path(name_or_file: str) -> Path:

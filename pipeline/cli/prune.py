@@ -1,0 +1,33 @@
+"""``recap prune``: remove what old runs on this machine left behind."""
+
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.workspace import DEFAULT_WORKSPACE, WorkspaceOption, prune_runs
+
+_MIB = 1 << 20
+
+
+def prune(
+    keep: Annotated[int, typer.Option(min=1, help="Newest runs to keep.")] = 10,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")
+    ] = False,
+) -> None:
+    """Remove the folders of old runs: their data sets, scores and logs. Versions and their reports stay.
+
+    A run that is still going is never removed. The log of the data, the registry and its artifacts are not touched.
+
+    Example: `recap prune --keep 5`
+    """
+    if not (workspace / "runs").is_dir():
+        raise FileNotFoundError(f"{workspace}: no runs here; give the workspace that recap run used")
+    removed = prune_runs(workspace, keep, dry_run)
+    verb = "would remove" if dry_run else "removed"
+    size = sum(bytes_of for _, bytes_of in removed)
+    folders = "folder" if len(removed) == 1 else "folders"
+    for path, _ in removed:
+        typer.echo(f"{verb} {path.relative_to(workspace)}")
+    typer.echo(f"{verb} {len(removed)} {folders}, {size / _MIB:,.1f} MiB")

@@ -1,0 +1,73 @@
+"""``recap prune``: old runs go, the newest, those still going, and the registry stay."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from pipeline.cli.app import app
+from pipeline.cli.workspace import RunFolder, prune_runs
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> list[Path]:
+    """Four runs of a kilobyte each, a day apart, the oldest first, beside a registry."""
+    (tmp_path / "mlflow.db").write_text("registry")
+    made = []
+    for day in range(1, 5):
+        path = tmp_path / "runs" / f"2026-03-0{day}T10-00-00-000000"
+        (path / "steps").mkdir(parents=True)
+        (path / "steps" / "rows").write_bytes(bytes(1024))
+        made.append(path)
+    return made
+
+
+def _left(workspace: Path) -> list[str]:
+    return sorted(path.name for path in (workspace / "runs").iterdir())
+
+
+def test_the_newest_runs_and_the_registry_stay(runs: list[Path], tmp_path: Path):
+    assert prune_runs(tmp_path, keep=2) == [(runs[0], 1024), (runs[1], 1024)]
+    assert _left(tmp_path) == [run.name for run in runs[2:]]
+    assert (tmp_path / "mlflow.db").is_file()
+
+
+def test_a_run_that_is_still_going_stays(runs: list[Path], tmp_path: Path):
+    with RunFolder(runs[0]).in_use():
+        prune_runs(tmp_path, keep=1)
+        assert _left(tmp_path) == [runs[0].name, runs[3].name]
+    prune_runs(tmp_path, keep=1)
+    assert _left(tmp_path) == [runs[3].name]
+
+
+def test_what_an_interrupted_call_left_is_removed_by_the_next(runs: list[Path], tmp_path: Path):
+    runs[0].rename(runs[0].with_name(f".removed-{runs[0].name}"))
+    prune_runs(tmp_path, keep=3)
+    assert _left(tmp_path) == [run.name for run in runs[1:]]
+
+
+def test_checkpoints_older_than_every_kept_run_go(runs: list[Path], tmp_path: Path):
+    for name, age_days in (("stale", 3000), ("fresh", 0)):
+        folder = tmp_path / "checkpoints" / name
+        folder.mkdir(parents=True)
+        at = time.time() - age_days * 86_400
+        os.utime(folder, (at, at))
+    prune_runs(tmp_path, keep=4)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["fresh"]
+
+
+def test_a_dry_run_says_what_would_go_and_removes_nothing(runs: list[Path], tmp_path: Path):
+    done = CliRunner().invoke(app, ["prune", "--workspace", str(tmp_path), "--keep", "3", "--dry-run"])
+    assert done.stdout.splitlines() == [
+        f"would remove runs/{runs[0].name}",
+        "would remove 1 folder, 0.0 MiB",
+    ]
+    assert len(_left(tmp_path)) == 4
+
+
+def test_a_workspace_without_runs_is_said(tmp_path: Path):
+    done = CliRunner().invoke(app, ["prune", "--workspace", str(tmp_path)])
+    assert isinstance(done.exception, FileNotFoundError)
+    assert "no runs here" in str(done.exception)
