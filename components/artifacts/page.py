@@ -94,7 +94,7 @@ def line_chart(title: str, series: Sequence[Series], x: Axis, y: Axis) -> str:
     key = " &nbsp; ".join(
         f'<span style="color:var(--s{one.colour % _COLOURS})">&#9644;</span> {escape(one.name)}'
         for one in series
-        if one.colour is not None
+        if one.colour is not None and one.name
     )
     drawing = f"{''.join(parts)}</svg></svg>"
     return f'<div class="chart"><h2>{escape(title)}</h2>{drawing}<div class="key">{key}</div></div>'

@@ -31,6 +31,7 @@ APPROVAL_TAG = "recap.approval"  # who promotes a version that the gate lets pas
 SCORES_TAG = "recap.scores"  # where evaluate left every test row's scores
 PROOF_TAG = "recap.proof"  # JSON of the proof, or "failed: " and why
 MODEL_PATH = "data/model"  # of what `recap_model.load_model` reads, in a version's artifacts
+SNAPSHOT_PATH = "lineage/snapshot.json"  # in a version's artifacts: every file of the log that it comes from
 ONNX_PATH = "onnx/model.onnx"  # in a version's artifacts, if the config asked for it
 
 # MLflow writes this one into a local store's folder when it loads a version from there.

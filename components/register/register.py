@@ -115,6 +115,7 @@ def _assemble(run: RunOutputs, folder: Path) -> str:
         store_rows(inside, *scored_rows(run, _PROOF_ROWS))
         for name in _FROM_EVALUATION:
             _copy(run.evaluation / name, inside / "evaluation" / name)
+        _write(inside / registry.SNAPSHOT_PATH, run.snapshot.model_dump_json(indent=1))
         for name in _PROFILES:
             if (run.validated / name).is_file():
                 _copy(run.validated / name, inside / "profile" / name)
@@ -125,6 +126,11 @@ def _assemble(run: RunOutputs, folder: Path) -> str:
 
     weights = {name: task.score_weight for name, task in run.config.tasks.items()}
     return package(run.model, _first_rows(run.snapshot, run.config.features.columns()), weights, folder, add)
+
+
+def _write(target: Path, content: str) -> None:
+    target.parent.mkdir(exist_ok=True)
+    target.write_text(content)
 
 
 def _copy(source: Path, target: Path) -> None:

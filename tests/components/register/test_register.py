@@ -1,6 +1,7 @@
 """Registering: one version for each run, with its lineage, and no alias without a proof."""
 
 import dataclasses
+import hashlib
 import json
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from components.artifacts import registry
 from components.artifacts.proof import prove
 from components.artifacts.registry import RegistryError
+from components.artifacts.snapshot import Snapshot
 from components.artifacts.version import Proof, RegisteredVersion
 from tests.components.registries import NAME, PROOF, TRAINED, Inputs, new_registry, register, run_outputs
 
@@ -79,6 +81,19 @@ def test_the_mlflow_run_has_finite_headline_metrics_and_the_report(version: Regi
     assert {item.path for item in client.list_artifacts(version.run_id, "model/evaluation")} == {
         f"model/evaluation/{name}" for name in ("decision.json", "metrics.json", "report.html")
     }
+
+
+def test_a_version_lists_every_file_of_the_log_that_it_comes_from(
+    version: RegisteredVersion, client, tmp_path: Path
+):
+    folder = registry.fetch(client, NAME, version.version, tmp_path)
+    snapshot = Snapshot.model_validate_json((folder / registry.SNAPSHOT_PATH).read_text())
+    assert client.get_model_version(NAME, version.version).tags["recap.data_digest"] == snapshot.digest
+    files = [file for part in snapshot.partitions for file in part.files]
+    assert len(files) == 2
+    for file in files:
+        content = (Path(snapshot.data_root) / file.path).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == file.sha256
 
 
 def test_the_mlflow_run_has_trainings_curves_and_the_other_steps_pages(tmp_path: Path, proven):
