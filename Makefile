@@ -5,7 +5,7 @@ RECAP   = $(VENV)/bin/recap
 BIN     = $(VENV)/bin
 READY   = $(VENV)/.ready
 
-.PHONY: run test lint bench images e2e-containers audit compile clean
+.PHONY: run test month lint bench images e2e-containers audit compile clean
 
 run: $(READY)             ## the whole pipeline on a sample log; again for the next day
 	$(RECAP) sample --out $(WORKSPACE)/log --extend
@@ -13,6 +13,9 @@ run: $(READY)             ## the whole pipeline on a sample log; again for the n
 
 test: $(READY)            ## every check that a change must pass, but the benchmarks
 	$(BIN)/python -m pytest
+
+month: $(READY)           ## thirty days of retraining with what goes wrong in a month: .recap-month/month.html
+	$(BIN)/python -m tests.integration.month --out .recap-month
 
 lint: $(READY)            ## format, lint, types, who may import whom
 	$(BIN)/ruff format --check .
@@ -38,7 +41,7 @@ e2e-containers: $(READY) images  ## the whole pipeline in those images, as an un
 	RECAP=$(abspath $(RECAP)) containers/e2e
 
 clean:
-	rm -rf $(VENV) .venv-audit .recap build
+	rm -rf $(VENV) .venv-audit .recap .recap-month build
 
 # torch goes first and by itself: asked for together with the rest, pip may take another build of it.
 $(READY): pyproject.toml containers/constraints.txt

@@ -1,0 +1,45 @@
+"""What happens on which day of the month."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Event(StrEnum):
+    """What a day has in store besides a run; the value is how it is called on the page."""
+
+    NOTHING = ""
+    TWO_AT_ONCE = "two runs at once"
+    PREEMPTED = "training is preempted"
+    BROKEN_PARTITION = "the day's partition is cut off"
+    REPAIRED = "yesterday's partition is written again"
+    NO_DATA = "the day has no partition"
+    WORSE_CANDIDATE = "a config that trains for five steps"
+    REGISTRY_DOWN = "the registry is down"
+    KILLED = "the run is killed while it registers"
+    ROLLBACK = "a person rolls back"
+
+
+@dataclass(frozen=True)
+class Day:
+    """A day of the month, counted from 1, and what happens on it."""
+
+    number: int
+    event: Event = Event.NOTHING
+
+
+_EVENTS = {
+    1: Event.TWO_AT_ONCE,
+    4: Event.PREEMPTED,
+    7: Event.BROKEN_PARTITION,
+    8: Event.REPAIRED,
+    11: Event.NO_DATA,
+    14: Event.WORSE_CANDIDATE,
+    17: Event.REGISTRY_DOWN,
+    20: Event.KILLED,
+    24: Event.ROLLBACK,
+}
+
+
+def month(days: int = 30) -> list[Day]:
+    """The days of the month; a shorter one ends earlier."""
+    return [Day(number, _EVENTS.get(number, Event.NOTHING)) for number in range(1, days + 1)]

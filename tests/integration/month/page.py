@@ -1,0 +1,79 @@
+"""The month as one HTML page: what was decided each day, and how candidate, champion and scores went."""
+
+from components.artifacts.page import Series, line_chart, linear_axis, page, table
+from tests.integration.month.play import Attempt, MonthRecord
+
+
+def month_page(record: MonthRecord, violations: list[str]) -> str:
+    """The whole page."""
+    promoted = sum(attempt.promoted for day in record.days for attempt in day.attempts)
+    state = "everything holds" if not violations else f"{len(violations)} things do not hold"
+    lead = (
+        f"{len(record.days)} days, {sum(len(day.attempts) for day in record.days)} runs, {promoted} promotions, "
+        f"{record.looks:,} looks at the champion: {state}."
+    )
+    broken = [table(("what does not hold",), [(line,) for line in violations])] if violations else []
+    return page("A month of retraining", lead, *broken, _charts(record), _days(record), _moves(record))
+
+
+def _last(attempts: list[Attempt]) -> Attempt:
+    """The day's run that counts: the one promoted, else the last."""
+    return next((attempt for attempt in attempts if attempt.promoted), attempts[-1])
+
+
+def _charts(record: MonthRecord) -> str:
+    days = [float(day.number) for day in record.days]
+    runs = [_last(day.attempts) for day in record.days]
+    x = linear_axis("day", days)
+    nan = float("nan")
+    charts = []
+    for task in sorted({task for run in runs for task in run.auc}):
+        candidate = [run.auc.get(task, nan) for run in runs]
+        champion = [run.champion_auc.get(task, nan) for run in runs]
+        lines = [
+            Series("candidate", days, candidate, 0, markers=True),
+            Series("champion", days, champion, 1, markers=True),
+        ]
+        name = task.rpartition(".")[2]
+        charts.append(line_chart(f"AUC, {name}", lines, x, linear_axis("AUC", candidate + champion)))
+    shift = [nan if run.score_psi is None else run.score_psi for run in runs]
+    drift = [Series("candidate against champion", days, shift, 2, markers=True)]
+    charts.append(line_chart("shift of the scores", drift, x, linear_axis("PSI", [0.0, *shift])))
+    for title, label, values in (
+        ("disk, runs that are kept", "MiB", [day.workspace_mib for day in record.days]),
+        (
+            "memory, largest process",
+            "MiB",
+            [max(run.peak_mib for run in day.attempts) for day in record.days],
+        ),
+        ("time, all runs of the day", "s", [sum(run.seconds for run in day.attempts) for day in record.days]),
+    ):
+        charts.append(line_chart(title, [Series("", days, values, 3)], x, linear_axis(label, [0.0, *values])))
+    return f'<div class="charts">{"".join(charts)}</div>'
+
+
+def _days(record: MonthRecord) -> str:
+    rows = [
+        (
+            day.number,
+            day.date,
+            day.event,
+            _outcome(attempt),
+            attempt.version or "–",
+            day.champion or "–",
+            attempt.reason,
+        )
+        for day in record.days
+        for attempt in day.attempts
+    ]
+    columns = ("day", "date", "what happened", "outcome", "version", "champion that night", "in words")
+    return "<h2>Days</h2>" + table(columns, rows)
+
+
+def _outcome(attempt: Attempt) -> str:
+    return "PROMOTE, too late" if attempt.outcome == "PROMOTE" and not attempt.promoted else attempt.outcome
+
+
+def _moves(record: MonthRecord) -> str:
+    rows = [(move.when, move.source or "none", move.to, move.who, move.why) for move in record.moves]
+    return "<h2>Champions</h2>" + table(("when", "from", "to", "who", "why"), rows)

@@ -1,0 +1,68 @@
+"""The log as it grows during the month: a partition each night, some of them broken, late or never there."""
+
+import shutil
+from datetime import date, timedelta
+from pathlib import Path
+
+from pipeline.cli.workspace import CONFIGS
+from pipeline.sample import write_log
+from recap_model.config import RecapConfig, load_config
+
+FIRST_DAY = date(2026, 3, 1)
+ROWS_A_DAY = 5_000
+WINDOW_DAYS = 5
+_DRIFT = 0.05
+_TASKS = (
+    "recap.engagement.is_favorited",
+    "recap.engagement.is_video_playback_50",
+    "recap.engagement.is_good_clicked_convo_desc_v2",
+)
+
+
+class Log:
+    """The log of the month in ``folder``. Day 0 is the last day before the month; it and those before are there."""
+
+    def __init__(self, folder: Path, days: int) -> None:
+        self.root = folder / "log"
+        self._source = folder / "source"
+        whole = WINDOW_DAYS + days
+        write_log(self._source, rows=ROWS_A_DAY * whole, days=whole, start=FIRST_DAY, drift=_DRIFT)
+        for number in range(1 - WINDOW_DAYS, 1):
+            self.publish(number)
+
+    def date_of(self, number: int) -> date:
+        """The date of a day of the month."""
+        return FIRST_DAY + timedelta(days=number + WINDOW_DAYS - 1)
+
+    def publish(self, number: int) -> None:
+        """Put the day's partition there, whole, in the place of any that is there."""
+        name = f"date={self.date_of(number)}"
+        shutil.rmtree(self.root / name, ignore_errors=True)
+        shutil.copytree(self._source / name, self.root / name)
+
+    def publish_cut_off(self, number: int) -> None:
+        """Put the day's partition there, its file cut off in the middle."""
+        self.publish(number)
+        file = next((self.root / f"date={self.date_of(number)}").glob("*.parquet"))
+        content = file.read_bytes()
+        file.write_bytes(content[: len(content) // 2])
+
+
+def write_configs(folder: Path) -> tuple[Path, Path]:
+    """The config of the month, and one that makes a poor model: the sample's, with three tasks and less training."""
+    usual = _month_config()
+    poor = usual.model_copy(update={"training": usual.training.model_copy(update={"max_steps": 5})})
+    paths = folder / "month.yaml", folder / "poor.yaml"
+    for path, config in zip(paths, (usual, poor), strict=True):
+        path.write_text(config.to_yaml())
+    return paths
+
+
+def _month_config() -> RecapConfig:
+    content = load_config(CONFIGS / "sample.yaml").model_dump(mode="json", exclude_unset=True)
+    content["tasks"] = {name: content["tasks"][name] for name in _TASKS}
+    content["training"] |= {"checkpoint": {"every_steps": 10}}
+    content["data"] |= {"days": WINDOW_DAYS, "tolerated_missing_days": 1}
+    content["evaluation"]["gate"] |= {"min_rows": ROWS_A_DAY // 2, "min_positives": 100}
+    content["registry"] = {"model_name": "month", "experiment": "month"}
+    return RecapConfig.model_validate(content)
