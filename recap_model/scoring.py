@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recap_model.config.features import FeaturesConfig
+from recap_model.config.features import EMBEDDING_GROUPS, FeaturesConfig
 from recap_model.data.batch import RecapBatch
 from recap_model.data.groups import read_groups
 from recap_model.model import MultiTaskRankingModel
@@ -27,6 +27,8 @@ def score_rows(
 ) -> NDArray[np.float32]:
     """Each task's calibrated probability, and the score.
 
+    A column of `optional_columns` that is not there reads as null in every row: an embedding of zeros.
+
     Args:
         weights: (tasks,) of the score, in the place of the model's own; see `score_weights`.
         where: names the rows in errors.
@@ -37,6 +39,9 @@ def score_rows(
     Raises:
         ValueError: a column is missing or not of its group's type; the message names it.
     """
+    for column in optional_columns(features):
+        if column not in rows.schema.names:
+            rows = rows.append_column(column, pa.nulls(rows.num_rows))
     groups = read_groups(rows, features, where)
     tensors: dict[str, Any] = {
         name: torch.from_numpy(np.require(array, requirements="W")) for name, array in groups.items()
@@ -46,6 +51,11 @@ def score_rows(
         probabilities = outputs["calibrated_probabilities"]
         score = outputs["score"] if weights is None else (probabilities * weights).sum(dim=1)
         return torch.cat([probabilities, score.unsqueeze(1)], dim=1).float().numpy()
+
+
+def optional_columns(features: FeaturesConfig) -> list[str]:
+    """Columns that rows to score may lack: embeddings, which other models have to have made first."""
+    return [column for group in EMBEDDING_GROUPS for column in features.group_columns(group)]
 
 
 def score_weights(model: MultiTaskRankingModel, changed: Mapping[str, float]) -> Tensor | None:

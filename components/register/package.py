@@ -11,7 +11,8 @@ import pyarrow as pa
 import recap_model
 from components.artifacts.registry import MODEL_PATH, write_digests
 from components.register import pyfunc
-from recap_model.scoring import SCORE
+from recap_model.config import RecapConfig
+from recap_model.scoring import SCORE, optional_columns
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -20,14 +21,14 @@ _NEEDED = ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "pyyaml", "safete
 
 
 def package(
-    model: Path, example: pa.Table, weights: dict[str, float], out: Path, add: Callable[[Path], None]
+    model: Path, example: pa.Table, config: RecapConfig, out: Path, add: Callable[[Path], None]
 ) -> str:
     """Write a folder that ``mlflow.pyfunc.load_model`` reads; loading it executes no pickle.
 
     Args:
         model: what `recap_model.save_model` wrote.
         example: rows of the log, with the model's feature columns only.
-        weights: of each task in the score; their names are the model's outputs, without the score.
+        config: the model's.
         out: the folder; it must not be there yet.
         add: called with the folder, to put more into it before digests are taken.
 
@@ -44,7 +45,7 @@ def package(
         loader_module=pyfunc.__name__,
         data_path=str(staging / Path(MODEL_PATH).name),
         code_paths=[str(path) for path in code],
-        signature=signature(example.schema, weights),
+        signature=signature(example.schema, config),
         input_example=_readable(example),
         pip_requirements=requirements(),
     )
@@ -58,7 +59,7 @@ def requirements() -> list[str]:
     return [f"{name}=={version(name).partition('+')[0]}" for name in _NEEDED]
 
 
-def signature(columns: pa.Schema, weights: dict[str, float]) -> "ModelSignature":
+def signature(columns: pa.Schema, config: RecapConfig) -> "ModelSignature":
     """One input for each feature column, one output for each task, the score, and the score's weights.
 
     The parameter ``weights`` replaces any of the weights at call time: ``{"weights": {"like": 2.0}}``. Float columns
@@ -69,8 +70,14 @@ def signature(columns: pa.Schema, weights: dict[str, float]) -> "ModelSignature"
     from mlflow.types import ColSpec, DataType, Schema
     from mlflow.types.schema import AnyType, Object, ParamSchema, ParamSpec, Property
 
+    optional = optional_columns(config.features)
+    weights = {name: task.score_weight for name, task in config.tasks.items()}
     inputs = [
-        ColSpec(DataType.double if pa.types.is_floating(field.type) else AnyType(), field.name)
+        ColSpec(
+            DataType.double if pa.types.is_floating(field.type) else AnyType(),
+            field.name,
+            required=field.name not in optional,
+        )
         for field in columns
     ]
     outputs = [ColSpec(DataType.float, name) for name in (*weights, SCORE)]

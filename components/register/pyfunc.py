@@ -3,19 +3,25 @@
 This file and ``recap_model`` travel inside the version, so it imports nothing else of this project.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from recap_model import RecapConfig, load_model
-from recap_model.scoring import SCORE, score_rows, score_weights, slices
+from recap_model.config.features import FeaturesConfig
+from recap_model.scoring import SCORE, optional_columns, score_rows, score_weights, slices
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _ROWS_AT_ONCE = 8192
+_DIGESTS_NAME = "digests.json"  # beside the folders; what the registry's module of this project calls it, too
+_LOADED = ("data/", "code/")
 
 
 class RecapPyfunc:
@@ -37,7 +43,8 @@ class RecapPyfunc:
 
         Args:
             model_input: a pandas frame, a dict of arrays (one of lists is 2-D), an Arrow table or record
-                batch; its columns are the log's feature columns, others are ignored.
+                batch; its columns are the log's feature columns, others are ignored. A column of an embedding
+                may be left out: all zeros.
             params: ``{"weights": {TASK: WEIGHT}}`` replaces these tasks' weights in the score.
 
         Returns:
@@ -50,7 +57,7 @@ class RecapPyfunc:
         import pandas as pd
 
         weights = score_weights(self.model, (params or {}).get("weights") or {})
-        table = to_table(model_input, self.features.columns())
+        table = to_table(model_input, self.features)
         scored = [
             score_rows(self.model, self.features, rows, weights) for rows in slices(table, _ROWS_AT_ONCE)
         ] or [np.empty((0, len(self.model.tasks) + 1), dtype=np.float32)]
@@ -58,20 +65,22 @@ class RecapPyfunc:
         return pd.DataFrame(np.concatenate(scored), columns=[*self.model.tasks, SCORE], index=index)
 
 
-def to_table(rows: Any, columns: list[str]) -> pa.Table:
-    """The columns of a pandas frame, a dict of arrays or an Arrow table, as an Arrow table.
+def to_table(rows: Any, features: FeaturesConfig) -> pa.Table:
+    """The feature columns of a pandas frame, a dict of arrays or an Arrow table, as an Arrow table.
 
-    Raises ValueError naming the columns that are not there, or the one that Arrow cannot hold.
+    Raises ValueError naming the required columns that are not there, or the one that Arrow cannot hold.
     """
     if isinstance(rows, pa.RecordBatch):
         rows = pa.Table.from_batches([rows])
-    names = rows.column_names if isinstance(rows, pa.Table) else list(rows)
+    names = set(rows.column_names if isinstance(rows, pa.Table) else rows)
+    columns = features.columns()
     missing = [column for column in columns if column not in names]
-    if missing:
+    if missing and (len(missing) == len(columns) or not set(missing) <= set(optional_columns(features))):
         raise ValueError(f"input: no column {', '.join(missing)}; the model reads it as a feature")
+    present = [column for column in columns if column in names]
     if isinstance(rows, pa.Table):
-        return rows.select(columns)
-    return pa.table({name: _to_array(rows, name) for name in columns})
+        return rows.select(present)
+    return pa.table({name: _to_array(rows, name) for name in present})
 
 
 def _to_array(rows: Mapping[str, Any], name: str) -> pa.Array:
@@ -87,4 +96,24 @@ def _to_array(rows: Mapping[str, Any], name: str) -> pa.Array:
 
 def _load_pyfunc(data_path: str) -> RecapPyfunc:
     """MLflow's entry: ``data_path`` is the folder that `recap_model.save_model` wrote."""
+    _check_digests(Path(data_path).parents[1])
     return RecapPyfunc(data_path)
+
+
+def _check_digests(version: Path) -> None:
+    """Raise ValueError naming the file if the model or its code are not as they were registered."""
+    digests = version / _DIGESTS_NAME
+    if not digests.is_file():  # while MLflow is packaging it
+        return
+    for name, expected in json.loads(digests.read_text()).items():
+        if not name.startswith(_LOADED):
+            continue
+        try:
+            with (version / name).open("rb") as stream:
+                found = hashlib.file_digest(stream, "sha256").hexdigest()
+        except FileNotFoundError:
+            found = "none"
+        if found != expected:
+            raise ValueError(
+                f"{name}: altered or lost since the version was registered; serve another version"
+            )

@@ -124,8 +124,8 @@ def _assemble(run: RunOutputs, folder: Path) -> str:
             path.parent.mkdir()
             export_onnx(load_model(run.model), path)
 
-    weights = {name: task.score_weight for name, task in run.config.tasks.items()}
-    return package(run.model, _first_rows(run.snapshot, run.config.features.columns()), weights, folder, add)
+    example = _first_rows(run.snapshot, run.config.features.columns())
+    return package(run.model, example, run.config, folder, add)
 
 
 def _write(target: Path, content: str) -> None:

@@ -1,25 +1,34 @@
 """One model, one set of rows, and the same scores by every way of asking for them."""
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
+import mlflow.pyfunc
 import numpy as np
 import onnxruntime
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import requests
 import torch
 from numpy.typing import NDArray
 
-from components.register.pyfunc import RecapPyfunc
+from components.artifacts import registry
+from components.register.package import package
 from pipeline.scoring import Source, score_files
 from recap_model import create_ranking_model, data_spec, export_onnx, export_program, load_model, save_model
 from recap_model.calibration import build_calibrator
 from recap_model.data.batch import RecapBatch
 from recap_model.data.groups import read_groups
 from recap_model.exporting import input_names
+from tests.components.registries import new_registry
+from tests.servers import served
 from tests.tiny import tiny_config, write_tiny_log
 
 CONFIG = tiny_config()
+OUTPUTS = [*CONFIG.tasks, "score"]
 CALIBRATORS = [{"kind": "affine", "scale": 0.8, "bias": -0.4}, {"kind": "affine", "scale": 1.3, "bias": 0.2}]
 
 
@@ -72,22 +81,110 @@ def onnx(place: Path) -> NDArray[np.float32]:
     return np.concatenate([probabilities, score[:, None]], axis=1)
 
 
-def pyfunc(place: Path) -> NDArray[np.float32]:
-    frame = pq.read_table(place / "rows.parquet").to_pandas()
-    return RecapPyfunc(str(place / "model")).predict(frame).to_numpy()
-
-
 def batch_file(place: Path) -> NDArray[np.float32]:
-    score_files(
-        Source(place / "model", "m"), str(place / "rows.parquet"), place / "out", {}, lambda done, name: None
-    )
+    source = Source(place / "model", "m")
+    score_files(source, str(place / "rows.parquet"), place / "out", {}, lambda done, name: None)
     table = pq.read_table(place / "out" / "rows.parquet")
-    return np.stack([table[name].to_numpy() for name in (*CONFIG.tasks, "score")], axis=1)
+    return np.stack([table[name].to_numpy() for name in OUTPUTS], axis=1)
 
 
-@pytest.mark.parametrize("way", [exported, onnx, pyfunc, batch_file])
+@pytest.mark.parametrize("way", [exported, onnx, batch_file])
 def test_every_way_gives_the_scores_of_the_plain_model(place: Path, way):
     expected = eager(place)
-    assert expected.shape == (300, len(CONFIG.tasks) + 1)
+    assert expected.shape == (300, len(OUTPUTS))
     assert np.isfinite(expected).all()
-    np.testing.assert_allclose(way(place), expected, rtol=1e-5, atol=1e-5)
+    _holds(way(place), expected)
+
+
+def _holds(scores: NDArray[np.generic], expected: NDArray[np.float32]) -> None:
+    np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def registered(place: Path) -> str:
+    """A registry with the model as version 1, its champion."""
+    uri = new_registry(place / "workspace")
+    client = registry.connect(uri)
+    features = pq.read_table(place / "rows.parquet").select(CONFIG.features.columns())
+    package(place / "model", features.slice(0, 3), CONFIG, place / "version", lambda folder: None)
+    client.create_registered_model("tiny")
+    client.create_model_version("tiny", (place / "version").as_uri())
+    registry.move_alias(client, "tiny", "champion", "1")
+    return uri
+
+
+def rows_of(place: Path) -> pa.Table:
+    return pq.read_table(place / "rows.parquet").select(CONFIG.features.columns())
+
+
+def arrays(rows: pa.Table) -> dict[str, NDArray[np.generic]]:
+    frame = rows.to_pandas()
+    return {
+        name: np.stack(values.to_list()) if values.dtype == object else values.to_numpy()
+        for name, values in frame.items()
+    }
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize("form", [pa.Table.to_pandas, arrays, lambda rows: rows])
+def test_the_pyfunc_gives_them_for_a_frame_and_arrays_and_arrow(place: Path, form):
+    expected, rows = eager(place), form(rows_of(place))
+    loaded = mlflow.pyfunc.load_model(str(place / "version"))
+    _holds(loaded.get_raw_model().predict(rows), expected)
+    if not isinstance(rows, pa.Table):
+        _holds(loaded.predict(rows), expected)
+
+
+@pytest.fixture(scope="module")
+def server(registered: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with served("models:/tiny@champion", tmp_path_factory.mktemp("served"), registered) as uri:
+        yield uri
+
+
+def asked(uri: str, frame: pd.DataFrame, **more: object) -> pd.DataFrame:
+    """The server's answer to a frame as JSON."""
+    body = {"dataframe_split": json.loads(frame.to_json(orient="split")), **more}
+    answer = requests.post(uri, json=body, timeout=60)
+    assert answer.status_code == 200, answer.text
+    return pd.DataFrame(answer.json()["predictions"])
+
+
+@pytest.mark.slow
+def test_the_champion_that_mlflow_serves_answers_with_them(place: Path, server: str):
+    expected = eager(place)
+    frame = rows_of(place).to_pandas()
+    # JSON has no infinite number; the model reads it as missing.
+    scores = asked(server, frame.replace({"likes": {np.inf: None}}))
+    assert list(scores.columns) == OUTPUTS
+    _holds(scores, expected)
+    answer = requests.post(
+        server,
+        data=frame.to_parquet(),
+        headers={"Content-Type": "application/vnd.apache.parquet"},
+        timeout=60,
+    )
+    _holds(pd.DataFrame(answer.json()["predictions"]), expected)
+
+
+@pytest.mark.slow
+def test_the_server_takes_other_weights_and_rows_without_an_embedding(place: Path, server: str):
+    frame = rows_of(place).to_pandas()[5:50]
+    scores = asked(server, frame, params={"weights": {"reply": 2}})
+    np.testing.assert_allclose(scores["score"], scores["like"] + 2 * scores["reply"], rtol=1e-5)
+    lacking = frame.drop(columns="user_embedding")
+    zeros = lacking.assign(user_embedding=[[0.0] * 4] * len(lacking))
+    _holds(asked(server, lacking), asked(server, zeros).to_numpy(np.float32))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"dataframe_records": [{"likes": 1.0}]}, "missing inputs"),
+        ({"rows": []}, "exactly one of the input fields"),
+    ],
+)
+def test_the_server_says_what_is_wrong_with_a_request(server: str, body: object, words: str):
+    answer = requests.post(server, json=body, timeout=60)
+    assert answer.status_code == 400
+    assert words in answer.json()["message"]

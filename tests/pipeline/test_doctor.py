@@ -7,6 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from components.artifacts import registry
+from components.promote.champion import move_champion
+from components.promote.moves import Audit
 from pipeline.cli.app import app
 from pipeline.cluster.settings import ClusterSettings
 from pipeline.doctor import Finding, check_kubernetes, check_registry
@@ -78,6 +80,20 @@ def test_a_champion_that_was_moved_or_deleted_by_hand_is_found(tmp_path: Path):
         "fail",
         "tiny: the alias is on 2, the record says none: moved by hand; recap promote the version that is meant",
     )
+
+
+def test_a_champion_whose_version_was_deleted_is_found(tmp_path: Path):
+    uri = new_registry(tmp_path)
+    client = registry.connect(uri)
+    client.create_registered_model("tiny")
+    for _ in range(2):
+        client.create_model_version("tiny", source="file:///nowhere")
+    move_champion(client, "tiny", None, "1", Audit(why="first"))
+    move_champion(client, "tiny", "1", "2", Audit(why="better"))
+    client.delete_model_version("tiny", "2")
+    words = "tiny: version 2, promoted last, was deleted; recap rollback, or recap promote another version"
+    assert by(check_registry(uri, "tiny"), "champion") == [("fail", words)]
+    assert call("doctor", "--workspace", str(tmp_path), "--name", "tiny")[0] == 1
 
 
 def test_a_server_that_does_not_answer_is_a_finding():

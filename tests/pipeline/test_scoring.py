@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,16 +10,19 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 from typer.testing import CliRunner, Result
 
+from components.artifacts import registry
 from pipeline.cli.app import app
 from pipeline.scoring import Source, score_files
 from recap_model import create_ranking_model, data_spec, save_model
 from recap_model.data.batch import RecapBatch
 from recap_model.data.groups import read_groups
+from tests.components.registries import new_registry
 from tests.tiny import tiny_config, write_tiny_log
 
 
@@ -116,6 +120,44 @@ def test_a_killed_run_goes_on_to_the_same_bytes(place: Path, tmp_path: Path):
     assert call(*arguments, str(tmp_path / "cut")).exit_code == 0
     left = {name: content for name, content in bytes_of(tmp_path / "cut").items() if ".partial-" not in name}
     assert left == bytes_of(tmp_path / "whole")
+
+
+def test_a_version_of_which_a_byte_was_altered_scores_nothing(place: Path, tmp_path: Path):
+    uri = new_registry(tmp_path / "workspace")
+    client = registry.connect(uri)
+    version = tmp_path / "version"
+    shutil.copytree(place / "model", version / registry.MODEL_PATH)
+    client.create_registered_model("tiny")
+    tags = {registry.DIGEST_TAG: registry.write_digests(version)}
+    client.create_model_version("tiny", version.as_uri(), tags=tags)
+    options = ("--model", "models:/tiny/1", "--in", str(place / "log"), "--tracking-uri", uri)
+    assert call(*options, "--out", str(tmp_path / "out")).exit_code == 0
+    weights = version / registry.MODEL_PATH / "weights.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    done = call(*options, "--out", str(tmp_path / "again"))
+    assert "tiny version 1: data/model/weights.safetensors was altered" in str(done.exception)
+    assert not (tmp_path / "again").exists()
+
+
+def test_rows_without_an_embedding_are_scored_as_with_zeros(place: Path, tmp_path: Path):
+    rows = pq.read_table(next((place / "log").rglob("*.parquet")))
+    zeros = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(4 * len(rows), np.float32)), 4)
+    column = rows.column_names.index("user_embedding")
+    scores = []
+    for name, table in (
+        ("lacking", rows.drop_columns(["user_embedding"])),
+        ("zeros", rows.set_column(column, "user_embedding", zeros)),
+    ):
+        (tmp_path / name).mkdir()
+        pq.write_table(table, tmp_path / name / "part.parquet")
+        out = tmp_path / f"{name}-out"
+        assert (
+            call("--model", str(place / "model"), "--in", str(tmp_path / name), "--out", str(out)).exit_code
+            == 0
+        )
+        scores.append(pq.read_table(out / "part.parquet"))
+    assert scores[0] == scores[1]
 
 
 def test_what_cannot_be_scored_is_one_line_and_leaves_no_file(place: Path, tmp_path: Path):

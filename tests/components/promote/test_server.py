@@ -1,11 +1,10 @@
 """The registry's steps against a real MLflow server on loopback, which keeps the artifacts itself."""
 
-import os
-import socket
+import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,67 +12,141 @@ import pytest
 from components.artifacts import registry
 from components.artifacts.registry import RegistryError
 from components.promote.by_hand import roll_back
+from components.promote.champion import move_champion
+from components.promote.moves import Audit, read_moves
 from components.promote.promote import promote_version
-from tests.components.registries import NAME, new_registry, register, run_outputs
+from tests.components.promote import contest
+from tests.components.registries import NAME, PROOF, new_registry, register, run_outputs
+from tests.servers import Process, mlflow_server, postgres, postgres_binaries
 
 pytestmark = pytest.mark.slow
-_STARTS_WITHIN_S = 90
+PROOFS = (
+    "components.promote.by_hand.prove",
+    "components.promote.promote.prove",
+    "components.register.register.prove",
+)
 
 
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if request.param == "sqlite":
+        yield new_registry(tmp_path_factory.mktemp("database"))
+        return
+    if postgres_binaries() is None:
+        pytest.skip("no PostgreSQL here: neither initdb nor pg_ctl")
+    with postgres() as uri:
+        yield uri
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URI of a server that proxies artifacts."""
-    folder = tmp_path_factory.mktemp("server")
-    database = new_registry(folder)
-    port = _free_port()
-    command = [sys.executable, "-W", "ignore", "-m", "mlflow", "server", "--backend-store-uri", database]
-    command += [
-        "--artifacts-destination",
-        str(folder / "artifacts"),
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-    ]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            [*command, "--workers", "1"], cwd=folder, env=os.environ, stdout=log, stderr=subprocess.STDOUT
-        )
-    try:
-        yield _wait(f"http://127.0.0.1:{port}", process, folder / "log")
-    finally:
-        process.terminate()
-        process.wait(30)
+def running(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Process]]:
+    """The URI of a server that proxies artifacts, and its process."""
+    with mlflow_server(tmp_path_factory.mktemp("server"), database) as server:
+        yield server
 
 
-def _wait(uri: str, process: subprocess.Popen[bytes], log: Path) -> str:
-    deadline = time.monotonic() + _STARTS_WITHIN_S
-    while True:
-        try:
-            registry.connect(uri)
-            return uri
-        except RegistryError:
-            if process.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"mlflow server did not start: {log.read_text()[-2000:]}")
-            time.sleep(0.5)
+@pytest.fixture(scope="module")
+def server(running: tuple[str, Process]) -> str:
+    return running[0]
 
 
-def test_a_version_is_registered_proven_promoted_and_rolled_back(server: str, tmp_path: Path):
+def test_a_version_is_registered_proven_promoted_and_rolled_back(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     client = registry.connect(server)
     for number, against in ((1, None), (2, "1")):
         folder = tmp_path / str(number)
         inputs = run_outputs(folder, server, f"run-{number}", against=against, seed=number)
         version = register(inputs, folder / "version")
         assert version.proof.worst_difference <= 1e-6
+        # The first version was proven: a second proof, and a third, would say no more of the server.
+        for place in PROOFS:
+            monkeypatch.setattr(place, lambda *_: PROOF)
         assert promote_version(folder / "version", inputs.evaluation, folder / "promotion").promoted
     assert registry.aliases(client, NAME) == {"champion": "2", "previous": "1"}
     assert client.get_model_version_download_uri(NAME, "2").startswith("mlflow-artifacts:")
     assert registry.champion(client, NAME).version == "2"
     assert roll_back(client, NAME).to == "1"
     assert registry.aliases(client, NAME) == {"champion": "1", "previous": "2"}
+
+
+def test_of_eight_promoters_at_once_one_wins(server: str, tmp_path: Path):
+    client = registry.connect(server)
+    client.create_registered_model("race")
+    run = client.create_run(client.create_experiment("race"))
+    for _ in range(9):
+        client.create_model_version("race", f"{run.info.artifact_uri}/model", run.info.run_id)
+    move_champion(client, "race", None, "1", Audit(why="first"))
+    command = [sys.executable, "-W", "ignore", "-m", contest.__name__, "race", server, "race", "1", "8"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    outcomes = [json.loads(line) for line in done.stdout.splitlines()]
+    won = [outcome["won"] for outcome in outcomes if "won" in outcome]
+    assert (len(won), sum("lost" in outcome for outcome in outcomes)) == (1, 7), done.stdout + done.stderr
+    assert registry.aliases(client, "race") == {"champion": won[0], "previous": "1"}
+    assert [move.to for move in read_moves(client, "race")] == ["1", won[0]]
+
+
+@pytest.fixture
+def interrupted(running: tuple[str, Process], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A server that may be stopped, with little patience for it, and proofs taken for granted."""
+    for place in PROOFS:
+        monkeypatch.setattr(place, lambda *_: PROOF)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    uri, process = running
+    yield uri
+    if process.process is None:
+        process.start()
+
+
+def test_a_server_that_goes_away_in_the_middle_is_one_line_and_a_rerun_finishes(
+    interrupted: str, running: tuple[str, Process], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from mlflow import MlflowClient
+
+    process = running[1]
+    inputs = run_outputs(tmp_path / "run", interrupted, "interrupted", model_name="interrupted")
+    version, promotion = tmp_path / "version", tmp_path / "promotion"
+    steps: list[tuple[str, Callable[[], object]]] = [
+        ("create_model_version", lambda: register(inputs, version)),
+        ("set_registered_model_alias", lambda: promote_version(version, inputs.evaluation, promotion)),
+    ]
+    for call, work in steps:
+        real = getattr(MlflowClient, call)
+
+        def gone(*arguments: object, real=real, **fields: object) -> object:
+            process.stop()
+            return real(*arguments, **fields)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(MlflowClient, call, gone)
+            _is_one_line(work)
+        began = time.monotonic()
+        _is_one_line(work)
+        assert time.monotonic() - began < 10
+        listed = _recap(interrupted, "models")
+        assert (listed.returncode, len(listed.stderr.splitlines())) == (1, 1), listed.stderr
+        assert "does not answer" in listed.stderr
+        process.start()
+        work()
+        work()
+    client = registry.connect(interrupted)
+    assert [str(found.version) for found in registry.versions(client, "interrupted")] == ["1"]
+    assert registry.aliases(client, "interrupted") == {"champion": "1"}
+    assert len(read_moves(client, "interrupted")) == 1
+    experiment = client.get_experiment_by_name(NAME).experiment_id
+    wanted = f"tags.`{registry.PIPELINE_RUN_TAG}` = 'interrupted'"
+    assert len(client.search_runs([experiment], wanted)) == 1
+    assert "champion" in _recap(interrupted, "models").stdout
+
+
+def _is_one_line(work: Callable[[], object]) -> None:
+    with pytest.raises(RegistryError) as raised:
+        work()
+    assert "\n" not in str(raised.value)
+    assert "127.0.0.1" in str(raised.value)
+
+
+def _recap(uri: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "ignore", "-c", "from pipeline.cli import main; main()", *arguments]
+    command += ["--name", "interrupted", "--tracking-uri", uri]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

@@ -1,6 +1,7 @@
 """What MLflow loads of a version: any form of rows in, calibrated probabilities out, nothing unpickled."""
 
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,6 @@ from tests.tiny import FIRST_DAY, TASKS, tiny_config, tiny_rows
 
 CONFIG = tiny_config()
 COLUMNS = CONFIG.features.columns()
-WEIGHTS = {name: task.score_weight for name, task in CONFIG.tasks.items()}
 ROWS = tiny_rows(FIRST_DAY, 40)
 
 
@@ -31,7 +31,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def packaged(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("package") / "model"
-    package(model_folder, ROWS.select(COLUMNS), WEIGHTS, out, lambda folder: None)
+    package(model_folder, ROWS.select(COLUMNS), CONFIG, out, lambda folder: None)
     return out
 
 
@@ -102,6 +102,23 @@ def test_whole_numbers_and_missing_values_are_read_where_the_log_has_them(loaded
 def test_a_missing_column_is_named(form, loaded):
     with pytest.raises(ValueError, match="input: no column likes, topic;"):
         loaded.get_raw_model().predict(form(ROWS.drop_columns(["likes", "topic"])))
+
+
+@pytest.mark.parametrize("form", [pa.Table.to_pandas, _arrays])
+def test_an_embedding_that_is_left_out_is_all_zeros(form, loaded):
+    zeros = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(4 * len(ROWS), np.float32)), 4)
+    place = COLUMNS.index("user_embedding")
+    rows = ROWS.select(COLUMNS)
+    expected = loaded.get_raw_model().predict(rows.set_column(place, "user_embedding", zeros))
+    lacking = form(rows)
+    del lacking["user_embedding"]
+    np.testing.assert_array_equal(loaded.predict(lacking), expected)
+    np.testing.assert_array_equal(loaded.get_raw_model().predict(lacking), expected)
+
+
+def test_rows_without_any_feature_are_refused(loaded):
+    with pytest.raises(ValueError, match="input: no column age_hours, likes, "):
+        loaded.get_raw_model().predict(ROWS.select(["post_id"]))
 
 
 def test_a_missing_column_is_named_through_mlflow_too(loaded):
@@ -182,3 +199,20 @@ def test_the_version_says_what_it_takes_and_returns_and_needs(packaged: Path, lo
     example = loaded.metadata.load_input_example(str(packaged))
     assert isinstance(example, pd.DataFrame)
     assert len(loaded.predict(example)) == len(example)
+
+
+@pytest.mark.parametrize("name", ["data/model/weights.safetensors", "code/recap_model/scoring.py"])
+def test_mlflow_does_not_load_a_version_of_which_a_byte_was_altered(
+    name: str, packaged: Path, tmp_path: Path
+):
+    import mlflow.pyfunc
+
+    shutil.copytree(packaged, tmp_path / "version")
+    path = tmp_path / "version" / name
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(ValueError, match=f"^{name}: altered or lost since the version was registered"):
+        mlflow.pyfunc.load_model(str(tmp_path / "version"))
+    path.unlink()
+    with pytest.raises((ValueError, ModuleNotFoundError)):
+        mlflow.pyfunc.load_model(str(tmp_path / "version"))
