@@ -12,6 +12,7 @@ from torch import Tensor
 
 from recap_model.config import ConfigError, RecapConfig, parse_config
 from recap_model.config.model import ModelConfig
+from recap_model.config.reasons import first_reason
 from recap_model.model import MultiTaskRankingModel
 from recap_model.model_and_loss import build_model
 from recap_model.nn.names import module_key
@@ -104,7 +105,7 @@ def _read(path: Path, parse: Callable[[Any], Content]) -> Content:
     except ConfigError:
         raise
     except (ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: not what save_model writes: {str(error).splitlines()[0]}") from None
+        raise ValueError(f"{path}: not what save_model writes: {first_reason(error)}") from None
 
 
 def _parse(content: dict[str, Any], path: Path) -> RecapConfig | ModelConfig:
@@ -113,4 +114,4 @@ def _parse(content: dict[str, Any], path: Path) -> RecapConfig | ModelConfig:
     try:
         return ModelConfig.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(f"{path}: {error.errors(include_url=False)[0]['msg']}") from None
+        raise ConfigError(f"{path}: {first_reason(error)}") from None

@@ -73,7 +73,10 @@ def mlflow_server(folder: Path, database: str) -> Iterator[tuple[str, Process]]:
     uri = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-W", "ignore", "-m", "mlflow", "server", "--backend-store-uri", database]
     command += ["--artifacts-destination", str(folder / "artifacts"), "--host", "127.0.0.1"]
-    process = Process([*command, "--port", str(port), "--workers", "1"], folder, lambda: _connects(uri))
+    command += ["--port", str(port), "--workers", "1"]
+    # Its job queues are seven more processes, which nobody here asks for.
+    environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    process = Process(command, folder, lambda: _connects(uri), **environment)
     process.start()
     try:
         yield uri, process

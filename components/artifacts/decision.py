@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from recap_model.config import Config
+from recap_model.config.reasons import first_reason
 
 DECISION_NAME = "decision.json"
 
@@ -84,7 +85,7 @@ class Decision(Config):
         try:
             decision = cls.model_validate_json(path.read_text())
         except (ValidationError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path}: not a decision: {str(error).splitlines()[0]}") from None
+            raise ValueError(f"{path}: not a decision: {first_reason(error)}") from None
         if decision.digest != decision.content_digest():
             raise ValueError(f"{path}: changed after it was decided; run evaluate again")
         return decision

@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import NonNegativeInt, ValidationError
 
 from recap_model.config.base import Config
+from recap_model.config.reasons import first_reason
 
 MANIFEST_NAME = "_manifest.json"
 TRAINING_LOG_NAME = "training.jsonl"
@@ -64,7 +65,7 @@ class ModelManifest(Config):
         try:
             manifest = cls.model_validate_json(path.read_text())
         except (ValidationError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path}: not the manifest of a model: {str(error).splitlines()[0]}") from None
+            raise ValueError(f"{path}: not the manifest of a model: {first_reason(error)}") from None
         for name, digest in manifest.files.items():
             file = path.parent / name
             if not file.is_file():

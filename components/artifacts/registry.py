@@ -6,6 +6,7 @@ MLflow is imported inside the functions, so that asking where a registry is cost
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -253,8 +254,15 @@ def fetch(client: "MlflowClient", name: str, version: str, to: str | Path) -> Pa
         raise RegistryError(
             f"{name} version {version}: its artifacts at {source} cannot be read ({_first_line(str(error))})"
         ) from None
+    _drop_bytecode(Path(folder))
     check_digests(Path(folder), expected, f"{name} version {version}")
     return Path(folder)
+
+
+def _drop_bytecode(folder: Path) -> None:
+    """Python leaves bytecode beside the code of a version in a local store, and would trust what it finds there."""
+    for cache in list(folder.rglob("__pycache__")):
+        shutil.rmtree(cache)
 
 
 def write_digests(folder: Path) -> str:
@@ -282,5 +290,5 @@ def _digests(folder: Path) -> dict[str, str]:
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in files
-        if "__pycache__" not in path.parts and path.name not in _LEFT_BY_LOADING
+        if path.name not in _LEFT_BY_LOADING
     }

@@ -12,6 +12,8 @@ from typing import Literal
 from pydantic import NonNegativeInt, ValidationError
 
 from recap_model.config import Config, ConfigError, RecapConfig, parse_config
+from recap_model.config.addresses import RelativePath
+from recap_model.config.reasons import first_reason
 
 MANIFEST_NAME = "_manifest.json"
 CONFIG_NAME = "config.json"
@@ -20,7 +22,7 @@ CONFIG_NAME = "config.json"
 class LogFile(Config):
     """A Parquet file of the log, by its path under the data root."""
 
-    path: str
+    path: RelativePath
     rows: NonNegativeInt
     bytes: NonNegativeInt
     sha256: str
@@ -82,7 +84,7 @@ class Snapshot(Config):
         except ConfigError:
             raise
         except (ValidationError, ValueError) as error:
-            raise ValueError(f"{path}: not a snapshot: {str(error).splitlines()[0]}") from None
+            raise ValueError(f"{path}: not a snapshot: {first_reason(error)}") from None
         if config_digest(config) != snapshot.config_digest:
             raise ValueError(f"{config_path}: changed since resolve wrote it; run resolve again")
         return snapshot, config

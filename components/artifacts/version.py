@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import NonNegativeFloat, PositiveInt, ValidationError
 
 from recap_model.config import Config
+from recap_model.config.reasons import first_reason
 
 VERSION_NAME = "version.json"
 
@@ -51,4 +52,4 @@ class RegisteredVersion(Config):
         try:
             return cls.model_validate_json(path.read_text())
         except (ValidationError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path}: not what register writes: {str(error).splitlines()[0]}") from None
+            raise ValueError(f"{path}: not what register writes: {first_reason(error)}") from None

@@ -67,7 +67,7 @@ def _post(url: str, body: bytes, headers: dict[str, str], event: str) -> bool:
         raise_on_status=False,
     )
     # It repeats the address, which may hold a token, at every attempt.
-    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     try:
         with requests.Session() as session:
             session.mount("http://", HTTPAdapter(max_retries=retry))

@@ -14,6 +14,7 @@ from components.artifacts.door import progress
 from recap_model import load_model
 from recap_model.config import RecapConfig
 from recap_model.config.features import DENSE_GROUPS, FeaturesConfig
+from recap_model.config.reasons import first_reason
 from recap_model.data.batch import RecapBatch
 from recap_model.data.reader import DatasetReader
 from recap_model.model import MultiTaskRankingModel
@@ -174,7 +175,7 @@ def _load_champion(folder: Path, config: RecapConfig) -> MultiTaskRankingModel:
     try:
         rival = load_model(folder)
     except (ValueError, OSError, KeyError) as error:
-        raise ChampionError(f"the champion cannot be loaded: {str(error).splitlines()[0]}") from None
+        raise ChampionError(f"the champion cannot be loaded: {first_reason(error)}") from None
     if isinstance(rival.config, RecapConfig):
         for group in (*DENSE_GROUPS, "sparse"):
             theirs, ours = (_columns(one.features, group) for one in (rival.config, config))
@@ -196,7 +197,7 @@ def _rival_scores(
     try:
         outputs = rival(batch)
     except (ValueError, RuntimeError, IndexError) as error:
-        raise ChampionError(f"the champion cannot read the test rows: {str(error).splitlines()[0]}") from None
+        raise ChampionError(f"the champion cannot read the test rows: {first_reason(error)}") from None
     theirs = outputs["calibrated_probabilities"]
     columns = [
         theirs[:, rival.tasks.index(task)] if task in rival.tasks else torch.full((len(batch),), torch.nan)

@@ -23,6 +23,7 @@ from components.artifacts.snapshot import (
 )
 from components.resolve.window import Window, choose_window, list_partitions, missing_days
 from recap_model.config import RecapConfig, load_config, parse_yaml
+from recap_model.config.addresses import without_secret
 
 _DIGEST_CHUNK_BYTES = 1 << 20
 _DIGEST_THREADS = 4
@@ -58,6 +59,10 @@ def resolve_run(
         FileNotFoundError: no config, or no data root.
         ValueError: a wrong config, date, window, file, or an unreachable registry; each says which.
     """
+    data_root, tracking_uri = (
+        without_secret(data_root, "data_root"),
+        without_secret(tracking_uri, "tracking_uri"),
+    )
     settings = _read_config(str(config))
     last = _parse_day(end_date) or _day_before(scheduled)
     length = days or settings.data.days

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import typer
 
 from pipeline.cli.compiling import ClusterOption
+from recap_model.config.addresses import without_secret
 
 if TYPE_CHECKING:
     from pipeline.cluster.client import Server
@@ -268,6 +269,7 @@ def _run_of(
             raise ValueError(
                 f"{where}: {uri!r}: a cluster's pods see no folder of this machine; give a URI they reach"
             )
+        without_secret(uri, where)
     end = last.isoformat() if last else ""
     arguments = {
         "data_root": data,

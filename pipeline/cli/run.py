@@ -54,12 +54,16 @@ def run(
     from pipeline.cli.live import LiveSteps
     from pipeline.containers import check_images
     from recap_model.config import load_config
+    from recap_model.config.addresses import without_secret
 
     path = config_path(config)
     settings = load_config(path)
     if containers:
         check_images()
     uri = tracking_uri or settings.registry.tracking_uri or default_tracking_uri(workspace)
+    # Before anything is written down: kfp logs every parameter.
+    without_secret(uri, "--tracking-uri")
+    without_secret(data, "--data")
     folder = new_run(workspace)
     # The streams of now: while the steps run, sys.stdout is the log.
     console = Console(file=sys.stderr if as_json else sys.stdout)

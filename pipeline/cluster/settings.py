@@ -8,6 +8,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError
 
 from recap_model.config import ConfigError
 from recap_model.config.base import Config
+from recap_model.config.reasons import reasons
 
 Step = Literal[
     "resolve", "validate", "build", "train", "calibrate", "evaluate", "register", "promote", "notify"
@@ -116,9 +117,4 @@ def load_cluster(path: str | Path | None) -> ClusterSettings:
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
-        lines = []
-        for item in error.errors(include_url=False):
-            where = ".".join(str(part) for part in item["loc"] if part != "[key]")
-            message = item["msg"].removeprefix("Value error, ")
-            lines.append(f"{path}: {where + ': ' if where else ''}{message}")
-        raise ConfigError("\n".join(lines)) from None
+        raise ConfigError("\n".join(f"{path}: {reason}" for reason in reasons(error))) from None

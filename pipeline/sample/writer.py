@@ -25,6 +25,7 @@ from pipeline.sample.parameters import (
 )
 from pipeline.sample.posts import pool
 from pipeline.sample.world import World, day_of, make_world
+from recap_model.config.reasons import first_reason
 
 PARAMETERS_NAME = "_sample.json"
 TRUTH_NAME = "_truth"
@@ -108,13 +109,7 @@ def _checked(**given: object) -> SampleParameters:
     try:
         return SampleParameters.model_validate(given)
     except ValidationError as error:
-        raise ValueError(_first_line(error)) from None
-
-
-def _first_line(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    field, message = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
-    return f"{field}: {first['input']!r}: {message}" if field else message
+        raise ValueError(first_reason(error)) from None
 
 
 def _claim(out: Path, parameters: SampleParameters) -> None:
@@ -154,7 +149,7 @@ def _read_parameters(out: Path) -> SampleParameters:
     try:
         return SampleParameters.model_validate_json(path.read_text())
     except ValidationError as error:
-        reason = _first_line(error)
+        reason = first_reason(error)
     except UnicodeDecodeError as error:
         reason = str(error)
     raise ValueError(

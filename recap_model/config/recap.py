@@ -14,6 +14,7 @@ from recap_model.config.evaluation import EvaluationConfig
 from recap_model.config.features import DENSE_GROUPS, FeaturesConfig
 from recap_model.config.model import ModelConfig
 from recap_model.config.optimizer import OptimizerConfig
+from recap_model.config.reasons import reasons
 from recap_model.config.registry import RegistryConfig
 from recap_model.config.tasks import TaskConfig, TaskName
 from recap_model.config.training import TrainingConfig
@@ -167,16 +168,7 @@ def parse_config(content: dict[str, Any], source: str = "config") -> RecapConfig
     try:
         return RecapConfig.model_validate(content)
     except ValidationError as error:
-        raise ConfigError("\n".join(_lines(error, source))) from None
-
-
-def _lines(error: ValidationError, source: str) -> Iterator[str]:
-    for item in error.errors(include_url=False):
-        path = ".".join(str(part) for part in item["loc"] if part != "[key]")
-        message = item["msg"].removeprefix("Value error, ")
-        given = item["input"]
-        shown = "" if isinstance(given, dict | Config) or item["type"] == "missing" else f"{given!r}: "
-        yield f"{source}: {path + ': ' if path else ''}{shown}{message}"
+        raise ConfigError("\n".join(f"{source}: {reason}" for reason in reasons(error))) from None
 
 
 def data_spec(config: RecapConfig) -> dict[str, int]:

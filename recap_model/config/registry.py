@@ -1,7 +1,8 @@
 """Where models are registered, and who may promote them."""
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from recap_model.config.addresses import without_secret
 from recap_model.config.base import Config
 
 
@@ -17,3 +18,8 @@ class RegistryConfig(Config):
         False, description="a version that the gate lets pass waits as challenger until a person approves it"
     )
     onnx: bool = Field(False, description="pack the model as an ONNX graph, too; needs the extra onnx")
+
+    @field_validator("tracking_uri")
+    @classmethod
+    def _no_password(cls, uri: str | None) -> str | None:
+        return uri and without_secret(uri, "the registry")

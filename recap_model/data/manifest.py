@@ -9,7 +9,9 @@ from typing import Literal
 
 from pydantic import NonNegativeInt, ValidationError
 
+from recap_model.config.addresses import RelativePath
 from recap_model.config.base import Config
+from recap_model.config.reasons import first_reason
 
 MANIFEST_NAME = "_manifest.json"
 
@@ -17,7 +19,7 @@ MANIFEST_NAME = "_manifest.json"
 class RowFile(Config):
     """A file of rows, by its path under ``rows_root``."""
 
-    path: str
+    path: RelativePath
     rows: NonNegativeInt
     bytes: NonNegativeInt
     sha256: str
@@ -72,8 +74,7 @@ class DatasetManifest(Config):
         try:
             manifest = cls.model_validate_json(path.read_text())
         except (ValidationError, UnicodeDecodeError) as error:
-            reason = str(error).splitlines()[0]
-            raise ValueError(f"{path}: not the manifest of a dataset: {reason}") from None
+            raise ValueError(f"{path}: not the manifest of a dataset: {first_reason(error)}") from None
         if "://" in manifest.rows_root or Path(manifest.rows_root).is_absolute():
             return manifest
         return manifest.model_copy(update={"rows_root": str((Path(folder) / manifest.rows_root).resolve())})

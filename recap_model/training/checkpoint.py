@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from recap_model.config.reasons import first_reason
+
 _SUFFIX = ".checkpoint"
 
 log = logging.getLogger(__name__)
@@ -52,7 +54,7 @@ class Checkpoints:
             writing.result()
         # torch reports a full disk as a RuntimeError of its zip writer.
         except (OSError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
+            reason = first_reason(error)
             raise OSError(
                 f"{self.folder}: a checkpoint cannot be written ({reason}); make room there"
             ) from None
@@ -104,7 +106,7 @@ def _read(path: Path) -> dict[str, Any] | None:
                 raise ValueError("a record's checksum is wrong")
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
-        log.warning("event=damaged_checkpoint file=%s reason=%r", path, str(error).splitlines()[0])
+        log.warning("event=damaged_checkpoint file=%s reason=%r", path, first_reason(error))
         return None
     return state
 

@@ -21,13 +21,9 @@ def main() -> int:
     shutil.rmtree(given.out, ignore_errors=True)
     began = time.monotonic()
     month = Month(given.out.resolve(), days_of(given.days))
-    record = month.play(_tell)
-    # The registry is asked once more, for the champion's lineage.
-    month.server.start()
-    try:
+    with month.registry():
+        record = month.play(_tell)
         broken = violations(month, record)
-    finally:
-        month.server.kill()
     record.write(given.out / "month.json")
     (given.out / "month.html").write_text(month_page(record, broken))
     for line in broken:

@@ -44,7 +44,7 @@ def _event_violations(day: DayRecord, month: Month) -> Iterator[str]:
             if outcomes != ["FAILED"] or f"date={day.date}" not in first:
                 yield f"day {day.number}: a file that is cut off was not refused by its name: {first}"
         case Event.REGISTRY_DOWN:
-            if outcomes[0] != "FAILED" or month.server.uri not in first or outcomes[1] == "FAILED":
+            if outcomes[0] != "FAILED" or month.registry_uri not in first or outcomes[1] == "FAILED":
                 yield f"day {day.number}: {outcomes} while the registry was down: {first}"
         case Event.KILLED:
             if outcomes[0] != "FAILED" or outcomes[1] == "FAILED":
@@ -95,7 +95,7 @@ def _lineage_violations(month: Month) -> Iterator[str]:
 
 def champion_files(month: Month) -> list[tuple[str, str]]:
     """Every file of the log, with its SHA-256, that the champion comes from, as the registry tells it."""
-    client = registry.connect(month.server.uri)
+    client = registry.connect(month.registry_uri)
     champion = registry.champion(client, NAME)
     if champion is None:
         return []

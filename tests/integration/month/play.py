@@ -1,7 +1,8 @@
 """The days of the month, one after the other, each with its run, its event, and what is recorded of it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -9,9 +10,9 @@ from components.artifacts import registry
 from components.promote.moves import Move, read_moves
 from tests.integration.month.calendar import Day, Event
 from tests.integration.month.runs import Ended, Run, command
-from tests.integration.month.server import RegistryServer
 from tests.integration.month.watch import ChampionWatch, Seen
 from tests.integration.month.world import Log, write_configs
+from tests.servers import Process, mlflow_server
 
 NAME = "month"
 _MIB = 1 << 20
@@ -68,22 +69,27 @@ class Month:
         folder.mkdir(parents=True)
         self.log = Log(folder, len(days))
         self.usual, self.poor = write_configs(folder)
-        self.server = RegistryServer(folder / "registry")
         self.workspace = folder / "workspace"
+        self.registry_uri = ""
+        self._server: Process | None = None
+
+    @contextmanager
+    def registry(self) -> Iterator[None]:
+        """The month's registry answers as long as the block lasts, but where a day takes it down."""
+        folder = self.folder / "registry"
+        folder.mkdir(exist_ok=True)
+        with mlflow_server(folder, f"sqlite:///{folder / 'mlflow.db'}") as (self.registry_uri, self._server):
+            yield
 
     def play(self, on_day: Callable[[DayRecord], None]) -> MonthRecord:
-        """Live through all days."""
-        self.server.start()
-        try:
-            with ChampionWatch(self.server.uri, NAME) as watch:
-                records = []
-                for day in self.days:
-                    records.append(self._live(day))
-                    on_day(records[-1])
-            moves = read_moves(registry.connect(self.server.uri), NAME)
-            return MonthRecord(records, watch.looks, watch.seen, moves)
-        finally:
-            self.server.kill()
+        """Live through all days, while the registry is up."""
+        with ChampionWatch(self.registry_uri, NAME) as watch:
+            records = []
+            for day in self.days:
+                records.append(self._live(day))
+                on_day(records[-1])
+        moves = read_moves(registry.connect(self.registry_uri), NAME)
+        return MonthRecord(records, watch.looks, watch.seen, moves)
 
     def _live(self, day: Day) -> DayRecord:
         attempts = self._attempts(day)
@@ -93,7 +99,7 @@ class Month:
             date=str(self.log.date_of(day.number)),
             event=day.event.value,
             attempts=attempts,
-            champion=registry.aliases(registry.connect(self.server.uri), NAME).get("champion"),
+            champion=registry.aliases(registry.connect(self.registry_uri), NAME).get("champion"),
             workspace_mib=sum(f.stat().st_size for f in self.workspace.rglob("*") if f.is_file()) / _MIB,
         )
 
@@ -120,9 +126,10 @@ class Month:
             case Event.WORSE_CANDIDATE:
                 return [self._attempt(self._start(day, config=self.poor).wait())]
             case Event.REGISTRY_DOWN:
-                self.server.kill()
+                assert self._server is not None
+                self._server.stop()
                 failed = self._run(day)
-                self.server.start()
+                self._server.start()
                 return [failed, self._run(day, "again")]
             case Event.KILLED:
                 run = self._start(day)
@@ -137,7 +144,7 @@ class Month:
                     "--name",
                     NAME,
                     "--registry",
-                    self.server.uri,
+                    self.registry_uri,
                     "--why",
                     "complaints",
                 )
@@ -151,7 +158,7 @@ class Month:
 
     def _start(self, day: Day, which: str = "", config: Path | None = None) -> Run:
         arguments = ["--config", str(config or self.usual), "--data", str(self.log.root)]
-        arguments += ["--end-date", str(self.log.date_of(day.number)), "--tracking-uri", self.server.uri]
+        arguments += ["--end-date", str(self.log.date_of(day.number)), "--tracking-uri", self.registry_uri]
         return Run(
             self.folder, [*arguments, "--workspace", str(self.workspace)], f"day-{day.number:02}{which}"
         )

@@ -15,13 +15,9 @@ pytestmark = pytest.mark.slow
 def test_three_days_have_decisions_one_champion_and_a_lineage(tmp_path: Path):
     days = [Day(1, Event.TWO_AT_ONCE), Day(2, Event.BROKEN_PARTITION), Day(3, Event.REPAIRED)]
     played = Month(tmp_path / "month", days)
-    record = played.play(lambda day: None)
-    played.server.start()
-    try:
-        broken = violations(played, record)
-        files = champion_files(played)
-    finally:
-        played.server.kill()
+    with played.registry():
+        record = played.play(lambda day: None)
+        broken, files = violations(played, record), champion_files(played)
     assert broken == []
     assert [attempt.outcome for day in record.days for attempt in day.attempts][2] == "FAILED"
     assert {path.partition("/")[0] for path, _ in files} <= {f"date=2026-03-{day:02}" for day in range(1, 9)}

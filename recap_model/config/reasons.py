@@ -1,0 +1,27 @@
+"""What pydantic finds wrong, in lines for a reader: the path of the field, what was given, what is allowed."""
+
+from collections.abc import Iterator
+
+from pydantic import BaseModel, ValidationError
+
+from recap_model.config.addresses import SecretInAddressError
+
+_LONGEST_INPUT = 200
+
+
+def reasons(error: ValidationError) -> Iterator[str]:
+    """A line for each thing that is wrong: ``a.b.0: 'given': what is allowed``."""
+    for item in error.errors(include_url=False):
+        path = ".".join(str(part) for part in item["loc"] if part != "[key]")
+        message = item["msg"].removeprefix("Value error, ")
+        secret = isinstance(item.get("ctx", {}).get("error"), SecretInAddressError)
+        hidden = secret or isinstance(item["input"], dict | BaseModel) or item["type"] == "missing"
+        shown = "" if hidden else f"{repr(item['input'])[:_LONGEST_INPUT]}: "
+        yield f"{path + ': ' if path else ''}{shown}{message}"
+
+
+def first_reason(error: Exception) -> str:
+    """The first of the `reasons`, or of another error the first line."""
+    if isinstance(error, ValidationError):
+        return next(reasons(error))
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
