@@ -96,9 +96,17 @@ def _batches(rows: Rows, state: TrainState, config: RecapConfig) -> Iterator[Rec
 
 def _resume(state: TrainState, checkpoints: Checkpoints | None, report: Report) -> None:
     saved = checkpoints and checkpoints.read_newest()
+    if saved:
+        state.load_state_dict(saved)
+    steps = state.world.gather(state.step)
+    if min(steps) != max(steps):
+        # Each would wait for the others in another step, for ever.
+        raise ValueError(
+            f"checkpoints: the processes see those of steps {min(steps)} to {max(steps)}; they are to lie in one "
+            "folder that all nodes see (RECAP_CHECKPOINTS)"
+        )
     if not saved:
         return
-    state.load_state_dict(saved)
     log.info("event=resume step=%d epoch=%d rows=%d", state.step, state.epoch, state.rows)
     for progress in state.reports:
         report(progress)

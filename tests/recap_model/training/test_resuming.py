@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from recap_model import RecapBatch, RecapConfig
-from recap_model.training import Checkpoints, Progress, TrainingInterruptedError, TrainState, train
+from recap_model.training import Checkpoints, Progress, TrainingInterruptedError, TrainState, World, train
 from tests.recap_model.training.test_loop import FewRows, new_module, weights_of
 from tests.tiny import tiny_config
 
@@ -135,3 +135,25 @@ def test_reading_a_checkpoint_runs_no_code_of_its_author(tmp_path: Path):
     torch.save({"module": Harmful()}, tmp_path / "000000000001.checkpoint")
     assert Checkpoints(tmp_path).read_newest() is None
     assert not (tmp_path / "touched").exists()
+
+
+class Apart(World):
+    """One of two processes, the other of which sees a checkpoint of step 2."""
+
+    def gather(self, value: Any) -> list[Any]:
+        return [value, 2]
+
+
+def test_processes_that_see_different_checkpoints_end_instead_of_waiting_for_each_other(tmp_path: Path):
+    config = config_of()
+    with pytest.raises(
+        ValueError, match=r"the processes see those of steps 0 to 2; they are to lie in one folder"
+    ):
+        train(
+            new_module(config),
+            FewRows(),
+            config,
+            lambda progress: None,
+            checkpoints=Checkpoints(tmp_path),
+            world=Apart(),
+        )
