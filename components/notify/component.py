@@ -7,12 +7,14 @@ from components.artifacts import images
 
 @dsl.component(base_image=images.REGISTRY, install_kfp_package=False)
 def notify(status: dsl.PipelineTaskFinalStatus, run_id: str, run_name: str) -> None:
-    """Tell how the run ended: to the log, and to the webhook if there is one."""
+    """Delete what the run has left on the cluster, and tell how it ended: to the log, and to the webhook."""
     from components.artifacts.door import step
 
     with step("notify"):
         from components.artifacts.webhook import send
+        from components.notify.leftovers import delete_training_job
 
+        delete_training_job(run_id)
         send(
             "run_ended",
             {

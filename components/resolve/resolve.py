@@ -21,6 +21,7 @@ from components.artifacts.snapshot import (
     Snapshot,
     config_digest,
 )
+from components.artifacts.train_job import check_distribution
 from components.resolve.window import Window, choose_window, list_partitions, missing_days
 from recap_model.config import RecapConfig, load_config, parse_yaml
 from recap_model.config.addresses import without_secret
@@ -57,13 +58,15 @@ def resolve_run(
 
     Raises:
         FileNotFoundError: no config, or no data root.
-        ValueError: a wrong config, date, window, file, or an unreachable registry; each says which.
+        ValueError: a wrong config, or one that cannot run here; a wrong date, window, file, or an unreachable
+            registry; each says which.
     """
     data_root, tracking_uri = (
         without_secret(data_root, "data_root"),
         without_secret(tracking_uri, "tracking_uri"),
     )
     settings = _read_config(str(config))
+    check_distribution(settings)
     last = _parse_day(end_date) or _day_before(scheduled)
     length = days or settings.data.days
     if length < 1:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from components.artifacts.door import TryAgainError
 
-_ERRORS_VARIABLE = "RECAP_TRAIN_ERRORS"
+ERRORS_VARIABLE = "RECAP_TRAIN_ERRORS"
 _LOOK_S = 1.0
 
 
@@ -41,11 +41,14 @@ def run_group(processes: int, arguments: list[str]) -> None:
             max_restarts=0,
         )
         threads = max(1, (os.cpu_count() or 1) // processes)
-        with _environment({_ERRORS_VARIABLE: errors, "OMP_NUM_THREADS": str(threads)}):
+        with _environment({ERRORS_VARIABLE: errors, "OMP_NUM_THREADS": str(threads)}):
             try:
                 elastic_launch(config, sys.executable)("-m", "components.train.worker", *arguments)
             except (ChildFailedError, SignalException) as error:
-                raise _told(Path(errors), str(error).splitlines()[0]) from None
+                otherwise = (
+                    f"a process ended without a word ({str(error).splitlines()[0]}); its log may say more"
+                )
+                raise told(Path(errors), otherwise) from None
 
 
 @contextmanager
@@ -59,18 +62,19 @@ def member_of_a_group() -> Iterator[None]:
         plain = isinstance(error, ValueError | OSError)
         message = str(error) if again or plain else f"{type(error).__name__}: {str(error).splitlines()[0]}"
         # A process that fails because another one has gone has less to say than that one.
-        told = {"weight": 1 if plain else 2 if again else 3, "again": again, "message": message}
-        if _ERRORS_VARIABLE in os.environ:
-            path = Path(os.environ[_ERRORS_VARIABLE]) / f"{int(os.environ['RANK']):06d}.json"
-            path.write_text(json.dumps(told))
+        words = {"weight": 1 if plain else 2 if again else 3, "again": again, "message": message}
+        if ERRORS_VARIABLE in os.environ:
+            path = Path(os.environ[ERRORS_VARIABLE]) / f"{int(os.environ['RANK']):06d}.json"
+            path.write_text(json.dumps(words))
         raise
 
 
-def _told(errors: Path, otherwise: str) -> Exception:
-    told = [json.loads(path.read_text()) for path in sorted(errors.glob("*.json"))]
-    if not told:
-        return ValueError(f"a process ended without a word ({otherwise}); its log may say more")
-    first = min(told, key=lambda item: item["weight"])
+def told(errors: Path, otherwise: str) -> Exception:
+    """What the processes said in the folder ``errors`` that they failed with, or a ValueError of other words."""
+    words = [json.loads(path.read_text()) for path in sorted(errors.glob("*.json"))]
+    if not words:
+        return ValueError(otherwise)
+    first = min(words, key=lambda item: item["weight"])
     return TryAgainError(first["message"]) if first["again"] else ValueError(first["message"])
 
 

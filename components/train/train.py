@@ -16,12 +16,14 @@ from components.artifacts.output import whole_file, whole_folder
 from components.artifacts.snapshot import Snapshot, config_digest
 from components.train.curves import curves_page
 from components.train.interruption import stop_on_sigterm
+from components.train.job import train_as_job
 from components.train.processes import run_group
 from components.train.resuming import checkpoints_of
 from components.train.rows import training_rows
 from components.train.start import start_warm
 from recap_model import build_loss, create_ranking_model, data_spec, save_model
 from recap_model.config import RecapConfig
+from recap_model.config.training import TrainJobConfig
 from recap_model.data.manifest import DatasetManifest
 from recap_model.data.statistics import FeatureStatistics
 from recap_model.model_and_loss import ModelAndLoss
@@ -46,7 +48,7 @@ def train_model(
     """Train the model of a snapshot's config on a training set.
 
     Run again after it was broken off, it goes on from its newest checkpoint (see `checkpoints_of`). With
-    ``training.distribution`` it starts the processes and waits for them.
+    ``training.distribution`` it starts the processes, here or on a cluster's nodes, and waits for them.
 
     Args:
         snapshot, train_set: folders, as resolve and build write them.
@@ -58,10 +60,23 @@ def train_model(
         ValueError: the training set is another snapshot's, or does not fit the config; or the loss became NaN or
             infinite (`NonFiniteLossError`).
         TryAgainError: SIGTERM came; a checkpoint holds all there was.
+        OSError: the cluster of a training job refuses, or the job did not end in time.
     """
-    _, config = Snapshot.read(snapshot)
+    frozen, config = Snapshot.read(snapshot)
     distribution = config.training.distribution
-    if distribution is not None and distribution.processes > 1:
+    if isinstance(distribution, TrainJobConfig):
+        dataset = DatasetManifest.read(train_set)
+        _check(dataset, frozen, config, Path(train_set))
+        train_as_job(
+            Path(snapshot),
+            Path(train_set),
+            Path(out),
+            None if curves is None else Path(curves),
+            frozen=frozen,
+            config=config,
+            dataset=dataset,
+        )
+    elif distribution is not None and distribution.processes > 1:
         places = [snapshot, train_set, out, *([] if curves is None else [curves])]
         run_group(distribution.processes, [str(Path(place).resolve()) for place in places])
     else:

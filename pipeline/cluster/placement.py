@@ -4,6 +4,7 @@ from typing import Any
 
 from kfp import kubernetes
 
+from components.artifacts.train_job import VARIABLE, JobPlace
 from pipeline.cluster.settings import ClusterSettings, GpuSettings, Image, Step
 
 IMAGE_OF: dict[Step, Image] = {
@@ -57,6 +58,34 @@ def place(task: Any, step: Step, settings: ClusterSettings) -> None:
             task, "shared-memory", "/dev/shm", medium="Memory", size_limit=settings.shared_memory
         )
     _give_secrets(task, step, settings)
+    if settings.train_job is not None and step in ("resolve", "train", "notify"):
+        task.set_env_variable(VARIABLE, job_place(settings).model_dump_json())
+    if settings.train_job is not None and step == "train":
+        kubernetes.mount_pvc(task, settings.train_job.claim, settings.train_job.shared)
+
+
+def job_place(settings: ClusterSettings) -> JobPlace:
+    """What the nodes of the training job are given; ``settings.train_job`` is."""
+    job, gpu = settings.train_job, settings.gpu
+    assert job is not None
+    return JobPlace(
+        claim=job.claim,
+        shared=job.shared,
+        cpu_image=settings.images.name("trainer"),
+        gpu_image=settings.images.name("trainer-gpu"),
+        cpu=job.cpu,
+        memory=job.memory,
+        scratch=job.scratch,
+        shared_memory=settings.shared_memory,
+        gpu_resource=gpu.resource,
+        node_selector=gpu.node_selector,
+        toleration=gpu.toleration,
+        secrets=[settings.secrets.object_store, settings.secrets.mlflow],
+        user=settings.run_as_user,
+        runtime=job.runtime,
+        service_account=job.service_account,
+        deadline_minutes=settings.job_deadline_minutes,
+    )
 
 
 def request_gpus(task: Any, gpu: GpuSettings) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 
 from recap_model.config import ConfigError
 from recap_model.config.base import Config
@@ -57,6 +57,24 @@ class GpuSettings(Config):
     )
 
 
+class TrainJobSettings(Config):
+    """Training on several nodes by Kubeflow Trainer, for configs with ``training.distribution.kind: train_job``.
+
+    What `gpu` says of the resource, the nodes and their taint holds for the job's nodes.
+    """
+
+    claim: str = Field(
+        min_length=1,
+        description="PersistentVolumeClaim, ReadWriteMany, that the train step and all nodes mount",
+    )
+    shared: str = Field("/mnt/recap", pattern=r"^/[^:]+$", description="where they mount it")
+    cpu: Cpu = Field("8", description="of each node, as are memory and scratch")
+    memory: Bytes = "32Gi"
+    scratch: Bytes = "20Gi"
+    runtime: str = Field("torch-distributed", description="TrainingRuntime or ClusterTrainingRuntime")
+    service_account: str | None = Field(None, description="of the nodes' pods; else the namespace's default")
+
+
 class SecretSettings(Config):
     """Names of Kubernetes secrets whose keys become environment variables; a secret may be missing."""
 
@@ -80,6 +98,10 @@ _PODS: dict[Step, PodSettings] = {
 }
 
 
+_WAITING = PodSettings(cpu="500m", memory="2Gi", scratch="10Gi", timeout_minutes=1440, retries=5)
+_JOB_ENDS_EARLIER_MINUTES = 10
+
+
 class ClusterSettings(Config):
     """A cluster's file; see `docs/cluster.md`."""
 
@@ -91,13 +113,38 @@ class ClusterSettings(Config):
     shared_memory: Bytes = Field(
         "2Gi", description="/dev/shm of train, through which loaders hand over batches"
     )
+    train_job: TrainJobSettings | None = Field(
+        None, description="the train step then waits for a job, and its own pod asks for little"
+    )
     secrets: SecretSettings = SecretSettings()
     run_as_user: PositiveInt = 10001
 
     def pod(self, step: Step) -> PodSettings:
         """What a step's pod asks for."""
         given = self.pods.get(step)
-        return _PODS[step].model_copy(update=given.model_dump(exclude_unset=True)) if given else _PODS[step]
+        default = _WAITING if step == "train" and self.train_job is not None else _PODS[step]
+        return default.model_copy(update=given.model_dump(exclude_unset=True)) if given else default
+
+    @property
+    def job_deadline_minutes(self) -> int:
+        """How long the train step waits for its job, so that it is the one to end it."""
+        return self.pod("train").timeout_minutes - _JOB_ENDS_EARLIER_MINUTES
+
+    @model_validator(mode="after")
+    def _job_fits_its_step(self) -> "ClusterSettings":
+        if self.train_job is None:
+            return self
+        if self.gpu.count:
+            raise ValueError(
+                f"gpu.count: {self.gpu.count}: with train_job the step only waits, and the config's "
+                "training.distribution.gpus_per_node asks for GPUs; leave it out"
+            )
+        if self.job_deadline_minutes < 1:
+            raise ValueError(
+                f"pods.train.timeout_minutes: {self.pod('train').timeout_minutes}: the job is to end "
+                f"{_JOB_ENDS_EARLIER_MINUTES} minutes before; give more than that"
+            )
+        return self
 
 
 def load_cluster(path: str | Path | None) -> ClusterSettings:

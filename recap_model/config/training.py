@@ -1,8 +1,17 @@
 """How the training step runs: batches, epochs, precision, checkpoints, processes."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Tag,
+    model_validator,
+)
 
 from recap_model.config.base import Config
 
@@ -23,11 +32,47 @@ class EarlyStoppingConfig(Config):
     patience: PositiveInt = Field(3, description="looks without a lower loss, after which training ends")
 
 
-class DistributionConfig(Config):
+class SingleNodeConfig(Config):
     """Training in several processes of one machine, each with its part of every batch."""
 
     kind: Literal["single_node"] = "single_node"
     processes: PositiveInt = Field(description="one for each GPU, or for each share of the CPU's cores")
+
+
+class TrainJobConfig(Config):
+    """Training on several nodes of a cluster, as a TrainJob of Kubeflow Trainer; see docs/cluster.md."""
+
+    kind: Literal["train_job"]
+    nodes: PositiveInt
+    gpus_per_node: NonNegativeInt = Field(
+        0, description="a process for each; 0 is one process a node, on its CPUs"
+    )
+
+    @property
+    def processes(self) -> int:
+        """Of all nodes together."""
+        return self.nodes * self.processes_per_node
+
+    @property
+    def processes_per_node(self) -> int:
+        """Of torchrun on each node."""
+        return max(1, self.gpus_per_node)
+
+
+def _kind(content: Any) -> str | None:
+    if isinstance(content, Mapping):
+        return content.get("kind", "single_node")
+    return getattr(content, "kind", None)
+
+
+DistributionConfig = Annotated[
+    Annotated[SingleNodeConfig, Tag("single_node")] | Annotated[TrainJobConfig, Tag("train_job")],
+    Discriminator(
+        _kind,
+        custom_error_type="distribution_kind",
+        custom_error_message="kind is one of single_node, train_job",
+    ),
+]
 
 
 class TrainingConfig(Config):
@@ -75,5 +120,21 @@ class TrainingConfig(Config):
             raise ValueError(
                 f"batch_size: {self.batch_size} rows cannot be divided into {parts} parts (micro_batches times "
                 "distribution.processes) of two rows or more"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _device_of_the_job(self) -> "TrainingConfig":
+        job = self.distribution
+        if not isinstance(job, TrainJobConfig):
+            return self
+        if job.gpus_per_node and self.device == "cpu":
+            raise ValueError(
+                f"distribution.gpus_per_node: {job.gpus_per_node} GPUs that device: cpu leaves idle; "
+                "give 0 of them, or another device"
+            )
+        if not job.gpus_per_node and self.device == "cuda":
+            raise ValueError(
+                "distribution.gpus_per_node: 0, but device: cuda needs one at least on each node"
             )
         return self

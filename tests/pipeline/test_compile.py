@@ -10,6 +10,7 @@ from kfp import kubernetes
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
 from kubernetes.utils.quantity import parse_quantity
 
+from components.artifacts.train_job import VARIABLE, JobPlace
 from pipeline.cluster.settings import ClusterSettings, load_cluster
 from pipeline.compile import COMPILED, compile_pipelines
 from pipeline.retrain import STEPS
@@ -130,6 +131,29 @@ def test_a_gpu_is_asked_for_by_the_plugins_name_on_nodes_that_have_one(tmp_path:
     assert container(spec, "calibrate")["image"] == "recap-trainer:latest"
 
 
+def test_with_a_training_job_the_train_step_waits_in_a_small_pod_on_the_volume_of_the_nodes(tmp_path: Path):
+    gpu = {"node_selector": {"pool": "h200"}}
+    pods = {"train": {"timeout_minutes": 600}}
+    spec, executors = compiled(tmp_path, train_job={"claim": "recap-shared"}, gpu=gpu, pods=pods)
+    told = executors["exec-train"]
+    assert told["pvcMount"][0]["mountPath"] == "/mnt/recap"
+    assert told["pvcMount"][0]["pvcNameParameter"]["runtimeValue"]["constant"] == "recap-shared"
+    assert container(spec, "train")["image"] == "recap-trainer:latest"
+    assert container(spec, "train")["resources"]["resourceMemoryLimit"] == "2Gi"
+    assert "accelerator" not in container(spec, "train")["resources"]
+    places = {
+        step: [one["value"] for one in container(spec, step).get("env", []) if one["name"] == VARIABLE]
+        for step in (*STEPS, "notify")
+    }
+    assert {step for step, values in places.items() if values} == {"resolve", "train", "notify"}
+    place = JobPlace.model_validate_json(places["train"][0])
+    assert place.shared == "/mnt/recap"
+    assert place.gpu_image == "recap-trainer-gpu:latest"
+    assert place.node_selector == {"pool": "h200"}
+    assert place.deadline_minutes == 590
+    assert place.secrets == ["recap-object-store", "recap-mlflow"]
+
+
 def test_no_executor_limits_accelerators_without_saying_which(tmp_path: Path):
     for settings in ({}, GPUS):
         spec, _ = compiled(tmp_path, **settings)
@@ -189,8 +213,20 @@ def test_an_amount_of_memory_that_is_taken_is_one_for_kubernetes_and_compiles(tm
         ("gpu: {resource: NVIDIA_TESLA_K80}", r"cluster.yaml: gpu.resource: .*String should match"),
         ("pods: {train: {memory: 32 GB}}", r"cluster.yaml: pods.train.memory: '32 GB': String should match"),
         ("pods: {deploy: {}}", r"cluster.yaml: pods.deploy: .*Input should be 'resolve'"),
-        ("images: {digests: {data: latest}}", r"cluster.yaml: images.digests.data: 'latest': String should match"),
+        (
+            "images: {digests: {data: latest}}",
+            r"cluster.yaml: images.digests.data: 'latest': String should match",
+        ),
         ("image: {}", r"cluster.yaml: image: .*Extra inputs are not permitted"),
+        ("train_job: {}", r"cluster.yaml: train_job.claim: Field required"),
+        (
+            "train_job: {claim: c}\ngpu: {count: 1}",
+            r"cluster.yaml: gpu.count: 1: with train_job the step only waits",
+        ),
+        (
+            "train_job: {claim: c}\npods: {train: {timeout_minutes: 10}}",
+            r"cluster.yaml: pods.train.timeout_minutes: 10: the job is to end 10 minutes before",
+        ),
         ("[", r"cluster.yaml: not YAML"),
     ],
 )

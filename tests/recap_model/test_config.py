@@ -1,8 +1,10 @@
 """The config says all its errors at once, each with the path of its field."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -102,3 +104,34 @@ def test_reading_a_config_does_not_import_torch():
 
 def test_a_config_written_as_yaml_names_every_section():
     assert set(yaml.safe_load(tiny_config().to_yaml())) == set(RecapConfig.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        ({"distribution": {"kind": "ray"}}, "training.distribution: kind is one of single_node, train_job"),
+        ({"distribution": {"kind": "train_job"}}, "training.distribution.train_job.nodes: Field required"),
+        ({"distribution": {"kind": "train_job", "nodes": 0}}, "nodes: 0: Input should be greater than 0"),
+        (
+            {"distribution": {"kind": "train_job", "nodes": 2, "gpus_per_node": 4}, "device": "cpu"},
+            "distribution.gpus_per_node: 4 GPUs that device: cpu leaves idle",
+        ),
+        (
+            {"distribution": {"kind": "train_job", "nodes": 2}, "device": "cuda"},
+            "distribution.gpus_per_node: 0, but device: cuda needs one",
+        ),
+        (
+            {"distribution": {"kind": "train_job", "nodes": 2, "gpus_per_node": 4}, "batch_size": 12},
+            "batch_size: 12 rows cannot be divided into 8 parts",
+        ),
+    ],
+)
+def test_a_distribution_that_cannot_be_is_told_by_its_field(training: dict[str, Any], message: str):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        tiny_config(training=training)
+
+
+def test_a_distribution_without_a_kind_is_of_one_machine():
+    assert (
+        tiny_config(training={"distribution": {"processes": 2}}).training.distribution.kind == "single_node"
+    )
