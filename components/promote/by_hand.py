@@ -8,7 +8,7 @@ from components.artifacts import registry
 from components.artifacts.decision import Decision
 from components.artifacts.proof import prove
 from components.artifacts.webhook import send
-from components.promote.champion import move_champion
+from components.promote.champion import move_champion, settle
 from components.promote.moves import Audit, Move, read_moves
 
 if TYPE_CHECKING:
@@ -57,31 +57,60 @@ def _check_allowed(
         raise registry.RegistryError(f"{what}: registry.require_approval asks for a person's approval; {how}")
 
 
-def roll_back(client: "MlflowClient", name: str, to: str | None = None, why: str = "rolled back") -> Move:
+def roll_back(
+    client: "MlflowClient", name: str, to: str | None = None, why: str = "rolled back"
+) -> Move | None:
     """Make a version champion again.
+
+    Without ``to`` it undoes a promotion, and what was undone is not undone again: a rollback that is repeated because
+    the first one was broken off ends where that one would have.
 
     Args:
         to: a version that was champion before; the one with the alias ``previous`` if not given.
 
+    Returns:
+        The move, or None if ``to`` is champion already.
+
     Raises:
-        RegistryError: there is no such version, it was never champion, it is champion, or it does not load.
+        RegistryError: there is no such version, it was never champion, or it does not load; or, without ``to``, there
+            was no earlier champion, or the newest move was a rollback.
     """
+    broken_off = _broken_off(read_moves(client, name))
+    moves = settle(client, name)
     held = registry.aliases(client, name)
     current, target = held.get("champion"), to or held.get("previous")
+    if to is None and moves and _is_rollback(moves[-1]) and moves[-1].to == current:
+        last = moves[-1]
+        if broken_off:
+            return last
+        raise registry.RegistryError(
+            f"{name}: is rolled back already, from version {last.source} to {last.to}, by {last.who} at {last.when}; "
+            "to go on, name a version with --to VERSION"
+        )
     if target is None:
         raise registry.RegistryError(f"{name}: no version has the alias previous; name one with --to VERSION")
     registry.get_version(client, name, target)
-    moves = read_moves(client, name)
     if target not in {version for move in moves for version in (move.source, move.to)}:
         raise registry.RegistryError(
             f"{name} version {target}: was never champion; promote it with recap promote {target}"
         )
+    if target == current:
+        return None
     prove(client, name, target)
     move = move_champion(client, name, current, target, Audit(why=why))
-    if move is None:
-        raise registry.RegistryError(f"{name} version {target}: is champion already")
-    _tell(name, move)
+    if move is not None:
+        _tell(name, move)
     return move
+
+
+def _is_rollback(move: Move) -> bool:
+    """Nothing but a rollback is made without a decision."""
+    return not move.decision
+
+
+def _broken_off(moves: list[Move]) -> bool:
+    """Whether whoever made the newest move was not there any more to let the aliases follow it."""
+    return bool(moves) and not moves[-1].applied
 
 
 def _tell(name: str, move: Move) -> None:

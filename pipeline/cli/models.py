@@ -131,7 +131,7 @@ def rollback(
     from components.promote.by_hand import roll_back
 
     move = roll_back(client, name, str(to) if to is not None else None, why)
-    _tell(name, move.to, move, as_json)
+    _tell(name, move.to if move else str(to), move, as_json)
 
 
 def _connect(uri: str, workspace: Path) -> "MlflowClient":

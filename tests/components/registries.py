@@ -53,7 +53,7 @@ def new_registry(folder: Path) -> str:
 
 
 @functools.cache
-def _test_set() -> Path:
+def shared_test_set() -> Path:
     """Half of the log's rows; every run has the same."""
     folder = Path(tempfile.mkdtemp(prefix="recap-sets-"))
     config = tiny_config(data={"days": 2, "split": {"by": "time", "test_share": 0.5}})
@@ -91,7 +91,7 @@ def run_outputs(
     if not log.is_dir():
         _log(log)
     inputs = Inputs(
-        folder / "snapshot", folder / "model", folder / "evaluation", folder / "validated", _test_set()
+        folder / "snapshot", folder / "model", folder / "evaluation", folder / "validated", shared_test_set()
     )
     snapshot_of(log, config, inputs.snapshot, tracking_uri=uri, run_id=run_id)
     torch.manual_seed(seed)

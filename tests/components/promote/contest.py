@@ -1,6 +1,7 @@
 """Processes that promote: at once, or killed half-way. A script, so that workers are forked before MLflow connects.
 
-``contest.py race URI NAME FROM WORKERS``: each worker promotes a version of its own, all expecting FROM.
+``contest.py race URI NAME FROM WORKERS ROUNDS``: in each round each worker promotes a version of its own, all
+expecting the champion of the round before; versions from 2 on are the workers', so many for each round.
 ``contest.py kill URI NAME FROM TO CALL``: promote, and be killed by SIGKILL just before the registry's CALL-th call.
 """
 
@@ -8,11 +9,14 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 from components.artifacts import registry
 from components.promote.champion import ChampionMoved, move_champion
 from components.promote.moves import Audit
+from tests.components.registries import new_registry
 
 WRITES = (
     "create_registered_model",
@@ -23,19 +27,29 @@ WRITES = (
 )
 
 
-def race(uri: str, name: str, expected: str, workers: str) -> None:
-    from mlflow import MlflowClient  # noqa: F401 - imported once, before the workers are forked
+def race(uri: str, name: str, expected: str, workers: str, rounds: str) -> None:
+    with tempfile.TemporaryDirectory() as other:
+        # Imports all that the workers use; to the contest's registry nobody connects before they are forked.
+        registry.connect(new_registry(Path(other)))
+    for number in range(int(rounds)):
+        outcomes = _round(
+            uri, name, expected, range(2 + number * int(workers), 2 + (number + 1) * int(workers))
+        )
+        print(json.dumps(outcomes), flush=True)  # noqa: T201
+        expected = next((outcome["won"] for outcome in outcomes if "won" in outcome), expected)
 
+
+def _round(uri: str, name: str, expected: str, versions: range) -> list[dict[str, str]]:
     read_end, write_end = os.pipe()
     start_read, start_write = os.pipe()
     children = []
-    for worker in range(int(workers)):
+    for version in versions:
         child = os.fork()
         if child == 0:
             os.close(start_write)
             client = registry.connect(uri)
             os.read(start_read, 1)  # ends when the parent closes its end: all start at once
-            outcome = _promote(client, name, expected, str(worker + 2))
+            outcome = _promote(client, name, expected, str(version))
             os.write(write_end, (json.dumps(outcome) + "\n").encode())
             os._exit(0)
         children.append(child)
@@ -45,7 +59,7 @@ def race(uri: str, name: str, expected: str, workers: str) -> None:
     for child in children:
         os.waitpid(child, 0)
     with os.fdopen(read_end) as outcomes:
-        print(outcomes.read(), end="")  # noqa: T201
+        return [json.loads(line) for line in outcomes]
 
 
 def _promote(client: object, name: str, expected: str, to: str) -> dict[str, str]:

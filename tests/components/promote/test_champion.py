@@ -1,6 +1,5 @@
 """Moving the champion: of several promoters one wins, and a dead one leaves nothing that does not heal."""
 
-import json
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from components.promote import champion
 from components.promote.champion import ChampionMoved, move_champion, settle
 from components.promote.moves import Audit, Move, append_move, read_moves, record_name
 from tests.components.promote import contest
+from tests.components.promote.killing import race
 from tests.components.registries import new_registry
 
 AUDIT = Audit(who="someone", when="2026-03-01T00:00:00+00:00", why="better", decision="d")
@@ -150,16 +150,8 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
-def test_of_eight_promoters_at_once_one_wins_and_the_others_are_told(uri: str, client):
-    move_champion(client, "m", None, "1", _audit())
-    done = _run("race", uri, "m", "1", "8")
-    outcomes = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(outcomes) == 8, done.stderr
-    won = [outcome["won"] for outcome in outcomes if "won" in outcome]
-    assert len(won) == 1, outcomes
-    assert sum("lost" in outcome for outcome in outcomes) == 7, outcomes
-    assert registry.aliases(client, "m") == {"champion": won[0], "previous": "1"}
-    assert [move.to for move in read_moves(client, "m")] == ["1", won[0]]
+def test_of_eight_promoters_at_once_one_wins_and_the_others_are_told_each_time(tmp_path: Path):
+    assert race(5, tmp_path) == {"1 won, 7 were told that the champion moved": 5}
 
 
 @pytest.mark.usefixtures("no_lease")

@@ -10,8 +10,9 @@ from components.artifacts import registry
 from components.artifacts.decision import Outcome
 from components.artifacts.registry import RegistryError
 from components.artifacts.version import RegisteredVersion
+from components.promote import champion
 from components.promote.by_hand import promote_by_hand, read_decision, roll_back
-from components.promote.moves import read_moves
+from components.promote.moves import Audit, append_move, read_moves
 from components.promote.promote import Promotion, promote_version
 from tests.components.registries import NAME, PROOF, new_registry, register, run_outputs
 
@@ -165,14 +166,28 @@ def test_an_approval_does_not_outlive_the_champion_it_was_decided_against(runs: 
         promote_by_hand(runs.client, NAME, "2", "all the same")
 
 
-def test_rolling_back_returns_to_the_previous_champion_and_forth(runs: Runs):
+def test_rolling_back_returns_to_the_previous_champion_and_forth_only_by_name(runs: Runs):
     for number, against in ((1, None), (2, "1")):
         runs.register(number, against=against)
         runs.promote(number)
     assert roll_back(runs.client, NAME, why="replies fell").to == "1"
     assert runs.aliases == {"champion": "1", "previous": "2"}
     assert read_moves(runs.client, NAME)[-1].why == "replies fell"
-    assert roll_back(runs.client, NAME).to == "2"
+    with pytest.raises(RegistryError, match="tiny: is rolled back already, from version 2 to 1, by"):
+        roll_back(runs.client, NAME)
+    assert roll_back(runs.client, NAME, "1") is None
+    assert roll_back(runs.client, NAME, "2").to == "2"
+
+
+def test_a_rollback_that_was_broken_off_is_finished_by_the_next(runs: Runs, monkeypatch):
+    monkeypatch.setattr(champion, "LEASE_S", 0.0)
+    for number, against in ((1, None), (2, "1")):
+        runs.register(number, against=against)
+        runs.promote(number)
+    append_move(runs.client, NAME, "2", "1", read_moves(runs.client, NAME)[-1].number, Audit(why="died"))
+    assert runs.aliases["champion"] == "2"
+    assert roll_back(runs.client, NAME).why == "died"
+    assert runs.aliases == {"champion": "1", "previous": "2"}
 
 
 def test_rolling_back_goes_to_any_earlier_champion_and_to_no_other_version(runs: Runs):
@@ -183,8 +198,7 @@ def test_rolling_back_goes_to_any_earlier_champion_and_to_no_other_version(runs:
     assert roll_back(runs.client, NAME, "1").source == "3"
     with pytest.raises(RegistryError, match="tiny version 4: was never champion"):
         roll_back(runs.client, NAME, "4")
-    with pytest.raises(RegistryError, match="tiny version 1: is champion already"):
-        roll_back(runs.client, NAME, "1")
+    assert roll_back(runs.client, NAME, "1") is None
     with pytest.raises(RegistryError, match="tiny: has no version 9"):
         roll_back(runs.client, NAME, "9")
 
