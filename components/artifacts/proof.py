@@ -5,6 +5,7 @@ registered.
 """
 
 import json
+import logging
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 ROWS_PATH, SCORES_PATH = "proof/rows.parquet", "proof/scores.parquet"
 TOLERANCE = 1e-5
 _TIMEOUT_S = 600
+
+log = logging.getLogger(__name__)
 
 
 def store_rows(folder: Path, rows: "pa.Table", scores: "pd.DataFrame") -> None:
@@ -51,6 +54,8 @@ def prove(client: "MlflowClient", name: str, version: str) -> Proof:
         _score(artifacts, results, what)
         difference, rows = _difference(artifacts, results, what)
         measured = json.loads((results / "measured.json").read_text())
+    if measured["other_packages"]:
+        log.warning("version=%r event=proof packages=%s", what, ", ".join(measured["other_packages"]))
     if not difference <= TOLERANCE:
         raise RegistryError(
             f"{what}: scores after loading differ by {difference:.3g} from those that evaluate gave; "

@@ -1,19 +1,29 @@
 """The fresh process of a proof: load a version by MLflow alone, score its stored rows, measure.
 
 Run as a script with a version's folder, a Parquet file of rows, and a folder for the results. It imports nothing
-of this project, so that what is loaded is the code inside the version.
+of this project, so that what is loaded is the code inside the version. Of the installed packages it lets itself see
+those that the version requires, and what they require: one that a version uses without saying so is not there.
 """
 
 import json
+import re
 import resource
 import sys
 import time
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
 from pathlib import Path
+from types import ModuleType
 
 _REPEATS = 10
+_PINNED = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)")
 
 
 def main(version: Path, rows: Path, out: Path) -> None:
+    pinned = _pinned(version / "requirements.txt")
+    sys.meta_path.insert(0, _Hide(_not_required(set(pinned), version / "code")))
     import mlflow.pyfunc
     import pandas as pd
 
@@ -32,8 +42,73 @@ def main(version: Path, rows: Path, out: Path) -> None:
         "median_latency_ms": sorted(latencies_ms)[_REPEATS // 2],
         "worst_latency_ms": max(latencies_ms),
         "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "other_packages": list(_of_other_release(pinned)),
     }
     (out / "measured.json").write_text(json.dumps(measured))
+
+
+class _Hide(MetaPathFinder):
+    """Refuses to find modules of these top-level names."""
+
+    def __init__(self, names: set[str]) -> None:
+        self.names = names
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname.partition(".")[0] in self.names:
+            raise ModuleNotFoundError(
+                f"No module named {fullname!r}: the version does not require it", name=fullname
+            )
+        return None
+
+
+def _pinned(requirements: Path) -> dict[str, str]:
+    """Releases by package."""
+    lines = map(_PINNED.match, requirements.read_text().splitlines())
+    return {_normal(line[1]): line[2] for line in lines if line}
+
+
+def _not_required(packages: set[str], code: Path) -> set[str]:
+    """Top-level modules of packages that these do not need; those of the version's own code are no package's."""
+    from packaging.requirements import Requirement
+
+    needed: set[str] = set()
+    waiting = [(name, "") for name in packages]
+    seen: set[tuple[str, str]] = set()
+    while waiting:
+        name, extra = waiting.pop()
+        if (name, extra) in seen:
+            continue
+        seen.add((name, extra))
+        needed.add(name)
+        try:
+            wanted = distribution(name).requires or []
+        except PackageNotFoundError:
+            continue
+        for one in map(Requirement, wanted):
+            if one.marker is None or one.marker.evaluate({"extra": extra}):
+                waiting += [(_normal(one.name), also) for also in ("", *one.extras)]
+    own = {path.stem for path in code.iterdir()} if code.is_dir() else set()
+    return {
+        module
+        for module, owners in packages_distributions().items()
+        if module not in own and needed.isdisjoint(map(_normal, owners))
+    }
+
+
+def _of_other_release(pinned: dict[str, str]) -> list[str]:
+    found = []
+    for name, wanted in pinned.items():
+        here = distribution(name).version.partition("+")[0]
+        if here != wanted:
+            found.append(f"{name} {here} for {wanted}")
+    return found
+
+
+def _normal(name: str) -> str:
+    """A package's name as indexes compare it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 if __name__ == "__main__":

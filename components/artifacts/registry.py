@@ -28,6 +28,10 @@ WINDOW_TAG = "recap.window"
 OUTCOME_TAG = "recap.outcome"
 DECISION_TAG = "recap.decision_digest"
 COMPARED_TAG = "recap.compared_with"  # the champion's version, or "none"
+PARENT_TAG = "recap.parent"  # what training started from, or "none"
+IMAGES_TAG = (
+    "recap.images"  # JSON: the steps' images, or "none" where the steps were processes of one machine
+)
 APPROVAL_TAG = "recap.approval"  # who promotes a version that the gate lets pass: "gate" or "person"
 SCORES_TAG = "recap.scores"  # where evaluate left every test row's scores
 PROOF_TAG = "recap.proof"  # JSON of the proof, or "failed: " and why

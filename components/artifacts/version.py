@@ -14,7 +14,9 @@ VERSION_NAME = "version.json"
 class Proof(Config):
     """A version, fetched from the registry, scored its stored rows in a fresh process, and scored them right.
 
-    ``worst_difference`` is the largest one from the scores that evaluate gave the rows.
+    The process saw no package but those that the version requires and theirs. ``worst_difference`` is the largest one
+    from the scores that evaluate gave the rows; ``other_packages`` are those that were there in another release than
+    the version asks for.
     """
 
     rows: PositiveInt
@@ -23,6 +25,7 @@ class Proof(Config):
     median_latency_ms: NonNegativeFloat
     worst_latency_ms: NonNegativeFloat
     peak_memory_mib: NonNegativeFloat
+    other_packages: list[str] = []
 
 
 class RegisteredVersion(Config):

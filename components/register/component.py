@@ -31,4 +31,5 @@ def register(
             test_set.path,
             out=version.path,
             reports={"data": data_docs.path, "training": curves.path, "calibration": reliability.path},
+            evaluation_uri=evaluation.uri,
         )

@@ -1,6 +1,7 @@
 """What the steps before register left of one run, checked to belong together."""
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from components.artifacts.model import MANIFEST_NAME, ModelManifest
 from components.artifacts.snapshot import Snapshot
 from recap_model.config import RecapConfig
 from recap_model.data.manifest import DatasetManifest
+
+IMAGES_VARIABLE = "RECAP_IMAGES"  # JSON: the image of each kind of step, by digest where it is pinned
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ class RunOutputs:
             "recap.config_digest": self.snapshot.config_digest,
             "recap.policy_digest": self.decision.policy,
             "recap.source_revision": self.snapshot.source_revision,
+            registry.PARENT_TAG: self.manifest.warm_start or "none",
+            registry.IMAGES_TAG: os.environ.get(IMAGES_VARIABLE) or "none",
             "recap.train_set": self.manifest.train_set,
             "recap.calibration_set": self.manifest.calibration_set or "none",
             "recap.test_set": self.decision.test_data,

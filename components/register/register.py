@@ -19,7 +19,7 @@ from components.artifacts.version import VERSION_NAME, Proof, RegisteredVersion
 from components.register.outputs import RunOutputs, read_outputs
 from components.register.package import package
 from components.register.scored import scored_rows
-from components.register.tracking import METRICS_NAME, REPORT_NAME, start_run
+from components.register.tracking import METRICS_NAME, REPORT_NAME, log_metrics, start_run
 from recap_model import export_onnx, load_model
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def register_version(
     test_set: str | Path,
     out: str | Path,
     reports: Mapping[str, str | Path] | None = None,
+    evaluation_uri: str | None = None,
 ) -> RegisteredVersion:
     """Register the model, whatever the decision on it was, and prove that the version loads and scores.
 
@@ -51,6 +52,7 @@ def register_version(
 
     Args:
         reports: pages of the other steps, by name, for the MLflow run.
+        evaluation_uri: where the evaluation stays when this process's copy of it is gone; its path if not given.
 
     Raises:
         FileNotFoundError: an input is not a finished one.
@@ -59,7 +61,9 @@ def register_version(
     """
     run = read_outputs(snapshot, model, evaluation, validated, test_set, reports or {})
     client = registry.connect(run.snapshot.tracking_uri)
-    found = registry.find_version(client, run.name, run.snapshot.run_id) or _create(client, run)
+    found = registry.find_version(client, run.name, run.snapshot.run_id)
+    if found is None:
+        found = _create(client, run, evaluation_uri or str(run.evaluation.resolve()))
     if found.tags.get(registry.DECISION_TAG) != run.decision.digest:
         raise ValueError(
             f"{run.name} version {found.version}: run {run.snapshot.run_id} registered it with another decision; "
@@ -88,7 +92,7 @@ def register_version(
     return version
 
 
-def _create(client: "MlflowClient", run: RunOutputs) -> "ModelVersion":
+def _create(client: "MlflowClient", run: RunOutputs, evaluation_uri: str) -> "ModelVersion":
     """Log the run, then create its version in one call, tags and all: it is there with its lineage or not at all."""
     progress(0.1, 1, "packaging the model")
     with tempfile.TemporaryDirectory(prefix="recap-register-") as temporary:
@@ -103,7 +107,7 @@ def _create(client: "MlflowClient", run: RunOutputs) -> "ModelVersion":
             tags = {
                 **run.lineage(),
                 registry.DIGEST_TAG: digest,
-                registry.SCORES_TAG: str((run.evaluation / _SCORES_NAME).resolve()),
+                registry.SCORES_TAG: f"{evaluation_uri.rstrip('/')}/{_SCORES_NAME}",
             }
             return client.create_model_version(run.name, source, run_id, tags=tags)
 
@@ -173,10 +177,13 @@ def _prove(client: "MlflowClient", name: str, found: "ModelVersion") -> Proof:
             client.set_model_version_tag(name, found.version, registry.PROOF_TAG, f"failed: {failure}"[:5000])
             client.set_terminated(found.run_id, "FAILED")
         raise
+    measured = proof.model_dump(exclude={"other_packages"})
     with registry.in_one_line(client):
+        # The tag last: a version that has it is not proven again, by an attempt that would log these.
+        log_metrics(
+            client, found.run_id, [(f"proof/{name}", float(number), 0) for name, number in measured.items()]
+        )
         client.set_model_version_tag(name, found.version, registry.PROOF_TAG, proof.model_dump_json())
-        for metric, number in proof.model_dump().items():
-            client.log_metric(found.run_id, f"proof/{metric}", float(number), step=0)
     return proof
 
 

@@ -3,7 +3,7 @@
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,16 +11,21 @@ from components.artifacts import registry
 from components.artifacts.model import TRAINING_LOG_NAME
 from components.register.headline import headline_metrics
 from components.register.outputs import RunOutputs
+from components.register.steps import told_of_steps
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 METRICS_NAME, REPORT_NAME = "metrics.json", "report.html"
-_METRICS_AT_ONCE = 1000  # that a tracking server takes
+_STEP_TAG = "recap.step"
+_METRICS_AT_ONCE, _PARAMETERS_AT_ONCE = 1000, 100  # that a tracking server takes
 
 
 def start_run(client: "MlflowClient", run: RunOutputs) -> str:
-    """The MLflow run of this pipeline run, found or created, with parameters and metrics; returns its id."""
+    """The MLflow run of this pipeline run, found or created, with all that is told of it; returns its id.
+
+    Each step is a run nested in it.
+    """
     experiment = _experiment(client, run.config.registry.experiment, run.snapshot.tracking_uri)
     wanted = f"tags.`{registry.PIPELINE_RUN_TAG}` = '{run.snapshot.run_id}'"
     found = client.search_runs([experiment], wanted, max_results=1)
@@ -29,12 +34,23 @@ def start_run(client: "MlflowClient", run: RunOutputs) -> str:
         if found
         else client.create_run(experiment, run_name=f"{run.name} {run.window}", tags=run.lineage()).info
     )
-    for name, value in _parameters(run).items():
-        client.log_param(info.run_id, name, value)
-    # MLflow keeps one of several equal entries, so that those of a second attempt have the first one's time.
-    _log_metrics(client, info.run_id, info.start_time, [*_evaluated(run), *_curves(run.model)])
+    _log_parameters(client, info.run_id, _parameters(run))
+    log_metrics(client, info.run_id, [*_evaluated(run), *_curves(run.model)])
     _log_reports(client, info.run_id, run)
+    _nest_steps(client, experiment, info.run_id, run)
     return info.run_id
+
+
+def _nest_steps(client: "MlflowClient", experiment: str, parent: str, run: RunOutputs) -> None:
+    """A finished run for each step, found or created."""
+    wanted = f"tags.`mlflow.parentRunId` = '{parent}'"
+    found = {child.data.tags.get(_STEP_TAG): child.info for child in client.search_runs([experiment], wanted)}
+    for step in told_of_steps(run):
+        tags = {"mlflow.parentRunId": parent, _STEP_TAG: step.name}
+        info = found.get(step.name) or client.create_run(experiment, run_name=step.name, tags=tags).info
+        _log_parameters(client, info.run_id, step.parameters)
+        log_metrics(client, info.run_id, [(name, number, 0) for name, number in step.metrics.items()])
+        client.set_terminated(info.run_id)
 
 
 def _log_reports(client: "MlflowClient", run_id: str, run: RunOutputs) -> None:
@@ -78,11 +94,20 @@ def _curves(model: Path) -> Iterator[tuple[str, float, int]]:
                 yield f"train/{group}/{task}", number, step
 
 
-def _log_metrics(
-    client: "MlflowClient", run_id: str, timestamp: int, metrics: list[tuple[str, float, int]]
-) -> None:
+def _log_parameters(client: "MlflowClient", run_id: str, parameters: Mapping[str, object]) -> None:
+    from mlflow.entities import Param
+
+    entries = [Param(name, str(value)) for name, value in parameters.items()]
+    for start in range(0, len(entries), _PARAMETERS_AT_ONCE):
+        client.log_batch(run_id, params=entries[start : start + _PARAMETERS_AT_ONCE])
+
+
+def log_metrics(client: "MlflowClient", run_id: str, metrics: list[tuple[str, float, int]]) -> None:
+    """Log numbers by name and step, so that logging them again changes nothing."""
     from mlflow.entities import Metric
 
+    # MLflow keeps one of several equal entries, so those of a second attempt have the first one's time.
+    timestamp = client.get_run(run_id).info.start_time
     entries = [Metric(name, float(number), timestamp, step) for name, number, step in metrics]
     for start in range(0, len(entries), _METRICS_AT_ONCE):
         client.log_batch(run_id, metrics=entries[start : start + _METRICS_AT_ONCE])

@@ -1,5 +1,6 @@
 """What Kubernetes is told of a step: resources, volumes, secrets, retries, GPUs."""
 
+import json
 from typing import Any
 
 from kfp import kubernetes
@@ -57,6 +58,8 @@ def place(task: Any, step: Step, settings: ClusterSettings) -> None:
         kubernetes.empty_dir_mount(
             task, "shared-memory", "/dev/shm", medium="Memory", size_limit=settings.shared_memory
         )
+    if step == "register":
+        task.set_env_variable("RECAP_IMAGES", _images(settings))
     _give_secrets(task, step, settings)
     if settings.train_job is not None and step in ("resolve", "train", "notify"):
         task.set_env_variable(VARIABLE, job_place(settings).model_dump_json())
@@ -86,6 +89,12 @@ def job_place(settings: ClusterSettings) -> JobPlace:
         service_account=job.service_account,
         deadline_minutes=settings.job_deadline_minutes,
     )
+
+
+def _images(settings: ClusterSettings) -> str:
+    """The images of a run's steps, for its version's lineage."""
+    kinds: tuple[Image, ...] = ("data", "trainer-gpu" if settings.gpu.count else "trainer", "registry")
+    return json.dumps({kind: settings.images.name(kind) for kind in kinds})
 
 
 def request_gpus(task: Any, gpu: GpuSettings) -> None:

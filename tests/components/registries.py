@@ -83,6 +83,7 @@ def run_outputs(
     against: str | None = None,
     seed: int = 0,
     rules: list[Rule] | None = None,
+    warm_start: str | None = None,
     **registry_fields: Any,
 ) -> Inputs:
     """A snapshot, an untrained model, and an evaluation with the given decision, in ``folder``."""
@@ -106,6 +107,7 @@ def run_outputs(
         seed=0,
         precision="fp32",
         losses={},
+        warm_start=warm_start,
     )
     (inputs.model / TRAINING_LOG_NAME).write_text(json.dumps(TRAINED) + "\n")
     manifest.write(inputs.model)

@@ -184,7 +184,7 @@ def kill_at_random(step: str, kills: int, seed: int, place: Path) -> collections
         began = time.perf_counter()
         in_child(attempt.work)
         took_s = time.perf_counter() - began
-        assert took_s < LEASE_S + 5 * whole_s + 5, f"{what}: the second attempt took {took_s:.1f} s"
+        assert took_s < 60 + 20 * whole_s, f"{what}: the second attempt took {took_s:.1f} s"
         found = in_child(attempt.state)
         assert found == expected, f"{what}: {found} instead of {expected}"
         seen["done before the kill" if done else f"version {now} champion after the kill"] += 1

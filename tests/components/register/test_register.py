@@ -15,7 +15,10 @@ from components.artifacts.proof import prove
 from components.artifacts.registry import RegistryError
 from components.artifacts.snapshot import Snapshot
 from components.artifacts.version import Proof, RegisteredVersion
+from components.register.register import register_version
 from tests.components.registries import NAME, PROOF, TRAINED, Inputs, new_registry, register, run_outputs
+
+STEPS = ("resolve", "validate", "build", "train", "calibrate", "evaluate")
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +64,31 @@ def test_a_version_is_registered_with_its_lineage(version: RegisteredVersion, in
     assert Proof.model_validate_json(tags["recap.proof"]) == version.proof
 
 
+def test_the_lineage_names_images_and_parent_and_where_the_scores_stay(tmp_path: Path, monkeypatch, proven):
+    images = json.dumps({"trainer": "registry.example/recap-trainer@sha256:0"})
+    monkeypatch.setenv("RECAP_IMAGES", images)
+    uri = new_registry(tmp_path / "workspace")
+    inputs = run_outputs(tmp_path / "run", uri, warm_start="tiny version 4")
+    places = (inputs.snapshot, inputs.model, inputs.evaluation, inputs.validated, inputs.test_set)
+    register_version(*places, tmp_path / "version", evaluation_uri="s3://bucket/run/evaluation")
+    tags = registry.get_version(registry.connect(uri), NAME, "1").tags
+    assert tags["recap.images"] == images
+    assert tags["recap.parent"] == "tiny version 4"
+    assert tags["recap.scores"] == "s3://bucket/run/evaluation/scores.parquet"
+
+
+def test_each_step_is_a_run_nested_in_the_pipelines(version: RegisteredVersion, client):
+    run = client.get_run(version.run_id)
+    wanted = f"tags.`mlflow.parentRunId` = '{version.run_id}'"
+    children = {child.info.run_name: child for child in client.search_runs([run.info.experiment_id], wanted)}
+    assert tuple(sorted(children)) == tuple(sorted(STEPS))
+    assert {child.info.status for child in children.values()} == {"FINISHED"}
+    assert children["resolve"].data.metrics["rows"] == 100
+    assert children["train"].data.metrics["losses/like"] == TRAINED["losses"]["like"]
+    assert children["evaluate"].data.params["outcome"] == "PROMOTE"
+    assert children["evaluate"].data.metrics["auc/like"] == 0.75
+
+
 def test_the_proof_is_of_a_fresh_process_and_measures_it(version: RegisteredVersion):
     assert version.proof.rows == 50
     assert version.proof.worst_difference <= 1e-5
@@ -97,8 +125,6 @@ def test_a_version_lists_every_file_of_the_log_that_it_comes_from(
 
 
 def test_the_mlflow_run_has_trainings_curves_and_the_other_steps_pages(tmp_path: Path, proven):
-    from components.register.register import register_version
-
     uri = new_registry(tmp_path / "workspace")
     inputs = run_outputs(tmp_path / "run", uri)
     page = tmp_path / "curves"
@@ -261,7 +287,9 @@ def test_killed_at_any_call_and_run_again_there_is_one_version(
     client = registry.connect(uri)
     assert [str(found.version) for found in registry.versions(client, NAME)] == ["1"]
     experiment = client.get_experiment_by_name("tiny").experiment_id
-    assert len(client.search_runs([experiment])) == 1
+    nested = [run.data.tags.get("mlflow.parentRunId") for run in client.search_runs([experiment])]
+    assert len(nested) == 1 + len(STEPS)
+    assert len(set(nested)) == 2
     assert registry.aliases(client, NAME) == {"candidate": "1"}
     registry.fetch(client, NAME, "1", tmp_path / "to")
 
