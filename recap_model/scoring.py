@@ -13,6 +13,7 @@ from torch import Tensor
 from recap_model.config.features import EMBEDDING_GROUPS, FeaturesConfig
 from recap_model.data.batch import RecapBatch
 from recap_model.data.groups import read_groups
+from recap_model.data.lists import Lists, padded, read_lists
 from recap_model.model import MultiTaskRankingModel
 
 SCORE = "score"
@@ -46,8 +47,13 @@ def score_rows(
     tensors: dict[str, Any] = {
         name: torch.from_numpy(np.require(array, requirements="W")) for name, array in groups.items()
     }
+    every = np.arange(rows.num_rows)
+    sparse = {
+        name: torch.from_numpy(padded([(Lists.of(lists), every)]))
+        for name, lists in read_lists(rows, features, where).items()
+    }
     with torch.inference_mode():
-        outputs = model(RecapBatch(**tensors))
+        outputs = model(RecapBatch(**tensors, sparse=sparse or None))
         probabilities = outputs["calibrated_probabilities"]
         score = outputs["score"] if weights is None else (probabilities * weights).sum(dim=1)
         return torch.cat([probabilities, score.unsqueeze(1)], dim=1).float().numpy()

@@ -74,6 +74,24 @@ def tiny_rows(day: date, rows: int = 200, seed: int = 0) -> pa.Table:
     )
 
 
+def sparse_config(**sections: Any) -> RecapConfig:
+    """The tiny config with a column of id lists, ``seen``, that a table of 10 entries reads."""
+    content = tiny_config().model_dump(exclude_none=True)
+    tables = [{"name": "seen", "num_embeddings": 10, "embedding_dim": 3}]
+    features = content["features"] | {"sparse": ["seen"]}
+    model = content["model"] | {"large_embeddings": {"tables": tables}}
+    return parse_config({**content, "features": features, "model": model, **sections})
+
+
+def with_lists(rows: pa.Table) -> pa.Table:
+    """Rows with a column ``seen``: lists of 0 to 4 ids, some without one, some null."""
+    random = np.random.default_rng(len(rows))
+    lists = [random.integers(0, 12, length).tolist() for length in random.integers(0, 5, len(rows))]
+    mask = [number % 17 == 3 for number in range(len(rows))]
+    column = [None if null else ids for null, ids in zip(mask, lists, strict=True)]
+    return rows.append_column("seen", pa.array(column, pa.list_(pa.int64())))
+
+
 def write_tiny_log(root: Path, days: int = 5, rows: int = 200, files: int = 1, seed: int = 0) -> Path:
     """Write ``days`` daily partitions of ``rows`` rows each, in ``files`` files; returns ``root``."""
     for offset in range(days):

@@ -132,6 +132,7 @@ def _manifest(
             "files": [file.model_dump() for file in files],
             "rows": writer.rows,
             "groups": writer.groups,
+            "sparse": config.features.sparse,
             "tasks": list(config.tasks),
             "counts": {task: count.model_dump() for task, count in counts.items()},
             "sampling": {task: rates.model_dump() for task, rates in sampler.rates().items()}

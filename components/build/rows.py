@@ -13,6 +13,7 @@ from components.artifacts.snapshot import LogFile, Snapshot
 from recap_model.config import RecapConfig
 from recap_model.config.data import SplitByColumn, SplitByHash
 from recap_model.data.groups import read_groups
+from recap_model.data.lists import read_lists
 
 _MS_PER_HOUR = 3_600_000
 _ROWS_AT_ONCE = 16_384
@@ -27,6 +28,7 @@ class Rows:
         labels: (rows, tasks) float32; NaN where missing.
         weight: (rows,) float32.
         keys: ids and timestamps under their fixed names, as in the log.
+        sparse: lists of ids, list<int64>.
         number: (rows,) int64, the row's place in the log, which sampling and shuffling draw from.
     """
 
@@ -35,6 +37,7 @@ class Rows:
     weight: NDArray[np.float32]
     number: NDArray[np.int64]
     keys: dict[str, pa.Array] = field(default_factory=dict)
+    sparse: dict[str, pa.ListArray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.weight)
@@ -48,6 +51,7 @@ class Rows:
             weight=self.weight[indices],
             number=self.number[indices],
             keys={name: array.take(pa.array(indices)) for name, array in self.keys.items()},
+            sparse={name: array.take(pa.array(indices)) for name, array in self.sparse.items()},
         )
 
 
@@ -104,7 +108,8 @@ def to_rows(batch: pa.RecordBatch, config: RecapConfig, file: str, first: int) -
         weight = _floats(batch, config.features.weight, file)
     keys = {name: batch.column(column) for name, column in key_columns(config).items()}
     number = np.arange(first, first + batch.num_rows, dtype=np.int64)
-    return Rows(groups, _rectify(labels, batch, config, file), weight, number, keys)
+    sparse = read_lists(batch, config.features, file)
+    return Rows(groups, _rectify(labels, batch, config, file), weight, number, keys, sparse)
 
 
 def _floats(batch: pa.RecordBatch, column: str, file: str) -> NDArray[np.float32]:

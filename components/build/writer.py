@@ -8,6 +8,7 @@ from pyarrow.fs import FileSystem
 from components.build.hashing import mix
 from components.build.rows import Rows
 from components.build.sink import DigestSink
+from recap_model.data.lists import PREFIX
 from recap_model.data.manifest import RowFile, TaskCounts
 
 _RECORD_BATCH_BYTES = 32 << 20
@@ -123,6 +124,7 @@ def _concatenate(parts: list[Rows]) -> Rows:
         weight=np.concatenate([part.weight for part in parts]),
         number=np.concatenate([part.number for part in parts]),
         keys={name: pa.concat_arrays([part.keys[name] for part in parts]) for name in first.keys},
+        sparse={name: pa.concat_arrays([part.sparse[name] for part in parts]) for name in first.sparse},
     )
 
 
@@ -130,7 +132,8 @@ def _record_batch(rows: Rows) -> pa.RecordBatch:
     columns = {name: _lists(array) for name, array in rows.groups.items()}
     columns["labels"] = _lists(rows.labels)
     columns["weight"] = pa.array(rows.weight)
-    return pa.record_batch(columns | rows.keys)
+    lists = {PREFIX + name: array for name, array in rows.sparse.items()}
+    return pa.record_batch(columns | rows.keys | lists)
 
 
 def _lists(array: NDArray[np.generic]) -> pa.FixedSizeListArray:

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from components.register.outputs import RunOutputs
 from recap_model.config.features import DENSE_GROUPS, FeaturesConfig, ListColumn
+from recap_model.data.lists import PREFIX
 from recap_model.data.reader import DatasetReader
 from recap_model.scoring import SCORE
 
@@ -53,6 +54,7 @@ def to_columns(rows: pa.RecordBatch, features: FeaturesConfig) -> pa.Table:
             continue
         values = column.flatten().to_numpy().reshape(len(column), column.type.list_size)
         columns |= {name: pa.array(values[:, number]) for number, name in enumerate(value)}
+    columns |= {name: rows.column(PREFIX + name) for name in features.sparse}
     return pa.table(columns)
 
 

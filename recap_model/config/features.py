@@ -47,6 +47,9 @@ class FeaturesConfig(Config):
     user_eng_embedding: ListColumn | None = None
     author_embedding: ListColumn | None = None
     sparse: list[str] = Field([], description="columns of int64 id lists of any length")
+    longest_list: PositiveInt | None = Field(
+        None, description="ids of a sparse list that are read, its first ones; all if not given"
+    )
     ids: IdColumns = IdColumns()
     timestamps: TimestampColumns = TimestampColumns()
     weight: str | None = Field(None, description="a column of row weights, multiplied into every task's")

@@ -42,7 +42,8 @@ class TaskCounts(Config):
 class DatasetManifest(Config):
     """A dataset: its rows' files, groups and tasks.
 
-    ``groups`` maps a group to its width. ``tasks`` gives the order of the ``labels`` column's entries.
+    ``groups`` maps a group to its width; ``sparse`` names the columns of id lists.
+    ``tasks`` gives the order of the ``labels`` column's entries.
     ``sampling`` has the rates that numeric calibration undoes; it is empty where weights undo them.
     ``fingerprint`` is a digest of the rows' content.
     """
@@ -53,6 +54,7 @@ class DatasetManifest(Config):
     files: list[RowFile]
     rows: NonNegativeInt
     groups: dict[str, int]
+    sparse: list[str] = []
     tasks: list[str]
     counts: dict[str, TaskCounts]
     sampling: dict[str, Sampling] = {}

@@ -13,6 +13,7 @@ from recap_model.config import RecapConfig
 from recap_model.config.features import DENSE_GROUPS
 from recap_model.data.batch import RecapBatch
 from recap_model.data.buffers import Buffers
+from recap_model.data.lists import PREFIX, Lists, padded
 from recap_model.data.manifest import DatasetManifest
 from recap_model.data.record_batches import RecordBatches
 
@@ -24,6 +25,7 @@ _ROW_BITS = 32
 
 Weighting = Literal["natural", "training"]
 Arrays = dict[str, NDArray[np.generic]]
+ListsByName = dict[str, Lists]
 Numbers = NDArray[np.int64]
 
 
@@ -106,7 +108,7 @@ class DatasetReader:
 
         (seed, epoch, skip) is the position of a reader: from it the same batches come again.
         """
-        loaded: dict[int, Arrays] = {}
+        loaded: dict[int, tuple[Arrays, ListsByName]] = {}
         buffers = Buffers()
         number, of = self._shard
         for count, (window, parts, rows) in enumerate(self._order(epoch)):
@@ -124,7 +126,9 @@ class DatasetReader:
             for start in range(0, record_batch.num_rows, self.batch_size):
                 rows = record_batch.slice(start, self.batch_size)
                 arrays = {name: array.copy() for name, array in _arrays(rows).items()}
-                yield rows, self._to_batch(arrays)
+                every = np.arange(rows.num_rows)
+                sparse = {name: padded([(lists, every)]) for name, lists in self._lists(rows).items()}
+                yield rows, self._to_batch(arrays, sparse)
 
     def _block_rows(self, batch_size: int) -> int:
         """Rows that stay together: enough to be read at speed, if a batch still is of many places.
@@ -159,10 +163,15 @@ class DatasetReader:
             parts, rows = parts[whole:], rows[whole:]
 
     def _gather(
-        self, parts: Numbers, rows: Numbers, loaded: dict[int, Arrays], buffers: Buffers
+        self,
+        parts: Numbers,
+        rows: Numbers,
+        loaded: dict[int, tuple[Arrays, ListsByName]],
+        buffers: Buffers,
     ) -> RecapBatch:
         """The rows as tensors, in the order of the files, which a model does not see."""
         gathered: Arrays = {}
+        chosen: dict[str, list[tuple[Lists, Numbers]]] = {name: [] for name in self.manifest.sparse}
         places = np.sort((parts << _ROW_BITS) + rows)
         parts, rows = places >> _ROW_BITS, places & ((1 << _ROW_BITS) - 1)
         starts = [0, *(np.flatnonzero(np.diff(parts)) + 1).tolist()]
@@ -170,15 +179,22 @@ class DatasetReader:
             part = int(parts[start])
             self._record_batches.check(part)
             if part not in loaded:
-                loaded[part] = _arrays(self._record_batches[part])
-            for name, array in loaded[part].items():
+                record_batch = self._record_batches[part]
+                loaded[part] = _arrays(record_batch), self._lists(record_batch)
+            arrays, sparse = loaded[part]
+            for name, lists in sparse.items():
+                chosen[name].append((lists, rows[start:end]))
+            for name, array in arrays.items():
                 if name not in gathered:
                     gathered[name] = buffers.empty(name, (len(parts), *array.shape[1:]), array.dtype)
                 # The numbers are in range; with any other mode numpy would copy once more.
                 np.take(array, rows[start:end], axis=0, out=gathered[name][start:end], mode="clip")
-        return self._to_batch(gathered)
+        return self._to_batch(gathered, {name: padded(lists) for name, lists in chosen.items()})
 
-    def _to_batch(self, arrays: Arrays) -> RecapBatch:
+    def _lists(self, batch: pa.RecordBatch) -> ListsByName:
+        return {name: Lists.of(batch.column(PREFIX + name)) for name in self.manifest.sparse}
+
+    def _to_batch(self, arrays: Arrays, sparse: dict[str, Numbers]) -> RecapBatch:
         groups: dict[str, Any] = {
             name: torch.from_numpy(arrays[name]) for name in DENSE_GROUPS if name in arrays
         }
@@ -186,7 +202,8 @@ class DatasetReader:
         by_label = torch.where(labels > 0.5, self._positive_weights, self._negative_weights)
         weights = torch.from_numpy(arrays["weight"]).unsqueeze(1) * by_label
         groups |= {"labels": labels, "weights": weights.masked_fill(labels.isnan(), 0.0)}
-        return RecapBatch(**groups)
+        lists = {name: torch.from_numpy(ids) for name, ids in sparse.items()}
+        return RecapBatch(**groups, sparse=lists or None)
 
     def verify(self) -> None:
         """Compare every file's content with the manifest. Raises ValueError naming the first that differs."""

@@ -22,12 +22,13 @@ from recap_model import create_ranking_model, data_spec, export_onnx, export_pro
 from recap_model.calibration import build_calibrator
 from recap_model.data.batch import RecapBatch
 from recap_model.data.groups import read_groups
+from recap_model.data.lists import Lists, padded, read_lists
 from recap_model.exporting import input_names
 from tests.components.registries import new_registry
 from tests.servers import served
-from tests.tiny import tiny_config, write_tiny_log
+from tests.tiny import sparse_config, with_lists, write_tiny_log
 
-CONFIG = tiny_config()
+CONFIG = sparse_config()
 OUTPUTS = [*CONFIG.tasks, "score"]
 CALIBRATORS = [{"kind": "affine", "scale": 0.8, "bias": -0.4}, {"kind": "affine", "scale": 1.3, "bias": 0.2}]
 
@@ -41,7 +42,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model.set_calibrators(dict(zip(model.tasks, map(build_calibrator, CALIBRATORS), strict=True)))
     save_model(model, folder / "model", CONFIG)
     write_tiny_log(folder / "log", days=1, rows=300)
-    rows = pq.read_table(next((folder / "log").rglob("*.parquet")))
+    rows = with_lists(pq.read_table(next((folder / "log").rglob("*.parquet"))))
     likes = rows["likes"].to_pylist()
     likes[3], likes[5] = None, float("inf")
     place = rows.column_names.index("likes")
@@ -50,12 +51,18 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def groups(place: Path) -> dict[str, NDArray[np.generic]]:
-    return read_groups(pq.read_table(place / "rows.parquet"), CONFIG.features, "rows")
+    rows = pq.read_table(place / "rows.parquet")
+    return read_groups(rows, CONFIG.features, "rows") | {"seen": seen(rows)}
+
+
+def seen(rows: pa.Table) -> NDArray[np.int64]:
+    return padded([(Lists.of(read_lists(rows, CONFIG.features, "rows")["seen"]), np.arange(len(rows)))])
 
 
 def eager(place: Path) -> NDArray[np.float32]:
     """Probabilities and score: (rows, tasks + 1)."""
-    batch = RecapBatch(**{name: torch.from_numpy(array.copy()) for name, array in groups(place).items()})
+    tensors = {name: torch.from_numpy(array.copy()) for name, array in groups(place).items()}
+    batch = RecapBatch(sparse={"seen": tensors.pop("seen")}, **tensors)
     with torch.inference_mode():
         return joined(load_model(place / "model")(batch))
 
@@ -120,7 +127,7 @@ def rows_of(place: Path) -> pa.Table:
 def arrays(rows: pa.Table) -> dict[str, NDArray[np.generic]]:
     frame = rows.to_pandas()
     return {
-        name: np.stack(values.to_list()) if values.dtype == object else values.to_numpy()
+        name: np.stack(values.to_list()) if name == "user_embedding" else values.to_numpy()
         for name, values in frame.items()
     }
 
