@@ -109,7 +109,7 @@ def train_as_job(
                 stop=stop,
             )
     except JobFailedError as error:
-        raise told(folder.errors, str(error)) from None
+        raise told(folder.errors, str(error), around=str(error)) from None
     finally:
         folder.remove()
 

@@ -15,6 +15,7 @@ from components.artifacts.door import TryAgainError
 
 ERRORS_VARIABLE = "RECAP_TRAIN_ERRORS"
 _LOOK_S = 1.0
+_UNKNOWING = 3
 
 
 def run_group(processes: int, arguments: list[str]) -> None:
@@ -62,20 +63,26 @@ def member_of_a_group() -> Iterator[None]:
         plain = isinstance(error, ValueError | OSError)
         message = str(error) if again or plain else f"{type(error).__name__}: {str(error).splitlines()[0]}"
         # A process that fails because another one has gone has less to say than that one.
-        words = {"weight": 1 if plain else 2 if again else 3, "again": again, "message": message}
+        words = {"weight": 1 if plain else 2 if again else _UNKNOWING, "again": again, "message": message}
         if ERRORS_VARIABLE in os.environ:
             path = Path(os.environ[ERRORS_VARIABLE]) / f"{int(os.environ['RANK']):06d}.json"
             path.write_text(json.dumps(words))
         raise
 
 
-def told(errors: Path, otherwise: str) -> Exception:
-    """What the processes said in the folder ``errors`` that they failed with, or a ValueError of other words."""
+def told(errors: Path, otherwise: str, around: str = "") -> Exception:
+    """What the processes said in the folder ``errors`` that they failed with, or a ValueError of other words.
+
+    ``around`` is added where none knows the reason: the process that did may have gone without a word.
+    """
     words = [json.loads(path.read_text()) for path in sorted(errors.glob("*.json"))]
     if not words:
         return ValueError(otherwise)
     first = min(words, key=lambda item: item["weight"])
-    return TryAgainError(first["message"]) if first["again"] else ValueError(first["message"])
+    message = first["message"]
+    if first["again"]:
+        return TryAgainError(message)
+    return ValueError(f"{message} ({around})" if around and first["weight"] == _UNKNOWING else message)
 
 
 def _end_with(parent: int) -> None:

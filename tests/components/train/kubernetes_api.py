@@ -183,6 +183,9 @@ class KubernetesApi(ThreadingHTTPServer):
         else:
             del self.jobs[name]
 
+    def kill_node(self, name: str, rank: int) -> None:
+        self._nodes[name][rank].kill()
+
     def wait_for_nodes(self) -> None:
         """Until no process of any job is left."""
         for watcher in self._watchers:

@@ -167,6 +167,21 @@ def test_a_complete_job_without_its_model_is_no_success(
     assert server.jobs == {}
 
 
+def test_a_node_that_is_lost_is_told_with_the_clusters_words(server: KubernetesApi, tmp_path: Path):
+    long = {"epochs": 400, "max_steps": 3000, "checkpoint": {"every_steps": 3}, "early_stopping": None}
+    sets = built(tmp_path, config_of(distribution=JOB, **long))
+    server.events.append((job_name(RUN), "node gpu-7 is not ready"))
+    later(
+        lambda: list(tmp_path.glob("checkpoints/*/*.checkpoint")), lambda: server.kill_node(job_name(RUN), 1)
+    )
+    with pytest.raises(
+        ValueError, match=r"\(training job recap-.* failed: JobsFailed: .*; last event: .*gpu-7"
+    ) as caught:
+        train_model(sets.snapshot, sets.train, tmp_path / "model")
+    assert len(str(caught.value).splitlines()) == 1
+    assert list(tmp_path.glob("checkpoints/*/*.checkpoint"))
+
+
 def test_rows_that_other_nodes_do_not_see_are_refused(
     server: KubernetesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
