@@ -2,17 +2,24 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType
+from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType, LocalFileSystem
 
 from components.artifacts.log import open_parquet_at, open_root
 from components.artifacts.output import whole_file
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from recap_model.config.features import FeaturesConfig
+    from recap_model.model import MultiTaskRankingModel
 
 MANIFEST_NAME = "_manifest.json"
 _ROWS_AT_ONCE = 8192
@@ -20,6 +27,7 @@ _META = b"recap.scores"
 _MODEL_URI = re.compile(r"^models:/([^/@]+)(?:/(\d+)|@([\w-]+))$")
 
 Tell = Callable[[int, str], None]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,7 @@ def score_files(source: Source, data: str, out: Path, weights: Mapping[str, floa
     A file's columns are the config's ids, each task's calibrated probability, and ``score``, float32; its metadata
     name the model, the weights of the score, and the file it was made from. A file that is there already, made by the
     same model and weights from a file of the same size and time, is left as it is: a run that was cut off goes on.
-    ``_manifest.json`` is written last. Memory is that of one batch of rows.
+    ``_manifest.json`` is written last. Memory is that of a few batches of rows.
 
     Args:
         data: a file, a folder, or a URI; names that begin with "_" or "." are left out.
@@ -79,17 +87,20 @@ def score_files(source: Source, data: str, out: Path, weights: Mapping[str, floa
         ValueError: a file is broken, or a column is missing or not of its group's type; the message names both.
     """
     from recap_model import RecapConfig, load_model
-    from recap_model.scoring import SCORE, score_rows, score_weights
+    from recap_model.scoring import score_weights
 
     model = load_model(source.folder)
     if not isinstance(model.config, RecapConfig):
         raise ValueError(
             f"{source.folder}: saved without its feature schema, so it cannot read rows of a log"
         )
-    features = model.config.features
     chosen = score_weights(model, weights)
     filesystem, root, found = _files(data)
-    ids = [name for name in (features.ids.request, features.ids.user, features.ids.candidate) if name]
+    for name, _ in found:
+        if isinstance(filesystem, LocalFileSystem) and (out / name).resolve() == Path(root, name).resolve():
+            raise ValueError(
+                f"{out}: the scores of {name} would take the place of its rows; give another folder"
+            )
     done, files = 0, {}
     for name, info in found:
         made_by = {
@@ -100,25 +111,55 @@ def score_files(source: Source, data: str, out: Path, weights: Mapping[str, floa
         target = out / name
         if not _is_made(target, made_by):
             rows = open_parquet_at(filesystem, root, name)
-            there = rows.schema_arrow.names
-            kept = [column for column in ids if column in there]
-            wanted = [column for column in features.columns() if column in there and column not in kept]
-            schema = _schema(rows.schema_arrow, kept, [*model.tasks, SCORE], made_by)
             now = done
-            with whole_file(target) as partial, pq.ParquetWriter(partial, schema) as writer:
-                for batch in rows.iter_batches(_ROWS_AT_ONCE, columns=[*kept, *wanted]):
-                    scores = score_rows(model, features, batch, chosen, where=name)
-                    columns = [batch.column(column) for column in kept]
-                    columns += [pa.array(column) for column in scores.T]
-                    writer.write_batch(pa.record_batch(columns, schema=schema))
-                    now += batch.num_rows
-                    tell(now, name)
+            for count in _score_file(model, model.config.features, rows, chosen, name, target, made_by):
+                now += count
+                tell(now, name)
         files[name] = pq.read_metadata(target).num_rows
         done += files[name]
     content = {"format": "recap-scores/1", "model": source.name, "weights": dict(weights), "files": files}
     with whole_file(out / MANIFEST_NAME) as partial:
         partial.write_text(json.dumps(content | {"rows": done}, indent=1))
     return done
+
+
+def _score_file(
+    model: "MultiTaskRankingModel",
+    features: "FeaturesConfig",
+    rows: pq.ParquetFile,
+    weights: "Tensor | None",
+    name: str,
+    target: Path,
+    made_by: dict[str, Any],
+) -> Iterator[int]:
+    """Score one file; yields how many rows were written, batch by batch. Reading, the net and writing overlap."""
+    from recap_model.scoring import SCORE, score_rows
+
+    there = rows.schema_arrow.names
+    ids = (features.ids.request, features.ids.user, features.ids.candidate)
+    kept = [column for column in ids if column is not None and column in there]
+    wanted = [column for column in there if column in {*kept, *features.columns()}]
+    schema = _schema(rows.schema_arrow, kept, [*model.tasks, SCORE], made_by)
+
+    def scored(batch: pa.RecordBatch) -> pa.RecordBatch:
+        scores = score_rows(model, features, batch, weights, where=name)
+        return pa.record_batch([*map(batch.column, kept), *map(pa.array, scores.T)], schema=schema)
+
+    for stale in target.parent.glob(f".{target.name}.partial-*"):
+        stale.unlink(missing_ok=True)
+    with whole_file(target) as partial, pq.ParquetWriter(partial, schema) as writer:
+        for batch in _ahead(map(scored, _ahead(rows.iter_batches(_ROWS_AT_ONCE, columns=wanted)))):
+            writer.write_batch(batch)
+            yield batch.num_rows
+
+
+def _ahead(items: Iterator[T]) -> Iterator[T]:
+    """The same items, each made by a thread while the one before it is in use."""
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(next, items, None)
+        while (item := waiting.result()) is not None:
+            waiting = thread.submit(next, items, None)
+            yield item
 
 
 def _files(data: str) -> tuple[FileSystem, str, list[tuple[str, FileInfo]]]:

@@ -38,7 +38,7 @@ def models(
     limit: Annotated[int, typer.Option(min=1, help="Versions to list, the newest first.")] = 50,
     as_json: JsonOption = False,
 ) -> None:
-    """List versions: age, data window, aliases, decision, headline metrics."""
+    """List versions: age, data window, aliases, decision, headline metrics, and who promoted them."""
     if context.invoked_subcommand is not None:
         return
     from pipeline.cli.versions import alias_warning, list_versions, table
@@ -82,14 +82,14 @@ def diff(
     as_json: JsonOption = False,
 ) -> None:
     """Compare two versions: where their config, lineage and metrics differ."""
-    from pipeline.cli.versions import differences
+    from pipeline.cli.versions import change, differences
 
     found = differences(_connect(uri, workspace), name, str(first), str(second))
     if as_json:
         print(json.dumps(found, indent=1))
         return
     for field, (before, after) in found.items():
-        print(f"{field}: {before} -> {after}")
+        print(f"{field}: {change(before, after)}")
     if not found:
         print(f"{name}: versions {first} and {second} differ in nothing that is recorded")
 

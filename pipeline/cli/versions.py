@@ -1,6 +1,7 @@
 """What ``recap models`` reads from the registry, as plain values and as a table."""
 
 import json
+import re
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -9,7 +10,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from components.artifacts import registry
-from components.promote.moves import read_moves
+from components.promote.moves import Move, read_moves
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -21,13 +22,14 @@ _TAG_PREFIX = "recap."
 
 def list_versions(client: "MlflowClient", name: str, limit: int) -> list[dict[str, Any]]:
     """The newest versions, newest first: version, aliases, window, outcome, metrics and so on, ready for JSON."""
-    held = registry.aliases(client, name)
-    return [_summary(client, name, found, held) for found in registry.versions(client, name)[:limit]]
+    held, moves = registry.aliases(client, name), read_moves(client, name)
+    return [_summary(client, name, found, held, moves) for found in registry.versions(client, name)[:limit]]
 
 
 def _summary(
-    client: "MlflowClient", name: str, found: "ModelVersion", held: dict[str, str]
+    client: "MlflowClient", name: str, found: "ModelVersion", held: dict[str, str], moves: list[Move]
 ) -> dict[str, Any]:
+    """``who`` made the version champion, the last time that somebody did."""
     version, tags = str(found.version), found.tags
     proof = tags.get(registry.PROOF_TAG, "none")
     return {
@@ -38,6 +40,7 @@ def _summary(
         "outcome": tags.get(registry.OUTCOME_TAG),
         "compared_with": tags.get(registry.COMPARED_TAG),
         "proof": "passed" if proof.startswith("{") else proof,
+        "who": next((move.who for move in reversed(moves) if move.to == version), None),
         "created": datetime.fromtimestamp(found.creation_timestamp / 1000, UTC).isoformat(timespec="seconds"),
         "run_id": found.run_id,
         "metrics": _metrics(client, found.run_id),
@@ -53,25 +56,46 @@ def _metrics(client: "MlflowClient", run_id: str | None) -> dict[str, float]:
 
 
 def table(name: str, versions: list[dict[str, Any]]) -> "Table":
-    """A table for the terminal; AUC and RCE are means over tasks."""
+    """A table for the terminal, of 80 columns and more; AUC and RCE are means over tasks.
+
+    ``who`` promoted it last: the gate, or a person.
+    """
     from rich.table import Table
 
     drawn = Table(title=name, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in ("version", "age", "data window", "aliases", "decision", "AUC", "RCE"):
+    for column in ("version", "age", "data window", "aliases", "decision", "AUC", "RCE", "who"):
         numeric = column in ("version", "AUC", "RCE")
-        drawn.add_column(column, justify="right" if numeric else "left", no_wrap=column == "data window")
+        drawn.add_column(
+            column,
+            justify="right" if numeric else "left",
+            no_wrap=column not in ("aliases", "decision", "who"),
+            overflow="fold",
+            min_width=len("challenger") if column == "aliases" else None,
+        )
     for row in versions:
         failed = ", proof failed" if row["proof"].startswith("failed") else ""
+        by_gate = (row["who"] or "").startswith("pipeline run ")
         drawn.add_row(
             row["version"],
             _age(row["created"]),
-            row["window"] or "",
+            _window(row["window"] or ""),
             ", ".join(row["aliases"]),
             f"{row['outcome'] or ''}{failed}",
             _mean(row["metrics"], "auc/", ".4f"),
             _mean(row["metrics"], "rce/", ".2f"),
+            "the gate" if by_gate else row["who"] or "",
         )
     return drawn
+
+
+def _window(window: str) -> str:
+    """The first and the last day, the last one without its year where that is the first one's.
+
+    >>> _window("2026-03-01..2026-03-06")
+    '2026-03-01..03-06'
+    """
+    first, _, last = window.partition("..")
+    return f"{first}..{last[5:]}" if last and first[:5] == last[:5] else window
 
 
 def _age(created: str) -> str:
@@ -103,8 +127,9 @@ def alias_warning(client: "MlflowClient", name: str) -> str | None:
 def describe(client: "MlflowClient", name: str, version: str) -> dict[str, Any]:
     """All that is recorded of one version. Raises RegistryError if there is none."""
     found = registry.get_version(client, name, version)
-    summary = _summary(client, name, found, registry.aliases(client, name))
-    moves = [move for move in read_moves(client, name) if version in (move.source, move.to)]
+    all_moves = read_moves(client, name)
+    summary = _summary(client, name, found, registry.aliases(client, name), all_moves)
+    moves = [move for move in all_moves if version in (move.source, move.to)]
     lineage = {
         key.removeprefix(_TAG_PREFIX): value
         for key, value in sorted(found.tags.items())
@@ -117,7 +142,7 @@ def describe(client: "MlflowClient", name: str, version: str) -> dict[str, Any]:
 
 
 def lines(known: dict[str, Any], indent: str = "") -> Iterator[str]:
-    """Nested values as indented lines."""
+    """Nested values as indented lines; of a digest its first twelve characters."""
     for key, value in known.items():
         if isinstance(value, dict):
             yield f"{indent}{key}:"
@@ -128,7 +153,22 @@ def lines(known: dict[str, Any], indent: str = "") -> Iterator[str]:
         elif isinstance(value, list):
             yield f"{indent}{key}: {value[0] if value else 'none'}"
         else:
-            yield f"{indent}{key}: {format(value, '.6g') if isinstance(value, float) else value}"
+            yield f"{indent}{key}: {shown(value)}"
+
+
+def shown(value: Any) -> str:
+    """A value for a person: a number with six digits, of a SHA-256 its first twelve characters."""
+    if isinstance(value, float):
+        return format(value, ".6g")
+    text = "none" if value is None else str(value)
+    return text[:12] if re.fullmatch("[0-9a-f]{64}", text) else text
+
+
+def change(before: Any, after: Any) -> str:
+    """Two values of a field, and how far a number has moved."""
+    numbers = [value for value in (before, after) if isinstance(value, float)]
+    moved = f" ({numbers[1] - numbers[0]:+.4g})" if len(numbers) == 2 else ""
+    return f"{shown(before)} -> {shown(after)}{moved}"
 
 
 def differences(client: "MlflowClient", name: str, first: str, second: str) -> dict[str, tuple[Any, Any]]:
@@ -137,9 +177,9 @@ def differences(client: "MlflowClient", name: str, first: str, second: str) -> d
     for version in (first, second):
         known = describe(client, name, version)
         kept = {
-            "lineage": known["lineage"],
             "metrics": known["metrics"],
             "config": _config(client, name, version),
+            "lineage": known["lineage"],
         }
         sides.append(dict(_flat(kept)))
     before, after = sides

@@ -118,8 +118,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(place: Path, tmp_path: Path):
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
     assert call(*arguments, str(tmp_path / "cut")).exit_code == 0
-    left = {name: content for name, content in bytes_of(tmp_path / "cut").items() if ".partial-" not in name}
-    assert left == bytes_of(tmp_path / "whole")
+    assert bytes_of(tmp_path / "cut") == bytes_of(tmp_path / "whole")
 
 
 def test_a_version_of_which_a_byte_was_altered_scores_nothing(place: Path, tmp_path: Path):
@@ -138,6 +137,17 @@ def test_a_version_of_which_a_byte_was_altered_scores_nothing(place: Path, tmp_p
     done = call(*options, "--out", str(tmp_path / "again"))
     assert "tiny version 1: data/model/weights.safetensors was altered" in str(done.exception)
     assert not (tmp_path / "again").exists()
+
+
+@pytest.mark.parametrize("inside", ["", "date=2026-03-01"])
+def test_scores_do_not_take_the_place_of_the_rows(place: Path, tmp_path: Path, inside: str):
+    log = tmp_path / "log"
+    write_tiny_log(log, days=1, rows=10)
+    before = bytes_of(log)
+    folder = str(log / inside)
+    done = call("--model", str(place / "model"), "--in", folder, "--out", folder)
+    assert "would take the place of its rows; give another folder" in str(done.exception)
+    assert bytes_of(log) == before
 
 
 def test_rows_without_an_embedding_are_scored_as_with_zeros(place: Path, tmp_path: Path):

@@ -11,8 +11,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from components.artifacts import registry
+from components.promote.moves import person
 from components.promote.promote import promote_version
 from pipeline.cli.app import app
+from pipeline.cli.versions import change
 from tests.components.registries import NAME, PROOF, new_registry, register, run_outputs
 
 PROOFS = (
@@ -76,8 +78,19 @@ def test_versions_are_listed_newest_first_for_a_machine(workspace: Path):
 
 def test_versions_are_listed_in_a_table(workspace: Path):
     printed = recap(workspace, "models").stdout
-    for words in ("champion", "candidate", "2026-03-01..2026-03-02", "HOLD", "0.7500", "4.00"):
+    for words in ("champion", "candidate", "2026-03-01..03-02", "HOLD", "0.7500", "4.00", "the gate"):
         assert words in printed
+
+
+def test_the_table_fits_a_terminal_of_80_columns(workspace: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    recap(workspace, "promote", "2", "--approve", "by design")
+    lines = recap(workspace, "models").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert len(lines) == 2 + 2
+    assert "2026-03-01..03-02  champion" in lines[2]
+    assert lines[2].rstrip().endswith(person()[:8]) or person()[:8] in lines[2]
+    assert "previous" in lines[3]
 
 
 def test_a_model_without_versions_says_where_it_looked(workspace: Path):
@@ -98,8 +111,16 @@ def test_one_version_is_shown_with_lineage_proof_and_moves(workspace: Path):
 def test_two_versions_are_compared(workspace: Path):
     found = json.loads(recap(workspace, "models", "diff", "1", "2", "--json").stdout)
     assert found["lineage.outcome"] == ["PROMOTE", "HOLD"]
+    assert len(found["lineage.model_digest"][0]) == 64
     assert "config.tasks.like.label" not in found
-    assert "lineage.outcome: PROMOTE -> HOLD" in recap(workspace, "models", "diff", "1", "2").stdout
+    printed = recap(workspace, "models", "diff", "1", "2").stdout
+    assert "lineage.outcome: PROMOTE -> HOLD" in printed
+    assert f"lineage.model_digest: {found['lineage.model_digest'][0][:12]} -> " in printed
+
+
+def test_a_number_that_moved_is_told_with_how_far():
+    assert change(0.75, 0.7625) == "0.75 -> 0.7625 (+0.0125)"
+    assert change(None, 0.5) == "none -> 0.5"
 
 
 def test_promote_wants_a_reason_for_a_version_on_hold(workspace: Path):

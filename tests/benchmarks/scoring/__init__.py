@@ -1,0 +1,1 @@
+"""Speed of scoring: files of rows, and requests."""
