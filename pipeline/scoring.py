@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType, LocalFileSystem
 
-from components.artifacts.log import open_parquet_at, open_root
+from components.artifacts.log import batches_of, open_parquet_at, open_root
 from components.artifacts.output import whole_file
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def _score_file(
     for stale in target.parent.glob(f".{target.name}.partial-*"):
         stale.unlink(missing_ok=True)
     with whole_file(target) as partial, pq.ParquetWriter(partial, schema) as writer:
-        for batch in _ahead(map(scored, _ahead(rows.iter_batches(_ROWS_AT_ONCE, columns=wanted)))):
+        for batch in _ahead(map(scored, _ahead(batches_of(rows, _ROWS_AT_ONCE, wanted)))):
             writer.write_batch(batch)
             yield batch.num_rows
 

@@ -1,5 +1,8 @@
 """Where data lies: the log's Parquet files and the datasets' rows, on any filesystem that pyarrow or fsspec knows."""
 
+from collections.abc import Iterator
+
+from pyarrow import RecordBatch
 from pyarrow.fs import FileSystem, FSSpecHandler, PyFileSystem
 from pyarrow.lib import ArrowException
 from pyarrow.parquet import ParquetFile
@@ -51,6 +54,17 @@ def open_parquet(snapshot: Snapshot, file: LogFile) -> ParquetFile:
     """
     filesystem, root = open_root(snapshot.data_root)
     return open_parquet_at(filesystem, root, file.path)
+
+
+def batches_of(
+    parquet: ParquetFile, rows: int, columns: list[str], use_threads: bool = True
+) -> Iterator[RecordBatch]:
+    """Some columns of a whole file, in batches of ``rows`` rows at most, in memory of about one row group.
+
+    In one go, pyarrow keeps all that it has read ahead until the end of the file.
+    """
+    for row_group in range(parquet.num_row_groups):
+        yield from parquet.iter_batches(rows, [row_group], columns=columns, use_threads=use_threads)
 
 
 def open_parquet_at(filesystem: FileSystem, root: str, path: str) -> ParquetFile:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from components.artifacts.log import open_parquet
+from components.artifacts.log import batches_of, open_parquet
 from components.artifacts.snapshot import LogFile, Snapshot
 from recap_model.config import RecapConfig
 from recap_model.config.data import SplitByColumn, SplitByHash
@@ -89,7 +89,7 @@ def read_file(snapshot: Snapshot, file: LogFile, columns: list[str]) -> Iterator
     if parquet.metadata.num_rows != file.rows:
         raise ValueError(f"{file.path}: changed since resolve listed it; run resolve again")
     try:
-        yield from parquet.iter_batches(_ROWS_AT_ONCE, columns=columns, use_threads=False)
+        yield from batches_of(parquet, _ROWS_AT_ONCE, columns, use_threads=False)
     except (OSError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{file.path}: cannot be read ({reason}); write the file again") from None

@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from components.artifacts.hashing import id_numbers, uniform
 from components.artifacts.snapshot import LogFile, Partition, Snapshot
-from components.build.hashing import id_numbers, uniform
 from components.build.rows import read_file
 from recap_model.config import RecapConfig
 from recap_model.config.data import SplitByColumn, SplitByDays, SplitByHash, SplitByTime

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from components.build.hashing import mix
+from components.artifacts.hashing import mix
 from components.build.rows import Rows
 from recap_model.config import RecapConfig
 from recap_model.data.statistics import FeatureStatistics

@@ -5,7 +5,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow.fs import FileSystem
 
-from components.build.hashing import mix
+from components.artifacts.hashing import mix
 from components.build.rows import Rows
 from components.build.sink import DigestSink
 from recap_model.data.lists import PREFIX
