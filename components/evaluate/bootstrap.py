@@ -2,71 +2,84 @@
 
 Every user counts Poisson(1) times in a replicate (Chamandy et al., "Estimating uncertainty for massive data streams",
 2012, section 2). A metric is a function of sums over rows, so a replicate needs sums by user only, and memory is
-bounded by users times sums, whatever the number of replicates.
+bounded by users times sums, whatever the number of replicates or rows.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recap_model.metrics import auc_influence
-from recap_model.metrics.likelihood import cross_entropy
+from components.artifacts.hashing import id_numbers, mix
+from components.evaluate.scores import ScoreTable
+from components.evaluate.tally import Tally, TaskRows, columns_of, task_rows
+from recap_model.metrics import cells_of
 
 METRICS = ("auc", "log_loss", "rce", "calibration_ratio")
 # More users than this share counts by chance groups, which leaves the expected spread as it is.
-_MAX_CLUSTERS = 1 << 16
+CLUSTERS = 1 << 14
+_SEED = 83
+_LEAST = 1e-7  # the least probability that a log loss takes
 
 Array = NDArray[np.float64]
+Key = tuple[str, str, str]
 
 
-@dataclass(frozen=True)
-class Resampling:
-    """``clusters`` (rows,) are what is resampled; ``counts`` (replicates, clusters) how often each is drawn."""
+def replicates_of(table: ScoreTable, tally: Tally, replicates: int, seed: int) -> dict[Key, dict[str, Array]]:
+    """Each of ``METRICS`` in every replicate, by (part, task, model): (replicates,), not finite where undefined.
 
-    clusters: NDArray[np.int64]
-    counts: Array
-
-
-def resampling(users: NDArray[np.int64] | None, rows: int, replicates: int, seed: int) -> Resampling:
-    """Draw the counts of every user, or of every row where users are not known."""
-    clusters = (np.arange(rows) if users is None else users) % _MAX_CLUSTERS
-    shape = (replicates, int(clusters.max(initial=-1)) + 1)
-    return Resampling(clusters, np.random.default_rng(seed).poisson(1.0, shape).astype(np.float64))
-
-
-def replicates_of(
-    resampled: Resampling,
-    labels: NDArray[np.float32],
-    predictions: NDArray[np.float32],
-    weights: NDArray[np.float32],
-    chosen: NDArray[np.bool_] | None = None,
-) -> dict[str, Array]:
-    """Each of ``METRICS`` in every replicate: (replicates,), not finite where it is not defined.
-
-    AUC is exact to first order in the counts (`auc_influence`); the others are exact.
-
-    Args:
-        labels, predictions, weights: (rows,) of one task and one model.
-        chosen: (rows,), the rows that count; all if not given.
+    A second pass over the table. AUC is exact to first order in the counts (`auc_influence`); the others are exact.
+    Rows are resampled by user, or one by one where users are not known.
     """
-    known = ~np.isnan(labels) & (weights > 0)
-    known &= True if chosen is None else chosen
-    label, prediction, weight = (
-        values[known].astype(np.float64) for values in (labels, predictions, weights)
-    )
-    area, influence = auc_influence(label, prediction, weight)
-    sums = (
-        weight,
-        weight * label,
-        weight * prediction,
-        weight * cross_entropy(label, prediction),
-        influence,
-    )
-    count, clusters = resampled.counts.shape[1], resampled.clusters[known]
-    by_cluster = np.stack([np.bincount(clusters, values, minlength=count) for values in sums])
-    mass, positive, predicted, loss, change = (resampled.counts @ by_cluster.T).T
+    counts = np.random.default_rng(seed).poisson(1.0, (replicates, CLUSTERS)).astype(np.float64)
+    influence = {key: model.sketch.auc_influence() for key, model in tally.models.items()}
+    masses = {key: np.zeros((2, CLUSTERS)) for key in tally.tasks}
+    changes = {key: np.zeros((3, CLUSTERS)) for key in tally.models}
+    user = ["user"] if "user" in table.names else []
+    done = 0
+    for batch in table.batches([*user, *columns_of(table)]):
+        whose = (
+            id_numbers(batch.column("user"))
+            if user
+            else np.arange(done, done + batch.num_rows, dtype=np.int64)
+        )
+        clusters = (mix(whose, _SEED) % np.uint64(CLUSTERS)).astype(np.int64)
+        for (part, task), rows in task_rows(batch, table):
+            cluster = clusters if rows.place is None else clusters[rows.place]
+            masses[part, task] += _masses(rows, cluster)
+            for model, prediction in rows.prediction.items():
+                key = (part, task, model)
+                if not tally.models[key].not_finite:
+                    changes[key] += _changes(rows, prediction, influence[key][1], cluster)
+        done += batch.num_rows
+    return {
+        key: _metrics(influence[key][0], counts @ masses[key[:2]].T, counts @ changes[key].T)
+        for key in tally.models
+    }
+
+
+def _masses(rows: TaskRows, cluster: NDArray[np.int64]) -> Array:
+    """Sums of weights, and of positives' weights, by cluster: (2, clusters)."""
+    positive = rows.label if rows.weight is None else rows.label * rows.weight
+    return np.stack([np.bincount(cluster, values, minlength=CLUSTERS) for values in (rows.weight, positive)])
+
+
+def _changes(
+    rows: TaskRows, prediction: NDArray[np.float32], influence: Array, cluster: NDArray[np.int64]
+) -> Array:
+    """Sums of predictions, cross entropy and influence on the AUC, weighted, by cluster: (3, clusters)."""
+    hit = np.where(rows.label > 0.5, prediction, np.float32(1.0) - prediction)
+    entropy = -np.log(np.maximum(hit, np.float32(_LEAST)))
+    sums = [prediction, entropy, influence[cells_of(rows.label, prediction)]]
+    if rows.weight is not None:
+        sums = [values * rows.weight for values in sums]
+    return np.stack([np.bincount(cluster, values, minlength=CLUSTERS) for values in sums])
+
+
+def _metrics(area: float, masses: Array, changes: Array) -> dict[str, Array]:
+    mass, positive = masses.T
+    predicted, loss, change = changes.T
     with np.errstate(divide="ignore", invalid="ignore"):
         rate = positive / mass
         constant = -(rate * np.log(rate) + (1.0 - rate) * np.log1p(-rate))
@@ -77,6 +90,11 @@ def replicates_of(
             "rce": 100.0 * (1.0 - log_loss / constant),
             "calibration_ratio": predicted / positive,
         }
+
+
+def paired(ours: Mapping[str, Array], theirs: Mapping[str, Array]) -> dict[str, Array]:
+    """The replicates of the difference of two models, whose users were drawn alike."""
+    return {name: ours[name] - theirs[name] for name in METRICS}
 
 
 def standard_error(replicates: Array) -> float | None:

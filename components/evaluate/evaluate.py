@@ -14,7 +14,8 @@ from components.artifacts.snapshot import MANIFEST_NAME, Snapshot
 from components.evaluate.gate import decide, policy_digest
 from components.evaluate.measure import Measured, measure
 from components.evaluate.report import report_page
-from components.evaluate.scores import ChampionError, Scores, score_test_set
+from components.evaluate.scores import ScoreTable
+from components.evaluate.scoring import ChampionError, score_test_set
 from recap_model.config import RecapConfig
 from recap_model.data.manifest import DatasetManifest
 
@@ -52,14 +53,12 @@ def evaluate_model(
         raise ValueError(
             f"{test_set}: built from another snapshot ({manifest.snapshot[:12]}); run build on this one"
         )
-    with tempfile.TemporaryDirectory() as folder:
-        scores, trouble = _score(model, test_set, frozen, config, Path(folder))
-    measured = measure(scores, config)
-    decision = _decide(measured, frozen, config, manifest, Path(model), trouble)
     with whole_folder(out) as target:
-        scores.write(target / SCORES_NAME)
+        scores, trouble = _score(model, test_set, frozen, config, target / SCORES_NAME)
+        measured, tally = measure(scores, config)
+        decision = _decide(measured, frozen, config, manifest, Path(model), trouble)
         (target / METRICS_NAME).write_text(json.dumps(measured, indent=1))
-        (target / REPORT_NAME).write_text(report_page(decision, measured, scores, frozen))
+        (target / REPORT_NAME).write_text(report_page(decision, measured, tally, frozen))
         (target / DECISION_NAME).write_text(decision.model_dump_json(indent=1))
         files = {path.name: _sha256(path) for path in sorted(target.iterdir())}
         content = {"format": "recap-evaluation/1", "snapshot": frozen.digest, "files": files}
@@ -72,16 +71,17 @@ def evaluate_model(
 
 
 def _score(
-    model: str | Path, test_set: str | Path, snapshot: Snapshot, config: RecapConfig, folder: Path
-) -> tuple[Scores, str | None]:
+    model: str | Path, test_set: str | Path, snapshot: Snapshot, config: RecapConfig, out: Path
+) -> tuple[ScoreTable, str | None]:
     """The score table, with the champion's columns if it can be had, else why not."""
     if snapshot.champion is None:
-        return score_test_set(model, test_set, config, None), None
+        return score_test_set(model, test_set, config, None, out), None
     name, version = config.registry.model_name, snapshot.champion.version
     try:
         client = registry.connect(snapshot.tracking_uri)
-        champion = registry.download(client, name, version, folder / "champion")
-        scores = score_test_set(model, test_set, config, champion)
+        with tempfile.TemporaryDirectory() as folder:
+            champion = registry.download(client, name, version, Path(folder) / "champion")
+            scores = score_test_set(model, test_set, config, champion, out)
         now = registry.champion(client, name)
         if now is None or now.version != version:
             moved = f"version {now.version}" if now else "none"
@@ -89,7 +89,7 @@ def _score(
         return scores, None
     except (registry.RegistryError, ChampionError) as error:
         trouble = f"version {version} of {name}: {error}"
-        return score_test_set(model, test_set, config, None), trouble
+        return score_test_set(model, test_set, config, None, out), trouble
 
 
 def _decide(

@@ -6,41 +6,36 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.evaluate.scores import Scores
+from components.evaluate.tally import Tally
 from recap_model import metrics
 from recap_model.config import RecapConfig
 
 _PSI_BINS = 10
 
 
-def ranked_lists(scores: Scores, config: RecapConfig) -> dict[str, Any]:
+def ranked_lists(tally: Tally, config: RecapConfig) -> dict[str, Any]:
     """NDCG of the top k of each request (or user), their mean engagement, and how much of the top changes.
 
     A row's gain is the sum over tasks of score weight times label; a missing label adds nothing. Lists without a
     positive gain have no NDCG and are left out of its mean. ``top_k_change`` is the share of the candidate's top k
-    rows that are not among the champion's.
+    rows that are not among the champion's. ``share`` of the lists is looked at.
     """
-    k = config.evaluation.top_k
-    by, groups = ("request", scores.requests) if scores.requests is not None else ("user", scores.users)
-    if groups is None:
+    k, by, rows = config.evaluation.top_k, tally.by, tally.lists.columns()
+    if not rows:
         return {
             "k": k,
             "by": None,
             "undefined": "neither features.ids.request nor features.ids.user is given",
         }
-    finite = bool(np.isfinite(scores.candidate_score).all())
-    if scores.champion_score is not None:
-        finite &= bool(np.isfinite(scores.champion_score).all())
-    if not finite:
+    groups, gains, ours, theirs = rows["group"], rows["gain"], rows["candidate"], rows.get("champion")
+    if not all(np.isfinite(score).all() for score in (ours, theirs) if score is not None):
         return {"k": k, "by": by, "undefined": "a row's score is not finite"}
-    weights = np.array([config.tasks[task].score_weight for task in scores.tasks])
-    gains = np.nan_to_num(scores.labels).astype(np.float64) @ weights
-    found: dict[str, Any] = {"k": k, "by": by, "lists": len(np.unique(groups))}
-    top = metrics.top_of_groups(scores.candidate_score, groups, k)
-    found |= _of_one(gains, scores.candidate_score, groups, top, k)
-    if scores.champion_score is not None:
-        their_top = metrics.top_of_groups(scores.champion_score, groups, k)
-        found["champion"] = _of_one(gains, scores.champion_score, groups, their_top, k)
+    found: dict[str, Any] = {"k": k, "by": by, "lists": len(np.unique(groups)), "share": tally.lists.share}
+    top = metrics.top_of_groups(ours, groups, k)
+    found |= _of_one(gains, ours, groups, top, k)
+    if theirs is not None:
+        their_top = metrics.top_of_groups(theirs, groups, k)
+        found["champion"] = _of_one(gains, theirs, groups, their_top, k)
         found["top_k_change"] = float(np.mean(~their_top[top]))
     return found
 

@@ -7,16 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.evaluate.bootstrap import (
-    METRICS,
-    Resampling,
-    interval,
-    replicates_of,
-    resampling,
-    standard_error,
-)
+from components.evaluate.bootstrap import METRICS, interval, paired, replicates_of, standard_error
 from components.evaluate.lists import ranked_lists, score_psi
-from components.evaluate.scores import Scores
+from components.evaluate.scores import ScoreTable
+from components.evaluate.tally import EVERYTHING, ModelTally, Tally, TaskTally
 from recap_model import metrics
 from recap_model.config import RecapConfig
 
@@ -29,71 +23,76 @@ _METRICS = {
     "brier": metrics.brier_score,
     "predicted_rate": metrics.mean_prediction,
     "calibration_ratio": metrics.calibration_ratio,
-    "ece": metrics.expected_calibration_error,
 }
 _PARTS = {
+    "ece": None,
     **{f"brier_{part}": None for part in metrics.BrierParts._fields},
     **{f"calibration_{part}": None for part in metrics.CalibrationLine._fields},
     "gauc": None,
 }
 
 Measured = dict[str, Any]
-Column = NDArray[np.float32]
+Replicates = dict[tuple[str, str, str], dict[str, NDArray[np.float64]]]
 
 
-def measure(scores: Scores, config: RecapConfig) -> Measured:
+def measure(table: ScoreTable, config: RecapConfig) -> tuple[Measured, Tally]:
     """All metrics as JSON holds them: a number, or null where a metric is not defined on its rows.
 
     ``tasks`` has each task's counts and metrics, under ``error`` and ``interval`` the bootstrap's standard errors and
     one-sided bounds at the gate's confidence, under ``undefined`` why a metric is null, and under ``champion`` and
     ``difference`` (candidate less champion, paired) the comparison. ``slices`` has the same again, ``lists`` and
     ``score_psi`` what the weighted score does.
+
+    Two passes over the table, in memory that does not grow with it. Metrics are taken of a sketch (see
+    `recap_model.metrics.sketch` for how far they can be off), those within users and lists of whole users and lists,
+    sampled where their rows are more than a quarter of a million.
+
+    Returns:
+        The metrics, and the tally that they are of, for the report's curves.
     """
     settings = config.evaluation
-    rows = len(scores.labels)
-    resampled = resampling(scores.users, rows, settings.bootstrap_replicates, settings.seed)
-    everything = np.ones(rows, dtype=bool)
+    tally = Tally(table, config)
+    replicates = replicates_of(table, tally, settings.bootstrap_replicates, settings.seed)
     confidence = settings.gate.confidence
-    return {
-        "rows": rows,
-        "users": None if scores.users is None else int(scores.users.max(initial=-1)) + 1,
-        "not_finite": _rows_not_finite(scores),
-        "tasks": _tasks(scores, everything, resampled, confidence),
+    scores = tally.scores.columns()
+    measured = {
+        "rows": table.rows,
+        "users": tally.users,
+        "not_finite": tally.not_finite,
+        "tasks": _tasks(EVERYTHING, table, tally, replicates, confidence),
         "slices": {
-            name: {"rows": int(chosen.sum()), "tasks": _tasks(scores, chosen, resampled, confidence)}
-            for name, chosen in scores.slices.items()
+            name: {
+                "rows": tally.part_rows[name],
+                "tasks": _tasks(name, table, tally, replicates, confidence),
+            }
+            for name in table.slices
         },
-        "lists": ranked_lists(scores, config),
-        "score_psi": None
-        if scores.champion_score is None
-        else score_psi(scores.champion_score, scores.candidate_score),
+        "lists": ranked_lists(tally, config),
+        "score_psi": score_psi(scores["champion"], scores["candidate"]) if "champion" in scores else None,
     }
-
-
-def _rows_not_finite(scores: Scores) -> int:
-    """Rows of which the candidate's score, or a probability, is no finite number."""
-    return int((~(np.isfinite(scores.candidate).all(axis=1) & np.isfinite(scores.candidate_score))).sum())
+    return measured, tally
 
 
 def _tasks(
-    scores: Scores, chosen: NDArray[np.bool_], resampled: Resampling, confidence: float
+    part: str, table: ScoreTable, tally: Tally, replicates: Replicates, confidence: float
 ) -> dict[str, Measured]:
+    by_user = tally.by_user.columns()
     found = {}
-    for number, task in enumerate(scores.tasks):
-        label, weight = scores.labels[:, number], scores.weights[:, number]
-        ours = scores.candidate[:, number]
-        result = _counts(label[chosen], weight[chosen])
-        values, undefined = _values(label, ours, weight, scores.users, chosen)
-        replicates = replicates_of(resampled, label, ours, weight, chosen)
-        result |= values | _spread(values, replicates, confidence) | {"undefined": undefined}
-        if scores.champion is not None:
-            theirs = scores.champion[:, number]
-            their_values, their_undefined = _values(label, theirs, weight, scores.users, chosen)
+    for task in table.tasks:
+        counts = tally.tasks[part, task]
+        by_model = {}
+        for model in table.models:
+            gauc = _gauc(by_user, part, task, model)
+            by_model[model] = values_of(counts, tally.models[part, task, model], gauc)
+        values, undefined = by_model["candidate"]
+        ours = replicates[part, task, "candidate"]
+        result = _counts(counts) | values | _spread(values, ours, confidence) | {"undefined": undefined}
+        if "champion" in by_model:
+            their_values, their_undefined = by_model["champion"]
             result["champion"] = their_values | {"undefined": their_undefined}
             change = {name: _less(values[name], value) for name, value in their_values.items()}
-            their_replicates = replicates_of(resampled, label, theirs, weight, chosen)
-            paired = {name: replicates[name] - their_replicates[name] for name in METRICS}
-            result["difference"] = change | _spread(change, paired, confidence)
+            theirs = replicates[part, task, "champion"]
+            result["difference"] = change | _spread(change, paired(ours, theirs), confidence)
         found[task] = result
     return found
 
@@ -102,49 +101,48 @@ def _less(value: float | None, other: float | None) -> float | None:
     return None if value is None or other is None else value - other
 
 
-def _counts(label: Column, weight: Column) -> Measured:
-    known = ~np.isnan(label)
-    mass = float(weight[known].sum(dtype=np.float64))
-    return {
-        "rows": int(known.sum()),
-        "positives": int((label > 0.5).sum()),
-        "rate": float(weight[known] @ label[known].astype(np.float64)) / mass if mass else None,
-    }
+def _counts(counts: TaskTally) -> Measured:
+    rate = counts.positive_mass / counts.mass if counts.mass else None
+    return {"rows": counts.rows, "positives": counts.positives, "rate": rate}
 
 
-def _values(
-    labels: Column,
-    predictions: Column,
-    weights: Column,
-    users: NDArray[np.int64] | None,
-    chosen: NDArray[np.bool_],
+def _gauc(by_user: Mapping[str, NDArray[Any]], part: str, task: str, model: str) -> float | None:
+    """GAUC over the sampled users; None where users are not known."""
+    if not by_user:
+        return None
+    chosen = slice(None) if part == EVERYTHING else by_user[f"slice/{part}"].astype(bool)
+    label, weight, prediction = (by_user[f"{kind}/{task}"][chosen] for kind in ("label", "weight", model))
+    return metrics.grouped_auc(label, prediction, by_user["group"][chosen], weight)
+
+
+def values_of(
+    counts: TaskTally, tally: ModelTally, gauc: float | None
 ) -> tuple[dict[str, float | None], dict[str, str]]:
     """Every metric of one task and model, and for those that are None the reason."""
-    label, prediction, weight = labels[chosen], predictions[chosen], weights[chosen]
     names = [*_METRICS, *_PARTS]
-    if not np.isfinite(prediction).all():
-        why = "the model has no such task" if np.isnan(prediction).all() else "a prediction is not finite"
+    if tally.not_finite:
+        missing = tally.missing == tally.rows
+        why = "the model has no such task" if missing else "a prediction is not finite"
         return dict.fromkeys(names), dict.fromkeys(names, why)
+    label, prediction, weight, squares = tally.sketch.rows()
     found: dict[str, float] = {name: metric(label, prediction, weight) for name, metric in _METRICS.items()}
+    found["ece"] = metrics.expected_calibration_error(label, prediction, weight, squares)
     parts = metrics.brier_parts(label, prediction, weight)._asdict()
     line = metrics.calibration_line(label, prediction, weight)._asdict()
     found |= {f"brier_{part}": value for part, value in parts.items()}
     found |= {f"calibration_{part}": value for part, value in line.items()}
-    found["gauc"] = (
-        math.nan if users is None else metrics.grouped_auc(label, prediction, users[chosen], weight)
-    )
+    found["gauc"] = math.nan if gauc is None else gauc
     values = {name: value if math.isfinite(value) else None for name, value in found.items()}
-    why = _why_undefined(label)
-    reasons = {"gauc": "features.ids.user is not given"} if users is None else {}
+    why = _why_undefined(counts)
+    reasons = {"gauc": "features.ids.user is not given"} if gauc is None else {}
     return values, {name: reasons.get(name, why) for name, value in values.items() if value is None}
 
 
-def _why_undefined(label: Column) -> str:
-    known = label[~np.isnan(label)]
-    if not len(known):
+def _why_undefined(counts: TaskTally) -> str:
+    if not counts.rows:
         return "no row has a label"
-    if known.min() == known.max():
-        return f"all {len(known):,} labels are {known[0]:g}"
+    if counts.positives in (0, counts.rows):
+        return f"all {counts.rows:,} labels are {int(counts.positives > 0)}"
     return "not defined on these rows"
 
 

@@ -24,5 +24,6 @@ def replay_gate(scores: str | Path, config: RecapConfig) -> tuple[Outcome, str, 
     """
     path = Path(scores)
     table = read_scores(path / "scores.parquet" if path.is_dir() else path, config)
-    champion = None if table.champion is None else "of the stored scores"
-    return decide(measure(table, config), list(config.tasks), config.evaluation.gate, champion)
+    champion = "of the stored scores" if "champion" in table.models else None
+    measured, _ = measure(table, config)
+    return decide(measured, list(config.tasks), config.evaluation.gate, champion)

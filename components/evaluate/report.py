@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from components.artifacts.decision import Decision
 from components.artifacts.page import Axis, Series, line_chart, linear_axis, page, table
 from components.artifacts.snapshot import Snapshot
-from components.evaluate.scores import Scores
+from components.evaluate.tally import EVERYTHING, Tally
 from recap_model import metrics
 
 _MAX_POINTS = 200
+_MODELS = ("candidate", "champion")
+_MIN_CLASS_ROWS = 2
 _TWO_SIDED_95 = 1.96
 _WIDEST_LOGIT, _HISTOGRAM_BINS = 16.0, 128
 _SHARES = Axis("", 0.0, 1.0, [(tick, f"{tick:g}") for tick in (0.0, 0.25, 0.5, 0.75, 1.0)])
@@ -26,7 +28,7 @@ _OUTCOME_WORDS = {
 }
 
 
-def report_page(decision: Decision, measured: dict[str, Any], scores: Scores, snapshot: Snapshot) -> str:
+def report_page(decision: Decision, measured: dict[str, Any], tally: Tally, snapshot: Snapshot) -> str:
     """The whole page."""
     against = f"against version {decision.champion.version}" if decision.champion else "without a champion"
     lead = (
@@ -44,7 +46,7 @@ def report_page(decision: Decision, measured: dict[str, Any], scores: Scores, sn
         _more(measured),
         *_lists(measured),
         *_slices(measured),
-        *(_task_charts(number, scores) for number in range(len(scores.tasks))),
+        *(_task_charts(task, tally) for task in measured["tasks"]),
         "<h2>Lineage</h2>",
         _lineage(decision, snapshot),
     )
@@ -156,20 +158,22 @@ def _slices(measured: dict[str, Any]) -> list[str]:
     return ["<h2>Slices, the worst first</h2>", table(columns, lines)]
 
 
-def _task_charts(number: int, scores: Scores) -> str:
-    label, weight = scores.labels[:, number], scores.weights[:, number]
-    models = {"candidate": scores.candidate[:, number]}
-    if scores.champion is not None and not np.isnan(scores.champion[:, number]).any():
-        models["champion"] = scores.champion[:, number]
-    if np.nansum(label) < 2 or np.nansum(1 - label) < 2:
+def _task_charts(task: str, tally: Tally) -> str:
+    counts = tally.tasks[EVERYTHING, task]
+    if min(counts.positives, counts.rows - counts.positives) < _MIN_CLASS_ROWS:
         return ""
+    keys = [(EVERYTHING, task, model) for model in _MODELS]
+    found = {key[2]: tally.models[key] for key in keys if key in tally.models}
     roc, recall, reliable, spread = [], [], [], []
-    for colour, (name, predictions) in enumerate(models.items()):
+    for colour, (name, model) in enumerate(found.items()):
+        if model.not_finite:
+            continue
+        label, predictions, weight, squares = model.sketch.rows()
         false, true, _ = metrics.roc_curve(label, predictions, weight)
         roc.append(Series(name, *_thin(false, true), colour=colour))
         share, precision = metrics.precision_recall_curve(label, predictions, weight)
         recall.append(Series(name, *_thin(share, precision), colour=colour))
-        bins = metrics.reliability_bins(label, predictions, weight)
+        bins = metrics.reliability_bins(label, predictions, weight, squares)
         if name == "candidate":
             chance = (_TWO_SIDED_95 * bins.error).tolist()
             places = bins.predicted.tolist()
@@ -180,8 +184,9 @@ def _task_charts(number: int, scores: Scores) -> str:
             Series(name, bins.predicted.tolist(), bins.observed.tolist(), colour=colour, markers=True)
         )
         spread.append(_histogram(name, predictions, weight, colour))
-    task, charts = scores.tasks[number], []
-    charts.append(_reliability(task, reliable))
+    if not roc:
+        return ""
+    charts = [_reliability(task, reliable)]
     diagonal = Series("chance", [0.0, 1.0], [0.0, 1.0], colour=None)
     charts.append(line_chart("ROC", [diagonal, *roc], _named("false positives"), _named("true positives")))
     charts.append(line_chart("Precision and recall", recall, _named("recall"), _named("precision")))
@@ -192,13 +197,13 @@ def _task_charts(number: int, scores: Scores) -> str:
 
 
 def _histogram(
-    name: str, predictions: NDArray[np.float32], weight: NDArray[np.float32], colour: int
+    name: str, predictions: NDArray[np.float64], weight: NDArray[np.float64], colour: int
 ) -> Series:
     """The share of rows by log odds, in bins that are the same for every model and task."""
-    clipped = np.clip(predictions.astype(np.float64), 1e-7, 1 - 1e-7)
+    clipped = np.clip(predictions, 1e-7, 1 - 1e-7)
     edges = np.linspace(-_WIDEST_LOGIT, _WIDEST_LOGIT, _HISTOGRAM_BINS + 1)
     logits = np.clip(np.log(clipped) - np.log1p(-clipped), edges[0], edges[-1])
-    shares, _ = np.histogram(logits, edges, weights=np.nan_to_num(weight.astype(np.float64)))
+    shares, _ = np.histogram(logits, edges, weights=weight)
     held = np.flatnonzero(shares)
     kept = slice(max(held[0] - 1, 0), held[-1] + 2) if len(held) else slice(None)
     middles = (edges[1:] + edges[:-1]) / 2

@@ -17,16 +17,19 @@ from recap_model.metrics.calibration import (
 from recap_model.metrics.likelihood import log_loss, normalised_rce, relative_cross_entropy
 from recap_model.metrics.lists import grouped_auc, ndcg_at, top_of_groups
 from recap_model.metrics.ranking import auc, auc_influence, pr_auc, precision_recall_curve, roc_curve
+from recap_model.metrics.sketch import ProbabilitySketch, cells_of
 
 __all__ = [
     "BrierParts",
     "CalibrationLine",
+    "ProbabilitySketch",
     "auc",
     "auc_influence",
     "brier_parts",
     "brier_score",
     "calibration_line",
     "calibration_ratio",
+    "cells_of",
     "expected_calibration_error",
     "grouped_auc",
     "log_loss",

@@ -79,21 +79,30 @@ def calibration_line(
 
 
 def equal_mass_bins(predictions: Array, weights: Array, bins: int) -> NDArray[np.int64]:
-    """The bin of each row, from 0 to ``bins`` less 1, so that each holds about the same weight: (rows,)."""
-    order = np.argsort(predictions, kind="stable")
-    weight = weights[order]
+    """The bin of each row, from 0 to ``bins`` less 1, so that each holds about the same weight: (rows,).
+
+    Rows of one prediction are in one bin.
+    """
+    _, place = np.unique(predictions, return_inverse=True)
+    weight = np.bincount(place, weights)
     middle = np.cumsum(weight) - weight / 2
-    number = np.empty(len(order), dtype=np.int64)
-    number[order] = np.minimum((middle / max(weight.sum(), 1e-300) * bins).astype(np.int64), bins - 1)
-    return number
+    number = np.minimum((middle / max(weight.sum(), 1e-300) * bins).astype(np.int64), bins - 1)
+    return number[place]
 
 
 def reliability_bins(
-    labels: ArrayLike, predictions: ArrayLike, weights: ArrayLike | None = None, bins: int = 15
+    labels: ArrayLike,
+    predictions: ArrayLike,
+    weights: ArrayLike | None = None,
+    squares: ArrayLike | None = None,
+    bins: int = 15,
 ) -> ReliabilityBins:
-    """Mean prediction and mean label in ``bins`` bins that hold the same weight of rows."""
-    rows = labelled_rows(labels, predictions, weights)
-    label, prediction, weight = rows
+    """Mean prediction and mean label in ``bins`` bins that hold the same weight of rows.
+
+    ``squares``, where a row stands for several, are the sums of their squared weights: (rows,).
+    """
+    label, prediction, weight = labelled_rows(labels, predictions, weights)
+    square = weight**2 if squares is None else labelled_rows(labels, squares, weights).predictions
     number = equal_mass_bins(prediction, weight, bins)
     mass, predicted, observed, variance = (
         np.bincount(number, values, minlength=bins).astype(np.float64)
@@ -101,7 +110,7 @@ def reliability_bins(
             weight,
             weight * prediction,
             weight * label,
-            weight**2 * prediction * (1.0 - prediction),
+            square * prediction * (1.0 - prediction),
         )
     )
     held = mass > 0
@@ -110,14 +119,18 @@ def reliability_bins(
 
 
 def expected_calibration_error(
-    labels: ArrayLike, predictions: ArrayLike, weights: ArrayLike | None = None, bins: int = 15
+    labels: ArrayLike,
+    predictions: ArrayLike,
+    weights: ArrayLike | None = None,
+    squares: ArrayLike | None = None,
+    bins: int = 15,
 ) -> float:
     """Debiased ECE over bins of equal weight: the root of the weighted mean squared gap less what chance makes.
 
     The squared form of Kumar et al., "Verified Uncertainty Calibration", NeurIPS 2019, section 4: a plain ECE is
     over 0 even for a perfectly calibrated model. A mean below 0, which chance can give, keeps its sign.
     """
-    found = reliability_bins(labels, predictions, weights, bins)
+    found = reliability_bins(labels, predictions, weights, squares, bins)
     if not len(found.weight):
         return float("nan")
     squared = float(

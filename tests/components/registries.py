@@ -16,7 +16,7 @@ from components.artifacts.decision import DecidedAgainst, Decision, Outcome, Rul
 from components.artifacts.model import MANIFEST_NAME, TRAINING_LOG_NAME, ModelManifest
 from components.artifacts.snapshot import Snapshot
 from components.artifacts.version import Proof, RegisteredVersion
-from components.evaluate.scores import score_test_set
+from components.evaluate.scoring import score_test_set
 from recap_model import create_ranking_model, data_spec, save_model
 from recap_model.data.manifest import DatasetManifest
 from tests.components.snapshots import snapshot_of
@@ -136,7 +136,7 @@ def write_evaluation(
         run_id=snapshot.run_id,
     ).seal()
     _, config = Snapshot.read(inputs.snapshot)
-    score_test_set(inputs.model, inputs.test_set, config, None).write(folder / "scores.parquet")
+    score_test_set(inputs.model, inputs.test_set, config, None, folder / "scores.parquet")
     (folder / "decision.json").write_text(decision.model_dump_json())
     (folder / "metrics.json").write_text(
         '{"tasks": {"like": {"auc": 0.75, "rce": 4.0}, "reply": {"auc": null}}}'

@@ -92,10 +92,17 @@ def test_the_debiased_ece_is_small_for_the_truth_and_as_large_as_a_shift():
 
 
 def test_reliability_bins_hold_equal_weight_and_the_stated_means():
-    bins = metrics.reliability_bins(LABELS, PREDICTIONS, WEIGHTS, bins=10)
+    untied = PREDICTIONS + np.linspace(0.0, 1e-6, len(PREDICTIONS))
+    bins = metrics.reliability_bins(LABELS, untied, WEIGHTS, bins=10)
     assert bins.weight == pytest.approx(np.full(10, WEIGHTS.sum() / 10), rel=0.05)
     assert bins.weight @ bins.observed == pytest.approx(WEIGHTS @ LABELS)
     assert np.all(np.diff(bins.predicted) >= 0)
+
+
+def test_rows_of_one_prediction_are_in_one_bin_whatever_their_order():
+    labels = np.repeat([0.0, 1.0], [70, 30])
+    bins = metrics.reliability_bins(labels, np.full(100, 0.3), bins=10)
+    assert (bins.observed.tolist(), bins.weight.tolist()) == ([0.3], [100.0])
 
 
 def test_the_parts_of_the_brier_score_add_up_to_it():
