@@ -164,11 +164,36 @@ def _comparison(measured: Measured, judged: list[str], gate: GateConfig) -> Iter
         lower = interval[0] if interval else None
         name = f"RCE difference, lower {gate.confidence:.0%} bound"
         yield _bounded("non_inferior", task, name, lower, -gate.max_rce_loss, None)
-    objectives = [task for task in gate.objectives or judged if task in judged]
-    changes = [measured["tasks"][task]["difference"]["rce"] for task in objectives]
-    best = None if not changes or None in changes else max(changes)
-    yield _bounded(
-        "better_somewhere", None, "largest RCE difference of an objective", best, 0.0, None, strict=True
+    if gate.promote_if == "better":
+        yield _better(measured, [task for task in gate.objectives or judged if task in judged], gate)
+
+
+def _better(measured: Measured, objectives: list[str], gate: GateConfig) -> Rule:
+    """One objective must be better beyond doubt: by Holm's first step, over all objectives at ``confidence``.
+
+    Of two equal models the newer one is promoted by luck no more often than 1 - ``confidence``, however many tasks
+    there are.
+    """
+    name, level = "better_somewhere", (1.0 - gate.confidence) / max(len(objectives), 1)
+    chances: dict[str, float] = {}
+    for task in objectives:
+        difference = measured["tasks"][task]["difference"]
+        change, error = difference["rce"], difference["error"]["rce"]
+        if change is None or error is None:
+            words = f"{task}: RCE difference, or its error, cannot be computed on these rows"
+            return Rule(name=name, task=task, verdict="error", words=words)
+        chances[task] = 1.0 - NormalDist().cdf(change / error) if error else float(change <= 0)
+    if not chances:
+        return Rule(name=name, verdict="error", words="none of gate.objectives is judged on these rows")
+    best = min(chances, key=lambda task: chances[task])
+    change = measured["tasks"][best]["difference"]["rce"]
+    words = (
+        f"surest gain, {best}: RCE difference {change:.4g}, p = {chances[best]:.2g}; it must be <= {level:.2g} "
+        f"({1 - gate.confidence:.2g} over {len(chances)} objectives)"
+    )
+    verdict = "pass" if chances[best] <= level else "fail"
+    return Rule(
+        name=name, task=best, value=chances[best], bound=f"<= {level:.2g}", verdict=verdict, words=words
     )
 
 
@@ -179,19 +204,16 @@ def _bounded(
     value: float | None,
     low: float | None,
     high: float | None,
-    strict: bool = False,
 ) -> Rule:
     """A rule that holds while ``value`` lies between the bounds; without a value it is an error."""
-    sign = ">" if strict else ">="
-    bounds = [f"{sign} {low:g}"] if low is not None else []
+    bounds = [f">= {low:g}"] if low is not None else []
     bounds += [f"<= {high:g}"] if high is not None else []
     bound = " and ".join(bounds)
     where = f"{task}: " if task else ""
     if value is None:
         words = f"{where}{what} cannot be computed on these rows; it must be {bound}"
         return Rule(name=rule, task=task, bound=bound, verdict="error", words=words)
-    low_holds = low is None or (value > low if strict else value >= low)
-    holds = low_holds and (high is None or value <= high)
+    holds = (low is None or value >= low) and (high is None or value <= high)
     words = f"{where}{what} is {value:.4g}; it must be {bound}"
     return Rule(
         name=rule, task=task, value=value, bound=bound, verdict="pass" if holds else "fail", words=words
@@ -212,7 +234,8 @@ def _conclude(rules: list[Rule], gate: GateConfig, champion: str | None) -> tupl
         )
     if champion is None:
         return "PROMOTE", "there is no champion to compare with, and every floor holds"
+    better = "better on one, " if gate.promote_if == "better" else ""
     return (
         "PROMOTE",
-        f"no worse than version {champion} on any judged task, better on one, and every floor holds",
+        f"no worse than version {champion} on any judged task, {better}and every floor holds",
     )

@@ -55,8 +55,13 @@ class GateConfig(Config):
         None,
         description="share of the rows in the top k of their list that may be others than the champion's",
     )
+    promote_if: Literal["better", "no_worse"] = Field(
+        "better",
+        description="what a promotion takes besides being no worse anywhere: one objective better beyond doubt, at "
+        "`confidence` over all objectives (Holm); or nothing, so that the newest model that is no worse is promoted",
+    )
     objectives: list[str] | None = Field(
-        None, description="tasks of which at least one must be better than the champion's; all if not given"
+        None, description="tasks of which one must be better than the champion's; all if not given"
     )
     first_run: Literal["floors_only", "require_approval"] = Field(
         "floors_only", description="what decides when there is no champion to compare with"

@@ -146,6 +146,44 @@ def test_one_harmed_slice_among_many_is_found_and_named():
     assert "slice slice9" in reason
 
 
+def pair(random: np.random.Generator, tasks: int, gain: float) -> dict[str, Any]:
+    """What is measured of two models of which one is better by ``gain`` standard errors in each task."""
+    found = {}
+    for number in range(tasks):
+        change = 0.2 * (gain + random.standard_normal())
+        bounds = [change - 1.645 * 0.2, change + 1.645 * 0.2]
+        found[f"task{number}"] = task(difference=difference(change, bounds, 0.2))
+    return measured() | {"tasks": found}
+
+
+@pytest.mark.parametrize("tasks", [1, 3, 10])
+def test_of_equal_models_no_more_are_promoted_by_luck_than_stated_and_most_better_ones_are(tasks: int):
+    random = np.random.default_rng(tasks)
+    promoted = {
+        gain: sum(
+            decide(pair(random, tasks, gain), [f"task{n}" for n in range(tasks)], GATE, "3")[0] == "PROMOTE"
+            for _ in range(1000)
+        )
+        for gain in (0.0, 4.0)
+    }
+    assert 0 < promoted[0.0] <= 50 + 3 * (1000 * 0.05 * 0.95) ** 0.5
+    assert promoted[4.0] > 800
+
+
+def test_the_newer_of_two_models_that_are_alike_is_promoted_if_the_policy_says_so():
+    alike = measured(like=task(difference=difference(rce=-0.1)), reply=task(difference=difference(rce=0.0)))
+    no_worse = GATE.model_copy(update={"promote_if": "no_worse"})
+    result, reason, rules = decide(alike, TASKS, no_worse, "3")
+    assert (result, "better" in reason) == ("PROMOTE", False)
+    assert "better_somewhere" not in {rule.name for rule in rules}
+    assert outcome(alike) == "HOLD"
+
+
+def test_objectives_of_which_none_is_judged_are_an_error():
+    found = measured(reply=task(positives=3))
+    assert outcome(found, gate=GATE.model_copy(update={"objectives": ["reply"]})) == "ERROR"
+
+
 def test_equal_slices_raise_a_false_alarm_no_more_often_than_stated():
     """At the edge of what is allowed every slice is a null hypothesis; Holm bounds any rejection among them."""
     random = np.random.default_rng(4)

@@ -63,6 +63,8 @@ def _month_config() -> RecapConfig:
     content["tasks"] = {name: content["tasks"][name] for name in _TASKS}
     content["training"] |= {"checkpoint": {"every_steps": 10}}
     content["data"] |= {"days": WINDOW_DAYS, "tolerated_missing_days": 1}
-    content["evaluation"]["gate"] |= {"min_rows": ROWS_A_DAY // 2, "min_positives": 100}
+    # So few rows prove a gain on few days; here the newest model that is no worse goes.
+    gate = {"min_rows": ROWS_A_DAY // 2, "min_positives": 100, "promote_if": "no_worse"}
+    content["evaluation"]["gate"] |= gate
     content["registry"] = {"model_name": "month", "experiment": "month"}
     return RecapConfig.model_validate(content)
