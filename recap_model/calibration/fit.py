@@ -48,11 +48,10 @@ def fit_calibrations(histogram: LogitHistogram, config: CalibrationConfig) -> li
 def fit_task(histogram: LogitHistogram, task: str, config: CalibrationConfig) -> TaskCalibration:
     """Fit the calibrator that the config asks for.
 
-    A task with fewer than ``min_positives`` positives, or none, keeps the analytic correction alone and says
-    so: of a rare task a small set may hold none, which is no fault of the log. The same goes for negatives.
+    A task with fewer than ``min_positives`` positives or negatives keeps the analytic correction alone and says so.
 
     Raises:
-        ValueError: no row has a label for the task, or every label is positive.
+        ValueError: no row has a label for the task, or all labels are alike and the config does not allow for it.
     """
     bins, method = histogram.bins(task), config.method_of(task)
     if not bins.rows or not bins.total:
@@ -60,10 +59,12 @@ def fit_task(histogram: LogitHistogram, task: str, config: CalibrationConfig) ->
             f"task {task}: no row of the calibration set has a label (and a weight); "
             "make its share or days larger, or remove the task"
         )
-    if bins.positives == bins.rows:
+    if bins.positives in (0, bins.rows) and config.on_one_class == "error":
+        kind = "positive" if bins.positives else "negative"
         raise ValueError(
-            f"task {task}: all {bins.rows} labels of the calibration set are positive, so there is nothing "
-            "to calibrate; look at the label's column, or remove the task"
+            f"task {task}: all {bins.rows:,} labels of the calibration set are {kind}, so there is nothing to "
+            "calibrate; look at the label's column, make the set larger, or allow for it by "
+            "calibration.on_one_class: keep"
         )
     if method == "none":
         return TaskCalibration(task, "none", "configured", None)

@@ -25,6 +25,11 @@ class CalibrationConfig(Config):
         description="a task with fewer positives (or negatives) in the calibration set keeps the analytic "
         "correction alone",
     )
+    on_one_class: Literal["error", "keep"] = Field(
+        "error",
+        description="a task whose labels in the calibration set are all alike ends the step, or keeps the analytic "
+        "correction alone: of a rare task a small log may hold no positive on some day",
+    )
     min_piecewise_positives: PositiveInt = Field(
         3000,
         description="`auto` leaves piecewise out for a task with fewer positives (or negatives): its many knots "

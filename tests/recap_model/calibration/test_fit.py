@@ -139,7 +139,7 @@ def test_a_model_of_no_use_still_gets_a_finite_increasing_map(method: str, shape
 
 
 def test_a_task_with_too_few_positives_keeps_the_analytic_correction_and_says_so():
-    for positives in (0, 1, 99):
+    for positives in (1, 99):
         label = np.zeros(1_000)
         label[:positives] = 1.0
         task = fit_task(histogram_of(TRUTH[:1_000], label), "like", CalibrationConfig())
@@ -158,9 +158,13 @@ def test_a_task_with_too_few_negatives_keeps_the_analytic_correction():
     assert "3 negatives" in task.reason
 
 
-def test_a_task_of_positives_only_is_an_error_with_its_name():
-    with pytest.raises(ValueError, match="task like: all 50 labels of the calibration set are positive"):
-        fit_task(histogram_of(TRUTH[:50], np.ones(50)), "like", CalibrationConfig())
+@pytest.mark.parametrize(("label", "kind"), [(1.0, "positive"), (0.0, "negative")])
+def test_a_task_of_one_class_is_an_error_with_its_name_unless_that_is_allowed_for(label: float, kind: str):
+    histogram = histogram_of(TRUTH[:50], np.full(50, label))
+    with pytest.raises(ValueError, match=f"task like: all 50 labels of the calibration set are {kind}"):
+        fit_task(histogram, "like", CalibrationConfig())
+    kept = fit_task(histogram, "like", CalibrationConfig(on_one_class="keep"))
+    assert (kept.method, kept.calibrator) == ("none", None)
 
 
 def test_a_task_without_labels_is_an_error_with_its_name():
