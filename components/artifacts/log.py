@@ -1,5 +1,6 @@
 """Where data lies: the log's Parquet files and the datasets' rows, on any filesystem that pyarrow or fsspec knows."""
 
+import hashlib
 from collections.abc import Iterator
 
 from pyarrow import RecordBatch
@@ -7,9 +8,13 @@ from pyarrow.fs import FileSystem, FSSpecHandler, PyFileSystem
 from pyarrow.lib import ArrowException
 from pyarrow.parquet import ParquetFile
 
+from components.artifacts.remote import open_input, retrying
 from components.artifacts.snapshot import LogFile, Snapshot
 
 _PYARROW_SCHEMES = ("file", "s3", "gs", "gcs", "hdfs")
+# Arrow's client for Google's store tries for a quarter of an hour if it is not told.
+_GCS_RETRY_S = 20
+_DIGEST_CHUNK_BYTES = 8 << 20
 
 
 def open_root(data_root: str) -> tuple[FileSystem, str]:
@@ -21,13 +26,19 @@ def open_root(data_root: str) -> tuple[FileSystem, str]:
 
             return FileSystem.from_uri(Path(data_root).resolve().as_uri())
         if scheme in _PYARROW_SCHEMES:
-            return FileSystem.from_uri(data_root)
+            return FileSystem.from_uri(_with_limit(scheme, data_root))
         import fsspec
 
         filesystem, path = fsspec.core.url_to_fs(data_root)
         return PyFileSystem(FSSpecHandler(filesystem)), path
     except (ArrowException, ValueError, ImportError) as error:
         raise ValueError(f"{data_root}: cannot be opened as a data root: {error}") from None
+
+
+def _with_limit(scheme: str, uri: str) -> str:
+    if scheme not in ("gs", "gcs") or "retry_limit_seconds" in uri:
+        return uri
+    return f"{uri}{'&' if '?' in uri else '?'}retry_limit_seconds={_GCS_RETRY_S}"
 
 
 def rows_beside(uri: str) -> str | None:
@@ -70,7 +81,7 @@ def batches_of(
 def open_parquet_at(filesystem: FileSystem, root: str, path: str) -> ParquetFile:
     """Open ``path`` under ``root``; the errors are those of `open_parquet`."""
     try:
-        return ParquetFile(filesystem.open_input_file(f"{root}/{path}"))
+        return ParquetFile(open_input(filesystem, f"{root}/{path}"))
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such file under {root}; run resolve again") from None
     except PermissionError:
@@ -78,3 +89,36 @@ def open_parquet_at(filesystem: FileSystem, root: str, path: str) -> ParquetFile
     except (ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path}: truncated or not Parquet ({reason}); write the file again") from None
+
+
+def digest(filesystem: FileSystem, path: str) -> tuple[str, int]:
+    """SHA-256 and size of a file, in one pass. Raises what the filesystem raises."""
+    found, size = hashlib.sha256(), 0
+    with open_input(filesystem, path) as stream:
+        while chunk := stream.read(_DIGEST_CHUNK_BYTES):
+            found.update(chunk)
+            size += len(chunk)
+    return found.hexdigest(), size
+
+
+def check_unchanged(snapshot: Snapshot, file: LogFile) -> None:
+    """Hold one file's content to what resolve froze.
+
+    Raises:
+        FileNotFoundError: it vanished.
+        ValueError: it has another size or content, or cannot be read.
+    """
+    filesystem, root = open_root(snapshot.data_root)
+    try:
+        size = retrying(lambda: filesystem.get_file_info(f"{root}/{file.path}").size)
+        found = digest(filesystem, f"{root}/{file.path}") if size == file.bytes else ("", size)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{file.path}: no such file under {root}; run resolve again") from None
+    except PermissionError:
+        raise PermissionError(f"{file.path}: no permission to read it under {root}") from None
+    except OSError as error:
+        raise ValueError(f"{file.path}: cannot be read ({' '.join(str(error).split())})") from None
+    if size is None:
+        raise FileNotFoundError(f"{file.path}: no such file under {root}; run resolve again")
+    if found != (file.sha256, file.bytes):
+        raise ValueError(f"{file.path}: changed since resolve froze the log; run the pipeline again")

@@ -7,23 +7,25 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from pyarrow.fs import FileSystem, LocalFileSystem
-
 from components.artifacts.door import progress
 from components.artifacts.log import open_root
 from components.artifacts.output import whole_folder
 from components.artifacts.snapshot import Snapshot
-from components.build.rows import columns_to_read, read_file, to_rows
+from components.build.duplicates import find_duplicates
+from components.build.groups import Gathered, Group, Tell, Work, cut, read_group
+from components.build.parts import join_parts, remove_parts, write_parts
+from components.build.processes import cores, side_by_side
 from components.build.sampling import NegativeSampler
 from components.build.split import SPLITS, Splitter
-from components.build.statistics import StatisticsBuilder
-from components.build.writer import SetWriter
-from recap_model.config import RecapConfig
+from components.build.writer import ShardWriter, Written, counts
+from recap_model.config import RecapConfig, data_spec
 from recap_model.data.manifest import MANIFEST_NAME, DatasetManifest
 from recap_model.data.statistics import STATISTICS_NAME
 
 _ROWS_PER_SHARD = 250_000
 _MAX_SHARDS = 16
+_ROWS_PER_PROCESS = 200_000
+_GROUPS_PER_PROCESS = 4
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +37,12 @@ def build_datasets(
     calibration_out: str | Path,
     test_out: str | Path,
     rows_roots: Mapping[str, str | None] | None = None,
+    groups: int | None = None,
 ) -> dict[str, DatasetManifest]:
     """Write the three sets of a validated snapshot; their rows lie beside each in ``<out>.rows``, or elsewhere.
 
-    Memory is bounded by a few record batches, never by rows. The sets follow from the snapshot alone.
+    Memory is bounded by a few record batches for each core, never by rows. The sets follow from the snapshot alone:
+    their bytes are the same for any number of groups.
 
     Args:
         snapshot: what resolve wrote.
@@ -46,6 +50,7 @@ def build_datasets(
         train_out, calibration_out, test_out: folders for the manifests, and the training set's statistics.
         rows_roots: for ``train``, ``calibration`` and ``test`` a URI (s3://, gs://) that the rows are streamed to;
             beside the manifest where there is none.
+        groups: of files, which processes read side by side; as many as the cores are kept busy by if not given.
 
     Raises:
         FileNotFoundError, ValueError: an input is missing, of another run, or cannot be read as the config says;
@@ -56,27 +61,25 @@ def build_datasets(
     outs = dict(zip(SPLITS, (Path(train_out), Path(calibration_out), Path(test_out)), strict=True))
     with ExitStack() as stack:
         folders = {split: stack.enter_context(whole_folder(out)) for split, out in outs.items()}
-        roots = {split: (rows_roots or {}).get(split) for split in SPLITS}
-        places = {split: _place(roots[split], out, stack) for split, out in outs.items()}
-        writers, sampler, statistics = _fill(frozen, config, places)
+        elsewhere = {split: (rows_roots or {}).get(split) for split in SPLITS}
+        roots = {split: elsewhere[split] or _folder_beside(out, stack) for split, out in outs.items()}
+        files, gathered = _fill(frozen, config, roots, groups)
         manifests = {}
         for split, out in outs.items():
-            rows_root = roots[split] or f"../{out.name}.rows"
-            manifest = _manifest(split, frozen, config, writers[split], rows_root, sampler)
+            rows_root = elsewhere[split] or f"../{out.name}.rows"
+            manifest = _manifest(split, frozen, config, files[split], rows_root, gathered.sampler)
             _check(manifest)
             manifests[split] = manifest
-        (folders["train"] / STATISTICS_NAME).write_text(statistics.result().model_dump_json())
+        (folders["train"] / STATISTICS_NAME).write_text(gathered.statistics.result().model_dump_json())
         for split, manifest in manifests.items():
             (folders[split] / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=1))
     log.info(" ".join(f"{split}_rows={manifest.rows}" for split, manifest in manifests.items()))
     return manifests
 
 
-def _place(rows_root: str | None, out: Path, stack: ExitStack) -> tuple[FileSystem, str]:
-    """Where a set's rows are written; a folder that is there whole or not at all, where it can be."""
-    if rows_root is not None:
-        return open_root(rows_root)
-    return LocalFileSystem(), str(stack.enter_context(whole_folder(out.with_name(f"{out.name}.rows"))))
+def _folder_beside(out: Path, stack: ExitStack) -> str:
+    """Where a set's rows are written on this machine: a folder that is there whole or not at all."""
+    return str(stack.enter_context(whole_folder(out.with_name(f"{out.name}.rows"))))
 
 
 def _check_validated(validated: str | Path, snapshot: Snapshot) -> None:
@@ -92,49 +95,87 @@ def _check_validated(validated: str | Path, snapshot: Snapshot) -> None:
 
 
 def _fill(
-    snapshot: Snapshot, config: RecapConfig, places: Mapping[str, tuple[FileSystem, str]]
-) -> tuple[dict[str, SetWriter], NegativeSampler, StatisticsBuilder]:
-    tasks, total = list(config.tasks), snapshot.rows
-    shards = min(_MAX_SHARDS, -(-total // _ROWS_PER_SHARD))
-    writers = {split: SetWriter(*places[split], tasks) for split in SPLITS[1:]}
-    writers["train"] = SetWriter(*places["train"], tasks, shards, config.data.seed)
-    sampler, statistics = NegativeSampler(config), StatisticsBuilder(config)
-    splitter, columns, done = Splitter(snapshot, config), columns_to_read(config), 0
-    for partition in snapshot.partitions:
-        for file in partition.files:
-            for batch in read_file(snapshot, file, columns):
-                codes = splitter.codes(batch, partition, file)
-                rows = to_rows(batch, config, file.path, done)
-                train = sampler(rows.take(codes == 0))
-                statistics.add(train)
-                writers["train"].add(train)
-                for code, split in enumerate(SPLITS[1:], start=1):
-                    writers[split].add(rows.take(codes == code))
-                done += len(rows)
-            progress(done, total, f"{done:,} of {total:,} rows")
-    return writers, sampler, statistics
+    snapshot: Snapshot, config: RecapConfig, roots: Mapping[str, str], wanted: int | None
+) -> tuple[dict[str, list[Written]], Gathered]:
+    """Write the rows of every set under its root; returns the files of each."""
+    shards = min(_MAX_SHARDS, -(-snapshot.rows // _ROWS_PER_SHARD))
+    work = Work(snapshot, config, Splitter(snapshot, config), find_duplicates(snapshot, config), shards)
+    seeds = {SPLITS[0]: config.data.seed}
+    outputs = [(SPLITS[0], shard) for shard in range(shards)] + [(split, 0) for split in SPLITS[1:]]
+    groups = cut(snapshot, wanted or _groups(snapshot))
+    if len(groups) == 1:
+        places = {split: open_root(root) for split, root in roots.items()}
+        writers = {
+            (split, shard): ShardWriter(*places[split], shard, seeds.get(split)) for split, shard in outputs
+        }
+        gathered = read_group(
+            work,
+            groups[0],
+            lambda split, shard, rows: writers[split, shard].add(rows),
+            _teller(snapshot.rows),
+        )
+        written = [writer.close() for writer in writers.values()]
+    else:
+        gathered = _read_side_by_side(work, groups, roots, shards)
+        joins = [(roots[split], shard, len(groups), seeds.get(split)) for split, shard in outputs]
+        written = list(side_by_side(join_parts, joins, cores()))
+    files: dict[str, list[Written]] = {split: [] for split in SPLITS}
+    for (split, _), file in zip(outputs, written, strict=True):
+        files[split] += [file] if file is not None else []
+    return files, gathered
+
+
+def _groups(snapshot: Snapshot) -> int:
+    """More groups than processes, so that none waits long for the last; one where starting them costs more."""
+    processes = min(cores(), snapshot.rows // _ROWS_PER_PROCESS)
+    return 1 if processes < 2 else processes * _GROUPS_PER_PROCESS
+
+
+def _read_side_by_side(work: Work, groups: list[Group], roots: Mapping[str, str], shards: int) -> Gathered:
+    tell, done = _teller(work.snapshot.rows), 0
+    found: list[Gathered] = []
+    try:
+        arguments = [(work, group, dict(roots)) for group in groups]
+        for group, gathered in zip(groups, side_by_side(write_parts, arguments, cores()), strict=True):
+            if found:
+                found[0].merge(gathered)
+            else:
+                found.append(gathered)
+            done += group.rows
+            tell(done)
+    except BaseException:
+        for root in roots.values():
+            remove_parts(root, shards, len(groups))
+        raise
+    return found[0]
+
+
+def _teller(total: int) -> Tell:
+    return lambda done: progress(done, total, f"{done:,} of {total:,} rows")
 
 
 def _manifest(
     split: str,
     snapshot: Snapshot,
     config: RecapConfig,
-    writer: SetWriter,
+    written: list[Written],
     rows_root: str,
     sampler: NegativeSampler,
 ) -> DatasetManifest:
-    files, counts = writer.close()
+    files = [one.file for one in written]
     content = hashlib.sha256(json.dumps([split, [file.sha256 for file in files]]).encode())
     return DatasetManifest.model_validate(
         {
             "split": split,
             "rows_root": rows_root,
             "files": [file.model_dump() for file in files],
-            "rows": writer.rows,
-            "groups": writer.groups,
+            "rows": sum(file.rows for file in files),
+            "groups": data_spec(config) if files else {},
             "sparse": config.features.sparse,
             "tasks": list(config.tasks),
-            "counts": {task: count.model_dump() for task, count in counts.items()},
+            "counts": {
+                task: count.model_dump() for task, count in counts(list(config.tasks), written).items()
+            },
             "sampling": {task: rates.model_dump() for task, rates in sampler.rates().items()}
             if split == "train"
             else {},
@@ -153,8 +194,8 @@ def _check(manifest: DatasetManifest) -> None:
         )
     if manifest.split != "train":
         return
-    for task, counts in manifest.counts.items():
-        for kind, number in (("positive", counts.positives), ("negative", counts.rows - counts.positives)):
+    for task, found in manifest.counts.items():
+        for kind, number in (("positive", found.positives), ("negative", found.rows - found.positives)):
             if not number:
                 raise ValueError(
                     f"task {task} has no {kind} among {manifest.rows:,} training rows of {manifest.window[0]} to "

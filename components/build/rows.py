@@ -8,15 +8,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from components.artifacts.log import batches_of, open_parquet
+from components.artifacts.log import batches_of, check_unchanged, open_parquet
 from components.artifacts.snapshot import LogFile, Snapshot
 from recap_model.config import RecapConfig
 from recap_model.config.data import SplitByColumn, SplitByHash
+from recap_model.config.features import DENSE_GROUPS
 from recap_model.data.groups import read_groups
-from recap_model.data.lists import read_lists
+from recap_model.data.lists import PREFIX, read_lists
 
 _MS_PER_HOUR = 3_600_000
 _ROWS_AT_ONCE = 16_384
+NUMBER = "_number"  # of a part's column; a set has none
 
 
 @dataclass
@@ -55,6 +57,57 @@ class Rows:
         )
 
 
+def concatenate(parts: list[Rows]) -> Rows:
+    """Rows one behind the other."""
+    if len(parts) == 1:
+        return parts[0]
+    first = parts[0]
+    return Rows(
+        groups={name: np.concatenate([part.groups[name] for part in parts]) for name in first.groups},
+        labels=np.concatenate([part.labels for part in parts]),
+        weight=np.concatenate([part.weight for part in parts]),
+        number=np.concatenate([part.number for part in parts]),
+        keys={name: pa.concat_arrays([part.keys[name] for part in parts]) for name in first.keys},
+        sparse={name: pa.concat_arrays([part.sparse[name] for part in parts]) for name in first.sparse},
+    )
+
+
+def to_record_batch(rows: Rows, numbered: bool = False) -> pa.RecordBatch:
+    """Rows as a set holds them: a fixed-size list for each group and the labels, weight, keys, lists of ids.
+
+    Args:
+        numbered: also hold each row's number.
+    """
+    columns = {name: _fixed_lists(array) for name, array in rows.groups.items()}
+    columns["labels"] = _fixed_lists(rows.labels)
+    columns["weight"] = pa.array(rows.weight)
+    columns |= rows.keys | {PREFIX + name: array for name, array in rows.sparse.items()}
+    if numbered:
+        columns[NUMBER] = pa.array(rows.number)
+    return pa.record_batch(columns)
+
+
+def from_record_batch(batch: pa.RecordBatch) -> Rows:
+    """The rows again of a record batch with their numbers."""
+    groups: dict[str, NDArray[np.generic]] = {}
+    keys, sparse = {}, {}
+    for name in batch.schema.names:
+        column = batch.column(name)
+        if name in (*DENSE_GROUPS, "labels"):
+            groups[name] = column.flatten().to_numpy().reshape(len(column), column.type.list_size)
+        elif name.startswith(PREFIX):
+            sparse[name.removeprefix(PREFIX)] = column
+        elif name not in ("weight", NUMBER):
+            keys[name] = column
+    labels: NDArray[np.float32] = groups.pop("labels")  # type: ignore[assignment]
+    weight, number = batch.column("weight").to_numpy(), batch.column(NUMBER).to_numpy()
+    return Rows(groups, labels, weight, number, keys, sparse)
+
+
+def _fixed_lists(array: NDArray[np.generic]) -> pa.FixedSizeListArray:
+    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(array).ravel()), array.shape[1])
+
+
 def key_columns(config: RecapConfig) -> dict[str, str]:
     """The log's columns that are kept for evaluation, by the fixed names they get."""
     ids, stamps = config.features.ids, config.features.timestamps
@@ -73,13 +126,26 @@ def columns_to_read(config: RecapConfig) -> list[str]:
     extra = [split.column] if isinstance(split, SplitByColumn | SplitByHash) else []
     stamps = config.features.timestamps
     times = [stamps.served, stamps.impressed, stamps.engaged] if config.data.rectify_labels else []
+    times += [stamps.computed] if stamps.computed else []
     weight = [config.features.weight]
     named = [*config.features.columns(), *config.label_columns().values(), *key_columns(config).values()]
     return list(dict.fromkeys(name for name in (*named, *extra, *times, *weight) if name is not None))
 
 
-def read_file(snapshot: Snapshot, file: LogFile, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """Batches of some columns of one file. Raises ValueError naming the file if it cannot be read."""
+def read_file(
+    snapshot: Snapshot, file: LogFile, columns: list[str], verify: bool = False
+) -> Iterator[pa.RecordBatch]:
+    """Batches of some columns of one file.
+
+    Args:
+        verify: hold the whole content to the snapshot's digest first.
+
+    Raises:
+        FileNotFoundError: the file vanished since resolve froze it.
+        ValueError: it changed since, lacks a column, or cannot be read; it names the file.
+    """
+    if verify:
+        check_unchanged(snapshot, file)
     parquet = open_parquet(snapshot, file)
     missing = [name for name in columns if name not in parquet.schema_arrow.names]
     if missing:
@@ -99,8 +165,9 @@ def to_rows(batch: pa.RecordBatch, config: RecapConfig, file: str, first: int) -
     """Turn a batch of the log into rows; ``first`` is the number of its first row.
 
     Features are read as `read_groups` reads them, here and in serving. Raises ValueError naming file and column
-    where a column cannot be read.
+    where a column cannot be read, or the features of a row were computed after its impression.
     """
+    _check_computed_before(batch, config, file)
     groups = read_groups(batch, config.features, file)
     labels = np.stack([_floats(batch, column, file) for column in config.label_columns().values()], axis=1)
     weight = np.ones(batch.num_rows, dtype=np.float32)
@@ -110,6 +177,26 @@ def to_rows(batch: pa.RecordBatch, config: RecapConfig, file: str, first: int) -
     number = np.arange(first, first + batch.num_rows, dtype=np.int64)
     sparse = read_lists(batch, config.features, file)
     return Rows(groups, _rectify(labels, batch, config, file), weight, number, keys, sparse)
+
+
+def _check_computed_before(batch: pa.RecordBatch, config: RecapConfig, file: str) -> None:
+    stamps = config.features.timestamps
+    if stamps.computed is None or stamps.impressed is None:
+        return
+    for name in (stamps.computed, stamps.impressed):
+        if not pa.types.is_integer(batch.column(name).type):
+            raise ValueError(
+                f"{file}: column {name} is {batch.column(name).type}; times are int64 milliseconds"
+            )
+    computed, impressed = batch.column(stamps.computed), batch.column(stamps.impressed)
+    late = pc.fill_null(pc.greater(computed, impressed), False).to_numpy(zero_copy_only=False)
+    if late.any():
+        row = int(np.flatnonzero(late)[0])
+        raise ValueError(
+            f"{file}: column {stamps.computed} is {computed[row].as_py() - impressed[row].as_py()} ms after "
+            f"{stamps.impressed} in {int(late.sum())} rows, so features know what happened after the impression; "
+            "join features as they were then"
+        )
 
 
 def _floats(batch: pa.RecordBatch, column: str, file: str) -> NDArray[np.float32]:

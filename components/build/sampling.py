@@ -58,6 +58,10 @@ class NegativeSampler:
             )
         return rates
 
+    def merge(self, other: "NegativeSampler") -> None:
+        """Count the rows in that another sampler of the same config has seen."""
+        self._counts += other._counts
+
     def _count(self, when: int, rows: Rows) -> None:
         for value in (0, 1):
             self._counts[when, value] += _labelled(rows.labels, value)

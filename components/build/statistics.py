@@ -1,5 +1,8 @@
 """Statistics of the training rows, gathered in one pass in bounded memory."""
 
+import functools
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,38 +17,52 @@ _MAX_SAMPLE_ROWS = 50_000
 
 
 class StatisticsBuilder:
-    """Moments of the signed log, knots of a sample that follows from the seed, ids with their counts."""
+    """Moments of the signed log, knots of a sample that follows from the seed, ids with their counts.
+
+    Sums are kept by file and added in the order of the files at the end: adding floats in another order would give
+    other bits for another number of groups.
+    """
 
     def __init__(self, config: RecapConfig) -> None:
         self._seed = config.data.seed
-        width = config.features.width("continuous")
-        self._count = np.zeros(width)
-        self._sum = np.zeros(width)
-        self._squares = np.zeros(width)
-        self._sample_rows = min(_MAX_SAMPLE_ROWS, _SAMPLE_BYTES // (4 * max(width, 1)))
-        self._sample = np.empty((0, width), dtype=np.float32)
+        self._width = config.features.width("continuous")
+        self._moments: list[NDArray[np.float64]] = []
+        self._sample_rows = min(_MAX_SAMPLE_ROWS, _SAMPLE_BYTES // (4 * max(self._width, 1)))
+        self._sample = np.empty((0, self._width), dtype=np.float32)
         self._keys = np.empty(0, dtype=np.uint64)
         self._tables = _tables_with_vocabulary(config)
         self._ids: dict[str, dict[int, int]] = {name: {} for name in self._tables}
 
+    def begin_file(self) -> None:
+        """The rows that follow are of the next file of the log; to be called before the first, too."""
+        self._moments.append(np.zeros((3, self._width)))
+
     def add(self, rows: Rows) -> None:
         """Take rows into account."""
-        if len(self._count):
+        if self._width:
             self._add_continuous(rows)
         for name, (index, _, _) in self._tables.items():
-            known = self._ids[name]
             ids, counts = np.unique(rows.groups["discrete"][:, index], return_counts=True)
-            for value, count in zip(ids.tolist(), counts.tolist(), strict=True):
-                known[value] = known.get(value, 0) + count
+            _add_counts(self._ids[name], zip(ids.tolist(), counts.tolist(), strict=True))
+
+    def merge(self, later: "StatisticsBuilder") -> None:
+        """Take the rows of later files into account, which another builder of the same config has seen."""
+        self._moments += later._moments
+        self._keep(later._keys, later._sample)
+        for name, counts in later._ids.items():
+            _add_counts(self._ids[name], counts.items())
 
     def _add_continuous(self, rows: Rows) -> None:
         values: NDArray[np.float32] = rows.groups["continuous"]  # type: ignore[assignment]
         logs = np.sign(values) * np.log1p(np.abs(values), dtype=np.float64)
-        self._count += np.isfinite(logs).sum(axis=0)
-        self._sum += np.nansum(logs, axis=0)
-        self._squares += np.nansum(logs**2, axis=0)
-        keys = np.concatenate([self._keys, mix(rows.number, self._seed + 1)])
-        sample = np.concatenate([self._sample, values])
+        count, total, squares = self._moments[-1]
+        count += np.isfinite(logs).sum(axis=0)
+        total += np.nansum(logs, axis=0)
+        squares += np.nansum(logs**2, axis=0)
+        self._keep(mix(rows.number, self._seed + 1), values)
+
+    def _keep(self, keys: NDArray[np.uint64], sample: NDArray[np.float32]) -> None:
+        keys, sample = np.concatenate([self._keys, keys]), np.concatenate([self._sample, sample])
         if len(keys) > self._sample_rows:
             smallest = np.argpartition(keys, self._sample_rows)[: self._sample_rows]
             keys, sample = keys[smallest], sample[smallest]
@@ -53,9 +70,10 @@ class StatisticsBuilder:
 
     def result(self) -> FeatureStatistics:
         """The statistics of all rows so far. A column without a finite value has mean 0, deviation 1."""
-        count = np.maximum(self._count, 1)
-        mean = self._sum / count
-        deviation = np.sqrt(np.maximum(self._squares / count - mean**2, 0.0))
+        count, total, squares = functools.reduce(np.add, self._moments, np.zeros((3, self._width)))
+        count = np.maximum(count, 1)
+        mean = total / count
+        deviation = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
         return FeatureStatistics(
             log_mean=mean.tolist(),
             log_std=np.where(deviation > 0, deviation, 1.0).tolist(),
@@ -70,6 +88,11 @@ class StatisticsBuilder:
         ]
         frequent.sort(reverse=True)
         return {-value: count for count, value in frequent[: entries - 1]}
+
+
+def _add_counts(known: dict[int, int], counts: Iterable[tuple[int, int]]) -> None:
+    for value, count in counts:
+        known[value] = known.get(value, 0) + count
 
 
 def _knots(column: NDArray[np.float32]) -> list[float]:

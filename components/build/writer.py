@@ -1,140 +1,118 @@
 """Writes the rows of a set as Arrow IPC files that memory-map, in the log's order or shuffled."""
 
+from dataclasses import dataclass
+
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
+from pyarrow import ipc
 from pyarrow.fs import FileSystem
 
 from components.artifacts.hashing import mix
-from components.build.rows import Rows
+from components.build.rows import Rows, concatenate, to_record_batch
 from components.build.sink import DigestSink
-from recap_model.data.lists import PREFIX
 from recap_model.data.manifest import RowFile, TaskCounts
 
 _RECORD_BATCH_BYTES = 32 << 20
 _RECORD_BATCH_ROWS = (256, 8192)
 
 
-class SetWriter:
-    """Rows in, files out: each row goes to a shard, and leaves it in record batches that memory holds.
+@dataclass(frozen=True)
+class Written:
+    """A file of rows, and of each task the rows with a label and the positives among them."""
 
-    With a seed, a row's shard and its place in a record batch follow from its number and the seed.
+    file: RowFile
+    labelled: NDArray[np.int64]
+    positives: NDArray[np.int64]
 
-    Args:
-        filesystem, folder: where the files go.
-        tasks: names of the labels' columns.
-        shards: number of files.
-        seed: of the shuffle; rows stay in the log's order without one, in one file.
+
+class ShardWriter:
+    """Rows in, one file out, in record batches that memory holds.
+
+    With a seed, a row's place in its record batch follows from its number and the seed.
     """
 
-    def __init__(
-        self, filesystem: FileSystem, folder: str, tasks: list[str], shards: int = 1, seed: int | None = None
-    ) -> None:
+    def __init__(self, filesystem: FileSystem, folder: str, shard: int, seed: int | None = None) -> None:
         self._filesystem = filesystem
         self._folder = folder
-        self._tasks = tasks
-        self._shards = shards
+        self._name = f"part-{shard:05d}.arrow"
         self._seed = seed
-        self._waiting: list[list[Rows]] = [[] for _ in range(shards)]
-        self._sinks: dict[int, DigestSink] = {}
-        self._writers: dict[int, pa.ipc.RecordBatchFileWriter] = {}
-        self._written = [0] * shards
+        self._waiting: list[Rows] = []
+        self._sink: DigestSink | None = None
+        self._writer: ipc.RecordBatchFileWriter | None = None
+        self._rows = 0
         self._record_batch_rows = 0
-        self._labelled = np.zeros(len(tasks), dtype=np.int64)
-        self._positives = np.zeros(len(tasks), dtype=np.int64)
-        self.groups: dict[str, int] = {}
-
-    @property
-    def rows(self) -> int:
-        return sum(self._written)
+        self._labelled: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+        self._positives = self._labelled
 
     def add(self, rows: Rows) -> None:
         """Take rows; those that fill a record batch are written."""
         if not len(rows):
             return
         if not self._record_batch_rows:
-            self.groups = {name: array.shape[1] for name, array in rows.groups.items()}
-            row_bytes = sum(array.nbytes for array in rows.groups.values()) // len(rows) + 4 * len(
-                self._tasks
-            )
+            tasks = rows.labels.shape[1]
+            row_bytes = sum(array.nbytes for array in rows.groups.values()) // len(rows) + 4 * tasks
             self._record_batch_rows = int(np.clip(_RECORD_BATCH_BYTES // row_bytes, *_RECORD_BATCH_ROWS))
+            self._labelled, self._positives = np.zeros((2, tasks), dtype=np.int64)
         self._labelled += (~np.isnan(rows.labels)).sum(axis=0)
         self._positives += (rows.labels > 0.5).sum(axis=0)
-        if self._shards == 1:
-            self._waiting[0].append(rows)
-        else:
-            shard = mix(rows.number, self._shuffle_seed) % np.uint64(self._shards)
-            for number in range(self._shards):
-                self._waiting[number].append(rows.take(shard == number))
-        for number in range(self._shards):
-            self._flush(number, whole_only=True)
+        self._waiting.append(rows)
+        if sum(map(len, self._waiting)) >= self._record_batch_rows:
+            self._flush(whole_only=True)
 
-    def close(self) -> tuple[list[RowFile], dict[str, TaskCounts]]:
-        """Write what is left; returns the files, and the counts of labels by task."""
-        for number in range(self._shards):
-            self._flush(number, whole_only=False)
-        for number, writer in self._writers.items():
-            writer.close()
-            self._sinks[number].close()
-        files = [
-            RowFile(path=_name(number), rows=self._written[number], bytes=sink.bytes, sha256=sink.sha256)
-            for number, sink in sorted(self._sinks.items())
-        ]
-        counts = zip(self._tasks, self._labelled.tolist(), self._positives.tolist(), strict=True)
-        return files, {task: TaskCounts(rows=rows, positives=positives) for task, rows, positives in counts}
+    def close(self) -> Written | None:
+        """Write what is left; None if there never was a row."""
+        if self._waiting:
+            self._flush(whole_only=False)
+        if self._writer is None or self._sink is None:
+            return None
+        self._writer.close()
+        self._sink.close()
+        described = RowFile(
+            path=self._name, rows=self._rows, bytes=self._sink.bytes, sha256=self._sink.sha256
+        )
+        return Written(described, self._labelled, self._positives)
 
-    @property
-    def _shuffle_seed(self) -> int:
-        return (self._seed or 0) + 2
-
-    def _flush(self, shard: int, whole_only: bool) -> None:
-        waiting = self._waiting[shard]
-        available = sum(len(rows) for rows in waiting)
-        if not available or (whole_only and available < self._record_batch_rows):
-            return
-        rows = _concatenate(waiting)
-        end = available - available % self._record_batch_rows if whole_only else available
+    def _flush(self, whole_only: bool) -> None:
+        rows = concatenate(self._waiting)
+        end = len(rows) - len(rows) % self._record_batch_rows if whole_only else len(rows)
         for first in range(0, end, self._record_batch_rows):
-            last = min(first + self._record_batch_rows, end)
-            self._write(shard, rows.take(np.arange(first, last)))
-        self._waiting[shard] = [rows.take(np.arange(end, available))] if end < available else []
+            self._write(rows.take(np.arange(first, min(first + self._record_batch_rows, end))))
+        self._waiting = [rows.take(np.arange(end, len(rows)))] if end < len(rows) else []
 
-    def _write(self, shard: int, rows: Rows) -> None:
+    def _write(self, rows: Rows) -> None:
         if self._seed is not None:
-            rows = rows.take(np.argsort(mix(rows.number, self._shuffle_seed + 1)))
-        batch = _record_batch(rows)
-        if shard not in self._writers:
-            self._sinks[shard] = DigestSink(self._filesystem, f"{self._folder}/{_name(shard)}")
-            self._writers[shard] = pa.ipc.new_file(self._sinks[shard], batch.schema)
-        self._writers[shard].write_batch(batch)
-        self._written[shard] += len(rows)
+            rows = rows.take(np.argsort(mix(rows.number, _order_seed(self._seed))))
+        batch = to_record_batch(rows)
+        if self._writer is None:
+            self._sink = DigestSink(self._filesystem, f"{self._folder}/{self._name}")
+            self._writer = ipc.new_file(self._sink, batch.schema)
+        self._writer.write_batch(batch)
+        self._rows += len(rows)
 
 
-def _name(shard: int) -> str:
-    return f"part-{shard:05d}.arrow"
+def by_shard(rows: Rows, shards: int, seed: int) -> list[Rows]:
+    """Rows by the file that they belong to, which follows from their number and the seed."""
+    if shards == 1:
+        return [rows]
+    shard = mix(rows.number, _shard_seed(seed)) % np.uint64(shards)
+    return [rows.take(shard == number) for number in range(shards)]
 
 
-def _concatenate(parts: list[Rows]) -> Rows:
-    if len(parts) == 1:
-        return parts[0]
-    first = parts[0]
-    return Rows(
-        groups={name: np.concatenate([part.groups[name] for part in parts]) for name in first.groups},
-        labels=np.concatenate([part.labels for part in parts]),
-        weight=np.concatenate([part.weight for part in parts]),
-        number=np.concatenate([part.number for part in parts]),
-        keys={name: pa.concat_arrays([part.keys[name] for part in parts]) for name in first.keys},
-        sparse={name: pa.concat_arrays([part.sparse[name] for part in parts]) for name in first.sparse},
-    )
+def counts(tasks: list[str], files: list[Written]) -> dict[str, TaskCounts]:
+    """Rows with a label, and positives, of each task over all files."""
+    totals = [
+        sum((getattr(file, name) for file in files), np.zeros(len(tasks), dtype=np.int64)).tolist()
+        for name in ("labelled", "positives")
+    ]
+    return {
+        task: TaskCounts(rows=labelled, positives=positives)
+        for task, labelled, positives in zip(tasks, *totals, strict=True)
+    }
 
 
-def _record_batch(rows: Rows) -> pa.RecordBatch:
-    columns = {name: _lists(array) for name, array in rows.groups.items()}
-    columns["labels"] = _lists(rows.labels)
-    columns["weight"] = pa.array(rows.weight)
-    lists = {PREFIX + name: array for name, array in rows.sparse.items()}
-    return pa.record_batch(columns | rows.keys | lists)
+def _shard_seed(seed: int) -> int:
+    return seed + 2
 
 
-def _lists(array: NDArray[np.generic]) -> pa.FixedSizeListArray:
-    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(array).ravel()), array.shape[1])
+def _order_seed(seed: int) -> int:
+    return seed + 3

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from components.register.outputs import RunOutputs
 from recap_model.config.features import DENSE_GROUPS, FeaturesConfig, ListColumn
@@ -50,12 +51,24 @@ def to_columns(rows: pa.RecordBatch, features: FeaturesConfig) -> pa.Table:
             continue
         column = rows.column(group)
         if isinstance(value, ListColumn):
-            columns[value.column] = column
+            columns[value.column] = column if value.slices is None else _whole_lists(column, value)
             continue
-        values = column.flatten().to_numpy().reshape(len(column), column.type.list_size)
+        values = _values(column)
         columns |= {name: pa.array(values[:, number]) for number, name in enumerate(value)}
     columns |= {name: rows.column(PREFIX + name) for name in features.sparse}
     return pa.table(columns)
+
+
+def _values(column: pa.FixedSizeListArray) -> NDArray[np.generic]:
+    return np.asarray(column.flatten()).reshape(len(column), column.type.list_size)
+
+
+def _whole_lists(column: pa.FixedSizeListArray, stored: ListColumn) -> pa.FixedSizeListArray:
+    """Lists as wide as the log's, with zeros where the model does not read them."""
+    values = _values(column)
+    whole = np.zeros((len(column), stored.width), dtype=values.dtype)
+    whole[:, stored.places] = values
+    return pa.FixedSizeListArray.from_arrays(pa.array(whole.ravel()), stored.width)
 
 
 def _scores(path: Path, tasks: list[str], rows: int) -> "pd.DataFrame":

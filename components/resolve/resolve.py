@@ -1,6 +1,5 @@
 """Freeze what could move: the config, the window, the log's files, the champion."""
 
-import hashlib
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +9,7 @@ from pathlib import Path
 from pyarrow.fs import FileSystem
 
 from components.artifacts.door import progress
-from components.artifacts.log import open_parquet_at, open_root
+from components.artifacts.log import digest, open_parquet_at, open_root
 from components.artifacts.output import whole_folder
 from components.artifacts.snapshot import (
     CONFIG_NAME,
@@ -26,7 +25,6 @@ from components.resolve.window import Window, choose_window, list_partitions, mi
 from recap_model.config import RecapConfig, load_config, parse_yaml
 from recap_model.config.addresses import without_secret
 
-_DIGEST_CHUNK_BYTES = 1 << 20
 _DIGEST_THREADS = 4
 
 log = logging.getLogger(__name__)
@@ -163,12 +161,8 @@ def _partitions(
 
 def _describe(filesystem: FileSystem, root: str, path: str) -> LogFile:
     rows = open_parquet_at(filesystem, root, path).metadata.num_rows
-    digest, size = hashlib.sha256(), 0
-    with filesystem.open_input_stream(f"{root}/{path}") as stream:
-        while chunk := stream.read(_DIGEST_CHUNK_BYTES):
-            digest.update(chunk)
-            size += len(chunk)
-    return LogFile(path=path, rows=rows, bytes=size, sha256=digest.hexdigest())
+    sha256, size = digest(filesystem, f"{root}/{path}")
+    return LogFile(path=path, rows=rows, bytes=size, sha256=sha256)
 
 
 def _write(snapshot: Snapshot, config: RecapConfig, out: str | Path) -> None:

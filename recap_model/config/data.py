@@ -15,6 +15,12 @@ class RectifyLabels(Config):
     window_hours: PositiveFloat = 3.0
 
 
+class Deduplicate(Config):
+    """Of the rows with the same request and candidate one stays."""
+
+    keep: Literal["first", "last"] = Field("first", description="of the rows, in the order of the log")
+
+
 class NegativeDownsampling(Config):
     """Training keeps every row that is positive for a listed task, and a fixed share of the others."""
 
@@ -76,6 +82,7 @@ class DataConfig(Config):
     tolerated_missing_days: NonNegativeInt = Field(
         0, description="days of the window that may have no partition"
     )
+    deduplicate: Deduplicate | None = None
     rectify_labels: RectifyLabels | None = None
     negative_downsampling: NegativeDownsampling | None = None
     sampling_correction: Literal["weights", "calibration"] = Field(

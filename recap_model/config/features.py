@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from recap_model.config.base import Config
 
@@ -14,7 +14,26 @@ class ListColumn(Config):
     """A group stored as one column of fixed-size lists."""
 
     column: str
-    width: PositiveInt
+    width: PositiveInt = Field(description="numbers in each list of the log")
+    slices: list[tuple[NonNegativeInt, PositiveInt]] | None = Field(
+        None,
+        description="[start, end) of the stretches of the list that are read, in this order; all of it if none",
+    )
+
+    @model_validator(mode="after")
+    def _slices_fit(self) -> "ListColumn":
+        for start, end in self.slices or ():
+            if not start < end <= self.width:
+                raise ValueError(f"slices: [{start}, {end}] is no stretch of a list of {self.width}")
+        if len(set(self.places)) < len(self.places) or not self.places:
+            raise ValueError("slices: a place is read once; give stretches that do not overlap")
+        return self
+
+    @property
+    def places(self) -> list[int]:
+        """Places of the list that are read: the group's columns."""
+        slices = [(0, self.width)] if self.slices is None else self.slices
+        return [place for start, end in slices for place in range(start, end)]
 
 
 ScalarColumns = Annotated[list[str], Field(description="one scalar column of the log for each input")]
@@ -35,6 +54,10 @@ class TimestampColumns(Config):
     impressed: str | None = Field(None, description="when the candidate was seen; splits by time use it")
     served: str | None = Field(None, description="when the ranked list was sent")
     engaged: str | None = Field(None, description="when the first engagement happened, null where none did")
+    computed: str | None = Field(
+        None,
+        description="when the features were computed; after the impression they would give away the label",
+    )
 
 
 class FeaturesConfig(Config):
@@ -76,7 +99,7 @@ class FeaturesConfig(Config):
         value = getattr(self, group)
         if value is None:
             return 0
-        return value.width if isinstance(value, ListColumn) else len(value)
+        return len(value.places) if isinstance(value, ListColumn) else len(value)
 
     def group_columns(self, group: str) -> list[str]:
         """The log's columns that a dense group is read from."""

@@ -86,6 +86,12 @@ def _disagreements(config: RecapConfig) -> Iterator[str]:
         for name in ("impressed", "served", "engaged"):
             if getattr(stamps, name) is None:
                 yield f"features.timestamps.{name}: needed by data.rectify_labels"
+    if config.data.deduplicate is not None:
+        for name in ("request", "candidate"):
+            if getattr(config.features.ids, name) is None:
+                yield f"features.ids.{name}: needed by data.deduplicate"
+    if config.features.timestamps.computed is not None and config.features.timestamps.impressed is None:
+        yield "features.timestamps.impressed: needed to hold features.timestamps.computed to it"
     if isinstance(config.data.split, SplitByTime) and config.features.timestamps.impressed is None:
         yield "features.timestamps.impressed: needed by data.split.by time"
 

@@ -62,10 +62,14 @@ def _lists(column: pa.Array, wanted: ListColumn, group: str, where: str) -> NDAr
     there = column.is_valid().to_numpy(zero_copy_only=False)
     values = _numbers(pc.list_flatten(column), group, what)
     if there.all():
-        return values.reshape(len(column), width)
+        return _places(values.reshape(len(column), width), wanted)
     filled = np.full((len(column), width), -1 if group == "discrete" else 0, dtype=values.dtype)
     filled[there] = values.reshape(-1, width)
-    return filled
+    return _places(filled, wanted)
+
+
+def _places(lists: NDArray[np.generic], wanted: ListColumn) -> NDArray[np.generic]:
+    return lists if wanted.slices is None else lists[:, wanted.places]
 
 
 def _numbers(column: pa.Array, group: str, what: str) -> NDArray[np.generic]:

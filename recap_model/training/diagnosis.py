@@ -57,4 +57,6 @@ def _magnitudes(batch: RecapBatch, features: FeaturesConfig) -> list[tuple[float
 
 def _column(features: FeaturesConfig, group: str, number: int) -> str:
     columns = getattr(features, group)
-    return f"{columns.column}[{number}]" if isinstance(columns, ListColumn) else columns[number]
+    return (
+        f"{columns.column}[{columns.places[number]}]" if isinstance(columns, ListColumn) else columns[number]
+    )

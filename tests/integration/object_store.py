@@ -11,6 +11,7 @@ from components.resolve.resolve import resolve_run
 from components.train.train import train_model
 from components.validate.validate import validate_snapshot
 from tests.components.registries import new_registry
+from tests.datasets import mark_validated
 from tests.tiny import tiny_config
 
 
@@ -19,6 +20,18 @@ def copy_log(log: str, bucket: str) -> None:
     store, _ = fs.FileSystem.from_uri(f"s3://{bucket}?allow_bucket_creation=true")
     store.create_dir(bucket)
     fs.copy_files(log, f"{bucket}/log", destination_filesystem=store)
+
+
+def resolve_and_build(folder: str, data_root: str) -> None:
+    """Resolve, and build without validating, in two groups."""
+    work = Path(folder)
+    work.mkdir()
+    (work / "config.yaml").write_text(tiny_config().to_yaml())
+    uri = f"sqlite:///{work}/mlflow.db"
+    resolve_run(work / "config.yaml", data_root, work / "snapshot", tracking_uri=uri, run_id="run-1")
+    validated = mark_validated(work / "snapshot", work / "validated")
+    outs = [work / name for name in ("train", "calibration", "test")]
+    build_datasets(work / "snapshot", validated, *outs, groups=2)
 
 
 def build_and_train(folder: str, data_root: str, rows: str) -> None:
@@ -32,7 +45,9 @@ def build_and_train(folder: str, data_root: str, rows: str) -> None:
     validate_snapshot(work / "snapshot", work / "validated", work / "data.html")
     roots = {split: f"{rows}/{split}.rows" if rows else None for split in ("train", "calibration", "test")}
     outs = [work / name for name in ("train", "calibration", "test")]
-    manifests = build_datasets(work / "snapshot", work / "validated", *outs, rows_roots=roots)
+    # Two groups in a store, which parts of files then go through.
+    groups = 2 if rows else 1
+    manifests = build_datasets(work / "snapshot", work / "validated", *outs, rows_roots=roots, groups=groups)
     train_model(work / "snapshot", work / "train", work / "model")
     (work / "fingerprints.json").write_text(
         json.dumps({split: manifest.fingerprint for split, manifest in manifests.items()})

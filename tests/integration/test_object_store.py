@@ -4,21 +4,35 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from recap_model.data.manifest import DatasetManifest
+from tests.datasets import build_tiny
 from tests.integration.conftest import Recap
-from tests.tiny import write_tiny_log
+from tests.tiny import tiny_config, write_tiny_log
 
 SERVE = """
 import logging
-from moto.server import ThreadedMotoServer
+import collections, sys, time
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
 logging.getLogger("werkzeug").setLevel(logging.ERROR)
-server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-server.start()
-print(server.get_host_and_port()[1], flush=True)
-input()
+store, asked, kind = DomainDispatcherApplication(create_backend_app), collections.Counter(), sys.argv[1]
+def answer(environ, start):
+    key = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+    asked[key] += 1
+    if kind == "badly":
+        time.sleep(0.05)
+    if kind == "badly" and asked[key] <= 2:
+        start("503 Service Unavailable", [("Content-Length", "0")])
+        return [b""]
+    return store(environ, start)
+server = make_server("127.0.0.1", 0, answer, threaded=True)
+print(server.server_port, flush=True)
+server.serve_forever()
 """
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
 
@@ -26,7 +40,13 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AW
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
     """Where the server listens."""
-    command = [sys.executable, "-W", "ignore", "-c", SERVE]
+    with _serving("well") as uri:
+        yield uri
+
+
+@contextmanager
+def _serving(kind: str) -> Iterator[str]:
+    command = [sys.executable, "-W", "ignore", "-c", SERVE, kind]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(command, **pipes, text=True) as server:
         assert server.stdout is not None
@@ -52,6 +72,27 @@ def test_a_log_in_a_bucket_makes_the_same_sets_and_the_same_model(tmp_path: Path
     assert not list(Path(there).rglob("*.arrow"))
     for name in ("fingerprints.json", "model/weights.safetensors"):
         assert (Path(here) / name).read_bytes() == (Path(there) / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_a_store_that_is_slow_and_fails_twice_at_each_address_makes_the_same_sets(tmp_path: Path):
+    log = write_tiny_log(tmp_path / "log", days=5, rows=200)
+    here = build_tiny(tmp_path / "here", tiny_config(), log)
+    with _serving("badly") as uri:
+        on_store(uri, "copy_log", str(log), "recap")
+        on_store(uri, "resolve_and_build", str(tmp_path / "there"), "s3://recap/log")
+    for split in ("train", "calibration", "test"):
+        ours, theirs = (
+            DatasetManifest.read(folder / split) for folder in (here.train.parent, tmp_path / "there")
+        )
+        assert ours.fingerprint == theirs.fingerprint
+
+
+def test_a_bucket_of_googles_store_that_does_not_answer_is_one_line(recap: Recap):
+    root = "gs://anonymous@recap/log?scheme=http&endpoint_override=127.0.0.1:9&retry_limit_seconds=1"
+    done = recap("run", "--config", "config.yaml", "--data", root)
+    assert done.returncode == 1
+    assert "the store does not answer" in done.stderr.splitlines()[0]
 
 
 @pytest.mark.parametrize(

@@ -182,6 +182,7 @@ def test_knots_resolve_the_few_values_of_a_count_that_is_mostly_zero():
     width = tiny_config().features.width("continuous")
     values = np.repeat(counts[:, None], width, axis=1)
     ones = np.ones((len(counts), 1), dtype=np.float32)
+    builder.begin_file()
     builder.add(Rows({"continuous": values}, ones, ones[:, 0], np.arange(len(counts))))
     knots = builder.result().knots[0]
     assert (knots[0], knots[-1]) == (0.0, 1000.0)

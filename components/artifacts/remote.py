@@ -1,0 +1,82 @@
+"""Reading from a store that fails now and then: every request is made again a few times before it is an error."""
+
+import io
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import pyarrow as pa
+from pyarrow.fs import FileSystem
+
+_PAUSES_S = (0.2, 0.8, 3.2)
+_LASTING = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+
+T = TypeVar("T")
+
+
+def retrying(call: Callable[[], T]) -> T:
+    """What ``call`` returns. An OSError that another try may cure is raised only after the last one.
+
+    Pauses grow fourfold, so that a store that is overloaded is left alone for longer.
+    """
+    for pause_s in _PAUSES_S:
+        try:
+            return call()
+        except _LASTING:
+            raise
+        except OSError:
+            time.sleep(pause_s)
+    return call()
+
+
+def open_input(filesystem: FileSystem, path: str) -> pa.NativeFile:
+    """A file to read at any place. Raises what the filesystem raises: FileNotFoundError, OSError."""
+    if filesystem.type_name == "local":
+        return filesystem.open_input_file(path)
+    return pa.PythonFile(_RetryingFile(filesystem, path), mode="r")
+
+
+class _RetryingFile(io.RawIOBase):
+    """A file of a store, opened again at the same place where reading it failed."""
+
+    def __init__(self, filesystem: FileSystem, path: str) -> None:
+        super().__init__()
+        self._open = lambda: filesystem.open_input_file(path)
+        self._file: pa.NativeFile | None = retrying(self._open)
+        self._bytes: int = self._file.size()
+        self._place = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._place
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._bytes}[whence]
+        self._place = start + offset
+        return self._place
+
+    def read(self, size: int | None = -1) -> bytes:
+        wanted = self._bytes - self._place if size is None or size < 0 else size
+        content = retrying(lambda: self._read_once(wanted))
+        self._place += len(content)
+        return content
+
+    def _read_once(self, size: int) -> bytes:
+        if self._file is None:
+            self._file = self._open()
+        try:
+            return bytes(self._file.read_at(size, self._place))
+        except OSError:
+            self._file = None
+            raise
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        super().close()

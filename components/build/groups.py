@@ -1,0 +1,109 @@
+"""Groups of the log's files, which are read side by side, and what becomes of the rows of one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.artifacts.snapshot import LogFile, Partition, Snapshot
+from components.build.rows import Rows, columns_to_read, read_file, to_rows
+from components.build.sampling import NegativeSampler
+from components.build.split import SPLITS, Splitter
+from components.build.statistics import StatisticsBuilder
+from components.build.writer import by_shard
+from recap_model.config import RecapConfig
+
+Add = Callable[[str, int, Rows], None]
+Tell = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Files of the log that one process reads, and the number of their first row in the log."""
+
+    number: int
+    files: list[tuple[Partition, LogFile]]
+    first_row: int
+
+    @property
+    def rows(self) -> int:
+        return sum(file.rows for _, file in self.files)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What every group has to know: the same for all, small, and found out once.
+
+    Attributes:
+        duplicates: numbers of the rows that are left out, rising.
+        shards: files of the training set.
+    """
+
+    snapshot: Snapshot
+    config: RecapConfig
+    splitter: Splitter
+    duplicates: NDArray[np.int64]
+    shards: int
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What is known of the training rows of some groups beside the rows."""
+
+    sampler: NegativeSampler
+    statistics: StatisticsBuilder
+
+    def merge(self, later: "Gathered") -> None:
+        """Take in what the next group gathered."""
+        self.sampler.merge(later.sampler)
+        self.statistics.merge(later.statistics)
+
+
+def cut(snapshot: Snapshot, groups: int) -> list[Group]:
+    """The log's files in at most so many groups of about as many rows, in the log's order."""
+    files = [(partition, file) for partition in snapshot.partitions for file in partition.files]
+    ends = np.cumsum([file.rows for _, file in files])
+    aims = ends[-1] * np.arange(1, groups + 1) / groups
+    lasts = np.unique(np.append(np.searchsorted(ends, aims - 0.5) + 1, len(files)))
+    found, first = [], 0
+    for number, last in enumerate(lasts.tolist()):
+        found.append(Group(number, files[first:last], int(ends[first - 1]) if first else 0))
+        first = last
+    return found
+
+
+def read_group(work: Work, group: Group, add: Add, tell: Tell = lambda rows: None) -> Gathered:
+    """Hand every row of a group that is kept to ``add``, with its set and its file's number in the set.
+
+    Args:
+        tell: called with the number of rows that are done.
+
+    Raises:
+        FileNotFoundError, ValueError: a file changed since resolve froze it, or cannot be read as the config says.
+    """
+    config = work.config
+    gathered = Gathered(NegativeSampler(config), StatisticsBuilder(config))
+    columns, first = columns_to_read(config), group.first_row
+    for partition, file in group.files:
+        gathered.statistics.begin_file()
+        for batch in read_file(work.snapshot, file, columns, verify=True):
+            rows = to_rows(batch, config, file.path, first)
+            codes = work.splitter.codes(batch, partition, file)
+            codes[_among(rows.number, work.duplicates)] = len(SPLITS)
+            train = gathered.sampler(rows.take(codes == 0))
+            gathered.statistics.add(train)
+            for shard, chosen in enumerate(by_shard(train, work.shards, config.data.seed)):
+                add(SPLITS[0], shard, chosen)
+            for code, split in enumerate(SPLITS[1:], start=1):
+                add(split, 0, rows.take(codes == code))
+            first += len(rows)
+        tell(first - group.first_row)
+    return gathered
+
+
+def _among(numbers: NDArray[np.int64], rising: NDArray[np.int64]) -> NDArray[np.bool_]:
+    if not len(rising):
+        return np.zeros(len(numbers), dtype=bool)
+    places = np.minimum(np.searchsorted(rising, numbers), len(rising) - 1)
+    return rising[places] == numbers

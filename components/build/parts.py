@@ -1,0 +1,68 @@
+"""The rows of one group on their way to the sets: a part for each file that a set will have.
+
+A group's parts lie where the sets will. Every file of a set is made of its parts in the groups' order, so that its
+bytes are the same for any number of groups.
+"""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+
+from pyarrow import ipc
+from pyarrow.fs import FileType
+
+from components.artifacts.log import open_root
+from components.artifacts.remote import open_input
+from components.build.groups import Gathered, Group, Work, read_group
+from components.build.rows import Rows, from_record_batch, to_record_batch
+from components.build.writer import ShardWriter, Written
+
+Roots = Mapping[str, str]
+
+
+def write_parts(work: Work, group: Group, roots: Roots) -> Gathered:
+    """Write the parts of a group's rows under each set's root. Raises as `read_group` does."""
+    places = {split: open_root(root) for split, root in roots.items()}
+    writers: dict[tuple[str, int], ipc.RecordBatchStreamWriter] = {}
+    with ExitStack() as stack:
+
+        def add(split: str, shard: int, rows: Rows) -> None:
+            if not len(rows):
+                return
+            batch = to_record_batch(rows, numbered=True)
+            if (split, shard) not in writers:
+                filesystem, folder = places[split]
+                path = f"{folder}/{_name(group.number, shard)}"
+                stream = stack.enter_context(filesystem.open_output_stream(path))
+                writers[split, shard] = stack.enter_context(ipc.new_stream(stream, batch.schema))
+            writers[split, shard].write_batch(batch)
+
+        return read_group(work, group, add)
+
+
+def join_parts(root: str, shard: int, groups: int, seed: int | None) -> Written | None:
+    """Make one file of a set of its parts, which are removed; None if it has no row."""
+    filesystem, folder = open_root(root)
+    writer = ShardWriter(filesystem, folder, shard, seed)
+    paths = [f"{folder}/{_name(group, shard)}" for group in range(groups)]
+    there = [info.path for info in filesystem.get_file_info(paths) if info.type == FileType.File]
+    for path in there:
+        with open_input(filesystem, path) as source, ipc.open_stream(source) as batches:
+            for batch in batches:
+                writer.add(from_record_batch(batch))
+    written = writer.close()
+    for path in there:
+        filesystem.delete_file(path)
+    return written
+
+
+def remove_parts(root: str, shards: int, groups: int) -> None:
+    """Remove the parts that work which failed has left in a store."""
+    filesystem, folder = open_root(root)
+    paths = [f"{folder}/{_name(group, shard)}" for group in range(groups) for shard in range(shards)]
+    for info in filesystem.get_file_info(paths):
+        if info.type == FileType.File:
+            filesystem.delete_file(info.path)
+
+
+def _name(group: int, shard: int) -> str:
+    return f"_part-{shard:05d}-of-group-{group:05d}.arrows"

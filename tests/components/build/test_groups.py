@@ -1,0 +1,93 @@
+"""The same bytes however the log's files are cut into groups, and no part of one left behind."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from components.artifacts.snapshot import Snapshot
+from components.build.build import build_datasets
+from components.build.groups import cut
+from recap_model.config import RecapConfig
+from tests.components.snapshots import snapshot_of
+from tests.datasets import mark_validated
+from tests.tiny import sparse_config, with_lists, write_tiny_log
+
+DATA = {
+    "days": 5,
+    "deduplicate": {},
+    "negative_downsampling": {"rate": 0.5},
+    "sampling_correction": "calibration",
+}
+
+
+def config() -> RecapConfig:
+    content = sparse_config(data=DATA).model_dump(exclude_none=True)
+    table = {"name": "topic", "num_embeddings": 5, "embedding_dim": 2, "index": 1, "min_count": 2}
+    model = content["model"] | {"small_embeddings": {"tables": [table]}}
+    return RecapConfig.model_validate(content | {"model": model})
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    log = write_tiny_log(tmp_path_factory.mktemp("groups") / "log", days=5, rows=300, files=3)
+    for file in log.rglob("*.parquet"):
+        pq.write_table(with_lists(pq.read_table(file)), file)
+    return log
+
+
+def built(folder: Path, log: Path, groups: int) -> dict[str, bytes]:
+    """Every file of the three sets, by its path."""
+    snapshot = snapshot_of(log, config(), folder / "snapshot")
+    validated = mark_validated(snapshot, folder / "validated")
+    outs = [folder / "sets" / name for name in ("train", "calibration", "test")]
+    build_datasets(snapshot, validated, *outs, groups=groups)
+    paths = (path for path in (folder / "sets").rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+def test_one_two_and_five_groups_make_the_same_bytes(
+    tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch
+):
+    # Several files in the training set of so few rows.
+    monkeypatch.setattr("components.build.build._ROWS_PER_SHARD", 500)
+    one, two, five = (built(tmp_path / str(groups), log, groups) for groups in (1, 2, 5))
+    assert sum("train.rows" in name for name in one) == 3
+    assert not [name for name in five if "_part" in name]
+    assert one == two == five
+
+
+def test_groups_are_files_in_the_logs_order_with_about_as_many_rows(tmp_path: Path, log: Path):
+    snapshot, _ = Snapshot.read(snapshot_of(log, config(), tmp_path / "snapshot"))
+    for wanted, expected in ((1, 1), (2, 2), (5, 5), (100, 15)):
+        groups = cut(snapshot, wanted)
+        assert len(groups) == expected
+        assert [file for group in groups for file in group.files] == [
+            (partition, file) for partition in snapshot.partitions for file in partition.files
+        ]
+        firsts = np.cumsum([0, *(group.rows for group in groups)])
+        assert [group.first_row for group in groups] == firsts[:-1].tolist()
+        assert max(group.rows for group in groups) - min(group.rows for group in groups) <= 100
+
+
+def test_what_a_process_cannot_read_is_one_line_and_leaves_nothing(tmp_path: Path, log: Path):
+    folder = tmp_path / "broken"
+    snapshot = snapshot_of(log, config(), folder / "snapshot")
+    validated = mark_validated(snapshot, folder / "validated")
+    file = log / "date=2026-03-04" / "part-00001.parquet"
+    whole = file.read_bytes()
+    rows = pq.read_table(file)
+    pq.write_table(rows.set_column(0, "request_id", pa.array(np.arange(len(rows)))), file)
+    outs = [folder / "sets" / name for name in ("train", "calibration", "test")]
+    message = (
+        r"^date=2026-03-04/part-00001\.parquet: changed since resolve froze the log; run the pipeline again$"
+    )
+    try:
+        for groups in (1, 2):
+            with pytest.raises(ValueError, match=message):
+                build_datasets(snapshot, validated, *outs, groups=groups)
+            assert not list((folder / "sets").iterdir())
+    finally:
+        file.write_bytes(whole)
