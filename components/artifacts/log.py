@@ -8,7 +8,7 @@ from pyarrow.fs import FileSystem, FSSpecHandler, PyFileSystem
 from pyarrow.lib import ArrowException
 from pyarrow.parquet import ParquetFile
 
-from components.artifacts.remote import open_input, retrying
+from components.artifacts.remote import answer, open_input
 from components.artifacts.snapshot import LogFile, Snapshot
 
 _PYARROW_SCHEMES = ("file", "s3", "gs", "gcs", "hdfs")
@@ -62,6 +62,7 @@ def open_parquet(snapshot: Snapshot, file: LogFile) -> ParquetFile:
     Raises:
         FileNotFoundError: it vanished since resolve listed it.
         ValueError: it is truncated, or not Parquet.
+        ConnectionError: its store does not answer any more.
     """
     filesystem, root = open_root(snapshot.data_root)
     return open_parquet_at(filesystem, root, file.path)
@@ -88,6 +89,8 @@ def open_parquet_at(filesystem: FileSystem, root: str, path: str) -> ParquetFile
         raise PermissionError(f"{path}: no permission to read it under {root}") from None
     except (ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
+        if isinstance(error, ConnectionError | TimeoutError) or "AWS Error" in reason:
+            raise ConnectionError(f"{path}: the store stopped answering ({reason}); run it again") from None
         raise ValueError(f"{path}: truncated or not Parquet ({reason}); write the file again") from None
 
 
@@ -110,7 +113,7 @@ def check_unchanged(snapshot: Snapshot, file: LogFile) -> None:
     """
     filesystem, root = open_root(snapshot.data_root)
     try:
-        size = retrying(lambda: filesystem.get_file_info(f"{root}/{file.path}").size)
+        size = answer(filesystem, f"{root}/{file.path}").size
         found = digest(filesystem, f"{root}/{file.path}") if size == file.bytes else ("", size)
     except FileNotFoundError:
         raise FileNotFoundError(f"{file.path}: no such file under {root}; run resolve again") from None

@@ -3,13 +3,16 @@
 import io
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pyarrow as pa
-from pyarrow.fs import FileSystem
+from pyarrow.fs import FileSelector, FileSystem
 
 _PAUSES_S = (0.2, 0.8, 3.2)
 _LASTING = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+
+# Of a store that is not there they say so after some seconds; several times of that would be a minute.
+_ASK_AGAIN_THEMSELVES = ("local", "s3", "gcs")
 
 T = TypeVar("T")
 
@@ -27,6 +30,13 @@ def retrying(call: Callable[[], T]) -> T:
         except OSError:
             time.sleep(pause_s)
     return call()
+
+
+def answer(filesystem: FileSystem, what: str | list[str] | FileSelector) -> Any:
+    """`FileSystem.get_file_info`, asked again where the filesystem's own client does not do so itself."""
+    if filesystem.type_name in _ASK_AGAIN_THEMSELVES:
+        return filesystem.get_file_info(what)
+    return retrying(lambda: filesystem.get_file_info(what))
 
 
 def open_input(filesystem: FileSystem, path: str) -> pa.NativeFile:

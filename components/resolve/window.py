@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 from pyarrow.fs import FileSelector, FileSystem, FileType
 
-from components.artifacts.remote import retrying
+from components.artifacts.remote import answer
 
 _DAY = re.compile(r"^date=(\d{4}-\d{2}-\d{2})$")
 _HOUR = re.compile(r"^hour=(\d{2})$")
@@ -35,7 +35,7 @@ def list_partitions(filesystem: FileSystem, root: str, data_root: str) -> dict[d
         ValueError: it holds no partition, or a day that is no date.
     """
     try:
-        kind = retrying(lambda: filesystem.get_file_info(root)).type
+        kind = answer(filesystem, root).type
     except OSError as error:
         reason = " ".join(str(error).split())
         raise ConnectionError(
@@ -47,7 +47,7 @@ def list_partitions(filesystem: FileSystem, root: str, data_root: str) -> dict[d
             f"{data_root}: no such data root; give the folder that holds date=YYYY-MM-DD/"
         )
     days: dict[date, list[str]] = {}
-    for info in retrying(lambda: filesystem.get_file_info(FileSelector(root))):
+    for info in answer(filesystem, FileSelector(root)):
         matched = _DAY.match(info.base_name)
         if matched is None or info.type != FileType.Directory:
             continue
@@ -66,7 +66,7 @@ def list_partitions(filesystem: FileSystem, root: str, data_root: str) -> dict[d
 def _files_of_day(filesystem: FileSystem, root: str, name: str) -> list[str]:
     found = []
     selector = FileSelector(f"{root}/{name}", recursive=True)
-    for info in retrying(lambda: filesystem.get_file_info(selector)):
+    for info in answer(filesystem, selector):
         inside = info.path.removeprefix(f"{root}/{name}/").split("/")
         if info.type != FileType.File or any(part.startswith(("_", ".")) for part in inside):
             continue
