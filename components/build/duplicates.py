@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from components.artifacts.snapshot import Snapshot
 from components.artifacts.hashing import id_numbers, mix
+from components.artifacts.snapshot import Snapshot
 from components.build.rows import read_file
 from recap_model.config import RecapConfig
 
