@@ -114,7 +114,8 @@ def _broken_off(moves: list[Move]) -> bool:
 
 
 def _tell(name: str, move: Move) -> None:
-    send("promoted", {"name": name, **move.model_dump(include={"source", "to", "who", "when", "why"})})
+    told = {"name": name, "version": move.to, "from": move.source, "to": move.to, "reason": move.why}
+    send("promoted", {**told, "who": move.who, "when": move.when})
 
 
 def read_decision(client: "MlflowClient", name: str, version: str) -> Decision:

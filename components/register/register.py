@@ -30,6 +30,10 @@ _PROOF_ROWS = 200
 _EXAMPLE_ROWS = 3
 _SCORES_NAME = "scores.parquet"
 _FROM_EVALUATION = (REPORT_NAME, METRICS_NAME, "decision.json")
+_DESCRIPTION = (
+    "A version for each run of the pipeline, rejected ones too. The alias champion is the one in production. Move it "
+    "by recap promote or recap rollback, which check the version and record the move, and not by hand."
+)
 _PROFILES = ("profile.parquet", "verdict.json")
 
 log = logging.getLogger(__name__)
@@ -109,7 +113,8 @@ def _create(client: "MlflowClient", run: RunOutputs, evaluation_uri: str) -> "Mo
                 registry.DIGEST_TAG: digest,
                 registry.SCORES_TAG: f"{evaluation_uri.rstrip('/')}/{_SCORES_NAME}",
             }
-            return client.create_model_version(run.name, source, run_id, tags=tags)
+            said = f"{run.decision.outcome}: {run.decision.reason}"
+            return client.create_model_version(run.name, source, run_id, tags=tags, description=said)
 
 
 def _assemble(run: RunOutputs, folder: Path) -> str:
@@ -159,7 +164,7 @@ def _create_registered_model(client: "MlflowClient", name: str) -> None:
     from mlflow.exceptions import MlflowException
 
     try:
-        client.create_registered_model(name)
+        client.create_registered_model(name, description=_DESCRIPTION)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise

@@ -152,7 +152,7 @@ def tables(name: str, rounds: int, count: int, rows: int, folder: Path) -> None:
     with served(str(place.version), folder) as server:
         taken = {
             candidates: latencies_ms(
-                ways(place, candidates, server), count if candidates < 1000 else count // 2
+                ways(place, candidates, server), count if candidates < 1000 else count // 5
             )
             for candidates in CANDIDATES
         }

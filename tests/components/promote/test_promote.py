@@ -190,6 +190,19 @@ def test_a_rollback_that_was_broken_off_is_finished_by_the_next(runs: Runs, monk
     assert runs.aliases == {"champion": "1", "previous": "2"}
 
 
+def test_what_a_person_does_is_told_in_the_words_of_the_pipeline(runs: Runs, monkeypatch):
+    told = []
+    monkeypatch.setattr(
+        "components.promote.by_hand.send", lambda event, content: told.append((event, content))
+    )
+    runs.register(1)
+    move = promote_by_hand(runs.client, NAME, "1", None)
+    ((event, content),) = told
+    assert event == "promoted"
+    assert (content["version"], content["from"], content["to"], content["who"]) == ("1", None, "1", move.who)
+    assert set(content) >= set(runs.promote(1).event()) - {"outcome"}
+
+
 def test_rolling_back_goes_to_any_earlier_champion_and_to_no_other_version(runs: Runs):
     for number, against in ((1, None), (2, "1"), (3, "2")):
         runs.register(number, against=against)

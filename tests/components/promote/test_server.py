@@ -66,8 +66,29 @@ def test_a_version_is_registered_proven_promoted_and_rolled_back(
     assert registry.aliases(client, NAME) == {"champion": "2", "previous": "1"}
     assert client.get_model_version_download_uri(NAME, "2").startswith("mlflow-artifacts:")
     assert registry.champion(client, NAME).version == "2"
+    _a_stranger_uses_mlflow_alone(server, tmp_path / "2" / "evaluation" / "scores.parquet")
     assert roll_back(client, NAME).to == "1"
     assert registry.aliases(client, NAME) == {"champion": "1", "previous": "2"}
+
+
+def _a_stranger_uses_mlflow_alone(server: str, scores: Path) -> None:
+    """Find the champion, read what it takes and why it is champion, and score the rows that it brings along."""
+    code = f"""
+import mlflow, numpy, pandas
+mlflow.set_tracking_uri({server!r})
+version = mlflow.MlflowClient().get_model_version_by_alias({NAME!r}, "champion")
+assert version.description == "PROMOTE: the gate said PROMOTE.", version.description
+uri = "models:/{NAME}@champion"
+assert "likes" in mlflow.models.get_model_info(uri).signature.inputs.input_names()
+folder = mlflow.artifacts.download_artifacts(uri)
+found = mlflow.pyfunc.load_model(uri).predict(pandas.read_parquet(folder + "/proof/rows.parquet"))
+judged = pandas.read_parquet({str(scores)!r})
+numpy.testing.assert_allclose(found["like"], judged["candidate/like"], atol=1e-5)
+"""
+    done = subprocess.run(
+        [sys.executable, "-P", "-W", "ignore", "-c", code], cwd=scores.parent, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_of_eight_promoters_at_once_one_wins_each_time(server: str, tmp_path: Path):
