@@ -122,8 +122,13 @@ def release(
     namespace: NamespaceOption = "",
     token_file: TokenOption = None,
 ) -> None:
-    """Upload the pipeline as a new version, print what differs from the last one, and move every schedule to it."""
+    """Upload the pipeline as a new version, print what differs from the last one, and move every schedule to it.
+
+    A release that broke off is finished by the same call again.
+    """
     import yaml
+
+    from pipeline.cluster.releasing import move_schedules
 
     server = connect_server(host, namespace, token_file)
     before = server.newest_version()
@@ -140,13 +145,9 @@ def release(
     typer.echo(
         "\n".join(changed) if changed else f"{version}: the same as {before.name if before else 'nothing'}"
     )
-    for schedule in server.schedules():
-        # The API cannot change a schedule. The new one stands before the old one goes, paused until it has gone.
-        moved = server.create_schedule(schedule.name, schedule.cron, schedule.arguments, made, paused=True)
-        server.delete_schedule(schedule)
-        if schedule.enabled:
-            server.pause(moved, paused=False)
-        typer.echo(f"schedule {schedule.name}: moved to {version}")
+    for schedule in move_schedules(server, made):
+        state = "" if schedule.enabled else ", paused as before"
+        typer.echo(f"schedule {schedule.name}: runs {version}{state}")
 
 
 @schedule_app.command("create")

@@ -102,7 +102,13 @@ class Server:
                     return found[:limit]
 
     def publish(self, package: Path, version: str) -> Version:
-        """Upload a compiled pipeline as a new version. Raises ClusterError if there is one of that name."""
+        """Upload a compiled pipeline as a new version; one of that name and that content is taken as it is.
+
+        Raises ClusterError if there is one of that name with another content.
+        """
+        newest = self.newest_version()
+        if newest is not None and newest.name == version and newest.spec == _spec(package):
+            return newest
         with self._speaking():
             known = self._client.get_pipeline_id(NAME)
             if known is None:
@@ -138,13 +144,20 @@ class Server:
                     return found
 
     def create_schedule(
-        self, name: str, cron: str, arguments: dict[str, Any], version: Version, paused: bool = False
+        self,
+        name: str,
+        cron: str,
+        arguments: dict[str, Any],
+        version: Version,
+        paused: bool = False,
+        description: str = "",
     ) -> Schedule:
         """Run a version whenever the cron expression fires: one run at a time, and none for times gone by."""
         with self._speaking():
             made = self._client.create_recurring_run(
                 self._experiment(),
                 name,
+                description=description,
                 cron_expression=cron,
                 max_concurrency=1,
                 no_catchup=True,
@@ -256,6 +269,14 @@ def _run(run: Any) -> Run:
         finished=run.finished_at,
         error=run.error.message if run.error else None,
     )
+
+
+def _spec(package: Path) -> dict[str, Any]:
+    """What the server tells of a version that was uploaded from a compiled pipeline."""
+    import yaml
+
+    pipeline, platform = yaml.safe_load_all(package.read_text())
+    return {"pipeline_spec": pipeline, "platform_spec": platform}
 
 
 def _version(version: Any) -> Version:

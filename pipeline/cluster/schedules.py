@@ -9,7 +9,10 @@ from croniter import croniter
 
 @dataclass(frozen=True)
 class Schedule:
-    """A recurring run as the server tells of it. ``cron`` has the seconds in front, six fields."""
+    """A recurring run as the server tells of it. ``cron`` has the seconds in front, six fields.
+
+    ``touched`` says that it was changed, paused or resumed, since it was made.
+    """
 
     id: str
     name: str
@@ -17,6 +20,8 @@ class Schedule:
     enabled: bool
     arguments: dict[str, Any]
     version_id: str | None
+    description: str = ""
+    touched: bool = False
 
     @classmethod
     def of(cls, recurring: Any) -> "Schedule":
@@ -30,6 +35,8 @@ class Schedule:
             enabled=recurring.mode == "ENABLE",
             arguments=dict(runtime.parameters or {}) if runtime else {},
             version_id=reference.pipeline_version_id if reference else recurring.pipeline_version_id,
+            description=recurring.description or "",
+            touched=recurring.updated_at is not None and recurring.updated_at != recurring.created_at,
         )
 
 

@@ -73,7 +73,11 @@ def misfits(model: str, value: Any, where: str) -> Iterator[str]:
 
 
 class PipelinesApi(ThreadingHTTPServer):
-    """The server. ``answer`` is what every request gets instead, if set; ``misfit``, what was wrong with requests."""
+    """The server.
+
+    ``answer`` is what every request gets instead, if set; after ``dies_after`` requests none is answered; ``misfit``
+    is what was wrong with requests.
+    """
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -81,6 +85,7 @@ class PipelinesApi(ThreadingHTTPServer):
         self.misfit: list[str] = []
         self.tokens: set[str] = set()
         self.answer: tuple[int, dict[str, Any]] | None = None
+        self.dies_after: int | None = None
         self.hang: threading.Event | None = None
         self.experiments: dict[str, dict[str, Any]] = {}
         self.runs: dict[str, dict[str, Any]] = {}
@@ -117,6 +122,11 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(raw) if raw and is_json else raw or None
         if self.server.hang is not None:
             self.server.hang.wait(30)
+        if self.server.dies_after is not None:
+            self.server.dies_after -= 1
+            if self.server.dies_after < 0:
+                self._say(503, {"error": "no longer there"})
+                return
         if self.server.answer is not None:
             self._say(*self.server.answer)
             return
@@ -191,7 +201,7 @@ def _recurring(
     if not rest and verb == "GET":
         return 200, {"recurringRuns": list(server.recurring.values())}
     if not rest:
-        made = {**body, "recurring_run_id": str(uuid.uuid4()), "created_at": now}
+        made = {**body, "recurring_run_id": str(uuid.uuid4()), "created_at": now, "updated_at": now}
         server.recurring[made["recurring_run_id"]] = made
         return 200, made
     name, _, action = rest[0].partition(":")
@@ -200,7 +210,10 @@ def _recurring(
     if verb == "DELETE":
         del server.recurring[name]
     else:
-        server.recurring[name]["mode"] = {"enable": "ENABLE", "disable": "DISABLE"}[action]
+        server.recurring[name] |= {
+            "mode": {"enable": "ENABLE", "disable": "DISABLE"}[action],
+            "updated_at": now,
+        }
     return 200, {}
 
 

@@ -120,6 +120,63 @@ def test_a_release_moves_every_schedule_and_says_what_differs(server: PipelinesA
     assert {one["pipeline_version_reference"]["pipeline_version_id"] for one in moved.values()} == {newest}
     assert (moved["nightly"]["mode"], moved["weekly"]["mode"]) == ("ENABLE", "DISABLE")
     assert "is there already" in failure(call("release", "--version", "v2"))
+    again = said(call("release", "--version", "v2", "--cluster", str(cluster)))
+    assert "v2: the same as v2" in again
+    assert {one["display_name"]: one for one in server.recurring.values()} == moved
+
+
+def _enabled(server: PipelinesApi) -> list[str]:
+    return sorted(one["display_name"] for one in server.recurring.values() if one["mode"] == "ENABLE")
+
+
+def test_a_release_that_breaks_off_anywhere_is_finished_by_the_same_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    cluster = tmp_path / "cluster.yaml"
+    cluster.write_text("images: {tag: v2}")
+    release = ("release", "--version", "v2", "--cluster", str(cluster))
+    broken_off = 0
+    for requests in range(100):
+        with serving() as server:
+            monkeypatch.setenv("KFP_HOST", server.url)
+            said(call("release", "--version", "v1"))
+            for name in ("nightly", "weekly"):
+                said(call("schedule", "create", name, "--cron", "30 3 * * 1", *WHERE))
+            said(call("schedule", "pause", "weekly"))
+            before = len(server.versions)
+            server.dies_after = requests
+            first = call(*release)
+            assert _enabled(server) in ([], ["nightly"])
+            server.dies_after = None
+            broken_off += first.exit_code != 0
+            said(call(*release))
+            assert _enabled(server) == ["nightly"]
+            assert sorted(one["display_name"] for one in server.recurring.values()) == ["nightly", "weekly"]
+            newest = server.versions[-1]["pipeline_version_id"]
+            versions = {
+                one["pipeline_version_reference"]["pipeline_version_id"] for one in server.recurring.values()
+            }
+            assert (versions, len(server.versions), server.misfit) == (
+                {newest},
+                before + 1,
+                [],
+            )
+        if first.exit_code == 0:
+            break
+    assert broken_off > 8
+
+
+def test_a_schedule_that_a_person_paused_after_a_release_stays_paused(server: PipelinesApi, tmp_path: Path):
+    said(call("release", "--version", "v1"))
+    said(call("schedule", "create", "nightly", "--cron", "30 3 * * 1", *WHERE))
+    cluster = tmp_path / "cluster.yaml"
+    for version in ("v2", "v3"):
+        cluster.write_text(f"images: {{tag: {version}}}")
+        said(call("release", "--version", version, "--cluster", str(cluster)))
+        if version == "v2":
+            said(call("schedule", "pause", "nightly"))
+    assert _enabled(server) == []
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,72 @@
+"""The pods that the compiled pipeline leads to are what Kubernetes' published schemas take."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from pipeline.cluster.settings import ClusterSettings
+from pipeline.compile import compile_pipelines
+from tests.pipeline.cluster.pods import pod_of
+
+pytestmark = pytest.mark.filterwarnings("ignore:::kfp")
+# The oldest release that is still looked after somewhere, and the newest that the schemas are known of.
+RELEASES = ("1.31", kubernetes_validate.latest_version())
+SETTINGS: list[dict[str, Any]] = [
+    {},
+    {"gpu": {"count": 2, "node_selector": {"pool": "h200"}}},
+    {
+        "images": {"prefix": "registry.example/team/recap-", "tag": "v3"},
+        "pods": {"train": {"memory": "64Gi"}},
+    },
+    {"train_job": {"claim": "recap-shared"}, "gpu": {"node_selector": {"pool": "h200"}}},
+]
+
+
+def pods(folder: Path, settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Every step's pod, by the step."""
+    (path,) = compile_pipelines(folder, ClusterSettings.model_validate(settings))
+    spec, platform = yaml.safe_load_all(path.read_text())
+    told = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    executors = spec["deploymentSpec"]["executors"]
+    return {
+        name.removeprefix("exec-"): pod_of(name, executor["container"], told[name])
+        for name, executor in executors.items()
+    }
+
+
+@pytest.mark.parametrize("release", RELEASES)
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_every_steps_pod_is_one_for_kubernetes(settings: dict[str, Any], release: str, tmp_path: Path):
+    found = pods(tmp_path, settings)
+    assert len(found) == 9
+    for pod in found.values():
+        kubernetes_validate.validate(pod, release, strict=True)
+
+
+def test_the_training_pod_asks_for_its_gpus_where_they_are(tmp_path: Path):
+    spec = pods(tmp_path, SETTINGS[1])["train"]["spec"]
+    assert spec["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "2"
+    assert spec["nodeSelector"] == {"pool": "h200"}
+    assert spec["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("spec", "tolerations"), [{"key": "nvidia.com/gpu", "operater": "Exists"}]),
+        (("spec", "activeDeadlineSeconds"), "one day"),
+        (("spec", "volumes"), [{"emptyDir": {}}]),
+        (("spec", "containers"), [{"image": "x"}]),
+        (("spec", "nodeSelector"), {"pool": 3}),
+        (("spec", "emptyDirs"), []),
+    ],
+)
+def test_a_pod_that_is_wrong_is_refused(path: tuple[str, str], value: Any, tmp_path: Path):
+    pod = copy.deepcopy(pods(tmp_path, {})["train"])
+    pod[path[0]][path[1]] = value
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(pod, RELEASES[-1], strict=True)
