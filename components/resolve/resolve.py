@@ -21,7 +21,15 @@ from components.artifacts.snapshot import (
     config_digest,
 )
 from components.artifacts.train_job import check_distribution
-from components.resolve.window import Window, choose_window, list_partitions, missing_days
+from components.resolve.window import (
+    Window,
+    choose_window,
+    cut_pattern,
+    in_hours,
+    list_partitions,
+    matching,
+    missing_days,
+)
 from recap_model.config import RecapConfig, load_config, parse_yaml
 from recap_model.config.addresses import without_secret
 
@@ -45,13 +53,14 @@ def resolve_run(
 
     Args:
         config: a YAML file, or its URI (s3://, gs://).
-        data_root: a folder or URI that holds ``date=YYYY-MM-DD/`` partitions.
+        data_root: a folder or URI that holds ``date=YYYY-MM-DD/`` partitions; or a pattern of its files, as
+            ``log/date=2026-03-*/part-*.parquet``, whose days are all taken if no ``end_date`` or ``days`` is given.
         out: the snapshot's folder.
         tracking_uri: of the MLflow registry that knows the champion.
         run_id: of the pipeline's run; registering twice under it gives one version.
-        end_date: last day of the window, YYYY-MM-DD. If empty, the last whole day in UTC before ``scheduled``, or
-            the log's newest day.
-        days: length of the window; ``data.days`` of the config if 0.
+        end_date: last day of the window, YYYY-MM-DD, or with ``data.hours`` of the config its last hour,
+            YYYY-MM-DDTHH. If empty, the last whole day (or hour) in UTC before ``scheduled``, or the log's newest.
+        days: length of the window; ``data.hours`` or ``data.days`` of the config if 0.
         scheduled: time that the run was scheduled for, ISO 8601: however late it starts, it takes the same days.
 
     Raises:
@@ -65,14 +74,24 @@ def resolve_run(
     )
     settings = _read_config(str(config))
     check_distribution(settings)
-    last = _parse_day(end_date) or _day_before(scheduled)
-    length = days or settings.data.days
-    if length < 1:
+    if days < 0:
         raise ValueError(f"days: {days}: a window has at least one day")
+    hours = settings.data.hours if not days else None
+    last = _parse_end(end_date, hours) or _before(scheduled, hours)
+    asked = data_root
+    data_root, pattern = cut_pattern(asked)
     filesystem, root = open_root(data_root)
     available = list_partitions(filesystem, root, data_root)
-    window = choose_window(list(available), last, length)
-    missing = missing_days(window, available, settings.data.tolerated_missing_days)
+    if pattern:
+        available = matching(available, pattern, asked)
+    if hours is not None:
+        window, available = in_hours(available, last, hours, settings.data.tolerated_missing_hours)
+        missing = [day for day in window.days if not available.get(day)]
+    else:
+        whole = (max(available) - min(available)).days + 1
+        length = days or (whole if pattern and last is None else settings.data.days)
+        window = choose_window(list(available), last.date() if last else None, length)
+        missing = missing_days(window, available, settings.data.tolerated_missing_days)
     champion = _champion(settings, tracking_uri)
     snapshot = Snapshot(
         run_id=run_id,
@@ -118,14 +137,25 @@ def _read_config(config: str) -> RecapConfig:
     return parse_yaml(content, source=config)
 
 
-def _parse_day(end_date: str) -> date | None:
+def _parse_end(end_date: str, hours: int | None) -> datetime | None:
+    """The last hour of the window; of a day its last one."""
+    if not end_date:
+        return None
     try:
-        return date.fromisoformat(end_date) if end_date else None
+        moment = datetime.fromisoformat(end_date)
     except ValueError:
         raise ValueError(f"end_date: {end_date!r} is no date; write YYYY-MM-DD") from None
+    if len(end_date) <= len("YYYY-MM-DD"):
+        return moment.replace(hour=23)
+    if hours is None:
+        raise ValueError(
+            f"end_date: {end_date!r} has an hour; write YYYY-MM-DD, or give data.hours in the config"
+        )
+    return moment.astimezone(UTC) if moment.tzinfo else moment
 
 
-def _day_before(scheduled: str) -> date | None:
+def _before(scheduled: str, hours: int | None) -> datetime | None:
+    """The last hour of the last whole day, or the last whole hour, before a time."""
     if not scheduled:
         return None
     try:
@@ -135,7 +165,8 @@ def _day_before(scheduled: str) -> date | None:
             f"scheduled: {scheduled!r} is no time in ISO 8601; give end_date (YYYY-MM-DD) instead"
         ) from None
     in_utc = moment.astimezone(UTC) if moment.tzinfo else moment
-    return in_utc.date() - timedelta(days=1)
+    begun = in_utc.replace(minute=0, second=0, microsecond=0)
+    return (begun if hours is not None else begun.replace(hour=0)) - timedelta(hours=1)
 
 
 def _champion(config: RecapConfig, tracking_uri: str) -> Champion | None:

@@ -2,7 +2,8 @@
 
 import re
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
+from fnmatch import fnmatchcase
 
 from pyarrow.fs import FileSelector, FileSystem, FileType
 
@@ -22,6 +23,73 @@ class Window:
     @property
     def days(self) -> list[date]:
         return [self.first + timedelta(days=offset) for offset in range((self.last - self.first).days + 1)]
+
+
+def cut_pattern(data_root: str) -> tuple[str, list[str]]:
+    """A data root without its wildcards, and the pattern of each part of the paths under it.
+
+    >>> cut_pattern("s3://logs/feed/date=2026-03-0*/part-*.parquet?region=eu-west-1")
+    ('s3://logs/feed?region=eu-west-1', ['date=2026-03-0*', 'part-*.parquet'])
+    """
+    path, question, query = data_root.partition("?")
+    parts = path.split("/")
+    wild = [number for number, part in enumerate(parts) if "*" in part or "[" in part]
+    if not wild:
+        return data_root, []
+    days = [number for number, part in enumerate(parts) if part.startswith("date=")]
+    first = min([*wild, *days])
+    return "/".join(parts[:first]) + question + query, parts[first:]
+
+
+def matching(available: dict[date, list[str]], pattern: list[str], data_root: str) -> dict[date, list[str]]:
+    """The files whose path begins with parts that match the pattern's. Raises ValueError if there is none."""
+
+    def matches(path: str) -> bool:
+        parts = path.split("/")
+        return len(parts) >= len(pattern) and all(map(fnmatchcase, parts, pattern))
+
+    found = {day: [path for path in paths if matches(path)] for day, paths in available.items()}
+    if not any(found.values()):
+        raise ValueError(
+            f"{data_root}: matches none of the log's files; they are named as {_an_example(available)}"
+        )
+    return {day: paths for day, paths in found.items() if paths}
+
+
+def _an_example(available: dict[date, list[str]]) -> str:
+    return next((path for paths in available.values() for path in paths), "nothing: the log has no file")
+
+
+def in_hours(
+    available: dict[date, list[str]], last: datetime | None, hours: int, tolerated: int
+) -> tuple["Window", dict[date, list[str]]]:
+    """The days and files of ``hours`` hours up to the hour of ``last``, or up to the log's newest.
+
+    Raises ValueError if more hours than ``tolerated`` have no file, or all.
+    """
+    by_hour: dict[datetime, list[str]] = {}
+    for day, paths in available.items():
+        for path in paths:
+            if (found := _HOUR.match(path.split("/")[1])) is not None:
+                hour = datetime(day.year, day.month, day.day) + timedelta(hours=int(found[1]))
+                by_hour.setdefault(hour, []).append(path)
+    if not by_hour:
+        raise ValueError(
+            "data.hours: the log has no partition date=…/hour=…; choose a window of days (data.days)"
+        )
+    end = (last or max(by_hour)).replace(minute=0, second=0, microsecond=0, tzinfo=None)
+    wanted = [end - timedelta(hours=back) for back in reversed(range(hours))]
+    missing = [hour for hour in wanted if hour not in by_hour]
+    if len(missing) > tolerated or len(missing) == hours:
+        names = ", ".join(f"{hour:date=%Y-%m-%d/hour=%H}" for hour in missing[:5])
+        raise ValueError(
+            f"{len(missing)} of {hours} hours are missing ({names}{', …' if len(missing) > 5 else ''}); "
+            f"data.tolerated_missing_hours is {tolerated}; write them, choose another window, or tolerate more"
+        )
+    files: dict[date, list[str]] = {}
+    for hour in wanted:
+        files.setdefault(hour.date(), []).extend(by_hour.get(hour, []))
+    return Window(wanted[0].date(), end.date()), files
 
 
 def list_partitions(filesystem: FileSystem, root: str, data_root: str) -> dict[date, list[str]]:

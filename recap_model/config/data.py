@@ -79,6 +79,13 @@ class DataConfig(Config):
     """From the log's partitions to three sets of rows."""
 
     days: PositiveInt = Field(7, description="days of log in the window, the end date included")
+    hours: PositiveInt | None = Field(
+        None,
+        description="hours of log in the window, in the place of days, of a log with date=…/hour=… partitions",
+    )
+    tolerated_missing_hours: NonNegativeInt = Field(
+        0, description="hours of a window of hours that may have no partition"
+    )
     tolerated_missing_days: NonNegativeInt = Field(
         0, description="days of the window that may have no partition"
     )

@@ -86,3 +86,71 @@ def test_a_config_changed_after_resolve_is_noticed(config: Path, log: Path):
     frozen.write_text(frozen.read_text().replace('"epochs": 2', '"epochs": 3'))
     with pytest.raises(ValueError, match="changed since resolve wrote it"):
         Snapshot.read(frozen.parent)
+
+
+@pytest.fixture
+def hourly(log: Path, tmp_path: Path) -> Path:
+    """The last two days by the hour: 20 to 23 of the one, 0 to 2 of the other."""
+    for day, hours in (("04", (20, 21, 22, 23)), ("05", (0, 1, 2))):
+        file = log / f"date=2026-03-{day}" / "part-00000.parquet"
+        for hour in hours:
+            target = tmp_path / "hourly" / file.parent.name / f"hour={hour:02d}" / file.name
+            target.parent.mkdir(parents=True)
+            target.write_bytes(file.read_bytes())
+    return tmp_path / "hourly"
+
+
+def hours_of(snapshot: Snapshot) -> list[str]:
+    return [f"{part.name[10:15]}T{part.name[-2:]}" for part in snapshot.partitions]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, ["03-05T00", "03-05T01", "03-05T02"]),
+        ({"end_date": "2026-03-05T00"}, ["03-04T22", "03-04T23", "03-05T00"]),
+        ({"end_date": "2026-03-05T01:30:00+01:00"}, ["03-04T22", "03-04T23", "03-05T00"]),
+        ({"end_date": "2026-03-04"}, ["03-04T21", "03-04T22", "03-04T23"]),
+        ({"scheduled": "2026-03-05T01:10:00+00:00"}, ["03-04T22", "03-04T23", "03-05T00"]),
+    ],
+)
+def test_a_window_of_hours_ends_at_the_stated_hour(
+    config: Path, hourly: Path, changes: dict[str, str], expected: list[str]
+):
+    config.write_text(tiny_config(data={"hours": 3}).to_yaml())
+    assert hours_of(resolve(config, hourly, **changes)) == expected
+
+
+def test_hours_that_are_missing_are_tolerated_up_to_the_stated_number(config: Path, hourly: Path):
+    config.write_text(tiny_config(data={"hours": 4, "tolerated_missing_hours": 1}).to_yaml())
+    assert len(resolve(config, hourly, end_date="2026-03-05T03").partitions) == 3
+    with pytest.raises(
+        ValueError, match=r"2 of 4 hours are missing \(date=2026-03-05/hour=03, date=2026-03-05"
+    ):
+        resolve(config, hourly, end_date="2026-03-05T04")
+    with pytest.raises(ValueError, match=r"data\.hours: the log has no partition date=…/hour=…"):
+        resolve(config, hourly.parent / "log")
+
+
+def test_an_hour_needs_a_window_of_hours(config: Path, log: Path):
+    with pytest.raises(ValueError, match=r"has an hour; write YYYY-MM-DD, or give data\.hours"):
+        resolve(config, log, end_date="2026-03-05T01")
+
+
+def test_a_pattern_chooses_files_and_their_days_are_the_window(config: Path, log: Path):
+    for day in (2, 3):
+        folder = log / f"date=2026-03-0{day}"
+        (folder / "late.parquet").write_bytes((folder / "part-00000.parquet").read_bytes())
+    snapshot = resolve(config, log / "date=2026-03-0[2-4]" / "part-*.parquet")
+    assert snapshot.data_root == str(log)
+    assert [part.name[-2:] for part in snapshot.partitions] == ["02", "03", "04"]
+    assert {file.path.split("/")[1] for part in snapshot.partitions for file in part.files} == {
+        "part-00000.parquet"
+    }
+    of_one_day = resolve(config, log / "date=2026-03-02" / "*.parquet")
+    assert [len(part.files) for part in of_one_day.partitions] == [2]
+    assert len(resolve(config, log / "date=2026-03-*", end_date="2026-03-03", days=2).partitions) == 2
+    with pytest.raises(
+        ValueError, match=r"x\*\.parquet: matches none of the log's files; they are named as date="
+    ):
+        resolve(config, log / "date=*" / "x*.parquet")
