@@ -29,3 +29,25 @@ def census(source: Source, out: Out) -> None:
 
     report = import_census(source, out)
     typer.echo(f"{out}: {report.rows:,} rows, {report.first_day} to {report.last_day}")
+
+
+@import_app.command()
+def tfrecord(
+    source: Source,
+    out: Out,
+    time: Annotated[
+        str, typer.Option(help="Feature with a row's time, in milliseconds since 1970 UTC.")
+    ] = "",
+    day: Annotated[str, typer.Option(help="Day of all rows, YYYY-MM-DD, if none has a time.")] = "",
+) -> None:
+    """TFRecord files of tf.train.Example, gzip or not: a column for each feature. Needs the extra tfrecord."""
+    from datetime import date
+
+    from pipeline.importers.tfrecord import import_tfrecord
+
+    try:
+        on = date.fromisoformat(day) if day else None
+    except ValueError:
+        raise ValueError(f"--day: {day!r} is no date; write YYYY-MM-DD") from None
+    report = import_tfrecord(source, out, time=time, day=on)
+    typer.echo(f"{out}: {report.rows:,} rows, {report.first_day} to {report.last_day}")

@@ -1,6 +1,7 @@
 """What importers share: reading a delimited file at the door, writing a log whole or not at all."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -62,9 +63,7 @@ def write_log(out: Path, days: dict[date, pa.Table], extras: dict[str, str] | No
 
     Raises FileExistsError if ``out`` is there and is no log, so that nothing foreign is replaced.
     """
-    if out.exists() and (not out.is_dir() or any(not _of_a_log(path.name) for path in out.iterdir())):
-        raise FileExistsError(f"{out}: holds other things than a log; choose another folder")
-    with whole_folder(out) as folder:
+    with log_folder(out) as folder:
         for day, rows in days.items():
             partition = folder / f"date={day.isoformat()}"
             partition.mkdir()
@@ -72,6 +71,18 @@ def write_log(out: Path, days: dict[date, pa.Table], extras: dict[str, str] | No
         for name, content in (extras or {}).items():
             (folder / name).write_text(content)
     return ImportReport(sum(len(rows) for rows in days.values()), min(days), max(days))
+
+
+@contextmanager
+def log_folder(out: Path) -> Iterator[Path]:
+    """A folder to write a log into, which takes the place of ``out`` when the block ends without an error.
+
+    Raises FileExistsError if ``out`` is there and is no log.
+    """
+    if out.exists() and (not out.is_dir() or any(not _of_a_log(path.name) for path in out.iterdir())):
+        raise FileExistsError(f"{out}: holds other things than a log; choose another folder")
+    with whole_folder(out) as folder:
+        yield folder
 
 
 def _of_a_log(name: str) -> bool:
