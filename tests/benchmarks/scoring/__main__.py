@@ -25,11 +25,11 @@ from recap_model.config import RecapConfig, load_config
 from recap_model.data.batch import RecapBatch
 from recap_model.data.groups import read_groups
 from recap_model.model import MultiTaskRankingModel
-from tests.benchmarks.random_sets import PUBLISHED
 from tests.benchmarks.scoring.rows import random_rows
 from tests.servers import served
 
-CONFIGS = {"published": PUBLISHED, "sample": PUBLISHED.with_name("sample.yaml")}
+_FOLDER = Path(__file__).parents[3] / "pipeline" / "configs"
+CONFIGS = {"published": _FOLDER / "heavy_ranker.yaml", "sample": _FOLDER / "sample.yaml"}
 CANDIDATES = (1, 100, 1500)
 BATCH = 8192
 Run = Callable[[], object]
