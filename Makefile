@@ -4,8 +4,9 @@ WORKSPACE ?= .recap
 RECAP   = $(VENV)/bin/recap
 BIN     = $(VENV)/bin
 READY   = $(VENV)/.ready
+TOOLS   = .venv-tools
 
-.PHONY: run test month lint bench images e2e-containers audit compile clean
+.PHONY: run test month lint bench images e2e-containers audit lock compile clean
 
 run: $(READY)             ## the whole pipeline on a sample log; again for the next day
 	$(RECAP) sample --out $(WORKSPACE)/log --extend
@@ -26,10 +27,11 @@ lint: $(READY)            ## format, lint, types, who may import whom
 bench: $(READY)           ## the benchmarks' tables; see tests/benchmarks
 	$(BIN)/python -m tests.benchmarks.quality
 
-audit:                    ## known vulnerabilities of the images' packages, and their bills of materials
-	$(PYTHON) -m venv .venv-audit
-	.venv-audit/bin/pip install --quiet pip-audit==2.10.1 cyclonedx-bom==7.5.0
-	.venv-audit/bin/python containers/audit.py
+audit: $(TOOLS)           ## known vulnerabilities of the images' packages, and their bills of materials
+	$(TOOLS)/bin/python containers/audit.py
+
+lock: $(TOOLS)            ## containers/locks, from pyproject.toml and containers/constraints.txt
+	PATH=$(abspath $(TOOLS))/bin:$$PATH containers/lock
 
 compile: $(READY)         ## pipeline/compiled/*.yaml
 	$(RECAP) compile
@@ -41,11 +43,17 @@ e2e-containers: $(READY) images  ## the whole pipeline in those images, as an un
 	RECAP=$(abspath $(RECAP)) containers/e2e
 
 clean:
-	rm -rf $(VENV) .venv-audit .recap .recap-month build
+	rm -rf $(VENV) $(TOOLS) .recap .recap-month build
 
 # torch goes first and by itself: asked for together with the rest, pip may take another build of it.
 $(READY): pyproject.toml containers/constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint containers/constraints.txt torch
 	$(BIN)/pip install --quiet --constraint containers/constraints.txt --editable '.[dev]'
+	touch $@
+
+# Apart from the product's: what looks after its packages shall not choose their versions.
+$(TOOLS): containers/locks/tools.txt
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/pip install --quiet --require-hashes --requirement containers/locks/tools.txt
 	touch $@

@@ -12,20 +12,29 @@ from typing import Any
 
 HERE = Path(__file__).parent
 OUT = HERE.parent / "build" / "sbom"
-IMAGES = ("data", "trainer", "registry")
+LOCKS = ("data", "trainer", "registry", "trainer-gpu", "torch-cpu", "build", "tools")
 
 
-def accepted() -> dict[str, str]:
+def accepted(file: Path) -> dict[str, str]:
     """Vulnerabilities that are accepted, by their id, each with its reason."""
-    file = HERE / "accepted.txt"
-    lines = [line.split("#")[0].strip() for line in file.read_text().splitlines()] if file.is_file() else []
     entries = {}
-    for line in filter(None, lines):
+    for line in filter(None, (line.split("#")[0].strip() for line in file.read_text().splitlines())):
         name, _, reason = line.partition(" ")
         if not reason.strip():
             raise ValueError(f"{file}: {name}: give the reason for which it is accepted")
         entries[name] = reason.strip()
     return entries
+
+
+def unaccepted(packages: list[dict[str, Any]], known: dict[str, str]) -> list[str]:
+    """A line for each vulnerability that is not accepted; packages as pip-audit describes them."""
+    return [
+        f"{package['name']} {package['version']}: {item['id']}; fixed in: "
+        f"{', '.join(item.get('fix_versions', ())) or 'none yet'}"
+        for package in packages
+        for item in package.get("vulns", ())
+        if not {item["id"], *item.get("aliases", ())} & known.keys()
+    ]
 
 
 def look_up(lock: Path) -> list[dict[str, Any]] | None:
@@ -66,30 +75,22 @@ def write_bill(lock: Path, out: Path) -> None:
 
 
 def main() -> int:
-    """Audit every image; returns the exit status."""
+    """Audit every lock; returns the exit status."""
     OUT.mkdir(parents=True, exist_ok=True)
-    known, status = accepted(), 0
-    for image in IMAGES:
-        lock = HERE / "locks" / f"{image}.txt"
-        write_bill(lock, OUT / f"{image}.cdx.json")
+    known, status = accepted(HERE / "accepted.txt"), 0
+    for name in LOCKS:
+        lock = HERE / "locks" / f"{name}.txt"
+        write_bill(lock, OUT / f"{name}.cdx.json")
         packages = look_up(lock)
         if packages is None or all("skip_reason" in package for package in packages):
-            print(f"recap-{image}: not audited: the vulnerability database does not answer from here")
+            print(f"{name}: not audited: the vulnerability database does not answer from here")
             continue
-        skipped = [package["name"] for package in packages if "skip_reason" in package]
-        for package in packages:
-            for item in package.get("vulns", ()):
-                names = {item["id"], *item.get("aliases", ())}
-                if names & known.keys():
-                    continue
-                fixed = ", ".join(item.get("fix_versions", ())) or "none yet"
-                print(
-                    f"recap-{image}: {package['name']} {package['version']}: {item['id']}; fixed in: {fixed}"
-                )
-                status = 1
-        print(
-            f"recap-{image}: {len(packages) - len(skipped)} packages audited, {len(skipped)} not in the database"
-        )
+        told = unaccepted(packages, known)
+        for line in told:
+            print(f"{name}: {line}")
+        status = 1 if told else status
+        skipped = sum("skip_reason" in package for package in packages)
+        print(f"{name}: {len(packages) - skipped} packages audited, {skipped} not in the database")
     print(f"bills of materials: {OUT}")
     return status
 

@@ -3,6 +3,7 @@
 variable "PREFIX" { default = "recap-" }
 variable "TAG" { default = "latest" }
 variable "BASE" { default = "python:3.11-slim" }
+variable "BASE_DIGEST" { default = "unknown" }
 variable "TORCH_INDEX" { default = "https://download.pytorch.org/whl/cpu" }
 variable "REVISION" { default = "unknown" }
 
@@ -14,6 +15,7 @@ target "common" {
   dockerfile = "containers/Dockerfile"
   args = {
     BASE        = BASE
+    BASE_DIGEST = BASE_DIGEST
     TORCH_INDEX = TORCH_INDEX
     REVISION    = REVISION
   }

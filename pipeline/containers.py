@@ -1,16 +1,22 @@
 """How the steps' containers run on this machine: as whom, with which folders, and with no more than they need."""
 
+import codecs
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from components.artifacts import images
+from components.artifacts.door import ERROR_MARK
 
 UNPRIVILEGED = 10001
 """User and group of a step where the caller is root; the images' own."""
 
 _SQLITE = "sqlite:///"
+_CREDENTIALS = ("AWS_", "MLFLOW_TRACKING_")
+_CHECKPOINTS = "RECAP_CHECKPOINTS"
+_KILLED = 137
 _API = "1.41"
 
 
@@ -45,43 +51,50 @@ def check_images() -> None:
         )
 
 
-def container_settings(arguments: dict[str, Any], root: Path) -> dict[str, Any]:
+def container_settings(arguments: dict[str, Any], root: Path, workspace: Path) -> dict[str, Any]:
     """What `kfp.local.DockerRunner` is given for a run, beside the image and the folder of outputs.
 
     A step runs as the caller, or, where that is root, as `UNPRIVILEGED`; its file system is read-only but for
-    /tmp and its outputs; it has no capabilities. The log and the config's folder are mounted read-only where they
-    are, the folder of an SQLite registry writable. Unless the log or the registry is remote, there is no network.
+    /tmp and its outputs; it has no capabilities. The log and the config are mounted read-only where they are, the
+    folders of an SQLite registry and of training's checkpoints writable. Only where the log or the registry is
+    remote, there is a network, and the environment's credentials for object stores and MLflow.
 
     Args:
         arguments: the pipeline's parameters, with absolute paths.
         root: folder of the run's outputs, which kfp mounts.
+        workspace: the folder that keeps runs, and the registry if nothing else is said.
+
+    Raises:
+        ValueError: steps could not reach or write the registry.
     """
     from docker.types import Mount
 
-    readable = {Path(arguments["config"]).parent}
-    writable: set[Path] = set()
-    remote = "://" in arguments["data_root"]
-    if not remote:
-        readable.add(Path(arguments["data_root"]))
-    uri = arguments["tracking_uri"]
-    if uri.startswith(_SQLITE):
-        registry = Path("/" + uri.removeprefix(_SQLITE).lstrip("/")).parent
-        registry.mkdir(parents=True, exist_ok=True)
-        writable.add(registry)
-    else:
-        remote = True
     user, group = os.geteuid(), os.getegid()
     if user == 0:
         user = group = UNPRIVILEGED
-        for folder in (*writable, root):
-            _hand_over(folder, user, group)
+    root.mkdir(parents=True, exist_ok=True)
+    _hand_over(root, user, group)
+    mounts = [Mount(arguments["config"], arguments["config"], "bind", read_only=True)]
+    remote = "://" in arguments["data_root"]
+    if not remote:
+        mounts.append(Mount(arguments["data_root"], arguments["data_root"], "bind", read_only=True))
+    if arguments["tracking_uri"].startswith(_SQLITE):
+        registry = _registry_folder(arguments["tracking_uri"], workspace.resolve(), user, group)
+        mounts.insert(0, Mount(str(registry), str(registry), "bind"))
+    else:
+        remote = True
+    environment = {
+        name: value for name, value in os.environ.items() if remote and name.startswith(_CREDENTIALS)
+    }
+    if checkpoints := os.environ.get(_CHECKPOINTS):
+        environment[_CHECKPOINTS] = checkpoints
+        mounts.append(Mount(checkpoints, checkpoints, "bind"))
+        _make_writable(Path(checkpoints), workspace.resolve(), user, group)
     return {
         "user": f"{user}:{group}",
-        "mounts": [
-            *(Mount(str(path), str(path), "bind", read_only=True) for path in sorted(readable - writable)),
-            *(Mount(str(path), str(path), "bind") for path in sorted(writable)),
-        ],
+        "mounts": mounts,
         "network_mode": "host" if remote else "none",
+        "environment": environment,
         "read_only": True,
         "tmpfs": {"/tmp": "rw,exec,size=4g,mode=1777"},
         "shm_size": "1g",
@@ -91,7 +104,80 @@ def container_settings(arguments: dict[str, Any], root: Path) -> dict[str, Any]:
     }
 
 
-def _hand_over(folder: Path, user: int, group: int) -> None:
-    """Make a folder and what lies in it another user's, so that a step without privileges can write there."""
-    for path in (folder, *folder.rglob("*")):
+def _registry_folder(tracking_uri: str, workspace: Path, user: int, group: int) -> Path:
+    """The folder of an SQLite registry, writable for the steps' user; what is in the workspace is made so."""
+    database = Path(tracking_uri.removeprefix(_SQLITE))
+    if not database.is_absolute():
+        raise ValueError(
+            f"tracking_uri: {tracking_uri} is a relative path, which a container cannot follow; write "
+            f"{_SQLITE}{database.absolute()}"
+        )
+    folder = database.parent
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        _hand_over(folder, user, group)
+    if folder == workspace:
+        artifacts = folder / "artifacts"
+        for path in (folder, *folder.glob(f"{database.name}*"), artifacts, *artifacts.rglob("*")):
+            _hand_over(path, user, group)
+    if folder.stat().st_uid != user:
+        raise ValueError(
+            f"tracking_uri: {folder} is not user {user}'s, as whom the steps run; give the folder to that user "
+            f"(chown -R {user}:{group}), or name another registry"
+        )
+    return folder
+
+
+def _make_writable(checkpoints: Path, workspace: Path, user: int, group: int) -> None:
+    """Make the folder of checkpoints, and what earlier runs left in the workspace's, the steps' user's."""
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    if checkpoints.parent == workspace:
+        for path in (checkpoints, *checkpoints.rglob("*")):
+            _hand_over(path, user, group)
+
+
+def _hand_over(path: Path, user: int, group: int) -> None:
+    """Make a file or folder the steps' user's, where the caller may."""
+    if os.geteuid() == 0 and path.exists():
         os.chown(path, user, group, follow_symlinks=False)
+
+
+@contextlib.contextmanager
+def containers_to_their_end() -> Iterator[None]:
+    """Have `kfp.local.DockerRunner` see each container to its end, and remove it whatever happens.
+
+    kfp 2.17 leaves the removal to the engine. A container that is gone before kfp asks for its exit status, as a
+    killed one may be, passes there for one that succeeded, and an interrupted run leaves its container running.
+    """
+    from kfp.local import docker_task_handler
+
+    theirs = docker_task_handler.run_docker_container
+    docker_task_handler.run_docker_container = _run_to_its_end
+    try:
+        yield
+    finally:
+        docker_task_handler.run_docker_container = theirs
+
+
+def _run_to_its_end(client: Any, image: str, command: list[str], volumes: Any, **settings: Any) -> int:
+    """Run a container, print what it prints, and return its exit status. The signature is kfp's."""
+    from docker.errors import APIError, NotFound
+
+    container = client.containers.run(image, command, detach=True, volumes=volumes, **settings)
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    try:
+        with contextlib.closing(container.logs(stream=True)) as printed:
+            for chunk in printed:
+                print(decoder.decode(chunk), end="")  # noqa: T201 - kfp takes a step's log from standard output
+        status = int(container.wait()["StatusCode"])
+        container.reload()
+        memory = container.attrs["State"]["OOMKilled"]
+    except NotFound:
+        status, memory = _KILLED, False
+    finally:
+        with contextlib.suppress(APIError):  # somebody else removes it, or has
+            container.remove(force=True)
+    if status == _KILLED:
+        why = "it ran out of memory" if memory else "from outside"
+        print(f"{ERROR_MARK} {image}: the step's container was killed: {why}")  # noqa: T201
+    return status

@@ -95,7 +95,7 @@ def run_pipeline(
     root: str | Path,
     log: str | Path,
     on_event: Callable[[Event], None],
-    containers: bool = False,
+    containers: dict[str, Any] | None = None,
 ) -> Path:
     """Run every step in a process of its own; returns the folder that holds a folder for each step's outputs.
 
@@ -104,13 +104,14 @@ def run_pipeline(
         root: where this run's outputs go; it holds nothing yet.
         log: file for everything that kfp and the steps print.
         on_event: called as steps start, get on and end.
-        containers: run each step in a container of its image; see `pipeline.containers`.
+        containers: settings of a container for each step (`pipeline.containers`); processes if None.
 
     Raises:
         StepFailedError: a step failed; what it had to say is in the exception.
     """
     from kfp import local
 
+    from pipeline.containers import containers_to_their_end
     from pipeline.retrain import retrain
 
     root, log = Path(root), Path(log)
@@ -119,26 +120,15 @@ def run_pipeline(
     with log.open("w") as stream:
         reader = _LogReader(stream, on_event)
         try:
-            with _quiet(reader):
-                runner = _runner(arguments, root, containers)
+            with _quiet(reader), containers_to_their_end():
+                runner = local.SubprocessRunner(use_venv=False)
+                if containers is not None:
+                    runner = local.DockerRunner(**containers)
                 local.init(runner, pipeline_root=str(root), workspace_root=str(root / "workspace"))
                 retrain(**arguments)
         except RuntimeError as error:
             raise StepFailedError(reader.step, reader.said or [str(error)], log) from None
-        if reader.said:
-            # A container that is gone before kfp asks for its exit status passes for one that succeeded.
-            raise StepFailedError(reader.step, reader.said, log)
     return next(folder for folder in root.iterdir() if folder.name.startswith("recap-retrain"))
-
-
-def _runner(arguments: dict[str, Any], root: Path, containers: bool) -> Any:
-    from kfp import local
-
-    if not containers:
-        return local.SubprocessRunner(use_venv=False)
-    from pipeline.containers import container_settings
-
-    return local.DockerRunner(**container_settings(arguments, root))
 
 
 @contextlib.contextmanager

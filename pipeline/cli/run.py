@@ -52,7 +52,7 @@ def run(
 
     from components.artifacts.registry import default_tracking_uri
     from pipeline.cli.live import LiveSteps
-    from pipeline.containers import check_images
+    from pipeline.containers import check_images, container_settings
     from recap_model.config import load_config
     from recap_model.config.addresses import without_secret
 
@@ -76,8 +76,9 @@ def run(
         "tracking_uri": uri,
     }
     os.environ.setdefault("RECAP_CHECKPOINTS", str((workspace / CHECKPOINTS).resolve()))
+    inside = container_settings(arguments, folder.steps, workspace) if containers else None
     with folder.in_use(), LiveSteps(console) as live:
-        outputs = _run(arguments, folder, live, containers)
+        outputs = _run(arguments, folder, live, inside)
     result = _collect(outputs, folder)
     if as_json:
         print(json.dumps(result, indent=1))
@@ -85,7 +86,7 @@ def run(
         _tell(result, console)
 
 
-def _run(arguments: dict[str, Any], folder: RunFolder, live: Any, containers: bool) -> Path:
+def _run(arguments: dict[str, Any], folder: RunFolder, live: Any, containers: dict[str, Any] | None) -> Path:
     from pipeline.local import StepFailedError, run_pipeline
 
     try:

@@ -1,21 +1,34 @@
 """What a step's container may see and do."""
 
+import contextlib
+import gc
 import os
+import shutil
+import subprocess
+import threading
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pipeline.containers import UNPRIVILEGED, check_images, container_settings
+from components.artifacts.door import ERROR_MARK
+from pipeline.containers import UNPRIVILEGED, _run_to_its_end, check_images, container_settings
+
+IMAGE = "python:3.11-slim"
 
 
-def settings_of(tmp_path: Path, **changed: str) -> dict:
-    (tmp_path / "run").mkdir(exist_ok=True)
+def settings_of(workspace: Path, **changed: str) -> dict:
+    for folder in ("log", "run"):
+        (workspace / folder).mkdir(exist_ok=True)
+    (workspace / "mine.yaml").touch()
     arguments = {
-        "config": str(tmp_path / "configs" / "mine.yaml"),
-        "data_root": str(tmp_path / "log"),
-        "tracking_uri": f"sqlite:///{tmp_path / 'registry' / 'mlflow.db'}",
+        "config": str(workspace / "mine.yaml"),
+        "data_root": str(workspace / "log"),
+        "tracking_uri": f"sqlite:///{workspace / 'mlflow.db'}",
     }
-    return container_settings(arguments | changed, tmp_path / "run")
+    return container_settings(arguments | changed, workspace / "run", workspace)
 
 
 def mounted(settings: dict) -> dict[str, bool]:
@@ -26,11 +39,7 @@ def mounted(settings: dict) -> dict[str, bool]:
 
 def test_log_and_config_can_be_read_and_only_the_registry_written(tmp_path: Path):
     settings = settings_of(tmp_path)
-    expected = {
-        str(tmp_path / "configs"): True,
-        str(tmp_path / "log"): True,
-        str(tmp_path / "registry"): False,
-    }
+    expected = {str(tmp_path / "mine.yaml"): True, str(tmp_path / "log"): True, str(tmp_path): False}
     assert mounted(settings) == expected
     assert settings["read_only"]
     assert settings["cap_drop"] == ["ALL"]
@@ -41,17 +50,122 @@ def test_a_step_has_a_network_only_where_the_log_or_the_registry_is_remote(tmp_p
     assert settings_of(tmp_path, data_root="s3://logs/impressions")["network_mode"] == "host"
     remote = settings_of(tmp_path, tracking_uri="http://127.0.0.1:5000")
     assert remote["network_mode"] == "host"
-    assert mounted(remote).keys() == {str(tmp_path / "configs"), str(tmp_path / "log")}
+    assert mounted(remote).keys() == {str(tmp_path / "mine.yaml"), str(tmp_path / "log")}
+
+
+def test_a_step_has_credentials_only_where_it_has_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in [name for name in os.environ if name.startswith(("AWS_", "MLFLOW_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    assert settings_of(tmp_path)["environment"] == {}
+    remote = settings_of(tmp_path, data_root="s3://logs/impressions")
+    assert remote["environment"] == {"AWS_SECRET_ACCESS_KEY": "secret"}
 
 
 def test_a_step_is_never_root_and_can_write_what_it_must(tmp_path: Path):
+    (tmp_path / "mlflow.db").touch()
+    (tmp_path / "artifacts" / "1").mkdir(parents=True)
     settings = settings_of(tmp_path)
     user = int(settings["user"].split(":")[0])
     assert user == (os.geteuid() or UNPRIVILEGED)
-    assert {path.stat().st_uid for path in (tmp_path / "run", tmp_path / "registry")} == {user}
+    writable = (tmp_path / "run", tmp_path, tmp_path / "mlflow.db", tmp_path / "artifacts" / "1")
+    assert {path.stat().st_uid for path in writable} == {user}
+
+
+def test_training_finds_its_checkpoints_where_an_earlier_run_left_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    left = tmp_path / "checkpoints" / "of-a-training" / "step-00000010"
+    left.mkdir(parents=True)
+    monkeypatch.setenv("RECAP_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    settings = settings_of(tmp_path)
+    assert settings["environment"]["RECAP_CHECKPOINTS"] == str(tmp_path / "checkpoints")
+    assert mounted(settings)[str(tmp_path / "checkpoints")] is False
+    assert left.stat().st_uid == (os.geteuid() or UNPRIVILEGED)
+
+
+def test_what_is_not_the_registrys_stays_the_callers(tmp_path: Path):
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    settings_of(workspace)
+    for path in (workspace / "log", workspace / "mine.yaml", tmp_path):
+        assert path.stat().st_uid == os.geteuid()
+
+
+def test_a_registry_that_the_steps_cannot_follow_to_is_refused(tmp_path: Path):
+    with pytest.raises(ValueError, match=r"^tracking_uri: sqlite:///mlflow.db is a relative path"):
+        settings_of(tmp_path, tracking_uri="sqlite:///mlflow.db")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs steps as somebody else")
+def test_somebody_elses_folder_is_refused_and_left_alone(tmp_path: Path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / "workspace").mkdir()
+    with pytest.raises(ValueError, match=rf"^tracking_uri: {elsewhere} is not user {UNPRIVILEGED}'s"):
+        settings_of(tmp_path / "workspace", tracking_uri=f"sqlite:///{elsewhere / 'mlflow.db'}")
+    assert elsewhere.stat().st_uid == 0
 
 
 def test_without_an_engine_it_says_so_in_a_line(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
     with pytest.raises(ConnectionError, match=r"^no Docker engine answers .*; start one"):
         check_images()
+
+
+@pytest.fixture(autouse=True)
+def no_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RECAP_CHECKPOINTS", raising=False)
+
+
+@pytest.fixture
+def engine() -> Iterator[Any]:
+    """A client of the Docker engine, where one answers that has the image."""
+    import docker
+
+    if (
+        shutil.which("docker") is None
+        or subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True, check=False).returncode
+    ):
+        pytest.skip(f"no Docker engine that has {IMAGE} answers here")
+    with contextlib.closing(docker.from_env(version="1.41", timeout=30)) as client:
+        yield client
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+
+
+# docker 7.2 leaves the socket of a container's log to the garbage collector.
+leaves_sockets = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
+
+def run_to_its_end(engine: Any, command: list[str]) -> int:
+    return _run_to_its_end(engine, IMAGE, command, {}, labels=["recap.test"], network_mode="none")
+
+
+def left_over() -> list[str]:
+    return docker("ps", "--all", "--quiet", "--filter", "label=recap.test").split()
+
+
+def docker(*arguments: str) -> str:
+    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout
+
+
+@leaves_sockets
+def test_a_containers_exit_status_and_words_come_through(engine: Any, capsys: pytest.CaptureFixture[str]):
+    assert run_to_its_end(engine, ["sh", "-c", "echo drafted é; exit 3"]) == 3
+    assert capsys.readouterr().out == "drafted é\n"
+    assert left_over() == []
+
+
+@leaves_sockets
+@pytest.mark.parametrize("how", [("kill",), ("rm", "--force")])
+def test_a_container_that_is_killed_or_taken_away_has_failed(
+    engine: Any, how: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+):
+    timer = threading.Timer(1.5, lambda: docker(*how, *left_over()))
+    timer.start()
+    assert run_to_its_end(engine, ["sleep", "60"]) == 137
+    timer.join()
+    assert f"{ERROR_MARK} {IMAGE}: the step's container was killed: from outside" in capsys.readouterr().out
+    assert left_over() == []

@@ -1,0 +1,26 @@
+"""``python -m components STEP …``: whether this environment can run the steps; what an image does by itself."""
+
+import importlib
+import os
+import sys
+
+STEPS = ("resolve", "validate", "build", "train", "calibrate", "evaluate", "register", "promote")
+
+
+def main(steps: list[str]) -> int:
+    """Import what the steps run, and kfp's executor, which starts them; returns the exit status."""
+    unknown = [step for step in steps if step not in STEPS]
+    if unknown or not steps:
+        print(f"python -m components: give one or more of {', '.join(STEPS)}", file=sys.stderr)  # noqa: T201
+        return 2
+    importlib.import_module("kfp.dsl.executor_main")
+    for step in steps:
+        importlib.import_module(f"components.{step}.component")
+        importlib.import_module(f"components.{step}.{step}")
+    revision = os.environ.get("RECAP_SOURCE_REVISION", "unknown")
+    print(f"ready: {', '.join(steps)}; revision {revision}")  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
