@@ -51,7 +51,10 @@ def _ours(method: str, logit: Array, label: Array) -> tuple[dict[str, float], Ar
     return measured, np.concatenate([calibrated_logit(fitted.calibrator, part) for part in parts])
 
 
-def _scikit_learn(method: str, logit: Array, label: Array) -> tuple[dict[str, float], Array]:
+def scikit_learn(
+    method: str, logit: Array, label: Array, others: Array | None = None
+) -> tuple[dict[str, float], Array]:
+    """Time and memory of scikit-learn's fit, and its calibrated logits of ``others``, or of the same rows."""
     from sklearn.base import BaseEstimator, ClassifierMixin
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.frozen import FrozenEstimator
@@ -75,7 +78,8 @@ def _scikit_learn(method: str, logit: Array, label: Array) -> tuple[dict[str, fl
     start = time.perf_counter()
     fitted = CalibratedClassifierCV(given, method=name, ensemble=False, cv=2).fit(rows, label)
     measured = _since(start)
-    rate = np.clip(fitted.predict_proba(rows)[:, 1], 1e-9, 1 - 1e-9)
+    asked = rows if others is None else others[:, None]
+    rate = np.clip(fitted.predict_proba(asked)[:, 1], 1e-9, 1 - 1e-9)
     return measured, np.log(rate) - np.log1p(-rate)
 
 
@@ -108,7 +112,7 @@ def main() -> None:
         measured = _stream(rows)
     else:
         logit, label = _simulated(rows)
-        measured, calibrated = (_ours if who == "ours" else _scikit_learn)(what, logit, label)
+        measured, calibrated = (_ours if who == "ours" else scikit_learn)(what, logit, label)
         measured["log_loss"] = _log_loss(calibrated, label)
     print(json.dumps(measured))
 
