@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pyarrow.fs import LocalFileSystem
 
 from components.build.rows import Rows
-from components.build.writer import SetWriter
+from components.build.writer import ShardWriter, by_shard, counts
 from recap_model.config import RecapConfig, data_spec, load_config, parse_config
 from recap_model.data.manifest import MANIFEST_NAME, DatasetManifest
 
@@ -63,18 +63,20 @@ def write_set(folder: Path, config: RecapConfig, rows: int, split: str = "train"
     rows_folder = folder.with_name(f"{folder.name}.rows")
     rows_folder.mkdir(parents=True)
     folder.mkdir()
-    writer = SetWriter(LocalFileSystem(), str(rows_folder), tasks, shards=-(-rows // 250_000), seed=seed)
+    shards = -(-rows // 250_000)
+    writers = [ShardWriter(LocalFileSystem(), str(rows_folder), shard, seed) for shard in range(shards)]
     for chunk in _chunks(config, rows, seed):
-        writer.add(chunk)
-    files, counts = writer.close()
+        for writer, part in zip(writers, by_shard(chunk, shards, seed), strict=True):
+            writer.add(part)
+    written = [found for writer in writers if (found := writer.close())]
     manifest = {
         "split": split,
         "rows_root": f"../{rows_folder.name}",
-        "files": [file.model_dump() for file in files],
+        "files": [found.file.model_dump() for found in written],
         "rows": rows,
         "groups": data_spec(config),
         "tasks": tasks,
-        "counts": {task: count.model_dump() for task, count in counts.items()},
+        "counts": {task: count.model_dump() for task, count in counts(tasks, written).items()},
         "window": ("2026-01-01", "2026-01-07"),
         "snapshot": "random",
         "fingerprint": "random",
