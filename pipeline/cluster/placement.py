@@ -115,7 +115,8 @@ def request_gpus(task: Any, gpu: GpuSettings) -> None:
 def _give_secrets(task: Any, step: Step, settings: ClusterSettings) -> None:
     secrets = settings.secrets
     given: dict[str, tuple[str, ...]] = {secrets.object_store: _OBJECT_STORE}
-    if IMAGE_OF[step] == "registry":
+    # Training may start from the champion's weights, which are in the registry.
+    if IMAGE_OF[step] == "registry" or step == "train":
         given[secrets.mlflow] = _MLFLOW
     if step in ("promote", "notify"):
         given[secrets.webhook] = _WEBHOOK

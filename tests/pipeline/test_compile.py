@@ -114,7 +114,8 @@ def test_only_who_needs_a_secret_gets_it():
         step: {secret["secretName"] for secret in executors[f"exec-{step}"]["secretAsEnv"]}
         for step in (*STEPS, "notify")
     }
-    assert given["train"] == {"recap-object-store"}
+    assert given["build"] == given["calibrate"] == {"recap-object-store"}
+    assert given["train"] == {"recap-object-store", "recap-mlflow"}
     assert given["register"] == {"recap-object-store", "recap-mlflow"}
     assert {step for step, names in given.items() if "recap-webhook" in names} == {"promote", "notify"}
 
