@@ -22,7 +22,10 @@ def test_it_reads_every_column_of_the_log():
     assert sorted(features.binary) == sorted(BINARY)
     assert sorted(features.discrete) == sorted(DISCRETE)
     for name in EMBEDDINGS:
-        assert getattr(features, name).model_dump() == {"column": name, "width": EMBEDDING_WIDTH}
+        assert getattr(features, name).model_dump(exclude_none=True) == {
+            "column": name,
+            "width": EMBEDDING_WIDTH,
+        }
     stamps = features.timestamps
     assert {stamps.served, stamps.impressed, stamps.engaged} <= set(SCHEMA.names)
 
