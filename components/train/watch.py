@@ -86,7 +86,12 @@ def run_to_end(
     try:
         _start_or_find(job, prepare, wait)
         with _log_passed_on(job):
-            _end_of(job, wait)
+            try:
+                _end_of(job, wait)
+            except TryAgainError:
+                # Who is asked to stop has little time, and the log goes on for as long as the job does.
+                _delete(job)
+                raise
         take()
     except TimeoutError as error:
         raise TimeoutError(f"{error}{_after(job)}") from None

@@ -113,7 +113,7 @@ def test_what_a_process_of_a_node_fails_with_is_told_in_its_words(server: Kubern
 def test_a_step_that_is_killed_finds_its_job_and_one_that_is_stopped_goes_on_with_a_new_one(
     server: KubernetesApi, tmp_path: Path
 ):
-    long = {"epochs": 100, "max_steps": 250, "checkpoint": {"every_steps": 3}, "early_stopping": None}
+    long = {"epochs": 100, "max_steps": 500, "checkpoint": {"every_steps": 3}, "early_stopping": None}
     sets, out = built(tmp_path, config_of(distribution=JOB, **long)), tmp_path / "model"
     child = os.fork()
     if child == 0:
@@ -134,7 +134,7 @@ def test_a_step_that_is_killed_finds_its_job_and_one_that_is_stopped_goes_on_wit
     assert len(server.created) == 1
     assert server.jobs == {}
     server.wait_for_nodes()
-    assert train_model(sets.snapshot, sets.train, out).steps == 250
+    assert train_model(sets.snapshot, sets.train, out).steps == 500
     assert len(server.created) == 2
     assert "event=resume step=" in "".join(path.read_text() for path in server.logs.values())
 
