@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from recap_model.calibration.modules import ByValueCalibrator
 from recap_model.config import RecapConfig
 from recap_model.config.features import DENSE_GROUPS
 from recap_model.config.model import ModelConfig
@@ -99,9 +100,8 @@ class MultiTaskRankingModel(nn.Module):
         """
         dtype = self.score_weights.dtype
         net = self.net(self.inputs(checked(batch, self.inputs.widths, self.inputs.sparse, dtype)))
-        mapped = self._by_task(self.affine_maps, net.logits.to(dtype), keep_column=True)
-        logits = self.conditional(mapped)
-        calibrated = self._by_task(self.calibrators, self.sampling.shift(logits), keep_column=False)
+        logits = self.conditional(self._mapped(net.logits.to(dtype)))
+        calibrated = self._calibrated(self.sampling.shift(logits), batch.discrete)
         probabilities = torch.sigmoid(calibrated)
         outputs = {
             "logits": logits,
@@ -114,16 +114,27 @@ class MultiTaskRankingModel(nn.Module):
             outputs["backbone"] = net.shared
         return outputs
 
-    def _by_task(self, modules: nn.ModuleDict, logits: Tensor, keep_column: bool) -> Tensor:
-        """Each task's logits through its module, if it has one, which sees (rows, 1) or (rows,)."""
-        if not len(modules):
+    def _mapped(self, logits: Tensor) -> Tensor:
+        """Each task's logits through its affine map, if it has one."""
+        if not len(self.affine_maps):
             return logits
         columns = []
-        for number, task in enumerate(self.tasks):
-            column = logits[:, number : number + 1] if keep_column else logits[:, number]
-            key = module_key(task)
-            columns.append(modules[key](column) if key in modules else column)
-        return torch.cat(columns, dim=1) if keep_column else torch.stack(columns, dim=1)
+        for key, column in zip(map(module_key, self.tasks), logits.split(1, dim=1), strict=True):
+            columns.append(self.affine_maps[key](column) if key in self.affine_maps else column)
+        return torch.cat(columns, dim=1)
+
+    def _calibrated(self, logits: Tensor, discrete: Tensor | None) -> Tensor:
+        """Each task's logits through its fitted calibrator, if it has one."""
+        if not len(self.calibrators):
+            return logits
+        columns = []
+        for key, column in zip(map(module_key, self.tasks), logits.unbind(dim=1), strict=True):
+            if key in self.calibrators:
+                calibrator = self.calibrators[key]
+                by_value = isinstance(calibrator, ByValueCalibrator)
+                column = calibrator(column, discrete) if by_value else calibrator(column)
+            columns.append(column)
+        return torch.stack(columns, dim=1)
 
     def set_statistics(self, statistics: FeatureStatistics) -> None:
         """Fit input transforms and vocabularies to statistics of the training rows.
@@ -154,10 +165,19 @@ class MultiTaskRankingModel(nn.Module):
     def set_calibrators(self, calibrators: Mapping[str, nn.Module]) -> None:
         """Put fitted calibrators behind the tasks' logits, in the place of all that were there before.
 
-        Each maps logits (rows,), sampling undone, to logits (rows,). Raises ValueError for a name that is no
-        task.
+        Each maps logits (rows,), sampling undone, to logits (rows,); a `ByValueCalibrator` takes the discrete group
+        beside them.
+
+        Raises:
+            ValueError: a name is no task, or a calibrator reads a column that the discrete group does not have.
         """
         self._check_tasks("calibrators", calibrators)
+        discrete = self.data_spec.get("discrete", 0)
+        for task, calibrator in calibrators.items():
+            if isinstance(calibrator, ByValueCalibrator) and calibrator.column >= discrete:
+                raise ValueError(
+                    f"calibrators: {task}: reads discrete column {calibrator.column}; there are {discrete}, from 0"
+                )
         self.calibrators = nn.ModuleDict(
             {module_key(task): calibrators[task] for task in self.tasks if task in calibrators}
         )

@@ -9,7 +9,7 @@ import torch
 from recap_model.calibration.histogram import Array, Bins, LogitHistogram
 from recap_model.calibration.isotonic import fit_isotonic
 from recap_model.calibration.logistic import log_loss
-from recap_model.calibration.modules import LogitCalibrator
+from recap_model.calibration.modules import ByValueCalibrator, LogitCalibrator
 from recap_model.calibration.parametric import fit_beta, fit_platt, fit_temperature
 from recap_model.calibration.piecewise import STRENGTHS, fit_piecewise
 from recap_model.config.calibration import CalibrationConfig
@@ -36,7 +36,7 @@ class TaskCalibration:
     task: str
     method: str
     reason: str
-    calibrator: LogitCalibrator | None
+    calibrator: LogitCalibrator | ByValueCalibrator | None
     cross_validated: dict[str, float] = field(default_factory=dict)
 
 
@@ -96,6 +96,17 @@ def calibrated_logit(calibrator: LogitCalibrator | None, logit: Array) -> Array:
         return calibrator(torch.from_numpy(logit)).double().numpy()
 
 
+def as_good(losses: Array, best: Array, errors: float = 0.5) -> bool:
+    """Whether the mean difference of two losses (folds,) is at most so many of its standard errors.
+
+    Between maps of a few numbers, a whole one (Breiman et al. 1984, sec. 3.4.3) left shifts of two standard
+    deviations of the mean label uncorrected in simulations; none at all took four-parameter maps of logits that
+    were right.
+    """
+    difference = losses - best
+    return bool(difference.mean() <= errors * difference.std(ddof=1) / np.sqrt(len(difference)))
+
+
 def _simplest_good(histogram: LogitHistogram, task: str, config: CalibrationConfig) -> TaskCalibration:
     bins = histogram.bins(task)
     losses = {name: _fold_losses(histogram, task, _FITS[name]) for name in _FROM_THE_SIMPLEST}
@@ -104,7 +115,7 @@ def _simplest_good(histogram: LogitHistogram, task: str, config: CalibrationConf
         strength, losses["piecewise"] = _best_strength(histogram, task, config)
     means = {name: _mean(values, histogram, task) for name, values in losses.items()}
     best = min(means, key=lambda name: means[name])
-    chosen = next(name for name in losses if _as_good(losses[name], losses[best]))
+    chosen = next(name for name in losses if as_good(losses[name], losses[best]))
     reason = f"lowest cross-validated log loss, {means[chosen]:.6f}"
     if chosen != best:
         reason = (
@@ -143,13 +154,3 @@ def _filled_folds(histogram: LogitHistogram, task: str) -> list[int]:
 def _mean(losses: Array, histogram: LogitHistogram, task: str) -> float:
     weights = [histogram.bins(task, [fold]).total for fold in _filled_folds(histogram, task)]
     return float(np.average(losses, weights=weights))
-
-
-def _as_good(losses: Array, best: Array) -> bool:
-    """Whether the mean difference is at most half its standard error.
-
-    A whole one (Breiman et al. 1984, sec. 3.4.3) left shifts of two standard deviations of the mean label
-    uncorrected in simulations; none at all took four-parameter maps of logits that were right.
-    """
-    difference = losses - best
-    return bool(difference.mean() <= 0.5 * difference.std(ddof=1) / np.sqrt(len(difference)))

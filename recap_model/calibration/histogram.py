@@ -34,7 +34,7 @@ class Bins:
 
 
 class LogitHistogram:
-    """Weights, weighted labels and weighted logits in 4,096 uniform bins of the logit.
+    """Weights, weighted labels and weighted logits in uniform bins of the logit, 4,096 if not told otherwise.
 
     One pass over the rows fills it, in memory that does not depend on their number; histograms of parts add
     up to the histogram of all (`merge`). A logit beyond the outermost bins counts in them, with its own value
@@ -46,10 +46,10 @@ class LogitHistogram:
         clipped: (tasks,) int64.
     """
 
-    def __init__(self, tasks: Sequence[str], folds: int = 5):
+    def __init__(self, tasks: Sequence[str], folds: int = 5, bins: int = BINS):
         self.tasks = list(tasks)
         self.folds = folds
-        self.weight = np.zeros((len(self.tasks), folds, BINS))
+        self.weight = np.zeros((len(self.tasks), folds, bins))
         self.label = np.zeros_like(self.weight)
         self.logit = np.zeros_like(self.weight)
         self.rows = np.zeros((len(self.tasks), folds), np.int64)
@@ -90,18 +90,19 @@ class LogitHistogram:
         weight: NDArray[np.floating],
         fold: NDArray[np.integer],
     ) -> None:
-        position = np.floor((logit.astype(np.float64) - LOW) * (BINS / (HIGH - LOW)))
-        cell = np.clip(position, 0, BINS - 1).astype(np.int64) + fold * BINS
-        shape = (self.folds, BINS)
+        shape = self.weight.shape[1:]
+        bins = shape[1]
+        position = np.floor((logit.astype(np.float64) - LOW) * (bins / (HIGH - LOW)))
+        cell = np.clip(position, 0, bins - 1).astype(np.int64) + fold * bins
         for sums, value in (
             (self.weight, weight),
             (self.label, weight * label),
             (self.logit, weight.astype(np.float64) * logit),
         ):
-            sums[number] += np.bincount(cell, value, minlength=self.folds * BINS).reshape(shape)
+            sums[number] += np.bincount(cell, value, minlength=self.folds * bins).reshape(shape)
         self.rows[number] += np.bincount(fold, minlength=self.folds)
         self.positives[number] += np.bincount(fold[label > 0.5], minlength=self.folds)
-        self.clipped[number] += int(((position < 0) | (position >= BINS)).sum())
+        self.clipped[number] += int(((position < 0) | (position >= bins)).sum())
 
     def merge(self, other: "LogitHistogram") -> None:
         """Add another histogram's rows to this one's. Raises ValueError if tasks or folds differ."""

@@ -73,6 +73,7 @@ def _disagreements(config: RecapConfig) -> Iterator[str]:
     yield from _missing_rates(config, tasks)
     if config.optimizer.embeddings and not (config.model.small_embeddings or config.model.large_embeddings):
         yield "optimizer.embeddings: the model has no embedding table; remove it"
+    yield from _no_discrete_column(config)
     features = config.features.columns()
     for column in config.validation.columns:
         if column not in features:
@@ -118,6 +119,21 @@ def _missing_columns(config: RecapConfig) -> Iterator[str]:
             columns = ", ".join(config.features.sparse) or "none"
             where = f"model.large_embeddings.tables.{number}.name"
             yield f"{where}: {table.name!r} is no column of features.sparse, which has {columns}"
+
+
+def _no_discrete_column(config: RecapConfig) -> Iterator[str]:
+    named = {
+        f"evaluation.slices.{number}.column": one.column
+        for number, one in enumerate(config.evaluation.slices)
+    }
+    if config.calibration.by_value is not None:
+        named["calibration.by_value.column"] = config.calibration.by_value.column
+    discrete = config.features.discrete
+    columns = discrete if isinstance(discrete, list) else []
+    for where, column in named.items():
+        if column not in columns:
+            known = ", ".join(columns) or "none by name"
+            yield f"{where}: {column!r} is no column of features.discrete, which has {known}"
 
 
 def _missing_rates(config: RecapConfig, tasks: list[str]) -> Iterator[str]:

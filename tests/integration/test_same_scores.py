@@ -30,7 +30,9 @@ from tests.tiny import sparse_config, with_lists, write_tiny_log
 
 CONFIG = sparse_config()
 OUTPUTS = [*CONFIG.tasks, "score"]
-CALIBRATORS = [{"kind": "affine", "scale": 0.8, "bias": -0.4}, {"kind": "affine", "scale": 1.3, "bias": 0.2}]
+AFFINE = {"kind": "affine", "scale": 0.8, "bias": -0.4}
+BY_TOPIC = {"column": 1, "values": [2, 5, 0], "scales": [1.3, 0.6, 1.0], "biases": [0.2, -0.5, 0.9]}
+CALIBRATORS = [AFFINE, {"kind": "by_value", "base": AFFINE, **BY_TOPIC}]
 
 
 @pytest.fixture(scope="module")

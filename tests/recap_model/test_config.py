@@ -46,6 +46,21 @@ def test_tasks_of_another_section_are_refused_by_name():
         parse_config(content)
 
 
+def test_slices_and_corrections_are_by_columns_of_the_discrete_group():
+    content = tiny_content()
+    content["evaluation"]["slices"] = [{"name": "videos", "column": "has_video", "value": 1}]
+    content["calibration"]["by_value"] = {"column": "likes"}
+    with pytest.raises(ConfigError) as caught:
+        parse_config(content)
+    for where, column in (
+        ("evaluation.slices.0.column", "has_video"),
+        ("calibration.by_value.column", "likes"),
+    ):
+        assert f"{where}: {column!r} is no column of features.discrete, which has position, topic" in str(
+            caught.value
+        )
+
+
 @pytest.mark.parametrize("name", ["a__b", "a_.b", ""])
 def test_a_task_name_that_would_not_survive_as_a_key_is_refused(name: str):
     content = tiny_content()

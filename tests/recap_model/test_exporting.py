@@ -25,7 +25,14 @@ MASKNET = {
 LISTS = {"tables": [{"name": "seen", "num_embeddings": 9, "embedding_dim": 3}]}
 CALIBRATORS = [
     {"kind": "piecewise_linear", "knots": [-2.0, 0.0, 1.0], "value": -1.0, "slopes": [0.5, 1.0, 2.0, 0.3]},
-    {"kind": "beta", "left": 0.5, "right": 0.9, "bias": 0.1},
+    {
+        "kind": "by_value",
+        "column": 1,
+        "values": [0, 2],
+        "scales": [0.5, 2.0],
+        "biases": [1.0, -1.0],
+        "base": {"kind": "beta", "left": 0.5, "right": 0.9, "bias": 0.1},
+    },
 ]
 SECTIONS = {
     "masknet": section(
