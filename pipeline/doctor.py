@@ -1,14 +1,11 @@
 """Whether all that a run needs is there: each finding with what to do about it."""
 
-import logging
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
-
-from pipeline.cluster.settings import ClusterSettings
 
 if TYPE_CHECKING:
     from pipeline.cluster.client import Server
@@ -114,41 +111,3 @@ def check_cluster(connect: "Callable[[], Server]") -> Iterator[Finding]:
             yield Finding("schedule", "warn", words)
         else:
             yield Finding("schedule", "ok", f"{one.name}: on, {one.cron}")
-
-
-def check_kubernetes(settings: ClusterSettings, namespace: str) -> Iterator[Finding]:
-    """Whether the namespace has the secrets, and images are pinned; needs a kubeconfig."""
-    used = ("data", "trainer-gpu" if settings.gpu.count else "trainer", "registry")
-    by_tag = [kind for kind in used if kind not in settings.images.digests]
-    if by_tag:
-        words = f"{', '.join(by_tag)} by tag {settings.images.tag}, under which others may lie; pin in images.digests"
-        yield Finding("images", "warn", words)
-    else:
-        yield Finding("images", "ok", f"pinned by digest: {', '.join(used)}")
-    from kubernetes import client, config
-    from kubernetes.client.exceptions import ApiException
-    from urllib3.exceptions import HTTPError
-
-    # Its loader warns through the root logger of a kubeconfig that is not there, which is no fault here.
-    logging.getLogger().setLevel(logging.ERROR)
-    try:
-        config.load_config()
-        core = client.CoreV1Api()
-        items = core.list_namespaced_secret(namespace or "kubeflow", _request_timeout=10).items
-    except config.ConfigException:
-        yield Finding("secrets", "warn", "not looked at: no kubeconfig here")
-        return
-    except (ApiException, HTTPError, OSError) as error:
-        reason = " ".join(str(error).split())[:160]
-        words = f"not looked at: {reason}; you may lack the right to list secrets"
-        yield Finding("secrets", "warn", words)
-        return
-    present = {item.metadata.name for item in items}
-    for purpose, name in settings.secrets.model_dump().items():
-        if name in present:
-            yield Finding("secrets", "ok", f"{name} is there")
-        else:
-            words = (
-                f"{name}, for {purpose}, is not there; create it if {purpose} needs one (see docs/cluster.md)"
-            )
-            yield Finding("secrets", "warn", words)

@@ -31,7 +31,7 @@ def doctor(
     """
     from components.artifacts.registry import default_tracking_uri
     from pipeline.cluster.settings import load_cluster
-    from pipeline.doctor import Finding, check_cluster, check_here, check_kubernetes, check_registry
+    from pipeline.doctor import Finding, check_cluster, check_here, check_registry
 
     settings = load_cluster(cluster)
     findings = [
@@ -39,6 +39,8 @@ def doctor(
         *check_registry(tracking_uri or default_tracking_uri(workspace), name),
     ]
     if host:
+        from pipeline.cluster.kubernetes import check_kubernetes
+
         findings += check_cluster(lambda: connect_server(host, namespace, token_file))
         findings += check_kubernetes(settings, namespace)
     else:

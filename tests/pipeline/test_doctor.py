@@ -10,8 +10,7 @@ from components.artifacts import registry
 from components.promote.champion import move_champion
 from components.promote.moves import Audit
 from pipeline.cli.app import app
-from pipeline.cluster.settings import ClusterSettings
-from pipeline.doctor import Finding, check_kubernetes, check_registry
+from pipeline.doctor import Finding, check_registry
 from tests.components.registries import new_registry
 from tests.pipeline.cluster.api import PipelinesApi, serving
 
@@ -100,13 +99,3 @@ def test_a_server_that_does_not_answer_is_a_finding():
     ((state, words),) = [(one.state, one.words) for one in check_registry("http://127.0.0.1:9", "tiny")]
     assert state == "fail"
     assert "127.0.0.1:9" in words
-
-
-def test_images_by_tag_are_a_warning_and_pinned_ones_are_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
-    assert by(check_kubernetes(ClusterSettings(), ""), "images")[0][0] == "warn"
-    digest = "sha256:" + "0" * 64
-    some = ClusterSettings(images={"digests": {"data": digest, "trainer": digest}})
-    assert "registry by tag latest" in by(check_kubernetes(some, ""), "images")[0][1]
-    pinned = ClusterSettings(images={"digests": dict.fromkeys(("data", "trainer", "registry"), digest)})
-    assert by(check_kubernetes(pinned, ""), "images")[0][0] == "ok"

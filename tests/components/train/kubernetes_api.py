@@ -55,9 +55,12 @@ _RUNTIME = {
 
 
 class KubernetesApi(ThreadingHTTPServer):
-    """Jobs, their pods and logs in one namespace.
+    """Jobs, their pods and logs in one namespace, and what else of it a job needs.
 
     Attributes:
+        secrets: names of those that are there.
+        claims: access modes and phase of each claim of a volume.
+        allowed: users that may do whatever is asked of an access review.
         asked: method and path of every request.
         lacking: paths that are answered by 404.
         refuse: a status and words that every request for jobs is answered by.
@@ -78,6 +81,9 @@ class KubernetesApi(ThreadingHTTPServer):
         self.refuse: tuple[int, str] | None = None
         self.silent = False
         self.leaving_looks = 0
+        self.secrets: set[str] = set()
+        self.claims: dict[str, tuple[list[str], str]] = {}
+        self.allowed: set[str] = set()
         self.runs_jobs: Path | None = None
         self._nodes: dict[str, list[subprocess.Popen[bytes]]] = {}
         self._watchers: list[threading.Thread] = []
@@ -263,10 +269,29 @@ class _Handler(BaseHTTPRequestHandler):
         if path == f"/api/v1/namespaces/{NAMESPACE}/events":
             return 200, {"apiVersion": "v1", "kind": "EventList", "items": self._events()}
         if not path.startswith(_JOBS):
-            return _status(404, f"{path} not found")
+            return self._other(path, body)
         if server.refuse is not None:
             return _status(*server.refuse)
         return self._job(method, path.removeprefix(_JOBS).strip("/"), body)
+
+    def _other(self, path: str, body: Any) -> tuple[int, dict[str, Any]]:
+        """Secrets, claims and access reviews."""
+        server, (folder, _, name) = self.server, path.rpartition("/")
+        if path == f"/api/v1/namespaces/{NAMESPACE}/secrets":
+            items = [{"metadata": {"name": secret}} for secret in server.secrets]
+            return 200, {"apiVersion": "v1", "kind": "SecretList", "items": items}
+        if folder == f"/api/v1/namespaces/{NAMESPACE}/persistentvolumeclaims" and name in server.claims:
+            modes, phase = server.claims[name]
+            claim = {"spec": {"accessModes": modes}, "status": {"phase": phase}}
+            return 200, {
+                "apiVersion": "v1",
+                "kind": "PersistentVolumeClaim",
+                "metadata": {"name": name},
+            } | claim
+        if path == "/apis/authorization.k8s.io/v1/subjectaccessreviews":
+            status = {"allowed": body["spec"]["user"] in server.allowed}
+            return 201, body | {"status": status}
+        return _status(404, f"{path} not found")
 
     def _job(self, method: str, name: str, body: Any) -> tuple[int, dict[str, Any]]:
         server = self.server

@@ -1,0 +1,149 @@
+"""What a namespace of Kubernetes has of what the cluster's file asks for: images, secrets, a training job's needs."""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
+
+from pipeline.cluster.settings import ClusterSettings, TrainJobSettings
+from pipeline.doctor import Finding
+
+_TRAINER = ("trainer.kubeflow.org", "v1alpha1")
+# Of the pipelines' steps: the first where one namespace is everybody's, the second in a profile's.
+_SERVICE_ACCOUNTS = ("pipeline-runner", "default-editor")
+_TIMEOUT_S = 10.0
+
+
+def check_kubernetes(settings: ClusterSettings, namespace: str) -> Iterator[Finding]:
+    """Whether images are pinned, and the namespace has the secrets and what a training job, if there is one, needs.
+
+    What cannot be looked at, for want of a kubeconfig or of rights, is a warning.
+    """
+    yield _images(settings)
+    if not _configured():
+        yield Finding("secrets", "warn", "not looked at: no kubeconfig here")
+        return
+    namespace = namespace or "kubeflow"
+    yield from _looked_at("secrets", "list secrets", lambda: _secrets(settings, namespace))
+    job = settings.train_job
+    if job is not None:
+        yield from _looked_at("volume", "get claims", lambda: _claim(job, namespace))
+        yield from _looked_at("trainer", "get training runtimes", lambda: _runtime(job, namespace))
+        yield from _looked_at("trainer", "create access reviews", lambda: _rights(namespace))
+
+
+def _configured() -> bool:
+    """Whether there is a kubeconfig, or we are in a pod; the client is set up by it."""
+    for load in (config.load_kube_config, config.load_incluster_config):
+        with suppress(config.ConfigException):
+            load()
+            return True
+    return False
+
+
+def _images(settings: ClusterSettings) -> Finding:
+    used = ("data", "trainer-gpu" if settings.gpu.count else "trainer", "registry")
+    by_tag = [kind for kind in used if kind not in settings.images.digests]
+    if by_tag:
+        words = f"{', '.join(by_tag)} by tag {settings.images.tag}, under which others may lie; pin in images.digests"
+        return Finding("images", "warn", words)
+    return Finding("images", "ok", f"pinned by digest: {', '.join(used)}")
+
+
+def _looked_at(what: str, right: str, look: Callable[[], list[Finding]]) -> list[Finding]:
+    try:
+        return look()
+    except (ApiException, HTTPError, OSError) as error:
+        reason = " ".join(str(error).split())[:160]
+        return [Finding(what, "warn", f"not looked at: {reason}; you may lack the right to {right}")]
+
+
+def _secrets(settings: ClusterSettings, namespace: str) -> list[Finding]:
+    items = client.CoreV1Api().list_namespaced_secret(namespace, _request_timeout=_TIMEOUT_S).items
+    present = {item.metadata.name for item in items}
+    found = []
+    for purpose, name in settings.secrets.model_dump().items():
+        words = f"{name}, for {purpose}, is not there; create it if {purpose} needs one (see docs/cluster.md)"
+        there = name in present
+        found.append(Finding("secrets", "ok" if there else "warn", f"{name} is there" if there else words))
+    return found
+
+
+def _claim(job: TrainJobSettings, namespace: str) -> list[Finding]:
+    """The volume that the train step and all nodes of its job share."""
+    core = client.CoreV1Api()
+    claim = _or_none(
+        lambda: core.read_namespaced_persistent_volume_claim(
+            job.claim, namespace, _request_timeout=_TIMEOUT_S
+        )
+    )
+    if claim is None:
+        words = (
+            f"claim {job.claim} (train_job.claim) is not in namespace {namespace}; create it, ReadWriteMany"
+        )
+        return [Finding("volume", "fail", words)]
+    modes = claim.spec.access_modes or []
+    if "ReadWriteMany" not in modes:
+        words = f"claim {job.claim} is {', '.join(modes)}; several nodes write to it, so it has to be ReadWriteMany"
+        return [Finding("volume", "fail", words)]
+    if claim.status.phase == "Lost":
+        words = f"claim {job.claim} has lost its volume; bind it to another"
+        return [Finding("volume", "fail", words)]
+    return [Finding("volume", "ok", f"claim {job.claim}: ReadWriteMany, {claim.status.phase}")]
+
+
+def _runtime(job: TrainJobSettings, namespace: str) -> list[Finding]:
+    """Kubeflow Trainer, by the runtime that jobs are instances of."""
+    api = client.CustomObjectsApi()
+    looks: tuple[Callable[[], Any], ...] = (
+        lambda: api.get_namespaced_custom_object(
+            *_TRAINER, namespace, "trainingruntimes", job.runtime, _request_timeout=_TIMEOUT_S
+        ),
+        lambda: api.get_cluster_custom_object(
+            *_TRAINER, "clustertrainingruntimes", job.runtime, _request_timeout=_TIMEOUT_S
+        ),
+    )
+    if any(_or_none(look) is not None for look in looks):
+        return [Finding("trainer", "ok", f"runtime {job.runtime} is there")]
+    words = (
+        f"no runtime {job.runtime} (train_job.runtime), or no Kubeflow Trainer 2; install it, or name another "
+        "in the cluster's file"
+    )
+    return [Finding("trainer", "fail", words)]
+
+
+def _rights(namespace: str) -> list[Finding]:
+    """Whether a service account of the steps may create jobs."""
+    api = client.AuthorizationV1Api()
+    for account in _SERVICE_ACCOUNTS:
+        review = {
+            "spec": {
+                "user": f"system:serviceaccount:{namespace}:{account}",
+                "groups": ["system:serviceaccounts", f"system:serviceaccounts:{namespace}"],
+                "resourceAttributes": {
+                    "namespace": namespace,
+                    "verb": "create",
+                    "group": _TRAINER[0],
+                    "resource": "trainjobs",
+                },
+            }
+        }
+        if api.create_subject_access_review(review, _request_timeout=_TIMEOUT_S).status.allowed:
+            return [Finding("trainer", "ok", f"service account {account} may create training jobs")]
+    words = (
+        f"neither {' nor '.join(_SERVICE_ACCOUNTS)} of namespace {namespace} may create training jobs; give the "
+        "steps' service account the role in docs/cluster.md"
+    )
+    return [Finding("trainer", "warn", words)]
+
+
+def _or_none(look: Callable[[], Any]) -> Any:
+    try:
+        return look()
+    except ApiException as error:
+        if error.status == 404:
+            return None
+        raise
