@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -15,18 +15,27 @@ from recap_model.data.batch import RecapBatch
 from recap_model.data.buffers import Buffers
 from recap_model.data.lists import PREFIX, Lists, padded
 from recap_model.data.manifest import DatasetManifest
+from recap_model.data.order import Numbers, Order, Rows
 from recap_model.data.record_batches import RecordBatches
 
-_WINDOW_RECORD_BATCHES = 8
-
-_BLOCK_BYTES, _BLOCKS_IN_A_BATCH, _BLOCKS = 16_384, 128, 8192
-# A row's place as one number: its record batch above these bits, its place in it below.
-_ROW_BITS = 32
+_RUN_BYTES, _RUNS_IN_A_BATCH, _RUNS = 16_384, 128, 8192
 
 Weighting = Literal["natural", "training"]
 Arrays = dict[str, NDArray[np.generic]]
 ListsByName = dict[str, Lists]
-Numbers = NDArray[np.int64]
+
+
+class Part(NamedTuple):
+    """A record batch that is read from: its dense rows from ``first`` on, the same as runs, and all its lists.
+
+    Shape:
+        arrays: (rows, width); runs: (whole runs, rows in a run * width).
+    """
+
+    first: int
+    arrays: Arrays
+    runs: Arrays
+    lists: ListsByName
 
 
 class DatasetReader:
@@ -34,7 +43,7 @@ class DatasetReader:
 
     Memory is bounded by a batch and a window of record batches: rows are gathered from memory-mapped files, or
     from record batches that are fetched as the window reaches them. An epoch's order follows from (seed, epoch)
-    alone: record batches of all files are permuted, and rows within a window of them.
+    alone: record batches of all files are permuted, and short runs of rows within a window of them.
 
     Args:
         folder: a dataset, as build writes it.
@@ -81,16 +90,16 @@ class DatasetReader:
         rates = [config.tasks[task] for task in tasks]
         positive = [1.0 / rate.pos_downsampling_rate if undo else 1.0 for rate in rates]
         negative = [1.0 / rate.neg_downsampling_rate if undo else 1.0 for rate in rates]
-        self._positive_weights = torch.tensor(positive)
-        self._negative_weights = torch.tensor(negative)
+        self._positive_weights = np.array(positive, dtype=np.float32)
+        self._negative_weights = np.array(negative, dtype=np.float32)
+        self._undoes = any(weight != 1.0 for weight in positive + negative)
         self._record_batches = RecordBatches(self.manifest)
         lengths = self._record_batches.lengths
         held = np.round(lengths * held_out).astype(np.int64)
         self._firsts = np.zeros_like(held) if only_held_out else held
         self._lengths = held if only_held_out else lengths - held
-        self._block = self._block_rows(batch_size)
-        self._shard = shard
-        self._min_rows = max(min_rows, shard[1])
+        self._run = self._run_rows()
+        self._order = Order(self._lengths, self._run, batch_size, shard, max(min_rows, shard[1]))
 
     @property
     def rows(self) -> int:
@@ -101,23 +110,21 @@ class DatasetReader:
     def steps(self) -> int:
         """Batches in an epoch that `batches` fills across record batches."""
         whole, rest = divmod(self.rows, self.batch_size)
-        return whole + (rest >= self._min_rows)
+        return whole + (rest >= self._order.least)
 
     def batches(self, epoch: int = 0, skip: int = 0) -> Iterator[RecapBatch]:
         """One epoch, without its first ``skip`` batches, which are not read.
 
         (seed, epoch, skip) is the position of a reader: from it the same batches come again.
         """
-        loaded: dict[int, tuple[Arrays, ListsByName]] = {}
+        random = None if self.seed is None else np.random.default_rng([self.seed, epoch])
+        loaded: dict[int, Part] = {}
         buffers = Buffers()
-        number, of = self._shard
-        for count, (window, parts, rows) in enumerate(self._order(epoch)):
-            if count < skip or len(parts) < self._min_rows:
-                continue
-            first, last = number * len(parts) // of, (number + 1) * len(parts) // of
-            yield self._gather(parts[first:last], rows[first:last], loaded, buffers)
-            for part in [part for part in loaded if part not in window]:
-                del loaded[part]
+        for rows in self._order.batches(random, skip):
+            yield self._gather(rows, loaded, buffers)
+            if len(loaded) > len(rows.near):
+                for part in [part for part in loaded if part not in rows.near]:
+                    del loaded[part]
 
     def batches_with_rows(self) -> Iterator[tuple[pa.RecordBatch, RecapBatch]]:
         """Every row in the order of the files, as Arrow (ids and timestamps too) and as tensors."""
@@ -125,104 +132,98 @@ class DatasetReader:
             record_batch = self._record_batches[number]
             for start in range(0, record_batch.num_rows, self.batch_size):
                 rows = record_batch.slice(start, self.batch_size)
-                arrays = {name: array.copy() for name, array in _arrays(rows).items()}
+                arrays, lists = self._read(rows)
                 every = np.arange(rows.num_rows)
-                sparse = {name: padded([(lists, every)]) for name, lists in self._lists(rows).items()}
-                yield rows, self._to_batch(arrays, sparse)
+                sparse = {name: padded([(column, every)]) for name, column in lists.items()}
+                yield rows, _batch({name: array.copy() for name, array in arrays.items()}, sparse)
 
-    def _block_rows(self, batch_size: int) -> int:
+    def _run_rows(self) -> int:
         """Rows that stay together: enough to be read at speed, if a batch still is of many places.
 
         Build has shuffled the rows of a record batch, so that neighbours have no more in common than others.
         """
-        if not self.rows:
-            return 1
+        longest = int(self._lengths.max(initial=1))
+        if self.seed is None or not self.rows:
+            return longest
         row_bytes = sum(file.bytes for file in self.manifest.files) / max(self.manifest.rows, 1)
-        together = min(_BLOCK_BYTES / row_bytes, batch_size / _BLOCKS_IN_A_BATCH, self.rows / _BLOCKS)
-        return max(1, int(together))
+        together = min(_RUN_BYTES / row_bytes, self.batch_size / _RUNS_IN_A_BATCH, self.rows / _RUNS)
+        return min(max(1, int(together)), longest)
 
-    def _order(self, epoch: int) -> Iterator[tuple[set[int], Numbers, Numbers]]:
-        """For each batch: the record batches around it, and of every row its record batch and place in it."""
-        random = None if self.seed is None else np.random.default_rng([self.seed, epoch])
-        count = len(self._lengths)
-        order = np.arange(count) if random is None else random.permutation(count)
-        parts = rows = np.empty(0, dtype=np.int64)
-        for start in range(0, count, _WINDOW_RECORD_BATCHES):
-            window = order[start : start + _WINDOW_RECORD_BATCHES]
-            near = set(parts.tolist()) | set(window.tolist())
-            parts = np.concatenate([parts, np.repeat(window, self._lengths[window])])
-            places = (self._firsts[part] + np.arange(self._lengths[part]) for part in window)
-            rows = np.concatenate([rows, *places])
-            if random is not None:
-                shuffle = _in_blocks(random, len(parts), self._block)
-                parts, rows = parts[shuffle], rows[shuffle]
-            last = start + _WINDOW_RECORD_BATCHES >= count
-            whole = len(parts) if last else len(parts) - len(parts) % self.batch_size
-            for first in range(0, whole, self.batch_size):
-                yield near, parts[first : first + self.batch_size], rows[first : first + self.batch_size]
-            parts, rows = parts[whole:], rows[whole:]
-
-    def _gather(
-        self,
-        parts: Numbers,
-        rows: Numbers,
-        loaded: dict[int, tuple[Arrays, ListsByName]],
-        buffers: Buffers,
-    ) -> RecapBatch:
-        """The rows as tensors, in the order of the files, which a model does not see."""
+    def _gather(self, rows: Rows, loaded: dict[int, Part], buffers: Buffers) -> RecapBatch:
+        """The rows as tensors: whole runs first, as a model does not see their order."""
+        numbers = {number for number, _ in rows.whole} | {number for number, _, _ in rows.cut}
+        self._record_batches.check(numbers)
+        for number in numbers - loaded.keys():
+            loaded[number] = self._load(number)
+        runs = sum(len(places) for _, places in rows.whole)
         gathered: Arrays = {}
-        chosen: dict[str, list[tuple[Lists, Numbers]]] = {name: [] for name in self.manifest.sparse}
-        places = np.sort((parts << _ROW_BITS) + rows)
-        parts, rows = places >> _ROW_BITS, places & ((1 << _ROW_BITS) - 1)
-        starts = [0, *(np.flatnonzero(np.diff(parts)) + 1).tolist()]
-        for start, end in zip(starts, [*starts[1:], len(parts)], strict=True):
-            part = int(parts[start])
-            self._record_batches.check(part)
-            if part not in loaded:
-                record_batch = self._record_batches[part]
-                loaded[part] = _arrays(record_batch), self._lists(record_batch)
-            arrays, sparse = loaded[part]
-            for name, lists in sparse.items():
-                chosen[name].append((lists, rows[start:end]))
-            for name, array in arrays.items():
-                if name not in gathered:
-                    gathered[name] = buffers.empty(name, (len(parts), *array.shape[1:]), array.dtype)
+        for name, array in loaded[next(iter(numbers))].arrays.items():
+            width = array.shape[1]
+            out = gathered[name] = buffers.empty(name, (rows.total, width), array.dtype)
+            at, out_runs = 0, out[: runs * self._run].reshape(runs, self._run * width)
+            for number, places in rows.whole:
+                end = at + len(places)
                 # The numbers are in range; with any other mode numpy would copy once more.
-                np.take(array, rows[start:end], axis=0, out=gathered[name][start:end], mode="clip")
-        return self._to_batch(gathered, {name: padded(lists) for name, lists in chosen.items()})
+                loaded[number].runs[name].take(places, 0, out_runs[at:end], "clip")
+                at = end
+            at *= self._run
+            for number, first, length in rows.cut:
+                out[at : at + length] = loaded[number].arrays[name][first : first + length]
+                at += length
+        return _batch(gathered, self._padded(rows, loaded) if self.manifest.sparse else {})
 
-    def _lists(self, batch: pa.RecordBatch) -> ListsByName:
-        return {name: Lists.of(batch.column(PREFIX + name)) for name in self.manifest.sparse}
-
-    def _to_batch(self, arrays: Arrays, sparse: dict[str, Numbers]) -> RecapBatch:
-        groups: dict[str, Any] = {
-            name: torch.from_numpy(arrays[name]) for name in DENSE_GROUPS if name in arrays
+    def _padded(self, rows: Rows, loaded: dict[int, Part]) -> dict[str, Numbers]:
+        in_run = np.arange(self._run)
+        places = [(number, (runs[:, np.newaxis] * self._run + in_run).ravel()) for number, runs in rows.whole]
+        places += [(number, np.arange(first, first + length)) for number, first, length in rows.cut]
+        return {
+            name: padded(
+                [(loaded[number].lists[name], chosen + loaded[number].first) for number, chosen in places]
+            )
+            for name in self.manifest.sparse
         }
-        labels = torch.from_numpy(arrays["labels"])[:, self._label_columns]
-        by_label = torch.where(labels > 0.5, self._positive_weights, self._negative_weights)
-        weights = torch.from_numpy(arrays["weight"]).unsqueeze(1) * by_label
-        groups |= {"labels": labels, "weights": weights.masked_fill(labels.isnan(), 0.0)}
-        lists = {name: torch.from_numpy(ids) for name, ids in sparse.items()}
-        return RecapBatch(**groups, sparse=lists or None)
+
+    def _load(self, number: int) -> Part:
+        first = int(self._firsts[number])
+        arrays, lists = self._read(self._record_batches[number])
+        last = first + int(self._lengths[number])
+        arrays = {name: array[first:last] for name, array in arrays.items()}
+        count = (last - first) // self._run
+        runs = {
+            name: array[: count * self._run].reshape(count, -1) for name, array in arrays.items() if count
+        }
+        return Part(first, arrays, runs, lists)
+
+    def _read(self, rows: pa.RecordBatch) -> tuple[Arrays, ListsByName]:
+        """The groups, labels and weights of rows, (rows, width), without a copy of the groups; and their lists."""
+        arrays: Arrays = {}
+        for name in (*DENSE_GROUPS, "labels"):
+            if name in rows.schema.names:
+                column = rows.column(name)
+                arrays[name] = column.flatten().to_numpy().reshape(len(column), column.type.list_size)
+        if self._label_columns != list(range(arrays["labels"].shape[1])):
+            arrays["labels"] = arrays["labels"][:, self._label_columns]
+        arrays["weights"] = self._weights(arrays["labels"], rows.column("weight").to_numpy())
+        return arrays, {name: Lists.of(rows.column(PREFIX + name)) for name in self.manifest.sparse}
+
+    def _weights(self, labels: NDArray[Any], weight: NDArray[Any]) -> NDArray[np.float32]:
+        """Each label's weight, 0 where it is missing: (rows, tasks)."""
+        # All in one dimension, as numpy is slow where the last one is short.
+        weights: NDArray[np.float32] = np.repeat(weight, labels.shape[1])
+        if self._undoes:
+            each = np.where(labels > 0.5, self._positive_weights, self._negative_weights)
+            weights *= each.ravel()
+        missing = np.isnan(labels).ravel()
+        if missing.any():
+            weights[missing] = 0.0
+        return weights.reshape(labels.shape)
 
     def verify(self) -> None:
         """Compare every file's content with the manifest. Raises ValueError naming the first that differs."""
         self._record_batches.verify()
 
 
-def _in_blocks(random: np.random.Generator, count: int, block: int) -> Numbers:
-    """A permutation of 0 to count - 1 that keeps runs of ``block`` numbers, and a last shorter one, together."""
-    firsts = random.permutation(-(-count // block)) * block
-    numbers = (firsts[:, None] + np.arange(block)).ravel()
-    return numbers[numbers < count]
-
-
-def _arrays(batch: pa.RecordBatch) -> Arrays:
-    """The groups, labels and weights of rows, without a copy: (rows, width), or (rows,) for the weight."""
-    arrays: Arrays = {}
-    for name in (*DENSE_GROUPS, "labels"):
-        if name in batch.schema.names:
-            column = batch.column(name)
-            arrays[name] = column.flatten().to_numpy().reshape(len(column), column.type.list_size)
-    arrays["weight"] = batch.column("weight").to_numpy()
-    return arrays
+def _batch(arrays: Arrays, sparse: dict[str, Numbers]) -> RecapBatch:
+    groups: dict[str, Any] = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    lists = {name: torch.from_numpy(ids) for name, ids in sparse.items()}
+    return RecapBatch(**groups, sparse=lists or None)

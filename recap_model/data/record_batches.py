@@ -42,13 +42,14 @@ class RecordBatches:
         except (OSError, pa.ArrowException) as error:
             raise ValueError(f"{self._where(file)}: {_short(error)}; run build again") from None
 
-    def check(self, number: int) -> None:
-        """Raise ValueError if a record batch's file, mapped into memory, has been cut off since it was opened.
+    def check(self, numbers: set[int]) -> None:
+        """Raise ValueError if a file of these record batches has been cut off since it was mapped into memory.
 
         Reading what is no longer there would end the process by a signal, without a word.
         """
-        file, _ = self._places[number]
-        if "://" not in self._root:
+        if "://" in self._root:
+            return
+        for file in {self._places[number][0] for number in numbers}:
             try:
                 size = os.stat(self._where(file)).st_size
             except OSError as error:
