@@ -22,5 +22,5 @@ def compile_pipelines(out: Path = COMPILED, settings: ClusterSettings | None = N
 
     out.mkdir(parents=True, exist_ok=True)
     path = out / "retrain.yaml"
-    compiler.Compiler().compile(cluster_pipeline(placed), str(path))
+    compiler.Compiler().compile(cluster_pipeline(placed, chosen.build_groups), str(path))
     return [path]

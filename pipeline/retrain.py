@@ -5,7 +5,7 @@ from typing import Any
 
 from kfp import dsl
 
-from components.build.component import build
+from components.build.component import build, build_group, join_groups
 from components.calibrate.component import calibrate
 from components.evaluate.component import evaluate
 from components.notify.component import notify
@@ -22,9 +22,16 @@ Place = Callable[[Any, str], None]
 
 
 def _steps(
-    data_root: Any, config: Any, end_date: Any, days: Any, tracking_uri: Any, scheduled: str = ""
-) -> dict[str, Any]:
-    """The tasks, by their step, in the order of the data's way."""
+    data_root: Any,
+    config: Any,
+    end_date: Any,
+    days: Any,
+    tracking_uri: Any,
+    place: Place,
+    scheduled: str = "",
+    build_groups: int = 1,
+) -> None:
+    """The tasks in the order of the data's way; each is handed to ``place``, with the name of its step."""
     resolved = resolve(
         config=config,
         data_root=data_root,
@@ -36,8 +43,7 @@ def _steps(
     ).set_display_name("Resolve window, files and champion")
     snapshot = resolved.outputs["snapshot"]
     validated = validate(snapshot=snapshot).set_display_name("Validate the log")
-    built = build(snapshot=snapshot, validated=validated.outputs["validated"])
-    built.set_display_name("Build training, calibration and test sets")
+    built = _build(snapshot, validated.outputs["validated"], build_groups, place)
     trained = train(snapshot=snapshot, train_set=built.outputs["train_set"]).set_display_name(
         "Train the model"
     )
@@ -63,7 +69,28 @@ def _steps(
     promoted = promote(version=registered.outputs["version"], evaluation=evaluation)
     promoted.set_display_name("Promote if the decision is yes")
     tasks = (resolved, validated, built, trained, calibrated, evaluated, registered, promoted)
-    return dict(zip(STEPS, tasks, strict=True))
+    for step, task in zip(STEPS, tasks, strict=True):
+        place(task, step)
+
+
+def _build(snapshot: Any, validated: Any, groups: int, place: Place) -> Any:
+    """One task that reads the log and writes the sets; or a task for each group of files, and one that joins them."""
+    title = "Build training, calibration and test sets"
+    if groups == 1:
+        return build(snapshot=snapshot, validated=validated).set_display_name(title)
+    with dsl.ParallelFor(list(range(groups)), name="Read the log in groups") as group:
+        part = build_group(snapshot=snapshot, validated=validated, group=group, groups=groups)
+        place(part.set_display_name("Read a group"), "build")
+    joined = join_groups(snapshot=snapshot, parts=dsl.Collected(part.outputs["part"]))
+    return joined.set_display_name(title)
+
+
+def _here(task: Any, step: str) -> None:
+    # Most steps look at a registry or a log that moves, so that none is answered from a cache.
+    task.set_caching_options(enable_caching=False)
+    if step == "train":
+        # A process may be taken away; the step then goes on from its checkpoint.
+        task.set_retry(num_retries=2)
 
 
 @dsl.pipeline(name=NAME, display_name=TITLE)
@@ -83,20 +110,15 @@ def retrain(
         days: Days in the window; data.days of the config if 0.
         tracking_uri: MLflow tracking server or store that holds the registered model.
     """
-    tasks = _steps(data_root, config, end_date, days, tracking_uri)
-    # A process may be taken away; the step then goes on from its checkpoint.
-    tasks["train"].set_retry(num_retries=2)
-    for task in tasks.values():
-        # Only steps whose outputs follow from their inputs alone may be answered from a cache; the others
-        # look at a registry or a log that moves.
-        task.set_caching_options(enable_caching=False)
+    _steps(data_root, config, end_date, days, tracking_uri, _here)
 
 
-def cluster_pipeline(place: Place) -> Any:
+def cluster_pipeline(place: Place, build_groups: int = 1) -> Any:
     """The same pipeline for a Kubeflow Pipelines server, with a step that always runs last and tells how it ended.
 
     Args:
         place: tells Kubernetes what a task, of the step with this name, asks for.
+        build_groups: pods that build reads the log in, side by side.
     """
 
     @dsl.pipeline(name=NAME, display_name=TITLE)
@@ -124,7 +146,6 @@ def cluster_pipeline(place: Place) -> Any:
         place(told, "notify")
         with dsl.ExitHandler(told, name="retrain"):
             scheduled = dsl.PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER
-            for step, task in _steps(data_root, config, end_date, days, tracking_uri, scheduled).items():
-                place(task, step)
+            _steps(data_root, config, end_date, days, tracking_uri, place, scheduled, build_groups)
 
     return retrain_on_cluster

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -26,6 +26,8 @@ _ROWS_PER_SHARD = 250_000
 _MAX_SHARDS = 16
 _ROWS_PER_PROCESS = 200_000
 _GROUPS_PER_PROCESS = 4
+
+Fill = Callable[[Mapping[str, str]], tuple[dict[str, list[Written]], Gathered]]
 
 log = logging.getLogger(__name__)
 
@@ -57,13 +59,27 @@ def build_datasets(
             a set is empty, or training has no positive or no negative of a task.
     """
     frozen, config = Snapshot.read(snapshot)
-    _check_validated(validated, frozen)
+    check_validated(validated, frozen)
     outs = dict(zip(SPLITS, (Path(train_out), Path(calibration_out), Path(test_out)), strict=True))
+    return write_sets(frozen, config, outs, rows_roots, lambda roots: _fill(frozen, config, roots, groups))
+
+
+def write_sets(
+    frozen: Snapshot,
+    config: RecapConfig,
+    outs: Mapping[str, Path],
+    rows_roots: Mapping[str, str | None] | None,
+    fill: Fill,
+) -> dict[str, DatasetManifest]:
+    """Write each set's rows by ``fill``, which is told their roots, then statistics and manifests; all or nothing.
+
+    Raises ValueError if a set is empty, or training has no positive or no negative of a task.
+    """
     with ExitStack() as stack:
         folders = {split: stack.enter_context(whole_folder(out)) for split, out in outs.items()}
         elsewhere = {split: (rows_roots or {}).get(split) for split in SPLITS}
-        roots = {split: elsewhere[split] or _folder_beside(out, stack) for split, out in outs.items()}
-        files, gathered = _fill(frozen, config, roots, groups)
+        roots = {split: elsewhere[split] or folder_beside(out, stack) for split, out in outs.items()}
+        files, gathered = fill(roots)
         manifests = {}
         for split, out in outs.items():
             rows_root = elsewhere[split] or f"../{out.name}.rows"
@@ -77,12 +93,13 @@ def build_datasets(
     return manifests
 
 
-def _folder_beside(out: Path, stack: ExitStack) -> str:
-    """Where a set's rows are written on this machine: a folder that is there whole or not at all."""
+def folder_beside(out: Path, stack: ExitStack) -> str:
+    """Where rows are written on this machine: a folder beside ``out`` that is there whole or not at all."""
     return str(stack.enter_context(whole_folder(out.with_name(f"{out.name}.rows"))))
 
 
-def _check_validated(validated: str | Path, snapshot: Snapshot) -> None:
+def check_validated(validated: str | Path, snapshot: Snapshot) -> None:
+    """Raise FileNotFoundError or ValueError unless validate let this snapshot pass."""
     path = Path(validated) / MANIFEST_NAME
     if not path.is_file():
         raise FileNotFoundError(f"{path}: not there, so this log did not pass validation; run validate")
@@ -98,15 +115,13 @@ def _fill(
     snapshot: Snapshot, config: RecapConfig, roots: Mapping[str, str], wanted: int | None
 ) -> tuple[dict[str, list[Written]], Gathered]:
     """Write the rows of every set under its root; returns the files of each."""
-    shards = min(_MAX_SHARDS, -(-snapshot.rows // _ROWS_PER_SHARD))
-    work = Work(snapshot, config, Splitter(snapshot, config), find_duplicates(snapshot, config), shards)
-    seeds = {SPLITS[0]: config.data.seed}
-    outputs = [(SPLITS[0], shard) for shard in range(shards)] + [(split, 0) for split in SPLITS[1:]]
+    work = plan(snapshot, config)
     groups = cut(snapshot, wanted or _groups(snapshot))
     if len(groups) == 1:
         places = {split: open_root(root) for split, root in roots.items()}
         writers = {
-            (split, shard): ShardWriter(*places[split], shard, seeds.get(split)) for split, shard in outputs
+            (split, shard): ShardWriter(*places[split], shard, _seed(split, config))
+            for split, shard in files_of(snapshot)
         }
         gathered = read_group(
             work,
@@ -114,15 +129,52 @@ def _fill(
             lambda split, shard, rows: writers[split, shard].add(rows),
             _teller(snapshot.rows),
         )
-        written = [writer.close() for writer in writers.values()]
-    else:
-        gathered = _read_side_by_side(work, groups, roots, shards)
-        joins = [(roots[split], shard, len(groups), seeds.get(split)) for split, shard in outputs]
-        written = list(side_by_side(join_parts, joins, cores()))
+        return _by_split(snapshot, [writer.close() for writer in writers.values()]), gathered
+    gathered = _read_side_by_side(work, groups, roots)
+    sources = {split: [roots[split]] * len(groups) for split in SPLITS}
+    return join(snapshot, config, sources, roots, keep=False), gathered
+
+
+def plan(snapshot: Snapshot, config: RecapConfig) -> Work:
+    """Find out what every group has to know."""
+    splitter, duplicates = Splitter(snapshot, config), find_duplicates(snapshot, config)
+    return Work(snapshot, config, splitter, duplicates, _shards(snapshot))
+
+
+def files_of(snapshot: Snapshot) -> list[tuple[str, int]]:
+    """Every file that the sets may have: its set, and its number in it."""
+    return [(SPLITS[0], shard) for shard in range(_shards(snapshot))] + [(split, 0) for split in SPLITS[1:]]
+
+
+def join(
+    snapshot: Snapshot,
+    config: RecapConfig,
+    sources: Mapping[str, Sequence[str]],
+    roots: Mapping[str, str],
+    keep: bool,
+) -> dict[str, list[Written]]:
+    """Make the files of every set of their parts; ``sources`` has the groups' roots for each set."""
+    joins = [
+        (sources[split], roots[split], shard, _seed(split, config), keep)
+        for split, shard in files_of(snapshot)
+    ]
+    return _by_split(snapshot, list(side_by_side(join_parts, joins, cores())))
+
+
+def _shards(snapshot: Snapshot) -> int:
+    return min(_MAX_SHARDS, -(-snapshot.rows // _ROWS_PER_SHARD))
+
+
+def _by_split(snapshot: Snapshot, written: Sequence[Written | None]) -> dict[str, list[Written]]:
     files: dict[str, list[Written]] = {split: [] for split in SPLITS}
-    for (split, _), file in zip(outputs, written, strict=True):
+    for (split, _), file in zip(files_of(snapshot), written, strict=True):
         files[split] += [file] if file is not None else []
-    return files, gathered
+    return files
+
+
+def _seed(split: str, config: RecapConfig) -> int | None:
+    """Of the shuffle; calibration and test rows stay in the log's order."""
+    return config.data.seed if split == SPLITS[0] else None
 
 
 def _groups(snapshot: Snapshot) -> int:
@@ -131,7 +183,7 @@ def _groups(snapshot: Snapshot) -> int:
     return 1 if processes < 2 else processes * _GROUPS_PER_PROCESS
 
 
-def _read_side_by_side(work: Work, groups: list[Group], roots: Mapping[str, str], shards: int) -> Gathered:
+def _read_side_by_side(work: Work, groups: list[Group], roots: Mapping[str, str]) -> Gathered:
     tell, done = _teller(work.snapshot.rows), 0
     found: list[Gathered] = []
     try:
@@ -145,7 +197,7 @@ def _read_side_by_side(work: Work, groups: list[Group], roots: Mapping[str, str]
             tell(done)
     except BaseException:
         for root in roots.values():
-            remove_parts(root, shards, len(groups))
+            remove_parts(root, work.shards, len(groups))
         raise
     return found[0]
 

@@ -4,7 +4,7 @@ A group's parts lie where the sets will. Every file of a set is made of its part
 bytes are the same for any number of groups.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
 from pyarrow import ipc
@@ -31,7 +31,7 @@ def write_parts(work: Work, group: Group, roots: Roots) -> Gathered:
             batch = to_record_batch(rows, numbered=True)
             if (split, shard) not in writers:
                 filesystem, folder = places[split]
-                path = f"{folder}/{_name(group.number, shard)}"
+                path = f"{folder}/{part_name(group.number, shard)}"
                 stream = stack.enter_context(filesystem.open_output_stream(path))
                 writers[split, shard] = stack.enter_context(ipc.new_stream(stream, batch.schema))
             writers[split, shard].write_batch(batch)
@@ -39,30 +39,41 @@ def write_parts(work: Work, group: Group, roots: Roots) -> Gathered:
         return read_group(work, group, add)
 
 
-def join_parts(root: str, shard: int, groups: int, seed: int | None) -> Written | None:
-    """Make one file of a set of its parts, which are removed; None if it has no row."""
-    filesystem, folder = open_root(root)
-    writer = ShardWriter(filesystem, folder, shard, seed)
-    paths = [f"{folder}/{_name(group, shard)}" for group in range(groups)]
-    there = [info.path for info in filesystem.get_file_info(paths) if info.type == FileType.File]
-    for path in there:
-        with open_input(filesystem, path) as source, ipc.open_stream(source) as batches:
-            for batch in batches:
-                writer.add(from_record_batch(batch))
+def join_parts(sources: Sequence[str], root: str, shard: int, seed: int | None, keep: bool) -> Written | None:
+    """Make one file of a set of its parts; None if it has no row.
+
+    Args:
+        sources: for each group in their order the root that its part lies under, if it has rows for the file.
+        root: of the set.
+        keep: leave the parts where they are.
+    """
+    writer = ShardWriter(*open_root(root), shard, seed)
+    for group, source in enumerate(sources):
+        filesystem, folder = open_root(source)
+        path = f"{folder}/{part_name(group, shard)}"
+        if filesystem.get_file_info(path).type == FileType.File:
+            with open_input(filesystem, path) as stream, ipc.open_stream(stream) as batches:
+                for batch in batches:
+                    writer.add(from_record_batch(batch))
     written = writer.close()
-    for path in there:
-        filesystem.delete_file(path)
+    if not keep:
+        for group, source in enumerate(sources):
+            _remove(source, [part_name(group, shard)])
     return written
 
 
 def remove_parts(root: str, shards: int, groups: int) -> None:
     """Remove the parts that work which failed has left in a store."""
+    _remove(root, [part_name(group, shard) for group in range(groups) for shard in range(shards)])
+
+
+def _remove(root: str, names: Sequence[str]) -> None:
     filesystem, folder = open_root(root)
-    paths = [f"{folder}/{_name(group, shard)}" for group in range(groups) for shard in range(shards)]
-    for info in filesystem.get_file_info(paths):
+    for info in filesystem.get_file_info([f"{folder}/{name}" for name in names]):
         if info.type == FileType.File:
             filesystem.delete_file(info.path)
 
 
-def _name(group: int, shard: int) -> str:
+def part_name(group: int, shard: int) -> str:
+    """The name of a group's part of one file of a set."""
     return f"_part-{shard:05d}-of-group-{group:05d}.arrows"

@@ -14,6 +14,9 @@ class NegativeSampler:
 
     Whether a row is kept follows from its number and the seed. Kept rows of the others get the weight that restores
     their sum, or, where numeric calibration is to undo it, keep theirs and are counted for the rates.
+
+    Attributes:
+        counts: (2, 2, tasks) rows with a label, before and kept, negative and positive.
     """
 
     def __init__(self, config: RecapConfig) -> None:
@@ -24,9 +27,7 @@ class NegativeSampler:
         listed = (sampling.tasks if sampling else None) or self._tasks
         self._listed = [self._tasks.index(task) for task in listed]
         self._reweigh = config.data.sampling_correction == "weights"
-        self._counts = np.zeros(
-            (2, 2, len(self._tasks)), dtype=np.int64
-        )  # [before, kept][negative, positive]
+        self.counts: NDArray[np.int64] = np.zeros((2, 2, len(self._tasks)), dtype=np.int64)
 
     def __call__(self, rows: Rows) -> Rows:
         """The rows that are kept."""
@@ -47,7 +48,7 @@ class NegativeSampler:
         """What numeric calibration has to undo for each task, log and build together; empty where weights do."""
         if self._reweigh:
             return {}
-        before, kept = self._counts
+        before, kept = self.counts
         share = np.divide(kept, before, out=np.ones_like(kept, dtype=float), where=before > 0)
         rates = {}
         for number, task in enumerate(self._tasks):
@@ -60,11 +61,11 @@ class NegativeSampler:
 
     def merge(self, other: "NegativeSampler") -> None:
         """Count the rows in that another sampler of the same config has seen."""
-        self._counts += other._counts
+        self.counts += other.counts
 
     def _count(self, when: int, rows: Rows) -> None:
         for value in (0, 1):
-            self._counts[when, value] += _labelled(rows.labels, value)
+            self.counts[when, value] += _labelled(rows.labels, value)
 
 
 def _labelled(labels: NDArray[np.float32], value: int) -> NDArray[np.int64]:

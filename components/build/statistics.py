@@ -1,7 +1,8 @@
 """Statistics of the training rows, gathered in one pass in bounded memory."""
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +52,24 @@ class StatisticsBuilder:
         self._keep(later._keys, later._sample)
         for name, counts in later._ids.items():
             _add_counts(self._ids[name], counts.items())
+
+    def state(self) -> dict[str, NDArray[np.generic]]:
+        """All that was gathered so far, as arrays."""
+        state: dict[str, NDArray[np.generic]] = {
+            "moments": np.reshape(self._moments, (-1, 3, self._width)),
+            "keys": self._keys,
+            "sample": self._sample,
+        }
+        for name, counts in self._ids.items():
+            state[f"ids/{name}"] = np.array(sorted(counts.items()), dtype=np.int64).reshape(-1, 2)
+        return state
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from the state of a builder of the same config."""
+        self._moments = list(state["moments"])
+        self._keys, self._sample = state["keys"], state["sample"]
+        for name in self._ids:
+            self._ids[name] = dict(state[f"ids/{name}"].tolist())
 
     def _add_continuous(self, rows: Rows) -> None:
         values: NDArray[np.float32] = rows.groups["continuous"]  # type: ignore[assignment]

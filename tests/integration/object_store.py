@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow.fs as fs
 
 from components.build.build import build_datasets
+from components.build.pods import build_group, join_groups
 from components.resolve.resolve import resolve_run
 from components.train.train import train_model
 from components.validate.validate import validate_snapshot
@@ -48,6 +49,13 @@ def build_and_train(folder: str, data_root: str, rows: str) -> None:
     # Two groups in a store, which parts of files then go through.
     groups = 2 if rows else 1
     manifests = build_datasets(work / "snapshot", work / "validated", *outs, rows_roots=roots, groups=groups)
+    if rows:
+        parts = [work / f"part-{group}" for group in range(2)]
+        for group, part in enumerate(parts):
+            build_group(work / "snapshot", work / "validated", part, group, 2, f"{rows}/{part.name}.rows")
+        roots = {split: f"{rows}/joined/{split}.rows" for split in roots}
+        outs = [work / "joined" / name for name in ("train", "calibration", "test")]
+        assert join_groups(work / "snapshot", parts, *outs, rows_roots=roots).keys() == manifests.keys()
     train_model(work / "snapshot", work / "train", work / "model")
     (work / "fingerprints.json").write_text(
         json.dumps({split: manifest.fingerprint for split, manifest in manifests.items()})

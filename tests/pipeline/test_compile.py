@@ -120,6 +120,25 @@ def test_only_who_needs_a_secret_gets_it():
     assert {step for step, names in given.items() if "recap-webhook" in names} == {"promote", "notify"}
 
 
+def test_build_may_read_the_log_in_pods_side_by_side(tmp_path: Path):
+    spec, executors = compiled(tmp_path, build_groups=3, pods={"build": {"memory": "4Gi"}})
+    ParseDict(spec, PipelineSpec())
+    tasks = tasks_of(spec)
+    [loop] = [task for task in tasks.values() if "parameterIterator" in task]
+    assert loop["parameterIterator"]["items"]["raw"] == "[0, 1, 2]"
+    assert (
+        tasks["train"]["inputs"]["artifacts"]["train_set"]["taskOutputArtifact"]["producerTask"]
+        == "join-groups"
+    )
+    for step in ("build-group", "join-groups"):
+        assert container(spec, step)["resources"]["resourceMemoryLimit"] == "4Gi"
+        assert executors[f"exec-{step}"]["securityContext"]["runAsNonRoot"] is True
+        assert container(spec, step)["image"] == "recap-data:latest"
+    [part] = spec["components"][loop["componentRef"]["name"]]["dag"]["tasks"].values()
+    assert part["cachingOptions"] == {}
+    assert part["retryPolicy"]["maxRetryCount"] == 2
+
+
 def test_a_gpu_is_asked_for_by_the_plugins_name_on_nodes_that_have_one(tmp_path: Path):
     spec, executors = compiled(tmp_path, **GPUS)
     accelerator = container(spec, "train")["resources"]["accelerator"]

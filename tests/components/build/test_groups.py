@@ -10,37 +10,14 @@ import pytest
 from components.artifacts.snapshot import Snapshot
 from components.build.build import build_datasets
 from components.build.groups import cut
-from recap_model.config import RecapConfig
+from tests.components.build.conftest import grouped_config
 from tests.components.snapshots import snapshot_of
 from tests.datasets import mark_validated
-from tests.tiny import sparse_config, with_lists, write_tiny_log
-
-DATA = {
-    "days": 5,
-    "deduplicate": {},
-    "negative_downsampling": {"rate": 0.5},
-    "sampling_correction": "calibration",
-}
-
-
-def config() -> RecapConfig:
-    content = sparse_config(data=DATA).model_dump(exclude_none=True)
-    table = {"name": "topic", "num_embeddings": 5, "embedding_dim": 2, "index": 1, "min_count": 2}
-    model = content["model"] | {"small_embeddings": {"tables": [table]}}
-    return RecapConfig.model_validate(content | {"model": model})
-
-
-@pytest.fixture(scope="module")
-def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    log = write_tiny_log(tmp_path_factory.mktemp("groups") / "log", days=5, rows=300, files=3)
-    for file in log.rglob("*.parquet"):
-        pq.write_table(with_lists(pq.read_table(file)), file)
-    return log
 
 
 def built(folder: Path, log: Path, groups: int) -> dict[str, bytes]:
     """Every file of the three sets, by its path."""
-    snapshot = snapshot_of(log, config(), folder / "snapshot")
+    snapshot = snapshot_of(log, grouped_config(), folder / "snapshot")
     validated = mark_validated(snapshot, folder / "validated")
     outs = [folder / "sets" / name for name in ("train", "calibration", "test")]
     build_datasets(snapshot, validated, *outs, groups=groups)
@@ -60,7 +37,7 @@ def test_one_two_and_five_groups_make_the_same_bytes(
 
 
 def test_groups_are_files_in_the_logs_order_with_about_as_many_rows(tmp_path: Path, log: Path):
-    snapshot, _ = Snapshot.read(snapshot_of(log, config(), tmp_path / "snapshot"))
+    snapshot, _ = Snapshot.read(snapshot_of(log, grouped_config(), tmp_path / "snapshot"))
     for wanted, expected in ((1, 1), (2, 2), (5, 5), (100, 15)):
         groups = cut(snapshot, wanted)
         assert len(groups) == expected
@@ -74,7 +51,7 @@ def test_groups_are_files_in_the_logs_order_with_about_as_many_rows(tmp_path: Pa
 
 def test_what_a_process_cannot_read_is_one_line_and_leaves_nothing(tmp_path: Path, log: Path):
     folder = tmp_path / "broken"
-    snapshot = snapshot_of(log, config(), folder / "snapshot")
+    snapshot = snapshot_of(log, grouped_config(), folder / "snapshot")
     validated = mark_validated(snapshot, folder / "validated")
     file = log / "date=2026-03-04" / "part-00001.parquet"
     whole = file.read_bytes()

@@ -1,0 +1,188 @@
+"""Build on several pods: each reads a group of the log's files, and one makes the sets of what they leave."""
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from pyarrow.fs import FileType
+from pydantic import NonNegativeInt, PositiveInt, ValidationError
+
+from components.artifacts.log import open_root
+from components.artifacts.output import whole_folder
+from components.artifacts.snapshot import Snapshot
+from components.build.build import check_validated, files_of, folder_beside, join, plan, write_sets
+from components.build.groups import Gathered, cut
+from components.build.parts import part_name, write_parts
+from components.build.sampling import NegativeSampler
+from components.build.split import SPLITS
+from components.build.statistics import StatisticsBuilder
+from recap_model.config import Config, RecapConfig
+from recap_model.config.reasons import first_reason
+from recap_model.data.manifest import MANIFEST_NAME, DatasetManifest
+
+_GATHERED_NAME = "gathered.npz"
+
+
+class GroupManifest(Config):
+    """What a pod has made of its group, written last.
+
+    Attributes:
+        snapshot: its digest.
+        rows_root: what the parts lie under, a folder for each set; of this machine if relative to the manifest's.
+        files: bytes of each part, by ``<set>/<name>``.
+    """
+
+    snapshot: str
+    group: NonNegativeInt
+    groups: PositiveInt
+    rows_root: str
+    files: dict[str, NonNegativeInt]
+
+    @classmethod
+    def read(cls, folder: Path) -> "GroupManifest":
+        """Read and check a manifest. Raises FileNotFoundError or ValueError, which name it."""
+        path = folder / MANIFEST_NAME
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: not there, so this group was not read; run its step again")
+        try:
+            manifest = cls.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise ValueError(f"{path}: not a group's manifest: {first_reason(error)}") from None
+        root = manifest.rows_root
+        return manifest.model_copy(update={"rows_root": root if "://" in root else str(folder / root)})
+
+
+def build_group(
+    snapshot: str | Path,
+    validated: str | Path,
+    out: str | Path,
+    group: int,
+    groups: int,
+    rows_root: str | None = None,
+) -> None:
+    """Read one of so many groups of the log's files into parts of the sets.
+
+    A group that has no file, as there are fewer files than groups, leaves no part.
+
+    Args:
+        snapshot, validated: as `build_datasets` takes them.
+        out: folder for the group's manifest, and what was gathered of its rows.
+        group: its number, from 0.
+        rows_root: URI (s3://, gs://) that the parts are streamed to; beside ``out`` if there is none.
+
+    Raises:
+        FileNotFoundError, ValueError: an input is missing, of another run, or cannot be read as the config says.
+    """
+    if not 0 <= group < groups:
+        raise ValueError(f"group {group} of {groups}: groups are numbered from 0 to {groups - 1}")
+    frozen, config = Snapshot.read(snapshot)
+    check_validated(validated, frozen)
+    out = Path(out)
+    with ExitStack() as stack:
+        folder = stack.enter_context(whole_folder(out))
+        root = rows_root or folder_beside(out, stack)
+        roots = {split: f"{root}/{split}" for split in SPLITS}
+        if rows_root is None:
+            for place in roots.values():
+                Path(place).mkdir()
+        gathered = Gathered(NegativeSampler(config), StatisticsBuilder(config))
+        for own in cut(frozen, groups)[group : group + 1]:
+            gathered = write_parts(plan(frozen, config), own, roots)
+        names = {f"{split}/{part_name(group, shard)}" for split, shard in files_of(frozen)}
+        manifest = GroupManifest(
+            snapshot=frozen.digest,
+            group=group,
+            groups=groups,
+            rows_root=rows_root or f"../{out.name}.rows",
+            files={name: size for name, size in _sizes(root, names).items() if size is not None},
+        )
+        state = gathered.statistics.state() | {"counts": gathered.sampler.counts}
+        np.savez(folder / _GATHERED_NAME, allow_pickle=False, **state)
+        (folder / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=1))
+
+
+def join_groups(
+    snapshot: str | Path,
+    parts: Sequence[str | Path],
+    train_out: str | Path,
+    calibration_out: str | Path,
+    test_out: str | Path,
+    rows_roots: Mapping[str, str | None] | None = None,
+) -> dict[str, DatasetManifest]:
+    """Write the three sets of what all groups left: the same bytes that `build_datasets` writes.
+
+    The parts stay, so that this can be repeated.
+
+    Args:
+        parts: what `build_group` wrote for each group, in any order.
+
+    Raises:
+        FileNotFoundError, ValueError: a group is missing, of another snapshot, or has lost a part; and as
+            `build_datasets`.
+    """
+    frozen, config = Snapshot.read(snapshot)
+    folders = [Path(part) for part in parts]
+    read = sorted(((GroupManifest.read(folder), folder) for folder in folders), key=lambda one: one[0].group)
+    manifests = [manifest for manifest, _ in read]
+    _check(manifests, frozen)
+    gathered = [_restored(folder, config) for _, folder in read]
+    for later in gathered[1:]:
+        gathered[0].merge(later)
+    outs = dict(zip(SPLITS, (Path(train_out), Path(calibration_out), Path(test_out)), strict=True))
+    sources = {split: [f"{manifest.rows_root}/{split}" for manifest in manifests] for split in SPLITS}
+    return write_sets(
+        frozen,
+        config,
+        outs,
+        rows_roots,
+        lambda roots: (join(frozen, config, sources, roots, keep=True), gathered[0]),
+    )
+
+
+def _check(manifests: Sequence[GroupManifest], snapshot: Snapshot) -> None:
+    groups = manifests[0].groups
+    for manifest in manifests:
+        if manifest.snapshot != snapshot.digest:
+            raise ValueError(
+                f"group {manifest.group}: of another snapshot ({manifest.snapshot[:12]}); run its step again"
+            )
+    if [manifest.group for manifest in manifests] != list(range(groups)):
+        raise ValueError(
+            f"groups {', '.join(str(manifest.group) for manifest in manifests)} of {groups}: the sets are made of "
+            "each group once; run the steps of all groups again"
+        )
+    for manifest in manifests:
+        found = _sizes(manifest.rows_root, manifest.files)
+        for name, size in manifest.files.items():
+            if found[name] != size:
+                is_now = "is not there" if found[name] is None else f"has {found[name]} bytes"
+                raise ValueError(
+                    f"{manifest.rows_root}/{name}: {is_now}, its group's manifest says {size} bytes; run the step "
+                    f"of group {manifest.group} again"
+                )
+
+
+def _sizes(root: str, names: Collection[str]) -> dict[str, int | None]:
+    """Bytes of each file under a root; None for one that is not there."""
+    filesystem, folder = open_root(root)
+    infos = filesystem.get_file_info([f"{folder}/{name}" for name in names])
+    return {
+        name: info.size if info.type == FileType.File else None
+        for name, info in zip(names, infos, strict=True)
+    }
+
+
+def _restored(folder: Path, config: RecapConfig) -> Gathered:
+    path = folder / _GATHERED_NAME
+    gathered = Gathered(NegativeSampler(config), StatisticsBuilder(config))
+    try:
+        with np.load(path, allow_pickle=False) as state:
+            gathered.sampler.counts = state["counts"]
+            gathered.statistics.restore(state)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: not there; run the group's step again") from None
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise ValueError(f"{path}: not what build writes ({error}); run the group's step again") from None
+    return gathered
