@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +36,9 @@ IMAGES_TAG = (
 APPROVAL_TAG = "recap.approval"  # who promotes a version that the gate lets pass: "gate" or "person"
 SCORES_TAG = "recap.scores"  # where evaluate left every test row's scores
 PROOF_TAG = "recap.proof"  # JSON of the proof, or "failed: " and why
+PROFILE_PATH = (
+    "profile/profile.parquet"  # in a version's artifacts: validate's profile of the log that it comes from
+)
 MODEL_PATH = "data/model"  # of what `recap_model.load_model` reads, in a version's artifacts
 SNAPSHOT_PATH = "lineage/snapshot.json"  # in a version's artifacts: every file of the log that it comes from
 ONNX_PATH = "onnx/model.onnx"  # in a version's artifacts, if the config asked for it
@@ -245,9 +249,7 @@ def fetch(client: "MlflowClient", name: str, version: str, to: str | Path) -> Pa
 
     expected = get_version(client, name, version).tags.get(DIGEST_TAG)
     if expected is None:
-        raise RegistryError(
-            f"{name} version {version}: has no tag {DIGEST_TAG}, so this pipeline did not register it"
-        )
+        raise _not_ours(name, version)
     with in_one_line(client):
         source = client.get_model_version_download_uri(name, version)
     try:
@@ -261,6 +263,53 @@ def fetch(client: "MlflowClient", name: str, version: str, to: str | Path) -> Pa
     _drop_bytecode(Path(folder))
     check_digests(Path(folder), expected, f"{name} version {version}")
     return Path(folder)
+
+
+def fetch_file(client: "MlflowClient", name: str, version: str, path: str) -> bytes | None:
+    """One file of a version's artifacts, checked against the version's digests; None if it has none of that path.
+
+    Raises RegistryError as `download` does.
+    """
+    expected = get_version(client, name, version).tags.get(DIGEST_TAG)
+    if expected is None:
+        raise _not_ours(name, version)
+    with in_one_line(client):
+        source = client.get_model_version_download_uri(name, version)
+    with tempfile.TemporaryDirectory(prefix="recap-fetch-") as folder:
+        digests = _fetch_path(client, source, folder, DIGESTS_NAME, f"{name} version {version}")
+        if hashlib.sha256(digests).hexdigest() != expected:
+            raise RegistryError(
+                f"{name} version {version}: {DIGESTS_NAME} was altered; register the model again"
+            )
+        recorded = json.loads(digests).get(path)
+        if recorded is None:
+            return None
+        content = _fetch_path(client, source, folder, path, f"{name} version {version}")
+    if hashlib.sha256(content).hexdigest() != recorded:
+        raise RegistryError(f"{name} version {version}: {path} was altered; register the model again")
+    return content
+
+
+def _fetch_path(client: "MlflowClient", source: str, folder: str, path: str, what: str) -> bytes:
+    import mlflow.artifacts
+    from mlflow.exceptions import MlflowException
+    from requests import RequestException
+
+    try:
+        found = mlflow.artifacts.download_artifacts(
+            f"{source}/{path}", dst_path=folder, tracking_uri=client.tracking_uri
+        )
+        return Path(found).read_bytes()
+    except (MlflowException, RequestException, OSError) as error:
+        raise RegistryError(
+            f"{what}: {path} at {source} cannot be read ({_first_line(str(error))})"
+        ) from None
+
+
+def _not_ours(name: str, version: str) -> RegistryError:
+    return RegistryError(
+        f"{name} version {version}: has no tag {DIGEST_TAG}, so this pipeline did not register it"
+    )
 
 
 def _drop_bytecode(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """The snapshot of a run: what resolve froze, so that no later step asks for "the latest".
 
-A folder with ``_manifest.json`` (this) and ``config.json`` (the effective config).
+A folder with ``_manifest.json`` (this), ``config.json`` (the effective config) and, if the champion was registered
+with one, ``baseline.parquet`` (the profile of its training window).
 """
 
 import hashlib
@@ -17,6 +18,7 @@ from recap_model.config.reasons import first_reason
 
 MANIFEST_NAME = "_manifest.json"
 CONFIG_NAME = "config.json"
+BASELINE_NAME = "baseline.parquet"
 
 
 class LogFile(Config):
@@ -42,6 +44,13 @@ class Champion(Config):
     run_id: str
 
 
+class Baseline(Config):
+    """The profile that the champion was registered with, copied beside the manifest; or why there is none."""
+
+    sha256: str | None = None
+    missing: str = ""
+
+
 class Snapshot(Config):
     """Files, window and champion of one run."""
 
@@ -53,6 +62,7 @@ class Snapshot(Config):
     partitions: list[Partition]
     missing_days: list[date] = []
     champion: Champion | None = None
+    baseline: Baseline | None = None
     tracking_uri: str
     config_digest: str
     source_revision: str = "unknown"

@@ -34,7 +34,8 @@ _DESCRIPTION = (
     "A version for each run of the pipeline, rejected ones too. The alias champion is the one in production. Move it "
     "by recap promote or recap rollback, which check the version and record the move, and not by hand."
 )
-_PROFILES = ("profile.parquet", "verdict.json")
+_PROFILE_FOLDER, _PROFILE_NAME = registry.PROFILE_PATH.split("/")
+_PROFILES = (_PROFILE_NAME, "verdict.json")
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +128,7 @@ def _assemble(run: RunOutputs, folder: Path) -> str:
         _write(inside / registry.SNAPSHOT_PATH, run.snapshot.model_dump_json(indent=1))
         for name in _PROFILES:
             if (run.validated / name).is_file():
-                _copy(run.validated / name, inside / "profile" / name)
+                _copy(run.validated / name, inside / _PROFILE_FOLDER / name)
         if run.config.registry.onnx:
             path = inside / registry.ONNX_PATH
             path.parent.mkdir()

@@ -1,5 +1,6 @@
 """Freeze what could move: the config, the window, the log's files, the champion."""
 
+import hashlib
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +13,10 @@ from components.artifacts.door import progress
 from components.artifacts.log import digest, open_parquet_at, open_root
 from components.artifacts.output import whole_folder
 from components.artifacts.snapshot import (
+    BASELINE_NAME,
     CONFIG_NAME,
     MANIFEST_NAME,
+    Baseline,
     Champion,
     LogFile,
     Partition,
@@ -93,6 +96,7 @@ def resolve_run(
         window = choose_window(list(available), last.date() if last else None, length)
         missing = missing_days(window, available, settings.data.tolerated_missing_days)
     champion = _champion(settings, tracking_uri)
+    baseline, profile = _baseline(settings, tracking_uri, champion)
     snapshot = Snapshot(
         run_id=run_id,
         data_root=data_root if "://" in data_root else str(Path(data_root).resolve()),
@@ -101,6 +105,7 @@ def resolve_run(
         partitions=_partitions(filesystem, root, window, available),
         missing_days=missing,
         champion=champion,
+        baseline=baseline,
         tracking_uri=tracking_uri,
         config_digest=config_digest(settings),
         source_revision=os.environ.get("RECAP_SOURCE_REVISION", "unknown"),
@@ -109,7 +114,7 @@ def resolve_run(
         raise ValueError(
             f"{data_root}: no row between {window.first} and {window.last}; the files are all empty"
         )
-    _write(snapshot, settings, out)
+    _write(snapshot, settings, profile, out)
     log.info(
         "window=%s..%s partitions=%d rows=%d champion=%s digest=%s",
         window.first,
@@ -175,6 +180,25 @@ def _champion(config: RecapConfig, tracking_uri: str) -> Champion | None:
     return registry.champion(registry.connect(tracking_uri), config.registry.model_name)
 
 
+def _baseline(
+    config: RecapConfig, tracking_uri: str, champion: Champion | None
+) -> tuple[Baseline | None, bytes]:
+    """The champion's profile, to measure drift from. A run goes on without one, and validate says so."""
+    from components.artifacts import registry
+
+    if champion is None:
+        return None, b""
+    name, path = config.registry.model_name, registry.PROFILE_PATH
+    try:
+        profile = registry.fetch_file(registry.connect(tracking_uri), name, champion.version, path)
+    except registry.RegistryError as error:
+        log.warning("event=no_baseline reason=%s", error)
+        return Baseline(missing=str(error)), b""
+    if profile is None:
+        return Baseline(missing=f"{name} version {champion.version} was registered without {path}"), b""
+    return Baseline(sha256=hashlib.sha256(profile).hexdigest()), profile
+
+
 def _partitions(
     filesystem: FileSystem, root: str, window: Window, available: dict[date, list[str]]
 ) -> list[Partition]:
@@ -196,7 +220,9 @@ def _describe(filesystem: FileSystem, root: str, path: str) -> LogFile:
     return LogFile(path=path, rows=rows, bytes=size, sha256=sha256)
 
 
-def _write(snapshot: Snapshot, config: RecapConfig, out: str | Path) -> None:
+def _write(snapshot: Snapshot, config: RecapConfig, profile: bytes, out: str | Path) -> None:
     with whole_folder(out) as folder:
+        if profile:
+            (folder / BASELINE_NAME).write_bytes(profile)
         (folder / CONFIG_NAME).write_text(config.model_dump_json(indent=1))
         (folder / MANIFEST_NAME).write_text(snapshot.model_dump_json(indent=1))

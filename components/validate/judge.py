@@ -1,24 +1,31 @@
 """From a scan to a verdict: findings of files, rules on the profile, examples from the sample."""
 
 import numpy as np
+import pandas as pd
 
 from components.artifacts.snapshot import Snapshot
+from components.validate.baseline import Reference
+from components.validate.drift import Drift, drift_of
+from components.validate.drift_rules import drift_frames, drift_rules
 from components.validate.examples import add_examples, distinct_rows
 from components.validate.expectations import Validator, expectation_of, rows_of
 from components.validate.findings import FILE_RULES
 from components.validate.frames import frames_of
 from components.validate.rules import EXPLAINS, Row, Rule, rules_of
 from components.validate.scan import Scan
-from components.validate.verdict import Result, Verdict
+from components.validate.verdict import Kind, Result, Verdict
 from recap_model.config import RecapConfig
-from recap_model.config.validation import Severity
+from recap_model.config.validation_drift import Severity
 
 _READING = ("file_readable", "file_unchanged")
 
 
-def judge(scan: Scan, snapshot: Snapshot, config: RecapConfig) -> Verdict:
-    """Hold a scan to every rule."""
+def judge(
+    scan: Scan, snapshot: Snapshot, config: RecapConfig, references: dict[Kind, Reference] | None = None
+) -> Verdict:
+    """Hold a scan to every rule; ``references`` are what it is compared with."""
     results = _of_files(scan, snapshot)
+    drifts: dict[Kind, Drift] = {}
     if not snapshot.rows:
         window = f"{snapshot.first_day} to {snapshot.last_day}"
         said = (
@@ -31,13 +38,18 @@ def judge(scan: Scan, snapshot: Snapshot, config: RecapConfig) -> Verdict:
         results.append(Result("rows_present", "critical", False, 0, *said))
     else:
         validator = Validator()
-        results += _of_rules(scan, snapshot, config, validator)
+        frames, rules = frames_of(scan.profile, snapshot, config, _unread(scan)), rules_of(snapshot, config)
+        for kind, reference in (references or {}).items():
+            drift = drifts[kind] = drift_of(kind, reference, scan.profile, config)
+            if drift.found is not None:
+                frames |= drift_frames(kind, drift.found)
+                rules += drift_rules(kind, reference.name, drift.found, snapshot, config)
+        results += _of_rules(scan, frames, rules, validator)
         results += distinct_rows(scan.sample, config, validator)
         results = add_examples(_untold(results), scan.sample, snapshot, config, validator)
     order = sorted(results, key=lambda item: (item.success, item.severity != "critical"))
-    return Verdict(
-        snapshot.digest, snapshot.first_day.isoformat(), snapshot.last_day.isoformat(), snapshot.rows, order
-    )
+    days = snapshot.first_day.isoformat(), snapshot.last_day.isoformat()
+    return Verdict(snapshot.digest, *days, snapshot.rows, order, drifts)
 
 
 def _of_files(scan: Scan, snapshot: Snapshot) -> list[Result]:
@@ -51,15 +63,19 @@ def _of_files(scan: Scan, snapshot: Snapshot) -> list[Result]:
     return results + [Result(rule, "critical", True, files) for rule in FILE_RULES if rule not in broken]
 
 
-def _of_rules(scan: Scan, snapshot: Snapshot, config: RecapConfig, validator: Validator) -> list[Result]:
-    unread = {
+def _unread(scan: Scan) -> set[str]:
+    """Partitions with a file that is not readable."""
+    return {
         path.rpartition("/")[0]
         for finding in scan.findings
         if finding.rule in _READING
         for path in finding.files
     }
-    frames = frames_of(scan.profile, snapshot, config, unread)
-    rules = rules_of(snapshot, config)
+
+
+def _of_rules(
+    scan: Scan, frames: dict[str, pd.DataFrame], rules: list[Rule], validator: Validator
+) -> list[Result]:
     broken: dict[str, list[tuple[Rule, Row]]] = {rule.name: [] for rule in rules}
     checked: dict[str, int] = {rule.name: 0 for rule in rules}
     unchecked: list[Result] = []
@@ -129,17 +145,19 @@ def _others(rows: list[Row], told: Row) -> str:
 
 
 def _untold(results: list[Result]) -> list[Result]:
-    """Leave out failures that a graver failure of the same subject explains."""
+    """Leave out failures that another failure of the same subject explains, but none by a lesser one."""
     explained = {
-        (rule, _subject(result))
+        (rule, _subject(result), severity)
         for result in results
         if not result.success
         for rule in EXPLAINS.get(result.rule, ())
+        for severity in (("warning", "critical") if result.severity == "critical" else ("warning",))
     }
     return [
         result
         for result in results
-        if result.success or not {(result.rule, _subject(result)), (result.rule, "")} & explained
+        if result.success
+        or not {(result.rule, subject, result.severity) for subject in (_subject(result), "")} & explained
     ]
 
 

@@ -1,4 +1,4 @@
-"""A mergeable profile of a log: counts and moments of each column in each partition."""
+"""A mergeable profile of a log: counts, moments and a histogram of each column in each partition."""
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 
 from components.validate.exact import from_text, to_text
 from components.validate.measure import COUNTS, Stats
+from components.validate.sketch import Sketch
 
-FORMAT = "recap-profile/1"
+FORMAT = "recap-profile/2"
 _FORMAT_KEY, _ROWS_KEY = b"recap.format", b"recap.partition_rows"
 _SCHEMA = pa.schema(
     [
@@ -23,21 +24,24 @@ _SCHEMA = pa.schema(
         ("maximum", pa.float64()),
         ("total", pa.string()),
         ("squares", pa.string()),
+        ("bins", pa.list_(pa.int16())),
+        ("counts", pa.list_(pa.int64())),
     ]
 )
 
 
 @dataclass
 class BlockProfile:
-    """One block of columns: a name for each position, and their stats."""
+    """One block of columns: a name for each position, their stats, and histograms where values are compared."""
 
     labels: list[str]
     stats: Stats
+    sketch: Sketch = field(default_factory=Sketch.empty)
 
     def __add__(self, other: "BlockProfile") -> "BlockProfile":
         if self.labels != other.labels:
             raise ValueError("two profiles of different columns do not add up")
-        return BlockProfile(self.labels, self.stats + other.stats)
+        return BlockProfile(self.labels, self.stats + other.stats, self.sketch + other.sketch)
 
 
 @dataclass
@@ -47,15 +51,15 @@ class PartitionProfile:
     rows: int = 0
     blocks: dict[str, BlockProfile] = field(default_factory=dict)
 
-    def add(self, key: str, labels: list[str], stats: Stats) -> None:
-        """Add the stats of some more rows of a block."""
-        more = BlockProfile(labels, stats)
+    def add(self, key: str, labels: list[str], stats: Stats, sketch: Sketch | None = None) -> None:
+        """Add the stats and histograms of some more rows of a block."""
+        more = BlockProfile(labels, stats, sketch or Sketch.empty())
         self.blocks[key] = self.blocks[key] + more if key in self.blocks else more
 
     def __add__(self, other: "PartitionProfile") -> "PartitionProfile":
         both = PartitionProfile(self.rows + other.rows, dict(self.blocks))
         for key, block in other.blocks.items():
-            both.add(key, block.labels, block.stats)
+            both.add(key, block.labels, block.stats, block.sketch)
         return both
 
 
@@ -87,6 +91,9 @@ class Profile:
                 columns["column"] += block.labels
                 for item in fields(Stats):
                     columns[item.name] += _to_list(getattr(block.stats, item.name))
+                histograms = [block.sketch.of(place) for place in range(width)]
+                columns["bins"] += [bins for bins, _ in histograms]
+                columns["counts"] += [counts for _, counts in histograms]
         rows = ";".join(f"{name}={inside.rows}" for name, inside in sorted(self.partitions.items()))
         metadata = {_FORMAT_KEY: FORMAT.encode(), _ROWS_KEY: rows.encode()}
         return pa.table(columns, schema=_SCHEMA.with_metadata(metadata))
@@ -114,7 +121,9 @@ class Profile:
         for start, end in zip(starts, [*starts[1:], len(keys)], strict=True):
             partition, key = keys[start]
             block = table.slice(start, end - start)
-            profile.partitions[partition].add(key, block["column"].to_pylist(), _from_table(block))
+            profile.partitions[partition].add(
+                key, block["column"].to_pylist(), _from_table(block), _sketch_from(block)
+            )
         return profile
 
 
@@ -130,3 +139,13 @@ def _from_table(block: pa.Table) -> Stats:
     for name in ("total", "squares"):
         arrays[name] = [None if text is None else from_text(text) for text in block[name].to_pylist()]
     return Stats(**arrays)
+
+
+def _sketch_from(block: pa.Table) -> Sketch:
+    bins, counts = (block[name].combine_chunks() for name in ("bins", "counts"))
+    return Sketch.join(
+        [
+            (one.values.to_numpy().astype(np.int64), many.values.to_numpy())
+            for one, many in zip(bins, counts, strict=True)
+        ]
+    )

@@ -13,6 +13,7 @@ from components.validate.columns import Block, columns_of
 from components.validate.findings import FileRule, Findings
 from components.validate.measure import Flags, Floats, measure
 from components.validate.profile import PartitionProfile
+from components.validate.sketch import Sketch, sketch_ids, sketch_numbers
 from components.validate.structure import readable_blocks
 from components.validate.times import Span, measure_times
 from recap_model.config import RecapConfig
@@ -91,7 +92,8 @@ class FileReader:
                     profile.add(key, labels, stats)
                 continue
             unknown, outside = self._flags(block, values)
-            profile.add(block.key, block.labels, measure(values.array, values.nulls, unknown, outside))
+            stats = measure(values.array, values.nulls, unknown, outside)
+            profile.add(block.key, block.labels, stats, _sketch(block, values.array, unknown))
 
     def _flags(self, block: Block, values: Values) -> tuple[Flags | None, Flags | None]:
         """Which values are missing in the role's own way, and which it does not allow."""
@@ -147,3 +149,10 @@ class FileReader:
         self._findings.add(
             rule, subject, observed, allowed, advice, file=file, row_group=row_group, rows=rows
         )
+
+
+def _sketch(block: Block, array: Floats, unknown: Flags | None) -> Sketch | None:
+    """A label's counts are its histogram; of other values those that are missing are not in it."""
+    if block.role == "label":
+        return None
+    return (sketch_ids if block.role == "discrete" else sketch_numbers)(array, unknown)

@@ -8,7 +8,8 @@ from components.artifacts.snapshot import Snapshot
 from components.validate.columns import FEATURE_ROLES, blocks_of
 from components.validate.times import unit_in_words
 from recap_model.config import RecapConfig
-from recap_model.config.validation import RuleName, Severity
+from recap_model.config.validation import RuleName
+from recap_model.config.validation_drift import DriftRule, Severity
 
 Row = dict[str, Any]
 
@@ -32,7 +33,7 @@ class Rule:
         say: words for a row that breaks the rule.
     """
 
-    name: RuleName
+    name: RuleName | DriftRule
     severity: Severity
     frame: str
     about: str
@@ -42,6 +43,9 @@ class Rule:
     say: Callable[[Row], Words]
 
 
+_OF_MISSING = ("missing_rate_drift", "missing_rate_skew")
+_OF_VALUES = ("column_drift", "column_skew")
+
 # A rule's failure explains those of these rules for the same subject, which are then not told.
 EXPLAINS: dict[str, tuple[str, ...]] = {
     "feature_missing": (
@@ -50,12 +54,22 @@ EXPLAINS: dict[str, tuple[str, ...]] = {
         "feature_non_finite_rate",
         "feature_constant",
         "embedding_norm_change",
+        *_OF_MISSING,
+        *_OF_VALUES,
     ),
-    "feature_null_rate": ("feature_non_finite_rate",),
-    "task_positives": ("task_rate_change", "task_negatives"),
-    "task_negatives": ("task_rate_change",),
-    "label_values": ("task_rate_change",),
-    "files_distinct": ("rows_distinct",),
+    "feature_null_rate": ("feature_non_finite_rate", *_OF_MISSING),
+    "feature_constant": _OF_VALUES,
+    "binary_values": _OF_VALUES,
+    "weight_values": _OF_VALUES,
+    "discrete_values": _OF_VALUES,
+    "missing_rate_drift": ("feature_null_rate_change", "feature_non_finite_rate"),
+    "column_drift": ("embedding_norm_change",),
+    "task_positives": ("task_rate_change", "task_negatives", "task_rate_drift"),
+    "task_negatives": ("task_rate_change", "task_rate_drift"),
+    "task_rate_drift": ("task_rate_change",),
+    "label_values": ("task_rate_change", "task_rate_drift"),
+    "partition_rows": ("partition_rows_drift",),
+    "files_distinct": ("rows_distinct", "partition_rows_drift"),
 }
 
 
@@ -71,7 +85,7 @@ def rules_of(snapshot: Snapshot, config: RecapConfig) -> list[Rule]:
     rules += _of_keys(window, roles)
     if "timestamp" in roles:
         rules += _of_times(config)
-    chosen = config.validation.severity
+    chosen: dict[str, Severity] = {**config.validation.severity}
     rules = [_with_severity(rule, chosen.get(rule.name, rule.severity)) for rule in rules]
     return sorted(rules, key=lambda rule: rule.severity != "critical")
 
@@ -146,12 +160,12 @@ def _of_tasks(window: str, config: RecapConfig) -> list[Rule]:
         ),
         *(
             Rule("task_rate_change", "warning", "task_partitions", "task", "rate", sense, bound, another_rate)
-            for sense, bound in _BOTH_SIDES
+            for sense, bound in BOTH_SIDES
         ),
     ]
 
 
-_BOTH_SIDES: tuple[tuple[Literal["at least", "at most"], str], ...] = (
+BOTH_SIDES: tuple[tuple[Literal["at least", "at most"], str], ...] = (
     ("at least", "lowest"),
     ("at most", "highest"),
 )
@@ -223,7 +237,7 @@ def _of_features(window: str, config: RecapConfig) -> list[Rule]:
                 bound,
                 nulls_change,
             )
-            for sense, bound in _BOTH_SIDES
+            for sense, bound in BOTH_SIDES
         ),
         rule("binary_values", "warning", "neither", "max_neither", neither),
         rule("feature_constant", "warning", "spread", "min_spread", constant),
@@ -244,7 +258,7 @@ def _of_embeddings(config: RecapConfig) -> list[Rule]:
 
     return [
         Rule("embedding_norm_change", "warning", "embeddings", "column", "norm", sense, bound, norm)
-        for sense, bound in _BOTH_SIDES
+        for sense, bound in BOTH_SIDES
     ]
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from components.artifacts.output import whole_file, whole_folder
 from components.artifacts.snapshot import MANIFEST_NAME, Snapshot
+from components.validate.baseline import Reference, read_baseline
 from components.validate.docs import render_docs
 from components.validate.judge import judge
 from components.validate.scan import Scan, scan_log
-from components.validate.verdict import ValidationFailed, Verdict
+from components.validate.verdict import Kind, ValidationFailed, Verdict
 
 FORMAT = "recap-validated/1"
 PROFILE_NAME, VERDICT_NAME = "profile.parquet", "verdict.json"
@@ -33,7 +34,8 @@ def validate_snapshot(snapshot: str | Path, out: str | Path, docs: str | Path) -
     """
     frozen, config = Snapshot.read(snapshot)
     scan = scan_log(frozen, config)
-    verdict = judge(scan, frozen, config)
+    references: dict[Kind, Reference] = {"drift": read_baseline(snapshot, frozen)}
+    verdict = judge(scan, frozen, config, references)
     with whole_file(docs) as page:
         page.write_text(render_docs(verdict, scan.profile, config), encoding="utf-8")
     for line in verdict.lines("warning"):
@@ -63,10 +65,20 @@ def _log_summary(verdict: Verdict) -> None:
     critical, warnings = verdict.failures("critical"), verdict.failures("warning")
     failed = dict.fromkeys(f"{item.rule}({item.subject})" for item in critical + warnings)
     log.info(
-        "verdict=%s rows=%d critical=%d warnings=%d failed=%s",
+        "verdict=%s rows=%d critical=%d warnings=%d failed=%s %s",
         verdict.outcome,
         verdict.rows,
         len(critical),
         len(warnings),
         ",".join(list(failed)[:5]) or "none",
+        " ".join(f"{kind}={_in_a_word(verdict, kind)}" for kind in verdict.drifts),
     )
+
+
+def _in_a_word(verdict: Verdict, kind: Kind) -> str:
+    """A comparison's state, and its furthest columns or why there is none."""
+    drift, state = verdict.drifts[kind], verdict.drift_state(kind)
+    if drift.found is None:
+        return f'{state}("{drift.reason}")'
+    furthest = [change.column for change in drift.worst() if change.excess > 1.0]
+    return f"{state}({','.join(furthest[:5])})" if furthest else state

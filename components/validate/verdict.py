@@ -4,12 +4,21 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from recap_model.config.validation import Severity
+from components.validate.drift import Drift
+from recap_model.config.validation_drift import DriftRule, Severity
 
 FORMAT = "recap-verdict/1"
 MAX_LINES = 20
+MAX_COLUMNS = 300
 
 Outcome = Literal["passed", "warnings", "failed"]
+Kind = Literal["drift", "skew"]
+DriftState = Literal["no_baseline", "within_bounds", "drifted"]
+
+DRIFT_RULES: dict[Kind, tuple[DriftRule, ...]] = {
+    "drift": ("column_drift", "missing_rate_drift", "task_rate_drift", "partition_rows_drift"),
+    "skew": ("column_skew", "missing_rate_skew"),
+}
 
 
 class ValidationFailed(ValueError):  # noqa: N818 - the step's name for it, read by who runs the pipeline
@@ -47,13 +56,25 @@ class Result:
 
 @dataclass(frozen=True)
 class Verdict:
-    """All results of one snapshot: failures first, critical ones before warnings."""
+    """All results of one snapshot: failures first, critical ones before warnings.
+
+    ``drifts`` are the comparisons with the champion's profile (drift) and the serving log (skew), made or not.
+    """
 
     snapshot: str
     first_day: str
     last_day: str
     rows: int
     results: list[Result]
+    drifts: dict[Kind, Drift] = field(default_factory=dict)
+
+    def drift_state(self, kind: Kind) -> DriftState:
+        """ "drifted" if a rule of the comparison is broken; without a reference it is neither that nor a pass."""
+        if self.drifts[kind].found is None:
+            return "no_baseline"
+        rules = DRIFT_RULES[kind]
+        broken = any(item.rule in rules and not item.success for item in self.results)
+        return "drifted" if broken else "within_bounds"
 
     def failures(self, severity: Severity) -> list[Result]:
         """The failed results of one severity."""
@@ -80,14 +101,23 @@ class Verdict:
             "window": [self.first_day, self.last_day],
             "rows": self.rows,
             "verdict": self.outcome,
+            **{kind: self._drift(kind) for kind in self.drifts},
             "rules": [_plain({**asdict(item), "line": item.line}) for item in self.results],
         }
+
+    def _drift(self, kind: Kind) -> dict[str, Any]:
+        drift = self.drifts[kind]
+        content = {"state": self.drift_state(kind), "against": drift.against, "reason": drift.reason}
+        if drift.found is None:
+            return content
+        worst = [_plain({**asdict(item), "excess": item.excess}) for item in drift.worst()[:MAX_COLUMNS]]
+        return {**content, "compared": len(drift.worst()), "new": drift.found.new, "columns": worst}
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if hasattr(value, "item"):
         value = value.item()

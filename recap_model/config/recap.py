@@ -78,6 +78,11 @@ def _disagreements(config: RecapConfig) -> Iterator[str]:
     for column in config.validation.columns:
         if column not in features:
             yield f"validation.columns: {column!r} is no feature column; they are {', '.join(features)}"
+    drift = config.validation.drift
+    for where, names in (("columns", drift.columns), ("ignore", drift.ignore)):
+        for column in names:
+            if column not in features:
+                yield f"validation.drift.{where}: {column!r} is no feature column; they are {', '.join(features)}"
     labels = config.label_columns()
     for task, column in labels.items():
         if column in config.features.columns():

@@ -1,13 +1,11 @@
 """What the log must look like before anything is trained on it."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
 from recap_model.config.base import Config
-
-Rate = Annotated[float, Field(ge=0.0, le=1.0)]
-Severity = Literal["critical", "warning"]
+from recap_model.config.validation_drift import DriftConfig, Rate, Severity
 
 # The rules whose severity may be set. What build cannot read at all (a column that is not there or of another
 # type, a list of another width, a label that is neither 0 nor 1) is critical and stays so.
@@ -82,3 +80,4 @@ class ValidationConfig(Config):
     severity: dict[RuleName, Severity] = Field(
         {}, description="severity of single rules by name, instead of their own"
     )
+    drift: DriftConfig = DriftConfig()

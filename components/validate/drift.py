@@ -1,0 +1,350 @@
+"""How far a profile's columns, tasks and days are from a reference's: over the window, and on each whole day."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from components.validate import distance
+from components.validate.baseline import Reference
+from components.validate.columns import FEATURE_ROLES, Block, blocks_of
+from components.validate.exact import from_units
+from components.validate.measure import Counts, Stats
+from components.validate.profile import PartitionProfile, Profile
+from components.validate.sketch import OWN_IDS
+from recap_model.config import RecapConfig
+from recap_model.config.validation_drift import DriftBounds, DriftConfig
+
+WINDOW = "the window"
+METRICS = ("psi", "js", "ks", "mean_shift", "vanished", "missing")
+_HOURS = 24
+_NAMED = 3
+_USUAL = 1.5  # times what the reference's own days differ by
+_VANISHED_ROWS = 30.0  # an id of which as many are expected is not gone by chance
+_CANCELLED = 1e-8  # of the squared mean: a smaller variance is lost in rounding
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Some rows of one position: histogram, exact sums over ``present`` values, and counts."""
+
+    bins: Counts
+    counts: Counts
+    rows: int
+    missing: int
+    present: int
+    total: int | None
+    squares: int | None
+
+    @classmethod
+    def of(cls, part: PartitionProfile, key: str, label: str) -> "Sample | None":
+        """Of a profile's position; None if it has none of that name."""
+        block = part.blocks.get(key)
+        if block is None or label not in block.labels:
+            return None
+        place, stats = block.labels.index(label), block.stats
+        bins, counts = block.sketch.of(place)
+        present = int(stats.finite[place] - stats.unknown[place])
+        sums = stats.total[place], stats.squares[place]
+        return cls(bins, counts, int(stats.rows[place]), int(stats.missing[place]), present, *sums)
+
+    def __sub__(self, part: "Sample") -> "Sample":
+        """The rows that are not of a part of them."""
+        counts = self.counts.copy()
+        counts[np.searchsorted(self.bins, part.bins)] -= part.counts
+        return Sample(
+            self.bins,
+            counts,
+            self.rows - part.rows,
+            self.missing - part.missing,
+            self.present - part.present,
+            None if self.total is None or part.total is None else self.total - part.total,
+            None if self.squares is None or part.squares is None else self.squares - part.squares,
+        )
+
+    @property
+    def moments(self) -> tuple[float, float]:
+        """Mean and standard deviation; NaN where they are unknown."""
+        if self.total is None or self.squares is None or self.present < 1:
+            return math.nan, math.nan
+        mean = from_units(self.total) / self.present
+        variance = from_units(self.squares) / self.present - mean * mean
+        return mean, math.sqrt(variance) if variance > _CANCELLED * mean * mean else math.nan
+
+
+@dataclass(frozen=True)
+class Change:
+    """One position's distances from the reference over some rows.
+
+    Attributes:
+        where: a day, or the window.
+        found, allowed: by metric, those that can be computed.
+        missing: the share of missing values of the reference, and now.
+        means: of the reference, and now; NaN for ids.
+    """
+
+    column: str
+    source: str
+    role: str
+    where: str
+    found: dict[str, float]
+    allowed: dict[str, float]
+    missing: tuple[float, float]
+    means: tuple[float, float]
+    gone: str = ""
+
+    @property
+    def excess(self) -> float:
+        """The greatest distance as a multiple of what is allowed; missing values aside."""
+        return max((self._share(name) for name in self.found if name != "missing"), default=0.0)
+
+    @property
+    def worst(self) -> str:
+        """The metric that is furthest beyond what is allowed; missing values aside."""
+        return max((name for name in self.found if name != "missing"), key=self._share, default="")
+
+    def _share(self, name: str) -> float:
+        return self.found[name] / self.allowed[name] if self.allowed[name] else math.inf * self.found[name]
+
+
+@dataclass(frozen=True)
+class Level:
+    """A figure of a task or of a day beside the reference's, and the bounds between which it may be."""
+
+    subject: str
+    where: str
+    value: float
+    usual: float
+    lowest: float
+    highest: float
+
+
+@dataclass
+class Comparison:
+    """What was found: each position's change over the window and by day, tasks' rates, rows of days.
+
+    ``new`` are columns that the reference does not have.
+    """
+
+    changes: list[Change] = field(default_factory=list)
+    rates: list[Level] = field(default_factory=list)
+    rows: list[Level] = field(default_factory=list)
+    new: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Drift:
+    """A comparison with a reference of some name; without one, the reason."""
+
+    against: str
+    reason: str = ""
+    found: Comparison | None = None
+
+    def worst(self) -> list[Change]:
+        """Each position where it is furthest from the reference; the furthest first."""
+        by_column: dict[str, Change] = {}
+        for change in self.found.changes if self.found else ():
+            other = by_column.get(change.column)
+            if other is None or _furthest(change) > _furthest(other):
+                by_column[change.column] = change
+        return sorted(by_column.values(), key=_furthest, reverse=True)
+
+
+def _furthest(change: Change) -> float:
+    return max(change.excess, change.found["missing"] / change.allowed["missing"])
+
+
+def drift_of(kind: str, reference: Reference, profile: Profile, config: RecapConfig) -> Drift:
+    """Compare a profile with a reference, if there is one."""
+    if reference.profile is None:
+        return Drift(reference.name, reference.reason)
+    found = compare(profile, reference.profile, config, by_day=kind == "drift")
+    if not found.changes:
+        return Drift(reference.name, "it has no feature column in common with the log")
+    return Drift(reference.name, found=found)
+
+
+def compare(current: Profile, reference: Profile, config: RecapConfig, *, by_day: bool = True) -> Comparison:
+    """Every feature column and task of two profiles.
+
+    Args:
+        by_day: the reference is of days as these are, so that days, rates and numbers of rows are compared, too.
+    """
+    now, then = current.window(), reference.window()
+    days, usual_days = (_whole_days(current), _whole_days(reference)) if by_day else ({}, {})
+    comparison = Comparison()
+    for block in blocks_of(config):
+        if block.role not in (*FEATURE_ROLES, "weight") or block.key not in now.blocks:
+            continue
+        for place, label in enumerate(block.labels):
+            source = block.columns[0] if block.list_width is not None else block.columns[place]
+            if source in config.validation.drift.ignore:
+                continue
+            whole = Sample.of(then, block.key, label)
+            if whole is None or not whole.rows:
+                comparison.new.append(label)
+                continue
+            column = _Column(block, label, source, whole, usual_days, config.validation.drift)
+            for name, part in {WINDOW: now, **days}.items():
+                sample = Sample.of(part, block.key, label)
+                if sample is not None and sample.rows:
+                    comparison.changes.append(column.change(sample, name))
+    if by_day:
+        comparison.rates += _rates({WINDOW: now, **days}, then, usual_days, config)
+        comparison.rows += _rows(days, usual_days, config.validation.drift)
+    return comparison
+
+
+class _Column:
+    """One position of the reference: its rows, and how far its own days are from one another."""
+
+    def __init__(
+        self,
+        block: Block,
+        label: str,
+        source: str,
+        whole: Sample,
+        days: dict[str, PartitionProfile],
+        config: DriftConfig,
+    ) -> None:
+        self._block, self._label, self._source, self._whole = block, label, source, whole
+        self._bounds = _bounds(config, config.columns.get(source, DriftBounds()))
+        parts = [part for day in days.values() if (part := Sample.of(day, block.key, label)) and part.rows]
+        self._always = _always(whole, parts)
+        self._usual: dict[str, float] = {}
+        for part in parts if len(parts) > 1 else ():
+            for name, value in self._distances(whole - part, part)[0].items():
+                self._usual[name] = max(value, self._usual.get(name, 0.0))
+
+    def change(self, sample: Sample, where: str) -> Change:
+        found, noise = self._distances(self._whole, sample)
+        gone = ""
+        if self._block.role == "discrete" and sample.present:
+            found["vanished"], gone = self._vanished(sample)
+            noise["vanished"] = 0.0
+        allowed = {
+            name: max(self._bounds[name], _USUAL * self._usual.get(name, 0.0)) + noise[name] for name in found
+        }
+        missing = self._whole.missing / self._whole.rows, sample.missing / sample.rows
+        means = self._whole.moments[0], sample.moments[0]
+        means = (math.nan, math.nan) if self._block.role == "discrete" else means
+        return Change(
+            self._label, self._source, self._block.role, where, found, allowed, missing, means, gone
+        )
+
+    def _distances(self, then: Sample, now: Sample) -> tuple[dict[str, float], dict[str, float]]:
+        """Each metric that can be computed, and what chance may add to it."""
+        before, after = then.missing / then.rows, now.missing / now.rows
+        found = {"missing": abs(after - before)}
+        noise = {"missing": distance.rate_noise(before, then.rows, after, now.rows)}
+        bins = np.union1d(then.bins, now.bins)
+        p, q = _spread(then, bins), _spread(now, bins)
+        if not p.sum() or not q.sum():
+            return found, noise
+        ids = self._block.role == "discrete"
+        classes = distance.classes_of_ids(p) if ids else distance.classes_of_numbers(p)
+        in_p, in_q = (distance.into_classes(counts, classes) for counts in (p, q))
+        found |= {"psi": distance.psi(in_p, in_q), "js": distance.jensen_shannon(in_p, in_q)}
+        noise |= {"psi": distance.psi_noise(in_p, in_q), "js": distance.js_noise(in_p, in_q)}
+        if ids:
+            return found, noise
+        found["ks"], noise["ks"] = distance.kolmogorov_smirnov(p, q), distance.ks_noise(p, q)
+        (mean, deviation), (mean_now, deviation_now) = then.moments, now.moments
+        shift = abs(mean_now - mean) / deviation if deviation else math.nan
+        if math.isfinite(shift):
+            spread = 0.0 if math.isnan(deviation_now) else deviation_now / deviation
+            found["mean_shift"] = shift
+            noise["mean_shift"] = distance.mean_noise(1.0, then.present, spread, now.present)
+        return found, noise
+
+    def _vanished(self, sample: Sample) -> tuple[float, str]:
+        """Share of the reference's rows with ids that were always there and now are not; the first of them."""
+        bins = np.union1d(self._whole.bins, sample.bins)
+        p, q = _spread(self._whole, bins), _spread(sample, bins)
+        expected = p / p.sum() * q.sum()
+        lost = np.isin(bins, self._always) & (q == 0) & (expected >= _VANISHED_ROWS)
+        names = [str(one) if one < OWN_IDS else "a hashed one" for one in bins[lost].tolist()]
+        return float(p[lost].sum() / p.sum()), ", ".join(names[:_NAMED])
+
+
+def _bounds(config: DriftConfig, own: DriftBounds) -> dict[str, float]:
+    names = ("psi", "js", "ks", "mean_shift", "vanished_share", "missing_rate_change")
+    given = [getattr(own, f"max_{name}") for name in names]
+    usual = [getattr(config, f"max_{name}") for name in names]
+    return {
+        metric: default if mine is None else mine
+        for metric, mine, default in zip(METRICS, given, usual, strict=True)
+    }
+
+
+def _always(whole: Sample, days: list[Sample]) -> Counts:
+    there = whole.bins
+    for day in days:
+        there = np.intersect1d(there, day.bins, assume_unique=True)
+    return there
+
+
+def _spread(sample: Sample, bins: Counts) -> Counts:
+    """The counts over bins that hold all of the sample's."""
+    counts = np.zeros(len(bins), dtype=np.int64)
+    counts[np.searchsorted(bins, sample.bins)] = sample.counts
+    return counts
+
+
+def _whole_days(profile: Profile) -> dict[str, PartitionProfile]:
+    """Partitions by day; of a log by the hour, days with all their hours."""
+    days: dict[str, list[PartitionProfile]] = {}
+    hourly = any("/" in name for name in profile.partitions)
+    for name, part in profile.partitions.items():
+        days.setdefault(name.partition("/")[0], []).append(part)
+    return {
+        day: sum(parts, PartitionProfile())
+        for day, parts in sorted(days.items())
+        if not hourly or len(parts) == _HOURS
+    }
+
+
+def _rates(
+    parts: dict[str, PartitionProfile],
+    then: PartitionProfile,
+    usual_days: dict[str, PartitionProfile],
+    config: RecapConfig,
+) -> Iterator[Level]:
+    change = config.validation.drift.max_positive_rate_change
+    for task, column in config.label_columns().items():
+        usual, labelled = _rate(then, column)
+        if not labelled or math.isnan(usual):
+            continue
+        own = [_rate(day, column)[0] for day in usual_days.values()]
+        apart = max((abs(rate - usual) for rate in own if math.isfinite(rate)), default=0.0)
+        for where, part in parts.items():
+            rate, rows = _rate(part, column)
+            if rows:
+                slack = max(change * usual, _USUAL * apart if len(own) > 1 else 0.0)
+                slack += distance.rate_noise(usual, labelled, rate, rows)
+                yield Level(task, where, rate, usual, usual - slack, usual + slack)
+
+
+def _rate(part: PartitionProfile, column: str) -> tuple[float, int]:
+    """A task's positive rate, and of how many labels."""
+    block = part.blocks.get("label")
+    if block is None or column not in block.labels:
+        return math.nan, 0
+    stats: Stats = block.stats
+    place = block.labels.index(column)
+    labelled = int(stats.rows[place] - stats.missing[place])
+    return (int(stats.ones[place]) / labelled if labelled else math.nan), labelled
+
+
+def _rows(
+    days: dict[str, PartitionProfile], usual_days: dict[str, PartitionProfile], config: DriftConfig
+) -> Iterator[Level]:
+    usual = sorted(day.rows for day in usual_days.values() if day.rows)
+    if not usual:
+        return
+    factor = 1.0 + config.max_rows_change
+    for name, day in days.items():
+        noise = distance.DEVIATIONS * math.sqrt(usual[0])
+        middle = float(usual[len(usual) // 2])
+        yield Level(name, "", day.rows, middle, usual[0] / factor - noise, usual[-1] * factor + noise)
