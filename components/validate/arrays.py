@@ -5,9 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pandas.util import hash_array
 
 from components.validate.columns import Block
 from components.validate.measure import Counts, Floats, Stats
+from components.validate.sketch import mixed
 
 
 class WrongWidthError(ValueError):
@@ -54,6 +57,20 @@ def null_stats(batch: pa.RecordBatch, block: Block) -> Stats:
     stats.nulls += np.array([batch.column(name).null_count for name in block.columns], dtype=np.int64)
     stats.minimum[:], stats.maximum[:] = np.inf, -np.inf
     return stats
+
+
+def hashes_of(batch: pa.RecordBatch, block: Block) -> list[NDArray[np.uint64]]:
+    """Hashes of the ids in each of the block's columns, nulls left out; equal in every process."""
+    return [_hashes(batch.column(name).drop_null()) for name in block.columns]
+
+
+def _hashes(column: pa.Array) -> NDArray[np.uint64]:
+    if pa.types.is_integer(column.type):
+        return mixed(pc.cast(column, pa.int64(), safe=False).to_numpy().view(np.uint64))
+    coded = column.dictionary_encode()
+    texts = coded.dictionary.to_numpy(zero_copy_only=False)
+    hashes: NDArray[np.uint64] = hash_array(texts, categorize=False)[coded.indices.to_numpy()]
+    return hashes
 
 
 def _scalars(batch: pa.RecordBatch, block: Block) -> Values:

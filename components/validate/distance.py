@@ -55,18 +55,19 @@ def psi(p: Floats, q: Floats) -> float:
     return float(np.sum((q - p) * np.log(q / p)))
 
 
-def psi_noise(p: Floats, q: Floats) -> float:
-    """What chance adds: ``(1/n + 1/m)`` times chi-square of one class less than there are.
+def psi_noise(classes: int, n: float, m: float) -> float:
+    """What chance adds between ``n`` and ``m`` independent rows: ``(1/n + 1/m)`` times chi-square, of one class less
+    than there are.
 
     Yurdakul and Naranjo, "Statistical properties of the population stability index", J. Risk Model Validation 14(4),
     2020; the quantile by Wilson and Hilferty, 1931.
     """
-    free = int(np.count_nonzero((p > 0) | (q > 0))) - 1
+    free = classes - 1
     if free < 1:
         return 0.0
     spread = 2.0 / (9.0 * free)
     quantile = free * (1.0 - spread + DEVIATIONS * math.sqrt(spread)) ** 3
-    return _per_row(p, q) * quantile
+    return (1.0 / n + 1.0 / m) * quantile
 
 
 def jensen_shannon(p: Floats, q: Floats) -> float:
@@ -76,9 +77,9 @@ def jensen_shannon(p: Floats, q: Floats) -> float:
     return (_relative_entropy(p, middle) + _relative_entropy(q, middle)) / 2
 
 
-def js_noise(p: Floats, q: Floats) -> float:
+def js_noise(classes: int, n: float, m: float) -> float:
     """What chance adds. Both this and PSI are f-divergences, of which PSI is eight times the curvature (in nats)."""
-    return psi_noise(p, q) / (8.0 * math.log(2.0))
+    return psi_noise(classes, n, m) / (8.0 * math.log(2.0))
 
 
 def kolmogorov_smirnov(p: Counts, q: Counts) -> float:
@@ -86,9 +87,9 @@ def kolmogorov_smirnov(p: Counts, q: Counts) -> float:
     return float(np.max(np.abs(np.cumsum(p) / p.sum() - np.cumsum(q) / q.sum())))
 
 
-def ks_noise(p: Counts, q: Counts) -> float:
+def ks_noise(n: float, m: float) -> float:
     """Smirnov's asymptotic bound, 1939: ``sqrt(-log(a / 2) / 2 * (1/n + 1/m))``; ties make it wider than needed."""
-    return math.sqrt(-math.log(_CHANCE / 2) / 2 * _per_row(p, q))
+    return math.sqrt(-math.log(_CHANCE / 2) / 2 * (1.0 / n + 1.0 / m))
 
 
 def rate_noise(p: float, p_rows: float, q: float, q_rows: float) -> float:
@@ -105,7 +106,3 @@ def mean_noise(p_deviation: float, p_rows: float, q_deviation: float, q_rows: fl
 def _relative_entropy(p: Floats, q: Floats) -> float:
     there = p > 0
     return float(np.sum(p[there] * np.log2(p[there] / q[there])))
-
-
-def _per_row(p: Floats | Counts, q: Floats | Counts) -> float:
-    return 1.0 / float(p.sum()) + 1.0 / float(q.sum())

@@ -12,7 +12,7 @@ from components.validate.columns import FEATURE_ROLES, Block, blocks_of
 from components.validate.exact import from_units
 from components.validate.measure import Counts, Stats
 from components.validate.profile import PartitionProfile, Profile
-from components.validate.sketch import OWN_IDS
+from components.validate.sketch import OWN_IDS, units_of
 from recap_model.config import RecapConfig
 from recap_model.config.validation_drift import DriftBounds, DriftConfig
 
@@ -21,13 +21,16 @@ METRICS = ("psi", "js", "ks", "mean_shift", "vanished", "missing")
 _HOURS = 24
 _NAMED = 3
 _USUAL = 1.5  # times what the reference's own days differ by
-_VANISHED_ROWS = 30.0  # an id of which as many are expected is not gone by chance
+_VANISHED_ROWS = 15.0  # an id of which as many are expected is not gone by chance
 _CANCELLED = 1e-8  # of the squared mean: a smaller variance is lost in rounding
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Some rows of one position: histogram, exact sums over ``present`` values, and counts."""
+    """Some rows of one position: histogram, exact sums over ``present`` values, and counts.
+
+    ``independence`` is how many rows each row counts for in what chance explains, 0 to 1.
+    """
 
     bins: Counts
     counts: Counts
@@ -36,6 +39,7 @@ class Sample:
     present: int
     total: int | None
     squares: int | None
+    independence: float
 
     @classmethod
     def of(cls, part: PartitionProfile, key: str, label: str) -> "Sample | None":
@@ -47,7 +51,15 @@ class Sample:
         bins, counts = block.sketch.of(place)
         present = int(stats.finite[place] - stats.unknown[place])
         sums = stats.total[place], stats.squares[place]
-        return cls(bins, counts, int(stats.rows[place]), int(stats.missing[place]), present, *sums)
+        return cls(
+            bins,
+            counts,
+            int(stats.rows[place]),
+            int(stats.missing[place]),
+            present,
+            *sums,
+            _independence(part),
+        )
 
     def __sub__(self, part: "Sample") -> "Sample":
         """The rows that are not of a part of them."""
@@ -61,6 +73,7 @@ class Sample:
             self.present - part.present,
             None if self.total is None or part.total is None else self.total - part.total,
             None if self.squares is None or part.squares is None else self.squares - part.squares,
+            self.independence,
         )
 
     @property
@@ -237,32 +250,35 @@ class _Column:
         """Each metric that can be computed, and what chance may add to it."""
         before, after = then.missing / then.rows, now.missing / now.rows
         found = {"missing": abs(after - before)}
-        noise = {"missing": distance.rate_noise(before, then.rows, after, now.rows)}
+        rows_then, rows_now = then.rows * then.independence, now.rows * now.independence
+        noise = {"missing": distance.rate_noise(before, rows_then, after, rows_now)}
         bins = np.union1d(then.bins, now.bins)
         p, q = _spread(then, bins), _spread(now, bins)
         if not p.sum() or not q.sum():
             return found, noise
+        n, m = float(p.sum()) * then.independence, float(q.sum()) * now.independence
         ids = self._block.role == "discrete"
         classes = distance.classes_of_ids(p) if ids else distance.classes_of_numbers(p)
         in_p, in_q = (distance.into_classes(counts, classes) for counts in (p, q))
         found |= {"psi": distance.psi(in_p, in_q), "js": distance.jensen_shannon(in_p, in_q)}
-        noise |= {"psi": distance.psi_noise(in_p, in_q), "js": distance.js_noise(in_p, in_q)}
+        occupied = int(np.count_nonzero((in_p > 0) | (in_q > 0)))
+        noise |= {"psi": distance.psi_noise(occupied, n, m), "js": distance.js_noise(occupied, n, m)}
         if ids:
             return found, noise
-        found["ks"], noise["ks"] = distance.kolmogorov_smirnov(p, q), distance.ks_noise(p, q)
+        found["ks"], noise["ks"] = distance.kolmogorov_smirnov(p, q), distance.ks_noise(n, m)
         (mean, deviation), (mean_now, deviation_now) = then.moments, now.moments
         shift = abs(mean_now - mean) / deviation if deviation else math.nan
         if math.isfinite(shift):
             spread = 0.0 if math.isnan(deviation_now) else deviation_now / deviation
             found["mean_shift"] = shift
-            noise["mean_shift"] = distance.mean_noise(1.0, then.present, spread, now.present)
+            noise["mean_shift"] = distance.mean_noise(1.0, n, spread, m)
         return found, noise
 
     def _vanished(self, sample: Sample) -> tuple[float, str]:
         """Share of the reference's rows with ids that were always there and now are not; the first of them."""
         bins = np.union1d(self._whole.bins, sample.bins)
         p, q = _spread(self._whole, bins), _spread(sample, bins)
-        expected = p / p.sum() * q.sum()
+        expected = p / p.sum() * q.sum() * sample.independence
         lost = np.isin(bins, self._always) & (q == 0) & (expected >= _VANISHED_ROWS)
         names = [str(one) if one < OWN_IDS else "a hashed one" for one in bins[lost].tolist()]
         return float(p[lost].sum() / p.sum()), ", ".join(names[:_NAMED])
@@ -283,6 +299,15 @@ def _always(whole: Sample, days: list[Sample]) -> Counts:
     for day in days:
         there = np.intersect1d(there, day.bins, assume_unique=True)
     return there
+
+
+def _independence(part: PartitionProfile) -> float:
+    """Rows of one user, request or candidate are alike: there are no more independent rows than of either."""
+    block = part.blocks.get("id")
+    if block is None or not part.rows:
+        return 1.0
+    found = [units_of(block.sketch.of(place)[0]) for place in range(len(block.labels))]
+    return min([1.0, *(units / part.rows for units in found if units > 0.0)])
 
 
 def _spread(sample: Sample, bins: Counts) -> Counts:

@@ -8,12 +8,12 @@ from pyarrow.parquet import ParquetFile
 
 from components.artifacts.log import open_parquet
 from components.artifacts.snapshot import LogFile, Partition, Snapshot
-from components.validate.arrays import Values, WrongWidthError, null_stats, values_of
+from components.validate.arrays import Values, WrongWidthError, hashes_of, null_stats, values_of
 from components.validate.columns import Block, columns_of
 from components.validate.findings import FileRule, Findings
 from components.validate.measure import Flags, Floats, measure
 from components.validate.profile import PartitionProfile
-from components.validate.sketch import Sketch, sketch_ids, sketch_numbers
+from components.validate.sketch import Sketch, sketch_ids, sketch_numbers, sketch_units
 from components.validate.structure import readable_blocks
 from components.validate.times import Span, measure_times
 from recap_model.config import RecapConfig
@@ -72,7 +72,8 @@ class FileReader:
         """Add a batch's rows to a partition's profile, block by block."""
         for block in self._blocks:
             if block.role in ("id", "split"):
-                profile.add(block.key, block.labels, null_stats(batch, block))
+                units = sketch_units(hashes_of(batch, block)) if block.role == "id" else None
+                profile.add(block.key, block.labels, null_stats(batch, block), units)
                 continue
             try:
                 values = values_of(batch, block)

@@ -85,7 +85,7 @@ def rules_of(snapshot: Snapshot, config: RecapConfig) -> list[Rule]:
     rules += _of_keys(window, roles)
     if "timestamp" in roles:
         rules += _of_times(config)
-    chosen: dict[str, Severity] = {**config.validation.severity}
+    chosen: dict[str, Severity] = dict(config.validation.severity.items())
     rules = [_with_severity(rule, chosen.get(rule.name, rule.severity)) for rule in rules]
     return sorted(rules, key=lambda rule: rule.severity != "critical")
 

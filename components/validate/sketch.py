@@ -6,6 +6,7 @@ zero than 2**-64 counts as zero, what is beyond 2**96 falls into the outermost b
 its own, any other is hashed into one of 1024 more.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ ZERO_BIN = _PER_SIGN
 NUMBER_BINS = 2 * _PER_SIGN + 1
 OWN_IDS, _HASHED_IDS = 1024, 1024
 ID_BINS = OWN_IDS + _HASHED_IDS
+UNIT_BINS = 4096
 _STRIDE = 8192  # of a position's cells; more than the bins of either kind
 _CELLS_AT_ONCE = 1 << 20
 
@@ -94,6 +96,21 @@ def sketch_ids(values: Floats, left_out: Flags | None = None) -> Sketch:
     return _counted(values, left_out, ID_BINS, id_bins)
 
 
+def sketch_units(hashes: list[NDArray[np.uint64]]) -> Sketch:
+    """Of each position's ids, as hashes: how often each of 4096 buckets is hit, to tell how many ids there are."""
+    bins = [np.bincount((one % np.uint64(UNIT_BINS)).astype(np.int64), minlength=UNIT_BINS) for one in hashes]
+    return Sketch.join([(np.flatnonzero(counts), counts[counts > 0]) for counts in bins])
+
+
+def units_of(bins: Counts) -> float:
+    """How many ids have hit these of the 4096 buckets; infinite if all are.
+
+    Linear counting: Whang, Vander-Zanden and Taylor, ACM Trans. Database Systems 15(2), 1990.
+    """
+    empty = UNIT_BINS - len(bins)
+    return UNIT_BINS * math.log(UNIT_BINS / empty) if empty else math.inf
+
+
 def number_bins(values: Floats) -> NDArray[np.int32]:
     """The bin of each number of a contiguous array; one more than there are bins for NaN and infinities."""
     upper = values.view(np.uint16).reshape(*values.shape, 4)[..., 3]
@@ -105,7 +122,7 @@ def id_bins(values: Floats) -> NDArray[np.int32]:
     own = (values >= 0.0) & (values < OWN_IDS)
     with np.errstate(invalid="ignore"):
         small = np.where(own, values, 0.0).astype(np.int32)
-    hashed = (OWN_IDS + _mixed(values.view(np.uint64)) % np.uint64(_HASHED_IDS)).astype(np.int32)
+    hashed = (OWN_IDS + mixed(values.view(np.uint64)) % np.uint64(_HASHED_IDS)).astype(np.int32)
     return np.where(np.isfinite(values), np.where(own, small, hashed), ID_BINS).astype(np.int32)
 
 
@@ -142,10 +159,10 @@ def _counted(
     )
 
 
-def _mixed(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def mixed(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """SplitMix64's finalizer: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014."""
     with np.errstate(over="ignore"):
-        mixed = bits + np.uint64(0x9E3779B97F4A7C15)
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return mixed ^ (mixed >> np.uint64(31))
+        bits = bits + np.uint64(0x9E3779B97F4A7C15)
+        bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return bits ^ (bits >> np.uint64(31))
