@@ -10,12 +10,14 @@ from html import escape
 from typing import Any
 
 from components.artifacts.page import Axis, Series, line_chart, linear_axis, page, table
+from components.validate.baseline import Reference
 from components.validate.columns import FEATURE_ROLES
+from components.validate.drift_docs import drift_parts
 from components.validate.exact import from_units
 from components.validate.frames import mean_of, share
 from components.validate.measure import Stats
 from components.validate.profile import PartitionProfile, Profile
-from components.validate.verdict import Result, Verdict
+from components.validate.verdict import Kind, Result, Verdict
 from recap_model.config import RecapConfig
 
 _MAX_POSITIONS = 300  # of columns shown; a page of thousands is read by nobody, and the profile has them all
@@ -23,19 +25,22 @@ _MAX_FAILURES = 200
 _WORDS = {"passed": "passed", "warnings": "passed, with warnings", "failed": "failed"}
 
 
-def render_docs(verdict: Verdict, profile: Profile, config: RecapConfig) -> str:
+def render_docs(
+    verdict: Verdict, profile: Profile, config: RecapConfig, references: dict[Kind, Reference]
+) -> str:
     """The page's HTML. The verdict as JSON is in it too, in ``script#verdict``."""
     critical, warnings = verdict.failures("critical"), verdict.failures("warning")
     lead = (
         f"{verdict.rows:,} rows in {_count(len(profile.partitions), 'partition')}, "
         f"{verdict.first_day} to {verdict.last_day}. {_count(len(critical), 'critical failure')}, "
-        f"{_count(len(warnings), 'warning')}. Snapshot {verdict.snapshot[:12]}."
+        f"{_count(len(warnings), 'warning')}. {_compared(verdict)}Snapshot {verdict.snapshot[:12]}."
     )
     window = profile.window()
     return page(
         f"The log {_WORDS[verdict.outcome]}",
         lead,
         *_failures(verdict),
+        *drift_parts(verdict, profile, references),
         "<h2>Rules</h2>",
         table(["rule", "severity", "outcome", "checked", "failures"], _rules(verdict)),
         "<h2>Positive rate of each task, by partition</h2>",
@@ -45,6 +50,12 @@ def render_docs(verdict: Verdict, profile: Profile, config: RecapConfig) -> str:
         *_columns(window),
         _embedded(verdict),
     )
+
+
+def _compared(verdict: Verdict) -> str:
+    """The comparisons that were not made, which is no pass."""
+    missing = [drift for kind, drift in verdict.drifts.items() if verdict.drift_state(kind) == "no_baseline"]
+    return "".join(f"Not compared with {drift.against}: {drift.reason}. " for drift in missing)
 
 
 def _count(number: int, word: str) -> str:

@@ -8,11 +8,12 @@ import numpy as np
 
 from components.validate import distance
 from components.validate.baseline import Reference
+from components.validate.clusters import Likeness, independence
 from components.validate.columns import FEATURE_ROLES, Block, blocks_of
 from components.validate.exact import from_units
 from components.validate.measure import Counts, Stats
 from components.validate.profile import PartitionProfile, Profile
-from components.validate.sketch import OWN_IDS, units_of
+from components.validate.sketch import OWN_IDS
 from recap_model.config import RecapConfig
 from recap_model.config.validation_drift import DriftBounds, DriftConfig
 
@@ -42,7 +43,7 @@ class Sample:
     independence: float
 
     @classmethod
-    def of(cls, part: PartitionProfile, key: str, label: str) -> "Sample | None":
+    def of(cls, part: PartitionProfile, key: str, label: str, alike: dict[str, float]) -> "Sample | None":
         """Of a profile's position; None if it has none of that name."""
         block = part.blocks.get(key)
         if block is None or label not in block.labels:
@@ -58,7 +59,7 @@ class Sample:
             int(stats.missing[place]),
             present,
             *sums,
-            _independence(part),
+            independence(part, alike),
         )
 
     def __sub__(self, part: "Sample") -> "Sample":
@@ -117,8 +118,15 @@ class Change:
         """The metric that is furthest beyond what is allowed; missing values aside."""
         return max((name for name in self.found if name != "missing"), key=self._share, default="")
 
+    @property
+    def furthest(self) -> float:
+        """`excess`, or that of the share of missing values if it is greater."""
+        return max(self.excess, self._share("missing"))
+
     def _share(self, name: str) -> float:
-        return self.found[name] / self.allowed[name] if self.allowed[name] else math.inf * self.found[name]
+        if not self.found[name]:
+            return 0.0
+        return self.found[name] / self.allowed[name] if self.allowed[name] else math.inf
 
 
 @dataclass(frozen=True)
@@ -159,29 +167,35 @@ class Drift:
         by_column: dict[str, Change] = {}
         for change in self.found.changes if self.found else ():
             other = by_column.get(change.column)
-            if other is None or _furthest(change) > _furthest(other):
+            if other is None or change.furthest > other.furthest:
                 by_column[change.column] = change
-        return sorted(by_column.values(), key=_furthest, reverse=True)
+        return sorted(by_column.values(), key=lambda change: change.furthest, reverse=True)
 
 
-def _furthest(change: Change) -> float:
-    return max(change.excess, change.found["missing"] / change.allowed["missing"])
-
-
-def drift_of(kind: str, reference: Reference, profile: Profile, config: RecapConfig) -> Drift:
+def drift_of(
+    kind: str, reference: Reference, profile: Profile, likeness: Likeness, config: RecapConfig
+) -> Drift:
     """Compare a profile with a reference, if there is one."""
     if reference.profile is None:
         return Drift(reference.name, reference.reason)
-    found = compare(profile, reference.profile, config, by_day=kind == "drift")
+    found = compare(profile, reference.profile, likeness, config, by_day=kind == "drift")
     if not found.changes:
         return Drift(reference.name, "it has no feature column in common with the log")
     return Drift(reference.name, found=found)
 
 
-def compare(current: Profile, reference: Profile, config: RecapConfig, *, by_day: bool = True) -> Comparison:
+def compare(
+    current: Profile,
+    reference: Profile,
+    likeness: Likeness,
+    config: RecapConfig,
+    *,
+    by_day: bool = True,
+) -> Comparison:
     """Every feature column and task of two profiles.
 
     Args:
+        likeness: how alike the rows of one id are in each column, for what chance explains.
         by_day: the reference is of days as these are, so that days, rates and numbers of rows are compared, too.
     """
     now, then = current.window(), reference.window()
@@ -194,13 +208,16 @@ def compare(current: Profile, reference: Profile, config: RecapConfig, *, by_day
             source = block.columns[0] if block.list_width is not None else block.columns[place]
             if source in config.validation.drift.ignore:
                 continue
-            whole = Sample.of(then, block.key, label)
+            alike = likeness.get(label, {})
+            whole = Sample.of(then, block.key, label, alike)
             if whole is None or not whole.rows:
                 comparison.new.append(label)
                 continue
-            column = _Column(block, label, source, whole, usual_days, config.validation.drift)
+            own = [Sample.of(day, block.key, label, alike) for day in usual_days.values()]
+            days_of_column = [day for day in own if day is not None and day.rows]
+            column = _Column(block, label, source, whole, days_of_column, config.validation.drift)
             for name, part in {WINDOW: now, **days}.items():
-                sample = Sample.of(part, block.key, label)
+                sample = Sample.of(part, block.key, label, alike)
                 if sample is not None and sample.rows:
                     comparison.changes.append(column.change(sample, name))
     if by_day:
@@ -218,15 +235,14 @@ class _Column:
         label: str,
         source: str,
         whole: Sample,
-        days: dict[str, PartitionProfile],
+        days: list[Sample],
         config: DriftConfig,
     ) -> None:
         self._block, self._label, self._source, self._whole = block, label, source, whole
         self._bounds = _bounds(config, config.columns.get(source, DriftBounds()))
-        parts = [part for day in days.values() if (part := Sample.of(day, block.key, label)) and part.rows]
-        self._always = _always(whole, parts)
+        self._always = _always(whole, days)
         self._usual: dict[str, float] = {}
-        for part in parts if len(parts) > 1 else ():
+        for part in days if len(days) > 1 else ():
             for name, value in self._distances(whole - part, part)[0].items():
                 self._usual[name] = max(value, self._usual.get(name, 0.0))
 
@@ -237,7 +253,7 @@ class _Column:
             found["vanished"], gone = self._vanished(sample)
             noise["vanished"] = 0.0
         allowed = {
-            name: max(self._bounds[name], _USUAL * self._usual.get(name, 0.0)) + noise[name] for name in found
+            name: max(self._bounds[name], _USUAL * self._usual.get(name, 0.0), noise[name]) for name in found
         }
         missing = self._whole.missing / self._whole.rows, sample.missing / sample.rows
         means = self._whole.moments[0], sample.moments[0]
@@ -299,15 +315,6 @@ def _always(whole: Sample, days: list[Sample]) -> Counts:
     for day in days:
         there = np.intersect1d(there, day.bins, assume_unique=True)
     return there
-
-
-def _independence(part: PartitionProfile) -> float:
-    """Rows of one user, request or candidate are alike: there are no more independent rows than of either."""
-    block = part.blocks.get("id")
-    if block is None or not part.rows:
-        return 1.0
-    found = [units_of(block.sketch.of(place)[0]) for place in range(len(block.labels))]
-    return min([1.0, *(units / part.rows for units in found if units > 0.0)])
 
 
 def _spread(sample: Sample, bins: Counts) -> Counts:

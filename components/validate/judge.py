@@ -5,6 +5,8 @@ import pandas as pd
 
 from components.artifacts.snapshot import Snapshot
 from components.validate.baseline import Reference
+from components.validate.clusters import likeness_of
+from components.validate.columns import blocks_of
 from components.validate.drift import Drift, drift_of
 from components.validate.drift_rules import drift_frames, drift_rules
 from components.validate.examples import add_examples, distinct_rows
@@ -39,8 +41,9 @@ def judge(
     else:
         validator = Validator()
         frames, rules = frames_of(scan.profile, snapshot, config, _unread(scan)), rules_of(snapshot, config)
+        likeness = likeness_of(scan.sample, blocks_of(config)) if references else {}
         for kind, reference in (references or {}).items():
-            drift = drifts[kind] = drift_of(kind, reference, scan.profile, config)
+            drift = drifts[kind] = drift_of(kind, reference, scan.profile, likeness, config)
             if drift.found is not None:
                 frames |= drift_frames(kind, drift.found)
                 rules += drift_rules(kind, reference.name, drift.found, snapshot, config)

@@ -37,7 +37,7 @@ def validate_snapshot(snapshot: str | Path, out: str | Path, docs: str | Path) -
     references: dict[Kind, Reference] = {"drift": read_baseline(snapshot, frozen)}
     verdict = judge(scan, frozen, config, references)
     with whole_file(docs) as page:
-        page.write_text(render_docs(verdict, scan.profile, config), encoding="utf-8")
+        page.write_text(render_docs(verdict, scan.profile, config, references), encoding="utf-8")
     for line in verdict.lines("warning"):
         log.warning("%s", line)
     _log_summary(verdict)

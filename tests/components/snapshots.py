@@ -1,14 +1,17 @@
 """A snapshot of a small log, as resolve writes it, for tests of the later steps."""
 
 import hashlib
+import shutil
 from datetime import date
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from components.artifacts.snapshot import (
+    BASELINE_NAME,
     CONFIG_NAME,
     MANIFEST_NAME,
+    Baseline,
     Champion,
     LogFile,
     Partition,
@@ -26,8 +29,11 @@ def snapshot_of(
     champion: Champion | None = None,
     tracking_uri: str = "sqlite:///unused.db",
     run_id: str = "run-1",
+    profile: Path | None = None,
 ) -> Path:
     """Write the snapshot of every partition under ``root`` into ``folder``; returns ``folder``.
+
+    ``profile`` is that of the champion, which is version 7 if no other is given.
 
     A file that is no Parquet counts 0 rows, so that a later step can be shown it.
     """
@@ -36,6 +42,10 @@ def snapshot_of(
         files = [_describe(root, path) for path in sorted(day.rglob("*.parquet"))]
         partitions.append(Partition(name=day.name, files=files))
     days = [date.fromisoformat(part.name.removeprefix("date=")) for part in partitions]
+    baseline = None
+    if profile is not None:
+        champion = champion or Champion(version="7", run_id="")
+        baseline = Baseline(sha256=hashlib.sha256(profile.read_bytes()).hexdigest())
     snapshot = Snapshot(
         run_id=run_id,
         data_root=str(root),
@@ -43,10 +53,13 @@ def snapshot_of(
         last_day=max(days),
         partitions=partitions,
         champion=champion,
+        baseline=baseline,
         tracking_uri=tracking_uri,
         config_digest=config_digest(config),
     )
     folder.mkdir(parents=True, exist_ok=True)
+    if profile is not None:
+        shutil.copyfile(profile, folder / BASELINE_NAME)
     (folder / CONFIG_NAME).write_text(config.model_dump_json())
     (folder / MANIFEST_NAME).write_text(snapshot.model_dump_json())
     return folder

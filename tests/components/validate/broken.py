@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.artifacts.snapshot import Snapshot
-from components.validate.validate import ValidationFailed, validate_snapshot
+from components.validate.validate import PROFILE_NAME, ValidationFailed, validate_snapshot
 from components.validate.verdict import Verdict
 from recap_model.config import RecapConfig
 from tests.components.snapshots import snapshot_of
@@ -38,10 +38,21 @@ def write_broken(root: Path, *changes: Change, everywhere: bool = False, rows: i
     return root
 
 
-def validate(folder: Path, root: Path, config: RecapConfig | None = None) -> Verdict:
-    """Validate a log; outputs go to ``folder/validated`` and ``folder/docs.html``."""
-    snapshot = snapshot_of(root, config or tiny_config(), folder / "snapshot")
+def validate(
+    folder: Path, root: Path, config: RecapConfig | None = None, profile: Path | None = None
+) -> Verdict:
+    """Validate a log against a champion's profile, if one is given.
+
+    Outputs go to ``folder/validated`` and ``folder/docs.html``.
+    """
+    snapshot = snapshot_of(root, config or tiny_config(), folder / "snapshot", profile=profile)
     return validate_snapshot(snapshot, folder / "validated", folder / "docs.html")
+
+
+def profile_of(folder: Path, root: Path, config: RecapConfig | None = None) -> Path:
+    """The profile of a clean log, as a version is registered with it."""
+    assert not validate(folder, root, config).failures("critical")
+    return folder / "validated" / PROFILE_NAME
 
 
 def lines_of(folder: Path, root: Path, config: RecapConfig | None = None) -> list[str]:

@@ -1,0 +1,67 @@
+"""How alike the rows of one id are: by the analysis of variance, and what that leaves of the rows."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from scipy import stats
+
+from components.validate.clusters import independence, likeness_of
+from components.validate.columns import Block
+from components.validate.measure import Stats
+from components.validate.profile import PartitionProfile
+from components.validate.sketch import mixed, number_bins, sketch_units
+
+USERS = Block("id", "features.ids", ("user",))
+AMOUNTS = Block("continuous", "features.continuous", ("amount", "noise", "own", "gaps"))
+
+
+def log(users: int = 50, each: int = 8) -> pa.Table:
+    random = np.random.default_rng(0)
+    user = np.repeat(np.arange(users), each)
+    own = random.lognormal(size=users)[user]
+    return pa.table(
+        {
+            "user": user,
+            "amount": own * random.lognormal(0.0, 0.5, users * each),
+            "noise": random.normal(size=users * each),
+            "own": own,
+            "gaps": pa.array(own, mask=random.random(users * each) < 0.3),
+        }
+    )
+
+
+def test_the_correlation_is_that_of_scipys_analysis_of_variance():
+    table = log()
+    bins = number_bins(table["amount"].to_numpy()).reshape(50, 8)
+    ratio = stats.f_oneway(*bins).statistic
+    assert likeness_of(table, [USERS, AMOUNTS])["amount"]["user"] == pytest.approx((ratio - 1) / (ratio + 7))
+
+
+def test_a_value_of_the_user_is_alike_in_all_rows_whatever_is_missing_and_noise_in_none():
+    alike = likeness_of(log(), [USERS, AMOUNTS])
+    assert alike["own"]["user"] == pytest.approx(1.0)
+    assert alike["gaps"]["user"] == pytest.approx(1.0)
+    assert alike["noise"]["user"] < 0.1
+
+
+def part_of(users: int, each: int) -> PartitionProfile:
+    part = PartitionProfile(users * each)
+    hashes = mixed(np.repeat(np.arange(users), each).view(np.uint64))
+    part.add("id", ["user"], Stats.empty(1), sketch_units([hashes]))
+    return part
+
+
+def test_rows_that_are_all_alike_count_as_many_as_there_are_users():
+    part = part_of(200, 10)
+    assert part.rows * independence(part, {"user": 1.0}) == pytest.approx(200, rel=0.05)
+    assert independence(part, {"user": 0.0}) == 1.0
+    assert independence(part, {}) == 1.0
+
+
+def test_ids_that_are_strings_null_or_not_there_are_no_hindrance():
+    table = log()
+    strings = [None, *map(str, table["user"].to_pylist()[1:])]
+    table = table.set_column(0, "user", pa.array(strings))
+    assert likeness_of(table, [USERS, AMOUNTS])["own"]["user"] > 0.9
+    assert likeness_of(table.drop_columns(["user"]), [USERS, AMOUNTS]) == {}
+    assert likeness_of(None, [USERS, AMOUNTS]) == {}
