@@ -21,7 +21,7 @@ WINDOW = "the window"
 METRICS = ("psi", "js", "ks", "mean_shift", "vanished", "missing")
 _HOURS = 24
 _NAMED = 3
-_USUAL = 1.5  # times what the reference's own days differ by
+_USUAL = 2.0  # times what the reference's own days differ by
 _VANISHED_ROWS = 15.0  # an id of which as many are expected is not gone by chance
 _CANCELLED = 1e-8  # of the squared mean: a smaller variance is lost in rounding
 
@@ -252,15 +252,18 @@ class _Column:
         if self._block.role == "discrete" and sample.present:
             found["vanished"], gone = self._vanished(sample)
             noise["vanished"] = 0.0
-        allowed = {
-            name: max(self._bounds[name], _USUAL * self._usual.get(name, 0.0), noise[name]) for name in found
-        }
+        allowed = {name: self._allowed(name, noise[name]) for name in found}
         missing = self._whole.missing / self._whole.rows, sample.missing / sample.rows
         means = self._whole.moments[0], sample.moments[0]
         means = (math.nan, math.nan) if self._block.role == "discrete" else means
         return Change(
             self._label, self._source, self._block.role, where, found, allowed, missing, means, gone
         )
+
+    def _allowed(self, name: str, noise: float) -> float:
+        """Sampling makes the divergences greater, so that chance comes on top; elsewhere it goes either way."""
+        bound = max(self._bounds[name], _USUAL * self._usual.get(name, 0.0))
+        return bound + noise if name in ("psi", "js") else max(bound, noise)
 
     def _distances(self, then: Sample, now: Sample) -> tuple[dict[str, float], dict[str, float]]:
         """Each metric that can be computed, and what chance may add to it."""
@@ -353,8 +356,8 @@ def _rates(
         for where, part in parts.items():
             rate, rows = _rate(part, column)
             if rows:
-                slack = max(change * usual, _USUAL * apart if len(own) > 1 else 0.0)
-                slack += distance.rate_noise(usual, labelled, rate, rows)
+                chance = distance.rate_noise(usual, labelled, rate, rows)
+                slack = max(change * usual, _USUAL * apart if len(own) > 1 else 0.0, chance)
                 yield Level(task, where, rate, usual, usual - slack, usual + slack)
 
 
@@ -377,6 +380,7 @@ def _rows(
         return
     factor = 1.0 + config.max_rows_change
     for name, day in days.items():
-        noise = distance.DEVIATIONS * math.sqrt(usual[0])
-        middle = float(usual[len(usual) // 2])
-        yield Level(name, "", day.rows, middle, usual[0] / factor - noise, usual[-1] * factor + noise)
+        chance = distance.DEVIATIONS * math.sqrt(usual[0])
+        lowest = min(usual[0] / factor, usual[0] - chance)
+        highest = max(usual[-1] * factor, usual[-1] + chance)
+        yield Level(name, "", day.rows, float(usual[len(usual) // 2]), lowest, highest)

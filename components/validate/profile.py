@@ -110,8 +110,11 @@ class Profile:
         except pa.ArrowException as error:
             raise ValueError(f"{path}: not Parquet ({error}); run validate again") from None
         metadata = table.schema.metadata or {}
-        if metadata.get(_FORMAT_KEY) != FORMAT.encode():
+        found = metadata.get(_FORMAT_KEY, b"").decode()
+        if not found:
             raise ValueError(f"{path}: no profile of a log ({FORMAT}); run validate again")
+        if found != FORMAT:
+            raise ValueError(f"{path}: it is {found}, and this validate reads {FORMAT}")
         profile = cls()
         for entry in metadata[_ROWS_KEY].decode().split(";"):
             name, _, rows = entry.rpartition("=")

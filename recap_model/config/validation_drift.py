@@ -35,12 +35,12 @@ class DriftBounds(Config):
 class DriftConfig(Config):
     """Bounds on the change of each column, over the window and on each of its days.
 
-    What chance explains at a column's number of rows is allowed on top of each bound. Where the champion's own days
-    differ by more than a bound from one another, one and a half times that is allowed.
+    More is allowed where chance explains more at a column's number of rows, and where the champion's own days differ
+    more from one another: twice as much as they do.
     """
 
     max_psi: PositiveFloat = Field(
-        0.2,
+        0.25,
         description="population stability index over tenths of the baseline's rows; its top values, of ids",
     )
     max_js: PositiveFloat = Field(

@@ -6,8 +6,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from components.artifacts.snapshot import Snapshot
+from components.artifacts.registry import connect, move_alias
+from components.artifacts.snapshot import BASELINE_NAME, Snapshot
 from components.resolve.resolve import resolve_run
+from components.validate.validate import validate_snapshot
+from tests.components.registries import NAME, new_registry, register, run_outputs
 from tests.tiny import tiny_config, write_tiny_log
 
 
@@ -154,3 +157,56 @@ def test_a_pattern_chooses_files_and_their_days_are_the_window(config: Path, log
         ValueError, match=r"x\*\.parquet: matches none of the log's files; they are named as date="
     ):
         resolve(config, log / "date=*" / "x*.parquet")
+
+
+@pytest.fixture(scope="module")
+def registered(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """A registry whose champion has a profile, and that profile."""
+    folder = tmp_path_factory.mktemp("registered")
+    uri = new_registry(folder)
+    inputs = run_outputs(folder / "run", uri)
+    validate_snapshot(inputs.snapshot, inputs.validated, folder / "docs.html")
+    version = register(inputs, folder / "version")
+    move_alias(connect(uri), NAME, "champion", version.version)
+    return uri, inputs.validated / "profile.parquet"
+
+
+def test_the_champions_profile_is_frozen_and_drift_is_measured_from_it(
+    registered: tuple[str, Path], config: Path, log: Path, tmp_path: Path
+):
+    uri, profile = registered
+    snapshot = resolve(config, log, tracking_uri=uri)
+    assert snapshot.champion is not None
+    assert (tmp_path / "snapshot" / BASELINE_NAME).read_bytes() == profile.read_bytes()
+    verdict = validate_snapshot(tmp_path / "snapshot", tmp_path / "validated", tmp_path / "docs.html")
+    assert verdict.drift_state("drift") == "within_bounds"
+
+
+def test_a_champion_without_a_profile_is_no_baseline_and_the_run_goes_on(
+    config: Path, log: Path, tmp_path: Path
+):
+    uri = new_registry(tmp_path / "registry")
+    inputs = run_outputs(tmp_path / "run", uri)
+    move_alias(connect(uri), NAME, "champion", register(inputs, tmp_path / "version").version)
+    snapshot = resolve(config, log, tracking_uri=uri)
+    assert snapshot.baseline is not None
+    assert snapshot.baseline.missing == "tiny version 1 was registered without profile/profile.parquet"
+    verdict = validate_snapshot(tmp_path / "snapshot", tmp_path / "validated", tmp_path / "docs.html")
+    assert verdict.drift_state("drift") == "no_baseline"
+
+
+def test_a_profile_that_was_altered_in_the_registry_is_no_baseline(
+    registered: tuple[str, Path], config: Path, log: Path, tmp_path: Path
+):
+    uri, _ = registered
+    stored = next(Path(uri.removeprefix("sqlite:///")).parent.rglob("model/profile/profile.parquet"))
+    content = stored.read_bytes()
+    for altered, said in ((content + b"x", "was altered; register"), (None, "cannot be read")):
+        stored.unlink()
+        if altered is not None:
+            stored.write_bytes(altered)
+        snapshot = resolve(config, log, tracking_uri=uri)
+        assert snapshot.baseline is not None
+        assert said in snapshot.baseline.missing
+        assert not (tmp_path / "snapshot" / BASELINE_NAME).exists()
+    stored.write_bytes(content)

@@ -68,6 +68,6 @@ def write_shop_log(root: Path, first: int, days: int, rows: int = 1500, seed: in
         day = FIRST + timedelta(days=number)
         folder = root / f"date={day.isoformat()}"
         folder.mkdir(parents=True)
-        volume = (1.4 if day.weekday() >= 5 else 1.0) * (1.0 + 0.01 * number)
+        volume = (1.2 if day.weekday() >= 5 else 1.0) * (1.0 + 0.01 * number)
         pq.write_table(shop_rows(day, int(rows * volume), seed), folder / "part-00000.parquet")
     return root
