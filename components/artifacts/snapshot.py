@@ -51,6 +51,14 @@ class Baseline(Config):
     missing: str = ""
 
 
+class ServingLog(Config):
+    """Files with the features as they were served, by their path under ``root``; or why there are none."""
+
+    root: str
+    files: list[LogFile] = []
+    missing: str = ""
+
+
 class Snapshot(Config):
     """Files, window and champion of one run."""
 
@@ -63,6 +71,7 @@ class Snapshot(Config):
     missing_days: list[date] = []
     champion: Champion | None = None
     baseline: Baseline | None = None
+    serving: ServingLog | None = None
     tracking_uri: str
     config_digest: str
     source_revision: str = "unknown"

@@ -24,6 +24,7 @@ from components.artifacts.snapshot import (
     config_digest,
 )
 from components.artifacts.train_job import check_distribution
+from components.resolve.serving import freeze_serving_log
 from components.resolve.window import (
     Window,
     choose_window,
@@ -96,6 +97,7 @@ def resolve_run(
         window = choose_window(list(available), last.date() if last else None, length)
         missing = missing_days(window, available, settings.data.tolerated_missing_days)
     champion = _champion(settings, tracking_uri)
+    serving = settings.validation.drift.serving_log
     baseline, profile = _baseline(settings, tracking_uri, champion)
     snapshot = Snapshot(
         run_id=run_id,
@@ -106,6 +108,7 @@ def resolve_run(
         missing_days=missing,
         champion=champion,
         baseline=baseline,
+        serving=freeze_serving_log(serving, window) if serving else None,
         tracking_uri=tracking_uri,
         config_digest=config_digest(settings),
         source_revision=os.environ.get("RECAP_SOURCE_REVISION", "unknown"),

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from components.artifacts.door import progress
 from components.artifacts.snapshot import Snapshot
-from components.validate.columns import blocks_of
+from components.validate.columns import Block, blocks_of
 from components.validate.findings import Findings
 from components.validate.profile import PartitionProfile, Profile
 from components.validate.reader import FileReader
@@ -26,9 +26,12 @@ class Scan:
     sample: pa.Table | None = None
 
 
-def scan_log(snapshot: Snapshot, config: RecapConfig) -> Scan:
-    """Read every row once. Memory is bounded by a batch, the sample and the profile, never by rows."""
-    scan, blocks = Scan(), blocks_of(config)
+def scan_log(snapshot: Snapshot, config: RecapConfig, blocks: list[Block] | None = None) -> Scan:
+    """Read every row once. Memory is bounded by a batch, the sample and the profile, never by rows.
+
+    ``blocks`` are the columns to read, if not all that the config names.
+    """
+    scan, blocks = Scan(), blocks_of(config) if blocks is None else blocks
     values_per_row = sum(max(len(block.columns), block.list_width or 0) for block in blocks)
     batch_rows = min(_MAX_ROWS_AT_ONCE, max(1024, _MAX_VALUES_AT_ONCE // values_per_row))
     sampler = Sampler(values_per_row, snapshot.rows)

@@ -11,6 +11,7 @@ from components.validate.baseline import Reference, read_baseline
 from components.validate.docs import render_docs
 from components.validate.judge import judge
 from components.validate.scan import Scan, scan_log
+from components.validate.serving import read_serving_log
 from components.validate.verdict import Kind, ValidationFailed, Verdict
 
 FORMAT = "recap-validated/1"
@@ -35,6 +36,8 @@ def validate_snapshot(snapshot: str | Path, out: str | Path, docs: str | Path) -
     frozen, config = Snapshot.read(snapshot)
     scan = scan_log(frozen, config)
     references: dict[Kind, Reference] = {"drift": read_baseline(snapshot, frozen)}
+    if (served := read_serving_log(frozen, config)) is not None:
+        references["skew"] = served
     verdict = judge(scan, frozen, config, references)
     with whole_file(docs) as page:
         page.write_text(render_docs(verdict, scan.profile, config, references), encoding="utf-8")

@@ -1,0 +1,54 @@
+"""The files of the serving log, frozen as the log's own are."""
+
+import re
+from datetime import date
+from fnmatch import fnmatchcase
+
+from pyarrow.fs import FileSelector, FileSystem, FileType
+
+from components.artifacts.log import digest, open_parquet_at, open_root
+from components.artifacts.remote import answer
+from components.artifacts.snapshot import LogFile, ServingLog
+from components.resolve.window import Window, cut_pattern
+
+_DAY = re.compile(r"date=(\d{4}-\d{2}-\d{2})")
+
+
+def freeze_serving_log(pattern: str, window: Window) -> ServingLog:
+    """The files that match a pattern; of those in folders ``date=YYYY-MM-DD`` the ones of the window.
+
+    What is wrong with it does not end the run: the log is trained on all the same, and validate shows the reason.
+    """
+    address, parts = cut_pattern(pattern)
+    try:
+        filesystem, root = open_root(address)
+        paths = [path for path in _files(filesystem, root, parts) if _is_within(path, window)]
+        if not paths:
+            return ServingLog(root=address, missing=f"{pattern}: no file of the window matches")
+        return ServingLog(root=address, files=[_describe(filesystem, root, path) for path in paths])
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        return ServingLog(root=address, missing=f"{pattern}: cannot be read ({reason})")
+
+
+def _files(filesystem: FileSystem, root: str, parts: list[str]) -> list[str]:
+    if not parts and answer(filesystem, root).type == FileType.File:
+        raise ValueError("a pattern of files has a wildcard, as serving/date=*/*.parquet")
+    found = []
+    for info in answer(filesystem, FileSelector(root, recursive=True)):
+        inside = info.path.removeprefix(f"{root}/").split("/")
+        fits = not parts or (len(inside) == len(parts) and all(map(fnmatchcase, inside, parts)))
+        if info.type == FileType.File and info.base_name.endswith(".parquet") and fits:
+            found.append("/".join(inside))
+    return sorted(found)
+
+
+def _is_within(path: str, window: Window) -> bool:
+    matched = _DAY.search(path)
+    return matched is None or window.first <= date.fromisoformat(matched[1]) <= window.last
+
+
+def _describe(filesystem: FileSystem, root: str, path: str) -> LogFile:
+    rows = open_parquet_at(filesystem, root, path).metadata.num_rows
+    sha256, size = digest(filesystem, f"{root}/{path}")
+    return LogFile(path=path, rows=rows, bytes=size, sha256=sha256)
