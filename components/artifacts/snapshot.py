@@ -1,7 +1,7 @@
 """The snapshot of a run: what resolve froze, so that no later step asks for "the latest".
 
-A folder with ``_manifest.json`` (this), ``config.json`` (the effective config) and, if the champion was registered
-with one, ``baseline.parquet`` (the profile of its training window).
+A folder with ``_manifest.json`` (this), ``config.json`` (the effective config) and, if there are such, the profile
+that the champion was registered with (``baseline.parquet``) and one's own expectations (``expectations.py``).
 """
 
 import hashlib
@@ -19,6 +19,7 @@ from recap_model.config.reasons import first_reason
 MANIFEST_NAME = "_manifest.json"
 CONFIG_NAME = "config.json"
 BASELINE_NAME = "baseline.parquet"
+EXPECTATIONS_NAME = "expectations.py"
 
 
 class LogFile(Config):
@@ -72,6 +73,7 @@ class Snapshot(Config):
     champion: Champion | None = None
     baseline: Baseline | None = None
     serving: ServingLog | None = None
+    expectations_sha256: str | None = None
     tracking_uri: str
     config_digest: str
     source_revision: str = "unknown"

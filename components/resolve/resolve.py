@@ -15,6 +15,7 @@ from components.artifacts.output import whole_folder
 from components.artifacts.snapshot import (
     BASELINE_NAME,
     CONFIG_NAME,
+    EXPECTATIONS_NAME,
     MANIFEST_NAME,
     Baseline,
     Champion,
@@ -78,6 +79,7 @@ def resolve_run(
     )
     settings = _read_config(str(config))
     check_distribution(settings)
+    expectations = _read_expectations(str(config), settings)
     if days < 0:
         raise ValueError(f"days: {days}: a window has at least one day")
     hours = settings.data.hours if not days else None
@@ -109,6 +111,7 @@ def resolve_run(
         champion=champion,
         baseline=baseline,
         serving=freeze_serving_log(serving, window) if serving else None,
+        expectations_sha256=hashlib.sha256(expectations).hexdigest() if expectations else None,
         tracking_uri=tracking_uri,
         config_digest=config_digest(settings),
         source_revision=os.environ.get("RECAP_SOURCE_REVISION", "unknown"),
@@ -117,7 +120,8 @@ def resolve_run(
         raise ValueError(
             f"{data_root}: no row between {window.first} and {window.last}; the files are all empty"
         )
-    _write(snapshot, settings, profile, out)
+    beside = {BASELINE_NAME: profile, EXPECTATIONS_NAME: expectations}
+    _write(snapshot, settings, beside, out)
     log.info(
         "window=%s..%s partitions=%d rows=%d champion=%s digest=%s",
         window.first,
@@ -133,16 +137,34 @@ def resolve_run(
 def _read_config(config: str) -> RecapConfig:
     if "://" not in config:
         return load_config(config)
-    filesystem, path = open_root(config)
+    return parse_yaml(_read(config, "no such config file"), source=config)
+
+
+def _read_expectations(config: str, settings: RecapConfig) -> bytes:
+    """The file of expectations beside the config, if the config names one."""
+    name = settings.validation.expectations_file
+    if name is None:
+        return b""
+    path = f"{config.rpartition('/')[0]}/{name}" if "/" in config else name
+    content = _read(path, "no such file beside the config; correct validation.expectations_file")
     try:
-        with filesystem.open_input_stream(path) as stream:
+        compile(content, name, "exec")
+    except (SyntaxError, ValueError) as error:
+        raise ValueError(f"validation.expectations_file: {path}: not Python: {error}") from None
+    return content
+
+
+def _read(path: str, if_none: str) -> bytes:
+    filesystem, inside = open_root(path)
+    try:
+        with filesystem.open_input_stream(inside) as stream:
             content: bytes = stream.read()
+            return content
     except FileNotFoundError:
-        raise FileNotFoundError(f"{config}: no such config file") from None
+        raise FileNotFoundError(f"{path}: {if_none}") from None
     except OSError as error:
         reason = " ".join(str(error).split())
-        raise ConnectionError(f"{config}: the store does not answer, or refuses ({reason})") from None
-    return parse_yaml(content, source=config)
+        raise ConnectionError(f"{path}: the store does not answer, or refuses ({reason})") from None
 
 
 def _parse_end(end_date: str, hours: int | None) -> datetime | None:
@@ -223,9 +245,10 @@ def _describe(filesystem: FileSystem, root: str, path: str) -> LogFile:
     return LogFile(path=path, rows=rows, bytes=size, sha256=sha256)
 
 
-def _write(snapshot: Snapshot, config: RecapConfig, profile: bytes, out: str | Path) -> None:
+def _write(snapshot: Snapshot, config: RecapConfig, beside: dict[str, bytes], out: str | Path) -> None:
     with whole_folder(out) as folder:
-        if profile:
-            (folder / BASELINE_NAME).write_bytes(profile)
+        for name, content in beside.items():
+            if content:
+                (folder / name).write_bytes(content)
         (folder / CONFIG_NAME).write_text(config.model_dump_json(indent=1))
         (folder / MANIFEST_NAME).write_text(snapshot.model_dump_json(indent=1))

@@ -27,7 +27,7 @@ def distinct_rows(sample: pa.Table | None, config: RecapConfig, validator: Valid
         return []
     columns = [ids.request, ids.candidate]
     severity = config.validation.severity.get("rows_distinct", "warning")
-    frame = _frame(sample, columns, config)
+    frame = frame_of(sample, columns, config)
     unique = expectations.ExpectCompoundColumnsToBeUnique(column_list=columns, severity=severity)
     (places,) = validator.offending(frame, [unique])
     if not places:
@@ -39,7 +39,7 @@ def distinct_rows(sample: pa.Table | None, config: RecapConfig, validator: Valid
         "a candidate comes once in a request",
         "remove the copies",
     )
-    examples = _plain(rows_of(frame, places[:MAX_EXAMPLES]))
+    examples = plain(rows_of(frame, places[:MAX_EXAMPLES]))
     return [Result("rows_distinct", severity, False, len(frame), *said, examples)]
 
 
@@ -73,9 +73,9 @@ def _examples(
     fulfilled = _expectations(result.rule, columns, snapshot, config)
     if not fulfilled:
         return []
-    frame = _frame(sample, columns, config)
+    frame = frame_of(sample, columns, config)
     places = {place for several in validator.offending(frame, fulfilled) for place in several}
-    return _plain(rows_of(frame, sorted(places)[:MAX_EXAMPLES]))
+    return plain(rows_of(frame, sorted(places)[:MAX_EXAMPLES]))
 
 
 def _columns(result: Result, config: RecapConfig) -> list[str]:
@@ -134,7 +134,7 @@ def _between(column: str, low: float | None, high: float | None) -> Expectation:
     return expectations.ExpectColumnValuesToBeBetween(column=column, min_value=low, max_value=high)
 
 
-def _frame(sample: pa.Table, columns: list[str], config: RecapConfig) -> pd.DataFrame:
+def frame_of(sample: pa.Table, columns: list[str], config: RecapConfig) -> pd.DataFrame:
     """Some columns of the sample, with the ids and the file of each row."""
     ids = [name for name in config.features.ids.model_dump().values() if name in sample.schema.names]
     table = sample.select(list(dict.fromkeys([*ids, *columns, FILE_COLUMN])))
@@ -145,5 +145,6 @@ def _frame(sample: pa.Table, columns: list[str], config: RecapConfig) -> pd.Data
     return table.to_pandas()
 
 
-def _plain(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def plain(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of `frame_of` as examples."""
     return [{("file" if name == FILE_COLUMN else name): value for name, value in row.items()} for row in rows]

@@ -8,11 +8,22 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 import pandas as pd
 
-__all__ = ["Expectation", "Validator", "expectation_of", "expectations", "rows_of"]
+__all__ = [
+    "Answer",
+    "Expectation",
+    "NoSuchExpectationError",
+    "Validator",
+    "expectation_named",
+    "expectation_of",
+    "expectations",
+    "rows_of",
+]
 
 # Great Expectations is imported here alone, because it reads this when it is imported.
 os.environ["GX_ANALYTICS_ENABLED"] = "False"
@@ -26,7 +37,12 @@ with warnings.catch_warnings():
         InMemoryStoreBackendDefaults,
         ProgressBarsConfig,
     )
+    from great_expectations.exceptions import ExpectationNotFoundError
     from great_expectations.expectations.expectation import Expectation
+    from great_expectations.expectations.registry import (
+        get_expectation_impl,
+        list_registered_expectation_implementations,
+    )
 
 from components.validate.rules import Row, Rule
 
@@ -42,6 +58,42 @@ def expectation_of(rule: Rule) -> Expectation:
     return expectations.ExpectColumnPairValuesAToBeGreaterThanB(
         column_A=high, column_B=low, or_equal=True, ignore_row_if="neither", severity=rule.severity
     )
+
+
+class NoSuchExpectationError(ValueError):
+    """Great Expectations has no expectation of a name."""
+
+
+def expectation_named(kind: str, kwargs: dict[str, Any]) -> Expectation:
+    """An expectation by its name, as ``expect_column_values_to_be_between``.
+
+    Raises NoSuchExpectationError, or ValueError for wrong arguments.
+    """
+    try:
+        of_kind = get_expectation_impl(kind)
+    except ExpectationNotFoundError:
+        near = get_close_matches(kind, list_registered_expectation_implementations(), 3)
+        hint = f"; near are {', '.join(near)}" if near else ""
+        raise NoSuchExpectationError(f"Great Expectations has no {kind!r}{hint}") from None
+    return of_kind(**kwargs)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What Great Expectations says of one expectation on a frame.
+
+    Attributes:
+        places: rows of the frame for which it does not hold; none of an expectation on a whole column.
+        checked: rows that have a value to check.
+        observed: what an expectation on a whole column saw.
+        error: why it cannot be computed, in one line.
+    """
+
+    success: bool
+    places: list[int]
+    checked: int
+    observed: Any = None
+    error: str = ""
 
 
 class Validator:
@@ -62,6 +114,13 @@ class Validator:
         Raises:
             ValueError: the frame is empty, or an expectation cannot be computed on it.
         """
+        return [list(_places(found)) for found in self._results(frame, held)]
+
+    def answers(self, frame: pd.DataFrame, held: list[Expectation]) -> list[Answer]:
+        """What each expectation, of whatever kind, says of the frame. Raises ValueError if the frame is empty."""
+        return [_answer(found, len(frame)) for found in self._results(frame, held)]
+
+    def _results(self, frame: pd.DataFrame, held: list[Expectation]) -> list[Any]:
         if frame.empty:
             raise ValueError("no row to check, which is no pass")
         numbered = frame.reset_index(drop=True)
@@ -74,7 +133,7 @@ class Validator:
             warnings.simplefilter("ignore")
             results = batch.validate(suite, result_format=form).results
         found = {item.expectation_config.meta["place"]: item for item in results}
-        return [list(_places(found[place])) for place in range(len(held))]
+        return [found[place] for place in range(len(held))]
 
 
 def _places(result: Any) -> Iterator[int]:
@@ -84,6 +143,18 @@ def _places(result: Any) -> Iterator[int]:
     if not result.success and not found:
         raise ValueError(f"{result.expectation_config.type} fails without naming a row")
     yield from sorted({int(item[_ROW]) for item in found})
+
+
+def _answer(result: Any, rows: int) -> Answer:
+    if _raised(result.exception_info):
+        info = result.exception_info
+        several = [info] if "exception_message" in info else list(info.values())
+        said = " ".join(str(several[0].get("exception_message")).split())[:200]
+        return Answer(False, [], 0, error=said)
+    found = result.result
+    places = sorted({int(item[_ROW]) for item in found.get("unexpected_index_list") or []})
+    checked = int(found.get("element_count", rows)) - int(found.get("missing_count") or 0)
+    return Answer(bool(result.success), places, checked, found.get("observed_value"))
 
 
 def _raised(info: dict[str, Any]) -> bool:

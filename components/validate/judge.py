@@ -13,6 +13,8 @@ from components.validate.examples import add_examples, distinct_rows
 from components.validate.expectations import Validator, expectation_of, rows_of
 from components.validate.findings import FILE_RULES
 from components.validate.frames import frames_of
+from components.validate.own import Own
+from components.validate.own_judge import judge_own
 from components.validate.rules import EXPLAINS, Row, Rule, rules_of
 from components.validate.scan import Scan
 from components.validate.verdict import Kind, Result, Verdict
@@ -23,9 +25,13 @@ _READING = ("file_readable", "file_unchanged")
 
 
 def judge(
-    scan: Scan, snapshot: Snapshot, config: RecapConfig, references: dict[Kind, Reference] | None = None
+    scan: Scan,
+    snapshot: Snapshot,
+    config: RecapConfig,
+    references: dict[Kind, Reference] | None = None,
+    own: list[Own] | None = None,
 ) -> Verdict:
-    """Hold a scan to every rule; ``references`` are what it is compared with."""
+    """Hold a scan to every rule; ``references`` are what it is compared with, ``own`` are one's own expectations."""
     results = _of_files(scan, snapshot)
     drifts: dict[Kind, Drift] = {}
     if not snapshot.rows:
@@ -48,6 +54,7 @@ def judge(
                 frames |= drift_frames(kind, drift.found)
                 rules += drift_rules(kind, reference.name, drift.found, snapshot, config)
         results += _of_rules(scan, frames, rules, validator)
+        results += judge_own(own or [], scan, snapshot, config, validator)
         results += distinct_rows(scan.sample, config, validator)
         results = add_examples(_untold(results), scan.sample, snapshot, config, validator)
     order = sorted(results, key=lambda item: (item.success, item.severity != "critical"))

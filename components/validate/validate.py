@@ -10,6 +10,7 @@ from components.artifacts.snapshot import MANIFEST_NAME, Snapshot
 from components.validate.baseline import Reference, read_baseline
 from components.validate.docs import render_docs
 from components.validate.judge import judge
+from components.validate.own import read_own
 from components.validate.scan import Scan, scan_log
 from components.validate.serving import read_serving_log
 from components.validate.verdict import Kind, ValidationFailed, Verdict
@@ -31,14 +32,15 @@ def validate_snapshot(snapshot: str | Path, out: str | Path, docs: str | Path) -
 
     Raises:
         ValidationFailed: a critical rule is broken: a line for each failure, the most severe first.
-        FileNotFoundError, ValueError: this is no snapshot.
+        FileNotFoundError, ValueError: this is no snapshot, or an expectation of one's own is wrong.
     """
     frozen, config = Snapshot.read(snapshot)
+    own = read_own(snapshot, frozen, config)
     scan = scan_log(frozen, config)
     references: dict[Kind, Reference] = {"drift": read_baseline(snapshot, frozen)}
     if (served := read_serving_log(frozen, config)) is not None:
         references["skew"] = served
-    verdict = judge(scan, frozen, config, references)
+    verdict = judge(scan, frozen, config, references, own)
     with whole_file(docs) as page:
         page.write_text(render_docs(verdict, scan.profile, config, references), encoding="utf-8")
     for line in verdict.lines("warning"):

@@ -1,9 +1,10 @@
 """What the log must look like before anything is trained on it."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
+from recap_model.config.addresses import RelativePath
 from recap_model.config.base import Config
 from recap_model.config.validation_drift import DriftConfig, Rate, Severity
 
@@ -49,6 +50,14 @@ class ColumnBounds(Config):
         return self
 
 
+class ExpectationConfig(Config):
+    """An expectation of Great Expectations, by its name and its arguments."""
+
+    type: str = Field(pattern=r"^expect_[a-z0-9_]+$", description="as expect_column_values_to_be_between")
+    kwargs: dict[str, Any] = Field({}, description="its arguments, as {column: likes, min_value: 0}")
+    severity: Severity = "warning"
+
+
 class ValidationConfig(Config):
     """Bounds on the profile of the window. A critical failure stops the run, a warning is shown."""
 
@@ -81,3 +90,8 @@ class ValidationConfig(Config):
         {}, description="severity of single rules by name, instead of their own"
     )
     drift: DriftConfig = DriftConfig()
+    expectations: list[ExpectationConfig] = Field([], description="of one's own, besides the rules")
+    expectations_file: RelativePath | None = Field(
+        None,
+        description="a Python file beside the config, whose function expectations() returns a list of expectations",
+    )

@@ -1,0 +1,156 @@
+"""Expectations of one's own on a scan: on the profile where it knows the answer of every row, else on the sample."""
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from components.artifacts.snapshot import Snapshot
+from components.validate.columns import Block, blocks_of
+from components.validate.exact import from_units
+from components.validate.examples import MAX_EXAMPLES, frame_of, plain
+from components.validate.expectations import Validator, rows_of
+from components.validate.measure import Stats
+from components.validate.own import Own
+from components.validate.profile import PartitionProfile
+from components.validate.scan import Scan
+from components.validate.verdict import Result
+from recap_model.config import RecapConfig
+
+_NO_VALUES = ("id", "split")
+_WITHIN = "expect_table_row_count_to_be_between"
+_EQUAL = "expect_table_row_count_to_equal"
+_NOT_NULL = "expect_column_values_to_not_be_null"
+
+
+def judge_own(
+    own: list[Own], scan: Scan, snapshot: Snapshot, config: RecapConfig, validator: Validator
+) -> list[Result]:
+    """A result for each."""
+    window, blocks = scan.profile.window(), blocks_of(config)
+    where = f"{snapshot.first_day} to {snapshot.last_day}"
+    results = []
+    for item in own:
+        if item.name in (_WITHIN, _EQUAL):
+            results.append(_of_rows(item, window.rows, where))
+        elif item.name == _NOT_NULL and (found := _stats(item, window, blocks)) is not None:
+            stats, at = found
+            nulls, rows = int(stats.nulls[at] + stats.nans[at]), int(stats.rows[at])
+            holds = nulls <= (1.0 - float(item.kwargs.get("mostly", 1.0))) * rows
+            results.append(_result(item, holds, rows, f"is null in {nulls:,} of {rows:,} rows", where))
+        elif (known := _known(item, window, blocks)) is not None:
+            (answer,) = validator.answers(known, [item.expectation])
+            seen = " and ".join(f"{value:g}" for value in known[item.columns[0]])
+            said = f"has {_OF_VALUES.get(item.name, 'values between')} {seen}"
+            results.append(_result(item, answer.success, window.rows, said, where))
+        else:
+            results.append(_on_sample(item, scan, config, validator))
+    return results
+
+
+_OF_VALUES = {
+    "expect_column_min_to_be_between": "a least value of",
+    "expect_column_max_to_be_between": "a greatest value of",
+    "expect_column_sum_to_be_between": "a sum of",
+    "expect_column_mean_to_be_between": "a mean of",
+}
+
+
+def _known(item: Own, window: PartitionProfile, blocks: list[Block]) -> pd.DataFrame | None:
+    """A row or two for which the expectation holds if and only if it holds for all rows of the window."""
+    found = _stats(item, window, blocks)
+    if found is None:
+        return None
+    stats, at = found
+    finite, total = int(stats.finite[at]), stats.total[at]
+    if int(stats.infinities[at]) or not finite or not math.isfinite(float(stats.minimum[at])):
+        return None
+    low, high = float(stats.minimum[at]), float(stats.maximum[at])
+    values: list[float] | None = None
+    match item.name:
+        case "expect_column_values_to_be_between" if item.kwargs.get("mostly", 1) == 1:
+            values = [low, high]
+        case "expect_column_min_to_be_between":
+            values = [low]
+        case "expect_column_max_to_be_between":
+            values = [high]
+        case "expect_column_sum_to_be_between" if total is not None:
+            values = [from_units(total)]
+        case "expect_column_mean_to_be_between" if total is not None:
+            values = [from_units(total) / finite]
+    return None if values is None else pd.DataFrame({item.columns[0]: values})
+
+
+def _stats(item: Own, window: PartitionProfile, blocks: list[Block]) -> tuple[Stats, int] | None:
+    """The profile of the expectation's only column, and its place in it."""
+    if len(item.columns) != 1 or item.kwargs.get("row_condition"):
+        return None
+    (column,) = item.columns
+    for block in blocks:
+        scalar = column in block.columns and block.list_width is None
+        if scalar and block.key in window.blocks and (block.role not in _NO_VALUES or item.name == _NOT_NULL):
+            return window.blocks[block.key].stats, block.columns.index(column)
+    return None
+
+
+def _of_rows(item: Own, rows: int, where: str) -> Result:
+    low, high = item.kwargs.get("min_value"), item.kwargs.get("max_value")
+    if item.name == _EQUAL:
+        low = high = item.kwargs["value"]
+    above = low is None or rows > low or (rows == low and not item.kwargs.get("strict_min"))
+    below = high is None or rows < high or (rows == high and not item.kwargs.get("strict_max"))
+    return _result(item, above and below, rows, f"has {rows:,} rows", where)
+
+
+def _on_sample(item: Own, scan: Scan, config: RecapConfig, validator: Validator) -> Result:
+    sample = scan.sample
+    if sample is None or not len(sample) or not set(item.columns) <= set(sample.schema.names):
+        return _result(item, False, 0, "cannot be checked: no row was sampled,", "")
+    frame = frame_of(sample, list(item.columns), config)
+    (answer,) = validator.answers(frame, [item.expectation])
+    where = f"a sample of {len(frame):,} rows"
+    if answer.error:
+        return _result(item, False, 0, f"cannot be computed: {answer.error},", where)
+    if not answer.checked:
+        return _result(item, False, 0, "has no value to check, which is no pass,", where)
+    if not answer.places:
+        seen = "" if answer.observed is None else f": {_short(answer.observed)} is seen"
+        return _result(item, answer.success, answer.checked, f"does not fulfil it{seen}", where)
+    examples = plain(rows_of(frame, answer.places[:MAX_EXAMPLES]))
+    values = ", ".join(_short(examples[0][column]) for column in item.columns)
+    count = len(answer.places)
+    observed = f"does not hold for {count:,} rows ({count / answer.checked:.1%}), such as {values},"
+    return _result(item, answer.success, answer.checked, observed, where, examples)
+
+
+def _result(
+    item: Own,
+    success: bool,
+    checked: int,
+    observed: str,
+    where: str,
+    examples: list[dict[str, Any]] | None = None,
+) -> Result:
+    if success:
+        return Result(item.name, item.severity, True, checked)
+    named = " and ".join(item.columns)
+    subject = "the log" if not named else f"column {named}" if len(item.columns) == 1 else f"columns {named}"
+    hidden = ("column", "column_A", "column_B", "column_list", "batch_id")
+    wanted = [f"{name} {_short(value)}" for name, value in item.kwargs.items() if name not in hidden]
+    advice = f"mend the log, or change {item.place}"
+    return Result(
+        item.name,
+        item.severity,
+        False,
+        checked,
+        subject,
+        observed,
+        where,
+        ", ".join(wanted),
+        advice,
+        examples or [],
+    )
+
+
+def _short(value: object) -> str:
+    return " ".join(str(value).split())[:100]

@@ -1,0 +1,260 @@
+"""Expectations of one's own: as Great Expectations would judge all rows, refused in one line where they are wrong."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from components.resolve.resolve import resolve_run
+from components.validate.expectations import expectation_named, gx
+from components.validate.validate import ValidationFailed, validate_snapshot
+from components.validate.verdict import Verdict
+from recap_model.config import ConfigError, RecapConfig
+from tests.components.registries import new_registry
+from tests.components.validate.broken import replaced, validate, write_broken
+from tests.components.validate.test_judge import nulls_in
+from tests.tiny import tiny_config
+
+WINDOW = "2026-03-01 to 2026-03-05"
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_broken(tmp_path_factory.mktemp("own") / "log", replaced("likes", nulls_in(0.1)))
+
+
+def own(kind: str, severity: str = "warning", **kwargs: Any) -> RecapConfig:
+    return tiny_config(validation={"expectations": [{"type": kind, "kwargs": kwargs, "severity": severity}]})
+
+
+HOLDING_AND_FAILING: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "expect_column_values_to_be_between": (
+        {"column": "likes", "min_value": 0, "max_value": 1e6},
+        {"column": "likes", "min_value": 0, "max_value": 20},
+    ),
+    "expect_column_values_to_be_in_set": (
+        {"column": "topic", "value_set": list(range(7))},
+        {"column": "topic", "value_set": list(range(6))},
+    ),
+    "expect_column_mean_to_be_between": (
+        {"column": "age_hours", "min_value": 10, "max_value": 14},
+        {"column": "age_hours", "max_value": 10},
+    ),
+    "expect_column_max_to_be_between": (
+        {"column": "position", "max_value": 4},
+        {"column": "position", "max_value": 4, "strict_max": True},
+    ),
+    "expect_column_min_to_be_between": (
+        {"column": "position", "min_value": 0},
+        {"column": "position", "min_value": 1},
+    ),
+    "expect_column_sum_to_be_between": (
+        {"column": "has_video", "min_value": 400, "max_value": 600},
+        {"column": "has_video", "min_value": 900},
+    ),
+    "expect_column_values_to_not_be_null": (
+        {"column": "likes", "mostly": 0.97},
+        {"column": "likes", "mostly": 0.99},
+    ),
+    "expect_table_row_count_to_be_between": ({"min_value": 1000}, {"min_value": 1000, "strict_min": True}),
+    "expect_table_row_count_to_equal": ({"value": 1000}, {"value": 999}),
+    "expect_column_pair_values_a_to_be_greater_than_b": (
+        {"column_A": "impressed_ms", "column_B": "served_ms", "or_equal": True},
+        {"column_A": "likes", "column_B": "replies"},
+    ),
+    "expect_column_unique_value_count_to_be_between": (
+        {"column": "topic", "max_value": 7},
+        {"column": "topic", "max_value": 6},
+    ),
+    "expect_compound_columns_to_be_unique": (
+        {"column_list": ["request_id", "post_id"]},
+        {"column_list": ["user_id", "position"]},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", HOLDING_AND_FAILING)
+def test_the_verdict_is_that_of_great_expectations_on_all_rows(log: Path, tmp_path: Path, kind: str):
+    frame = pd.concat([pd.read_parquet(path) for path in sorted(log.rglob("*.parquet"))])
+    batch = gx.get_context(mode="ephemeral").data_sources.add_pandas("p").add_dataframe_asset("a")
+    batch = batch.add_batch_definition_whole_dataframe("b").get_batch({"dataframe": frame})
+    for number, kwargs in enumerate(HOLDING_AND_FAILING[kind]):
+        verdict = validate(tmp_path / str(number), log, own(kind, **kwargs))
+        found = next(result for result in verdict.results if result.rule == kind)
+        assert found.success == batch.validate(expectation_named(kind, kwargs)).success == (number == 0)
+
+
+def test_a_failure_says_column_rows_value_and_where_to_change_it(log: Path, tmp_path: Path):
+    config = own("expect_column_values_to_be_in_set", column="topic", value_set=[0, 1, 2, 3, 4, 5])
+    verdict = validate(tmp_path, log, config)
+    (line,) = verdict.lines("warning")
+    assert line.startswith("expect_column_values_to_be_in_set: column topic does not hold for 1")
+    assert line.endswith(
+        ", such as 6, in a sample of 1,000 rows; value_set [0, 1, 2, 3, 4, 5]; mend the log, or change "
+        "validation.expectations.0"
+    )
+    (failure,) = verdict.failures("warning")
+    assert 1 <= len(failure.examples) <= 5
+    assert {example["topic"] for example in failure.examples} == {6}
+
+
+def test_of_every_row_is_said_with_the_window(log: Path, tmp_path: Path):
+    (line,) = validate(tmp_path, log, own("expect_column_values_to_not_be_null", column="likes")).lines(
+        "warning"
+    )
+    assert line == (
+        f"expect_column_values_to_not_be_null: column likes is null in 20 of 1,000 rows in {WINDOW}; mend the "
+        "log, or change validation.expectations.0"
+    )
+
+
+def test_a_critical_one_ends_the_run(log: Path, tmp_path: Path):
+    config = own("expect_column_values_to_be_between", "critical", column="likes", max_value=20)
+    with pytest.raises(
+        ValidationFailed, match=r"^expect_column_values_to_be_between: column likes has values"
+    ):
+        validate(tmp_path, log, config)
+    assert not (tmp_path / "validated").exists()
+
+
+def test_a_column_without_a_value_is_no_pass(tmp_path: Path):
+    root = write_broken(tmp_path / "log", replaced("likes", nulls_in(1.0)), everywhere=True)
+    content = {"severity": {"feature_missing": "warning"}, "max_null_rate": 1.0}
+    given = {"type": "expect_column_values_to_be_in_set", "kwargs": {"column": "likes", "value_set": [1]}}
+    verdict = validate(tmp_path, root, tiny_config(validation=content | {"expectations": [given]}))
+    line = verdict.lines("warning")[-1]
+    assert line.startswith(
+        "expect_column_values_to_be_in_set: column likes has no value to check, which is no pass"
+    )
+
+
+def test_what_cannot_be_computed_is_no_pass(log: Path, tmp_path: Path):
+    config = own("expect_column_values_to_match_strftime_format", column="likes", strftime_format="%Y")
+    (line,) = validate(tmp_path, log, config).lines("warning")
+    assert line.startswith("expect_column_values_to_match_strftime_format: column likes cannot be computed: ")
+
+
+@pytest.mark.parametrize(
+    ("kind", "kwargs", "said"),
+    [
+        (
+            "expect_column_values_to_be_betwen",
+            {"column": "likes"},
+            r"^validation.expectations.0.type: Great Expectations has no 'expect_column_values_to_be_betwen'; near "
+            r"are expect_column_values_to_be_between",
+        ),
+        (
+            "expect_column_values_to_be_between",
+            {"column": "likes", "max": 3},
+            r"^validation.expectations.0.kwargs: expect_column_values_to_be_between: max: extra fields not permitted",
+        ),
+        (
+            "expect_column_values_to_not_be_null",
+            {"column": "nothing"},
+            r"^validation.expectations.0.kwargs: column 'nothing' is none that the config names; allowed are age",
+        ),
+        (
+            "expect_column_values_to_not_be_null",
+            {"column": "user_embedding"},
+            r"^validation.expectations.0.kwargs: column 'user_embedding' is of lists; allowed are ",
+        ),
+        (
+            "expect_table_column_count_to_equal",
+            {"value": 3},
+            r"^validation.expectations.0.type: expect_table_column_count_to_equal speaks of no column",
+        ),
+    ],
+)
+def test_a_wrong_expectation_is_refused_before_a_row_is_read(
+    log: Path, tmp_path: Path, kind: str, kwargs: dict, said: str
+):
+    with pytest.raises(ValueError, match=said) as caught:
+        validate(tmp_path, log, own(kind, **kwargs))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "docs.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ({"expectations": [{"type": "unexpected"}]}, r"validation.expectations.0.type"),
+        ({"expectations": [{"type": "expect_x", "severity": "info"}]}, r"validation.expectations.0.severity"),
+        ({"expectations_file": "../rules.py"}, r"validation.expectations_file.*leads out of its folder"),
+    ],
+)
+def test_a_wrong_section_names_its_field(section: dict, said: str):
+    with pytest.raises(ConfigError, match=said):
+        tiny_config(validation=section)
+
+
+def run_with(folder: Path, log: Path, code: str | None) -> Verdict:
+    """Resolve and validate with a file of expectations beside the config."""
+    config = folder / "config.yaml"
+    config.write_text(tiny_config(validation={"expectations_file": "rules/mine.py"}).to_yaml())
+    if code is not None:
+        (folder / "rules").mkdir()
+        (folder / "rules/mine.py").write_text(code)
+    uri = new_registry(folder)
+    resolve_run(config, str(log), folder / "snapshot", tracking_uri=uri, run_id="run-1", days=5)
+    (folder / "rules/mine.py").write_text("changed after it was frozen")
+    return validate_snapshot(folder / "snapshot", folder / "validated", folder / "docs.html")
+
+
+CODE = """
+from great_expectations.expectations import ExpectColumnMaxToBeBetween
+
+def expectations():
+    return [
+        {"type": "expect_column_values_to_be_between", "kwargs": {"column": "position", "max_value": 3}},
+        ExpectColumnMaxToBeBetween(column="topic", max_value=5, severity="warning"),
+        ExpectColumnMaxToBeBetween(column="topic", max_value=6, severity="critical"),
+    ]
+"""
+
+
+def test_a_file_gives_expectations_and_is_frozen_with_the_config(log: Path, tmp_path: Path):
+    verdict = run_with(tmp_path, log, CODE)
+    assert [line.rpartition("; ")[2] for line in verdict.lines("warning")] == [
+        "mend the log, or change rules/mine.py: expectations()[0]",
+        "mend the log, or change rules/mine.py: expectations()[1]",
+    ]
+    assert verdict.outcome == "warnings"
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("def expectations(:", r"^validation.expectations_file: .*rules/mine.py: not Python: .*line 1"),
+        ("x = 1", r"^rules/mine.py: has no function expectations\(\)"),
+        ("def expectations(): return 3", r"^rules/mine.py: expectations\(\) returns int; it returns a list"),
+        ("def expectations(): return [3]", r"^rules/mine.py: expectations\(\)\[0\]: is 3; "),
+        (
+            "\ndef expectations(): return 1 / 0",
+            r"^rules/mine.py, line 2: ZeroDivisionError: division by zero$",
+        ),
+        ("import nothing_there", r"^rules/mine.py, line 1: ModuleNotFoundError: No module named"),
+        (
+            "def expectations(): return [{'type': 'expect_column_max_to_be_between', 'severity': 'info'}]",
+            r"^rules/mine.py: expectations\(\)\[0\].severity: 'info'; allowed are critical and warning",
+        ),
+    ],
+)
+def test_a_wrong_file_is_refused_in_one_line(log: Path, tmp_path: Path, code: str, said: str):
+    with pytest.raises(ValueError, match=said) as caught:
+        run_with(tmp_path, log, code)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_named(log: Path, tmp_path: Path):
+    with pytest.raises(
+        FileNotFoundError, match=r"rules/mine.py: no such file beside the config; correct valid"
+    ):
+        run_with(tmp_path, log, None)
+
+
+def test_a_frozen_file_that_changed_is_refused(log: Path, tmp_path: Path):
+    run_with(tmp_path, log, CODE)
+    (tmp_path / "snapshot/expectations.py").write_text(CODE + "\n")
+    with pytest.raises(ValueError, match=r"expectations.py: lost or changed since resolve wrote it"):
+        validate_snapshot(tmp_path / "snapshot", tmp_path / "validated", tmp_path / "docs.html")
