@@ -91,6 +91,7 @@ class SmallEmbeddings(nn.Module):
         self.widths = [table.embedding_dim for table in tables]
         self.names = [table.name for table in tables]
         self.register_buffer("columns", torch.tensor([table.index for table in tables]), persistent=False)
+        self._in_order = [table.index for table in tables] == list(range(len(tables)))
         self.register_buffer(
             "sizes", torch.tensor([table.num_embeddings for table in tables]), persistent=False
         )
@@ -119,11 +120,13 @@ class SmallEmbeddings(nn.Module):
         return joined.weight.detach()[start : start + size]
 
     def forward(self, discrete: Tensor) -> list[Tensor]:
-        entries = self._entries(discrete[:, self.columns]) + self.starts
+        # A slice costs nothing, an index a copy.
+        ids = discrete[:, : len(self.widths)] if self._in_order else discrete[:, self.columns]
+        entries = self._entries(ids) + self.starts
         found: dict[int, Tensor] = {}
         for width, table in self.joined.items():
             members = [number for number, own in enumerate(self.widths) if own == int(width)]
-            outputs = table(entries[:, members]).unbind(dim=1)
+            outputs = table(entries if len(self.joined) == 1 else entries[:, members]).unbind(dim=1)
             found |= dict(zip(members, outputs, strict=True))
         return [found[number] for number in range(len(self.widths))]
 

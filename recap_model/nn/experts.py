@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from recap_model.config.architectures import ArchitectureConfig, BackboneConfig
 from recap_model.config.model import ModelConfig
 from recap_model.nn.architecture import build_block
-from recap_model.nn.block import linear
+from recap_model.nn.block import for_products, linear
 from recap_model.nn.inputs import Inputs
 from recap_model.nn.names import module_key
 from recap_model.nn.sharing import NetOutput
@@ -42,8 +42,15 @@ class Gate(nn.Module):
         self.weight = linear(in_features, experts, bias=False)
 
     def forward(self, x: Tensor, experts: Tensor) -> Tensor:
-        shares = torch.softmax(self.weight(x), dim=1)
-        return torch.einsum("re,rew->rw", shares, experts.to(shares.dtype))
+        return _mix([self], x, experts).squeeze(1)
+
+
+def _mix(gates: Iterable[nn.Module], x: Tensor, experts: Tensor) -> Tensor:
+    """What several gates make of the same inputs and experts, in two products: (rows, gates, width)."""
+    weights = torch.cat([gate.weight.weight for gate in gates if isinstance(gate, Gate)])
+    scores = nn.functional.linear(x, weights)
+    shares = torch.softmax(scores.unflatten(1, (-1, experts.shape[1])), dim=2)
+    return torch.bmm(shares.to(experts.dtype), experts)
 
 
 class MmoeTowers(nn.Module):
@@ -68,9 +75,12 @@ class MmoeTowers(nn.Module):
         self.towers = nn.ModuleDict({key: build_block(tower, width) for key, tower in keys.items()})
 
     def forward(self, inputs: Inputs) -> NetOutput:
-        joined = inputs.joined()
+        joined = for_products(inputs.joined())
         experts = self.experts(joined)
-        logits = [tower(self.gates[key](joined, experts)).output for key, tower in self.towers.items()]
+        mixtures = _mix(list(self.gates.values()), joined, experts).unbind(dim=1)
+        logits = [
+            tower(mixture).output for tower, mixture in zip(self.towers.values(), mixtures, strict=True)
+        ]
         return NetOutput(torch.cat(logits, dim=1), experts)
 
 
