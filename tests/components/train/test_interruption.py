@@ -1,31 +1,25 @@
 """Training whose process is killed at any moment, and run again."""
 
-import contextlib
-import json
 import os
-import random
 import signal
 import time
 from pathlib import Path
 
 import pytest
 
-from components.artifacts.door import step
 from components.train.train import train_model
-from tests.datasets import TinySets, build_tiny
-from tests.tiny import tiny_config, write_tiny_log
-
-TOWER = {"mlp_config": {"layer_sizes": [8, 1], "batch_norm": {"momentum": 0.1}, "dropout": {"rate": 0.2}}}
-CONFIG = tiny_config(
-    model={
-        "featurization_config": {"double_norm_log_config": {"clip_magnitude": 5.0}},
-        "multi_task_type": "share_all",
-        "backbone": {"mlp_config": {"layer_sizes": [16], "final_layer_activation": True}},
-        "tower": TOWER,
-    },
-    training={"batch_size": 16, "epochs": 8, "checkpoint": {"every_steps": 10}, "ema_decay": 0.99},
+from tests.components.train.killing import (
+    TRY_AGAIN,
+    config_of,
+    end_of,
+    kill_again_and_again,
+    same_model,
+    start,
 )
-TRY_AGAIN = 75
+from tests.datasets import TinySets, build_tiny
+from tests.tiny import write_tiny_log
+
+CONFIG = config_of()
 
 
 @pytest.fixture(scope="module")
@@ -41,54 +35,16 @@ def undisturbed(sets: TinySets, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return out
 
 
-def start(sets: TinySets, out: Path) -> int:
-    """Run the step in a process of its own; returns its id."""
-    child = os.fork()
-    if child:
-        return child
-    status = 99
-    with (out.parent / "said").open("a") as said, contextlib.redirect_stdout(said):
-        try:
-            with step("train"):
-                train_model(sets.snapshot, sets.train, out)
-            status = 0
-        except SystemExit as end:
-            status = int(end.code or 0)
-    os._exit(status)
-
-
-def end_of(child: int) -> int:
-    """Exit status, or minus the signal that killed it."""
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def same_model(left: Path, right: Path) -> bool:
-    names = ("weights.safetensors", "config.json")
-    return all((left / name).read_bytes() == (right / name).read_bytes() for name in names)
-
-
-def steps_and_losses(model: Path) -> list[tuple[int, float]]:
-    lines = (json.loads(line) for line in (model / "training.jsonl").read_text().splitlines())
-    return [(line["step"], line["loss"]) for line in lines]
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_step_that_is_killed_again_and_again_ends_with_the_same_bits(
     number: signal.Signals, sets: TinySets, undisturbed: Path, tmp_path: Path
 ):
-    moments, ends = random.Random(int(number)), []
-    out = tmp_path / "model"
-    while not ends or ends[-1] != 0:
-        child = start(sets, out)
-        if len(ends) < 5:
-            time.sleep(moments.uniform(0.02, 0.25))
-            os.kill(child, number)
-        ends.append(end_of(child))
-    assert set(ends[:-1]) <= {TRY_AGAIN, -number}
-    assert len(ends) > 2
-    assert same_model(out, undisturbed)
-    assert steps_and_losses(out) == steps_and_losses(undisturbed)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "said"]
+    outcome = kill_again_and_again(sets, undisturbed, tmp_path, number, kills=5, seed=0)
+    assert set(outcome.ends) <= {0, TRY_AGAIN, -number}
+    assert outcome.killed > 1
+    assert outcome.same_weights
+    assert outcome.same_log
+    assert outcome.nothing_left
 
 
 def test_sigterm_ends_with_a_status_of_its_own_and_says_what_to_do(sets: TinySets, tmp_path: Path):
