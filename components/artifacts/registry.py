@@ -5,6 +5,7 @@ MLflow is imported inside the functions, so that asking where a registry is cost
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -98,6 +99,8 @@ def connect(tracking_uri: str) -> "MlflowClient":
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
 
+    # It prints the traceback of what it then raises, and what it raises becomes our one line.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     with in_one_line(tracking_uri):
         client = MlflowClient(tracking_uri, registry_uri=tracking_uri)
         client.search_registered_models(max_results=1)
@@ -149,7 +152,11 @@ def in_one_line(where: "MlflowClient | str") -> Iterator[None]:
 
 
 def _first_line(text: str) -> str:
-    return (text.strip().splitlines() or ["no reason given"])[0].strip()[:300]
+    """Of what went wrong; SQLAlchemy may say first where in its own work it was."""
+    lines = [line.strip() for line in text.strip().splitlines()]
+    return next((line for line in lines if not line.startswith("(raised as a result")), "no reason given")[
+        :300
+    ]
 
 
 def _shown(uri: str) -> str:

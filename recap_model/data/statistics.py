@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from recap_model.config.base import Config
+from recap_model.config.reasons import first_reason
 
 STATISTICS_NAME = "_statistics.json"
 
@@ -24,10 +27,15 @@ class FeatureStatistics(Config):
 
     @classmethod
     def read(cls, folder: str | Path) -> "FeatureStatistics":
-        """Read the statistics beside a dataset's manifest. Raises FileNotFoundError if there are none."""
+        """Read the statistics beside a dataset's manifest. Raises FileNotFoundError or ValueError, naming them."""
         path = Path(folder) / STATISTICS_NAME
         if not path.is_file():
             raise FileNotFoundError(
                 f"{path}: no statistics; they are written by build beside the training set"
             )
-        return cls.model_validate_json(path.read_text())
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise ValueError(
+                f"{path}: not what build writes: {first_reason(error)}; run build again"
+            ) from None

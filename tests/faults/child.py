@@ -1,0 +1,135 @@
+"""Work in processes of its own: started from a server that has loaded everything, killed when asked."""
+
+import importlib
+import multiprocessing
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from components.artifacts.door import step as door
+from tests.faults.place import Place
+
+_NOBODY = 65534
+_SHIFTED = ("components.promote.moves", "components.artifacts.webhook")
+
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(["tests.faults.child", "mlflow.pyfunc", "pyarrow.parquet", "torch"])
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a step's process ended: its exit status (negative: by a signal), and what it printed."""
+
+    status: int
+    said: str
+    seconds: float
+
+    @property
+    def errors(self) -> list[str]:
+        """What the step says is wrong, a line each."""
+        lines = (line.partition("recap-error: ") for line in self.said.splitlines())
+        return [words for _, mark, words in lines if mark]
+
+
+def done(step: str, place: Path, uri: str, **how: Any) -> Ended:
+    """Do a step in a process.
+
+    Args:
+        uri: of the registry.
+        how: ``signal`` and ``after_s``: sent to the process then, if it is still there; ``nobody``: as a user who
+            owns nothing; ``days``: the clock is off by as many.
+    """
+    sent, after_s = how.pop("signal", None), how.pop("after_s", 0.0)
+    log = place / "said"
+    process = _context.Process(target=_step, args=(step, place, uri, log, how))
+    began = time.perf_counter()
+    process.start()
+    if sent is not None:
+        process.join(after_s)
+        if process.is_alive():
+            os.kill(process.pid or 0, sent)
+    process.join(120)
+    if process.is_alive():
+        process.kill()
+        process.join()
+        raise AssertionError(f"{step} hangs:\n{log.read_text()}")
+    return Ended(process.exitcode or 0, log.read_text(), time.perf_counter() - began)
+
+
+def answer(work: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function of a module returns, called in a process."""
+    ours, theirs = _context.Pipe(duplex=False)
+    process = _context.Process(target=_answer, args=(theirs, work, arguments))
+    process.start()
+    theirs.close()
+    try:
+        return ours.recv()
+    except EOFError:
+        raise AssertionError(f"{work.__qualname__} failed in its process; see its traceback above") from None
+    finally:
+        process.join()
+
+
+def prepared(place: Path, uri: str | None) -> None:
+    """Prepare a place."""
+    _write_to(place / "said")
+    Place(place, uri).prepare()
+
+
+def put_back(place: Path, uri: str | None, step: str) -> None:
+    """Have nothing of a step's done."""
+    Place(place, uri).put_back(step)
+
+
+def outcome(place: Path, uri: str | None, step: str) -> dict[str, Any]:
+    """What a step has left."""
+    return Place(place, uri).outcome(step)
+
+
+def _step(step: str, place: Path, uri: str, log: Path, how: dict[str, Any]) -> None:
+    _write_to(log)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if how.get("days"):
+        _shift_clock(how["days"])
+    if how.get("nobody"):
+        os.setgroups([])
+        os.setgid(_NOBODY)
+        os.setuid(_NOBODY)
+    with door(step):
+        Place(place, uri).run(step)
+
+
+def _answer(pipe: Connection, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    try:
+        pipe.send(work(*arguments))
+    except BaseException:
+        traceback.print_exc(file=sys.__stderr__)
+        raise
+
+
+def _write_to(log: Path) -> None:
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+
+
+def _shift_clock(days: float) -> None:
+    now, whole = time.time, time.time_ns
+
+    class Shifted(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return datetime.now(tz) + timedelta(days=days)
+
+    time.time = lambda: now() + days * 86_400
+    time.time_ns = lambda: whole() + int(days * 86_400_000_000_000)
+    for name in _SHIFTED:
+        importlib.import_module(name).datetime = Shifted  # type: ignore[attr-defined]
