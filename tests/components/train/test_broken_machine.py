@@ -1,0 +1,101 @@
+"""Training on a machine that fails: a disk that fills, a file that is cut off, while it trains."""
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from components.train.train import train_model
+from recap_model.training import Checkpoints
+from tests.components.train.killing import config_of, end_of, same_model, start
+from tests.datasets import TinySets, build_tiny
+from tests.tiny import write_tiny_log
+
+CONFIG = config_of(epochs=12)
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory: pytest.TempPathFactory) -> TinySets:
+    folder = tmp_path_factory.mktemp("sets")
+    return build_tiny(folder, CONFIG, write_tiny_log(folder / "log"))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(sets: TinySets, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("undisturbed") / "model"
+    train_model(sets.snapshot, sets.train, out)
+    return out
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 1 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    try:
+        mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        mounted = False
+    if not mounted:
+        pytest.skip("mounting a tmpfs needs root and CAP_SYS_ADMIN")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def said(folder: Path) -> list[str]:
+    return [line for line in (folder / "said").read_text().splitlines() if line.startswith("recap-error")]
+
+
+def wait_for_a_checkpoint(folder: Path) -> None:
+    while not list(folder.rglob("*.checkpoint")):
+        time.sleep(0.01)
+
+
+def test_a_disk_that_fills_ends_training_in_a_line_and_the_last_checkpoint_stays(
+    sets: TinySets, undisturbed: Path, small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("RECAP_CHECKPOINTS", str(small_disk))
+    child = start(sets, tmp_path / "model")
+    wait_for_a_checkpoint(small_disk)
+    filler = small_disk / "filler"
+    with filler.open("wb", buffering=0) as stream, pytest.raises(OSError, match="No space left"):
+        while True:
+            stream.write(bytes(4096))
+    assert end_of(child) == 1
+    (line,) = said(tmp_path)
+    assert "a checkpoint cannot be written (" in line
+    assert line.endswith("make room there")
+    assert not (tmp_path / "model").exists()
+    (folder,) = (path for path in small_disk.iterdir() if path.is_dir())
+    kept = Checkpoints(folder).read_newest()
+    assert kept is not None
+    assert kept["position"]["step"] % CONFIG.training.checkpoint.every_steps == 0
+    filler.unlink()
+    train_model(sets.snapshot, sets.train, tmp_path / "model")
+    assert same_model(tmp_path / "model", undisturbed)
+
+
+def test_a_file_that_is_cut_off_while_training_is_named_and_the_last_checkpoint_stays(
+    sets: TinySets, undisturbed: Path, tmp_path: Path
+):
+    rows = next(sets.train.with_name("train.rows").iterdir())
+    content = rows.read_bytes()
+    child = start(sets, tmp_path / "model")
+    wait_for_a_checkpoint(tmp_path)
+    # Of the last page: a read of a page that is gone altogether, in the moment after it was looked for, is a SIGBUS.
+    os.truncate(rows, len(content) - 8)
+    assert end_of(child) == 1
+    (line,) = said(tmp_path)
+    assert (
+        f"{rows.name}: has {len(content) - 8} bytes, the manifest says {len(content)}; run build again"
+        in line
+    )
+    assert not (tmp_path / "model").exists()
+    assert list(tmp_path.rglob("*.checkpoint"))
+    rows.write_bytes(content)
+    train_model(sets.snapshot, sets.train, tmp_path / "model")
+    assert same_model(tmp_path / "model", undisturbed)
