@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from components.artifacts import registry
+from components.artifacts.curves import log_metrics
 from components.artifacts.door import progress
 from components.artifacts.log import open_parquet
 from components.artifacts.output import whole_folder
@@ -19,7 +20,7 @@ from components.artifacts.version import VERSION_NAME, Proof, RegisteredVersion
 from components.register.outputs import RunOutputs, read_outputs
 from components.register.package import package
 from components.register.scored import scored_rows
-from components.register.tracking import METRICS_NAME, REPORT_NAME, log_metrics, start_run
+from components.register.tracking import METRICS_NAME, REPORT_NAME, start_run
 from recap_model import export_onnx, load_model
 
 if TYPE_CHECKING:

@@ -5,9 +5,10 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from components.artifacts import registry
+from components.artifacts.curves import Number, curve, log_metrics
 from components.artifacts.model import TRAINING_LOG_NAME
 from components.register.headline import headline_metrics
 from components.register.outputs import RunOutputs
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 METRICS_NAME, REPORT_NAME = "metrics.json", "report.html"
 _STEP_TAG = "recap.step"
-_METRICS_AT_ONCE, _PARAMETERS_AT_ONCE = 1000, 100  # that a tracking server takes
+_PARAMETERS_AT_ONCE = 100  # that a tracking server takes
 
 
 def start_run(client: "MlflowClient", run: RunOutputs) -> str:
@@ -81,17 +82,11 @@ def _evaluated(run: RunOutputs) -> Iterator[tuple[str, float, int]]:
         yield name, number, 0
 
 
-def _curves(model: Path) -> Iterator[tuple[str, float, int]]:
+def _curves(model: Path) -> Iterator[Number]:
     """Training's loss, each task's loss, and learning rates, by step."""
     path = model / TRAINING_LOG_NAME
     for line in path.read_text().splitlines() if path.is_file() else ():
-        said: dict[str, Any] = json.loads(line)
-        step = said["step"]
-        yield "train/loss", said["loss"], step
-        yield "train/rows_per_s", said["rows_per_s"], step
-        for group in ("losses", "learning_rates"):
-            for task, number in said[group].items():
-                yield f"train/{group}/{task}", number, step
+        yield from curve(json.loads(line))
 
 
 def _log_parameters(client: "MlflowClient", run_id: str, parameters: Mapping[str, object]) -> None:
@@ -100,17 +95,6 @@ def _log_parameters(client: "MlflowClient", run_id: str, parameters: Mapping[str
     entries = [Param(name, str(value)) for name, value in parameters.items()]
     for start in range(0, len(entries), _PARAMETERS_AT_ONCE):
         client.log_batch(run_id, params=entries[start : start + _PARAMETERS_AT_ONCE])
-
-
-def log_metrics(client: "MlflowClient", run_id: str, metrics: list[tuple[str, float, int]]) -> None:
-    """Log numbers by name and step, so that logging them again changes nothing."""
-    from mlflow.entities import Metric
-
-    # MLflow keeps one of several equal entries, so those of a second attempt have the first one's time.
-    timestamp = client.get_run(run_id).info.start_time
-    entries = [Metric(name, float(number), timestamp, step) for name, number, step in metrics]
-    for start in range(0, len(entries), _METRICS_AT_ONCE):
-        client.log_batch(run_id, metrics=entries[start : start + _METRICS_AT_ONCE])
 
 
 def _experiment(client: "MlflowClient", name: str, tracking_uri: str) -> str:

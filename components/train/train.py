@@ -21,6 +21,7 @@ from components.train.processes import run_group
 from components.train.resuming import checkpoints_of
 from components.train.rows import training_rows
 from components.train.start import start_warm
+from components.train.tracking import active_run
 from recap_model import build_loss, create_ranking_model, data_spec, save_model
 from recap_model.config import RecapConfig
 from recap_model.config.training import TrainJobConfig
@@ -132,7 +133,7 @@ class _Run:
         reports: list[Progress] = []
         with whole_folder(out) as folder:
             with (folder / TRAINING_LOG_NAME).open("w") as lines:
-                state = self.train(_reporter(lines, reports))
+                state = self.train(_reporter(lines, reports, active_run(self.snapshot.tracking_uri)))
             save_model(state.module.model, folder, self.config)
             manifest = ModelManifest(
                 snapshot=self.snapshot.digest,
@@ -190,12 +191,15 @@ class _Run:
         return module
 
 
-def _reporter(lines: TextIO, reports: list[Progress]) -> Callable[[Progress], None]:
+def _reporter(
+    lines: TextIO, reports: list[Progress], track: Callable[[Progress], None]
+) -> Callable[[Progress], None]:
     def report(progress: Progress) -> None:
         reports.append(progress)
         lines.write(json.dumps(asdict(progress)) + "\n")
         lines.flush()
         door.progress(progress.step, progress.steps, progress.line())
+        track(progress)
 
     return report
 

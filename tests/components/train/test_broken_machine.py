@@ -1,5 +1,6 @@
 """Training on a machine that fails: a disk that fills, a file that is cut off, while it trains."""
 
+import contextlib
 import os
 import subprocess
 import time
@@ -62,7 +63,7 @@ def test_a_disk_that_fills_ends_training_in_a_line_and_the_last_checkpoint_stays
     child = start(sets, tmp_path / "model")
     wait_for_a_checkpoint(small_disk)
     filler = small_disk / "filler"
-    with filler.open("wb", buffering=0) as stream, pytest.raises(OSError, match="No space left"):
+    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as stream:
         while True:
             stream.write(bytes(4096))
     assert end_of(child) == 1
