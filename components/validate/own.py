@@ -1,6 +1,6 @@
 """Expectations of one's own: of the config, or of the Python file that resolve froze; checked before a row is read.
 
-What a profile knows exactly is held to the profile, of every row: extremes, sums, means, nulls, numbers of rows.
+What a profile knows exactly is held to the profile, of every row: extremes, means, nulls, numbers of rows.
 Everything else is held to the bounded sample, and says so.
 """
 

@@ -1,6 +1,5 @@
 """Expectations of one's own on a scan: on the profile where it knows the answer of every row, else on the sample."""
 
-import math
 from typing import Any
 
 import pandas as pd
@@ -9,10 +8,11 @@ from components.artifacts.snapshot import Snapshot
 from components.validate.columns import Block, blocks_of
 from components.validate.exact import from_units
 from components.validate.examples import MAX_EXAMPLES, frame_of, plain
-from components.validate.expectations import Validator, rows_of
+from components.validate.expectations import Answer, Validator, rows_of
 from components.validate.measure import Stats
 from components.validate.own import Own
 from components.validate.profile import PartitionProfile
+from components.validate.sample import FILE_COLUMN
 from components.validate.scan import Scan
 from components.validate.verdict import Result
 from recap_model.config import RecapConfig
@@ -26,59 +26,59 @@ _NOT_NULL = "expect_column_values_to_not_be_null"
 def judge_own(
     own: list[Own], scan: Scan, snapshot: Snapshot, config: RecapConfig, validator: Validator
 ) -> list[Result]:
-    """A result for each."""
+    """A result for each, in their order."""
     window, blocks = scan.profile.window(), blocks_of(config)
     where = f"{snapshot.first_day} to {snapshot.last_day}"
-    results = []
+    results: dict[str, Result] = {}
+    of_values: dict[str, dict[str, list[float]]] = {}
     for item in own:
+        found = _stats(item, window, blocks)
         if item.name in (_WITHIN, _EQUAL):
-            results.append(_of_rows(item, window.rows, where))
-        elif item.name == _NOT_NULL and (found := _stats(item, window, blocks)) is not None:
-            stats, at = found
-            nulls, rows = int(stats.nulls[at] + stats.nans[at]), int(stats.rows[at])
-            holds = nulls <= (1.0 - float(item.kwargs.get("mostly", 1.0))) * rows
-            results.append(_result(item, holds, rows, f"is null in {nulls:,} of {rows:,} rows", where))
-        elif (known := _known(item, window, blocks)) is not None:
-            (answer,) = validator.answers(known, [item.expectation])
-            seen = " and ".join(f"{value:g}" for value in known[item.columns[0]])
-            said = f"has {_OF_VALUES.get(item.name, 'values between')} {seen}"
-            results.append(_result(item, answer.success, window.rows, said, where))
-        else:
-            results.append(_on_sample(item, scan, config, validator))
-    return results
+            results[item.place] = _of_rows(item, window.rows, where)
+        elif item.name == _NOT_NULL and found is not None:
+            results[item.place] = _of_nulls(item, *found, where)
+        elif found is not None and (values := _values(item, *found)) is not None:
+            of_values.setdefault(item.name, {})[item.columns[0]] = values
+    for name, columns in of_values.items():
+        held = [item for item in own if item.name == name and set(item.columns) <= set(columns)]
+        held = [item for item in held if item.place not in results and _is_of_values(item)]
+        answers = validator.answers(pd.DataFrame(columns), [item.expectation for item in held])
+        for item, answer in zip(held, answers, strict=True):
+            seen = dict.fromkeys(f"{value:g}" for value in columns[item.columns[0]])
+            said = f"has {_OF_VALUES[name]} {' and '.join(seen)}"
+            results[item.place] = _result(item, answer.success, window.rows, said, where)
+    results |= _on_sample([item for item in own if item.place not in results], scan, config, validator)
+    return [results[item.place] for item in own]
 
 
 _OF_VALUES = {
+    "expect_column_values_to_be_between": "values between",
     "expect_column_min_to_be_between": "a least value of",
     "expect_column_max_to_be_between": "a greatest value of",
-    "expect_column_sum_to_be_between": "a sum of",
     "expect_column_mean_to_be_between": "a mean of",
 }
 
 
-def _known(item: Own, window: PartitionProfile, blocks: list[Block]) -> pd.DataFrame | None:
-    """A row or two for which the expectation holds if and only if it holds for all rows of the window."""
-    found = _stats(item, window, blocks)
-    if found is None:
-        return None
-    stats, at = found
+def _is_of_values(item: Own) -> bool:
+    return (
+        item.name in _OF_VALUES and item.kwargs.get("mostly", 1) == 1 and not item.kwargs.get("row_condition")
+    )
+
+
+def _values(item: Own, stats: Stats, at: int) -> list[float] | None:
+    """Two values for which the expectation holds if and only if it holds for all rows of the window."""
     finite, total = int(stats.finite[at]), stats.total[at]
-    if int(stats.infinities[at]) or not finite or not math.isfinite(float(stats.minimum[at])):
+    if not _is_of_values(item) or int(stats.infinities[at]) or not finite:
         return None
     low, high = float(stats.minimum[at]), float(stats.maximum[at])
-    values: list[float] | None = None
     match item.name:
-        case "expect_column_values_to_be_between" if item.kwargs.get("mostly", 1) == 1:
-            values = [low, high]
         case "expect_column_min_to_be_between":
-            values = [low]
+            return [low, low]
         case "expect_column_max_to_be_between":
-            values = [high]
-        case "expect_column_sum_to_be_between" if total is not None:
-            values = [from_units(total)]
-        case "expect_column_mean_to_be_between" if total is not None:
-            values = [from_units(total) / finite]
-    return None if values is None else pd.DataFrame({item.columns[0]: values})
+            return [high, high]
+        case "expect_column_mean_to_be_between":
+            return None if total is None else [from_units(total) / finite] * 2
+    return [low, high]
 
 
 def _stats(item: Own, window: PartitionProfile, blocks: list[Block]) -> tuple[Stats, int] | None:
@@ -102,12 +102,27 @@ def _of_rows(item: Own, rows: int, where: str) -> Result:
     return _result(item, above and below, rows, f"has {rows:,} rows", where)
 
 
-def _on_sample(item: Own, scan: Scan, config: RecapConfig, validator: Validator) -> Result:
+def _of_nulls(item: Own, stats: Stats, at: int, where: str) -> Result:
+    nulls, rows = int(stats.nulls[at] + stats.nans[at]), int(stats.rows[at])
+    holds = rows - nulls >= float(item.kwargs.get("mostly", 1.0)) * rows
+    return _result(item, holds, rows, f"is null in {nulls:,} of {rows:,} rows", where)
+
+
+def _on_sample(own: list[Own], scan: Scan, config: RecapConfig, validator: Validator) -> dict[str, Result]:
     sample = scan.sample
-    if sample is None or not len(sample) or not set(item.columns) <= set(sample.schema.names):
-        return _result(item, False, 0, "cannot be checked: no row was sampled,", "")
-    frame = frame_of(sample, list(item.columns), config)
-    (answer,) = validator.answers(frame, [item.expectation])
+    there = set(sample.schema.names) if sample is not None and len(sample) else set()
+    held = [item for item in own if set(item.columns) <= there]
+    said = "cannot be checked: no row was sampled,"
+    results = {item.place: _result(item, False, 0, said, "") for item in own if item not in held}
+    if sample is None or not held:
+        return results
+    frame = frame_of(sample, list(dict.fromkeys(name for item in held for name in item.columns)), config)
+    for item, answer in zip(held, validator.answers(frame, [item.expectation for item in held]), strict=True):
+        results[item.place] = _of_answer(item, answer, frame, config)
+    return results
+
+
+def _of_answer(item: Own, answer: Answer, frame: pd.DataFrame, config: RecapConfig) -> Result:
     where = f"a sample of {len(frame):,} rows"
     if answer.error:
         return _result(item, False, 0, f"cannot be computed: {answer.error},", where)
@@ -116,7 +131,9 @@ def _on_sample(item: Own, scan: Scan, config: RecapConfig, validator: Validator)
     if not answer.places:
         seen = "" if answer.observed is None else f": {_short(answer.observed)} is seen"
         return _result(item, answer.success, answer.checked, f"does not fulfil it{seen}", where)
-    examples = plain(rows_of(frame, answer.places[:MAX_EXAMPLES]))
+    ids = [name for name in config.features.ids.model_dump().values() if name in frame.columns]
+    shown = frame[[*dict.fromkeys([*ids, *item.columns, FILE_COLUMN])]]
+    examples = plain(rows_of(shown, answer.places[:MAX_EXAMPLES]))
     values = ", ".join(_short(examples[0][column]) for column in item.columns)
     count = len(answer.places)
     observed = f"does not hold for {count:,} rows ({count / answer.checked:.1%}), such as {values},"
