@@ -1,0 +1,1 @@
+"""Validating a log beside plain Great Expectations over pandas: verdicts, time and memory."""
