@@ -59,15 +59,12 @@ def null_stats(batch: pa.RecordBatch, block: Block) -> Stats:
     return stats
 
 
-def hashes_of(batch: pa.RecordBatch, block: Block) -> list[NDArray[np.uint64]]:
-    """Hashes of the ids in each of the block's columns, nulls left out; equal in every process."""
-    return [_hashes(batch.column(name).drop_null()) for name in block.columns]
-
-
-def _hashes(column: pa.Array) -> NDArray[np.uint64]:
+def hashes_of(column: pa.Array) -> NDArray[np.uint64]:
+    """A hash of each id, a null's being that of 0 or of no text; equal in every process."""
     if pa.types.is_integer(column.type):
-        return mixed(pc.cast(column, pa.int64(), safe=False).to_numpy().view(np.uint64))
-    coded = column.dictionary_encode()
+        ids = pc.cast(column, pa.int64(), safe=False).fill_null(0)
+        return mixed(ids.to_numpy(zero_copy_only=False).view(np.uint64))
+    coded = column.fill_null("").dictionary_encode()
     texts = coded.dictionary.to_numpy(zero_copy_only=False)
     hashes: NDArray[np.uint64] = hash_array(texts, categorize=False)[coded.indices.to_numpy()]
     return hashes

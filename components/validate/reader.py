@@ -72,8 +72,7 @@ class FileReader:
         """Add a batch's rows to a partition's profile, block by block."""
         for block in self._blocks:
             if block.role in ("id", "split"):
-                units = sketch_units(hashes_of(batch, block)) if block.role == "id" else None
-                profile.add(block.key, block.labels, null_stats(batch, block), units)
+                profile.add(block.key, block.labels, null_stats(batch, block), _units(batch, block))
                 continue
             try:
                 values = values_of(batch, block)
@@ -150,6 +149,12 @@ class FileReader:
         self._findings.add(
             rule, subject, observed, allowed, advice, file=file, row_group=row_group, rows=rows
         )
+
+
+def _units(batch: pa.RecordBatch, block: Block) -> Sketch | None:
+    if block.role != "id":
+        return None
+    return sketch_units([hashes_of(batch.column(name).drop_null()) for name in block.columns])
 
 
 def _sketch(block: Block, array: Floats, unknown: Flags | None) -> Sketch | None:

@@ -4,32 +4,51 @@ import numpy as np
 import pyarrow as pa
 
 from components.artifacts.snapshot import LogFile
+from components.validate.arrays import hashes_of
+from components.validate.measure import Counts
 
 SAMPLE_ROWS = 20_000
 FILE_COLUMN = "recap.file"  # the file that a row is from
 _MAX_VALUES = 32_000_000
+_MOST_REQUESTS = 2  # times the rows wanted: requests of very unequal length may be more than their share
 
 
 class Sampler:
-    """Takes from each batch a run of rows, so that at any time the sample's share is that of the rows read."""
+    """Takes of every file the rows of some requests: those whose id has a small hash, so that copies come together.
 
-    def __init__(self, values_per_row: int, total: int) -> None:
+    Without ids of requests it takes from each batch a run of neighbouring rows. At any time the sample's share is
+    about that of the rows read.
+    """
+
+    def __init__(self, values_per_row: int, total: int, request: str | None = None) -> None:
         self._wanted, self._total = min(SAMPLE_ROWS, _MAX_VALUES // values_per_row), max(total, 1)
+        self._request = request
         self._taken = self._seen = 0
         self._parts: list[pa.Table] = []
 
     def take(self, batch: pa.RecordBatch, file: LogFile, before: int, whole: bool) -> None:
-        """Copy a run from the middle of a batch of a file that is as it should be."""
+        """Copy some rows of a batch of a file that is as it should be."""
         self._seen = max(self._seen, before) + batch.num_rows
-        wanted = -(-self._wanted * min(self._seen, self._total) // self._total) - self._taken
-        count = min(wanted, batch.num_rows)
-        if count <= 0 or not whole:
+        chosen = self._of_requests(batch) if whole and self._request else self._run(batch)
+        if not len(chosen) or not whole:
             return
-        first = (batch.num_rows - count) // 2
-        rows = batch.take(pa.array(np.arange(first, first + count)))
-        name = pa.array(np.full(count, file.path, dtype=object), pa.string())
+        rows = batch.take(pa.array(chosen))
+        name = pa.array(np.full(len(chosen), file.path, dtype=object), pa.string())
         self._parts.append(pa.Table.from_batches([rows]).append_column(FILE_COLUMN, name))
-        self._taken += count
+        self._taken += len(chosen)
+
+    def _run(self, batch: pa.RecordBatch) -> Counts:
+        wanted = -(-self._wanted * min(self._seen, self._total) // self._total) - self._taken
+        count = max(min(wanted, batch.num_rows), 0)
+        first = (batch.num_rows - count) // 2
+        return np.arange(first, first + count)
+
+    def _of_requests(self, batch: pa.RecordBatch) -> Counts:
+        if self._total <= self._wanted:
+            return np.arange(batch.num_rows)
+        least = np.uint64((self._wanted << 64) // self._total)
+        chosen = np.flatnonzero(hashes_of(batch.column(self._request)) < least)
+        return chosen[: max(_MOST_REQUESTS * self._wanted - self._taken, 0)]
 
     def table(self) -> pa.Table | None:
         """The sample; None without a row."""

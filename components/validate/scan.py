@@ -19,7 +19,7 @@ _MAX_VALUES_AT_ONCE = 8_000_000  # 64 MB as float64
 
 @dataclass
 class Scan:
-    """What one pass found. ``sample`` has runs of neighbouring rows, spread over the files by their rows."""
+    """What one pass found. ``sample`` has the rows of some requests of all files."""
 
     profile: Profile = field(default_factory=Profile)
     findings: Findings = field(default_factory=Findings)
@@ -34,7 +34,8 @@ def scan_log(snapshot: Snapshot, config: RecapConfig, blocks: list[Block] | None
     scan, blocks = Scan(), blocks_of(config) if blocks is None else blocks
     values_per_row = sum(max(len(block.columns), block.list_width or 0) for block in blocks)
     batch_rows = min(_MAX_ROWS_AT_ONCE, max(1024, _MAX_VALUES_AT_ONCE // values_per_row))
-    sampler = Sampler(values_per_row, snapshot.rows)
+    request = config.features.ids.request if "id" in {block.role for block in blocks} else None
+    sampler = Sampler(values_per_row, snapshot.rows, request)
     done = 0
     for part in snapshot.partitions:
         profile = scan.profile.partitions.setdefault(part.name, PartitionProfile())
