@@ -47,7 +47,8 @@ def judge(
     else:
         validator = Validator()
         frames, rules = frames_of(scan.profile, snapshot, config, _unread(scan)), rules_of(snapshot, config)
-        likeness = likeness_of(scan.sample, blocks_of(config)) if references else {}
+        compared = any(reference.profile is not None for reference in (references or {}).values())
+        likeness = likeness_of(scan.sample, blocks_of(config)) if compared else {}
         for kind, reference in (references or {}).items():
             drift = drifts[kind] = drift_of(kind, reference, scan.profile, likeness, config)
             if drift.found is not None:

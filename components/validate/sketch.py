@@ -24,7 +24,7 @@ OWN_IDS, _HASHED_IDS = 1024, 1024
 ID_BINS = OWN_IDS + _HASHED_IDS
 UNIT_BINS = 4096
 _STRIDE = 8192  # of a position's cells; more than the bins of either kind
-_CELLS_AT_ONCE = 1 << 20
+_CELLS_AT_ONCE = 1 << 18
 
 
 def _bins_of_upper_bits() -> NDArray[np.int32]:
