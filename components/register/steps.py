@@ -40,8 +40,13 @@ def told_of_steps(run: RunOutputs) -> Iterator[StepTold]:
         {"files": len(files), "rows": snapshot.rows, "bytes": sum(file.bytes for file in files)},
     )
     verdict = _json(run.validated / "verdict.json")
+    drift = verdict.get("drift", {})
+    excesses = [column["excess"] for column in drift.get("columns", [])]
+    beyond = sum(excess is None or excess > 1.0 for excess in excesses)
     yield StepTold(
-        "validate", {"verdict": verdict.get("verdict", "unknown")}, {"rules": len(verdict.get("rules", []))}
+        "validate",
+        {"verdict": verdict.get("verdict", "unknown"), "drift": drift.get("state", "unknown")},
+        {"rules": len(verdict.get("rules", [])), "columns_drifted": beyond},
     )
     positives = {f"positives/{task}": float(count.positives) for task, count in test.counts.items()}
     sets = {"train_set": manifest.train_set, "calibration_set": manifest.calibration_set or "none"}

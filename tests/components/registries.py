@@ -32,6 +32,10 @@ TRAINED = {
     "losses": {"like": 0.4},
     "learning_rates": {"shared": 0.01},
 }
+VERDICT = {
+    "verdict": "warnings",
+    "drift": {"state": "drifted", "columns": [{"excess": 2.0}, {"excess": 0.5}]},
+}
 PROOF = Proof(
     rows=1, worst_difference=0, load_s=1, median_latency_ms=1, worst_latency_ms=1, peak_memory_mib=1
 )
@@ -113,7 +117,7 @@ def run_outputs(
     manifest.write(inputs.model)
     write_evaluation(inputs, outcome, against, rules)
     inputs.validated.mkdir()
-    (inputs.validated / "verdict.json").write_text("{}")
+    (inputs.validated / "verdict.json").write_text(json.dumps(VERDICT))
     return inputs
 
 

@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.artifacts.snapshot import BASELINE_NAME
+from components.validate.drift import WINDOW, compare
+from components.validate.profile import Profile
 from components.validate.validate import ValidationFailed, validate_snapshot
 from recap_model.config import ConfigError, RecapConfig
 from tests.components.snapshots import snapshot_of
@@ -269,3 +271,32 @@ def test_the_page_shows_the_furthest_column_first_with_its_histograms(
 def test_a_wrong_section_names_its_field(drift: dict, said: str):
     with pytest.raises(ConfigError, match=said):
         shop_config(drift=drift)
+
+
+def hourly(profile: Profile, hours: int) -> Profile:
+    """Each day as if its rows had come in so many hours."""
+    return Profile(
+        {
+            f"{name}/hour={hour:02d}": part
+            for name, part in profile.partitions.items()
+            for hour in range(hours)
+        }
+    )
+
+
+@pytest.mark.parametrize(("hours", "days"), [(24, 6), (7, 0)])
+def test_of_a_log_by_the_hour_whole_days_are_compared(champion: Path, hours: int, days: int):
+    profile = hourly(Profile.read(champion), hours)
+    found = compare(profile, profile, {}, shop_config())
+    places = {change.where for change in found.changes}
+    assert len(places - {WINDOW}) == len(found.rows) == days
+    assert WINDOW in places
+    assert max(change.furthest for change in found.changes if change.where == WINDOW) == 0.0
+
+
+def test_days_that_differ_by_habit_are_no_alarm_and_others_are(champion: Path, tmp_path: Path, clean: Path):
+    fixed = replaced("weekday", lambda values: pa.array([6] * len(values)))
+    assert lines(tmp_path / "a", changed(tmp_path / "a", clean, fixed), champion) == []
+    new = replaced("category", lambda values: pa.array([7] * len(values)))
+    (line,) = lines(tmp_path / "b", changed(tmp_path / "b", clean, new), champion)
+    assert line.startswith("column_drift: column category ")

@@ -168,3 +168,15 @@ def test_docs_say_the_verdict_first_and_need_no_network(tmp_path: Path):
     assert "url(" not in text
     assert text.index("The log passed, with warnings") < text.index("What is wrong") < text.index("<h2>Rules")
     assert verdict_in(tmp_path / "docs.html")["verdict"] == "warnings"
+
+
+def test_copies_of_rows_are_found_wherever_they_lie_in_a_log_larger_than_the_sample(tmp_path: Path):
+    root = write_broken(
+        tmp_path / "log", lambda table: pa.concat_tables([table, table]), rows=6000, everywhere=False
+    )
+    verdict = validate(tmp_path, root)
+    (line,) = verdict.lines("warning")
+    assert line.startswith("rows_distinct: request_id and post_id are not unique: ")
+    assert BROKEN in line
+    clean = validate(tmp_path, write_tiny_log(tmp_path / "clean", rows=6000))
+    assert clean.outcome == "passed"
