@@ -13,6 +13,7 @@ from components.validate.verdict import Kind, Verdict
 
 _MAX_COLUMNS, _MAX_PICTURES = 100, 24
 _BARS, _WIDTH, _HEIGHT = 24, 240, 80
+_LEAST_SHARE = 0.001  # of the rows: bins with fewer are drawn with their neighbours
 _TITLES: dict[Kind, str] = {"drift": "Drift from {}", "skew": "Skew between the log and {}"}
 _STATES = {
     "drifted": "beyond the bounds",
@@ -44,7 +45,7 @@ def _sentence(reason: str) -> str:
 def _summary(drift: Drift) -> str:
     assert drift.found is not None
     changes = drift.worst()
-    moved = sum(change.excess > 1.0 for change in changes)
+    moved = sum(change.furthest > 1.0 for change in changes)
     new = drift.found.new
     more = f", and {len(new) - 5} more" if len(new) > 5 else ""
     fresh = f" It does not have: {', '.join(new[:5])}{more}." if new else ""
@@ -122,10 +123,11 @@ def _histogram(part: PartitionProfile, change: Change) -> tuple[Counts, Counts]:
 
 
 def _picture(change: Change, histograms: list[tuple[Counts, Counts]], against: str) -> str:
-    """Two histograms as lines over the same bars, from the least bin to the greatest."""
-    every = np.concatenate([bins for bins, _ in histograms])
-    edges = np.linspace(every.min(), every.max() + 1, _BARS + 1)
-    shares = [_shares(bins, counts, edges) for bins, counts in histograms]
+    """Two histograms as lines over the same bars, which stand for as many of the bins that have rows in them."""
+    every = np.concatenate([bins[counts >= _LEAST_SHARE * counts.sum()] for bins, counts in histograms])
+    seen = np.unique(every)
+    edges = np.linspace(0, len(seen), min(_BARS, len(seen)) + 1)
+    shares = [_shares(np.searchsorted(seen, bins), counts, edges) for bins, counts in histograms]
     top = max(float(one.max()) for one in shares)
     title = f"{change.column}, {change.where}"
     lines = [
@@ -140,8 +142,8 @@ def _picture(change: Change, histograms: list[tuple[Counts, Counts]], against: s
     )
 
 
-def _shares(bins: Counts, counts: Counts, edges: Floats) -> Floats:
-    heights, _ = np.histogram(bins, bins=edges, weights=counts)
+def _shares(places: Counts, counts: Counts, edges: Floats) -> Floats:
+    heights, _ = np.histogram(np.minimum(places, edges[-1]), bins=edges, weights=counts)
     shares: Floats = heights / heights.sum()
     return shares
 

@@ -15,11 +15,11 @@ from recap_model.config import RecapConfig
 from recap_model.config.validation_drift import DriftRule, Severity
 
 _WORDS = {
-    "psi": ("PSI", "max_psi"),
-    "js": ("a Jensen-Shannon divergence", "max_js"),
-    "ks": ("a Kolmogorov-Smirnov statistic", "max_ks"),
-    "mean_shift": ("a mean moved by deviations", "max_mean_shift"),
-    "vanished": ("rows of ids that are gone", "max_vanished_share"),
+    "psi": ("a PSI of {:.3g}", "max_psi"),
+    "js": ("a Jensen-Shannon divergence of {:.3g} bits", "max_js"),
+    "ks": ("a Kolmogorov-Smirnov statistic of {:.3g}", "max_ks"),
+    "mean_shift": ("a mean {:.3g} standard deviations away", "max_mean_shift"),
+    "vanished": ("ids of {:.3g} of its rows are gone", "max_vanished_share"),
 }
 _NEAR_A_POWER = 0.05
 
@@ -128,7 +128,7 @@ def _moved(row: Row, against: str, where: str) -> Words:
     metric = change.worst
     name, bound = _WORDS[metric]
     value, allowed = change.found[metric], change.allowed[metric]
-    observed = f"is not as in {against}: {name} {value:.3g}{_details(change)},"
+    observed = f"is not as in {against}: {name.format(value)}{_details(change)},"
     days = row["days"] - (change.where != WINDOW)
     more = f" and {days} more day{'s' * (days > 1)}" if days > 0 and change.where != WINDOW else ""
     more = f", on {days} of its days" if days > 0 and change.where == WINDOW else more
@@ -138,7 +138,7 @@ def _moved(row: Row, against: str, where: str) -> Words:
 
 def _details(change: Change) -> str:
     if change.gone:
-        return f" (id {change.gone})"
+        return f" ({change.gone})"
     then, now = change.means
     return f", mean {now:.4g} instead of {then:.4g}" if math.isfinite(then) and math.isfinite(now) else ""
 

@@ -85,5 +85,5 @@ def _in_a_word(verdict: Verdict, kind: Kind) -> str:
     drift, state = verdict.drifts[kind], verdict.drift_state(kind)
     if drift.found is None:
         return f'{state}("{drift.reason}")'
-    furthest = [change.column for change in drift.worst() if change.excess > 1.0]
+    furthest = [change.column for change in drift.worst() if change.furthest > 1.0]
     return f"{state}({','.join(furthest[:5])})" if furthest else state
