@@ -49,7 +49,7 @@ class Order(NamedTuple):
         lengths: rows of each record batch.
         run: rows that stay together; the last run of a record batch may be shorter.
         shard: (number, of how many): the rows of each batch that are given.
-        least: a last batch of fewer rows is left out.
+        least: a batch of fewer rows is left out.
     """
 
     lengths: Numbers
@@ -75,7 +75,7 @@ class Order(NamedTuple):
             whole = rows if is_last else rows - rows % self.batch_size
             starts = np.arange(0, whole, self.batch_size)
             sizes = np.minimum(self.batch_size, whole - starts)
-            wanted = slice(skip, None if sizes.min(initial=self.least) >= self.least else -1)
+            wanted = (np.arange(len(starts)) >= skip) & (sizes >= self.least)
             skip = max(0, skip - len(starts))
             yield from self._cut(runs, starts[wanted], sizes[wanted], near, random is not None)
             runs, _ = _between(runs, np.array([whole]), np.array([rows]))

@@ -36,7 +36,13 @@ def sets(log: Path) -> TinySets:
     return build_tiny(log.parent, CONFIG, log)
 
 
-def test_the_lists_of_shuffled_batches_are_those_of_their_rows(log: Path, sets: TinySets):
+@pytest.mark.parametrize("rows_together", [1, 7])
+def test_the_lists_of_shuffled_batches_are_those_of_their_rows(
+    rows_together: int, sets: TinySets, monkeypatch: pytest.MonkeyPatch
+):
+    # Sets of 16,384 rows and more are read in runs of several rows.
+    monkeypatch.setattr("recap_model.data.reader._RUNS", 900 / rows_together)
+    monkeypatch.setattr("recap_model.data.reader._RUNS_IN_A_BATCH", 1)
     reader = DatasetReader(sets.train, list(TASKS), 64, config=CONFIG, seed=3)
     batches = list(reader.batches())
     assert sum(map(len, batches)) == reader.rows == 900
@@ -44,6 +50,9 @@ def test_the_lists_of_shuffled_batches_are_those_of_their_rows(log: Path, sets: 
         assert batch.labels is not None
         assert batch.sparse is not None
         assert torch.equal((batch.sparse["seen"] == 7).any(dim=1), batch.labels[:, 0] > 0.5)
+    together = {tuple(row) for batch in batches for row in batch.tensors()["continuous"].tolist()}
+    in_order = next(DatasetReader(sets.train, list(TASKS), 900, config=CONFIG).batches())
+    assert together == {tuple(row) for row in in_order.tensors()["continuous"].tolist()}
 
 
 def test_a_trained_net_learns_from_the_lists_and_scores_them_alike_from_set_and_log(
