@@ -138,7 +138,7 @@ def _score_file(
     there = rows.schema_arrow.names
     ids = (features.ids.request, features.ids.user, features.ids.candidate)
     kept = [column for column in ids if column is not None and column in there]
-    wanted = [column for column in there if column in {*kept, *features.columns()}]
+    wanted = [column for column in there if column in {*kept, *features.columns(), *features.derived}]
     schema = _schema(rows.schema_arrow, kept, [*model.tasks, SCORE], made_by)
 
     def scored(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -62,6 +62,8 @@ def requirements() -> list[str]:
 def signature(columns: pa.Schema, config: RecapConfig) -> "ModelSignature":
     """One input for each feature column, one output for each task, the score, and the score's weights.
 
+    A derived column may be given, or the columns that it is derived from, which are then not required.
+
     The parameter ``weights`` replaces any of the weights at call time: ``{"weights": {"like": 2.0}}``. Float columns
     are doubles. Others are of any type: MLflow refuses whole numbers for a double, and numbers with a missing value
     for an integer, both of which the model reads; it checks them itself.
@@ -70,7 +72,9 @@ def signature(columns: pa.Schema, config: RecapConfig) -> "ModelSignature":
     from mlflow.types import ColSpec, DataType, Schema
     from mlflow.types.schema import AnyType, Object, ParamSchema, ParamSpec, Property
 
-    optional = optional_columns(config.features)
+    features = config.features
+    sources = {source for column in features.derived.values() for source in column.of}
+    optional = {*optional_columns(features), *sources, *features.derived}
     weights = {name: task.score_weight for name, task in config.tasks.items()}
     inputs = [
         ColSpec(
@@ -80,6 +84,7 @@ def signature(columns: pa.Schema, config: RecapConfig) -> "ModelSignature":
         )
         for field in columns
     ]
+    inputs += [ColSpec(AnyType(), name, required=False) for name in features.derived]
     outputs = [ColSpec(DataType.float, name) for name in (*weights, SCORE)]
     # Of any type, too: MLflow refuses 2 for a double.
     kind = Object([Property(task, AnyType(), required=False) for task in weights])

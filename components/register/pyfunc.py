@@ -73,11 +73,10 @@ def to_table(rows: Any, features: FeaturesConfig) -> pa.Table:
     if isinstance(rows, pa.RecordBatch):
         rows = pa.Table.from_batches([rows])
     names = set(rows.column_names if isinstance(rows, pa.Table) else rows)
-    columns = features.columns()
-    missing = [column for column in columns if column not in names]
+    columns, missing = features.columns(), features.missing(names)
     if missing and (len(missing) == len(columns) or not set(missing) <= set(optional_columns(features))):
         raise ValueError(f"input: no column {', '.join(missing)}; the model reads it as a feature")
-    present = [column for column in columns if column in names]
+    present = [column for column in (*columns, *features.derived) if column in names]
     if isinstance(rows, pa.Table):
         return rows.select(present)
     return pa.table({name: _to_array(rows, name) for name in present})

@@ -92,14 +92,14 @@ class Block:
 
 def blocks_of(config: RecapConfig) -> list[Block]:
     """Every column that a later step reads, by role; a column may have several."""
-    features = config.features
+    features, scalars = config.features, _named_once(config)
     blocks = []
     for group, role in _ROLE_OF_GROUP.items():
         value = getattr(features, group)
         if isinstance(value, ListColumn):
             blocks.append(Block(role, f"features.{group}", (value.column,), value.width))
-        elif value:
-            blocks.append(Block(role, f"features.{group}", tuple(value)))
+        if scalars.get(group):
+            blocks.append(Block(role, f"features.{group}", scalars[group]))
     blocks += [Block("sparse", "features.sparse", (column,), 0) for column in features.sparse]
     split = config.data.split
     named: list[tuple[Role, str, Iterable[str | None]]] = [
@@ -113,6 +113,25 @@ def blocks_of(config: RecapConfig) -> list[Block]:
         if columns := tuple(dict.fromkeys(name for name in names if name)):
             blocks.append(Block(role, section, columns))
     return blocks
+
+
+def _named_once(config: RecapConfig) -> dict[str, tuple[str, ...]]:
+    """The log's scalar columns of each group, and what only derived columns are computed from beside its like."""
+    features = config.features
+    named = {
+        group: [name for name in value if name not in features.derived]
+        for group in _ROLE_OF_GROUP
+        if isinstance(value := getattr(features, group), list)
+    }
+    known = {name for names in named.values() for name in names}
+    known |= {
+        name for part in (features.ids, features.timestamps) for name in part.model_dump().values() if name
+    }
+    for column in features.derived.values():
+        group = "discrete" if column.kind == "cross" else "continuous"
+        named.setdefault(group, []).extend(name for name in column.of if name not in known)
+        known |= set(column.of)
+    return {group: tuple(names) for group, names in named.items()}
 
 
 def columns_of(blocks: list[Block]) -> list[str]:

@@ -1,12 +1,15 @@
 """The feature schema: which columns of the log make up which group of the model's input."""
 
+from collections.abc import Collection
 from typing import Annotated
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from recap_model.config.base import Config
+from recap_model.config.derived import DerivedColumn
 
 EMBEDDING_GROUPS = ("user_embedding", "user_eng_embedding", "author_embedding")
+_SCALAR_GROUPS = ("continuous", "binary", "discrete")
 DENSE_GROUPS = ("continuous", "binary", "discrete", *EMBEDDING_GROUPS)
 
 
@@ -73,6 +76,9 @@ class FeaturesConfig(Config):
     longest_list: PositiveInt | None = Field(
         None, description="ids of a sparse list that are read, its first ones; all if not given"
     )
+    derived: dict[str, DerivedColumn] = Field(
+        {}, description="columns computed from others of the log, which groups name like the log's own"
+    )
     ids: IdColumns = IdColumns()
     timestamps: TimestampColumns = TimestampColumns()
     weight: str | None = Field(None, description="a column of row weights, multiplied into every task's")
@@ -86,9 +92,24 @@ class FeaturesConfig(Config):
         return self
 
     @model_validator(mode="after")
+    def _derived_columns_fit(self) -> "FeaturesConfig":
+        scalars = {name for group in _SCALAR_GROUPS for name in self._scalars(group)}
+        for name, column in self.derived.items():
+            if name not in scalars:
+                raise ValueError(f"derived: {name!r} is in no group; name it in {', '.join(_SCALAR_GROUPS)}")
+            for source in column.of:
+                if source in self.derived:
+                    raise ValueError(f"derived.{name}.of: {source!r} is derived too; give columns of the log")
+                if source == self.timestamps.engaged:
+                    raise ValueError(
+                        f"derived.{name}.of: {source!r} is known only after the fact, like a label"
+                    )
+        return self
+
+    @model_validator(mode="after")
     def _columns_are_distinct(self) -> "FeaturesConfig":
         seen: set[str] = set()
-        for column in self.columns():
+        for column in self._inputs():
             if column in seen:
                 raise ValueError(f"column {column!r} is named twice; a column belongs to one group")
             seen.add(column)
@@ -102,12 +123,26 @@ class FeaturesConfig(Config):
         return len(value.places) if isinstance(value, ListColumn) else len(value)
 
     def group_columns(self, group: str) -> list[str]:
-        """The log's columns that a dense group is read from."""
+        """The columns that a dense group is read from, of the log or derived."""
         value = getattr(self, group)
         if value is None:
             return []
         return [value.column] if isinstance(value, ListColumn) else list(value)
 
     def columns(self) -> list[str]:
-        """Every column that the groups read, in the order of the groups."""
+        """Every column of the log that the groups read, each once, in the order of the groups."""
+        named = [self.derived[name].of if name in self.derived else [name] for name in self._inputs()]
+        return list(dict.fromkeys(column for columns in named for column in columns))
+
+    def missing(self, names: Collection[str]) -> list[str]:
+        """Columns that the groups cannot be read without; a derived one may be there itself, computed before."""
+        wanted = [name for name in self._inputs() if name not in names]
+        lists = [self.derived[name].of if name in self.derived else [name] for name in wanted]
+        return list(dict.fromkeys(column for columns in lists for column in columns if column not in names))
+
+    def _inputs(self) -> list[str]:
         return [column for group in DENSE_GROUPS for column in self.group_columns(group)] + self.sparse
+
+    def _scalars(self, group: str) -> list[str]:
+        value = getattr(self, group)
+        return value if isinstance(value, list) else []

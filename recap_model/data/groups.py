@@ -6,6 +6,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recap_model.config.features import DENSE_GROUPS, FeaturesConfig, ListColumn
+from recap_model.data.derived import derive
 
 
 def read_groups(
@@ -25,8 +26,7 @@ def read_groups(
     Raises:
         ValueError: a column is not there, is no number, or is a list of another width; it names the column.
     """
-    names = set(rows.schema.names)
-    missing = [column for column in features.columns() if column not in names]
+    missing = features.missing(set(rows.schema.names))
     if missing:
         raise ValueError(f"{where}: no column {', '.join(missing)}; the model reads it as a feature")
     return {
@@ -40,8 +40,20 @@ def _read_group(
     value = getattr(features, group)
     if isinstance(value, ListColumn):
         return _lists(_column(rows, value.column), value, group, where)
-    columns = [_numbers(_column(rows, name), group, f"{where}: column {name}") for name in value]
+    columns = [
+        _numbers(_scalar(rows, features, name, where), group, f"{where}: column {name}") for name in value
+    ]
     return np.stack(columns, axis=1)
+
+
+def _scalar(rows: pa.RecordBatch | pa.Table, features: FeaturesConfig, name: str, where: str) -> pa.Array:
+    """A column of the rows, or a derived one that is not there yet."""
+    if name in features.derived and name not in rows.schema.names:
+        derived = features.derived[name]
+        return derive(
+            derived, [_column(rows, source) for source in derived.of], f"{where}: derived column {name}"
+        )
+    return _column(rows, name)
 
 
 def _column(rows: pa.RecordBatch | pa.Table, name: str) -> pa.Array:

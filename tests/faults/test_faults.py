@@ -11,7 +11,7 @@ from tests.faults.place import STEPS
 
 FAULT_OF = {
     "resolve": "disk full",
-    "validate": "input cut off",
+    "validate": "input gone",
     "build": "SIGKILL",
     "train": "input cut off",
     "calibrate": "SIGTERM",
