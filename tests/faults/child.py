@@ -8,6 +8,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from multiprocessing.connection import Connection
@@ -54,8 +55,10 @@ def done(step: str, place: Path, uri: str, **how: Any) -> Ended:
     process.start()
     if sent is not None:
         process.join(after_s)
-        if process.is_alive():
-            os.kill(process.pid or 0, sent)
+        # It may end between the look and the signal.
+        with suppress(ProcessLookupError):
+            if process.is_alive():
+                os.kill(process.pid or 0, sent)
     process.join(120)
     if process.is_alive():
         process.kill()
