@@ -1,0 +1,1 @@
+"""How training's time and memory grow with the rows."""
