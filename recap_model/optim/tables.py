@@ -16,8 +16,8 @@ class TableOptimizer(Optimizer):
     Row-wise Adagrad (Mudigere et al., "Software-hardware co-design for fast and scalable training of deep learning
     recommendation models", ISCA 2022, arXiv:2104.05158): an entry with gradient g learns by
     ``-rate * g / (sqrt(h) + epsilon)``, h being the sum of the mean squares of its gradients so far. Where a batch
-    reads an entry more than once, each reading's square is added, not the square of their sum: then nothing has to
-    be sorted, which takes longer than all the rest.
+    reads an entry more than once, each reading's square is added, not the square of their sum: then readings need
+    not be brought together first.
 
     Args:
         params: weights of (entries, width), whose gradients are sparse, or dense ones.
@@ -63,7 +63,7 @@ class TableOptimizer(Optimizer):
             steps = gradients * (-rate / (squares[entries].sqrt_() + epsilon)).unsqueeze(1)
         else:
             steps = gradients * -rate
-        # A tenth of the time of index_add_, which adds entry by entry; in the same order on any number of threads.
+        # index_add_ would take several times as long; the sums' order is the same on any number of threads.
         weight.scatter_add_(0, entries.unsqueeze(1).expand_as(steps), steps)
 
 
