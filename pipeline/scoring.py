@@ -145,8 +145,6 @@ def _score_file(
         scores = score_rows(model, features, batch, weights, where=name)
         return pa.record_batch([*map(batch.column, kept), *map(pa.array, scores.T)], schema=schema)
 
-    for stale in target.parent.glob(f".{target.name}.partial-*"):
-        stale.unlink(missing_ok=True)
     with whole_file(target) as partial, pq.ParquetWriter(partial, schema) as writer:
         for batch in _ahead(map(scored, _ahead(batches_of(rows, _ROWS_AT_ONCE, wanted)))):
             writer.write_batch(batch)

@@ -1,5 +1,6 @@
 """Outputs that are there whole or not at all."""
 
+import glob
 import os
 import shutil
 import tempfile
@@ -16,7 +17,7 @@ def whole_folder(out: str | Path) -> Iterator[Path]:
     """
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    for stale in out.parent.glob(f".{out.name}.partial-*"):
+    for stale in _left_behind(out):
         shutil.rmtree(stale, ignore_errors=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
     partial.chmod(0o755)
@@ -34,9 +35,14 @@ def whole_folder(out: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_file(out: str | Path) -> Iterator[Path]:
-    """A file to write, which takes the place of ``out`` when the block ends without an error."""
+    """A file to write, which takes the place of ``out`` when the block ends without an error.
+
+    What a killed process left behind is removed by the next run to the same place.
+    """
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
+    for stale in _left_behind(out):
+        stale.unlink(missing_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{out.name}.partial-", dir=out.parent)
     os.close(handle)
     partial = Path(name)
@@ -47,3 +53,7 @@ def whole_file(out: str | Path) -> Iterator[Path]:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def _left_behind(out: Path) -> list[Path]:
+    return list(out.parent.glob(f".{glob.escape(out.name)}.partial-*"))

@@ -45,3 +45,13 @@ def test_a_file_appears_when_its_block_ends(tmp_path: Path):
     with whole_file(out) as path:
         path.write_text("whole")
     assert out.read_text() == "whole"
+
+
+@pytest.mark.parametrize("name", ["report.html", "report [1].html"])
+def test_a_file_that_a_killed_run_left_half_written_is_removed(tmp_path: Path, name: str):
+    (tmp_path / f".{name}.partial-killed").write_text("half")
+    other = tmp_path / ".other.html.partial-at-work"
+    other.write_text("half")
+    with whole_file(tmp_path / name) as path:
+        path.write_text("whole")
+    assert sorted(tmp_path.iterdir()) == sorted([other, tmp_path / name])
