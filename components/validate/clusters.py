@@ -14,6 +14,8 @@ from components.validate.measure import Counts, Flags, Floats
 from components.validate.profile import PartitionProfile
 from components.validate.sketch import NUMBER_BINS, mixed, number_bins, units_of
 
+_COLUMNS_AT_ONCE = 64
+
 Likeness = dict[str, dict[str, float]]  # by column, then by the column of ids
 
 
@@ -36,13 +38,15 @@ def likeness_of(sample: pa.Table | None, blocks: list[Block]) -> Likeness:
         if not set(block.columns) <= set(batch.schema.names):
             continue
         try:
-            values = np.ascontiguousarray(values_of(batch, block).array.T)
+            values = values_of(batch, block).array.T
         except WrongWidthError:
             continue
-        classes, there = _classes(block, values)
-        for name, codes in groups.items():
-            for label, alike in zip(block.labels, _alike(classes, there, codes), strict=True):
-                found.setdefault(label, {})[name] = float(alike)
+        for first in range(0, len(values), _COLUMNS_AT_ONCE):
+            some = slice(first, first + _COLUMNS_AT_ONCE)
+            classes, there = _classes(block, np.ascontiguousarray(values[some]))
+            for name, codes in groups.items():
+                for label, alike in zip(block.labels[some], _alike(classes, there, codes), strict=True):
+                    found.setdefault(label, {})[name] = float(alike)
     return found
 
 
