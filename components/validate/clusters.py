@@ -20,7 +20,7 @@ Likeness = dict[str, dict[str, float]]  # by column, then by the column of ids
 
 
 def likeness_of(sample: pa.Table | None, blocks: list[Block]) -> Likeness:
-    """Of each position of the feature blocks; a column that is not in the sample has none."""
+    """Of each position of features, weight and labels; a column that is not in the sample has none."""
     found: Likeness = {}
     if sample is None:
         return found
@@ -33,7 +33,7 @@ def likeness_of(sample: pa.Table | None, blocks: list[Block]) -> Likeness:
         if name in batch.schema.names
     }
     for block in blocks:
-        if block.role in ("id", "split", "timestamp", "label"):
+        if block.role in ("id", "split", "timestamp"):
             continue
         if not set(block.columns) <= set(batch.schema.names):
             continue

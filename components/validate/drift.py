@@ -221,7 +221,7 @@ def compare(
                 if sample is not None and sample.rows:
                     comparison.changes.append(column.change(sample, name))
     if by_day:
-        comparison.rates += _rates({WINDOW: now, **days}, then, usual_days, config)
+        comparison.rates += _rates({WINDOW: now, **days}, then, usual_days, likeness, config)
         comparison.rows += _rows(days, usual_days, config.validation.drift)
     return comparison
 
@@ -288,7 +288,8 @@ class _Column:
         (mean, deviation), (mean_now, deviation_now) = then.moments, now.moments
         shift = abs(mean_now - mean) / deviation if deviation else math.nan
         if math.isfinite(shift):
-            spread = 0.0 if math.isnan(deviation_now) else deviation_now / deviation
+            # Few rows may all be alike by chance, so that they do not say how wide the distribution is.
+            spread = 1.0 if math.isnan(deviation_now) else max(deviation_now / deviation, 1.0)
             found["mean_shift"] = shift
             noise["mean_shift"] = distance.mean_noise(1.0, n, spread, m)
         return found, noise
@@ -344,6 +345,7 @@ def _rates(
     parts: dict[str, PartitionProfile],
     then: PartitionProfile,
     usual_days: dict[str, PartitionProfile],
+    likeness: Likeness,
     config: RecapConfig,
 ) -> Iterator[Level]:
     change = config.validation.drift.max_positive_rate_change
@@ -351,12 +353,15 @@ def _rates(
         usual, labelled = _rate(then, column)
         if not labelled or math.isnan(usual):
             continue
+        alike = likeness.get(column, {})
+        labelled_alone = labelled * independence(then, alike)
         own = [_rate(day, column)[0] for day in usual_days.values()]
         apart = max((abs(rate - usual) for rate in own if math.isfinite(rate)), default=0.0)
         for where, part in parts.items():
             rate, rows = _rate(part, column)
             if rows:
-                chance = distance.rate_noise(usual, labelled, rate, rows)
+                alone = rows * independence(part, alike)
+                chance = distance.rate_noise(usual, labelled_alone, rate, alone)
                 slack = max(change * usual, _USUAL * apart if len(own) > 1 else 0.0, chance)
                 yield Level(task, where, rate, usual, usual - slack, usual + slack)
 

@@ -40,7 +40,7 @@ class DriftConfig(Config):
     """
 
     max_psi: PositiveFloat = Field(
-        0.25,
+        0.3,
         description="population stability index over tenths of the baseline's rows; its top values, of ids",
     )
     max_js: PositiveFloat = Field(
