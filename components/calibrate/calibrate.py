@@ -85,6 +85,7 @@ def _fill(
 ) -> tuple[LogitHistogram, HistogramByValue | None]:
     """One pass over the rows: logits with the sampling undone, weighted to the natural distribution."""
     reader = DatasetReader(calibration_set, model.tasks, _BATCH_ROWS, config=config, weighting="natural")
+    reader.verify()
     folds, column = config.calibration.folds, _column(config)
     histogram, by_value = LogitHistogram(model.tasks, folds), None
     if config.calibration.by_value is not None:

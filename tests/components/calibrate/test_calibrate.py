@@ -233,3 +233,18 @@ def test_a_model_folder_without_its_manifest_is_no_model(sets: TinySets, tmp_pat
     (tmp_path / "model/_manifest.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"no _manifest.json, so no finished model; run train again"):
         calibrate_model(sets.snapshot, tmp_path / "model", sets.calibration, tmp_path / "out")
+
+
+def test_rows_with_one_altered_bit_are_refused_and_the_earlier_model_stays(sets: TinySets, tmp_path: Path):
+    rows = sets.snapshot.parent / "calibration.rows" / "part-00000.arrow"
+    content, model = rows.read_bytes(), sets.snapshot.parent / "model"
+    place = len(content) // 2
+    earlier = tmp_path / "calibrated"
+    earlier.mkdir()
+    try:
+        rows.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        with pytest.raises(ValueError, match=r"part-00000\.arrow: changed since build wrote it"):
+            calibrate_model(sets.snapshot, model, sets.calibration, earlier)
+    finally:
+        rows.write_bytes(content)
+    assert list(tmp_path.iterdir()) == [earlier]
