@@ -10,9 +10,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from recap_model.calibration import build_calibrator
 from recap_model.config import ConfigError, RecapConfig, parse_config
 from recap_model.config.model import ModelConfig
 from recap_model.config.reasons import first_reason
+from recap_model.config.recap import data_spec as widths_of
 from recap_model.model import MultiTaskRankingModel
 from recap_model.model_and_loss import build_model
 from recap_model.nn.names import module_key
@@ -65,13 +67,18 @@ def load_model(folder: str | Path, device: str = "cpu") -> MultiTaskRankingModel
             raise FileNotFoundError(f"{folder / name}: not there, so {folder} is no saved model")
     config = _read(folder / CONFIG_NAME, lambda content: _parse(content, folder / CONFIG_NAME))
     data_spec = _read(folder / DATA_SPEC_NAME, lambda content: {str(k): int(v) for k, v in content.items()})
+    if isinstance(config, RecapConfig) and data_spec != widths_of(config):
+        raise ValueError(
+            f"{folder / DATA_SPEC_NAME}: has other groups or widths than {CONFIG_NAME} beside it"
+        )
     model = build_model(data_spec, config).to(device)
     _load_weights(model, folder / WEIGHTS_NAME)
-    specs = _read(folder / CALIBRATION_NAME, dict)
-    if specs:
-        from recap_model.calibration import build_calibrator
-
-        model.set_calibrators({task: build_calibrator(spec) for task, spec in specs.items()})
+    model.set_calibrators(
+        _read(
+            folder / CALIBRATION_NAME,
+            lambda specs: {str(task): build_calibrator(dict(spec)) for task, spec in specs.items()},
+        )
+    )
     return model.eval()
 
 

@@ -188,7 +188,7 @@ def _read_side_by_side(work: Work, groups: list[Group], roots: Mapping[str, str]
     found: list[Gathered] = []
     try:
         arguments = [(work, group, dict(roots)) for group in groups]
-        for group, gathered in zip(groups, side_by_side(write_parts, arguments, cores()), strict=True):
+        for group, (gathered, _) in zip(groups, side_by_side(write_parts, arguments, cores()), strict=True):
             if found:
                 found[0].merge(gathered)
             else:

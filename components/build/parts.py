@@ -9,20 +9,34 @@ from contextlib import ExitStack
 
 from pyarrow import ipc
 from pyarrow.fs import FileType
+from pydantic import NonNegativeInt
 
 from components.artifacts.log import open_root
 from components.artifacts.remote import open_input
 from components.build.groups import Gathered, Group, Work, read_group
 from components.build.rows import Rows, from_record_batch, to_record_batch
+from components.build.sink import DigestSink
 from components.build.writer import ShardWriter, Written
+from recap_model.config import Config
 
 Roots = Mapping[str, str]
 
 
-def write_parts(work: Work, group: Group, roots: Roots) -> Gathered:
-    """Write the parts of a group's rows under each set's root. Raises as `read_group` does."""
+class Part(Config):
+    """A part as it was written."""
+
+    bytes: NonNegativeInt
+    sha256: str
+
+
+def write_parts(work: Work, group: Group, roots: Roots) -> tuple[Gathered, dict[str, Part]]:
+    """Write the parts of a group's rows under each set's root; returns them by ``<set>/<name>``.
+
+    Raises as `read_group` does.
+    """
     places = {split: open_root(root) for split, root in roots.items()}
     writers: dict[tuple[str, int], ipc.RecordBatchStreamWriter] = {}
+    sinks: dict[str, DigestSink] = {}
     with ExitStack() as stack:
 
         def add(split: str, shard: int, rows: Rows) -> None:
@@ -31,12 +45,14 @@ def write_parts(work: Work, group: Group, roots: Roots) -> Gathered:
             batch = to_record_batch(rows, numbered=True)
             if (split, shard) not in writers:
                 filesystem, folder = places[split]
-                path = f"{folder}/{part_name(group.number, shard)}"
-                stream = stack.enter_context(filesystem.open_output_stream(path))
-                writers[split, shard] = stack.enter_context(ipc.new_stream(stream, batch.schema))
+                name = part_name(group.number, shard)
+                sink = stack.enter_context(DigestSink(filesystem, f"{folder}/{name}"))
+                sinks[f"{split}/{name}"] = sink
+                writers[split, shard] = stack.enter_context(ipc.new_stream(sink, batch.schema))
             writers[split, shard].write_batch(batch)
 
-        return read_group(work, group, add)
+        gathered = read_group(work, group, add)
+    return gathered, {name: Part(bytes=sink.bytes, sha256=sink.sha256) for name, sink in sinks.items()}
 
 
 def join_parts(sources: Sequence[str], root: str, shard: int, seed: int | None, keep: bool) -> Written | None:

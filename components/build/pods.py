@@ -1,20 +1,20 @@
 """Build on several pods: each reads a group of the log's files, and one makes the sets of what they leave."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
-from pyarrow.fs import FileType
+from pyarrow.fs import FileSystem, FileType
 from pydantic import NonNegativeInt, PositiveInt, ValidationError
 
-from components.artifacts.log import open_root
+from components.artifacts.log import digest, open_root
 from components.artifacts.output import whole_folder
 from components.artifacts.snapshot import Snapshot
-from components.build.build import check_validated, files_of, folder_beside, join, plan, write_sets
+from components.build.build import check_validated, folder_beside, join, plan, write_sets
 from components.build.groups import Gathered, cut
-from components.build.parts import part_name, write_parts
+from components.build.parts import Part, write_parts
 from components.build.sampling import NegativeSampler
 from components.build.split import SPLITS
 from components.build.statistics import StatisticsBuilder
@@ -31,14 +31,14 @@ class GroupManifest(Config):
     Attributes:
         snapshot: its digest.
         rows_root: what the parts lie under, a folder for each set; of this machine if relative to the manifest's.
-        files: bytes of each part, by ``<set>/<name>``.
+        files: its parts, by ``<set>/<name>``.
     """
 
     snapshot: str
     group: NonNegativeInt
     groups: PositiveInt
     rows_root: str
-    files: dict[str, NonNegativeInt]
+    files: dict[str, Part]
 
     @classmethod
     def read(cls, folder: Path) -> "GroupManifest":
@@ -88,15 +88,15 @@ def build_group(
             for place in roots.values():
                 Path(place).mkdir()
         gathered = Gathered(NegativeSampler(config), StatisticsBuilder(config))
+        parts: dict[str, Part] = {}
         for own in cut(frozen, groups)[group : group + 1]:
-            gathered = write_parts(plan(frozen, config), own, roots)
-        names = {f"{split}/{part_name(group, shard)}" for split, shard in files_of(frozen)}
+            gathered, parts = write_parts(plan(frozen, config), own, roots)
         manifest = GroupManifest(
             snapshot=frozen.digest,
             group=group,
             groups=groups,
             rows_root=rows_root or f"../{out.name}.rows",
-            files={name: size for name, size in _sizes(root, names).items() if size is not None},
+            files=parts,
         )
         state = gathered.statistics.state() | {"counts": gathered.sampler.counts}
         np.savez(folder / _GATHERED_NAME, allow_pickle=False, **state)
@@ -154,31 +154,28 @@ def _check(manifests: Sequence[GroupManifest], snapshot: Snapshot) -> None:
             "each group once; run the steps of all groups again"
         )
     for manifest in manifests:
-        found = _sizes(manifest.rows_root, manifest.files)
-        for name, size in manifest.files.items():
-            if found[name] != size:
-                is_now = "is not there" if found[name] is None else f"has {found[name]} bytes"
-                raise ValueError(
-                    f"{manifest.rows_root}/{name}: {is_now}, its group's manifest says {size} bytes; run the step "
-                    f"of group {manifest.group} again"
-                )
+        filesystem, root = open_root(manifest.rows_root)
+        for name, part in manifest.files.items():
+            _check_part(filesystem, f"{root}/{name}", f"{manifest.rows_root}/{name}", part, manifest.group)
 
 
-def _sizes(root: str, names: Collection[str]) -> dict[str, int | None]:
-    """Bytes of each file under a root; None for one that is not there."""
-    filesystem, folder = open_root(root)
-    infos = filesystem.get_file_info([f"{folder}/{name}" for name in names])
-    return {
-        name: info.size if info.type == FileType.File else None
-        for name, info in zip(names, infos, strict=True)
-    }
+def _check_part(filesystem: FileSystem, path: str, where: str, part: Part, group: int) -> None:
+    again = f"run the step of group {group} again"
+    if filesystem.get_file_info(path).type != FileType.File:
+        raise FileNotFoundError(f"{where}: not there, as its group's manifest says; {again}")
+    sha256, size = digest(filesystem, path)
+    if size != part.bytes:
+        raise ValueError(f"{where}: has {size} bytes, its group's manifest says {part.bytes}; {again}")
+    if sha256 != part.sha256:
+        raise ValueError(f"{where}: changed since its group's manifest was written; {again}")
 
 
 def _restored(folder: Path, config: RecapConfig) -> Gathered:
     path = folder / _GATHERED_NAME
     gathered = Gathered(NegativeSampler(config), StatisticsBuilder(config))
     try:
-        with np.load(path, allow_pickle=False) as state:
+        # Opened here: numpy leaves open what turns out to be no archive.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as state:
             gathered.sampler.counts = state["counts"]
             gathered.statistics.restore(state)
     except FileNotFoundError:

@@ -26,6 +26,7 @@ from recap_model import build_loss, create_ranking_model, data_spec, save_model
 from recap_model.config import RecapConfig
 from recap_model.config.training import TrainJobConfig
 from recap_model.data.manifest import DatasetManifest
+from recap_model.data.record_batches import RecordBatches
 from recap_model.data.statistics import FeatureStatistics
 from recap_model.model_and_loss import ModelAndLoss
 from recap_model.training import (
@@ -58,16 +59,18 @@ def train_model(
 
     Raises:
         FileNotFoundError: an input is not there.
-        ValueError: the training set is another snapshot's, or does not fit the config; or the loss became NaN or
-            infinite (`NonFiniteLossError`).
+        ValueError: the training set is another snapshot's, does not fit the config, or changed since build; or the
+            loss became NaN or infinite (`NonFiniteLossError`).
         TryAgainError: SIGTERM came; a checkpoint holds all there was.
         OSError: the cluster of a training job refuses, or the job did not end in time.
     """
     frozen, config = Snapshot.read(snapshot)
+    dataset = DatasetManifest.read(train_set)
+    _check(dataset, frozen, config, Path(train_set))
+    # Once, before there are processes that would wait for each other.
+    RecordBatches(dataset).verify()
     distribution = config.training.distribution
     if isinstance(distribution, TrainJobConfig):
-        dataset = DatasetManifest.read(train_set)
-        _check(dataset, frozen, config, Path(train_set))
         train_as_job(
             Path(snapshot),
             Path(train_set),

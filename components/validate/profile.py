@@ -107,8 +107,9 @@ class Profile:
         """Read what `write` wrote. Raises ValueError if it is something else."""
         try:
             table = pq.read_table(path)
-        except pa.ArrowException as error:
-            raise ValueError(f"{path}: not Parquet ({error}); run validate again") from None
+        except (OSError, pa.ArrowException) as error:
+            reason = " ".join(str(error).split())
+            raise ValueError(f"{path}: not Parquet ({reason}); run validate again") from None
         metadata = table.schema.metadata or {}
         found = metadata.get(_FORMAT_KEY, b"").decode()
         if not found:

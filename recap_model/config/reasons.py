@@ -12,12 +12,17 @@ _LONGEST_INPUT = 200
 def reasons(error: ValidationError) -> Iterator[str]:
     """A line for each thing that is wrong: ``a.b.0: 'given': what is allowed``."""
     for item in error.errors(include_url=False):
-        path = ".".join(str(part) for part in item["loc"] if part != "[key]")
+        path = ".".join(_shown(str(part)) for part in item["loc"] if part != "[key]")
         message = item["msg"].removeprefix("Value error, ")
         secret = isinstance(item.get("ctx", {}).get("error"), SecretInAddressError)
         hidden = secret or isinstance(item["input"], dict | BaseModel) or item["type"] == "missing"
         shown = "" if hidden else f"{repr(item['input'])[:_LONGEST_INPUT]}: "
         yield f"{path + ': ' if path else ''}{shown}{message}"
+
+
+def _shown(name: str) -> str:
+    """A name that breaks no line, however strange."""
+    return name if name.isprintable() else repr(name)
 
 
 def first_reason(error: Exception) -> str:

@@ -83,6 +83,7 @@ def answer(work: Callable[..., Any], *arguments: Any) -> Any:
 
 def prepared(place: Path, uri: str | None) -> None:
     """Prepare a place."""
+    place.mkdir(exist_ok=True)
     _write_to(place / "said")
     Place(place, uri).prepare()
 

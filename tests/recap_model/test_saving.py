@@ -84,7 +84,26 @@ def test_a_broken_file_is_named(tmp_path, name, content, message):
 
 def test_weights_of_another_model_are_refused(tmp_path):
     saved(tmp_path)
-    spec = json.loads((tmp_path / "data_spec.json").read_text())
-    (tmp_path / "data_spec.json").write_text(json.dumps(spec | {"continuous": 9}))
-    with pytest.raises(ValueError, match=r"of another model .* has shape \(16, 8\), not \(16, 14\)"):
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["model"]["backbone"]["mlp_config"]["layer_sizes"] = [12]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=r"of another model .* has shape"):
         load_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("data_spec.json", '{"continuous": 1180591620717411303424}', "has other groups or widths than config.json"),
+        ("calibration.json", '{"like": 5}', "calibration.json: not what save_model writes: 'int' object is not"),
+        ("calibration.json", '{"like": {"kind": "step"}}', "calibration.json: .*the kinds are affine, .*, by_value"),
+        ("calibration.json", "[]", "calibration.json: not what save_model writes"),
+    ],
+)  # fmt: skip
+def test_a_file_of_another_content_is_one_line(tmp_path, name, content, message):
+    saved(tmp_path)
+    load_model(tmp_path)
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=message) as caught:
+        load_model(tmp_path)
+    assert len(str(caught.value).splitlines()) == 1

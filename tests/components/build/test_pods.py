@@ -72,8 +72,9 @@ def test_joining_again_makes_the_same_sets_again(frozen: tuple[Path, Path], tmp_
         ("left out", r"groups 0, 2 of 3: the sets are made of each group once"),
         ("twice", r"groups 0, 1, 1 of 3: the sets are made of each group once"),
         ("torn", r"part-1/_manifest.json: not a group's manifest: "),
-        ("cut off", r"-of-group-00001.arrows: has 100 bytes, its group's manifest says \d+ bytes; run the"),
-        ("removed", r"-of-group-00001.arrows: is not there, its group's manifest says \d+ bytes; run the"),
+        ("cut off", r"-of-group-00001.arrows: has 100 bytes, its group's manifest says \d+; run the"),
+        ("altered", r"-of-group-00001.arrows: changed since its group's manifest was written; run the"),
+        ("removed", r"-of-group-00001.arrows: not there, as its group's manifest says; run the"),
         ("no statistics", r"part-1/gathered.npz: not there; run the group's step again"),
         ("pickled", r"part-1/gathered.npz: not what build writes"),
         ("other snapshot", r"group 0: of another snapshot \([0-9a-f]{12}\); run its step again"),
@@ -96,6 +97,8 @@ def test_groups_that_do_not_make_a_whole_are_refused_in_one_line(
             (parts[1] / "_manifest.json").write_text('{"group": 1')
         case "cut off":
             part.write_bytes(part.read_bytes()[:100])
+        case "altered":
+            part.write_bytes(part.read_bytes()[:-100] + bytes(100))
         case "removed":
             part.unlink()
         case "no statistics":

@@ -100,9 +100,10 @@ def test_two_nodes_end_with_the_weights_of_two_processes_of_one(
 
 def test_what_a_process_of_a_node_fails_with_is_told_in_its_words(server: KubernetesApi, tmp_path: Path):
     sets = built(tmp_path, config_of(distribution=JOB))
-    rows = next((tmp_path / "sets" / "train.rows").iterdir())
-    rows.write_bytes(rows.read_bytes()[:-8])
-    with pytest.raises(ValueError, match=r"part-00000.arrow: has \d+ bytes, the manifest says") as caught:
+    (sets.train / "_statistics.json").write_text("{")
+    with pytest.raises(
+        ValueError, match=r"_statistics.json: not what build writes: .*; run build again"
+    ) as caught:
         train_model(sets.snapshot, sets.train, tmp_path / "model")
     assert len(str(caught.value).splitlines()) == 1
     assert not (tmp_path / "model").exists()

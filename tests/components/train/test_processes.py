@@ -75,9 +75,10 @@ def held_out_loss(folder: Path) -> float:
 
 def test_a_fault_of_a_process_is_told_in_one_line(tmp_path: Path):
     sets = built(tmp_path, config_of(distribution=DISTRIBUTION))
-    rows = next((tmp_path / "train.rows").iterdir())
-    rows.write_bytes(rows.read_bytes()[:-8])
-    with pytest.raises(ValueError, match=r"part-00000.arrow: has \d+ bytes, the manifest says") as caught:
+    (sets.train / "_statistics.json").write_text("{")
+    with pytest.raises(
+        ValueError, match=r"_statistics.json: not what build writes: .*; run build again"
+    ) as caught:
         train_model(sets.snapshot, sets.train, tmp_path / "model")
     assert len(str(caught.value).splitlines()) == 1
     assert not (tmp_path / "model").exists()

@@ -126,6 +126,17 @@ def test_a_step_that_fails_leaves_no_model(tmp_path: Path):
     assert not list(tmp_path.glob(".model*"))
 
 
+def test_rows_that_build_did_not_write_are_refused(tmp_path: Path):
+    sets = build_tiny(tmp_path, CONFIG, write_tiny_log(tmp_path / "log"))
+    rows = next((tmp_path / "train.rows").iterdir())
+    content = bytearray(rows.read_bytes())
+    content[len(content) // 2] ^= 1
+    rows.write_bytes(content)
+    with pytest.raises(ValueError, match=r"part-00000.arrow: changed since build wrote it; build again"):
+        train_model(sets.snapshot, sets.train, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
 def test_a_gpu_that_is_not_there_is_said_so(sets: TinySets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     config = tiny_config(training={"device": "cuda"})
