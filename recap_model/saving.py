@@ -71,7 +71,7 @@ def load_model(folder: str | Path, device: str = "cpu") -> MultiTaskRankingModel
         raise ValueError(
             f"{folder / DATA_SPEC_NAME}: has other groups or widths than {CONFIG_NAME} beside it"
         )
-    model = build_model(data_spec, config).to(device)
+    model = _build(data_spec, config, folder).to(device)
     _load_weights(model, folder / WEIGHTS_NAME)
     model.set_calibrators(
         _read(
@@ -80,6 +80,17 @@ def load_model(folder: str | Path, device: str = "cpu") -> MultiTaskRankingModel
         )
     )
     return model.eval()
+
+
+def _build(
+    data_spec: dict[str, int], config: RecapConfig | ModelConfig, folder: Path
+) -> MultiTaskRankingModel:
+    try:
+        return build_model(data_spec, config)
+    except (TypeError, RuntimeError, OverflowError) as error:  # torch's, for sizes that no memory holds
+        raise ValueError(
+            f"{folder}: {CONFIG_NAME} and {DATA_SPEC_NAME} describe no model that can be built: {first_reason(error)}"
+        ) from None
 
 
 def _saved_state(model: MultiTaskRankingModel) -> dict[str, Tensor]:
@@ -111,7 +122,7 @@ def _read(path: Path, parse: Callable[[Any], Content]) -> Content:
         return parse(json.loads(path.read_text()))
     except ConfigError:
         raise
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path}: not what save_model writes: {first_reason(error)}") from None
 
 

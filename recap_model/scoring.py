@@ -1,6 +1,5 @@
 """Scores of rows under the log's own column names: read groups, run the model, weigh the probabilities."""
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -64,6 +63,9 @@ def optional_columns(features: FeaturesConfig) -> list[str]:
     return [column for group in EMBEDDING_GROUPS for column in features.group_columns(group)]
 
 
+_LARGEST = float(torch.finfo(torch.float32).max)
+
+
 def score_weights(model: MultiTaskRankingModel, changed: Mapping[str, float]) -> Tensor | None:
     """The model's weights of the score with some of them replaced, (tasks,); None if none is.
 
@@ -71,12 +73,14 @@ def score_weights(model: MultiTaskRankingModel, changed: Mapping[str, float]) ->
     """
     if not changed:
         return None
+    if not isinstance(changed, Mapping):
+        raise ValueError(f"weights: {str(changed)[:100]}: give a mapping of tasks to weights")
     weights = model.score_weights.clone()
     for task, weight in changed.items():
         if task not in model.tasks:
             raise ValueError(f"weights: {task!r} is no task; the tasks are {', '.join(model.tasks)}")
-        if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight):
-            raise ValueError(f"weights: {task} is {weight!r}; a weight is a finite number")
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not abs(weight) <= _LARGEST:
+            raise ValueError(f"weights: {task} is {weight!r}; a weight is a finite number of float32")
         weights[model.tasks.index(task)] = weight
     return weights
 

@@ -104,7 +104,7 @@ class Snapshot(Config):
             config = parse_config(json.loads(config_path.read_text()), source=str(config_path))
         except ConfigError:
             raise
-        except (ValidationError, ValueError) as error:
+        except (ValidationError, ValueError, RecursionError) as error:
             raise ValueError(f"{path}: not a snapshot: {first_reason(error)}") from None
         if config_digest(config) != snapshot.config_digest:
             raise ValueError(f"{config_path}: changed since resolve wrote it; run resolve again")

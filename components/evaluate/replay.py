@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pyarrow as pa
+
 from components.artifacts.decision import Outcome, Rule
 from components.evaluate.gate import decide
 from components.evaluate.measure import measure
@@ -25,5 +27,9 @@ def replay_gate(scores: str | Path, config: RecapConfig) -> tuple[Outcome, str, 
     path = Path(scores)
     table = read_scores(path / "scores.parquet" if path.is_dir() else path, config)
     champion = "of the stored scores" if "champion" in table.models else None
-    measured, _ = measure(table, config)
+    try:
+        measured, _ = measure(table, config)
+    except (pa.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{table.path}: cannot be read ({reason}); evaluate again") from None
     return decide(measured, list(config.tasks), config.evaluation.gate, champion)

@@ -93,9 +93,10 @@ def read_scores(path: str | Path, config: RecapConfig) -> ScoreTable:
         raise FileNotFoundError(f"{path}: no score table; give the scores.parquet of an evaluation")
     try:
         with pq.ParquetFile(path) as file:
-            names, rows = file.schema_arrow.names, file.metadata.num_rows
+            schema, rows = file.schema_arrow, file.metadata.num_rows
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{path}: not Parquet: {' '.join(str(error).split())}") from None
+    names = schema.names
     tasks, slices = list(config.tasks), [wanted.name for wanted in config.evaluation.slices]
     needed = [f"{kind}/{task}" for kind in ("label", "weight", "candidate") for task in tasks]
     needed += [f"slice/{name}" for name in slices] + ["score/candidate"]
@@ -106,4 +107,13 @@ def read_scores(path: str | Path, config: RecapConfig) -> ScoreTable:
         raise ValueError(
             f"{path}: has no column {', '.join(lacking)}; replay with the tasks and slices that it was evaluated with"
         )
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{path}: has more than one column {', '.join(twice)}; evaluate again")
+    for name in [*needed, *[name for name in ("score/champion",) if name in names]]:
+        kind = schema.field(name).type
+        if not (pa.types.is_boolean(kind) if name.startswith("slice/") else pa.types.is_floating(kind)):
+            raise ValueError(
+                f"{path}: column {name}: is {kind}, which evaluate does not write; evaluate again"
+            )
     return ScoreTable(path, rows, tasks, slices, names)

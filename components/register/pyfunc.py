@@ -72,6 +72,7 @@ def to_table(rows: Any, features: FeaturesConfig) -> pa.Table:
     """
     if isinstance(rows, pa.RecordBatch):
         rows = pa.Table.from_batches([rows])
+    _check_form(rows)
     names = set(rows.column_names if isinstance(rows, pa.Table) else rows)
     columns, missing = features.columns(), features.missing(names)
     if missing and (len(missing) == len(columns) or not set(missing) <= set(optional_columns(features))):
@@ -80,6 +81,19 @@ def to_table(rows: Any, features: FeaturesConfig) -> pa.Table:
     if isinstance(rows, pa.Table):
         return rows.select(present)
     return pa.table({name: _to_array(rows, name) for name in present})
+
+
+def _check_form(rows: Any) -> None:
+    import pandas as pd
+
+    if not isinstance(rows, pa.Table | pd.DataFrame | Mapping):
+        raise ValueError(
+            f"input: is a {type(rows).__name__}; give a pandas frame, a dict of arrays or an Arrow table"
+        )
+    names = list(rows.column_names if isinstance(rows, pa.Table) else rows)
+    twice = sorted({str(name) for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"input: more than one column {', '.join(twice)}; a column is given once")
 
 
 def _to_array(rows: Mapping[str, Any], name: str) -> pa.Array:
@@ -104,13 +118,17 @@ def _check_digests(version: Path) -> None:
     digests = version / _DIGESTS_NAME
     if not digests.is_file():  # while MLflow is packaging it
         return
-    for name, expected in json.loads(digests.read_text()).items():
+    try:
+        listed = dict(json.loads(digests.read_text()))
+    except (ValueError, TypeError, RecursionError):
+        raise ValueError(f"{digests}: not the digests of a version; serve another version") from None
+    for name, expected in listed.items():
         if not name.startswith(_LOADED):
             continue
         try:
             with (version / name).open("rb") as stream:
                 found = hashlib.file_digest(stream, "sha256").hexdigest()
-        except FileNotFoundError:
+        except (OSError, ValueError):  # not there, or no name that a file may have
             found = "none"
         if found != expected:
             raise ValueError(

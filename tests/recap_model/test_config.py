@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from recap_model.config import ConfigError, RecapConfig, data_spec, load_config, parse_config
+from recap_model.config.recap import parse_yaml
 from tests.tiny import tiny_config
 
 
@@ -106,6 +107,30 @@ def test_a_file_that_is_no_mapping_is_one_line(tmp_path: Path):
         with pytest.raises(ConfigError, match=reason) as caught:
             load_config(path)
         assert "\n" not in str(caught.value)
+
+
+_NINEFOLD = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 10)]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("\n".join(["a0: &a0 [x]", *_NINEFOLD, "features: *a9", "tasks: *a9"]), "aliases stand for over"),
+        ("features: &f\n  derived: *f\n", "an alias stands for what it is itself in"),
+        ("data: " + "[" * 20_000, "nested too deeply"),
+        ("!!python/object/apply:os.system ['touch hacked']", "could not determine a constructor"),
+        ("data: 1" + "0" * 5_000, "not YAML: Exceeds the limit"),
+        ("features: 2026-02-30", "not YAML: day is out of range"),
+        ("a: !!bool x", "not YAML: 'x'"),
+        ("a: !!timestamp x", "not YAML: "),
+        ("a: \x00", "not YAML: unacceptable character"),
+    ],
+)
+def test_a_trick_of_yaml_is_one_line_and_takes_no_time(text: str, reason: str):
+    with pytest.raises(ConfigError, match=reason) as caught:
+        parse_yaml(text.encode(), "c.yaml")
+    assert str(caught.value).startswith("c.yaml: ")
+    assert "\n" not in str(caught.value)
 
 
 def test_the_data_spec_has_the_widths_of_the_groups():

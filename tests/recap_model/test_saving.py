@@ -98,6 +98,7 @@ def test_weights_of_another_model_are_refused(tmp_path):
         ("calibration.json", '{"like": 5}', "calibration.json: not what save_model writes: 'int' object is not"),
         ("calibration.json", '{"like": {"kind": "step"}}', "calibration.json: .*the kinds are affine, .*, by_value"),
         ("calibration.json", "[]", "calibration.json: not what save_model writes"),
+        ("calibration.json", "[" * 100_000, "calibration.json: not what save_model writes"),
     ],
 )  # fmt: skip
 def test_a_file_of_another_content_is_one_line(tmp_path, name, content, message):
@@ -107,3 +108,13 @@ def test_a_file_of_another_content_is_one_line(tmp_path, name, content, message)
     with pytest.raises(ValueError, match=message) as caught:
         load_model(tmp_path)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_bare_model_wider_than_any_memory_is_refused(tmp_path):
+    config = section()
+    save_model(create_ranking_model(WIDTHS, config, "cpu"), tmp_path, config)
+    (tmp_path / "data_spec.json").write_text(json.dumps(WIDTHS | {"continuous": 10**30}))
+    with pytest.raises(
+        ValueError, match=r"config\.json and data_spec\.json describe no model that can be built"
+    ):
+        load_model(tmp_path)

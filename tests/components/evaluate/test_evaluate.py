@@ -168,6 +168,22 @@ def test_a_replay_names_what_the_table_lacks(built: tuple[TinySets, Path], tmp_p
         replay_gate(tmp_path / "other.parquet", SLICED)
 
 
+def test_a_replay_refuses_columns_that_evaluate_does_not_write(built: tuple[TinySets, Path], tmp_path: Path):
+    sets, model = built
+    path = score_test_set(model, sets.test, tiny_config(), None, tmp_path / "scores.parquet").path
+    table = pq.read_table(path)
+    place = table.column_names.index("candidate/like")
+    text = table.set_column(place, "candidate/like", table["candidate/like"].cast(pa.string()))
+    twice = table.append_column("candidate/like", table["candidate/like"])
+    for changed, words in (
+        (text, "candidate/like: is string, which"),
+        (twice, "more than one column candidate/"),
+    ):
+        pq.write_table(changed, path)
+        with pytest.raises(ValueError, match=words):
+            replay_gate(path, tiny_config())
+
+
 def test_the_command_tells_its_decision_by_its_status(built: tuple[TinySets, Path], tmp_path: Path):
     sets, model = built
     score_test_set(model, sets.test, SLICED, model, tmp_path / "scores.parquet")

@@ -156,6 +156,20 @@ def test_the_scores_weights_are_the_versions_own_and_can_be_replaced_at_call_tim
         raw.predict(ROWS, {"weights": {"like": float("nan")}})
 
 
+@pytest.mark.parametrize("weights", [5, [1], {"like": 1e39}, {"like": 10**400}])
+def test_weights_of_the_score_that_are_none_are_refused(weights, loaded):
+    with pytest.raises(ValueError, match=r"^weights: "):
+        loaded.get_raw_model().predict(ROWS, {"weights": weights})
+
+
+def test_rows_that_are_none_and_a_column_given_twice_are_refused(loaded):
+    raw = loaded.get_raw_model()
+    with pytest.raises(ValueError, match=r"^input: is a int; give a pandas frame"):
+        raw.predict(5)
+    with pytest.raises(ValueError, match=r"^input: more than one column likes"):
+        raw.predict(ROWS.append_column("likes", ROWS["likes"]))
+
+
 def test_no_rows_have_no_scores(loaded):
     scores = loaded.get_raw_model().predict(ROWS.slice(0, 0))
     assert scores.shape == (0, 3)
@@ -215,4 +229,14 @@ def test_mlflow_does_not_load_a_version_of_which_a_byte_was_altered(
         mlflow.pyfunc.load_model(str(tmp_path / "version"))
     path.unlink()
     with pytest.raises((ValueError, ModuleNotFoundError)):
+        mlflow.pyfunc.load_model(str(tmp_path / "version"))
+
+
+@pytest.mark.parametrize("text", ["[", "3", "[" * 100_000, '{"data/\\u0000": "a"}'])
+def test_a_versions_list_of_digests_that_is_none_is_refused(text: str, packaged: Path, tmp_path: Path):
+    import mlflow.pyfunc
+
+    shutil.copytree(packaged, tmp_path / "version")
+    (tmp_path / "version" / "digests.json").write_text(text)
+    with pytest.raises(ValueError, match=r"serve another version|altered or lost"):
         mlflow.pyfunc.load_model(str(tmp_path / "version"))
