@@ -1,14 +1,11 @@
 """How the steps' containers run on this machine: as whom, with which folders, and with no more than they need."""
 
-import codecs
 import contextlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from components.artifacts import images
-from components.artifacts.door import ERROR_MARK
 
 UNPRIVILEGED = 10001
 """User and group of a step where the caller is root; the images' own."""
@@ -16,7 +13,6 @@ UNPRIVILEGED = 10001
 _SQLITE = "sqlite:///"
 _CREDENTIALS = ("AWS_", "MLFLOW_TRACKING_")
 _CHECKPOINTS = "RECAP_CHECKPOINTS"
-_KILLED = 137
 _API = "1.41"
 
 
@@ -140,44 +136,3 @@ def _hand_over(path: Path, user: int, group: int) -> None:
     """Make a file or folder the steps' user's, where the caller may."""
     if os.geteuid() == 0 and path.exists():
         os.chown(path, user, group, follow_symlinks=False)
-
-
-@contextlib.contextmanager
-def containers_to_their_end() -> Iterator[None]:
-    """Have `kfp.local.DockerRunner` see each container to its end, and remove it whatever happens.
-
-    kfp 2.17 leaves the removal to the engine. A container that is gone before kfp asks for its exit status, as a
-    killed one may be, passes there for one that succeeded, and an interrupted run leaves its container running.
-    """
-    from kfp.local import docker_task_handler
-
-    theirs = docker_task_handler.run_docker_container
-    docker_task_handler.run_docker_container = _run_to_its_end
-    try:
-        yield
-    finally:
-        docker_task_handler.run_docker_container = theirs
-
-
-def _run_to_its_end(client: Any, image: str, command: list[str], volumes: Any, **settings: Any) -> int:
-    """Run a container, print what it prints, and return its exit status. The signature is kfp's."""
-    from docker.errors import APIError, NotFound
-
-    container = client.containers.run(image, command, detach=True, volumes=volumes, **settings)
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    try:
-        with contextlib.closing(container.logs(stream=True)) as printed:
-            for chunk in printed:
-                print(decoder.decode(chunk), end="")  # noqa: T201 - kfp takes a step's log from standard output
-        status = int(container.wait()["StatusCode"])
-        container.reload()
-        memory = container.attrs["State"]["OOMKilled"]
-    except NotFound:
-        status, memory = _KILLED, False
-    finally:
-        with contextlib.suppress(APIError):  # somebody else removes it, or has
-            container.remove(force=True)
-    if status == _KILLED:
-        why = "it ran out of memory" if memory else "from outside"
-        print(f"{ERROR_MARK} {image}: the step's container was killed: {why}")  # noqa: T201
-    return status

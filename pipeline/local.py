@@ -111,7 +111,7 @@ def run_pipeline(
     """
     from kfp import local
 
-    from pipeline.containers import containers_to_their_end
+    from pipeline.endings import steps_to_their_end
     from pipeline.retrain import retrain
 
     root, log = Path(root), Path(log)
@@ -120,7 +120,7 @@ def run_pipeline(
     with log.open("w") as stream:
         reader = _LogReader(stream, on_event)
         try:
-            with _quiet(reader), containers_to_their_end():
+            with _quiet(reader), steps_to_their_end():
                 runner = local.SubprocessRunner(use_venv=False)
                 if containers is not None:
                     runner = local.DockerRunner(**containers)

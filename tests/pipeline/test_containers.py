@@ -1,22 +1,11 @@
 """What a step's container may see and do."""
 
-import contextlib
-import gc
 import os
-import shutil
-import subprocess
-import threading
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from components.artifacts.door import ERROR_MARK
-from pipeline.containers import UNPRIVILEGED, _run_to_its_end, check_images, container_settings
-
-IMAGE = "python:3.11-slim"
+from pipeline.containers import UNPRIVILEGED, check_images, container_settings
 
 
 def settings_of(workspace: Path, **changed: str) -> dict:
@@ -116,56 +105,3 @@ def test_without_an_engine_it_says_so_in_a_line(monkeypatch: pytest.MonkeyPatch)
 @pytest.fixture(autouse=True)
 def no_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RECAP_CHECKPOINTS", raising=False)
-
-
-@pytest.fixture
-def engine() -> Iterator[Any]:
-    """A client of the Docker engine, where one answers that has the image."""
-    import docker
-
-    if (
-        shutil.which("docker") is None
-        or subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True, check=False).returncode
-    ):
-        pytest.skip(f"no Docker engine that has {IMAGE} answers here")
-    with contextlib.closing(docker.from_env(version="1.41", timeout=30)) as client:
-        yield client
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
-
-
-# docker 7.2 leaves the socket of a container's log to the garbage collector.
-leaves_sockets = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
-
-
-def run_to_its_end(engine: Any, command: list[str]) -> int:
-    return _run_to_its_end(engine, IMAGE, command, {}, labels=["recap.test"], network_mode="none")
-
-
-def left_over() -> list[str]:
-    return docker("ps", "--all", "--quiet", "--filter", "label=recap.test").split()
-
-
-def docker(*arguments: str) -> str:
-    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout
-
-
-@leaves_sockets
-def test_a_containers_exit_status_and_words_come_through(engine: Any, capsys: pytest.CaptureFixture[str]):
-    assert run_to_its_end(engine, ["sh", "-c", "echo drafted é; exit 3"]) == 3
-    assert capsys.readouterr().out == "drafted é\n"
-    assert left_over() == []
-
-
-@leaves_sockets
-@pytest.mark.parametrize("how", [("kill",), ("rm", "--force")])
-def test_a_container_that_is_killed_or_taken_away_has_failed(
-    engine: Any, how: tuple[str, ...], capsys: pytest.CaptureFixture[str]
-):
-    timer = threading.Timer(1.5, lambda: docker(*how, *left_over()))
-    timer.start()
-    assert run_to_its_end(engine, ["sleep", "60"]) == 137
-    timer.join()
-    assert f"{ERROR_MARK} {IMAGE}: the step's container was killed: from outside" in capsys.readouterr().out
-    assert left_over() == []
