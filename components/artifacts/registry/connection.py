@@ -1,0 +1,133 @@
+"""Reaching an MLflow registry, within seconds and with its errors in one line.
+
+MLflow is imported inside the functions, so that asking where a registry is costs nothing.
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_SQLITE = "sqlite:///"
+_CONNECT_TIMEOUT_S, _ANSWER_TIMEOUT_S = 3, 15
+# MLflow by itself retries for four minutes before it says that a server is down, and draws progress bars.
+_MLFLOW_SETTINGS = {
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
+}
+
+
+class RegistryError(ValueError):
+    """The registry cannot be reached, refuses, or does not hold what was asked for; one line."""
+
+
+def default_tracking_uri(workspace: str | Path) -> str:
+    """``MLFLOW_TRACKING_URI`` of the environment, else an SQLite database in the workspace."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}{Path(workspace).resolve() / 'mlflow.db'}"
+
+
+def artifact_location(tracking_uri: str) -> str | None:
+    """Where a new experiment keeps its artifacts: beside an SQLite database; a server's own choice is None.
+
+    Raises RegistryError for any other database, which alone does not say where artifacts lie.
+    """
+    if tracking_uri.startswith(_SQLITE):
+        return (Path(tracking_uri.removeprefix(_SQLITE)).resolve().parent / "artifacts").as_uri()
+    if tracking_uri.startswith(("http://", "https://")):
+        return None
+    raise RegistryError(
+        f"tracking_uri: {_shown(tracking_uri)}: a database alone does not say where artifacts lie; create "
+        "the experiment with mlflow experiments create --artifact-location, or use a tracking server"
+    )
+
+
+def connect(tracking_uri: str) -> "MlflowClient":
+    """A client of a registry that answers; an SQLite database and its folder are created if need be.
+
+    Raises RegistryError, within seconds, if it does not answer.
+    """
+    if tracking_uri.startswith(("http://", "https://")):
+        _try_server(tracking_uri)
+    elif "://" in tracking_uri:
+        _try_database(tracking_uri)
+    else:
+        raise RegistryError(
+            f"tracking_uri: {tracking_uri!r} is no URI of a registry; give http(s)://HOST:PORT of an MLflow "
+            "server, or sqlite:///FILE"
+        )
+    for name, value in _MLFLOW_SETTINGS.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient
+
+    # It prints the traceback of what it then raises, and what it raises becomes our one line.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    with in_one_line(tracking_uri):
+        client = MlflowClient(tracking_uri, registry_uri=tracking_uri)
+        client.search_registered_models(max_results=1)
+    return client
+
+
+def _try_server(uri: str) -> None:
+    import requests
+
+    try:
+        requests.get(uri, timeout=(_CONNECT_TIMEOUT_S, _ANSWER_TIMEOUT_S), stream=True).close()
+    except requests.RequestException as error:
+        raise _unreachable(uri, type(error).__name__) from None
+
+
+def _try_database(uri: str) -> None:
+    """Look once whether a database can be read; MLflow would try ten times, for two minutes."""
+    import sqlalchemy
+
+    try:
+        if uri.startswith(_SQLITE):
+            Path(uri.removeprefix(_SQLITE)).parent.mkdir(parents=True, exist_ok=True)
+        engine = sqlalchemy.create_engine(uri)
+        sqlalchemy.inspect(engine).get_table_names()
+        engine.dispose()
+    except (sqlalchemy.exc.SQLAlchemyError, ImportError, OSError) as error:
+        raise _unreachable(uri, str(error)) from None
+
+
+def _unreachable(uri: str, reason: str) -> RegistryError:
+    return RegistryError(
+        f"tracking_uri: {_shown(uri)}: the registry does not answer ({first_line(reason)}); start it, or "
+        "correct MLFLOW_TRACKING_URI or registry.tracking_uri"
+    )
+
+
+@contextmanager
+def in_one_line(where: "MlflowClient | str") -> Iterator[None]:
+    """Turn what MLflow raises in the block into a RegistryError that names the registry."""
+    from mlflow.exceptions import MlflowException
+    from requests import RequestException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, RequestException, SQLAlchemyError) as error:
+        uri = where if isinstance(where, str) else where.tracking_uri
+        raise RegistryError(f"registry {_shown(uri)}: {first_line(str(error))}") from None
+
+
+def first_line(text: str) -> str:
+    """Of what went wrong; SQLAlchemy may say first where in its own work it was."""
+    lines = [line.strip() for line in text.strip().splitlines()]
+    return next((line for line in lines if not line.startswith("(raised as a result")), "no reason given")[
+        :300
+    ]
+
+
+def _shown(uri: str) -> str:
+    """A URI without its password."""
+    scheme, separator, rest = uri.partition("://")
+    credentials, at, host = rest.rpartition("@")
+    return f"{scheme}{separator}{credentials.partition(':')[0] + at if at else ''}{host}"
