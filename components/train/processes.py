@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 import tempfile
 import threading
@@ -42,7 +43,8 @@ def run_group(processes: int, arguments: list[str]) -> None:
             max_restarts=0,
         )
         threads = max(1, (os.cpu_count() or 1) // processes)
-        with _environment({ERRORS_VARIABLE: errors, "OMP_NUM_THREADS": str(threads)}):
+        variables = {ERRORS_VARIABLE: errors, "OMP_NUM_THREADS": str(threads)}
+        with _environment(variables), _own_signal_handlers():
             try:
                 elastic_launch(config, sys.executable)("-m", "components.train.worker", *arguments)
             except (ChildFailedError, SignalException) as error:
@@ -103,3 +105,18 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def _own_signal_handlers() -> Iterator[None]:
+    """Put back what this process does at signals: torch's agent leaves handlers that raise in whatever follows."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+    before = {number: signal.getsignal(number) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from components.artifacts.model import ModelManifest
+from components.train.processes import run_group
 from components.train.train import train_model
 from recap_model import RecapConfig, load_model
 from recap_model.data.reader import DatasetReader
@@ -71,6 +72,14 @@ def held_out_loss(folder: Path) -> float:
     """Of the last line of the training log."""
     lines = (folder / "model" / "training.jsonl").read_text().splitlines()
     return float(json.loads(lines[-1])["held_out_loss"])
+
+
+def test_a_group_leaves_the_signals_of_the_process_that_started_it_as_they_were(tmp_path: Path):
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+    before = [signal.getsignal(number) for number in numbers]
+    with pytest.raises(ValueError, match=r"nowhere/snapshot"):
+        run_group(1, [str(tmp_path / "nowhere" / name) for name in ("snapshot", "train", "model")])
+    assert [signal.getsignal(number) for number in numbers] == before
 
 
 def test_a_fault_of_a_process_is_told_in_one_line(tmp_path: Path):
