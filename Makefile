@@ -13,7 +13,7 @@ run: $(READY)             ## the whole pipeline on a sample log; again for the n
 	$(RECAP) run --config sample --data $(WORKSPACE)/log --workspace $(WORKSPACE)
 
 test: $(READY)            ## every check that a change must pass, but the benchmarks
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 month: $(READY)           ## thirty days of retraining with what goes wrong in a month: .recap-month/month.html
 	$(BIN)/python -m tests.integration.month --out .recap-month

@@ -5,6 +5,7 @@ Paths, methods and the fields of bodies are those of the generated client of the
 """
 
 import contextlib
+import copy
 import inspect
 import json
 import re
@@ -99,9 +100,11 @@ class PipelinesApi(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving() -> Iterator[PipelinesApi]:
-    """A server on a port of its own, until the end of the block."""
+def serving(other: PipelinesApi | None = None) -> Iterator[PipelinesApi]:
+    """A server on a port of its own, until the end of the block; it holds what ``other`` does, if there is one."""
     with PipelinesApi() as server:
+        for name in ("experiments", "runs", "recurring", "pipelines", "versions") if other else ():
+            setattr(server, name, copy.deepcopy(getattr(other, name)))
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:

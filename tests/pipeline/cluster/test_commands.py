@@ -136,14 +136,16 @@ def test_a_release_that_breaks_off_anywhere_is_finished_by_the_same_call(
     cluster = tmp_path / "cluster.yaml"
     cluster.write_text("images: {tag: v2}")
     release = ("release", "--version", "v2", "--cluster", str(cluster))
+    with serving() as released:
+        monkeypatch.setenv("KFP_HOST", released.url)
+        said(call("release", "--version", "v1"))
+        for name in ("nightly", "weekly"):
+            said(call("schedule", "create", name, "--cron", "30 3 * * 1", *WHERE))
+        said(call("schedule", "pause", "weekly"))
     broken_off = 0
     for requests in range(100):
-        with serving() as server:
+        with serving(released) as server:
             monkeypatch.setenv("KFP_HOST", server.url)
-            said(call("release", "--version", "v1"))
-            for name in ("nightly", "weekly"):
-                said(call("schedule", "create", name, "--cron", "30 3 * * 1", *WHERE))
-            said(call("schedule", "pause", "weekly"))
             before = len(server.versions)
             server.dies_after = requests
             first = call(*release)
