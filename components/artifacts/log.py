@@ -10,6 +10,7 @@ from pyarrow.parquet import ParquetFile
 
 from components.artifacts.remote import answer, open_input
 from components.artifacts.snapshot import LogFile, Snapshot
+from recap_model.data.columns import decoded_rows
 
 _PYARROW_SCHEMES = ("file", "s3", "gs", "gcs", "hdfs")
 # Arrow's client for Google's store tries for a quarter of an hour if it is not told.
@@ -76,7 +77,8 @@ def batches_of(
     In one go, pyarrow keeps all that it has read ahead until the end of the file.
     """
     for row_group in range(parquet.num_row_groups):
-        yield from parquet.iter_batches(rows, [row_group], columns=columns, use_threads=use_threads)
+        batches = parquet.iter_batches(rows, [row_group], columns=columns, use_threads=use_threads)
+        yield from map(decoded_rows, batches)
 
 
 def open_parquet_at(filesystem: FileSystem, root: str, path: str) -> ParquetFile:

@@ -13,6 +13,7 @@ from components.artifacts.snapshot import LogFile, Snapshot
 from recap_model.config import RecapConfig
 from recap_model.config.data import SplitByColumn, SplitByHash
 from recap_model.config.features import DENSE_GROUPS
+from recap_model.data.columns import is_text, milliseconds
 from recap_model.data.groups import read_groups
 from recap_model.data.lists import PREFIX, read_lists
 
@@ -173,7 +174,10 @@ def to_rows(batch: pa.RecordBatch, config: RecapConfig, file: str, first: int) -
     weight = np.ones(batch.num_rows, dtype=np.float32)
     if config.features.weight:
         weight = _floats(batch, config.features.weight, file)
-    keys = {name: batch.column(column) for name, column in key_columns(config).items()}
+    keys = {
+        name: _times(batch, column, file) if name == "impressed" else _ids(batch.column(column))
+        for name, column in key_columns(config).items()
+    }
     number = np.arange(first, first + batch.num_rows, dtype=np.int64)
     sparse = read_lists(batch, config.features, file)
     return Rows(groups, _rectify(labels, batch, config, file), weight, number, keys, sparse)
@@ -183,12 +187,7 @@ def _check_computed_before(batch: pa.RecordBatch, config: RecapConfig, file: str
     stamps = config.features.timestamps
     if stamps.computed is None or stamps.impressed is None:
         return
-    for name in (stamps.computed, stamps.impressed):
-        if not pa.types.is_integer(batch.column(name).type):
-            raise ValueError(
-                f"{file}: column {name} is {batch.column(name).type}; times are int64 milliseconds"
-            )
-    computed, impressed = batch.column(stamps.computed), batch.column(stamps.impressed)
+    computed, impressed = (_times(batch, name, file) for name in (stamps.computed, stamps.impressed))
     late = pc.fill_null(pc.greater(computed, impressed), False).to_numpy(zero_copy_only=False)
     if late.any():
         row = int(np.flatnonzero(late)[0])
@@ -197,6 +196,17 @@ def _check_computed_before(batch: pa.RecordBatch, config: RecapConfig, file: str
             f"{stamps.impressed} in {int(late.sum())} rows, so features know what happened after the impression; "
             "join features as they were then"
         )
+
+
+def _ids(column: pa.Array) -> pa.Array:
+    """Ids in one type for all files, whose integers and words may be of several widths."""
+    if is_text(column.type):
+        return column.cast(pa.string())
+    return column.cast(pa.int64()) if pa.types.is_signed_integer(column.type) else column
+
+
+def _times(batch: pa.RecordBatch, column: str, file: str) -> pa.Array:
+    return milliseconds(batch.column(column), f"{file}: column {column}")
 
 
 def _floats(batch: pa.RecordBatch, column: str, file: str) -> NDArray[np.float32]:
@@ -219,11 +229,7 @@ def _rectify(
     stamps = config.features.timestamps
     times = {}
     for name in ("served", "impressed", "engaged"):
-        column = batch.column(getattr(stamps, name))
-        if not pa.types.is_integer(column.type):
-            raise ValueError(
-                f"{file}: column {getattr(stamps, name)} is {column.type}; times are int64 milliseconds"
-            )
+        column = _times(batch, getattr(stamps, name), file)
         times[name] = pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     seen_late = ~(times["impressed"] - times["served"] < window_ms)
     engaged_late = times["engaged"] - times["served"] >= window_ms

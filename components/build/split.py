@@ -12,6 +12,7 @@ from components.artifacts.snapshot import LogFile, Partition, Snapshot
 from components.build.rows import read_file
 from recap_model.config import RecapConfig
 from recap_model.config.data import SplitByColumn, SplitByDays, SplitByHash, SplitByTime
+from recap_model.data.columns import milliseconds
 
 SPLITS = ("train", "calibration", "test")
 _TIME_BINS = 1 << 20
@@ -63,7 +64,7 @@ class Splitter:
             case SplitByTime():
                 assert self._time_cuts is not None
                 assert self._impressed is not None
-                times = id_numbers(batch.column(self._impressed))
+                times = self._times(batch, file)
                 return np.searchsorted(self._time_cuts, times, side="right").astype(np.int8)
             case SplitByHash(column=column, calibration_share=calibration_share, test_share=test_share):
                 draw = uniform(id_numbers(batch.column(column)), self._seed)
@@ -83,19 +84,23 @@ class Splitter:
         """Two times (ms): from the first on rows are calibration rows, from the second on test rows."""
         assert self._impressed is not None
         lows, highs = [], []
-        for batch, _, _ in self._scan([self._impressed]):
-            times = id_numbers(batch.column(self._impressed))
+        for batch, _, file in self._scan([self._impressed]):
+            times = self._times(batch, file)
             lows.append(times.min(initial=np.iinfo(np.int64).max))
             highs.append(times.max(initial=np.iinfo(np.int64).min))
         low, high = min(lows), max(highs)
         width = max(1, -(-(int(high) - int(low) + 1) // _TIME_BINS))
         counts = np.zeros(_TIME_BINS, dtype=np.int64)
-        for batch, _, _ in self._scan([self._impressed]):
-            bins = (id_numbers(batch.column(self._impressed)) - low) // width
+        for batch, _, file in self._scan([self._impressed]):
+            bins = (self._times(batch, file) - low) // width
             counts += np.bincount(bins, minlength=_TIME_BINS)
         share = np.cumsum(counts) / counts.sum()
         edges = [1.0 - split.calibration_share - split.test_share, 1.0 - split.test_share]
         return low + (np.searchsorted(share, edges) + 1) * width
+
+    def _times(self, batch: pa.RecordBatch, file: LogFile) -> NDArray[np.int64]:
+        times = batch.column(str(self._impressed))
+        return id_numbers(milliseconds(times, f"{file.path}: column {self._impressed}"))
 
     def _requests_in_two_sets(self, request: str) -> list[tuple[NDArray[np.int64], int]]:
         seen: list[list[NDArray[np.int64]]] = [[] for _ in SPLITS]

@@ -11,6 +11,7 @@ from pandas.util import hash_array
 from components.validate.columns import Block
 from components.validate.measure import Counts, Floats, Stats
 from components.validate.sketch import mixed
+from recap_model.data.columns import is_text, milliseconds, word_ids
 
 
 class WrongWidthError(ValueError):
@@ -85,6 +86,11 @@ def _one_column(column: pa.Array) -> Values:
 
 
 def _floats(column: pa.Array) -> Floats:
+    """Numbers as they are, a word's id, and of a timestamp its milliseconds."""
+    if is_text(column.type):
+        column = word_ids(column)
+    elif pa.types.is_timestamp(column.type):
+        column = milliseconds(column, "a time")
     return pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
 
 

@@ -33,7 +33,7 @@ def likeness_of(sample: pa.Table | None, blocks: list[Block]) -> Likeness:
         if name in batch.schema.names
     }
     for block in blocks:
-        if block.role in ("id", "split", "timestamp"):
+        if block.role in ("id", "split", "timestamp", "moment"):
             continue
         if not set(block.columns) <= set(batch.schema.names):
             continue

@@ -14,6 +14,7 @@ from components.validate.sample import FILE_COLUMN
 from components.validate.verdict import Result
 from recap_model.config import RecapConfig
 from recap_model.config.validation import ColumnBounds
+from recap_model.data.columns import decoded, milliseconds
 
 MAX_EXAMPLES = 5
 _LARGEST = 1.7976931348623157e308
@@ -138,10 +139,13 @@ def frame_of(sample: pa.Table, columns: list[str], config: RecapConfig) -> pd.Da
     """Some columns of the sample, with the ids and the file of each row."""
     ids = [name for name in config.features.ids.model_dump().values() if name in sample.schema.names]
     table = sample.select(list(dict.fromkeys([*ids, *columns, FILE_COLUMN])))
-    for place, kind in enumerate(table.schema.types):
-        if pa.types.is_boolean(kind):
-            name = table.schema.names[place]
-            table = table.set_column(place, name, pc.cast(table.column(place), pa.int8()))
+    for place, field in enumerate(table.schema):
+        if pa.types.is_boolean(field.type):
+            table = table.set_column(place, field.name, pc.cast(table.column(place), pa.int8()))
+        elif pa.types.is_timestamp(field.type):
+            table = table.set_column(
+                place, field.name, milliseconds(decoded(table.column(place)), field.name)
+            )
     return table.to_pandas()
 
 

@@ -241,6 +241,21 @@ def _times(profile: Profile, config: RecapConfig) -> Rows:
                 "strange": int(unit.stats.outside[place]),
                 "max_rate": allowed,
             }
+        moments = part.blocks.get("moment")
+        for place, column in enumerate(moments.labels if moments else ()):
+            assert moments is not None
+            strange = int(moments.stats.outside[place])
+            yield {
+                "column": column,
+                "partition": name,
+                "lowest": float(moments.stats.minimum[place]),
+                "highest": float(moments.stats.maximum[place]),
+                "strange_rate": share(strange, int(moments.stats.rows[place] - moments.stats.nulls[place])),
+                "outside_rate": 0.0,
+                "outside": 0,
+                "strange": strange,
+                "max_rate": allowed,
+            }
 
 
 def _order(profile: Profile, config: RecapConfig) -> Rows:

@@ -15,8 +15,9 @@ from components.validate.measure import Flags, Floats, measure
 from components.validate.profile import PartitionProfile
 from components.validate.sketch import Sketch, sketch_ids, sketch_numbers, sketch_units
 from components.validate.structure import readable_blocks
-from components.validate.times import Span, measure_times
+from components.validate.times import Span, measure_moments, measure_times
 from recap_model.config import RecapConfig
+from recap_model.data.columns import decoded_rows, is_text, plain_type
 
 _INT64_END = 2.0**63
 
@@ -42,6 +43,17 @@ class FileReader:
             self._blocks = readable_blocks(self._parquet, file, blocks, findings)
         self.whole = len(self._blocks) == len(blocks)
 
+    def forms(self) -> dict[str, str]:
+        """Whether each column of ids is of words or of integers, in words."""
+        return {
+            name: _form(self._parquet.schema_arrow.field(name).type)
+            for block in self._blocks
+            if self._parquet is not None
+            and block.role in ("id", "split", "discrete")
+            and not block.list_width
+            for name in block.columns
+        }
+
     def _open(self, snapshot: Snapshot) -> ParquetFile | None:
         try:
             return open_parquet(snapshot, self._file)
@@ -62,7 +74,8 @@ class FileReader:
         for row_group in range(self._parquet.num_row_groups):
             self._row_group = row_group
             try:
-                yield from self._parquet.iter_batches(rows, row_groups=[row_group], columns=columns)
+                batches = self._parquet.iter_batches(rows, row_groups=[row_group], columns=columns)
+                yield from map(decoded_rows, batches)
             except (OSError, pa.ArrowException) as error:
                 reason = " ".join(str(error).split())
                 self._unreadable(f"cannot be read in row group {row_group}: {reason}; write the file again")
@@ -85,6 +98,9 @@ class FileReader:
                     "change one of them",
                     error.rows,
                 )
+                continue
+            if block.role == "moment":
+                profile.add(block.key, block.labels, measure_moments(values))
                 continue
             if block.role == "timestamp":
                 stamps = self._config.features.timestamps
@@ -149,6 +165,12 @@ class FileReader:
         self._findings.add(
             rule, subject, observed, allowed, advice, file=file, row_group=row_group, rows=rows
         )
+
+
+def _form(kind: pa.DataType) -> str:
+    if is_text(kind):
+        return "words"
+    return "unsigned 64-bit integers" if plain_type(kind) == pa.uint64() else "integers"
 
 
 def _units(batch: pa.RecordBatch, block: Block) -> Sketch | None:

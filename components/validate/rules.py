@@ -84,7 +84,7 @@ def rules_of(snapshot: Snapshot, config: RecapConfig) -> list[Rule]:
     if "embedding" in roles:
         rules += _of_embeddings(config)
     rules += _of_keys(window, roles)
-    if "timestamp" in roles:
+    if roles & {"timestamp", "moment"}:
         rules += _of_times(config)
     chosen: dict[str, Severity] = dict(config.validation.severity.items())
     rules = [_with_severity(rule, chosen.get(rule.name, rule.severity)) for rule in rules]
@@ -289,7 +289,7 @@ def _of_times(config: RecapConfig) -> list[Rule]:
     def unit(row: Row) -> Words:
         value = row["lowest"] if not 1e11 <= row["lowest"] < 1e14 else row["highest"]
         observed = f"has {row['strange']:,} times such as {unit_in_words(value)},"
-        advice = "write int64 milliseconds"
+        advice = "write milliseconds, or timestamps"
         allowed = "a time is in milliseconds since 1970-01-01 UTC"
         return Words(f"column {row['column']}", observed, row["partition"], allowed, advice)
 

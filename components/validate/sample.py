@@ -6,6 +6,7 @@ import pyarrow as pa
 from components.artifacts.snapshot import LogFile
 from components.validate.arrays import hashes_of
 from components.validate.measure import Counts
+from recap_model.data.columns import decoded, is_text, milliseconds
 
 SAMPLE_ROWS = 20_000
 FILE_COLUMN = "recap.file"  # the file that a row is from
@@ -52,4 +53,24 @@ class Sampler:
 
     def table(self) -> pa.Table | None:
         """The sample; None without a row."""
-        return pa.concat_tables(self._parts, promote_options="permissive") if self._parts else None
+        return pa.concat_tables(_alike(self._parts), promote_options="permissive") if self._parts else None
+
+
+def _alike(parts: list[pa.Table]) -> list[pa.Table]:
+    """Tables whose columns of words and times can be put together where files have them in several forms."""
+    kinds: dict[str, set[pa.DataType]] = {}
+    for field in (field for part in parts for field in part.schema):
+        kinds.setdefault(field.name, set()).add(field.type)
+    several = {name: found for name, found in kinds.items() if len(found) > 1}
+    words = {name for name, found in several.items() if any(map(is_text, found))}
+    times = {name for name, found in several.items() if any(map(pa.types.is_timestamp, found))}
+    return [_changed(part, words, times) for part in parts]
+
+
+def _changed(part: pa.Table, words: set[str], times: set[str]) -> pa.Table:
+    for place, name in enumerate(part.schema.names):
+        if name in words:
+            part = part.set_column(place, name, part.column(place).cast(pa.string()))
+        elif name in times:
+            part = part.set_column(place, name, milliseconds(decoded(part.column(place)), name))
+    return part

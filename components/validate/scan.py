@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from components.artifacts.door import progress
-from components.artifacts.snapshot import Snapshot
+from components.artifacts.snapshot import LogFile, Snapshot
 from components.validate.columns import Block, blocks_of
 from components.validate.findings import Findings
 from components.validate.profile import PartitionProfile, Profile
@@ -36,12 +36,14 @@ def scan_log(snapshot: Snapshot, config: RecapConfig, blocks: list[Block] | None
     batch_rows = min(_MAX_ROWS_AT_ONCE, max(1024, _MAX_VALUES_AT_ONCE // values_per_row))
     request = config.features.ids.request if "id" in {block.role for block in blocks} else None
     sampler = Sampler(values_per_row, snapshot.rows, request)
+    forms: dict[str, tuple[str, str]] = {}
     done = 0
     for part in snapshot.partitions:
         profile = scan.profile.partitions.setdefault(part.name, PartitionProfile())
         for file in part.files:
             profile.rows += file.rows
             reader = FileReader(snapshot, config, part, file, blocks, scan.findings)
+            _compare(forms, reader.forms(), file, scan.findings)
             for batch in reader.batches(batch_rows):
                 reader.measure_into(profile, batch)
                 sampler.take(batch, file, done, whole=reader.whole)
@@ -49,3 +51,20 @@ def scan_log(snapshot: Snapshot, config: RecapConfig, blocks: list[Block] | None
             progress(done, snapshot.rows, f"{done:,} of {snapshot.rows:,} rows")
     scan.sample = sampler.table()
     return scan
+
+
+def _compare(
+    known: dict[str, tuple[str, str]], forms: dict[str, str], file: LogFile, findings: Findings
+) -> None:
+    """Note the columns of ids that are words in one file and integers in another: the same id would be two."""
+    for column, form in forms.items():
+        before, first = known.setdefault(column, (form, file.path))
+        if form != before:
+            findings.add(
+                "column_type",
+                f"column {column}",
+                f"has {form}, and {before} in {first},",
+                "ids are of one type in all files",
+                "write the files alike",
+                file=file.path,
+            )

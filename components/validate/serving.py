@@ -51,4 +51,4 @@ def _in_all(block: Block, schemas: list[pa.Schema]) -> Block | None:
 
 
 def _fits(block: Block, name: str, schema: pa.Schema) -> bool:
-    return schema.names.count(name) == 1 and block.allows(schema.field(name).type)
+    return schema.names.count(name) == 1 and block.allows(name, schema.field(name).type)

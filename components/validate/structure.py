@@ -42,11 +42,11 @@ def _problem(schema: pa.Schema, block: Block, column: str) -> tuple[FileRule, st
         observed = "is not there" if not count else f"is there {count} times"
         return "column_present", observed, "a column is there once", f"write it, or change {block.section}"
     kind = schema.field(column).type
-    if not block.allows(kind):
+    if not block.allows(column, kind):
         return (
             "column_type",
             f"is {kind}",
-            f"allowed are {block.allowed}",
+            f"allowed are {block.allowed(column)}",
             f"mend the log, or change {block.section}",
         )
     wanted = block.list_width

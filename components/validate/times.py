@@ -15,6 +15,7 @@ UNIT_BLOCK, ORDER_BLOCK = "timestamp_unit", "timestamp_order"
 _DAY_MS = 86_400_000
 # Milliseconds from 1973 to 5138; the same days in seconds are below, in microseconds above.
 _FIRST_PLAUSIBLE_MS, _LAST_PLAUSIBLE_MS = 1e11, 1e14
+_FIRST_SECONDS = 1e8  # the same day of 1973
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,17 @@ def measure_times(
             yield f"{ORDER_BLOCK}:{later}", [label], measure(gaps, no_pair, outside=gaps < 0.0)
 
 
+def measure_moments(values: Values) -> Stats:
+    """Stats of times that only derived columns need: of any day, 0 for none, but not in seconds."""
+    size = np.abs(values.array)
+    seconds: Flags = (size >= _FIRST_SECONDS) & (size < _FIRST_PLAUSIBLE_MS)
+    return measure(values.array, values.nulls, outside=seconds | (size >= _LAST_PLAUSIBLE_MS))
+
+
 def unit_in_words(value: float) -> str:
     """What a value that is no millisecond of our days looks like."""
     for unit, first, last in (
-        ("seconds", 1e8, 1e11),
+        ("seconds", _FIRST_SECONDS, 1e11),
         ("microseconds", 1e14, 1e17),
         ("nanoseconds", 1e17, 1e20),
     ):

@@ -25,6 +25,11 @@ class DerivedColumn(Config):
     of: list[str] = Field(min_length=1, description="columns of the log")
     buckets: PositiveInt | None = Field(None, description="of a cross: its ids are 0 to buckets - 1")
 
+    @property
+    def is_of_times(self) -> bool:
+        """Whether the columns that it is ``of`` are times."""
+        return self.kind in ("hour_of_day", "day_of_week", "hours_between")
+
     @model_validator(mode="after")
     def _takes_its_columns(self) -> "DerivedColumn":
         least, most = _SOURCES.get(self.kind, (2, 2))

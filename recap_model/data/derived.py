@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recap_model.config.derived import DerivedColumn
+from recap_model.data.columns import is_text, milliseconds, word_ids
 
 _MS_PER_HOUR = 3_600_000.0
 
@@ -30,9 +31,9 @@ def derive(column: DerivedColumn, sources: list[pa.Array], where: str) -> pa.Arr
             [_ids(array, f"{where}: {name}") for name, array in zip(column.of, sources, strict=True)],
             column.buckets,
         )
-    times = column.kind in ("hour_of_day", "day_of_week", "hours_between")
     numbers = [
-        _numbers(array, times, f"{where}: {name}") for name, array in zip(column.of, sources, strict=True)
+        _numbers(array, column.is_of_times, f"{where}: {name}")
+        for name, array in zip(column.of, sources, strict=True)
     ]
     return _COMPUTE[column.kind](*numbers)
 
@@ -66,9 +67,7 @@ _COMPUTE: dict[str, Compute] = {
 def _numbers(array: pa.Array, times: bool, what: str) -> pa.Array:
     kind = array.type
     if times:
-        if pa.types.is_integer(kind) or pa.types.is_null(kind):
-            return array.cast(pa.int64())
-        raise ValueError(f"{what} is {kind}; a time is whole milliseconds since 1970-01-01 UTC")
+        return milliseconds(array, what)
     tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_null)
     if not any(test(kind) for test in tests):
         raise ValueError(f"{what} is {kind}; it has to be numbers")
@@ -78,10 +77,12 @@ def _numbers(array: pa.Array, times: bool, what: str) -> pa.Array:
 
 
 def _ids(array: pa.Array, what: str) -> pa.Array:
+    if is_text(array.type):
+        return word_ids(array)
     if not (
         pa.types.is_integer(array.type) or pa.types.is_boolean(array.type) or pa.types.is_null(array.type)
     ):
-        raise ValueError(f"{what} is {array.type}; a cross is of whole numbers")
+        raise ValueError(f"{what} is {array.type}; a cross is of whole numbers or words")
     return array.cast(pa.int64(), safe=False)
 
 

@@ -6,6 +6,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recap_model.config.features import DENSE_GROUPS, FeaturesConfig, ListColumn
+from recap_model.data.columns import decoded, is_text, word_ids
 from recap_model.data.derived import derive
 
 
@@ -15,7 +16,7 @@ def read_groups(
     """The dense groups that are configured, from rows under the log's own column names.
 
     A missing or non-finite continuous value is NaN, which the model reads as missing; a missing binary value
-    is 0, a missing id -1, a missing embedding all zeros.
+    is 0, a missing id -1, a missing embedding all zeros. An id that is a word is read as `word_ids` does.
 
     Args:
         where: names the rows in errors: a file, or "input".
@@ -57,8 +58,7 @@ def _scalar(rows: pa.RecordBatch | pa.Table, features: FeaturesConfig, name: str
 
 
 def _column(rows: pa.RecordBatch | pa.Table, name: str) -> pa.Array:
-    column = rows.column(name)
-    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return decoded(rows.column(name))
 
 
 def _lists(column: pa.Array, wanted: ListColumn, group: str, where: str) -> NDArray[np.generic]:
@@ -85,6 +85,8 @@ def _places(lists: NDArray[np.generic], wanted: ListColumn) -> NDArray[np.generi
 
 
 def _numbers(column: pa.Array, group: str, what: str) -> NDArray[np.generic]:
+    if group == "discrete" and is_text(column.type):
+        column = word_ids(column)
     readable = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_null)
     if not any(test(column.type) for test in readable):
         raise ValueError(f"{what} is {column.type}; {group} needs numbers")

@@ -95,3 +95,22 @@ def test_features_from_after_the_impression_are_refused(tmp_path: Path, log: Pat
     pq.write_table(rows.set_column(len(rows.column_names) - 1, "computed_ms", pa.array(computed)), log / FILE)
     with pytest.raises(ValueError, match=f"^{FILE}: column computed_ms is 7 ms after impressed_ms in 1 rows"):
         build_tiny(tmp_path / "planted", config, log)
+
+
+def test_timestamps_make_the_same_sets_as_milliseconds(tmp_path: Path, log: Path):
+    config = tiny_config(data={"days": 5, "rectify_labels": {"window_hours": 3.0}, "split": {"by": "time"}})
+    (tmp_path / "numbers").mkdir()
+    expected = build_tiny(tmp_path / "numbers", config, log)
+    for file in sorted(log.rglob("*.parquet"))[1:]:  # one file has numbers still
+        rows = pq.read_table(file)
+        rows = rows.set_column(
+            rows.column_names.index("user_id"), "user_id", rows["user_id"].cast(pa.int32())
+        )
+        for name in ("served_ms", "impressed_ms", "engaged_ms"):
+            stamps = rows[name].cast(pa.timestamp("ms")).cast(pa.timestamp("us"))
+            rows = rows.set_column(rows.column_names.index(name), name, stamps)
+        pq.write_table(rows, file)
+    (tmp_path / "stamps").mkdir()
+    found = build_tiny(tmp_path / "stamps", config, log)
+    for split in ("train", "calibration", "test"):
+        assert table(getattr(found, split)).equals(table(getattr(expected, split)))

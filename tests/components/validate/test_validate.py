@@ -64,8 +64,8 @@ CRITICAL = {
     ),
     "times are text": (
         [replaced("impressed_ms", cast(pa.string()))],
-        f"column_type: column impressed_ms is string in {BROKEN}; allowed are integers (milliseconds since "
-        "1970-01-01 UTC); mend the log, or change features.timestamps",
+        f"column_type: column impressed_ms is string in {BROKEN}; allowed are timestamps, or integers "
+        "(milliseconds since 1970-01-01 UTC); mend the log, or change features.timestamps",
     ),
     "fixed-size lists have another width": (
         [replaced("user_embedding", constant([1.0, 2.0], pa.list_(pa.float32(), 2)))],

@@ -70,11 +70,20 @@ def test_a_cross_spreads_pairs_evenly_and_tells_their_order(seed: int):
 def test_what_a_kind_cannot_be_computed_from_is_refused_by_name():
     for kind, columns, message in (
         ("ratio", (["a"], [1]), "rows: c0 is string; it has to be numbers"),
-        ("hour_of_day", ([1.5],), "rows: c0 is double; a time is whole milliseconds since"),
-        ("cross", ([1], ["b"]), "rows: c1 is string; a cross is of whole numbers"),
+        ("hour_of_day", ([1.5],), "rows: c0 is double; a time is a timestamp, or whole milliseconds since"),
+        ("cross", ([1], [0.5]), "rows: c1 is double; a cross is of whole numbers or words"),
     ):
         with pytest.raises(ValueError, match=message):
             derived(kind, *columns, **({"buckets": 4} if kind == "cross" else {}))
+
+
+def test_times_may_be_timestamps_and_crossed_ids_words():
+    noon = datetime(2026, 3, 2, 12, 30, tzinfo=UTC)
+    assert derived("hour_of_day", [noon, None]) == [12, None]
+    assert derived("hours_between", [noon], [int(noon.timestamp() * 1000) + 1_800_000]) == [0.5]
+    crossed = derived("cross", ["a", "a", "b", None], [1, 1, 1, 1], buckets=1000)
+    assert crossed[0] == crossed[1] != crossed[2]
+    assert crossed[3] is None
 
 
 DERIVED = {
