@@ -1,12 +1,15 @@
-"""``recap config``: check a config, or print it with every default."""
+"""``recap config``: draft a config for a log, check one, or print it with every default."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pipeline.cli.workspace import config_path
 
-config_app = typer.Typer(help="Check a config, or print it with every default.", no_args_is_help=True)
+config_app = typer.Typer(
+    help="Draft a config for a log, check one, or print it with every default.", no_args_is_help=True
+)
 
 ConfigArgument = Annotated[str, typer.Argument(help="A YAML file, or the name of a config that comes along.")]
 
@@ -29,3 +32,55 @@ def show(config: ConfigArgument) -> None:
     from recap_model.config import load_config
 
     typer.echo(load_config(config_path(config)).to_yaml(), nl=False)
+
+
+@config_app.command()
+def draft(
+    data: Annotated[str, typer.Option(help="The log: a folder, or a URI, of date=YYYY-MM-DD/*.parquet.")],
+    task: Annotated[
+        list[str], typer.Option(help="What to predict: a label's column, or NAME=COLUMN. Repeatable.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="File to write, if not standard output; it must not exist.")
+    ] = None,
+    request: Annotated[str | None, typer.Option(help="Column of the ranked list that a row is of.")] = None,
+    user: Annotated[str | None, typer.Option(help="Column of who saw it.")] = None,
+    candidate: Annotated[str | None, typer.Option(help="Column of what was shown.")] = None,
+    impressed: Annotated[str | None, typer.Option(help="Column of when it was seen.")] = None,
+    served: Annotated[str | None, typer.Option(help="Column of when the list was sent.")] = None,
+    engaged: Annotated[str | None, typer.Option(help="Column of when it was engaged with.")] = None,
+    discrete: Annotated[
+        list[str] | None, typer.Option(help="Numbers that are ids, beside what looks so. Repeatable.")
+    ] = None,
+    leave_out: Annotated[
+        list[str] | None, typer.Option(help="A column that is not to be an input. Repeatable.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="Of the registered model.")] = "recap",
+) -> None:
+    """Write a first config for a log, from the types of its columns and some rows of its newest day.
+
+    Example: recap config draft --data log --task clicked --task bought --user user_id --out mine.yaml
+    """
+    from pipeline.draft.columns import read_log
+    from pipeline.draft.config import Named, draft_config
+    from recap_model.config.recap import parse_yaml
+
+    if out is not None and out.exists():
+        raise FileExistsError(f"{out}: is there already; remove it, or choose another --out")
+    labels = {one.partition("=")[0]: one.partition("=")[2] or one for one in task}
+    ids = {"request": request, "user": user, "candidate": candidate}
+    times = {"impressed": impressed, "served": served, "engaged": engaged}
+    named = Named(
+        labels,
+        {key: column for key, column in ids.items() if column},
+        {key: column for key, column in times.items() if column},
+        tuple(discrete or ()),
+        tuple(leave_out or ()),
+    )
+    text = draft_config(read_log(data), named, name)
+    parse_yaml(text.encode(), "the draft")
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    out.write_text(text)
+    typer.echo(f"{out}: look through it, then recap run --config {out} --data {data}")

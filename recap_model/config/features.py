@@ -52,7 +52,7 @@ class IdColumns(Config):
 
 
 class TimestampColumns(Config):
-    """Columns of int64 milliseconds since 1970-01-01 UTC."""
+    """Columns of timestamps, or of int64 milliseconds since 1970-01-01 UTC."""
 
     impressed: str | None = Field(None, description="when the candidate was seen; splits by time use it")
     served: str | None = Field(None, description="when the ranked list was sent")

@@ -1,0 +1,1 @@
+"""A first config for somebody's log."""

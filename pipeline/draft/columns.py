@@ -1,0 +1,171 @@
+"""What a log's columns can be, judged by their types and by some rows of its newest day."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from components.artifacts.log import batches_of, open_parquet_at, open_root
+from components.resolve.window import list_partitions
+from recap_model.data.columns import decoded, is_text, plain_type
+
+_ROWS = 50_000
+_EMBEDDINGS = ("user_embedding", "user_eng_embedding", "author_embedding")
+_NAMES_OF_IDS = ("id", "type", "code", "category", "kind")
+_TOLD = 0.9  # so often a column is 1 only where the label is
+_FIRST_MS, _LAST_MS = 1e11, 1e14  # 1973 to 5138, as validate has it
+
+
+@dataclass(frozen=True)
+class Log:
+    """Rows of a log's newest day, and how much there is of all.
+
+    Attributes:
+        days: partitions without a gap, up to the newest.
+        rows_a_day: of the newest.
+    """
+
+    rows: pa.Table
+    days: int
+    rows_a_day: int
+
+
+@dataclass
+class Columns:
+    """The columns by group; ``left_out`` has a reason for each other.
+
+    Attributes:
+        ids: of each discrete column how many ids the rows have.
+        embeddings: by group the column and its width.
+    """
+
+    continuous: list[str] = field(default_factory=list)
+    binary: list[str] = field(default_factory=list)
+    ids: dict[str, int] = field(default_factory=dict)
+    embeddings: dict[str, tuple[str, int]] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+def read_log(data: str) -> Log:
+    """Rows of the newest day that has files. Raises what `list_partitions` and `open_parquet_at` do."""
+    filesystem, root = open_root(data)
+    days = {day: files for day, files in list_partitions(filesystem, root, data).items() if files}
+    if not days:
+        raise ValueError(f"{data}: its partitions hold no Parquet file; write date=YYYY-MM-DD/*.parquet")
+    newest = max(days)
+    files = [open_parquet_at(filesystem, root, path) for path in days[newest]]
+    rows: list[pa.RecordBatch] = []
+    for file in files:
+        for batch in batches_of(file, _ROWS, file.schema_arrow.names):
+            rows.append(batch)
+            if sum(len(part) for part in rows) >= _ROWS:
+                break
+    if not sum(len(part) for part in rows):
+        raise ValueError(f"{data}: date={newest} has no rows; write some")
+    gap = next(
+        (place for place, day in enumerate(sorted(days, reverse=True)) if (newest - day).days != place), None
+    )
+    table = pa.Table.from_batches([batch for batch in rows if batch.schema.equals(rows[0].schema)])
+    return Log(table.slice(0, _ROWS), gap or len(days), sum(file.metadata.num_rows for file in files))
+
+
+def sort_columns(rows: pa.Table, named: set[str], discrete: set[str], labels: dict[str, str]) -> Columns:
+    """Sort the columns of some rows that are not ``named`` already.
+
+    Args:
+        discrete: columns that are ids.
+        labels: the label's column of each task; what looks like one, or gives one away, is left out.
+    """
+    found = Columns()
+    for name in rows.schema.names:
+        if name in named:
+            continue
+        if reason := _tells(rows, name, labels):
+            found.left_out[name] = reason
+        else:
+            _sort(found, name, decoded(rows[name]), name in discrete)
+    return found
+
+
+def _tells(rows: pa.Table, name: str, labels: dict[str, str]) -> str:
+    """Why a column of 0 and 1 tells a label, or ""."""
+    family = name.rpartition(".")[0]
+    if family and family in {label.rpartition(".")[0] for label in labels.values()}:
+        return "named like a label, and so perhaps one"
+    column = decoded(rows[name])
+    if not (
+        pa.types.is_integer(column.type)
+        or pa.types.is_floating(column.type)
+        or pa.types.is_boolean(column.type)
+    ):
+        return ""
+    if not set(pc.unique(column).to_pylist()[:4]) <= {0, 1, None}:
+        return ""
+    chosen = column.cast(pa.float64()).fill_null(0.0).to_numpy() == 1.0
+    for task, label in labels.items():
+        positive = decoded(rows[label]).cast(pa.float64()).fill_null(0.0).to_numpy() == 1.0
+        if chosen.any() and positive[chosen].mean() > _TOLD and positive.mean() < _TOLD / 2:
+            return f"task {task} is positive in {positive[chosen].mean():.0%} of its rows, so rather what came of it"
+    return ""
+
+
+def _sort(found: Columns, name: str, column: pa.Array, is_id: bool) -> None:
+    kind = column.type
+    if pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        _sort_list(found, name, column)
+        return
+    values = column.drop_null()
+    distinct = pc.count_distinct(values).as_py() if not pa.types.is_nested(kind) else 0
+    reason = _unusable(kind, values, distinct)
+    if reason:
+        found.left_out[name] = reason
+    elif (
+        is_text(kind) or is_id or (pa.types.is_integer(kind) and name.lower().split("_")[-1] in _NAMES_OF_IDS)
+    ):
+        found.ids[name] = distinct
+    elif pa.types.is_boolean(kind) or set(pc.unique(values).to_pylist()[:3]) <= {0, 1}:
+        found.binary.append(name)
+    else:
+        found.continuous.append(name)
+
+
+def _unusable(kind: pa.DataType, values: pa.Array, distinct: int) -> str:
+    """Why a scalar column is no input, or ""."""
+    readable = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, is_text)
+    if pa.types.is_timestamp(kind):
+        return "a time; features.derived makes hours, days and ages of it"
+    if not any(test(plain_type(kind)) for test in readable):
+        return f"of type {kind}, which the model does not read"
+    if distinct < 2:
+        return "one value only in the rows looked at" if len(values) else "no value in the rows looked at"
+    if is_text(kind) and distinct > len(values) / 2:
+        return "words that hardly come twice"
+    if pa.types.is_integer(kind):
+        numbers = values.to_numpy(zero_copy_only=False)
+        if numbers.min() >= _FIRST_MS and numbers.max() < _LAST_MS:
+            return "looks like a time in milliseconds; features.derived makes hours, days and ages of it"
+        if distinct == len(values) and len(values) > 1 and np.ptp(numbers) >= len(values) - 1:
+            return "another number in each row, so rather an id of the row"
+    return ""
+
+
+def _sort_list(found: Columns, name: str, column: pa.Array) -> None:
+    lengths = pc.unique(pc.list_value_length(column.drop_null())).to_pylist()
+    if pa.types.is_integer(column.type.value_type):
+        found.left_out[name] = (
+            "lists of ids; name it in features.sparse, with a table in model.large_embeddings"
+        )
+    elif not pa.types.is_floating(column.type.value_type) or len(lengths) != 1:
+        found.left_out[name] = (
+            f"of type {column.type}; the model reads lists of one length, of floats or of ids"
+        )
+    elif free := [group for group in _EMBEDDINGS if group not in found.embeddings]:
+        group = name if name in free else _by_name(name, free)
+        found.embeddings[group] = (name, lengths[0])
+    else:
+        found.left_out[name] = "a fourth embedding; a model has places for three"
+
+
+def _by_name(name: str, free: list[str]) -> str:
+    return next((group for group in free if group.split("_")[0] in name.lower()), free[0])

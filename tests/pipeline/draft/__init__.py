@@ -1,0 +1,1 @@
+"""Tests of the config that is drafted for a log."""
