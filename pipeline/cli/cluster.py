@@ -36,6 +36,8 @@ ConfigOption = Annotated[str, typer.Option(help="Config: a path in the images, o
 DaysOption = Annotated[int, typer.Option(min=0, help="Days in the window; data.days of the config if 0.")]
 DEFAULT_CONFIG = "pipeline/configs/heavy_ranker.yaml"
 
+ScheduleArgument = Annotated[str, typer.Argument(help="The schedule's name.")]
+
 schedule_app = typer.Typer(help="Runs at set times.", no_args_is_help=True)
 
 
@@ -76,6 +78,8 @@ def backfill(
     """Start a run for each day of a stretch, the oldest first.
 
     Days that have a run of that name already, unless it failed, are left out, so that it can be called again.
+
+    Example: `recap backfill --from 2026-03-01 --to 2026-03-07 --data s3://logs --tracking-uri http://mlflow:5000`
     """
     begin, end = _day(first, "--from"), _day(last, "--to")
     if end < begin:
@@ -96,10 +100,13 @@ def runs(
     host: HostOption,
     namespace: NamespaceOption = "",
     token_file: TokenOption = None,
-    limit: Annotated[int, typer.Option(min=1, max=100)] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="Runs to list, the newest first.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print the list for a machine.")] = False,
 ) -> None:
-    """List the newest runs on a cluster."""
+    """List the newest runs on a cluster.
+
+    Example: `recap runs --host http://127.0.0.1:8888 --limit 5`
+    """
     found = connect_server(host, namespace, token_file).runs(limit)
     if as_json:
         print(json.dumps([vars(run) for run in found], default=str, indent=1))
@@ -125,6 +132,8 @@ def release(
     """Upload the pipeline as a new version, print what differs from the last one, and move every schedule to it.
 
     A release that broke off is finished by the same call again.
+
+    Example: `recap release --version v2 --cluster cluster.yaml`
     """
     import yaml
 
@@ -152,7 +161,7 @@ def release(
 
 @schedule_app.command("create")
 def create(
-    name: str,
+    name: ScheduleArgument,
     host: HostOption,
     cron: Annotated[str, typer.Option(help="Minute hour day month weekday, as '30 3 * * *'.")],
     data: DataOption,
@@ -199,7 +208,10 @@ def list_schedules(
     time_zone: Annotated[str, typer.Option(help="Zone in which the server reads cron.")] = "UTC",
     as_json: Annotated[bool, typer.Option("--json", help="Print the list for a machine.")] = False,
 ) -> None:
-    """List the schedules."""
+    """List the schedules.
+
+    Example: `recap schedule list --time-zone Europe/Berlin`
+    """
     from pipeline.cluster.schedules import next_fires
 
     zone = _zone(time_zone)
@@ -217,9 +229,12 @@ def list_schedules(
 
 @schedule_app.command("pause")
 def pause(
-    name: str, host: HostOption, namespace: NamespaceOption = "", token_file: TokenOption = None
+    name: ScheduleArgument, host: HostOption, namespace: NamespaceOption = "", token_file: TokenOption = None
 ) -> None:
-    """Stop a schedule from firing."""
+    """Stop a schedule from firing.
+
+    Example: `recap schedule pause nightly`
+    """
     server = connect_server(host, namespace, token_file)
     server.pause(server.schedule(name))
     typer.echo(f"{name}: paused; recap schedule resume {name} lets it fire again")
@@ -227,9 +242,12 @@ def pause(
 
 @schedule_app.command("resume")
 def resume(
-    name: str, host: HostOption, namespace: NamespaceOption = "", token_file: TokenOption = None
+    name: ScheduleArgument, host: HostOption, namespace: NamespaceOption = "", token_file: TokenOption = None
 ) -> None:
-    """Let a paused schedule fire again; what it missed is not made up for."""
+    """Let a paused schedule fire again; what it missed is not made up for.
+
+    Example: `recap schedule resume nightly`
+    """
     server = connect_server(host, namespace, token_file)
     server.pause(server.schedule(name), paused=False)
     typer.echo(f"{name}: on")
@@ -237,9 +255,12 @@ def resume(
 
 @schedule_app.command("delete")
 def delete(
-    name: str, host: HostOption, namespace: NamespaceOption = "", token_file: TokenOption = None
+    name: ScheduleArgument, host: HostOption, namespace: NamespaceOption = "", token_file: TokenOption = None
 ) -> None:
-    """Remove a schedule; runs that it has started go on."""
+    """Remove a schedule; runs that it has started go on.
+
+    Example: `recap schedule delete nightly`
+    """
     server = connect_server(host, namespace, token_file)
     server.delete_schedule(server.schedule(name))
     typer.echo(f"{name}: deleted")

@@ -5,18 +5,26 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.workspace import config_path
+from pipeline.cli.workspace import complete_config, config_path
 
 config_app = typer.Typer(
     help="Draft a config for a log, check one, or print it with every default.", no_args_is_help=True
 )
 
-ConfigArgument = Annotated[str, typer.Argument(help="A YAML file, or the name of a config that comes along.")]
+ConfigArgument = Annotated[
+    str,
+    typer.Argument(
+        help="A YAML file, or the name of a config that comes along.", autocompletion=complete_config
+    ),
+]
 
 
 @config_app.command()
 def check(config: ConfigArgument) -> None:
-    """Say all that is wrong with a config, a line for each error; exit status 1 if anything is."""
+    """Say all that is wrong with a config, a line for each error; exit status 1 if anything is.
+
+    Example: `recap config check mine.yaml`
+    """
     from recap_model.config import load_config
 
     path = config_path(config)
@@ -28,7 +36,10 @@ def check(config: ConfigArgument) -> None:
 
 @config_app.command()
 def show(config: ConfigArgument) -> None:
-    """Print the whole effective config, defaults included, as YAML."""
+    """Print the whole effective config, defaults included, as YAML.
+
+    Example: `recap config show sample`
+    """
     from recap_model.config import load_config
 
     typer.echo(load_config(config_path(config)).to_yaml(), nl=False)
@@ -59,7 +70,7 @@ def draft(
 ) -> None:
     """Write a first config for a log, from the types of its columns and some rows of its newest day.
 
-    Example: recap config draft --data log --task clicked --task bought --user user_id --out mine.yaml
+    Example: `recap config draft --data log --task clicked --task bought --user user_id --out mine.yaml`
     """
     from pipeline.draft.columns import read_log
     from pipeline.draft.config import Named, draft_config

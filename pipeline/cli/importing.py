@@ -15,7 +15,10 @@ Out = Annotated[Path, typer.Option(help="Folder to write the log into.")]
 
 @import_app.command()
 def kuairand(source: Source, out: Out) -> None:
-    """KuaiRand: impressions of a short-video app, six tasks. Run it with `recap run --config kuairand`."""
+    """KuaiRand: impressions of a short-video app, six tasks. Run it with `recap run --config kuairand`.
+
+    Example: `recap import kuairand --source kuairand27k_kcore15.tsv --out log`
+    """
     from pipeline.importers.kuairand import import_kuairand
 
     report = import_kuairand(source, out)
@@ -24,7 +27,10 @@ def kuairand(source: Source, out: Out) -> None:
 
 @import_app.command()
 def census(source: Source, out: Out) -> None:
-    """Census-Income: persons, three tasks. Run it with `recap run --config census`."""
+    """Census-Income: persons, three tasks. Run it with `recap run --config census`.
+
+    Example: `recap import census --source census-income.test.gz --out log`
+    """
     from pipeline.importers.census import import_census
 
     report = import_census(source, out)
@@ -40,7 +46,10 @@ def tfrecord(
     ] = "",
     day: Annotated[str, typer.Option(help="Day of all rows, YYYY-MM-DD, if none has a time.")] = "",
 ) -> None:
-    """TFRecord files of tf.train.Example, gzip or not: a column for each feature. Needs the extra tfrecord."""
+    """TFRecord files of tf.train.Example, gzip or not: a column for each feature. Needs the extra tfrecord.
+
+    Example: `recap import tfrecord --source records --out log --time impressed_ms`
+    """
     from datetime import date
 
     from pipeline.importers.tfrecord import import_tfrecord

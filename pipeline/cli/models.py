@@ -11,9 +11,7 @@ from pipeline.cli.workspace import DEFAULT_WORKSPACE, WorkspaceOption
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-models_app = typer.Typer(
-    help="The versions in the registry: list, show, compare.", invoke_without_command=True
-)
+models_app = typer.Typer(invoke_without_command=True)
 
 NameOption = Annotated[
     str, typer.Option("--name", help="The registered model: registry.model_name of the config.")
@@ -38,7 +36,10 @@ def models(
     limit: Annotated[int, typer.Option(min=1, help="Versions to list, the newest first.")] = 50,
     as_json: JsonOption = False,
 ) -> None:
-    """List versions: age, data window, aliases, decision, headline metrics, and who promoted them."""
+    """List versions: age, data window, aliases, decision, headline metrics, and who promoted them.
+
+    Example: `recap models --limit 10`
+    """
     if context.invoked_subcommand is not None:
         return
     from pipeline.cli.versions import alias_warning, list_versions, table
@@ -65,7 +66,10 @@ def show(
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     as_json: JsonOption = False,
 ) -> None:
-    """Show all that is known of one version: lineage, decision, proof, metrics, moves."""
+    """Show all that is known of one version: lineage, decision, proof, metrics, moves.
+
+    Example: `recap models show 7`
+    """
     from pipeline.cli.versions import describe, lines
 
     known = describe(_connect(uri, workspace), name, str(version))
@@ -81,7 +85,10 @@ def diff(
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare two versions: where their config, lineage and metrics differ."""
+    """Compare two versions: where their config, lineage and metrics differ.
+
+    Example: `recap models diff 6 7`
+    """
     from pipeline.cli.versions import change, differences
 
     found = differences(_connect(uri, workspace), name, str(first), str(second))
@@ -126,7 +133,10 @@ def rollback(
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     as_json: JsonOption = False,
 ) -> None:
-    """Make the previous champion, or a named earlier one, champion again."""
+    """Make the previous champion, or a named earlier one, champion again.
+
+    Example: `recap rollback --to 5 --why "complaints since Tuesday"`
+    """
     client = _connect(uri, workspace)
     from components.promote.by_hand import roll_back
 

@@ -11,7 +11,10 @@ def report(
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     show: Annotated[bool, typer.Option(help="Open it in a browser; --no-show prints the path alone.")] = True,
 ) -> None:
-    """Open the evaluation report of the newest run."""
+    """Open the evaluation report of the newest run.
+
+    Example: `recap report --no-show`
+    """
     import webbrowser
 
     path = (newest_run(workspace).reports / "evaluation.html").resolve()

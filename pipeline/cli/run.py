@@ -14,6 +14,7 @@ from pipeline.cli.workspace import (
     DEFAULT_WORKSPACE,
     RunFolder,
     WorkspaceOption,
+    complete_config,
     config_path,
     new_run,
 )
@@ -29,7 +30,10 @@ REPORTS = {
 def run(
     data: Annotated[str, typer.Option(help="Folder or URI of the log: date=YYYY-MM-DD/*.parquet.")],
     config: Annotated[
-        str, typer.Option(help="A YAML file, or the name of a config that comes along.")
+        str,
+        typer.Option(
+            help="A YAML file, or the name of a config that comes along.", autocompletion=complete_config
+        ),
     ] = "sample",
     end_date: Annotated[
         str, typer.Option(help="Last day of the window; the log's newest if not given.")

@@ -1,6 +1,7 @@
 """The folder where runs on this machine keep what they make."""
 
 import fcntl
+import glob
 import os
 import shutil
 from collections.abc import Iterator
@@ -109,6 +110,16 @@ def _bytes_in(folder: Path) -> int:
     return sum(path.lstat().st_size for path in inside)
 
 
+def complete_config(incomplete: str) -> list[str]:
+    """What a shell may complete a config's name to: those that come along, and YAML files by their path."""
+    files = [*glob.glob(f"{glob.escape(incomplete)}*.yaml"), *glob.glob(f"{glob.escape(incomplete)}*/")]
+    return sorted(name for name in (*_packaged(), *files) if name.startswith(incomplete))
+
+
+def _packaged() -> list[str]:
+    return sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+
+
 def config_path(name_or_file: str) -> Path:
     """The file of a config that is given by a path, or by the name of one that comes with the package.
 
@@ -120,5 +131,5 @@ def config_path(name_or_file: str) -> Path:
     packaged = CONFIGS / f"{name_or_file}.yaml"
     if packaged.is_file():
         return packaged
-    names = ", ".join(sorted(path.stem for path in CONFIGS.glob("*.yaml")))
+    names = ", ".join(_packaged())
     raise FileNotFoundError(f"{name_or_file}: no such config file; those that come along are {names}")
