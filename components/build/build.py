@@ -19,6 +19,7 @@ from components.build.sampling import NegativeSampler
 from components.build.split import SPLITS, Splitter
 from components.build.writer import ShardWriter, Written, counts
 from recap_model.config import RecapConfig, data_spec
+from recap_model.data.collisions import tell_collisions
 from recap_model.data.manifest import MANIFEST_NAME, DatasetManifest
 from recap_model.data.statistics import STATISTICS_NAME
 
@@ -86,7 +87,9 @@ def write_sets(
             manifest = _manifest(split, frozen, config, files[split], rows_root, gathered.sampler)
             _check(manifest)
             manifests[split] = manifest
-        (folders["train"] / STATISTICS_NAME).write_text(gathered.statistics.result().model_dump_json())
+        statistics = gathered.statistics.result()
+        tell_collisions(statistics.collisions, config.data.collision_bound)
+        (folders["train"] / STATISTICS_NAME).write_text(statistics.model_dump_json())
         for split, manifest in manifests.items():
             (folders[split] / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=1))
     log.info(" ".join(f"{split}_rows={manifest.rows}" for split, manifest in manifests.items()))

@@ -13,6 +13,7 @@ from components.build.split import SPLITS, Splitter
 from components.build.statistics import StatisticsBuilder
 from components.build.writer import by_shard
 from recap_model.config import RecapConfig
+from recap_model.data.groups import read_crosses
 
 Add = Callable[[str, int, Rows], None]
 Tell = Callable[[int], None]
@@ -85,6 +86,8 @@ def read_group(work: Work, group: Group, add: Add, tell: Tell = lambda rows: Non
     config = work.config
     gathered = Gathered(NegativeSampler(config), StatisticsBuilder(config))
     columns, first = columns_to_read(config), group.first_row
+    derived = config.features.derived.values()
+    crosses = list(dict.fromkeys(name for column in derived if column.kind == "cross" for name in column.of))
     for partition, file in group.files:
         gathered.statistics.begin_file()
         for batch in read_file(work.snapshot, file, columns, verify=True):
@@ -93,6 +96,9 @@ def read_group(work: Work, group: Group, add: Add, tell: Tell = lambda rows: Non
             codes[_among(rows.number, work.duplicates)] = len(SPLITS)
             train = gathered.sampler(rows.take(codes == 0))
             gathered.statistics.add(train)
+            if crosses:
+                of_train = batch.select(crosses).take(train.number - first)
+                gathered.statistics.add_crosses(read_crosses(of_train, config.features, file.path))
             for shard, chosen in enumerate(by_shard(train, work.shards, config.data.seed)):
                 add(SPLITS[0], shard, chosen)
             for code, split in enumerate(SPLITS[1:], start=1):

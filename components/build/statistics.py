@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.artifacts.hashing import mix
+from components.build.collisions import HashedTables
 from components.build.rows import Rows
 from recap_model.config import RecapConfig
 from recap_model.data.statistics import FeatureStatistics
@@ -18,7 +19,7 @@ _MAX_SAMPLE_ROWS = 50_000
 
 
 class StatisticsBuilder:
-    """Moments of the signed log, knots of a sample that follows from the seed, ids with their counts.
+    """Moments of the signed log, knots of a sample that follows from the seed, ids with their counts, collisions.
 
     Sums are kept by file and added in the order of the files at the end: adding floats in another order would give
     other bits for another number of groups.
@@ -33,6 +34,7 @@ class StatisticsBuilder:
         self._keys = np.empty(0, dtype=np.uint64)
         self._tables = _tables_with_vocabulary(config)
         self._ids: dict[str, dict[int, int]] = {name: {} for name in self._tables}
+        self._hashed = HashedTables(config)
 
     def begin_file(self) -> None:
         """The rows that follow are of the next file of the log; to be called before the first, too."""
@@ -46,12 +48,19 @@ class StatisticsBuilder:
             ids, counts = np.unique(rows.groups["discrete"][:, index], return_counts=True)
             _add_counts(self._ids[name], zip(ids.tolist(), counts.tolist(), strict=True))
 
+        self._hashed.add(rows)
+
+    def add_crosses(self, crosses: Mapping[str, NDArray[np.uint64]]) -> None:
+        """Take into account what crosses hash, of the rows given to `add`."""
+        self._hashed.add_crosses(crosses)
+
     def merge(self, later: "StatisticsBuilder") -> None:
         """Take the rows of later files into account, which another builder of the same config has seen."""
         self._moments += later._moments
         self._keep(later._keys, later._sample)
         for name, counts in later._ids.items():
             _add_counts(self._ids[name], counts.items())
+        self._hashed.merge(later._hashed)
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """All that was gathered so far, as arrays."""
@@ -62,7 +71,7 @@ class StatisticsBuilder:
         }
         for name, counts in self._ids.items():
             state[f"ids/{name}"] = np.array(sorted(counts.items()), dtype=np.int64).reshape(-1, 2)
-        return state
+        return state | {f"hashed/{name}": array for name, array in self._hashed.state().items()}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Go on from the state of a builder of the same config."""
@@ -70,6 +79,9 @@ class StatisticsBuilder:
         self._keys, self._sample = state["keys"], state["sample"]
         for name in self._ids:
             self._ids[name] = dict(state[f"ids/{name}"].tolist())
+        self._hashed.restore(
+            {name.removeprefix("hashed/"): state[name] for name in state if name.startswith("hashed/")}
+        )
 
     def _add_continuous(self, rows: Rows) -> None:
         values: NDArray[np.float32] = rows.groups["continuous"]  # type: ignore[assignment]
@@ -98,6 +110,7 @@ class StatisticsBuilder:
             log_std=np.where(deviation > 0, deviation, 1.0).tolist(),
             knots=[_knots(column) for column in self._sample.T],
             vocabularies={name: self._vocabulary(name) for name in self._tables},
+            collisions=self._hashed.result(),
         )
 
     def _vocabulary(self, name: str) -> dict[int, int]:

@@ -1,14 +1,17 @@
 """Training's curves as a page."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from components.artifacts.page import Series, line_chart, linear_axis, page, table
+from recap_model.data.statistics import Collisions
 from recap_model.training import Progress
 
 
-def curves_page(reports: Sequence[Progress], precision: str) -> str:
-    """Loss of all tasks together and of each, learning rates, speed, over the steps."""
+def curves_page(
+    reports: Sequence[Progress], precision: str, collisions: Mapping[str, Collisions] | None = None
+) -> str:
+    """Loss of all tasks together and of each, learning rates, speed, over the steps; and what hashed tables share."""
     last = reports[-1]
     waiting = statistics.fmean(report.waiting for report in reports)
     lead = (
@@ -36,7 +39,36 @@ def curves_page(reports: Sequence[Progress], precision: str) -> str:
         for task in last.losses
     ]
     summary = table(("task", "first loss", "last loss", "last learning rate"), rows)
-    return page("Training", lead, summary, f'<div class="charts">{"".join(charts)}</div>')
+    return page(
+        "Training", lead, summary, f'<div class="charts">{"".join(charts)}</div>', *_hashed(collisions or {})
+    )
+
+
+def _hashed(collisions: Mapping[str, Collisions]) -> list[str]:
+    if not collisions:
+        return []
+    heads = (
+        "hashed ids",
+        "places",
+        "ids",
+        "ids sharing a place",
+        "expected",
+        "impressions of a shared place",
+        "counted",
+    )
+    rows = [
+        (
+            path,
+            f"{found.places:,}",
+            f"{found.ids:,}",
+            f"{found.sharing:.2%}",
+            f"{found.expected:.2%}",
+            f"{found.impressions_sharing:.2%}",
+            "exactly" if found.exact else "by samples",
+        )
+        for path, found in collisions.items()
+    ]
+    return [table(heads, rows)]
 
 
 def _chart(

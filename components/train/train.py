@@ -25,6 +25,7 @@ from components.train.tracking import active_run
 from recap_model import build_loss, create_ranking_model, data_spec, save_model
 from recap_model.config import RecapConfig
 from recap_model.config.training import TrainJobConfig
+from recap_model.data.collisions import tell_collisions
 from recap_model.data.manifest import DatasetManifest
 from recap_model.data.record_batches import RecordBatches
 from recap_model.data.statistics import FeatureStatistics
@@ -129,11 +130,13 @@ class _Run:
         self.train_set = train_set
         self.checkpoints = checkpoints
         self.world = world
+        self.statistics = FeatureStatistics.read(train_set)
         self.started_from: str | None = None
 
     def write(self, out: Path, curves: Path | None) -> None:
         """Train, and write the model and its curves."""
         reports: list[Progress] = []
+        tell_collisions(self.statistics.collisions, self.config.data.collision_bound)
         with whole_folder(out) as folder:
             with (folder / TRAINING_LOG_NAME).open("w") as lines:
                 state = self.train(_reporter(lines, reports, active_run(self.snapshot.tracking_uri)))
@@ -152,7 +155,7 @@ class _Run:
             ).write(folder)
         if curves is not None:
             with whole_file(curves) as file:
-                file.write_text(curves_page(reports, manifest.precision))
+                file.write_text(curves_page(reports, manifest.precision, self.statistics.collisions))
 
     def train(self, report: Callable[[Progress], None]) -> TrainState:
         """Build the model, and train it from its start or from the newest checkpoint."""
@@ -185,7 +188,7 @@ class _Run:
             config,
             self.world.device,
             loss_fn=build_loss(config),
-            statistics=FeatureStatistics.read(self.train_set),
+            statistics=self.statistics,
         )
         assert isinstance(module, ModelAndLoss)
         if config.data.sampling_correction == "calibration":

@@ -9,6 +9,7 @@ import pyarrow as pa
 from recap_model.config import RecapConfig
 from recap_model.config.data import SplitByColumn, SplitByHash
 from recap_model.config.features import EMBEDDING_GROUPS, ListColumn
+from recap_model.config.inputs import SmallEmbeddingTableConfig
 from recap_model.data.columns import is_text, is_time, plain_type
 
 Role = Literal[
@@ -81,7 +82,7 @@ class Block:
             size = f"of {self.list_width} " if self.list_width else ""
             return f"lists {size}{'integers' if self.role == 'sparse' else 'numbers'}"
         if self.role == "discrete" and column not in self.words:
-            return "integers; words only where a table with min_count reads them"
+            return "integers; words only where a table with min_count or hash reads them"
         return {
             "id": "integers or strings",
             "split": "integers or strings",
@@ -162,14 +163,18 @@ def _words(config: RecapConfig) -> frozenset[str]:
     value, model = config.features.discrete, config.model
     columns = value if isinstance(value, list) else []
     tables = model.small_embeddings.tables if model.small_embeddings else []
-    looked_up = {columns[table.index] for table in tables if columns and table.min_count is not None}
+    looked_up = {columns[table.index] for table in tables if columns and _takes_any_id(table)}
     crossed = {name for one in config.features.derived.values() if one.kind == "cross" for name in one.of}
-    plain = {columns[table.index] for table in tables if columns and table.min_count is None}
+    plain = {columns[table.index] for table in tables if columns and not _takes_any_id(table)}
     if columns and model.position_debias_config is not None:
         plain.add(columns[model.position_debias_config.position_feature_index])
     if model.featurization_config and "discrete" in model.featurization_config.feature_names_to_concat:
         plain |= set(columns)
     return frozenset((looked_up | crossed) - plain)
+
+
+def _takes_any_id(table: SmallEmbeddingTableConfig) -> bool:
+    return table.hash or table.min_count is not None
 
 
 def columns_of(blocks: list[Block]) -> list[str]:

@@ -98,4 +98,8 @@ class DataConfig(Config):
         "calibration after the model",
     )
     split: Split = SplitByDays()
+    collision_bound: Share = Field(
+        0.2,
+        description="share of a hashed table's ids that may share their entry before build and train warn",
+    )
     seed: int = Field(17, description="of sampling, splitting by hash and shuffling")

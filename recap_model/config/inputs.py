@@ -7,6 +7,8 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 from recap_model.config.architectures import BatchNormConfig
 from recap_model.config.base import Config, distinct_names, exactly_one_of
 
+_HASH = "ids are hashed into the entries, which several may share; build reports how many do"
+
 JoinedGroup = Literal["binary", "discrete", "user_embedding", "user_eng_embedding", "author_embedding"]
 
 
@@ -95,7 +97,8 @@ class SmallEmbeddingTableConfig(Config):
     """A table read by one discrete column. Missing ids, and ids outside the table, read its entry 0.
 
     With ``min_count``, ids are looked up among those that are so frequent in the training rows (the top
-    ``num_embeddings - 1`` of them); others are unknown. Without it an id is its entry.
+    ``num_embeddings - 1`` of them); others are unknown. With ``hash`` an id's entry is its hash, from 1 on, and no
+    id is outside the table. Without either an id is its entry.
     """
 
     name: str
@@ -103,13 +106,11 @@ class SmallEmbeddingTableConfig(Config):
     embedding_dim: PositiveInt
     index: NonNegativeInt = Field(description="column in the discrete group")
     min_count: PositiveInt | None = None
+    hash: bool = Field(False, description=_HASH)
 
     @model_validator(mode="after")
     def _room_for_ids(self) -> "SmallEmbeddingTableConfig":
-        if self.min_count is not None and self.num_embeddings < 2:
-            raise ValueError(
-                "num_embeddings: a table with min_count needs 2 at least, as entry 0 is the unknown id"
-            )
+        _check_room(self.num_embeddings, min_count=self.min_count is not None, hash=self.hash)
         return self
 
 
@@ -126,7 +127,8 @@ class SmallEmbeddingsConfig(Config):
 class LargeEmbeddingTableConfig(Config):
     """A table read by the column of id lists that has its name; the entries of a row's ids are summed.
 
-    Without ``vocab`` an id is its entry. Ids outside the table or the vocabulary read its entry 0.
+    With ``hash`` an id's entry is its hash, from 1 on; without it and ``vocab`` an id is its entry. Ids outside the
+    table or the vocabulary read its entry 0.
     """
 
     name: str = Field(description="of the table, and of its column in features.sparse")
@@ -141,11 +143,14 @@ class LargeEmbeddingTableConfig(Config):
         None, description="a text file with an id a line, at most num_embeddings - 1 of them"
     )
 
+    hash: bool = Field(False, description=_HASH)
+
     @model_validator(mode="after")
     def _room_for_ids(self) -> "LargeEmbeddingTableConfig":
-        if self.vocab is not None and self.num_embeddings < 2:
+        _check_room(self.num_embeddings, vocab=self.vocab is not None, hash=self.hash)
+        if self.hash and self.pretrained is not None:
             raise ValueError(
-                "num_embeddings: a table with vocab needs 2 at least, as entry 0 is the unknown id"
+                "pretrained: values at the start belong to ids, which a table with hash does not keep apart"
             )
         return self
 
@@ -158,3 +163,14 @@ class LargeEmbeddingsConfig(Config):
     @model_validator(mode="after")
     def _names_differ(self) -> "LargeEmbeddingsConfig":
         return distinct_names(self, "tables")
+
+
+def _check_room(num_embeddings: int, **ways: bool) -> None:
+    """Raise ValueError unless ids are found in one way, and the table has an entry for one beside the unknown."""
+    chosen = [name for name, used in ways.items() if used]
+    if len(chosen) > 1:
+        raise ValueError(f"{' and '.join(chosen)}: a table finds its ids in one way; remove one of them")
+    if chosen and num_embeddings < 2:
+        raise ValueError(
+            f"num_embeddings: a table with {chosen[0]} needs 2 at least, as entry 0 is the unknown id"
+        )

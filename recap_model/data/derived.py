@@ -27,15 +27,22 @@ def derive(column: DerivedColumn, sources: list[pa.Array], where: str) -> pa.Arr
     """
     if column.kind == "cross":
         assert column.buckets is not None
-        return _cross(
-            [_ids(array, f"{where}: {name}") for name, array in zip(column.of, sources, strict=True)],
-            column.buckets,
-        )
+        mixed, missing = _mixed(_all_ids(column, sources, where))
+        return pa.array((mixed % np.uint64(column.buckets)).astype(np.int64), mask=missing)
     numbers = [
         _numbers(array, column.is_of_times, f"{where}: {name}")
         for name, array in zip(column.of, sources, strict=True)
     ]
     return _COMPUTE[column.kind](*numbers)
+
+
+def crossed(column: DerivedColumn, sources: list[pa.Array], where: str) -> NDArray[np.uint64]:
+    """What a cross hashes into its buckets, one number for each tuple of ids, without rows that miss one.
+
+    Args and errors are those of `derive`.
+    """
+    mixed, missing = _mixed(_all_ids(column, sources, where))
+    return mixed[~missing]
 
 
 def _ratio(first: pa.Array, second: pa.Array) -> pa.Array:
@@ -76,6 +83,10 @@ def _numbers(array: pa.Array, times: bool, what: str) -> pa.Array:
     return array.cast(pa.float64(), safe=False)
 
 
+def _all_ids(column: DerivedColumn, sources: list[pa.Array], where: str) -> list[pa.Array]:
+    return [_ids(array, f"{where}: {name}") for name, array in zip(column.of, sources, strict=True)]
+
+
 def _ids(array: pa.Array, what: str) -> pa.Array:
     if is_text(array.type):
         return word_ids(array)
@@ -86,14 +97,15 @@ def _ids(array: pa.Array, what: str) -> pa.Array:
     return array.cast(pa.int64(), safe=False)
 
 
-def _cross(ids: list[pa.Array], buckets: int) -> pa.Array:
+def _mixed(ids: list[pa.Array]) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
+    """A number for each row's ids, and whether one of them is missing."""
     mixed = np.zeros(len(ids[0]), dtype=np.uint64)
     missing = np.zeros(len(ids[0]), dtype=bool)
     for column in ids:
         missing |= column.is_null().to_numpy(zero_copy_only=False)
         numbers = column.fill_null(0).to_numpy(zero_copy_only=False)
         mixed = _mix(mixed + numbers.astype(np.uint64))
-    return pa.array((mixed % np.uint64(buckets)).astype(np.int64), mask=missing)
+    return mixed, missing
 
 
 def _mix(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from recap_model.config.features import DENSE_GROUPS, FeaturesConfig, ListColumn
 from recap_model.data.columns import decoded, is_text, word_ids
-from recap_model.data.derived import derive
+from recap_model.data.derived import crossed, derive
 
 
 def read_groups(
@@ -32,6 +32,20 @@ def read_groups(
         raise ValueError(f"{where}: no column {', '.join(missing)}; the model reads it as a feature")
     return {
         group: _read_group(rows, features, group, where) for group in DENSE_GROUPS if features.width(group)
+    }
+
+
+def read_crosses(rows: pa.RecordBatch, features: FeaturesConfig, where: str) -> dict[str, NDArray[np.uint64]]:
+    """What each derived cross hashes into its buckets: of the rows that miss none of its sources, a number each.
+
+    Raises as `read_groups` does.
+    """
+    return {
+        name: crossed(
+            column, [_column(rows, source) for source in column.of], f"{where}: derived column {name}"
+        )
+        for name, column in features.derived.items()
+        if column.kind == "cross"
     }
 
 

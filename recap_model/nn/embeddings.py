@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from recap_model.config.inputs import SmallEmbeddingsConfig
+from recap_model.data.hashing import hashed
 from recap_model.data.statistics import FeatureStatistics
 
 MISSING_ID = -1
@@ -59,8 +60,15 @@ class IdEmbedding(nn.Module):
         ids: any shape of int64; returns that shape with embedding_dim behind.
     """
 
-    def __init__(self, num_embeddings: int, embedding_dim: int, vocabulary: Vocabulary | None = None):
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        vocabulary: Vocabulary | None = None,
+        hash_ids: bool = False,
+    ):
         super().__init__()
+        self.hash_ids = hash_ids
         self.table = nn.Embedding(num_embeddings, embedding_dim)
         nn.init.xavier_uniform_(self.table.weight)
         self.vocabulary = vocabulary
@@ -68,6 +76,9 @@ class IdEmbedding(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         if self.vocabulary is not None:
             return self.table(self.vocabulary(ids))
+        if self.hash_ids:
+            places = hashed(ids, self.table.num_embeddings - 1) + 1
+            return self.table(torch.where(ids >= 0, places, torch.zeros_like(ids)))
         inside = (ids >= 0) & (ids < self.table.num_embeddings)
         return self.table(torch.where(inside, ids, torch.zeros_like(ids)))
 
@@ -84,6 +95,8 @@ class SmallEmbeddings(nn.Module):
     columns: Tensor
     sizes: Tensor
     starts: Tensor
+    hashes: Tensor
+    places: Tensor
 
     def __init__(self, config: SmallEmbeddingsConfig):
         super().__init__()
@@ -95,6 +108,10 @@ class SmallEmbeddings(nn.Module):
         self.register_buffer(
             "sizes", torch.tensor([table.num_embeddings for table in tables]), persistent=False
         )
+        # Places for ids beside the unknown one; a table of one entry hashes nothing, but nothing is divided by 0.
+        self.register_buffer("places", torch.clamp(self.sizes - 1, min=1), persistent=False)
+        self.hash_ids = [table.hash for table in tables]
+        self.register_buffer("hashes", torch.tensor(self.hash_ids), persistent=False)
         self.vocabularies = nn.ModuleDict(
             {
                 str(number): Vocabulary(table.num_embeddings - 1, table.min_count)
@@ -134,6 +151,8 @@ class SmallEmbeddings(nn.Module):
         """Each id's entry in its own table; shapes (rows, tables)."""
         known = (ids >= 0) & (ids < self.sizes)
         entries = torch.where(known, ids, torch.zeros_like(ids))
+        if any(self.hash_ids):
+            entries = torch.where(self.hashes & (ids >= 0), hashed(ids, self.places) + 1, entries)
         if not self.vocabularies:
             return entries
         columns = list(entries.unbind(dim=1))

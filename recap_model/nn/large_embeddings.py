@@ -28,6 +28,7 @@ class LargeEmbeddings(nn.Module):
                 table.num_embeddings,
                 table.embedding_dim,
                 Vocabulary(table.num_embeddings - 1) if table.vocab is not None else None,
+                table.hash,
             )
             for table in config.tables
         )

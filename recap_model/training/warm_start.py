@@ -15,10 +15,17 @@ _TABLES = (SmallEmbeddings, IdEmbedding)
 
 @dataclass(frozen=True)
 class _Table:
-    """The entries of an embedding table, and the vocabulary that finds an id's entry, if it has one."""
+    """The entries of an embedding table, and how an id's entry is found."""
 
     entries: Tensor
     vocabulary: Vocabulary | None
+    hashed: bool
+
+    def takes(self, old: "_Table") -> bool:
+        """Whether the entries of ``old`` can be told by their ids to be this table's."""
+        if self.hashed != old.hashed or self.entries.shape[1] != old.entries.shape[1]:
+            return False
+        return not self.hashed or len(self.entries) == len(old.entries)
 
 
 @torch.no_grad()
@@ -46,7 +53,7 @@ def warm_start(model: MultiTaskRankingModel, old: MultiTaskRankingModel) -> list
     old_tables = _tables(old)
     for name, table in _tables(model).items():
         match = old_tables.get(name)
-        if match is None or match.entries.shape[1] != table.entries.shape[1]:
+        if match is None or not table.takes(match):
             new.append(name)
             continue
         _copy_entries(table, match)
@@ -74,12 +81,12 @@ def _tables(model: nn.Module) -> dict[str, _Table]:
     tables: dict[str, _Table] = {}
     for path, part in model.named_modules():
         if isinstance(part, IdEmbedding):
-            tables[path] = _Table(part.table.weight, part.vocabulary)
+            tables[path] = _Table(part.table.weight, part.vocabulary, part.hash_ids)
         elif isinstance(part, SmallEmbeddings):
             for number, name in enumerate(part.names):
                 vocabulary = dict(part.vocabularies.items()).get(str(number))
                 assert vocabulary is None or isinstance(vocabulary, Vocabulary)
-                tables[f"{path}.{name}"] = _Table(part.weight_of(number), vocabulary)
+                tables[f"{path}.{name}"] = _Table(part.weight_of(number), vocabulary, part.hash_ids[number])
     return tables
 
 

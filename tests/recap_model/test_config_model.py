@@ -76,6 +76,39 @@ def changed(**model: Any) -> dict[str, Any]:
             },
             "num_embeddings: a table with min_count needs 2",
         ),
+        (
+            {
+                "small_embeddings": {
+                    "tables": [
+                        {
+                            "name": "t",
+                            "num_embeddings": 9,
+                            "embedding_dim": 1,
+                            "index": 0,
+                            "min_count": 1,
+                            "hash": True,
+                        }
+                    ]
+                }
+            },
+            "min_count and hash: a table finds its ids in one way",
+        ),
+        (
+            {
+                "large_embeddings": {
+                    "tables": [
+                        {
+                            "name": "t",
+                            "num_embeddings": 9,
+                            "embedding_dim": 1,
+                            "pretrained": "x.npy",
+                            "hash": True,
+                        }
+                    ]
+                }
+            },
+            "pretrained: values at the start belong to ids",
+        ),
         ({"featurization_config": {}}, "model.featurization_config: exactly one of"),
         (
             {"featurization_config": {"log1p_abs_config": {}, "feature_names_to_concat": ["binry"]}},

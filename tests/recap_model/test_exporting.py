@@ -50,7 +50,7 @@ def fitted(config: ModelConfig) -> MultiTaskRankingModel:
     table = {**TABLES["tables"][0], "min_count": 1}
     changed = {
         "featurization_config": {"piecewise_linear_config": {}},
-        "small_embeddings": {"tables": [table]},
+        "small_embeddings": {"tables": [table, {**table, "name": "hashed", "min_count": None, "hash": True}]},
     }
     model = create_ranking_model(WIDTHS, ModelConfig(**(config.model_dump() | changed)), "cpu")
     assert isinstance(model, MultiTaskRankingModel)

@@ -17,11 +17,19 @@ DATA = {
 
 
 def grouped_config() -> RecapConfig:
-    """With everything that groups have to agree on: duplicates, sampling, vocabularies, lists of ids."""
+    """With everything that groups have to agree on: duplicates, sampling, vocabularies, lists, hashes."""
     content = sparse_config(data=DATA).model_dump(exclude_none=True)
     table = {"name": "topic", "num_embeddings": 5, "embedding_dim": 2, "index": 1, "min_count": 2}
-    model = content["model"] | {"small_embeddings": {"tables": [table]}}
-    return RecapConfig.model_validate(content | {"model": model})
+    hashed = {"name": "seen", "num_embeddings": 8, "embedding_dim": 3, "hash": True}
+    model = content["model"] | {
+        "small_embeddings": {"tables": [table]},
+        "large_embeddings": {"tables": [hashed]},
+    }
+    features = content["features"] | {
+        "discrete": ["position", "topic", "both"],
+        "derived": {"both": {"kind": "cross", "of": ["topic", "position"], "buckets": 9}},
+    }
+    return RecapConfig.model_validate(content | {"model": model, "features": features})
 
 
 @pytest.fixture(scope="session")

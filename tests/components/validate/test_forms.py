@@ -49,8 +49,8 @@ def test_words_that_a_table_would_take_as_places_are_refused(tmp_path: Path):
     log = write_broken(tmp_path / "log", replaced("topic", as_categories))
     assert lines_of(tmp_path, log) == [
         "column_type: column topic is dictionary<values=string, indices=int32, ordered=0> in "
-        "date=2026-03-03/part-00000.parquet; allowed are integers; words only where a table with min_count reads "
-        "them; mend the log, or change features.discrete"
+        "date=2026-03-03/part-00000.parquet; allowed are integers; words only where a table with min_count or "
+        "hash reads them; mend the log, or change features.discrete"
     ]
 
 

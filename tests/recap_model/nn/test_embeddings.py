@@ -1,13 +1,15 @@
 """Small embeddings and their vocabularies."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recap_model.config.inputs import SmallEmbeddingsConfig
+from recap_model.config.inputs import LargeEmbeddingsConfig, SmallEmbeddingsConfig
+from recap_model.data.hashing import hashed
 from recap_model.data.statistics import FeatureStatistics
-from recap_model.nn import SmallEmbeddings, Vocabulary
+from recap_model.nn import LargeEmbeddings, SmallEmbeddings, Vocabulary
 
 INT64 = st.integers(-(2**63), 2**63 - 2)
 
@@ -44,6 +46,23 @@ def test_without_a_vocabulary_an_id_is_its_entry_and_others_are_unknown():
     weight = module.weight_of(0)
     (out,) = module(torch.tensor([[9, 0], [9, 3], [9, 4], [9, -1]]))
     torch.testing.assert_close(out, weight[[0, 3, 0, 0]])
+
+
+def test_a_hashed_id_reads_the_entry_of_its_hash_and_a_missing_one_the_unknown():
+    plain = {"name": "plain", "num_embeddings": 1, "embedding_dim": 3, "index": 0}
+    topic = {"name": "topic", "num_embeddings": 6, "embedding_dim": 3, "index": 1, "hash": True}
+    module = SmallEmbeddings(SmallEmbeddingsConfig(tables=[plain, topic]))
+    ids = [0, 3, 2**62, 17]
+    _, out = module(torch.tensor([[0, id_] for id_ in [*ids, -1]]))
+    entries = [1 + int(hashed(np.array([id_]), 5)[0]) for id_ in ids]
+    torch.testing.assert_close(out, module.weight_of(1)[[*entries, 0]])
+    large = LargeEmbeddings(
+        LargeEmbeddingsConfig(
+            tables=[{"name": "seen", "num_embeddings": 6, "embedding_dim": 2, "hash": True}]
+        )
+    )
+    (sums,) = large({"seen": torch.tensor([[*ids, -1]])})
+    torch.testing.assert_close(sums, large.tables[0].table.weight[entries].sum(dim=0, keepdim=True))
 
 
 @pytest.mark.parametrize(("key", "columns"), [("topic_id", ["position", "topic_id"]), ("1", [])])

@@ -104,6 +104,22 @@ def test_a_warm_start_finds_an_ids_entry_in_a_vocabulary_that_has_changed():
     assert torch.equal(ours[2], tables_before[2])
 
 
+@pytest.mark.parametrize(("hashed", "size", "fits"), [(True, 4, True), (True, 5, False), (False, 4, False)])
+def test_a_warm_start_takes_hashed_entries_from_a_table_that_hashes_alike_alone(hashed, size, fits):
+    def model(size: int, hashed: bool):
+        content = tiny_config().model_dump()
+        table = {"name": "t", "num_embeddings": size, "embedding_dim": 3, "index": 1, "hash": hashed}
+        content["model"]["small_embeddings"] = {"tables": [table]}
+        return build_model(spec, RecapConfig.model_validate(content))
+
+    spec = {"continuous": 3, "binary": 1, "discrete": 2, "user_embedding": 4}
+    old, new = model(size, hashed), model(4, True)
+    stays = warm_start(new, old)
+    assert ("inputs.small_embeddings.t" in stays) != fits
+    tables = [part.inputs.small_embeddings.weight_of(0) for part in (new, old)]
+    assert torch.equal(tables[0], tables[1][:4]) == fits
+
+
 def test_a_warm_start_says_what_stays_new():
     spec = {"continuous": 3, "binary": 1, "discrete": 2, "user_embedding": 4}
     old, new = build_model(spec, tiny_config()), build_model(spec | {"continuous": 5}, tiny_config())
