@@ -53,8 +53,12 @@ def _steps(
         calibration_set=built.outputs["calibration_set"],
     ).set_display_name("Calibrate each task")
     model = calibrated.outputs["calibrated_model"]
-    evaluated = evaluate(snapshot=snapshot, model=model, test_set=built.outputs["test_set"])
-    evaluated.set_display_name("Evaluate and decide")
+    evaluated = evaluate(
+        snapshot=snapshot,
+        model=model,
+        test_set=built.outputs["test_set"],
+        validated=validated.outputs["validated"],
+    ).set_display_name("Evaluate and decide")
     evaluation = evaluated.outputs["evaluation"]
     registered = register(
         snapshot=snapshot,

@@ -16,6 +16,7 @@ class TinySets:
     train: Path
     calibration: Path
     test: Path
+    validated: Path
 
 
 def mark_validated(snapshot: Path, folder: Path) -> Path:
@@ -29,6 +30,9 @@ def mark_validated(snapshot: Path, folder: Path) -> Path:
         "verdict": "passed",
     }
     (folder / "_manifest.json").write_text(json.dumps(manifest))
+    drift = {"state": "no_baseline", "against": "the champion", "reason": "there is no champion yet"}
+    verdict = {"snapshot": frozen.digest, "verdict": "passed", "drift": drift, "rules": []}
+    (folder / "verdict.json").write_text(json.dumps(verdict))
     return folder
 
 
@@ -36,6 +40,6 @@ def build_tiny(folder: Path, config: RecapConfig, root: Path, **snapshot_fields)
     """Build the sets of the log under ``root`` into ``folder``."""
     snapshot = snapshot_of(root, config, folder / "snapshot", **snapshot_fields)
     validated = mark_validated(snapshot, folder / "validated")
-    sets = TinySets(snapshot, folder / "train", folder / "calibration", folder / "test")
+    sets = TinySets(snapshot, folder / "train", folder / "calibration", folder / "test", validated)
     build_datasets(snapshot, validated, sets.train, sets.calibration, sets.test)
     return sets

@@ -11,6 +11,7 @@ from components.artifacts.door import progress
 from components.artifacts.log import open_root
 from components.artifacts.output import whole_folder
 from components.artifacts.snapshot import Snapshot
+from components.artifacts.validated import check_validated
 from components.build.duplicates import find_duplicates
 from components.build.groups import Gathered, Group, Tell, Work, cut, read_group
 from components.build.parts import join_parts, remove_parts, write_parts
@@ -99,19 +100,6 @@ def write_sets(
 def folder_beside(out: Path, stack: ExitStack) -> str:
     """Where rows are written on this machine: a folder beside ``out`` that is there whole or not at all."""
     return str(stack.enter_context(whole_folder(out.with_name(f"{out.name}.rows"))))
-
-
-def check_validated(validated: str | Path, snapshot: Snapshot) -> None:
-    """Raise FileNotFoundError or ValueError unless validate let this snapshot pass."""
-    path = Path(validated) / MANIFEST_NAME
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: not there, so this log did not pass validation; run validate")
-    try:
-        digest = json.loads(path.read_text())["snapshot"]
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{path}: not what validate writes; run validate again") from None
-    if digest != snapshot.digest:
-        raise ValueError(f"{path}: belongs to another snapshot ({digest[:12]}); run validate on this one")
 
 
 def _fill(

@@ -12,7 +12,8 @@ from pydantic import NonNegativeInt, PositiveInt, ValidationError
 from components.artifacts.log import digest, open_root
 from components.artifacts.output import whole_folder
 from components.artifacts.snapshot import Snapshot
-from components.build.build import check_validated, folder_beside, join, plan, write_sets
+from components.artifacts.validated import check_validated
+from components.build.build import folder_beside, join, plan, write_sets
 from components.build.groups import Gathered, cut
 from components.build.parts import Part, write_parts
 from components.build.sampling import NegativeSampler

@@ -10,6 +10,7 @@ def evaluate(
     snapshot: dsl.Input[dsl.Dataset],
     model: dsl.Input[dsl.Model],
     test_set: dsl.Input[dsl.Dataset],
+    validated: dsl.Input[dsl.Dataset],
     evaluation: dsl.Output[dsl.Artifact],
     report: dsl.Output[dsl.HTML],
     metrics: dsl.Output[dsl.Metrics],
@@ -22,7 +23,7 @@ def evaluate(
         from components.evaluate.evaluate import evaluate_model
         from components.evaluate.headline import headline, roc_points
 
-        evaluate_model(snapshot.path, model.path, test_set.path, evaluation.path, report.path)
+        evaluate_model(snapshot.path, model.path, test_set.path, validated.path, evaluation.path, report.path)
         for name, value in headline(evaluation.path).items():
             metrics.log_metric(name, value)
         roc.log_roc_curve(*roc_points(evaluation.path))

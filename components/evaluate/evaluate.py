@@ -11,6 +11,7 @@ from components.artifacts import registry
 from components.artifacts.decision import DECISION_NAME, DecidedAgainst, Decision
 from components.artifacts.output import whole_file, whole_folder
 from components.artifacts.snapshot import MANIFEST_NAME, Snapshot
+from components.artifacts.validated import read_verdict
 from components.evaluate.gate import decide, policy_digest
 from components.evaluate.measure import Measured, measure
 from components.evaluate.report import report_page
@@ -30,6 +31,7 @@ def evaluate_model(
     snapshot: str | Path,
     model: str | Path,
     test_set: str | Path,
+    validated: str | Path,
     out: str | Path,
     report: str | Path | None = None,
 ) -> Decision:
@@ -41,6 +43,7 @@ def evaluate_model(
         snapshot: what resolve wrote; it names the champion.
         model: the calibrated model.
         test_set: of the same snapshot.
+        validated: what validate wrote for it; the page shows its drift.
         out: folder for the evaluation.
         report: a second place for the page, where a pipeline's UI shows it.
 
@@ -48,6 +51,7 @@ def evaluate_model(
         FileNotFoundError, ValueError: an input is missing, broken, or of another run.
     """
     frozen, config = Snapshot.read(snapshot)
+    verdict = read_verdict(validated, frozen)
     manifest = DatasetManifest.read(test_set)
     if manifest.snapshot != frozen.digest:
         raise ValueError(
@@ -58,7 +62,7 @@ def evaluate_model(
         measured, tally = measure(scores, config)
         decision = _decide(measured, frozen, config, manifest, Path(model), trouble)
         (target / METRICS_NAME).write_text(json.dumps(measured, indent=1))
-        (target / REPORT_NAME).write_text(report_page(decision, measured, tally, frozen))
+        (target / REPORT_NAME).write_text(report_page(decision, measured, tally, frozen, verdict))
         (target / DECISION_NAME).write_text(decision.model_dump_json(indent=1))
         files = {path.name: _sha256(path) for path in sorted(target.iterdir())}
         content = {"format": "recap-evaluation/1", "snapshot": frozen.digest, "files": files}

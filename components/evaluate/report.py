@@ -1,4 +1,4 @@
-"""The evaluation as one page: the decision first, then each task beside the champion, slices, lineage."""
+"""The evaluation as one page: the decision first, then each task beside the champion, slices, drift, lineage."""
 
 from collections.abc import Sequence
 from html import escape
@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from components.artifacts.decision import Decision
 from components.artifacts.page import Axis, Series, line_chart, linear_axis, page, table
 from components.artifacts.snapshot import Snapshot
+from components.artifacts.validated import VerdictFile
+from components.evaluate.drift import drift_sections
 from components.evaluate.tally import EVERYTHING, Tally
 from recap_model import metrics
 
@@ -26,9 +28,12 @@ _OUTCOME_WORDS = {
     "HOLD": "Hold: the version is registered and not promoted.",
     "ERROR": "Error: a rule cannot be computed, so the version is not promoted.",
 }
+_VALIDATION_WORDS = {"passed": "passed", "warnings": "passed, with warnings", "failed": "failed"}
 
 
-def report_page(decision: Decision, measured: dict[str, Any], tally: Tally, snapshot: Snapshot) -> str:
+def report_page(
+    decision: Decision, measured: dict[str, Any], tally: Tally, snapshot: Snapshot, verdict: VerdictFile
+) -> str:
     """The whole page."""
     against = f"against version {decision.champion.version}" if decision.champion else "without a champion"
     lead = (
@@ -47,8 +52,9 @@ def report_page(decision: Decision, measured: dict[str, Any], tally: Tally, snap
         *_lists(measured),
         *_slices(measured),
         *(_task_charts(task, tally) for task in measured["tasks"]),
+        *drift_sections(verdict),
         "<h2>Lineage</h2>",
-        _lineage(decision, snapshot),
+        _lineage(decision, snapshot, verdict),
     )
 
 
@@ -230,13 +236,14 @@ def _thin(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[list[float], 
     return x[kept].tolist(), y[kept].tolist()
 
 
-def _lineage(decision: Decision, snapshot: Snapshot) -> str:
+def _lineage(decision: Decision, snapshot: Snapshot, verdict: VerdictFile) -> str:
     champion = f"{decision.champion.name} {decision.champion.version}" if decision.champion else "none"
     return table(
         ("what", "which"),
         [
             ("run", decision.run_id),
             ("data", f"{snapshot.rows:,} rows of {snapshot.data_root}"),
+            ("validation", _VALIDATION_WORDS[verdict.verdict]),
             ("snapshot", decision.snapshot[:16]),
             ("test rows", decision.test_data[:16]),
             ("candidate", decision.candidate[:16]),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from components.artifacts.output import whole_file, whole_folder
 from components.artifacts.snapshot import MANIFEST_NAME, Snapshot
+from components.artifacts.validated import VERDICT_NAME
 from components.validate.baseline import Reference, read_baseline
 from components.validate.docs import render_docs
 from components.validate.judge import judge
@@ -16,7 +17,7 @@ from components.validate.serving import read_serving_log
 from components.validate.verdict import Kind, ValidationFailed, Verdict
 
 FORMAT = "recap-validated/1"
-PROFILE_NAME, VERDICT_NAME = "profile.parquet", "verdict.json"
+PROFILE_NAME = "profile.parquet"
 
 log = logging.getLogger(__name__)
 

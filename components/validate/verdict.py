@@ -110,8 +110,16 @@ class Verdict:
         content = {"state": self.drift_state(kind), "against": drift.against, "reason": drift.reason}
         if drift.found is None:
             return content
-        worst = [_plain({**asdict(item), "excess": item.excess}) for item in drift.worst()[:MAX_COLUMNS]]
-        return {**content, "compared": len(drift.worst()), "new": drift.found.new, "columns": worst}
+        moved = drift.worst()
+        columns = [_plain({**asdict(item), "excess": item.excess}) for item in moved[:MAX_COLUMNS]]
+        beyond = sum(item.furthest > 1.0 for item in moved)
+        return {
+            **content,
+            "compared": len(moved),
+            "beyond": beyond,
+            "new": drift.found.new,
+            "columns": columns,
+        }
 
 
 def _plain(value: Any) -> Any:

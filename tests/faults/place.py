@@ -93,7 +93,11 @@ class Place:
                 given / "snapshot", given / "model", given / "calibration", out / "calibrated"
             ),
             "evaluate": lambda: evaluate_model(
-                given / "snapshot", given / "calibrated", given / "test", out / "evaluation"
+                given / "snapshot",
+                given / "calibrated",
+                given / "test",
+                given / "validated",
+                out / "evaluation",
             ),
             "register": lambda: registering.register_version(
                 given / "snapshot",
@@ -117,7 +121,7 @@ class Place:
             "build": ["snapshot", "validated"],
             "train": ["snapshot", "train", "train.rows"],
             "calibrate": ["snapshot", "model", "calibration", "calibration.rows"],
-            "evaluate": ["snapshot", "calibrated", "test", "test.rows"],
+            "evaluate": ["snapshot", "calibrated", "test", "test.rows", "validated"],
             "register": ["snapshot", "calibrated", "evaluation"],
             "promote": ["version", "evaluation"],
         }

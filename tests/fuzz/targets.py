@@ -12,6 +12,7 @@ import torch
 from components.artifacts.decision import Decision
 from components.artifacts.model import ModelManifest
 from components.artifacts.snapshot import Snapshot
+from components.artifacts.validated import read_verdict
 from components.artifacts.version import RegisteredVersion
 from components.build.pods import build_group, join_groups
 from components.calibrate.calibrate import calibrate_model
@@ -78,10 +79,19 @@ def _calibrated(place: Path) -> object:
     )
 
 
+def _verdict(place: Path) -> object:
+    given = place / "given"
+    return read_verdict(given / "validated", Snapshot.read(given / "snapshot")[0])
+
+
 def _evaluated(place: Path) -> object:
     given = place / "given"
     return evaluate_model(
-        given / "snapshot", given / "calibrated", given / "test", place / "out" / "evaluation"
+        given / "snapshot",
+        given / "calibrated",
+        given / "test",
+        given / "validated",
+        place / "out" / "evaluation",
     )
 
 
@@ -107,6 +117,7 @@ TARGETS = {
     "scores": Target(("given/calibrated/*",), _scores),
     "calibrate": Target(("given/model/*", "given/calibration/*"), _calibrated),
     "evaluate": Target(("given/calibrated/*", "given/test/*"), _evaluated),
+    "verdict": Target(("given/validated/*.json",), _verdict),
     "decision": Target(
         ("given/evaluation/decision.json",), lambda place: Decision.read(place / "given" / "evaluation")
     ),

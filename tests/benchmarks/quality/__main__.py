@@ -47,7 +47,13 @@ def ours(built: Built) -> dict[str, NDArray[np.float64]]:
     with _progress_on_stderr():
         train_model(built.snapshot, folder / "train", folder / "model")
         calibrate_model(built.snapshot, folder / "model", folder / "calibration", folder / "calibrated")
-        evaluate_model(built.snapshot, folder / "calibrated", folder / "test", folder / "evaluation")
+        evaluate_model(
+            built.snapshot,
+            folder / "calibrated",
+            folder / "test",
+            folder / "validated",
+            folder / "evaluation",
+        )
     table = pq.read_table(folder / "evaluation" / "scores.parquet")
     return {task: table[f"candidate/{task}"].to_numpy().astype(float) for task in built.config.tasks}
 

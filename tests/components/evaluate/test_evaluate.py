@@ -47,7 +47,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[TinySets, Path]:
 
 def test_a_first_run_is_measured_decided_and_written_whole(built: tuple[TinySets, Path], tmp_path: Path):
     sets, model = built
-    decision = evaluate_model(sets.snapshot, model, sets.test, tmp_path / "out", tmp_path / "page")
+    decision = evaluate_model(
+        sets.snapshot, model, sets.test, sets.validated, tmp_path / "out", tmp_path / "page"
+    )
     assert decision.outcome == "PROMOTE"
     assert Decision.read(tmp_path / "out") == decision
     table = pq.read_table(tmp_path / "out" / "scores.parquet")
@@ -62,7 +64,7 @@ def test_a_first_run_is_measured_decided_and_written_whole(built: tuple[TinySets
 
 def test_a_decision_changed_by_hand_is_refused(built: tuple[TinySets, Path], tmp_path: Path):
     sets, model = built
-    evaluate_model(sets.snapshot, model, sets.test, tmp_path / "out")
+    evaluate_model(sets.snapshot, model, sets.test, sets.validated, tmp_path / "out")
     path = tmp_path / "out" / "decision.json"
     path.write_text(path.read_text().replace('"PROMOTE"', '"HOLD"'))
     with pytest.raises(ValueError, match="changed after it was decided"):
@@ -212,10 +214,10 @@ def test_a_champion_that_moves_while_it_is_compared_with_makes_an_error(
     for now, expected in (("8", "now it is version 8"), (None, "now it is none")):
         champion = Champion(version=now, run_id="y") if now else None
         monkeypatch.setattr(registry, "champion", lambda client, name, champion=champion: champion)
-        decision = evaluate_model(folder, model, sets.test, tmp_path / f"out-{now}")
+        decision = evaluate_model(folder, model, sets.test, sets.validated, tmp_path / f"out-{now}")
         assert (decision.outcome, expected in decision.reason) == ("ERROR", True)
     monkeypatch.setattr(registry, "champion", lambda client, name: changed.champion)
-    assert evaluate_model(folder, model, sets.test, tmp_path / "same").outcome == "HOLD"
+    assert evaluate_model(folder, model, sets.test, sets.validated, tmp_path / "same").outcome == "HOLD"
 
 
 def test_a_champion_that_cannot_be_had_makes_an_error_not_a_crash(
@@ -229,7 +231,7 @@ def test_a_champion_that_cannot_be_had_makes_an_error_not_a_crash(
     changed = snapshot.model_copy(update={"champion": Champion(version="7", run_id="x"), "tracking_uri": uri})
     (folder / MANIFEST_NAME).write_text(changed.model_dump_json())
     (folder / "config.json").write_text(config.model_dump_json())
-    decision = evaluate_model(folder, model, sets.test, tmp_path / "out")
+    decision = evaluate_model(folder, model, sets.test, sets.validated, tmp_path / "out")
     assert decision.outcome == "ERROR"
     assert "version 7 of tiny" in decision.reason
 
