@@ -21,6 +21,8 @@ th, td { padding: .25rem .75rem; text-align: right; border-bottom: 1px solid var
 th { font-weight: 600; } th:first-child, td:first-child, .words { text-align: left; }
 td:not(.words) { white-space: nowrap; } td.words { min-width: 16rem; }
 .key { font-size: .85rem; color: var(--faint); }
+@media print { .scroll { overflow: visible; } table { font-size: .65rem; } tr { break-inside: avoid; }
+  th, td { padding: .15rem .3rem; } td.words { min-width: 0; } }
 """
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 360, 250, 52, 10, 10, 38

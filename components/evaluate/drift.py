@@ -41,6 +41,8 @@ def drift_sections(verdict: VerdictFile) -> Iterator[str]:
             yield f"<p>{escape(_sentence(rule))}</p>"
     if verdict.skew is not None:
         yield from _section("Skew", f"Skew between the log and {verdict.skew.against}", verdict.skew)
+    if any(found is not None and found.columns for found in (verdict.drift, verdict.skew)):
+        yield f'<p class="key">{_LEGEND}</p>'
 
 
 def _section(word: str, title: str, found: Compared) -> Iterator[str]:
@@ -52,7 +54,6 @@ def _section(word: str, title: str, found: Compared) -> Iterator[str]:
     yield f"<p>{escape(_summary(found))}</p>"
     rows = [_row(moved) for moved in found.columns[:_MAX_COLUMNS]]
     yield table(("column", "verdict", *_FIGURES.values(), "nearest bound", "where"), rows)
-    yield f'<p class="key">{_LEGEND}</p>'
 
 
 def _summary(found: Compared) -> str:
@@ -60,19 +61,19 @@ def _summary(found: Compared) -> str:
     more = f", and {len(found.new) - _MAX_NAMED:,} more" if len(found.new) > _MAX_NAMED else ""
     fresh = f" New, so not compared: {named}{more}." if found.new else ""
     shown = min(len(found.columns), _MAX_COLUMNS)
-    rest = f", the {shown} that moved furthest are shown" if shown < found.compared else ""
-    return f"{found.beyond:,} of {found.compared:,} columns are beyond a bound{rest}.{fresh}"
+    rest = f"; the {shown} that moved furthest are shown" if shown < found.compared else ""
+    return f"Columns beyond a bound: {found.beyond:,} of {found.compared:,}{rest}.{fresh}"
 
 
 def _row(moved: Moved) -> list[str]:
     name, share = _nearest(moved)
-    bound = f"{_FIGURES[name]} {_number(moved.allowed.get(name))}" if name else "–"
+    bound = f"{_FIGURES[name]}≤{_number(moved.allowed.get(name))}" if name else "–"
     return [
         moved.column,
         "beyond" if share > 1.0 else "within",
         *(_number(moved.found.get(figure)) for figure in _FIGURES),
         bound,
-        moved.where.removeprefix("date="),
+        moved.where.removeprefix("date=").removeprefix("the "),
     ]
 
 

@@ -1,0 +1,92 @@
+"""The report says how far the log has moved, the furthest column first; what was not compared is no pass."""
+
+import json
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pytest
+
+from components.artifacts.snapshot import Snapshot
+from components.artifacts.validated import VerdictFile, read_verdict
+from components.evaluate.drift import drift_sections
+from components.resolve.resolve import resolve_run
+from components.validate.baseline import Reference
+from components.validate.judge import judge
+from components.validate.scan import scan_log
+from components.validate.validate import validate_snapshot
+from tests.components.registries import new_registry
+from tests.components.snapshots import snapshot_of
+from tests.components.validate.broken import replaced
+from tests.components.validate.shop import shop_config, write_shop_log
+from tests.components.validate.test_skew import serve
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_shop_log(tmp_path_factory.mktemp("drift") / "log", 2, 3, 1500)
+
+
+def _page(verdict: VerdictFile) -> str:
+    return "".join(drift_sections(verdict))
+
+
+def test_a_log_without_a_champion_is_said_to_be_not_compared(tmp_path: Path, log: Path):
+    snapshot = snapshot_of(log, shop_config(), tmp_path / "snapshot")
+    validate_snapshot(snapshot, tmp_path / "validated", tmp_path / "docs.html")
+    page = _page(read_verdict(tmp_path / "validated", Snapshot.read(snapshot)[0]))
+    assert page == "<h2>Drift: not compared, which is no pass</h2><p>There is no champion yet.</p>"
+
+
+def test_columns_are_shown_from_the_furthest_moved_on_with_their_bound(tmp_path: Path, log: Path):
+    then = snapshot_of(write_shop_log(tmp_path / "then", 9, 3, 1500, seed=4), shop_config(), tmp_path / "old")
+    now = snapshot_of(log, shop_config(), tmp_path / "snapshot")
+    usual = scan_log(*Snapshot.read(then)).profile
+    frozen, config = Snapshot.read(now)
+    verdict = judge(
+        scan_log(frozen, config), frozen, config, {"drift": Reference("version <7>", usual)}
+    ).to_json()
+    read = VerdictFile.model_validate_json(json.dumps(verdict, default=str))
+    assert read.drift.beyond >= 1
+    page = _page(read)
+    assert "<h2>Drift from the data of version &lt;7&gt;: beyond the bounds</h2>" in page
+    assert page.index("<td>beyond</td>") < page.index("<td>within</td>")
+    assert page.count("<td>beyond</td>") == read.drift.beyond
+    assert f"Columns beyond a bound: {read.drift.beyond} of {read.drift.compared}" in page
+    first = read.drift.columns[0]
+    assert page.index(f"<td>{first.column}</td>") < page.index(f"<td>{read.drift.columns[1].column}</td>")
+    assert f"<td>{first.found['psi']:.3f}</td>" in page
+
+
+def test_skew_is_shown_beside_a_drift_that_could_not_be_measured(tmp_path: Path, log: Path):
+    served = serve(log, tmp_path / "served", replaced("temperature", lambda c: pc.divide(c, 1000.0)))
+    config = tmp_path / "config.yaml"
+    config.write_text(shop_config(drift={"serving_log": f"{served}/date=*/*.parquet"}).to_yaml())
+    uri = new_registry(tmp_path)
+    resolve_run(config, str(log), tmp_path / "snapshot", tracking_uri=uri, run_id="run-1", days=3)
+    validate_snapshot(tmp_path / "snapshot", tmp_path / "validated", tmp_path / "docs.html")
+    page = _page(read_verdict(tmp_path / "validated", Snapshot.read(tmp_path / "snapshot")[0]))
+    assert "Drift: not compared" in page
+    assert "Skew between the log and the serving log: beyond the bounds" in page
+    assert page.index("<td>temperature</td>") < page.index("<td>amount</td>")
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"snapshot": "0" * 64}, "is on another snapshot"),
+        ({"verdict": "fine"}, "not a verdict: verdict"),
+        ({"drift": None}, "not a verdict: drift"),
+    ],
+)
+def test_a_verdict_that_is_none_of_this_log_is_refused(
+    tmp_path: Path, log: Path, changed: dict[str, object], said: str
+):
+    snapshot = snapshot_of(log, shop_config(), tmp_path / "snapshot")
+    validate_snapshot(snapshot, tmp_path / "validated", tmp_path / "docs.html")
+    path = tmp_path / "validated" / "verdict.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
+    with pytest.raises(ValueError, match=said):
+        read_verdict(tmp_path / "validated", Snapshot.read(snapshot)[0])
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match="run validate again"):
+        read_verdict(tmp_path / "validated", Snapshot.read(snapshot)[0])
