@@ -96,6 +96,6 @@ def read_verdict(validated: str | Path, snapshot: Snapshot) -> VerdictFile:
         raise ValueError(f"{path}: not a verdict: {first_reason(error)}; run validate again") from None
     if verdict.snapshot != snapshot.digest:
         raise ValueError(
-            f"{path}: is on another snapshot ({verdict.snapshot[:12]}); run validate on this one"
+            f"{path}: belongs to another snapshot ({verdict.snapshot[:12]}); run validate on this one"
         )
     return verdict

@@ -73,7 +73,7 @@ def test_skew_is_shown_beside_a_drift_that_could_not_be_measured(tmp_path: Path,
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"snapshot": "0" * 64}, "is on another snapshot"),
+        ({"snapshot": "0" * 64}, "belongs to another snapshot"),
         ({"verdict": "fine"}, "not a verdict: verdict"),
         ({"drift": None}, "not a verdict: drift"),
     ],
