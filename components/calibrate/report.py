@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from components.artifacts.page import Axis, Series, line_chart, page, table
+from components.artifacts.task_names import tasks_of, within_family
 from recap_model.calibration import (
     Bins,
     ByValueCalibrator,
@@ -131,10 +132,11 @@ def reliability_page(reports: Sequence[TaskReport]) -> str:
         "On the diagonal, what was predicted is what happened. Both axes are in log odds; the points stand "
         "for groups of rows whose observed rates are about as sure as each other's."
     )
+    tasks = [report.calibration.task for report in reports]
     columns = ("task", "method", "positives", "predicted / observed", "", "log loss", "", "ECE", "", "why")
     rows = [
         (
-            report.calibration.task,
+            within_family(report.calibration.task, tasks),
             report.calibration.method,
             f"{report.positives:,}",
             _ratio_text(report.before),
@@ -151,7 +153,13 @@ def reliability_page(reports: Sequence[TaskReport]) -> str:
     charts = "".join(_diagram(report) for report in reports)
     values = "".join(_values(report) for report in reports if report.by_value)
     return page(
-        "Calibration", lead, table(columns, rows), note, f'<div class="charts">{charts}</div>', values
+        "Calibration",
+        lead,
+        f"<h2>{escape(tasks_of(tasks))}</h2>",
+        table(columns, rows),
+        note,
+        f'<div class="charts">{charts}</div>',
+        values,
     )
 
 

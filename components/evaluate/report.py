@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from components.artifacts.decision import Decision
 from components.artifacts.page import Axis, Series, line_chart, linear_axis, page, table
 from components.artifacts.snapshot import Snapshot
+from components.artifacts.task_names import tasks_of, within_family
 from components.artifacts.validated import VerdictFile
 from components.evaluate.drift import drift_sections
 from components.evaluate.tally import EVERYTHING, Tally
@@ -46,7 +47,7 @@ def report_page(
         lead,
         "<h2>Rules</h2>",
         _rules(decision),
-        "<h2>Tasks</h2>",
+        f"<h2>{escape(tasks_of(measured['tasks']))}</h2>",
         _tasks(measured),
         _more(measured),
         *_lists(measured),
@@ -76,7 +77,11 @@ def _tasks(measured: dict[str, Any]) -> str:
     columns += ["RCE change, bounds"] if compared else ["RCE bounds"]
     rows = []
     for task, found in measured["tasks"].items():
-        row: list[object] = [task, f"{found['positives']:,}", _text(found["rate"], ".2e")]
+        row: list[object] = [
+            within_family(task, measured["tasks"]),
+            f"{found['positives']:,}",
+            _text(found["rate"], ".2e"),
+        ]
         for _, name, style in (*_COLUMNS, _RATIO):
             row.append(_text(found[name], style))
             if compared:
@@ -107,7 +112,7 @@ def _more(measured: dict[str, Any]) -> str:
         reasons = sorted(set(found["undefined"].values()))
         rows.append(
             [
-                task,
+                within_family(task, measured["tasks"]),
                 "…".join(f"{bound:.4f}" for bound in interval) if interval else "–",
                 _text(found["gauc"], ".4f"),
                 _text(found["pr_auc"], ".4f"),
@@ -151,7 +156,7 @@ def _slices(measured: dict[str, Any]) -> list[str]:
     lines = [
         (
             name,
-            task,
+            within_family(task, measured["tasks"]),
             f"{found['rows']:,}",
             f"{found['positives']:,}",
             _text(found["auc"], ".4f"),
