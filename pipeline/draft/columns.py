@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from components.artifacts.log import batches_of, open_parquet_at, open_root
 from components.resolve.window import list_partitions
-from recap_model.data.columns import decoded, is_text, plain_type
+from recap_model.data.columns import decoded, is_text
 
 _ROWS = 50_000
 _EMBEDDINGS = ("user_embedding", "user_eng_embedding", "author_embedding")
@@ -84,7 +84,7 @@ def sort_columns(rows: pa.Table, named: set[str], discrete: set[str], labels: di
         if reason := _tells(rows, name, labels):
             found.left_out[name] = reason
         else:
-            _sort(found, name, decoded(rows[name]), name in discrete)
+            _sort(found, name, _values(rows, name), name in discrete)
     return found
 
 
@@ -93,7 +93,7 @@ def _tells(rows: pa.Table, name: str, labels: dict[str, str]) -> str:
     family = name.rpartition(".")[0]
     if family and family in {label.rpartition(".")[0] for label in labels.values()}:
         return "named like a label, and so perhaps one"
-    column = decoded(rows[name])
+    column = _values(rows, name)
     if not (
         pa.types.is_integer(column.type)
         or pa.types.is_floating(column.type)
@@ -104,10 +104,16 @@ def _tells(rows: pa.Table, name: str, labels: dict[str, str]) -> str:
         return ""
     chosen = column.cast(pa.float64()).fill_null(0.0).to_numpy() == 1.0
     for task, label in labels.items():
-        positive = decoded(rows[label]).cast(pa.float64()).fill_null(0.0).to_numpy() == 1.0
+        positive = _values(rows, label).cast(pa.float64()).fill_null(0.0).to_numpy() == 1.0
         if chosen.any() and positive[chosen].mean() > _TOLD and positive.mean() < _TOLD / 2:
             return f"task {task} is positive in {positive[chosen].mean():.0%} of its rows, so rather what came of it"
     return ""
+
+
+def _values(rows: pa.Table, name: str) -> pa.Array:
+    """A column in a form that PyArrow counts the values of."""
+    column = decoded(rows[name])
+    return column.cast(pa.float32()) if pa.types.is_float16(column.type) else column
 
 
 def _sort(found: Columns, name: str, column: pa.Array, is_id: bool) -> None:
@@ -115,10 +121,12 @@ def _sort(found: Columns, name: str, column: pa.Array, is_id: bool) -> None:
     if pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind):
         _sort_list(found, name, column)
         return
+    if reason := _unreadable(kind):
+        found.left_out[name] = reason
+        return
     values = column.drop_null()
-    distinct = pc.count_distinct(values).as_py() if not pa.types.is_nested(kind) else 0
-    reason = _unusable(kind, values, distinct)
-    if reason:
+    distinct = pc.count_distinct(values).as_py()
+    if reason := _unusable(kind, values, distinct):
         found.left_out[name] = reason
     elif (
         is_text(kind) or is_id or (pa.types.is_integer(kind) and name.lower().split("_")[-1] in _NAMES_OF_IDS)
@@ -130,13 +138,18 @@ def _sort(found: Columns, name: str, column: pa.Array, is_id: bool) -> None:
         found.continuous.append(name)
 
 
-def _unusable(kind: pa.DataType, values: pa.Array, distinct: int) -> str:
-    """Why a scalar column is no input, or ""."""
+def _unreadable(kind: pa.DataType) -> str:
+    """Why a column of a type is no input, or ""."""
     readable = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, is_text)
     if pa.types.is_timestamp(kind):
         return "a time; features.derived makes hours, days and ages of it"
-    if not any(test(plain_type(kind)) for test in readable):
-        return f"of type {kind}, which the model does not read"
+    if pa.types.is_null(kind):
+        return "no value in the rows looked at"
+    return "" if any(test(kind) for test in readable) else f"of type {kind}, which the model does not read"
+
+
+def _unusable(kind: pa.DataType, values: pa.Array, distinct: int) -> str:
+    """Why a scalar column with such values is no input, or ""."""
     if distinct < 2:
         return "one value only in the rows looked at" if len(values) else "no value in the rows looked at"
     if is_text(kind) and distinct > len(values) / 2:
@@ -156,7 +169,7 @@ def _sort_list(found: Columns, name: str, column: pa.Array) -> None:
         found.left_out[name] = (
             "lists of ids; name it in features.sparse, with a table in model.large_embeddings"
         )
-    elif not pa.types.is_floating(column.type.value_type) or len(lengths) != 1:
+    elif not pa.types.is_floating(column.type.value_type) or len(lengths) != 1 or not lengths[0]:
         found.left_out[name] = (
             f"of type {column.type}; the model reads lists of one length, of floats or of ids"
         )

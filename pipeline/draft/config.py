@@ -61,7 +61,10 @@ def draft_config(log: Log, named: Named, model_name: str) -> str:
     parts = []
     for name, section in sections.items():
         comments = [f"# {line}\n" for line in notes.get(name, [])]
-        parts.append("".join(comments) + yaml.safe_dump({name: section}, sort_keys=False, width=110))
+        parts.append(
+            "".join(comments)
+            + yaml.safe_dump({name: section}, sort_keys=False, width=110, allow_unicode=True)
+        )
     return "\n".join(parts)
 
 

@@ -26,15 +26,17 @@ def is_time(kind: pa.DataType) -> bool:
 
 
 def decoded(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """A column in one piece, without a dictionary."""
+    """A column in one piece, without a dictionary or a view, whose kernels PyArrow does not all have."""
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
-    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    return column.cast(pa.string()) if pa.types.is_string_view(column.type) else column
 
 
 def decoded_rows(rows: pa.RecordBatch) -> pa.RecordBatch:
-    """Rows whose columns have no dictionaries; the same where none has."""
-    if not any(pa.types.is_dictionary(kind) for kind in rows.schema.types):
+    """Rows whose columns have no dictionaries and views; the same where none has."""
+    if not any(pa.types.is_dictionary(kind) or pa.types.is_string_view(kind) for kind in rows.schema.types):
         return rows
     return pa.RecordBatch.from_arrays([decoded(column) for column in rows.columns], rows.schema.names)
 

@@ -1,6 +1,7 @@
 """A drafted config is one that loads, names each column's part, and leaves out what tells the answer."""
 
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,34 @@ def test_columns_are_sorted_by_what_they_hold(tmp_path: Path):
     tables = config.model.small_embeddings.tables if config.model.small_embeddings else []
     assert [(table.name, table.index) for table in tables] == [("brand", 0), ("shop_id", 1)]
     assert config.data.days == 4
+
+
+def test_a_column_of_any_type_is_sorted_or_left_out_with_a_reason(tmp_path: Path):
+    odd = {
+        "null": pa.nulls(4),
+        "view": pa.array(["a", "b", "b", "a"], pa.string_view()),
+        "half": pa.array([0.5, 2.0, 3.0, None], pa.float16()),
+        "holes": pa.array([0.0, float("nan"), 0.0, 0.0]),
+        "clock": pa.array([1, 2, 3, 4], pa.time32("s")),
+        "day": pa.array([1, 2, 3, 4], pa.date32()),
+        "money": pa.array([Decimal("1.2")] * 4),
+        "wait": pa.array([1, 2, 3, 4], pa.duration("s")),
+        "struct": pa.array([{"a": 1}] * 4),
+        "map": pa.array([[("a", 1)]] * 4, pa.map_(pa.string(), pa.int64())),
+        "words": pa.array([["a"]] * 4),
+        "empty": pa.array([[]] * 4, pa.list_(pa.float32())),
+        "ragged": pa.array([[1.0], [], None, [1.0, 2.0]]),
+        "größe": pa.array([1.0, 2.0, 2.5, 9.0]),
+    }
+    for day in range(1, 4):
+        folder = tmp_path / f"log/date=2026-05-0{day}"
+        folder.mkdir(parents=True)
+        pq.write_table(pa.table({**odd, "clicked": [0, 1, 0, 1]}), folder / "part.parquet")
+    config, text = drafted(tmp_path, "--data", tmp_path / "log", "--task", "clicked")
+    assert config.features.continuous == ["half", "holes", "größe"]
+    assert config.features.discrete == ["view"]
+    left_out = {line.split(": ")[1] for line in text.splitlines() if line.startswith("# left out: ")}
+    assert left_out == set(odd) - {"half", "holes", "größe", "view"}
 
 
 def test_a_person_may_name_tasks_ids_and_what_to_leave_out(tmp_path: Path):
