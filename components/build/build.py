@@ -8,14 +8,15 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from components.artifacts.door import progress
+from components.artifacts.groups import Group, cut
 from components.artifacts.log import open_root
 from components.artifacts.output import whole_folder
+from components.artifacts.processes import cores, side_by_side
 from components.artifacts.snapshot import Snapshot
 from components.artifacts.validated import check_validated
 from components.build.duplicates import find_duplicates
-from components.build.groups import Gathered, Group, Tell, Work, cut, read_group
+from components.build.groups import Gathered, Tell, Work, read_group
 from components.build.parts import join_parts, remove_parts, write_parts
-from components.build.processes import cores, side_by_side
 from components.build.sampling import NegativeSampler
 from components.build.split import SPLITS, Splitter
 from components.build.writer import ShardWriter, Written, counts

@@ -1,4 +1,4 @@
-"""Groups of the log's files, which are read side by side, and what becomes of the rows of one."""
+"""What becomes of the rows of one group of the log's files; groups are read side by side."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from components.artifacts.snapshot import LogFile, Partition, Snapshot
+from components.artifacts.groups import Group
+from components.artifacts.snapshot import Snapshot
 from components.build.rows import Rows, columns_to_read, read_file, to_rows
 from components.build.sampling import NegativeSampler
 from components.build.split import SPLITS, Splitter
@@ -17,19 +18,6 @@ from recap_model.data.groups import read_crosses
 
 Add = Callable[[str, int, Rows], None]
 Tell = Callable[[int], None]
-
-
-@dataclass(frozen=True)
-class Group:
-    """Files of the log that one process reads, and the number of their first row in the log."""
-
-    number: int
-    files: list[tuple[Partition, LogFile]]
-    first_row: int
-
-    @property
-    def rows(self) -> int:
-        return sum(file.rows for _, file in self.files)
 
 
 @dataclass(frozen=True)
@@ -59,19 +47,6 @@ class Gathered:
         """Take in what the next group gathered."""
         self.sampler.merge(later.sampler)
         self.statistics.merge(later.statistics)
-
-
-def cut(snapshot: Snapshot, groups: int) -> list[Group]:
-    """The log's files in at most so many groups of about as many rows, in the log's order."""
-    files = [(partition, file) for partition in snapshot.partitions for file in partition.files]
-    ends = np.cumsum([file.rows for _, file in files])
-    aims = ends[-1] * np.arange(1, groups + 1) / groups
-    lasts = np.unique(np.append(np.searchsorted(ends, aims - 0.5) + 1, len(files)))
-    found, first = [], 0
-    for number, last in enumerate(lasts.tolist()):
-        found.append(Group(number, files[first:last], int(ends[first - 1]) if first else 0))
-        first = last
-    return found
 
 
 def read_group(work: Work, group: Group, add: Add, tell: Tell = lambda rows: None) -> Gathered:

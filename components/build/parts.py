@@ -11,9 +11,10 @@ from pyarrow import ipc
 from pyarrow.fs import FileType
 from pydantic import NonNegativeInt
 
+from components.artifacts.groups import Group
 from components.artifacts.log import open_root
 from components.artifacts.remote import open_input
-from components.build.groups import Gathered, Group, Work, read_group
+from components.build.groups import Gathered, Work, read_group
 from components.build.rows import Rows, from_record_batch, to_record_batch
 from components.build.sink import DigestSink
 from components.build.writer import ShardWriter, Written

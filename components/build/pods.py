@@ -9,12 +9,13 @@ import numpy as np
 from pyarrow.fs import FileSystem, FileType
 from pydantic import NonNegativeInt, PositiveInt, ValidationError
 
+from components.artifacts.groups import cut
 from components.artifacts.log import digest, open_root
 from components.artifacts.output import whole_folder
 from components.artifacts.snapshot import Snapshot
 from components.artifacts.validated import check_validated
 from components.build.build import folder_beside, join, plan, write_sets
-from components.build.groups import Gathered, cut
+from components.build.groups import Gathered
 from components.build.parts import Part, write_parts
 from components.build.sampling import NegativeSampler
 from components.build.split import SPLITS

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from components.artifacts.groups import cut
 from components.artifacts.snapshot import Snapshot
 from components.build.build import build_datasets
-from components.build.groups import cut
 from tests.components.build.conftest import grouped_config
 from tests.components.snapshots import snapshot_of
 from tests.datasets import mark_validated

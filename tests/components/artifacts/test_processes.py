@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from components.build.processes import cores, side_by_side
+from components.artifacts.processes import cores, side_by_side
 
 
 def double(number: int) -> int:
