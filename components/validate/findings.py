@@ -69,6 +69,14 @@ class Findings:
         finding.rows += rows
         finding.files.add(file)
 
+    def merge(self, later: "Findings") -> None:
+        """Take in those of the next files."""
+        for key, finding in later._found.items():
+            first = self._found.setdefault(key, finding)
+            if first is not finding:
+                first.rows += finding.rows
+                first.files |= finding.files
+
     def __iter__(self) -> Iterator[Finding]:
         return iter(self._found.values())
 

@@ -117,7 +117,7 @@ class Profile:
         if found != FORMAT:
             raise ValueError(f"{path}: it is {found}, and this validate reads {FORMAT}")
         profile = cls()
-        for entry in metadata[_ROWS_KEY].decode().split(";"):
+        for entry in filter(None, metadata[_ROWS_KEY].decode().split(";")):
             name, _, rows = entry.rpartition("=")
             profile.partitions[name] = PartitionProfile(int(rows))
         keys = list(zip(table["partition"].to_pylist(), table["block"].to_pylist(), strict=True))

@@ -17,43 +17,47 @@ _MOST_REQUESTS = 2  # times the rows wanted: requests of very unequal length may
 class Sampler:
     """Takes of every file the rows of some requests: those whose id has a small hash, so that copies come together.
 
-    Without ids of requests it takes from each batch a run of neighbouring rows. At any time the sample's share is
-    about that of the rows read.
+    Without ids of requests it takes from each batch a run of neighbouring rows, of a length that follows from the
+    rows' numbers in the log. So what is taken of a file does not depend on what was read before it.
     """
 
     def __init__(self, values_per_row: int, total: int, request: str | None = None) -> None:
-        self._wanted, self._total = min(SAMPLE_ROWS, _MAX_VALUES // values_per_row), max(total, 1)
+        self._total = max(total, 1)
+        self._wanted = min(SAMPLE_ROWS, _MAX_VALUES // values_per_row, self._total)
         self._request = request
-        self._taken = self._seen = 0
-        self._parts: list[pa.Table] = []
 
-    def take(self, batch: pa.RecordBatch, file: LogFile, before: int, whole: bool) -> None:
-        """Copy some rows of a batch of a file that is as it should be."""
-        self._seen = max(self._seen, before) + batch.num_rows
-        chosen = self._of_requests(batch) if whole and self._request else self._run(batch)
-        if not len(chosen) or not whole:
-            return
+    @property
+    def most(self) -> int:
+        """Rows that the sample has at most."""
+        return _MOST_REQUESTS * self._wanted
+
+    def take(self, batch: pa.RecordBatch, file: LogFile, first: int) -> pa.Table | None:
+        """Copy some rows of a batch; ``first`` is the number in the log of its first row."""
+        chosen = self._of_requests(batch) if self._request else self._run(first, batch.num_rows)
+        if not len(chosen):
+            return None
         rows = batch.take(pa.array(chosen))
         name = pa.array(np.full(len(chosen), file.path, dtype=object), pa.string())
-        self._parts.append(pa.Table.from_batches([rows]).append_column(FILE_COLUMN, name))
-        self._taken += len(chosen)
+        return pa.Table.from_batches([rows]).append_column(FILE_COLUMN, name)
 
-    def _run(self, batch: pa.RecordBatch) -> Counts:
-        wanted = -(-self._wanted * min(self._seen, self._total) // self._total) - self._taken
-        count = max(min(wanted, batch.num_rows), 0)
-        first = (batch.num_rows - count) // 2
-        return np.arange(first, first + count)
+    def _run(self, first: int, rows: int) -> Counts:
+        count = self._share(first + rows) - self._share(first)
+        start = (rows - count) // 2
+        return np.arange(start, start + count)
+
+    def _share(self, rows: int) -> int:
+        return -(-self._wanted * min(rows, self._total) // self._total)
 
     def _of_requests(self, batch: pa.RecordBatch) -> Counts:
         if self._total <= self._wanted:
             return np.arange(batch.num_rows)
         least = np.uint64((self._wanted << 64) // self._total)
-        chosen = np.flatnonzero(hashes_of(batch.column(self._request)) < least)
-        return chosen[: max(_MOST_REQUESTS * self._wanted - self._taken, 0)]
+        return np.flatnonzero(hashes_of(batch.column(self._request)) < least)
 
-    def table(self) -> pa.Table | None:
-        """The sample; None without a row."""
-        return pa.concat_tables(_alike(self._parts), promote_options="permissive") if self._parts else None
+
+def in_one(parts: list[pa.Table]) -> pa.Table | None:
+    """What was taken as one table; None without a row."""
+    return pa.concat_tables(_alike(parts), promote_options="permissive") if parts else None
 
 
 def _alike(parts: list[pa.Table]) -> list[pa.Table]:

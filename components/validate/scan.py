@@ -1,20 +1,55 @@
-"""One pass over a snapshot's files: the profile, what is wrong with single files, a bounded sample of rows."""
+"""One pass over a snapshot's files: the profile, what is wrong with single files, a bounded sample of rows.
 
+The files are read in groups, by a process for each core; what was found of them adds up to the same whole.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 
 from components.artifacts.door import progress
-from components.artifacts.snapshot import LogFile, Snapshot
-from components.validate.columns import Block, blocks_of
+from components.artifacts.groups import Group, whole
+from components.artifacts.processes import cores, side_by_side
+from components.artifacts.snapshot import Snapshot
+from components.validate.columns import Block, blocks_of, columns_of
 from components.validate.findings import Findings
 from components.validate.profile import PartitionProfile, Profile
 from components.validate.reader import FileReader
-from components.validate.sample import Sampler
+from components.validate.sample import Sampler, in_one
 from recap_model.config import RecapConfig
 
 _MAX_ROWS_AT_ONCE = 65_536
 _MAX_VALUES_AT_ONCE = 8_000_000  # 64 MB as float64
+_VALUES_PER_PROCESS = 30_000_000  # fewer are read sooner than a process has started
+_GROUPS_PER_PROCESS = 4
+
+Tell = Callable[[int], None]
+
+
+@dataclass
+class Part:
+    """What was found of some neighbouring files.
+
+    Attributes:
+        forms: by file, in order, whether its columns of ids are of words or of integers.
+        taken: pieces of the sample, in order.
+    """
+
+    profile: Profile = field(default_factory=Profile)
+    findings: Findings = field(default_factory=Findings)
+    forms: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    taken: list[pa.Table] = field(default_factory=list)
+
+    def merge(self, later: "Part", most: int) -> None:
+        """Take in what was found of the next files; of their sample no more than makes ``most`` rows."""
+        self.profile += later.profile
+        self.findings.merge(later.findings)
+        self.forms += later.forms
+        room = most - sum(map(len, self.taken))
+        for table in later.taken:
+            self.taken += [table.slice(0, room)] if room > 0 else []
+            room -= len(table)
 
 
 @dataclass
@@ -26,45 +61,111 @@ class Scan:
     sample: pa.Table | None = None
 
 
-def scan_log(snapshot: Snapshot, config: RecapConfig, blocks: list[Block] | None = None) -> Scan:
+@dataclass(frozen=True)
+class Log:
+    """A log to read, and what is read of it: the same for all groups of its files."""
+
+    snapshot: Snapshot
+    config: RecapConfig
+    blocks: list[Block]
+
+    @property
+    def values_per_row(self) -> int:
+        """Numbers that a row of the measured columns has, at least."""
+        return sum(max(len(block.columns), block.list_width or 0) for block in self.blocks)
+
+    @property
+    def sampler(self) -> Sampler:
+        """What takes rows of it."""
+        request = self.config.features.ids.request
+        known = request if request in columns_of(self.blocks) else None
+        return Sampler(self.values_per_row, self.snapshot.rows, known)
+
+
+def scan_log(
+    snapshot: Snapshot, config: RecapConfig, blocks: list[Block] | None = None, groups: int | None = None
+) -> Scan:
     """Read every row once. Memory is bounded by a batch, the sample and the profile, never by rows.
 
-    ``blocks`` are the columns to read, if not all that the config names.
+    Args:
+        blocks: the columns to read, if not all that the config names.
+        groups: of files that are read side by side; as many as the machine's cores make worth it if None. What is
+            found does not depend on them.
+
+    Raises:
+        ChildProcessError: a process that read files was killed.
     """
-    scan, blocks = Scan(), blocks_of(config) if blocks is None else blocks
-    values_per_row = sum(max(len(block.columns), block.list_width or 0) for block in blocks)
-    batch_rows = min(_MAX_ROWS_AT_ONCE, max(1024, _MAX_VALUES_AT_ONCE // values_per_row))
-    request = config.features.ids.request if "id" in {block.role for block in blocks} else None
-    sampler = Sampler(values_per_row, snapshot.rows, request)
-    forms: dict[str, tuple[str, str]] = {}
-    done = 0
-    for part in snapshot.partitions:
-        profile = scan.profile.partitions.setdefault(part.name, PartitionProfile())
-        for file in part.files:
-            profile.rows += file.rows
-            reader = FileReader(snapshot, config, part, file, blocks, scan.findings)
-            _compare(forms, reader.forms(), file, scan.findings)
-            for batch in reader.batches(batch_rows):
-                reader.measure_into(profile, batch)
-                sampler.take(batch, file, done, whole=reader.whole)
-            done += file.rows
-            progress(done, snapshot.rows, f"{done:,} of {snapshot.rows:,} rows")
-    scan.sample = sampler.table()
-    return scan
+    log = Log(snapshot, config, blocks_of(config) if blocks is None else blocks)
+    return complete(log, read_files(log, whole(snapshot), groups))
 
 
-def _compare(
-    known: dict[str, tuple[str, str]], forms: dict[str, str], file: LogFile, findings: Findings
-) -> None:
+def read_files(log: Log, files: Group, groups: int | None = None) -> Part:
+    """What a log's files, or a group of them, have; arguments and errors as of `scan_log`."""
+    cut = files.cut(groups or _groups(log, files))
+    if len(cut) < 2:
+        return _read(log, files, lambda done: _say(done, files.rows))
+    most, done, found = log.sampler.most, 0, Part()
+    for group, part in zip(
+        cut, side_by_side(_read, [(log, group) for group in cut], min(cores(), len(cut))), strict=True
+    ):
+        found.merge(part, most)
+        done += group.rows
+        _say(done, files.rows)
+    return found
+
+
+def complete(log: Log, part: Part) -> Scan:
+    """The scan of a log of all of whose files ``part`` is."""
+    found = part.profile.partitions
+    names = [one.name for one in log.snapshot.partitions]
+    profile = Profile({name: found.get(name, PartitionProfile()) for name in names})
+    _compare(part)
+    return Scan(profile, part.findings, in_one(part.taken))
+
+
+def _groups(log: Log, files: Group) -> int:
+    """More groups than processes, so that none waits long for the last; one where starting them costs more."""
+    processes = min(cores(), files.rows * log.values_per_row // _VALUES_PER_PROCESS)
+    return 1 if processes < 2 else processes * _GROUPS_PER_PROCESS
+
+
+def _say(done: int, rows: int) -> None:
+    progress(done, rows, f"{done:,} of {rows:,} rows")
+
+
+def _read(log: Log, files: Group, tell: Tell = lambda rows: None) -> Part:
+    found, sampler = Part(), log.sampler
+    batch_rows = min(_MAX_ROWS_AT_ONCE, max(1024, _MAX_VALUES_AT_ONCE // log.values_per_row))
+    first, room = files.first_row, sampler.most
+    for partition, file in files.files:
+        profile = found.profile.partitions.setdefault(partition.name, PartitionProfile())
+        profile.rows += file.rows
+        reader = FileReader(log.snapshot, log.config, partition, file, log.blocks, found.findings)
+        found.forms.append((file.path, reader.forms()))
+        number = first
+        for batch in reader.batches(batch_rows):
+            reader.measure_into(profile, batch)
+            if reader.whole and room > 0 and (rows := sampler.take(batch, file, number)) is not None:
+                found.taken.append(rows.slice(0, room))
+                room -= len(rows)
+            number += batch.num_rows
+        first += file.rows
+        tell(first - files.first_row)
+    return found
+
+
+def _compare(part: Part) -> None:
     """Note the columns of ids that are words in one file and integers in another: the same id would be two."""
-    for column, form in forms.items():
-        before, first = known.setdefault(column, (form, file.path))
-        if form != before:
-            findings.add(
-                "column_type",
-                f"column {column}",
-                f"has {form}, and {before} in {first},",
-                "ids are of one type in all files",
-                "write the files alike",
-                file=file.path,
-            )
+    known: dict[str, tuple[str, str]] = {}
+    for path, forms in part.forms:
+        for column, form in forms.items():
+            before, first = known.setdefault(column, (form, path))
+            if form != before:
+                part.findings.add(
+                    "column_type",
+                    f"column {column}",
+                    f"has {form}, and {before} in {first},",
+                    "ids are of one type in all files",
+                    "write the files alike",
+                    file=path,
+                )
