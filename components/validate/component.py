@@ -18,3 +18,35 @@ def validate(
         from components.validate.validate import validate_snapshot
 
         validate_snapshot(snapshot.path, validated.path, docs=data_docs.path)
+
+
+@dsl.component(base_image=images.DATA, install_kfp_package=False)
+def validate_group(
+    snapshot: dsl.Input[dsl.Dataset],
+    group: int,
+    groups: int,
+    part: dsl.Output[dsl.Dataset],
+) -> None:
+    """Read one group of the log's files for their profile, beside the pods of the other groups."""
+    from components.artifacts.door import step
+
+    with step("validate"):
+        from components.validate import pods
+
+        pods.validate_group(snapshot.path, part.path, group, groups)
+
+
+@dsl.component(base_image=images.DATA, install_kfp_package=False)
+def validate_join(
+    snapshot: dsl.Input[dsl.Dataset],
+    parts: dsl.Input[list[dsl.Dataset]],
+    validated: dsl.Output[dsl.Dataset],
+    data_docs: dsl.Output[dsl.HTML],
+) -> None:
+    """Check what the groups' pods have read against expectations; a critical failure ends the run."""
+    from components.artifacts.door import step
+
+    with step("validate"):
+        from components.validate import pods
+
+        pods.join_groups(snapshot.path, [part.path for part in parts], validated.path, data_docs.path)

@@ -1,6 +1,6 @@
 """What is wrong with single files: one finding for each cause, with the first place and the number of others."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -45,8 +45,8 @@ class Finding:
 class Findings:
     """Findings by cause, in the order in which they were met."""
 
-    def __init__(self) -> None:
-        self._found: dict[tuple[str, str, str], Finding] = {}
+    def __init__(self, found: Iterable[Finding] = ()) -> None:
+        self._found = {(one.rule, one.subject, _cause(one.rule, one.observed)): one for one in found}
 
     def add(
         self,
@@ -61,7 +61,7 @@ class Findings:
         rows: int = 0,
     ) -> None:
         """Note one more file, or rows of one, with a fault. A label's or list's first wrong value stands for all."""
-        cause = observed if rule == "column_type" else ""
+        cause = _cause(rule, observed)
         where = file if row_group is None else f"{file}, row group {row_group}"
         finding = self._found.setdefault(
             (rule, subject, cause), Finding(rule, subject, observed, allowed, advice, where)
@@ -82,3 +82,8 @@ class Findings:
 
     def __len__(self) -> int:
         return len(self._found)
+
+
+def _cause(rule: FileRule, observed: str) -> str:
+    """What tells a cause from another in the same column; elsewhere the first wrong value stands for all."""
+    return observed if rule == "column_type" else ""

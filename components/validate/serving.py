@@ -8,15 +8,15 @@ from components.artifacts.log import open_parquet
 from components.artifacts.snapshot import Partition, Snapshot
 from components.validate.baseline import Reference
 from components.validate.columns import FEATURE_ROLES, Block, blocks_of
-from components.validate.scan import scan_log
+from components.validate.scan import Log, Part, complete
 from recap_model.config import RecapConfig
 
 _NAME = "the serving log"
 _ROLES = (*FEATURE_ROLES, "weight", "id")
 
 
-def read_serving_log(snapshot: Snapshot, config: RecapConfig) -> Reference | None:
-    """The profile of what resolve froze of it, or why there is none; None if the config names no serving log.
+def serving_log(snapshot: Snapshot, config: RecapConfig) -> Log | Reference | None:
+    """What resolve froze of it and what can be read of it, or why there is none; None if the config names none.
 
     Columns that it does not have, or in another type, are left out, and so not compared.
     """
@@ -36,7 +36,12 @@ def read_serving_log(snapshot: Snapshot, config: RecapConfig) -> Reference | Non
     blocks = [kept for block in blocks_of(config) if (kept := _in_all(block, schemas)) is not None]
     if not any(block.role in FEATURE_ROLES for block in blocks):
         return Reference(_NAME, reason="it has none of the feature columns")
-    scan = scan_log(served, config, blocks)
+    return Log(served, config, blocks)
+
+
+def served(log: Log, part: Part) -> Reference:
+    """The profile of a serving log of all of whose files ``part`` is."""
+    scan = complete(log, part)
     for finding in scan.findings:
         return Reference(_NAME, reason=f"{finding.subject} {finding.observed} in {finding.place}")
     return Reference(_NAME, scan.profile)

@@ -3,26 +3,34 @@
 import json
 import logging
 import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from components.artifacts.groups import whole
 from components.artifacts.output import whole_file, whole_folder
 from components.artifacts.snapshot import MANIFEST_NAME, Snapshot
 from components.artifacts.validated import VERDICT_NAME
 from components.validate.baseline import Reference, read_baseline
+from components.validate.columns import blocks_of
 from components.validate.docs import render_docs
 from components.validate.judge import judge
-from components.validate.own import read_own
-from components.validate.scan import Scan, scan_log
-from components.validate.serving import read_serving_log
+from components.validate.own import Own, read_own
+from components.validate.scan import Log, Part, Scan, complete, read_files
+from components.validate.serving import served, serving_log
 from components.validate.verdict import Kind, ValidationFailed, Verdict
+from recap_model.config import RecapConfig
 
 FORMAT = "recap-validated/1"
 PROFILE_NAME = "profile.parquet"
+LOG, SERVED = "log", "served"
 
 log = logging.getLogger(__name__)
 
 
-def validate_snapshot(snapshot: str | Path, out: str | Path, docs: str | Path) -> Verdict:
+def validate_snapshot(
+    snapshot: str | Path, out: str | Path, docs: str | Path, groups: int | None = None
+) -> Verdict:
     """Hold a snapshot's log to the rules that follow from its config.
 
     Args:
@@ -30,28 +38,64 @@ def validate_snapshot(snapshot: str | Path, out: str | Path, docs: str | Path) -
         out: folder for ``_manifest.json``, ``verdict.json`` and ``profile.parquet``; it is not there afterwards
             if a critical rule is broken, whatever an earlier run left.
         docs: file for the page that a person reads; written in either case.
+        groups: of files that processes read side by side; as many as pay off if None. The outputs are the same.
 
     Raises:
         ValidationFailed: a critical rule is broken: a line for each failure, the most severe first.
         FileNotFoundError, ValueError: this is no snapshot, or an expectation of one's own is wrong.
+        ChildProcessError: a process that read files was killed.
     """
-    frozen, config = Snapshot.read(snapshot)
-    own = read_own(snapshot, frozen, config)
-    scan = scan_log(frozen, config)
-    references: dict[Kind, Reference] = {"drift": read_baseline(snapshot, frozen)}
-    if (served := read_serving_log(frozen, config)) is not None:
-        references["skew"] = served
-    verdict = judge(scan, frozen, config, references, own)
-    with whole_file(docs) as page:
-        page.write_text(render_docs(verdict, scan.profile, config, references), encoding="utf-8")
-    for line in verdict.lines("warning"):
-        log.warning("%s", line)
-    _log_summary(verdict)
-    if verdict.outcome == "failed":
-        shutil.rmtree(out, ignore_errors=True)
-        raise ValidationFailed("\n".join(verdict.lines("critical")))
-    _write(verdict, scan, out)
-    return verdict
+    check = Check.of(snapshot)
+    parts = {name: read_files(log, whole(log.snapshot), groups) for name, log in check.logs.items()}
+    return check.conclude(parts, out, docs)
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a snapshot's log is held to.
+
+    Attributes:
+        logs: to be read: ``log``, and ``served`` if the serving log can be.
+        references: what is compared with, as far as it is known before reading.
+    """
+
+    config: RecapConfig
+    own: list[Own]
+    logs: dict[str, Log]
+    references: dict[Kind, Reference]
+
+    @classmethod
+    def of(cls, snapshot: str | Path) -> "Check":
+        """Of a snapshot's folder; errors as of `validate_snapshot`."""
+        frozen, config = Snapshot.read(snapshot)
+        own = read_own(snapshot, frozen, config)
+        logs = {LOG: Log(frozen, config, blocks_of(config))}
+        references: dict[Kind, Reference] = {"drift": read_baseline(snapshot, frozen)}
+        match serving_log(frozen, config):
+            case Log() as found:
+                logs[SERVED] = found
+            case Reference() as missing:
+                references["skew"] = missing
+        return cls(config, own, logs, references)
+
+    def conclude(self, parts: Mapping[str, Part], out: str | Path, docs: str | Path) -> Verdict:
+        """From what was read of each log to verdict and page; arguments and errors as of `validate_snapshot`."""
+        snapshot = self.logs[LOG].snapshot
+        references = dict(self.references)
+        if SERVED in self.logs:
+            references["skew"] = served(self.logs[SERVED], parts[SERVED])
+        scan = complete(self.logs[LOG], parts[LOG])
+        verdict = judge(scan, snapshot, self.config, references, self.own)
+        with whole_file(docs) as page:
+            page.write_text(render_docs(verdict, scan.profile, self.config, references), encoding="utf-8")
+        for line in verdict.lines("warning"):
+            log.warning("%s", line)
+        _log_summary(verdict)
+        if verdict.outcome == "failed":
+            shutil.rmtree(out, ignore_errors=True)
+            raise ValidationFailed("\n".join(verdict.lines("critical")))
+        _write(verdict, scan, out)
+        return verdict
 
 
 def _write(verdict: Verdict, scan: Scan, out: str | Path) -> None:
