@@ -22,5 +22,6 @@ def compile_pipelines(out: Path = COMPILED, settings: ClusterSettings | None = N
 
     out.mkdir(parents=True, exist_ok=True)
     path = out / "retrain.yaml"
-    compiler.Compiler().compile(cluster_pipeline(placed, chosen.build_groups), str(path))
+    made = cluster_pipeline(placed, chosen.validate_groups, chosen.build_groups)
+    compiler.Compiler().compile(made, str(path))
     return [path]

@@ -13,7 +13,7 @@ from components.promote.component import promote
 from components.register.component import register
 from components.resolve.component import resolve
 from components.train.component import train
-from components.validate.component import validate
+from components.validate.component import validate, validate_group, validate_join
 from pipeline.names import NAME, TITLE
 
 STEPS = ("resolve", "validate", "build", "train", "calibrate", "evaluate", "register", "promote")
@@ -29,6 +29,7 @@ def _steps(
     tracking_uri: Any,
     place: Place,
     scheduled: str = "",
+    validate_groups: int = 1,
     build_groups: int = 1,
 ) -> None:
     """The tasks in the order of the data's way; each is handed to ``place``, with the name of its step."""
@@ -42,7 +43,7 @@ def _steps(
         scheduled=scheduled,
     ).set_display_name("Resolve window, files and champion")
     snapshot = resolved.outputs["snapshot"]
-    validated = validate(snapshot=snapshot).set_display_name("Validate the log")
+    validated = _validate(snapshot, validate_groups, place)
     built = _build(snapshot, validated.outputs["validated"], build_groups, place)
     trained = train(snapshot=snapshot, train_set=built.outputs["train_set"]).set_display_name(
         "Train the model"
@@ -75,6 +76,18 @@ def _steps(
     tasks = (resolved, validated, built, trained, calibrated, evaluated, registered, promoted)
     for step, task in zip(STEPS, tasks, strict=True):
         place(task, step)
+
+
+def _validate(snapshot: Any, groups: int, place: Place) -> Any:
+    """One task that reads the log and judges it; or a task for each group of files, and one that judges."""
+    title = "Validate the log"
+    if groups == 1:
+        return validate(snapshot=snapshot).set_display_name(title)
+    with dsl.ParallelFor(list(range(groups)), name="Profile the log in groups") as group:
+        part = validate_group(snapshot=snapshot, group=group, groups=groups)
+        place(part.set_display_name("Profile a group"), "validate")
+    joined = validate_join(snapshot=snapshot, parts=dsl.Collected(part.outputs["part"]))
+    return joined.set_display_name(title)
 
 
 def _build(snapshot: Any, validated: Any, groups: int, place: Place) -> Any:
@@ -117,12 +130,12 @@ def retrain(
     _steps(data_root, config, end_date, days, tracking_uri, _here)
 
 
-def cluster_pipeline(place: Place, build_groups: int = 1) -> Any:
+def cluster_pipeline(place: Place, validate_groups: int = 1, build_groups: int = 1) -> Any:
     """The same pipeline for a Kubeflow Pipelines server, with a step that always runs last and tells how it ended.
 
     Args:
         place: tells Kubernetes what a task, of the step with this name, asks for.
-        build_groups: pods that build reads the log in, side by side.
+        validate_groups, build_groups: pods that the step reads the log in, side by side.
     """
 
     @dsl.pipeline(name=NAME, display_name=TITLE)
@@ -150,6 +163,16 @@ def cluster_pipeline(place: Place, build_groups: int = 1) -> Any:
         place(told, "notify")
         with dsl.ExitHandler(told, name="retrain"):
             scheduled = dsl.PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER
-            _steps(data_root, config, end_date, days, tracking_uri, place, scheduled, build_groups)
+            _steps(
+                data_root,
+                config,
+                end_date,
+                days,
+                tracking_uri,
+                place,
+                scheduled,
+                validate_groups,
+                build_groups,
+            )
 
     return retrain_on_cluster

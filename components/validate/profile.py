@@ -122,7 +122,7 @@ class Profile:
             profile.partitions[name] = PartitionProfile(int(rows))
         keys = list(zip(table["partition"].to_pylist(), table["block"].to_pylist(), strict=True))
         starts = [place for place, key in enumerate(keys) if place == 0 or keys[place - 1] != key]
-        for start, end in zip(starts, [*starts[1:], len(keys)], strict=True):
+        for start, end in zip(starts, [*starts, len(keys)][1:], strict=True):
             partition, key = keys[start]
             block = table.slice(start, end - start)
             profile.partitions[partition].add(

@@ -116,9 +116,13 @@ def read_files(log: Log, files: Group, groups: int | None = None) -> Part:
 
 def complete(log: Log, part: Part) -> Scan:
     """The scan of a log of all of whose files ``part`` is."""
-    found = part.profile.partitions
-    names = [one.name for one in log.snapshot.partitions]
-    profile = Profile({name: found.get(name, PartitionProfile()) for name in names})
+    found, profile = part.profile.partitions, Profile()
+    ranks = {block.key: rank for rank, block in enumerate(log.blocks)}
+    for one in log.snapshot.partitions:
+        inside = found.get(one.name, PartitionProfile())
+        keys = sorted(inside.blocks, key=lambda key: (ranks.get(key, len(ranks)), key))
+        ordered = {key: inside.blocks[key] for key in keys}
+        profile.partitions[one.name] = PartitionProfile(inside.rows, ordered)
     _compare(part)
     return Scan(profile, part.findings, in_one(part.taken))
 

@@ -116,6 +116,10 @@ class ClusterSettings(Config):
     train_job: TrainJobSettings | None = Field(
         None, description="the train step then waits for a job, and its own pod asks for little"
     )
+    validate_groups: Annotated[int, Field(ge=1, le=100)] = Field(
+        1,
+        description="pods that validate reads the log's files in, each asking for what `pods.validate` says",
+    )
     build_groups: Annotated[int, Field(ge=1, le=100)] = Field(
         1,
         description="pods that build reads the log's files in, side by side; each asks for what `pods.build` says",

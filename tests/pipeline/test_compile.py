@@ -139,6 +139,21 @@ def test_build_may_read_the_log_in_pods_side_by_side(tmp_path: Path):
     assert part["retryPolicy"]["maxRetryCount"] == 2
 
 
+def test_validate_may_read_the_log_in_pods_side_by_side(tmp_path: Path):
+    spec, executors = compiled(tmp_path, validate_groups=2, pods={"validate": {"memory": "4Gi"}})
+    ParseDict(spec, PipelineSpec())
+    tasks = tasks_of(spec)
+    [loop] = [task for task in tasks.values() if "parameterIterator" in task]
+    assert loop["parameterIterator"]["items"]["raw"] == "[0, 1]"
+    for reader in ("build", "evaluate", "register"):
+        found = tasks[reader]["inputs"]["artifacts"]["validated"]["taskOutputArtifact"]
+        assert found["producerTask"] == "validate-join"
+    for step in ("validate-group", "validate-join"):
+        assert container(spec, step)["resources"]["resourceMemoryLimit"] == "4Gi"
+        assert executors[f"exec-{step}"]["securityContext"]["runAsNonRoot"] is True
+        assert container(spec, step)["image"] == "recap-data:latest"
+
+
 def test_a_gpu_is_asked_for_by_the_plugins_name_on_nodes_that_have_one(tmp_path: Path):
     spec, executors = compiled(tmp_path, **GPUS)
     accelerator = container(spec, "train")["resources"]["accelerator"]
