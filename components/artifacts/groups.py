@@ -25,7 +25,8 @@ class Group:
         if not len(ends):
             return []
         aims = ends[-1] * np.arange(1, groups + 1) / groups
-        lasts = np.unique(np.append(np.searchsorted(ends, aims - 0.5) + 1, len(self.files)))
+        lasts = np.unique(np.searchsorted(ends, aims - 0.5) + 1)
+        lasts[-1] = len(self.files)  # empty files at the end are of the last group
         found, first = [], 0
         for number, last in enumerate(lasts.tolist()):
             before = int(ends[first - 1]) if first else 0

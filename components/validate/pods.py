@@ -119,8 +119,8 @@ def _check(manifests: Sequence[GroupManifest], snapshot: Snapshot, logs: list[st
             )
         if manifest.logs != logs:
             raise ValueError(
-                f"group {manifest.group}: read {' and '.join(manifest.logs) or 'nothing'}, and to be read are "
-                f"{' and '.join(logs)}; run the steps of all groups again"
+                f"group {manifest.group}: the serving log could be read then or now, and not both times; run the "
+                "steps of all groups again"
             )
     groups = manifests[0].groups if manifests else 0
     if not groups or [manifest.group for manifest in manifests] != list(range(groups)):
