@@ -5,7 +5,7 @@ from typing import Any
 
 from kfp import dsl
 
-from components.build.component import build, build_group, join_groups
+from components.build.component import build, build_group, build_join
 from components.calibrate.component import calibrate
 from components.evaluate.component import evaluate
 from components.notify.component import notify
@@ -98,7 +98,7 @@ def _build(snapshot: Any, validated: Any, groups: int, place: Place) -> Any:
     with dsl.ParallelFor(list(range(groups)), name="Read the log in groups") as group:
         part = build_group(snapshot=snapshot, validated=validated, group=group, groups=groups)
         place(part.set_display_name("Read a group"), "build")
-    joined = join_groups(snapshot=snapshot, parts=dsl.Collected(part.outputs["part"]))
+    joined = build_join(snapshot=snapshot, parts=dsl.Collected(part.outputs["part"]))
     return joined.set_display_name(title)
 
 

@@ -53,7 +53,7 @@ def build_group(
 
 
 @dsl.component(base_image=images.DATA, install_kfp_package=False)
-def join_groups(
+def build_join(
     snapshot: dsl.Input[dsl.Dataset],
     parts: dsl.Input[list[dsl.Dataset]],
     train_set: dsl.Output[dsl.Dataset],

@@ -11,9 +11,8 @@ import pytest
 
 from pipeline import retrain
 
-COMPONENTS = {
-    name: getattr(retrain, name) for name in (*retrain.STEPS, "build_group", "join_groups", "notify")
-}
+IN_PODS = ("validate_group", "validate_join", "build_group", "build_join")
+COMPONENTS = {name: getattr(retrain, name) for name in (*retrain.STEPS, *IN_PODS, "notify")}
 
 
 @pytest.mark.parametrize("name", COMPONENTS)

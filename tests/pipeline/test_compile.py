@@ -128,9 +128,9 @@ def test_build_may_read_the_log_in_pods_side_by_side(tmp_path: Path):
     assert loop["parameterIterator"]["items"]["raw"] == "[0, 1, 2]"
     assert (
         tasks["train"]["inputs"]["artifacts"]["train_set"]["taskOutputArtifact"]["producerTask"]
-        == "join-groups"
+        == "build-join"
     )
-    for step in ("build-group", "join-groups"):
+    for step in ("build-group", "build-join"):
         assert container(spec, step)["resources"]["resourceMemoryLimit"] == "4Gi"
         assert executors[f"exec-{step}"]["securityContext"]["runAsNonRoot"] is True
         assert container(spec, step)["image"] == "recap-data:latest"

@@ -9,7 +9,7 @@ from kfp import dsl, local
 
 from components.build.build import build_datasets
 from components.build.component import build_group as group_component
-from components.build.component import join_groups as join_component
+from components.build.component import build_join as join_component
 from components.build.pods import build_group, join_groups
 from recap_model.data.manifest import DatasetManifest
 from tests.components.build.conftest import grouped_config
