@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 
 from recap_model.config import ConfigError
 from recap_model.config.base import Config
 from recap_model.config.reasons import reasons
+from recap_model.config.text import read_yaml
 
 Step = Literal[
     "resolve", "validate", "build", "train", "calibrate", "evaluate", "register", "promote", "notify"
@@ -168,8 +168,6 @@ def load_cluster(path: str | Path | None) -> ClusterSettings:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such cluster file")
     try:
-        return ClusterSettings.model_validate(yaml.safe_load(path.read_text()) or {})
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+        return ClusterSettings.model_validate(read_yaml(path.read_bytes(), str(path)) or {})
     except ValidationError as error:
         raise ConfigError("\n".join(f"{path}: {reason}" for reason in reasons(error))) from None

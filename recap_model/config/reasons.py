@@ -16,8 +16,15 @@ def reasons(error: ValidationError) -> Iterator[str]:
         message = item["msg"].removeprefix("Value error, ")
         secret = isinstance(item.get("ctx", {}).get("error"), SecretInAddressError)
         hidden = secret or isinstance(item["input"], dict | BaseModel) or item["type"] == "missing"
-        shown = "" if hidden else f"{repr(item['input'])[:_LONGEST_INPUT]}: "
+        shown = "" if hidden else f"{_given(item['input'])[:_LONGEST_INPUT]}: "
         yield f"{path + ': ' if path else ''}{shown}{message}"
+
+
+def _given(value: object) -> str:
+    try:
+        return repr(value)
+    except ValueError:  # Python writes no integer of over 4300 digits
+        return "a number of too many digits"
 
 
 def _shown(name: str) -> str:

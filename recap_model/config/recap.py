@@ -17,14 +17,9 @@ from recap_model.config.optimizer import OptimizerConfig
 from recap_model.config.reasons import reasons
 from recap_model.config.registry import RegistryConfig
 from recap_model.config.tasks import TaskConfig, TaskName
+from recap_model.config.text import ConfigError, read_yaml
 from recap_model.config.training import TrainingConfig
 from recap_model.config.validation import ValidationConfig
-
-_MOST_NODES = 1_000_000  # far beyond any config, and still loaded in seconds
-
-
-class ConfigError(ValueError):
-    """A config that cannot be used: one line for each thing that is wrong with it."""
 
 
 class RecapConfig(Config):
@@ -182,49 +177,10 @@ def load_config(path: str | Path) -> RecapConfig:
 
 def parse_yaml(text: bytes, source: str) -> RecapConfig:
     """Check a config as YAML or JSON; ``source`` names it in errors. Raises ConfigError as `load_config`."""
-    try:
-        content = _load(text)
-    except RecursionError:
-        raise ConfigError(f"{source}: not YAML: nested too deeply; a config has a few levels") from None
-    except (yaml.YAMLError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
-        # The safe loader leaves all of these to its caller, for scalars that are not of their tag.
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ConfigError(f"{source}: not YAML: {reason}") from None
+    content = read_yaml(text, source)
     if not isinstance(content, dict):
         raise ConfigError(f"{source}: a config is a mapping of sections, not {type(content).__name__}")
     return parse_config(content, source=source)
-
-
-def _load(text: bytes) -> Any:
-    """Load YAML whose aliases stand for no more than a config holds. Raises ValueError if they do."""
-    loader = yaml.SafeLoader(text)
-    try:
-        node = loader.get_single_node()
-        if node is None:
-            return None
-        if _expanded(node, {}) > _MOST_NODES:
-            raise ValueError(f"aliases stand for over {_MOST_NODES} values; write out what is needed")
-        return loader.construct_document(node)
-    finally:
-        loader.dispose()
-
-
-def _expanded(node: yaml.Node, known: dict[int, int | None]) -> int:
-    """Values under a node, an alias counted as often as it is used. Raises ValueError if one holds itself."""
-    if isinstance(node, yaml.ScalarNode):
-        return 1
-    if id(node) not in known:
-        known[id(node)] = None
-        parts = (
-            node.value
-            if isinstance(node, yaml.SequenceNode)
-            else [part for pair in node.value for part in pair]
-        )
-        known[id(node)] = 1 + sum(_expanded(part, known) for part in parts)
-    size = known[id(node)]
-    if size is None:
-        raise ValueError("an alias stands for what it is itself in; write out what is needed")
-    return size
 
 
 def parse_config(content: dict[str, Any], source: str = "config") -> RecapConfig:

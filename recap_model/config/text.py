@@ -1,0 +1,55 @@
+"""YAML from outside: the safe loader, and a line for all that it lets through or raises."""
+
+from typing import Any
+
+import yaml
+
+_MOST_NODES = 1_000_000  # far beyond any config, and still loaded in seconds
+
+
+class ConfigError(ValueError):
+    """A config that cannot be used: one line for each thing that is wrong with it."""
+
+
+def read_yaml(text: bytes, source: str) -> Any:
+    """Values of YAML or JSON; ``source`` names it in errors. Raises ConfigError if it is neither."""
+    try:
+        return _load(text)
+    except RecursionError:
+        raise ConfigError(f"{source}: not YAML: nested too deeply; a config has a few levels") from None
+    except (yaml.YAMLError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
+        # The safe loader leaves all of these to its caller, for scalars that are not of their tag.
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ConfigError(f"{source}: not YAML: {reason}") from None
+
+
+def _load(text: bytes) -> Any:
+    """Load YAML whose aliases stand for no more than a config holds. Raises ValueError if they do."""
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _expanded(node, {}) > _MOST_NODES:
+            raise ValueError(f"aliases stand for over {_MOST_NODES} values; write out what is needed")
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _expanded(node: yaml.Node, known: dict[int, int | None]) -> int:
+    """Values under a node, an alias counted as often as it is used. Raises ValueError if one holds itself."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) not in known:
+        known[id(node)] = None
+        parts = (
+            node.value
+            if isinstance(node, yaml.SequenceNode)
+            else [part for pair in node.value for part in pair]
+        )
+        known[id(node)] = 1 + sum(_expanded(part, known) for part in parts)
+    size = known[id(node)]
+    if size is None:
+        raise ValueError("an alias stands for what it is itself in; write out what is needed")
+    return size
