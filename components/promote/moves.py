@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from components.artifacts.registry import get_version, in_one_line, versions
+from components.artifacts.registry import RegistryError, get_version, in_one_line, versions
 from recap_model.config import Config
+from recap_model.config.reasons import first_reason
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -137,11 +138,20 @@ def _read(version: "ModelVersion") -> Move:
     said = {
         key.removeprefix(_PREFIX): value for key, value in version.tags.items() if key.startswith(_PREFIX)
     }
-    return Move(
-        number=int(version.version),
-        after=int(said["after"]),
-        source=None if said["from"] == "none" else said["from"],
-        to=said["to"],
-        applied="applied" in said,
-        **{field: said[field] for field in Audit.model_fields},
-    )
+    try:
+        return Move(
+            number=int(version.version),
+            after=int(said["after"]),
+            source=None if said["from"] == "none" else said["from"],
+            to=said["to"],
+            applied="applied" in said,
+            **{field: said[field] for field in Audit.model_fields},
+        )
+    except (KeyError, ValueError) as error:
+        what = (
+            f"lacks the tag {_PREFIX}{error.args[0]}" if isinstance(error, KeyError) else first_reason(error)
+        )
+        raise RegistryError(
+            f"{version.name} version {version.version}: is no record of a move ({what}); put its tags back, or "
+            "delete this version of the record"
+        ) from None

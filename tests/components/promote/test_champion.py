@@ -174,3 +174,12 @@ def test_a_promoter_killed_before_any_write_leaves_one_champion_and_the_next_can
     move_champion(client, "m", current, "7", _audit())
     assert registry.aliases(client, "m") == {"champion": "7", "previous": current}
     assert all(isinstance(move, Move) and move.applied for move in read_moves(client, "m"))
+
+
+def test_a_record_of_which_a_tag_was_removed_is_refused_in_a_line(client):
+    move_champion(client, "m", None, "1", _audit())
+    client.delete_model_version_tag(record_name("m"), "1", "recap.move.after")
+    with pytest.raises(
+        registry.RegistryError, match=r"version 1: is no record of a move \(lacks the tag .*after\)"
+    ):
+        read_moves(client, "m")
