@@ -17,10 +17,11 @@ from components.artifacts.output import whole_folder
 from components.artifacts.proof import prove, store_rows
 from components.artifacts.snapshot import Snapshot
 from components.artifacts.version import VERSION_NAME, Proof, RegisteredVersion
+from components.register.headline import METRICS_NAME
 from components.register.outputs import RunOutputs, read_outputs
 from components.register.package import package
 from components.register.scored import scored_rows
-from components.register.tracking import METRICS_NAME, REPORT_NAME, start_run
+from components.register.tracking import REPORT_NAME, start_run
 from recap_model import export_onnx, load_model
 
 if TYPE_CHECKING:

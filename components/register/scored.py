@@ -83,8 +83,9 @@ def _scores(path: Path, tasks: list[str], rows: int) -> "pd.DataFrame":
             if missing:
                 raise ValueError(f"{path}: no column {', '.join(missing)}; run evaluate again")
             first = next(file.iter_batches(rows, columns=list(wanted)), None)
-    except pa.ArrowException as error:
-        raise ValueError(f"{path}: truncated or not Parquet ({error}); run evaluate again") from None
+    except (pa.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path}: truncated or not Parquet ({reason}); run evaluate again") from None
     found = 0 if first is None else len(first)
     if first is None or found != rows:
         raise ValueError(f"{path}: has scores of {found} rows, the test set of {rows}; run evaluate again")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from components.artifacts.model import TRAINING_LOG_NAME
-from components.register.headline import headline_metrics
+from components.register.headline import read_headline
 from components.register.outputs import RunOutputs
 from recap_model.data.manifest import DatasetManifest
 
@@ -61,7 +61,6 @@ def told_of_steps(run: RunOutputs) -> Iterator[StepTold]:
     }
     yield StepTold("train", trained, {"rows": manifest.rows, **_at_the_end(run)})
     yield _calibrated(run)
-    metrics = json.loads((run.evaluation / "metrics.json").read_text())
     decided = {
         "outcome": run.decision.outcome,
         "reason": run.decision.reason[:500],
@@ -69,7 +68,7 @@ def told_of_steps(run: RunOutputs) -> Iterator[StepTold]:
     }
     failed = sum(rule.verdict in ("fail", "error") for rule in run.decision.rules)
     counts = {"rules": len(run.decision.rules), "rules_that_failed": failed}
-    yield StepTold("evaluate", decided, {**counts, **headline_metrics(metrics)})
+    yield StepTold("evaluate", decided, {**counts, **read_headline(run.evaluation)})
 
 
 def _calibrated(run: RunOutputs) -> StepTold:

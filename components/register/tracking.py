@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from components.artifacts import registry
 from components.artifacts.curves import Number, curve, log_metrics
 from components.artifacts.model import TRAINING_LOG_NAME
-from components.register.headline import headline_metrics
+from components.register.headline import read_headline
 from components.register.outputs import RunOutputs
 from components.register.steps import told_of_steps
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-METRICS_NAME, REPORT_NAME = "metrics.json", "report.html"
+REPORT_NAME = "report.html"
 _STEP_TAG = "recap.step"
 _PARAMETERS_AT_ONCE = 100  # that a tracking server takes
 
@@ -77,8 +77,7 @@ def _parameters(run: RunOutputs) -> dict[str, object]:
 
 
 def _evaluated(run: RunOutputs) -> Iterator[tuple[str, float, int]]:
-    metrics = json.loads((run.evaluation / METRICS_NAME).read_text())
-    for name, number in headline_metrics(metrics).items():
+    for name, number in read_headline(run.evaluation).items():
         yield name, number, 0
 
 

@@ -111,13 +111,24 @@ class Profile:
             reason = " ".join(str(error).split())
             raise ValueError(f"{path}: not Parquet ({reason}); run validate again") from None
         metadata = table.schema.metadata or {}
-        found = metadata.get(_FORMAT_KEY, b"").decode()
+        found = metadata.get(_FORMAT_KEY, b"").decode(errors="replace")
         if not found:
             raise ValueError(f"{path}: no profile of a log ({FORMAT}); run validate again")
         if found != FORMAT:
             raise ValueError(f"{path}: it is {found}, and this validate reads {FORMAT}")
+        try:
+            profile = cls._of(table) if table.schema.equals(_SCHEMA) else None
+        except (KeyError, TypeError, ValueError, OverflowError):
+            profile = None
+        if profile is None:
+            raise ValueError(f"{path}: not what validate writes; run validate again")
+        return profile
+
+    @classmethod
+    def _of(cls, table: pa.Table) -> "Profile":
+        """What `table` gave, from what may have been altered since."""
         profile = cls()
-        for entry in filter(None, metadata[_ROWS_KEY].decode().split(";")):
+        for entry in filter(None, table.schema.metadata[_ROWS_KEY].decode().split(";")):
             name, _, rows = entry.rpartition("=")
             profile.partitions[name] = PartitionProfile(int(rows))
         keys = list(zip(table["partition"].to_pylist(), table["block"].to_pylist(), strict=True))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -104,6 +105,21 @@ def test_a_list_column_is_read_by_position_and_null_lists_and_entries_are_counte
     values = values_of(batch, Block("continuous", "features.continuous", ("x",), 2))
     np.testing.assert_array_equal(values.array, [[1, 2], [np.nan, np.nan], [3, np.nan]])
     assert values.nulls.tolist() == [1, 2]
+
+
+def test_a_profile_whose_columns_were_altered_is_refused(tmp_path: Path):
+    path = tmp_path / "profile.parquet"
+    Profile({"date=2026-03-04": PartitionProfile(3)}).write(path)
+    table = pq.read_table(path)
+    for altered in (
+        table.set_column(0, "partition", pa.array([], pa.int8())),
+        table.replace_schema_metadata({**table.schema.metadata, b"recap.partition_rows": b"a=b"}),
+    ):
+        pq.write_table(altered, path)
+        with pytest.raises(
+            ValueError, match=r"profile.parquet: not what validate writes; run validate again"
+        ):
+            Profile.read(path)
 
 
 def test_a_slice_of_lists_is_read_from_its_own_start():
