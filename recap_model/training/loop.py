@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from recap_model.config import RecapConfig
+from recap_model.config.reasons import first_reason
 from recap_model.config.training import CheckpointConfig
 from recap_model.data.batch import RecapBatch
 from recap_model.data.prefetch import Rows
@@ -96,8 +97,14 @@ def _batches(rows: Rows, state: TrainState, config: RecapConfig) -> Iterator[Rec
 
 def _resume(state: TrainState, checkpoints: Checkpoints | None, report: Report) -> None:
     saved = checkpoints and checkpoints.read_newest()
-    if saved:
-        state.load_state_dict(saved)
+    if checkpoints and saved:
+        try:
+            state.load_state_dict(saved)
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{checkpoints.folder}: its newest checkpoint is not of this training "
+                f"({type(error).__name__}: {first_reason(error)}); remove the folder, and training starts anew"
+            ) from None
     steps = state.world.gather(state.step)
     if min(steps) != max(steps):
         # Each would wait for the others in another step, for ever.

@@ -121,6 +121,19 @@ def test_the_newest_few_checkpoints_stay_and_a_damaged_one_is_passed_over(tmp_pa
     assert weights_of(run(config, tmp_path)[0]) == weights_of(whole)
 
 
+def test_a_whole_checkpoint_of_another_version_says_so_and_what_to_do(tmp_path: Path):
+    config = config_of(checkpoint={"every_steps": 3})
+    run(config, tmp_path)
+    newest = max(tmp_path.iterdir())
+    content = torch.load(newest, weights_only=True)
+    del content["position"]
+    torch.save(content, newest)
+    with pytest.raises(
+        ValueError, match=r"its newest checkpoint is not of this training .*; remove the folder"
+    ):
+        run(config, tmp_path)
+
+
 def test_a_checkpoint_that_cannot_be_written_says_where(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match=r"file/run: a checkpoint cannot be written \(.*\); make room there"):
