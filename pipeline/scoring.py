@@ -139,6 +139,9 @@ def _score_file(
     ids = (features.ids.request, features.ids.user, features.ids.candidate)
     kept = [column for column in ids if column is not None and column in there]
     wanted = [column for column in there if column in {*kept, *features.columns(), *features.derived}]
+    twice = sorted({column for column in wanted if there.count(column) > 1})
+    if twice:
+        raise ValueError(f"{name}: column {', '.join(twice)} is there twice; write it once")
     schema = _schema(rows.schema_arrow, kept, [*model.tasks, SCORE], made_by)
 
     def scored(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -146,9 +149,17 @@ def _score_file(
         return pa.record_batch([*map(batch.column, kept), *map(pa.array, scores.T)], schema=schema)
 
     with whole_file(target) as partial, pq.ParquetWriter(partial, schema) as writer:
-        for batch in _ahead(map(scored, _ahead(batches_of(rows, _ROWS_AT_ONCE, wanted)))):
+        for batch in _ahead(map(scored, _ahead(_batches(rows, wanted, name)))):
             writer.write_batch(batch)
             yield batch.num_rows
+
+
+def _batches(rows: pq.ParquetFile, columns: list[str], name: str) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from batches_of(rows, _ROWS_AT_ONCE, columns)
+    except (pa.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{name}: cannot be read ({reason}); write the file again") from None
 
 
 def _ahead(items: Iterator[T]) -> Iterator[T]:

@@ -179,6 +179,9 @@ def test_what_cannot_be_scored_is_one_line_and_leaves_no_file(place: Path, tmp_p
     lacking.mkdir()
     table = pq.read_table(next((place / "log").rglob("*.parquet")))
     pq.write_table(table.drop_columns(["likes"]), lacking / "part.parquet")
+    doubled = tmp_path / "doubled"
+    doubled.mkdir()
+    pq.write_table(table.append_column("likes", table["likes"]), doubled / "part.parquet")
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     for arguments, message in (
         (("--model", str(tmp_path / "none"), "--in", log), "no such folder; give a model's folder"),
@@ -189,6 +192,10 @@ def test_what_cannot_be_scored_is_one_line_and_leaves_no_file(place: Path, tmp_p
         (("--model", model, "--in", str(tmp_path / "nothing")), "no Parquet file there"),
         (("--model", model, "--in", str(broken)), "part.parquet: truncated or not Parquet"),
         (("--model", model, "--in", str(lacking)), "part.parquet: no column likes"),
+        (
+            ("--model", model, "--in", str(doubled)),
+            "part.parquet: column likes is there twice; write it once",
+        ),
         (("--model", model, "--in", log, "--weight", "share=2"), "weights: 'share' is no task"),
         (("--model", model, "--in", log, "--weight", "like"), "--weight: 'like': write TASK=WEIGHT"),
     ):
