@@ -7,34 +7,36 @@ import tempfile
 import time
 from pathlib import Path
 
-from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from tests.faults import child
 from tests.fuzz.alterations import altered
-from tests.fuzz.targets import TARGETS, add_parts, read_altered
-
-_EXAMPLES = 50
+from tests.fuzz.material import prepare
+from tests.fuzz.targets import TARGETS, read_altered
 
 
 def fuzz(place: Path, name: str, number: int) -> tuple[collections.Counter[str], set[str]]:
     """Try a target some times. Returns how often it was read and refused, and what went wrong."""
-    files = sorted(
-        {path for pattern in TARGETS[name].files for path in place.glob(pattern) if path.is_file()}
-    )
+    files = TARGETS[name].found(place)
     seen, wrong = collections.Counter[str](), set[str]()
 
     @seed(number)
-    @settings(max_examples=_EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=2 * TARGETS[name].cases,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
     @given(st.data())
     def tried(data: st.DataObject) -> None:
         file = data.draw(st.sampled_from(files))
-        content = data.draw(altered(file.read_bytes())).content
+        change = data.draw(altered(file.read_bytes(), file.suffix))
         try:
-            seen["refused" if read_altered(place, name, file, content) else "read"] += 1
+            seen["refused" if read_altered(place, name, file, change) else "read"] += 1
         except AssertionError as error:
             seen["WRONG"] += 1
-            wrong.add(str(error)[:400])
+            wrong.add(str(error)[:600])
 
     tried()
     return seen, wrong
@@ -52,8 +54,7 @@ def main() -> None:
     wrong: set[str] = set()
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "place"
-        child.answer(child.prepared, place, None)
-        add_parts(place)
+        prepare(place)
         end, number = time.monotonic() + 60 * arguments.minutes, arguments.seed
         while time.monotonic() < end:
             for name in names:

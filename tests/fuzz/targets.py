@@ -1,12 +1,16 @@
 """What is read from outside, and by whom."""
 
-import contextlib
-import io
+import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 
 from components.artifacts.decision import Decision
@@ -14,20 +18,37 @@ from components.artifacts.model import ModelManifest
 from components.artifacts.snapshot import Snapshot
 from components.artifacts.validated import read_verdict
 from components.artifacts.version import RegisteredVersion
-from components.build.pods import build_group, join_groups
+from components.build.build import build_datasets
+from components.build.pods import join_groups
 from components.calibrate.calibrate import calibrate_model
 from components.evaluate.evaluate import evaluate_model
+from components.evaluate.replay import replay_gate
+from components.register.outputs import read_outputs
+from components.register.pyfunc import RecapPyfunc, _load_pyfunc
+from components.register.scored import scored_rows
+from components.register.tracking import _evaluated as _evaluated_numbers
+from components.resolve.resolve import resolve_run
+from components.train.train import train_model
 from components.validate.profile import Profile
 from components.validate.validate import validate_snapshot
-from components.validate.verdict import ValidationFailed
+from pipeline.cluster.settings import load_cluster
+from pipeline.importers.census import import_census
+from pipeline.importers.kuairand import FILE as KUAIRAND
+from pipeline.importers.kuairand import import_kuairand
+from pipeline.importers.tfrecord import import_tfrecord
+from pipeline.scoring import Source, score_files
 from recap_model import load_model
-from recap_model.config import ConfigError, load_config
+from recap_model.config import load_config, parse_config
 from recap_model.data.manifest import DatasetManifest
 from recap_model.data.reader import DatasetReader
 from recap_model.data.statistics import FeatureStatistics
-
-_LONGEST_LINE = 1000
-_IN_LINES = (ConfigError, ValidationFailed)  # of which each of several faults has a line
+from tests.components.snapshots import snapshot_of
+from tests.faults.place import Place
+from tests.fuzz.alterations import Altered
+from tests.fuzz.contract import held
+from tests.fuzz.material import CHECKPOINTS
+from tests.fuzz.remote import read_database, read_tags, send_to_webhook
+from tests.tiny import FIRST_DAY
 
 
 @dataclass(frozen=True)
@@ -37,10 +58,71 @@ class Target:
     Attributes:
         files: patterns under a place's folder, of which one file is altered.
         read: reads them, given the place's folder; may write to its folder ``out``.
+        cases: how many the tests try; a round of ``python -m tests.fuzz`` tries twice as many.
     """
 
     files: tuple[str, ...]
     read: Callable[[Path], object]
+    cases: int = 20
+
+    def found(self, place: Path) -> list[Path]:
+        """The files themselves."""
+        paths = {path for pattern in self.files for path in place.glob(pattern)}
+        return sorted(path for path in paths if path.is_file())
+
+
+def read_altered(place: Path, name: str, file: Path, altered: Altered) -> str:
+    """Read a target one of whose files has another content. Returns what was said about it, or "".
+
+    Raises AssertionError as `held` does.
+    """
+    whole, state = file.read_bytes(), file.stat()
+    file.write_bytes(altered.content)
+    try:
+        return held(f"{name}, {file.relative_to(place)}, {altered.what}", place, TARGETS[name].read)
+    finally:
+        file.write_bytes(whole)
+        os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
+        shutil.rmtree(place / "out", ignore_errors=True)
+        (place / "out").mkdir()
+
+
+def _resolved(config: str) -> Callable[[Path], object]:
+    def resolve(place: Path) -> object:
+        uri, log, out = Place(place).uri, str(place / "log"), place / "out"
+        resolve_run(place / config, log, out / "snapshot", tracking_uri=uri, run_id="run-3")
+        return out
+
+    return resolve
+
+
+def _with_serving_log(place: Path) -> object:
+    _resolved("served.yaml")(place)
+    return validate_snapshot(
+        place / "out" / "snapshot", place / "out" / "validated", place / "out" / "data.html"
+    )
+
+
+def _built(place: Path) -> object:
+    _, config = Snapshot.read(place / "given" / "snapshot")
+    out = place / "out"
+    snapshot = snapshot_of(place / "log", config, out / "snapshot")
+    validate_snapshot(snapshot, out / "validated", out / "data.html")
+    return build_datasets(
+        snapshot, out / "validated", *(out / name for name in ("train", "calibration", "test"))
+    )
+
+
+def _own_expectations(place: Path) -> object:
+    try:
+        own = json.loads((place / "own.json").read_bytes())
+    except (ValueError, RecursionError):
+        return None  # no value that a config could hold, whose own reading is another target
+    _, config = Snapshot.read(place / "given" / "snapshot")
+    content = config.model_dump(mode="json", exclude_none=True)
+    content["validation"] = {"expectations": own}
+    snapshot = snapshot_of(place / "log", parse_config(content), place / "out" / "snapshot")
+    return validate_snapshot(snapshot, place / "out" / "validated", place / "out" / "data.html")
 
 
 def _rows(place: Path) -> object:
@@ -72,6 +154,11 @@ def _validated(place: Path) -> object:
     )
 
 
+def _resumed(place: Path) -> object:
+    shutil.copytree(place / "kept", place / "out" / CHECKPOINTS)
+    return train_model(place / "given" / "snapshot", place / "given" / "train", place / "out" / "model")
+
+
 def _calibrated(place: Path) -> object:
     given = place / "given"
     return calibrate_model(
@@ -95,14 +182,77 @@ def _evaluated(place: Path) -> object:
     )
 
 
+def _replayed(place: Path) -> object:
+    return replay_gate(place / "given" / "evaluation", load_config(place / "config.yaml"))
+
+
+def _registered(place: Path) -> object:
+    given = (place / "given" / name for name in ("snapshot", "calibrated", "evaluation", "validated", "test"))
+    run = read_outputs(*given, reports={})
+    return scored_rows(run, 100), list(_evaluated_numbers(run))
+
+
+def _scored(place: Path) -> object:
+    shutil.copytree(place / "scored", place / "out" / "scored")
+    source = Source(place / "given" / "calibrated", "model")
+    return score_files(source, str(place / "input"), place / "out" / "scored", {}, lambda *_: None)
+
+
+def _asked_of_the_model(place: Path) -> object:
+    """Requests in every form that a server takes."""
+    model = RecapPyfunc(str(place / "given" / "calibrated"))
+    params = json.loads((place / "request" / "params.json").read_text())
+    with pq.ParquetFile(place / "request" / "a.parquet") as file:
+        table = file.read()
+    forms: list[Any] = [table, table.to_pydict(), params]
+    forms.append({name: np.asarray(values, dtype=object) for name, values in forms[1].items()})
+    if len(set(table.column_names)) == table.num_columns:
+        forms.append(table.to_pandas())
+    refused = []
+    for form in forms:
+        try:
+            model.predict(form, params if isinstance(params, dict) else {"weights": params})
+        except ValueError as error:
+            refused += [error] * (form is not params)
+    if refused:
+        raise refused[0]
+    return forms
+
+
+def _readable(read: Callable[[Path], object]) -> Callable[[Path], object]:
+    """The same, of files that Arrow can read: who asks a model reads them before."""
+
+    def read_if_readable(place: Path) -> object:
+        try:
+            pq.read_table(place / "request" / "a.parquet", partitioning=None).to_pydict()
+            json.loads((place / "request" / "params.json").read_text())
+        except (pa.ArrowException, OSError, ValueError, RecursionError):
+            return None
+        return read(place)
+
+    return read_if_readable
+
+
+def _imported(convert: Callable[[Path, Path], object], name: str) -> Target:
+    def read(place: Path) -> object:
+        return convert(place / "sources" / name, place / "out" / "log")
+
+    return Target((f"sources/{name}",), read)
+
+
 TARGETS = {
-    "config": Target(("config.yaml",), lambda place: load_config(place / "config.yaml")),
-    "snapshot": Target(("given/snapshot/*",), lambda place: Snapshot.read(place / "given" / "snapshot")),
-    "validate": Target(("log/**/*.parquet", "given/snapshot/*"), _validated),
+    "config": Target(("config.yaml",), lambda place: load_config(place / "config.yaml"), 40),
+    "cluster": Target(("cluster.yaml",), lambda place: load_cluster(place / "cluster.yaml")),
+    "resolve": Target(("config.yaml", "log/**/*.parquet"), _resolved("config.yaml"), 6),
+    "snapshot": Target(("given/snapshot/*",), lambda place: Snapshot.read(place / "given" / "snapshot"), 40),
+    "validate": Target(("log/**/*.parquet", "given/snapshot/*"), _validated, 5),
+    "serving log": Target(("serving/**/*.parquet", "served.yaml"), _with_serving_log, 4),
+    "own expectations": Target(("own.json",), _own_expectations, 8),
     "profile": Target(
         ("given/validated/profile.parquet",),
         lambda place: Profile.read(place / "given" / "validated" / "profile.parquet"),
     ),
+    "log": Target(("log/**/*.parquet",), _built, 4),
     "dataset": Target(
         ("given/train/_manifest.json",), lambda place: DatasetManifest.read(place / "given" / "train")
     ),
@@ -110,66 +260,35 @@ TARGETS = {
         ("given/train/_statistics.json",), lambda place: FeatureStatistics.read(place / "given" / "train")
     ),
     "rows": Target(("given/train/_manifest.json", "given/train.rows/*"), _rows),
-    "parts": Target(("parts/*/*", "parts/*.rows/*/*"), _joined),
+    "parts": Target(("parts/*/*", "parts/*.rows/*/*"), _joined, 10),
+    "checkpoint": Target(("kept/*/*.checkpoint",), _resumed, 6),
     "model": Target(
         ("given/model/_manifest.json",), lambda place: ModelManifest.read(place / "given" / "model")
     ),
     "scores": Target(("given/calibrated/*",), _scores),
-    "calibrate": Target(("given/model/*", "given/calibration/*"), _calibrated),
-    "evaluate": Target(("given/calibrated/*", "given/test/*"), _evaluated),
+    "calibrate": Target(("given/model/*", "given/calibration/*"), _calibrated, 5),
+    "evaluate": Target(("given/calibrated/*", "given/test/*"), _evaluated, 4),
     "verdict": Target(("given/validated/*.json",), _verdict),
+    "champion": Target(("workspace/artifacts/**/*",), _evaluated, 4),
+    "replay": Target(("given/evaluation/scores.parquet",), _replayed, 10),
     "decision": Target(
         ("given/evaluation/decision.json",), lambda place: Decision.read(place / "given" / "evaluation")
     ),
+    "register": Target(("given/evaluation/*",), _registered, 20),
     "version": Target(
         ("given/version/version.json",), lambda place: RegisteredVersion.read(place / "given" / "version")
     ),
+    "database": Target(("workspace/mlflow.db",), read_database, 2),
+    "tags": Target(("tags.json",), read_tags, 3),
+    "served": Target(
+        ("version/digests.json", "version/data/model/*"),
+        lambda place: _load_pyfunc(str(place / "version" / "data" / "model")),
+    ),
+    "request": Target(("request/*",), _readable(_asked_of_the_model), 20),
+    "score": Target(("input/*.parquet", "scored/*"), _scored, 15),
+    "webhook": Target(("answer",), send_to_webhook, 10),
+    "census": _imported(import_census, "census-income.test"),
+    "kuairand": _imported(import_kuairand, KUAIRAND),
+    "tfrecord": _imported(lambda source, out: import_tfrecord(source, out, day=FIRST_DAY), "a.tfrecord"),
 }
 """By name."""
-
-
-def add_parts(place: Path) -> None:
-    """Leave what two pods of build read, beside a run's other artifacts."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        for group in range(2):
-            given = place / "given"
-            build_group(given / "snapshot", given / "validated", place / "parts" / str(group), group, 2)
-
-
-def read_altered(place: Path, name: str, file: Path, content: bytes) -> str:
-    """Read a target one of whose files has another content. Returns what was said about it, or "".
-
-    Raises AssertionError if that was not one line of ours, or something was written outside the place's ``out``.
-    """
-    whole, before = file.read_bytes(), _listing(place)
-    file.write_bytes(content)
-    raised: Exception | None = None
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            TARGETS[name].read(place)
-    except Exception as error:  # noqa: BLE001 - what kind it is, is the question
-        raised = error
-    finally:
-        file.write_bytes(whole)
-        shutil.rmtree(place / "out", ignore_errors=True)
-        (place / "out").mkdir()
-    what = f"{name}, {file.name}"
-    assert _listing(place) == before, f"{what}: wrote {_listing(place) ^ before}"
-    return "" if raised is None else _in_words_of_ours(what, raised)
-
-
-def _in_words_of_ours(what: str, error: Exception) -> str:
-    kind, words = f"{type(error).__module__}.{type(error).__name__}", str(error)
-    ours = kind.partition(".")[0] in ("builtins", "recap_model", "components")
-    if not isinstance(error, ValueError | OSError) or not ours:
-        raise AssertionError(f"{what}: {kind}: {words}") from error
-    assert words, f"{what}: {kind} without a word"
-    assert all(len(line) < _LONGEST_LINE for line in words.splitlines()), f"{what}: a long line: {words}"
-    assert isinstance(error, _IN_LINES) or len(words.splitlines()) == 1, f"{what}: several lines: {words}"
-    return words
-
-
-def _listing(place: Path) -> set[Path]:
-    return {
-        path for path in (*place.rglob("*"), *place.parent.iterdir()) if place / "out" not in path.parents
-    }

@@ -1,53 +1,40 @@
 """A few altered files for each reader; `python -m tests.fuzz` tries as many as there is time for."""
 
 import pickle
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.faults import child
-from tests.fuzz.alterations import altered
-from tests.fuzz.targets import TARGETS, add_parts, read_altered
-
-_EXAMPLES = {"validate": 8, "calibrate": 8, "evaluate": 8, "parts": 15, "scores": 25}
+from recap_model.config import ConfigError
+from recap_model.config.recap import parse_yaml
+from tests.fuzz import contract
+from tests.fuzz.alterations import YAML_TRICKS, altered
+from tests.fuzz.contract import held
+from tests.fuzz.material import prepare
+from tests.fuzz.targets import TARGETS, read_altered
 
 
 @pytest.fixture(scope="module")
 def place() -> Iterator[Path]:
     with TemporaryDirectory() as folder:
-        child.answer(child.prepared, Path(folder) / "place", None)
-        add_parts(Path(folder) / "place")
+        prepare(Path(folder) / "place")
         yield Path(folder) / "place"
-
-
-@pytest.fixture(autouse=True)
-def no_pickle(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever loads one runs its author's code."""
-
-    def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("a pickle is loaded")
-
-    monkeypatch.setattr(pickle, "Unpickler", refuse)
-    monkeypatch.setattr(pickle, "load", refuse)
-    monkeypatch.setattr(pickle, "loads", refuse)
-    monkeypatch.setattr(torch, "load", refuse)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.filterwarnings("ignore")  # of libraries, at values that are then refused or scored
 def test_an_altered_file_is_read_or_refused_in_words_of_ours(place: Path, name: str):
-    files = sorted(
-        {path for pattern in TARGETS[name].files for path in place.glob(pattern) if path.is_file()}
-    )
+    files = TARGETS[name].found(place)
     assert files
 
     @settings(
-        max_examples=_EXAMPLES.get(name, 60),
+        max_examples=TARGETS[name].cases,
         deadline=None,
         derandomize=True,
         database=None,
@@ -56,6 +43,53 @@ def test_an_altered_file_is_read_or_refused_in_words_of_ours(place: Path, name: 
     @given(st.data())
     def tried(data: st.DataObject) -> None:
         file = data.draw(st.sampled_from(files))
-        read_altered(place, name, file, data.draw(altered(file.read_bytes())).content)
+        read_altered(place, name, file, data.draw(altered(file.read_bytes(), file.suffix)))
 
     tried()
+
+
+@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.filterwarnings("ignore")
+def test_what_was_not_altered_is_read(place: Path, name: str):
+    assert held(name, place, TARGETS[name].read) == ""
+
+
+@pytest.mark.parametrize("text", YAML_TRICKS, ids=range(len(YAML_TRICKS)))
+def test_a_trick_of_yaml_is_refused_as_a_config(text: bytes):
+    with pytest.raises(ConfigError, match=r"^config\.yaml: "):
+        parse_yaml(text, "config.yaml")
+
+
+def _raise_of_a_library(_: Path) -> None:
+    raise KeyError("a")
+
+
+def _raise_two_lines(_: Path) -> None:
+    raise ValueError("a\nb")
+
+
+def _write_beside(folder: Path) -> None:
+    (folder / "beside").touch()
+
+
+def _load_pickle(_: Path) -> None:
+    pickle.loads(pickle.dumps([1]))
+
+
+@pytest.mark.parametrize(
+    ("read", "words"),
+    [
+        (_raise_of_a_library, "KeyError"),
+        (_raise_two_lines, "several lines"),
+        (_write_beside, "wrote"),
+        (_load_pickle, "a pickle is loaded"),
+        (lambda _: bytes(1 << 33), "MemoryError"),
+        (lambda _: time.sleep(5), "takes longer"),
+    ],
+)
+def test_a_reader_that_breaks_the_contract_is_found(
+    read, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(contract, "LONGEST_S", 1)
+    with pytest.raises(AssertionError, match=f"^it, .*{words}|^it: .*{words}"):
+        held("it", tmp_path, read)

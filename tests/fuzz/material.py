@@ -1,0 +1,108 @@
+"""Sound examples of all that is read from outside, in one folder, beside those of a run of the pipeline."""
+
+import contextlib
+import io
+import json
+import shutil
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import yaml
+from tfrecord import TFRecordWriter
+
+from components.artifacts import registry
+from components.build.pods import build_group
+from components.promote.moves import record_name
+from components.train.train import train_model
+from pipeline.cluster.settings import ClusterSettings
+from pipeline.scoring import Source, score_files
+from recap_model.config import load_config
+from recap_model.training import Checkpoints
+from tests.components.registries import NAME
+from tests.faults import child
+from tests.faults.place import Place
+from tests.pipeline.importers import test_census, test_kuairand
+from tests.tiny import FIRST_DAY, tiny_rows
+
+CHECKPOINTS = "model.checkpoints"
+ANSWER = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 14\r\n\r\n{"done": true}'
+OWN = [
+    {"type": "expect_column_values_to_be_between", "kwargs": {"column": "likes", "min_value": 0}},
+    {"type": "expect_column_mean_to_be_between", "kwargs": {"column": "age_hours", "max_value": 99.0}},
+    {
+        "type": "expect_column_values_to_be_in_set",
+        "kwargs": {"column": "position", "value_set": [0, 1, 2, 3, 4], "mostly": 0.9},
+        "severity": "critical",
+    },
+    {"type": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 1, "max_value": 10_000}},
+    {
+        "type": "expect_column_pair_values_a_to_be_greater_than_b",
+        "kwargs": {"column_A": "impressed_ms", "column_B": "served_ms", "or_equal": True},
+    },
+]
+
+
+def prepare(place: Path) -> None:
+    """Fill a folder, in processes that then end: one that was connected to a registry remembers what was in it."""
+    child.answer(child.prepared, place, None)
+    child.answer(_add, place)
+
+
+def _add(place: Path) -> None:
+    with contextlib.redirect_stdout(io.StringIO()):
+        given = place / "given"
+        for group in range(2):
+            build_group(given / "snapshot", given / "validated", place / "parts" / str(group), group, 2)
+        _add_checkpoints(place)
+        _add_rows(place)
+        _add_registered(place)
+    config = load_config(place / "config.yaml").model_dump(mode="json", exclude_none=True)
+    drift = {"serving_log": str(place / "serving" / "date=*" / "*.parquet")}
+    _write(place / "served.yaml", yaml.safe_dump({**config, "validation": {"drift": drift}}).encode())
+    _write(place / "cluster.yaml", yaml.safe_dump(ClusterSettings().model_dump(mode="json")).encode())
+    _write(place / "own.json", json.dumps(OWN).encode())
+    _write(place / "answer", ANSWER)
+    (place / "sources").mkdir()
+    test_census.source(place / "sources")
+    test_kuairand.source(place / "sources", test_kuairand.ROWS)
+    writer = TFRecordWriter(str(place / "sources" / "a.tfrecord"))
+    for number in range(5):
+        writer.write({"a": ([number, 2], "int"), "b": (0.5, "float"), "c": (b"x" * number, "byte")})
+    writer.close()
+
+
+def _add_checkpoints(place: Path) -> None:
+    """Those of a training that was broken off before its model was written."""
+    clear, Checkpoints.clear = Checkpoints.clear, Checkpoints.finish  # type: ignore[method-assign]
+    try:
+        train_model(place / "given" / "snapshot", place / "given" / "train", place / "out" / "model")
+    finally:
+        Checkpoints.clear = clear  # type: ignore[method-assign]
+    shutil.move(place / "out" / CHECKPOINTS, place / "kept")
+
+
+def _add_rows(place: Path) -> None:
+    """Rows to score, of which one file is scored already; the log of what was served; a request."""
+    for folder, rows in (("input", 40), (f"serving/date={FIRST_DAY}", 40), ("request", 12)):
+        (place / folder).mkdir(parents=True)
+        for name in ("a", "b")[: 1 if folder == "request" else 2]:
+            pq.write_table(tiny_rows(FIRST_DAY, rows), place / folder / f"{name}.parquet")
+    _write(place / "request" / "params.json", json.dumps({"weights": {"like": 2.0, "reply": 0.5}}).encode())
+    source = Source(place / "given" / "calibrated", "model")
+    score_files(source, str(place / "input"), place / "scored", {}, lambda *_: None)
+    (place / "scored" / "b.parquet").unlink()
+
+
+def _add_registered(place: Path) -> None:
+    """A version as MLflow hands it over, and the tags of all versions."""
+    client = registry.connect(Place(place).uri)
+    shutil.move(registry.fetch(client, NAME, "1", place / "out" / "fetched"), place / "version")
+    tags = {
+        model: {str(one.version): dict(one.tags) for one in registry.versions(client, model)}
+        for model in (NAME, record_name(NAME))
+    }
+    _write(place / "tags.json", json.dumps(tags).encode())
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
