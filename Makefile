@@ -24,7 +24,7 @@ lint: $(READY)            ## format, lint, types, who may import whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY)           ## the benchmarks' tables; see tests/benchmarks
+bench: $(READY)           ## quality on real data; tests/benchmarks has more
 	$(BIN)/python -m tests.benchmarks.quality
 
 audit: $(TOOLS)           ## known vulnerabilities of the images' packages, and their bills of materials

@@ -6,7 +6,8 @@ import numpy as np
 
 from components.artifacts.page import table
 from components.validate.baseline import Reference
-from components.validate.drift import METRICS, WINDOW, Change, Drift, Level
+from components.validate.drift import WINDOW, Drift, Level
+from components.validate.drift_columns import METRICS, Change
 from components.validate.measure import Counts, Floats
 from components.validate.profile import PartitionProfile, Profile
 from components.validate.verdict import Kind, Verdict

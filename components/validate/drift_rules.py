@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 
 from components.artifacts.snapshot import Snapshot
-from components.validate.drift import WINDOW, Change, Comparison, Level
+from components.validate.drift import WINDOW, Comparison, Level
+from components.validate.drift_columns import Change
 from components.validate.rules import BOTH_SIDES, Row, Rule, Words
 from components.validate.verdict import Kind
 from recap_model.config import RecapConfig

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from pipeline.cli.cluster import backfill, release, runs, schedule_app, submit
+from pipeline.cli.cluster import backfill, release, runs, submit
 from pipeline.cli.compiling import compile_command
 from pipeline.cli.config import config_app
 from pipeline.cli.doctor import doctor
@@ -15,6 +15,7 @@ from pipeline.cli.prune import prune
 from pipeline.cli.report import report
 from pipeline.cli.run import run
 from pipeline.cli.sample import sample
+from pipeline.cli.schedule import schedule_app
 from pipeline.cli.score import score
 
 app = typer.Typer(

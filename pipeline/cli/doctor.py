@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.cluster import NamespaceOption, TokenOption, connect_server
 from pipeline.cli.compiling import ClusterOption
+from pipeline.cli.server import NamespaceOption, TokenOption, connect_server
 from pipeline.cli.workspace import DEFAULT_WORKSPACE, WorkspaceOption
 
 

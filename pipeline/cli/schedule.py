@@ -1,0 +1,145 @@
+"""``recap schedule``: runs of the pipeline on a Kubeflow Pipelines server at set times."""
+
+import json
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import typer
+
+from pipeline.cli.server import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    DataOption,
+    DaysOption,
+    HostOption,
+    NamespaceOption,
+    TokenOption,
+    TrackingOption,
+    connect_server,
+    print_table,
+    run_of,
+)
+
+schedule_app = typer.Typer(help="Runs at set times.", no_args_is_help=True)
+ScheduleArgument = Annotated[str, typer.Argument(help="The schedule's name.")]
+
+
+@schedule_app.command("create")
+def create(
+    name: ScheduleArgument,
+    host: HostOption,
+    cron: Annotated[str, typer.Option(help="Minute hour day month weekday, as '30 3 * * *'.")],
+    data: DataOption,
+    tracking_uri: TrackingOption,
+    config: ConfigOption = DEFAULT_CONFIG,
+    days: DaysOption = 0,
+    time_zone: Annotated[
+        str, typer.Option(help="Zone in which the server reads cron (its CRON_SCHEDULE_TIMEZONE).")
+    ] = "UTC",
+    namespace: NamespaceOption = "",
+    token_file: TokenOption = None,
+) -> None:
+    """Run the newest released version at set times, on the last whole day (UTC) before each.
+
+    One run at a time; times that were missed are not made up for (see `recap backfill`).
+
+    Example: `recap schedule create nightly --cron '30 3 * * *' --data s3://logs/impressions`
+    """
+    from pipeline.cluster.client import ClusterError
+    from pipeline.cluster.schedules import next_fires, six_fields
+
+    expression, zone = six_fields(cron), _zone(time_zone)
+    server = connect_server(host, namespace, token_file)
+    if any(one.name == name for one in server.schedules()):
+        raise ClusterError(f"schedule {name!r}: is there already; delete it first, or choose another name")
+    version = server.newest_version()
+    if version is None:
+        raise ClusterError(f"{host}: no version of the pipeline yet; upload one by recap release")
+    _, arguments = run_of(None, data, tracking_uri, config, days)
+    server.create_schedule(name, expression, arguments, version)
+    typer.echo(f"{name}: runs version {version.name}; the next times:")
+    for fire in next_fires(expression, zone):
+        local = fire.astimezone()
+        typer.echo(
+            f"  {fire:%Y-%m-%d %H:%M} UTC  {local:%Y-%m-%d %H:%M %Z}  on data up to {_window_end(fire)}"
+        )
+
+
+@schedule_app.command("list")
+def list_schedules(
+    host: HostOption,
+    namespace: NamespaceOption = "",
+    token_file: TokenOption = None,
+    time_zone: Annotated[str, typer.Option(help="Zone in which the server reads cron.")] = "UTC",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the list for a machine.")] = False,
+) -> None:
+    """List the schedules.
+
+    Example: `recap schedule list --time-zone Europe/Berlin`
+    """
+    from pipeline.cluster.schedules import next_fires
+
+    zone = _zone(time_zone)
+    found = connect_server(host, namespace, token_file).schedules()
+    if as_json:
+        print(json.dumps([vars(one) for one in found], indent=1))
+        return
+    rows = []
+    for one in found:
+        upcoming = f"{next_fires(one.cron, zone, 1)[0]:%Y-%m-%d %H:%M}" if one.enabled and one.cron else ""
+        state = "on" if one.enabled else "paused"
+        rows.append((one.name, one.cron, state, upcoming, one.arguments.get("data_root", "")))
+    print_table(("schedule", "cron", "state", "next (UTC)", "data"), rows)
+
+
+@schedule_app.command("pause")
+def pause(
+    name: ScheduleArgument, host: HostOption, namespace: NamespaceOption = "", token_file: TokenOption = None
+) -> None:
+    """Stop a schedule from firing.
+
+    Example: `recap schedule pause nightly`
+    """
+    server = connect_server(host, namespace, token_file)
+    server.pause(server.schedule(name))
+    typer.echo(f"{name}: paused; recap schedule resume {name} lets it fire again")
+
+
+@schedule_app.command("resume")
+def resume(
+    name: ScheduleArgument, host: HostOption, namespace: NamespaceOption = "", token_file: TokenOption = None
+) -> None:
+    """Let a paused schedule fire again; what it missed is not made up for.
+
+    Example: `recap schedule resume nightly`
+    """
+    server = connect_server(host, namespace, token_file)
+    server.pause(server.schedule(name), paused=False)
+    typer.echo(f"{name}: on")
+
+
+@schedule_app.command("delete")
+def delete(
+    name: ScheduleArgument, host: HostOption, namespace: NamespaceOption = "", token_file: TokenOption = None
+) -> None:
+    """Remove a schedule; runs that it has started go on.
+
+    Example: `recap schedule delete nightly`
+    """
+    server = connect_server(host, namespace, token_file)
+    server.delete_schedule(server.schedule(name))
+    typer.echo(f"{name}: deleted")
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ValueError(
+            f"--time-zone: {name!r} is no time zone; write one as Europe/Berlin, or UTC"
+        ) from None
+
+
+def _window_end(fire: datetime) -> date:
+    return fire.astimezone(UTC).date() - timedelta(days=1)

@@ -1,0 +1,71 @@
+"""What the commands on a Kubeflow Pipelines server share: options, the connection, a run's arguments, tables."""
+
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from recap_model.config.addresses import without_secret
+
+if TYPE_CHECKING:
+    from pipeline.cluster.client import Server
+
+HostOption = Annotated[
+    str, typer.Option(envvar="KFP_HOST", help="Address of the pipelines' API, as http://127.0.0.1:8888.")
+]
+NamespaceOption = Annotated[
+    str, typer.Option(envvar="KFP_NAMESPACE", help="Your namespace, where the server has many.")
+]
+TokenOption = Annotated[
+    Path | None,
+    typer.Option(envvar="KFP_TOKEN_FILE", help="File with a bearer token, if the server asks for one."),
+]
+DataOption = Annotated[str, typer.Option(help="URI of the log, as s3://logs/impressions.")]
+TrackingOption = Annotated[
+    str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="MLflow server of the registry.")
+]
+ConfigOption = Annotated[str, typer.Option(help="Config: a path in the images, or a URI.")]
+DaysOption = Annotated[int, typer.Option(min=0, help="Days in the window; data.days of the config if 0.")]
+DEFAULT_CONFIG = "pipeline/configs/heavy_ranker.yaml"
+
+
+def connect_server(host: str, namespace: str, token_file: Path | None) -> "Server":
+    """A server's client. Raises ClusterError for no address or no answer, OSError for a token file not there."""
+    from pipeline.cluster.client import Server
+
+    token = token_file.read_text().strip() if token_file is not None else None
+    return Server(host, namespace, token)
+
+
+def run_of(
+    last: date | None, data: str, tracking_uri: str, config: str, days: int
+) -> tuple[str, dict[str, Any]]:
+    """A run's name, which says its window, and its arguments; without a last day the schedule's time gives it."""
+    for where, uri in (("--data", data), ("--tracking-uri", tracking_uri)):
+        if "://" not in uri or uri.startswith(("file:", "sqlite:")):
+            raise ValueError(
+                f"{where}: {uri!r}: a cluster's pods see no folder of this machine; give a URI they reach"
+            )
+        without_secret(uri, where)
+    end = last.isoformat() if last else ""
+    arguments = {
+        "data_root": data,
+        "tracking_uri": tracking_uri,
+        "config": config,
+        "end_date": end,
+        "days": days,
+    }
+    return f"retrain {end}{f' {days} days' if days else ''}", arguments
+
+
+def print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """Print rows below their header, without lines between."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*header, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
