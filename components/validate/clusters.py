@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from components.validate.arrays import WrongWidthError, values_of
-from components.validate.columns import Block
+from components.validate.columns import Block, with_directions
 from components.validate.measure import Counts, Flags, Floats
 from components.validate.profile import PartitionProfile
 from components.validate.sketch import NUMBER_BINS, mixed, number_bins, units_of
@@ -32,7 +32,7 @@ def likeness_of(sample: pa.Table | None, blocks: list[Block]) -> Likeness:
         for name in block.columns
         if name in batch.schema.names
     }
-    for block in blocks:
+    for block in with_directions(blocks):
         if block.role in ("id", "split", "timestamp", "moment"):
             continue
         if not set(block.columns) <= set(batch.schema.names):

@@ -1,7 +1,7 @@
 """Which columns of the log are checked, in which role: the blocks that a file is read in."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import pyarrow as pa
@@ -24,6 +24,7 @@ Role = Literal[
     "split",
     "timestamp",
     "moment",  # a time that only derived columns are computed from
+    "direction",  # an embedding once more: its cosines with fixed vectors, which only drift looks at
 ]
 FEATURE_ROLES: tuple[Role, ...] = ("continuous", "binary", "discrete", "embedding", "sparse")
 _ROLE_OF_GROUP: dict[str, Role] = {
@@ -33,6 +34,7 @@ _ROLE_OF_GROUP: dict[str, Role] = {
     **dict.fromkeys(EMBEDDING_GROUPS, "embedding"),
 }
 
+_DIRECTIONS = 4
 _TIMES_IN_WORDS = "timestamps, or integers (milliseconds since 1970-01-01 UTC)"
 _TypeTest = Callable[[pa.DataType], bool]
 _LISTS: tuple[_TypeTest, ...] = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
@@ -65,6 +67,8 @@ class Block:
     @property
     def width(self) -> int:
         """Positions that are measured: of an embedding its norm, of a sparse list its length."""
+        if self.role == "direction":
+            return _DIRECTIONS
         if self.list_width is None or self.role in ("embedding", "sparse"):
             return len(self.columns)
         return self.list_width
@@ -72,6 +76,8 @@ class Block:
     @property
     def labels(self) -> list[str]:
         """A name for each position: the column, or ``column[position]``."""
+        if self.role == "direction":
+            return [f"{self.columns[0]}, direction {number}" for number in range(1, _DIRECTIONS + 1)]
         if self.width == len(self.columns) and (self.list_width is None or self.list_width != 1):
             return list(self.columns)
         return [f"{self.columns[0]}[{position}]" for position in range(self.width)]
@@ -175,6 +181,16 @@ def _words(config: RecapConfig) -> frozenset[str]:
 
 def _takes_any_id(table: SmallEmbeddingTableConfig) -> bool:
     return table.hash or table.min_count is not None
+
+
+def with_directions(blocks: Iterable[Block]) -> list[Block]:
+    """Blocks, and behind each embedding's its directions."""
+    found: list[Block] = []
+    for block in blocks:
+        found.append(block)
+        if block.role == "embedding":
+            found.append(replace(block, role="direction"))
+    return found
 
 
 def columns_of(blocks: list[Block]) -> list[str]:

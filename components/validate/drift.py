@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from components.validate import distance
 from components.validate.baseline import Reference
 from components.validate.clusters import Likeness, independence
-from components.validate.columns import FEATURE_ROLES, blocks_of
+from components.validate.columns import FEATURE_ROLES, blocks_of, with_directions
 from components.validate.drift_columns import USUAL, Change, Column, Sample
 from components.validate.measure import Stats
 from components.validate.profile import PartitionProfile, Profile
@@ -90,9 +90,11 @@ def compare(
     now, then = current.window(), reference.window()
     days, usual_days = (_whole_days(current), _whole_days(reference)) if by_day else ({}, {})
     comparison = Comparison()
-    for block in blocks_of(config):
-        if block.role not in (*FEATURE_ROLES, "weight") or block.key not in now.blocks:
+    for block in with_directions(blocks_of(config)):
+        if block.role not in (*FEATURE_ROLES, "direction", "weight") or block.key not in now.blocks:
             continue
+        if block.role == "direction" and block.key not in then.blocks:
+            continue  # a profile of before directions were measured; its embeddings are no new columns
         for place, label in enumerate(block.labels):
             source = block.columns[0] if block.list_width is not None else block.columns[place]
             if source in config.validation.drift.ignore:

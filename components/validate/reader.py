@@ -9,7 +9,7 @@ from pyarrow.parquet import ParquetFile
 from components.artifacts.log import open_parquet
 from components.artifacts.snapshot import LogFile, Partition, Snapshot
 from components.validate.arrays import Values, WrongWidthError, hashes_of, null_stats, values_of
-from components.validate.columns import Block, columns_of
+from components.validate.columns import Block, columns_of, with_directions
 from components.validate.findings import FileRule, Findings
 from components.validate.measure import Flags, Floats, measure
 from components.validate.profile import PartitionProfile
@@ -83,13 +83,15 @@ class FileReader:
 
     def measure_into(self, profile: PartitionProfile, batch: pa.RecordBatch) -> None:
         """Add a batch's rows to a partition's profile, block by block."""
-        for block in self._blocks:
+        for block in with_directions(self._blocks):
             if block.role in ("id", "split"):
                 profile.add(block.key, block.labels, null_stats(batch, block), _units(batch, block))
                 continue
             try:
                 values = values_of(batch, block)
             except WrongWidthError as error:
+                if block.role == "direction":
+                    continue
                 self._note(
                     "list_width",
                     f"column {block.columns[0]}",
