@@ -36,7 +36,10 @@ def side_by_side(work: Callable[..., T], arguments: Sequence[tuple[Any, ...]], p
     pool = ProcessPoolExecutor(min(processes, len(arguments)), mp_context=context)
     try:
         yield from pool.map(work, *zip(*arguments, strict=True))
-    except BrokenProcessPool:
+    except (BrokenProcessPool, OSError) as error:
+        # A pool that breaks while its other processes start says so by an OSError without a number.
+        if isinstance(error, OSError) and str(error) != "handle is closed":
+            raise
         raise ChildProcessError(
             "a process that reads the log was killed, perhaps for want of memory; give the step more of it"
         ) from None

@@ -1,5 +1,6 @@
 """Groups of files read in pods of their own, and joined: the same bytes as in one."""
 
+import builtins
 import shutil
 from pathlib import Path
 
@@ -133,7 +134,7 @@ def test_a_group_that_cannot_be_read_leaves_nothing(frozen: tuple[Path, Path], l
 
 @pytest.mark.filterwarnings("ignore:::kfp")
 def test_kubeflow_hands_the_parts_of_a_parallel_loop_to_the_task_that_joins_them(
-    frozen: tuple[Path, Path], tmp_path: Path
+    frozen: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     def imported(path: Path) -> dsl.PipelineTask:
         return dsl.importer(artifact_uri=str(path), artifact_class=dsl.Dataset)
@@ -146,6 +147,8 @@ def test_kubeflow_hands_the_parts_of_a_parallel_loop_to_the_task_that_joins_them
         joined = join_component(snapshot=snapshot, parts=dsl.Collected(part.outputs["part"]))
         return joined.outputs["train_set"]
 
+    # kfp indents what is printed, and of tasks in threads may leave it so.
+    monkeypatch.setattr(builtins, "print", print)
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(tmp_path / "root"))
     found = DatasetManifest.read(by_groups().output.path)
     build_datasets(*frozen, *(tmp_path / "one" / name for name in SETS), groups=1)
