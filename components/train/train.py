@@ -30,6 +30,7 @@ from recap_model.data.manifest import DatasetManifest
 from recap_model.data.record_batches import RecordBatches
 from recap_model.data.statistics import FeatureStatistics
 from recap_model.model_and_loss import ModelAndLoss
+from recap_model.nn.table_parts import TableShare, sharing_tables
 from recap_model.training import (
     Checkpoints,
     Progress,
@@ -181,15 +182,22 @@ class _Run:
                 except TrainingInterruptedError as error:
                     raise door.TryAgainError(str(error)) from None
 
+    def _share(self) -> TableShare | None:
+        distribution = self.config.training.distribution
+        if distribution is None or distribution.tables == "replicated" or self.world.size == 1:
+            return None
+        return TableShare(distribution.tables, self.world.rank, self.world.size)
+
     def _module(self) -> ModelAndLoss:
         config = self.config
-        module = create_ranking_model(
-            data_spec(config),
-            config,
-            self.world.device,
-            loss_fn=build_loss(config),
-            statistics=self.statistics,
-        )
+        with sharing_tables(self._share()):
+            module = create_ranking_model(
+                data_spec(config),
+                config,
+                self.world.device,
+                loss_fn=build_loss(config),
+                statistics=self.statistics,
+            )
         assert isinstance(module, ModelAndLoss)
         if config.data.sampling_correction == "calibration":
             module.model.set_sampling(self.dataset.sampling)

@@ -68,6 +68,12 @@ def _disagreements(config: RecapConfig) -> Iterator[str]:
     yield from _chains_without_a_first(config, tasks)
     yield from _missing_columns(config)
     yield from _missing_rates(config, tasks)
+    distribution = config.training.distribution
+    if distribution and distribution.tables != "replicated" and not config.model.large_embeddings:
+        yield (
+            f"training.distribution.tables: {distribution.tables}, but there are no model.large_embeddings to share; "
+            "remove it"
+        )
     if config.optimizer.embeddings and not (config.model.small_embeddings or config.model.large_embeddings):
         yield "optimizer.embeddings: the model has no embedding table; remove it"
     yield from _no_discrete_column(config)

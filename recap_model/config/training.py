@@ -32,11 +32,19 @@ class EarlyStoppingConfig(Config):
     patience: PositiveInt = Field(3, description="looks without a lower loss, after which training ends")
 
 
+Tables = Literal["replicated", "row_wise", "table_wise"]
+_TABLES = (
+    "of model.large_embeddings: whole in every process; a stretch of each table's entries in every process; or each "
+    "table in one process"
+)
+
+
 class SingleNodeConfig(Config):
     """Training in several processes of one machine, each with its part of every batch."""
 
     kind: Literal["single_node"] = "single_node"
     processes: PositiveInt = Field(description="one for each GPU, or for each share of the CPU's cores")
+    tables: Tables = Field("replicated", description=_TABLES)
 
 
 class TrainJobConfig(Config):
@@ -47,6 +55,7 @@ class TrainJobConfig(Config):
     gpus_per_node: NonNegativeInt = Field(
         0, description="a process for each; 0 is one process a node, on its CPUs"
     )
+    tables: Tables = Field("replicated", description=_TABLES)
 
     @property
     def processes(self) -> int:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from recap_model.config.inputs import SmallEmbeddingsConfig
 from recap_model.data.hashing import hashed
 from recap_model.data.statistics import FeatureStatistics
+from recap_model.nn.table_parts import Bounds, uniform_part
 
 MISSING_ID = -1
 _NO_ID = torch.iinfo(torch.int64).max
@@ -56,6 +57,9 @@ class Vocabulary(nn.Module):
 class IdEmbedding(nn.Module):
     """One table. Its entry 0 is the unknown id: a missing one, one outside the table or the vocabulary.
 
+    Args:
+        bounds: the first entry of those held here and the one behind the last, of a part of a table.
+
     Shape:
         ids: any shape of int64; returns that shape with embedding_dim behind.
     """
@@ -66,21 +70,28 @@ class IdEmbedding(nn.Module):
         embedding_dim: int,
         vocabulary: Vocabulary | None = None,
         hash_ids: bool = False,
+        bounds: Bounds | None = None,
     ):
         super().__init__()
         self.hash_ids = hash_ids
-        self.table = nn.Embedding(num_embeddings, embedding_dim)
-        nn.init.xavier_uniform_(self.table.weight)
+        self.num_embeddings = num_embeddings
+        self.first, last = bounds or (0, num_embeddings)
+        weight = uniform_part(num_embeddings, embedding_dim, (self.first, last))
+        self.table = nn.Embedding.from_pretrained(weight, freeze=False)
         self.vocabulary = vocabulary
 
-    def forward(self, ids: Tensor) -> Tensor:
+    def entries(self, ids: Tensor) -> Tensor:
+        """Each id's entry in the whole table."""
         if self.vocabulary is not None:
-            return self.table(self.vocabulary(ids))
+            return self.vocabulary(ids)
         if self.hash_ids:
-            places = hashed(ids, self.table.num_embeddings - 1) + 1
-            return self.table(torch.where(ids >= 0, places, torch.zeros_like(ids)))
-        inside = (ids >= 0) & (ids < self.table.num_embeddings)
-        return self.table(torch.where(inside, ids, torch.zeros_like(ids)))
+            places = hashed(ids, self.num_embeddings - 1) + 1
+            return torch.where(ids >= 0, places, torch.zeros_like(ids))
+        inside = (ids >= 0) & (ids < self.num_embeddings)
+        return torch.where(inside, ids, torch.zeros_like(ids))
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.table(self.entries(ids))
 
 
 class SmallEmbeddings(nn.Module):

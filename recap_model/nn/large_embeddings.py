@@ -1,6 +1,6 @@
 """Large embedding tables, each read by a list of ids."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +9,13 @@ from torch import Tensor, nn
 
 from recap_model.config.inputs import LargeEmbeddingsConfig, LargeEmbeddingTableConfig
 from recap_model.nn.embeddings import MISSING_ID, IdEmbedding, Vocabulary
+from recap_model.nn.table_parts import NO_ENTRY, current_share, read_parts
 
 
 class LargeEmbeddings(nn.Module):
     """All large tables; of each the sum of the entries of a row's ids, in the order of the config.
+
+    Made inside `sharing_tables` it holds this process's parts of them, and every process has to call it at once.
 
     Shape:
         sparse: for each table, by its name, (rows, longest list) int64, -1 behind a shorter list's end;
@@ -23,18 +26,43 @@ class LargeEmbeddings(nn.Module):
         super().__init__()
         self.widths = [table.embedding_dim for table in config.tables]
         self.names = [table.name for table in config.tables]
+        self.share = current_share()
+        shapes = [(table.num_embeddings, table.embedding_dim) for table in config.tables]
+        self.bounds = self.share.bounds(shapes) if self.share is not None else []
+        if self.share is not None:
+            # Not a decorator: it would load the compiler with every import.
+            self._read = torch.compiler.disable(read_parts)
         self.tables = nn.ModuleList(
             IdEmbedding(
                 table.num_embeddings,
                 table.embedding_dim,
                 Vocabulary(table.num_embeddings - 1) if table.vocab is not None else None,
                 table.hash,
+                self.bounds[number][self.share.rank] if self.share is not None else None,
             )
-            for table in config.tables
+            for number, table in enumerate(config.tables)
         )
 
     def forward(self, sparse: Mapping[str, Tensor]) -> list[Tensor]:
+        if self.share is not None:
+            return self._read_parts(sparse, self.share.rank)
         return [_summed(table, sparse[name]) for name, table in zip(self.names, self.tables, strict=True)]
+
+    def _read_parts(self, sparse: Mapping[str, Tensor], rank: int) -> list[Tensor]:
+        entries, parts = [], []
+        for name, table in zip(self.names, self.tables, strict=True):
+            assert isinstance(table, IdEmbedding)
+            entries.append(table.entries(sparse[name]).masked_fill(sparse[name] == MISSING_ID, NO_ENTRY))
+            parts.append(table.table)
+        return self._read(entries, parts, self.bounds, rank)
+
+    def make_whole(self, weights: Sequence[Tensor]) -> None:
+        """Hold all of every table, of these entries, from now on."""
+        self.share, self.bounds = None, []
+        for table, weight in zip(self.tables, weights, strict=True):
+            assert isinstance(table, IdEmbedding)
+            table.first = 0
+            table.table = nn.Embedding.from_pretrained(weight, freeze=False)
 
     def read_files(self, config: LargeEmbeddingsConfig) -> None:
         """Take vocabularies and values at the start from the files that the config names.
@@ -52,16 +80,25 @@ class LargeEmbeddings(nn.Module):
             if settings.pretrained is not None:
                 values = _read_values(settings, settings.num_embeddings if ids is None else len(ids))
                 with torch.no_grad():
-                    if ids is None:
-                        table.table.weight.copy_(values)
-                    else:
-                        by_id = sorted(range(len(ids)), key=ids.__getitem__)
-                        table.table.weight[1 : len(ids) + 1] = values[by_id].to(table.table.weight)
+                    _take(
+                        table, values, None if ids is None else sorted(range(len(ids)), key=ids.__getitem__)
+                    )
 
 
 def _summed(table: nn.Module, ids: Tensor) -> Tensor:
     entries: Tensor = table(ids)
     return (entries * (ids != MISSING_ID).unsqueeze(-1)).sum(dim=1)
+
+
+def _take(table: IdEmbedding, values: Tensor, by_id: list[int] | None) -> None:
+    """Give the entries held here their values: those of entry 0 and on, or, in the order of ids, of 1 and on."""
+    weight, first = table.table.weight, table.first
+    if by_id is None:
+        weight.copy_(values[first : first + len(weight)])
+        return
+    begin, end = max(first, 1), min(first + len(weight), len(by_id) + 1)
+    if begin < end:
+        weight[begin - first : end - first] = values[by_id[begin - 1 : end - 1]].to(weight)
 
 
 def _read_vocabulary(path: Path, places: int) -> list[int]:

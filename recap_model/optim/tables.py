@@ -17,7 +17,7 @@ class TableOptimizer(Optimizer):
     recommendation models", ISCA 2022, arXiv:2104.05158): an entry with gradient g learns by
     ``-rate * g / (sqrt(h) + epsilon)``, h being the sum of the mean squares of its gradients so far. Where a batch
     reads an entry more than once, each reading's square is added, not the square of their sum: then readings need
-    not be brought together first.
+    not be brought together first. (Of a batch in parts, torch has brought some of them together before.)
 
     Args:
         params: weights of (entries, width), whose gradients are sparse, or dense ones.

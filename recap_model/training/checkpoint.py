@@ -59,10 +59,13 @@ class Checkpoints:
                 f"{self.folder}: a checkpoint cannot be written ({reason}); make room there"
             ) from None
 
-    def read_newest(self) -> dict[str, Any] | None:
-        """The newest state whose file is undamaged; None if there is none. Tensors are on the CPU."""
+    def read_newest(self, mapped: bool = False) -> dict[str, Any] | None:
+        """The newest state whose file is undamaged; None if there is none. Tensors are on the CPU.
+
+        With ``mapped`` they stay in the file until they are read, for who wants a part of them only.
+        """
         for path in reversed(self._files()):
-            if (state := _read(path)) is not None:
+            if (state := _read(path, mapped)) is not None:
                 return state
         return None
 
@@ -99,12 +102,12 @@ def _copy(state: Any) -> Any:
     return state
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read(path: Path, mapped: bool) -> dict[str, Any] | None:
     try:
         with zipfile.ZipFile(path) as records:
             if records.testzip() is not None:
                 raise ValueError("a record's checksum is wrong")
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except (OSError, RuntimeError, EOFError, ValueError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
         log.warning("event=damaged_checkpoint file=%s reason=%r", path, first_reason(error))
         return None

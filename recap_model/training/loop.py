@@ -39,6 +39,8 @@ def train(
 ) -> TrainState:
     """Train a model where its parameters lie, and leave it in evaluation mode.
 
+    Tables that processes share (`sharing_tables`) are whole in the first one's model at the end.
+
     With the same random seed, rows and config, the same weights come out, bit for bit, on the same hardware
     and number of threads, in one go or in several.
 
@@ -96,7 +98,7 @@ def _batches(rows: Rows, state: TrainState, config: RecapConfig) -> Iterator[Rec
 
 
 def _resume(state: TrainState, checkpoints: Checkpoints | None, report: Report) -> None:
-    saved = checkpoints and checkpoints.read_newest()
+    saved = checkpoints and checkpoints.read_newest(mapped=state.tables is not None)
     if checkpoints and saved:
         try:
             state.load_state_dict(saved)
@@ -152,6 +154,8 @@ def _end(state: TrainState, checkpoints: Checkpoints | None) -> None:
     if state.stopping is not None:
         state.stopping.restore_best(state.module)
         log.info("event=best held_out_loss=%.6f step=%d", state.stopping.loss, state.stopping.step)
+    if state.tables is not None:
+        state.tables.make_whole()
     state.module.eval()
 
 

@@ -19,6 +19,7 @@ from recap_model.training.batch_norm import share_batch_norms
 from recap_model.training.early_stopping import EarlyStopping
 from recap_model.training.precision import choose_bf16
 from recap_model.training.progress import Meter, Progress
+from recap_model.training.whole_tables import WholeTables
 from recap_model.training.world import World, share_the_loss
 
 Forward = Callable[[RecapBatch], tuple[Tensor, dict[str, Any]]]
@@ -41,6 +42,7 @@ class TrainState:
     device: torch.device
     bf16: bool
     world: World
+    tables: WholeTables | None = None
     epoch: int = 0
     batch: int = 0
     step: int = 0
@@ -48,8 +50,11 @@ class TrainState:
     reports: list[Progress] = field(default_factory=list)
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain values from which training goes on bit for bit; every process must call it."""
-        return {
+        """Tensors and plain values from which training goes on bit for bit; every process must call it.
+
+        Where processes share tables, those are whole in the first process's, and nowhere else.
+        """
+        state = {
             "module": self.module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": self.average and self.average.state_dict(),
@@ -59,9 +64,12 @@ class TrainState:
             "reports": [asdict(report) for report in self.reports],
             "random": self.world.gather(_random_state(self.device)),
         }
+        return state if self.tables is None else self.tables.whole(state, self.optimizer)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` gave, in as many processes or in others."""
+        if self.tables is not None:
+            state = self.tables.parts(state, self.optimizer)
         self.module.load_state_dict(state["module"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.average is not None:
@@ -90,24 +98,31 @@ def begin(
     device = next(module.parameters()).device
     early, decay = training.early_stopping, training.ema_decay
     forward: Forward = module.train()
+    tables = None
+    # Before the processes' wrapper is made, which has to know which gradients are sparse.
+    optimizer = build_optimizer(module, config.optimizer)
     share_the_loss(module.loss_fn, world, -(-training.batch_size // world.size))
     if training.compile:
         module.compile()
     if world.size > 1:
         share_batch_norms(module)
+        tables = WholeTables(module, world)
+        # Their gradients come from the rows of all processes, and no other process has those entries.
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(module, tables.names)
         forward = DistributedDataParallel(module)
         # Drop-out must not drop the same places in every process.
         torch.manual_seed(training.seed + world.rank)
     return TrainState(
         module=module,
         forward=forward,
-        optimizer=build_optimizer(module, config.optimizer),
+        optimizer=optimizer,
         average=None if decay is None else WeightAverage(module.model, decay),
         stopping=None if early is None or held_out is None else EarlyStopping(early, held_out, world),
         meter=Meter(planned_steps(rows, config)),
         device=device,
         bf16=choose_bf16(training, device, module),
         world=world,
+        tables=tables if tables is not None and tables.names else None,
     )
 
 

@@ -1,7 +1,9 @@
 """One optimizer step: the gradients of a batch, whole or in parts, checked and clipped before they are taken in."""
 
+from collections.abc import Iterable
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
 from recap_model.config import RecapConfig
@@ -60,15 +62,24 @@ def _bounds(rows: int, parts: int) -> list[tuple[int, int]]:
 def _check_and_clip(
     state: TrainState, batch: RecapBatch, losses: dict[str, Tensor], config: RecapConfig
 ) -> None:
-    gradients = [parameter.grad for parameter in state.module.parameters() if parameter.grad is not None]
-    # Of a table that only the entries read have a gradient of, these are all there is.
-    values = [gradient._values() if gradient.is_sparse else gradient for gradient in gradients]
+    parts = state.tables.parameters() if state.tables is not None else []
+    held = _gradients(parts)
+    apart = {id(parameter) for parameter in parts}
+    values = _gradients([weight for weight in state.module.parameters() if id(weight) not in apart])
     norm = get_total_norm(values)
+    if parts:
+        norm = torch.hypot(norm, state.world.norm(get_total_norm(held)))
     # A gradient can overflow where the loss did not; taken in, it would show a step later, on innocent rows.
     if not norm.isfinite():
         tasks = {name: loss for name, loss in losses.items() if name != "loss"}
         raise explain(state.step + 1, batch, tasks, config.features)
     limit = config.training.gradient_clip_norm
     if limit is not None and norm > limit:
-        for value in values:
+        for value in values + held:
             value.mul_(limit / norm)
+
+
+def _gradients(parameters: Iterable[nn.Parameter]) -> list[Tensor]:
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    # Of a table that only the entries read have a gradient of, these are all there is.
+    return [gradient._values() if gradient.is_sparse else gradient for gradient in gradients]

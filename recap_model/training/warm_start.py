@@ -20,12 +20,14 @@ class _Table:
     entries: Tensor
     vocabulary: Vocabulary | None
     hashed: bool
+    size: int
+    first: int = 0
 
     def takes(self, old: "_Table") -> bool:
         """Whether the entries of ``old`` can be told by their ids to be this table's."""
         if self.hashed != old.hashed or self.entries.shape[1] != old.entries.shape[1]:
             return False
-        return not self.hashed or len(self.entries) == len(old.entries)
+        return not self.hashed or self.size == old.size
 
 
 @torch.no_grad()
@@ -81,23 +83,29 @@ def _tables(model: nn.Module) -> dict[str, _Table]:
     tables: dict[str, _Table] = {}
     for path, part in model.named_modules():
         if isinstance(part, IdEmbedding):
-            tables[path] = _Table(part.table.weight, part.vocabulary, part.hash_ids)
+            tables[path] = _Table(
+                part.table.weight, part.vocabulary, part.hash_ids, part.num_embeddings, part.first
+            )
         elif isinstance(part, SmallEmbeddings):
             for number, name in enumerate(part.names):
                 vocabulary = dict(part.vocabularies.items()).get(str(number))
                 assert vocabulary is None or isinstance(vocabulary, Vocabulary)
-                tables[f"{path}.{name}"] = _Table(part.weight_of(number), vocabulary, part.hash_ids[number])
+                entries = part.weight_of(number)
+                tables[f"{path}.{name}"] = _Table(entries, vocabulary, part.hash_ids[number], len(entries))
     return tables
 
 
 def _copy_entries(new: _Table, old: _Table) -> None:
+    """Copy what both have, as far as ``new`` holds it here; ``old`` is whole."""
+    first, last = new.first, new.first + len(new.entries)
     if new.vocabulary is None or old.vocabulary is None:
         if new.vocabulary is old.vocabulary:
-            count = min(len(new.entries), len(old.entries))
-            new.entries[:count] = old.entries[:count]
+            end = min(last, old.size)
+            new.entries[: max(end - first, 0)] = old.entries[first : max(end, first)]
         return
-    places = new.vocabulary.ids
-    matches = old.vocabulary(places)
+    matches = old.vocabulary(new.vocabulary.ids)
     known = torch.nonzero(matches).squeeze(1)
-    new.entries[known + 1] = old.entries[matches[known]]
-    new.entries[0] = old.entries[0]
+    known = known[(known + 1 >= first) & (known + 1 < last)]
+    new.entries[known + 1 - first] = old.entries[matches[known]]
+    if first == 0 < last:
+        new.entries[0] = old.entries[0]

@@ -32,6 +32,12 @@ class World:
         dist.all_reduce(shared)
         return [int(number) for number in shared.tolist()]
 
+    def norm(self, own: Tensor) -> Tensor:
+        """The norm of what all processes hold, of the norms of their own parts."""
+        squares = own.square()
+        dist.all_reduce(squares)
+        return squares.sqrt()
+
     def gather(self, value: Any) -> list[Any]:
         """Every process's value, in the order of their ranks."""
         if self.size == 1:

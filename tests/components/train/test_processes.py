@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -18,7 +19,7 @@ from components.train.train import train_model
 from recap_model import RecapConfig, load_model
 from recap_model.data.reader import DatasetReader
 from tests.datasets import TinySets, build_tiny
-from tests.tiny import tiny_config, write_tiny_log
+from tests.tiny import sparse_config, tiny_config, with_lists, write_tiny_log
 
 DISTRIBUTION = {"kind": "single_node", "processes": 2}
 
@@ -66,6 +67,25 @@ def test_several_processes_take_the_steps_of_one(processes: int, alone: Path, tm
         torch.testing.assert_close(several[name], tensor, rtol=1e-3, atol=1e-4, msg=name)
     assert (tmp_path / "curves.html").is_file()
     assert not list(tmp_path.glob("*model.checkpoints"))
+
+
+@pytest.mark.parametrize("tables", ["row_wise", "table_wise"])
+def test_a_model_whose_tables_processes_share_is_saved_whole(tables: str, tmp_path: Path):
+    log = write_tiny_log(tmp_path / "log", rows=203)
+    for file in log.rglob("*.parquet"):
+        pq.write_table(with_lists(pq.read_table(file)), file)
+    optimizer = {"single_task_learning_rate": {"constant": 0.01}, "adam": {"epsilon": 1e-3}}
+    training = {"batch_size": 48, "epochs": 1}
+    distribution = {"distribution": {**DISTRIBUTION, "tables": tables}}
+    weights = []
+    for name, settings in (("one", training), ("two", training | distribution)):
+        folder = tmp_path / name
+        config = sparse_config(optimizer=optimizer, training=settings)
+        sets = build_tiny(folder, config, log)
+        train_model(sets.snapshot, sets.train, folder / "model")
+        weights.append(load_model(folder / "model").state_dict())
+    for name, tensor in weights[0].items():
+        torch.testing.assert_close(weights[1][name], tensor, rtol=1e-3, atol=1e-4, msg=name)
 
 
 def held_out_loss(folder: Path) -> float:
