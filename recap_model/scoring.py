@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recap_model.config.features import EMBEDDING_GROUPS, FeaturesConfig
+from recap_model.config.reasons import printable
 from recap_model.data.batch import RecapBatch
 from recap_model.data.groups import read_groups
 from recap_model.data.lists import Lists, padded, read_lists
@@ -74,7 +75,7 @@ def score_weights(model: MultiTaskRankingModel, changed: Mapping[str, float]) ->
     if not changed:
         return None
     if not isinstance(changed, Mapping):
-        raise ValueError(f"weights: {str(changed)[:100]}: give a mapping of tasks to weights")
+        raise ValueError(f"weights: {printable(str(changed)[:100])}: give a mapping of tasks to weights")
     weights = model.score_weights.clone()
     for task, weight in changed.items():
         if task not in model.tasks:

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import NonNegativeInt, ValidationError
 
 from recap_model.config.base import Config
-from recap_model.config.reasons import first_reason
+from recap_model.config.reasons import first_reason, printable
 
 MANIFEST_NAME = "_manifest.json"
 TRAINING_LOG_NAME = "training.jsonl"
@@ -69,7 +69,9 @@ class ModelManifest(Config):
         for name, digest in manifest.files.items():
             file = path.parent / name
             if not file.is_file():
-                raise FileNotFoundError(f"{file}: named in the manifest, but not there; run train again")
+                raise FileNotFoundError(
+                    f"{printable(str(file))}: named in the manifest, but not there; run train again"
+                )
             if _sha256(file) != digest:
                 raise ValueError(f"{file}: changed since the manifest was written; run train again")
         return manifest

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
 from components.artifacts.snapshot import MANIFEST_NAME, Snapshot
-from recap_model.config.reasons import first_reason
+from recap_model.config.reasons import first_reason, printable
 
 VERDICT_NAME = "verdict.json"
 
@@ -80,7 +80,7 @@ def check_validated(validated: str | Path, snapshot: Snapshot) -> None:
         raise ValueError(f"{path}: not what validate writes; run validate again") from None
     if digest != snapshot.digest:
         raise ValueError(
-            f"{path}: belongs to another snapshot ({str(digest)[:12]}); run validate on this one"
+            f"{path}: belongs to another snapshot ({printable(str(digest)[:12])}); run validate on this one"
         )
 
 
@@ -96,6 +96,6 @@ def read_verdict(validated: str | Path, snapshot: Snapshot) -> VerdictFile:
         raise ValueError(f"{path}: not a verdict: {first_reason(error)}; run validate again") from None
     if verdict.snapshot != snapshot.digest:
         raise ValueError(
-            f"{path}: belongs to another snapshot ({verdict.snapshot[:12]}); run validate on this one"
+            f"{path}: belongs to another snapshot ({printable(verdict.snapshot[:12])}); run validate on this one"
         )
     return verdict

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from components.artifacts.log import batches_of
 from recap_model.config import RecapConfig
+from recap_model.config.reasons import printable
 
 KEYS = ("request", "user", "candidate", "impressed")
 _ROW_GROUP = 1 << 17
@@ -109,7 +110,7 @@ def read_scores(path: str | Path, config: RecapConfig) -> ScoreTable:
         )
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ValueError(f"{path}: has more than one column {', '.join(twice)}; evaluate again")
+        raise ValueError(f"{path}: has more than one column {printable(', '.join(twice))}; evaluate again")
     for name in [*needed, *[name for name in ("score/champion",) if name in names]]:
         kind = schema.field(name).type
         if not (pa.types.is_boolean(kind) if name.startswith("slice/") else pa.types.is_floating(kind)):

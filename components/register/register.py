@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _PROOF_ROWS = 200
 _EXAMPLE_ROWS = 3
+_CREATED_WITHIN_S = 60
 _SCORES_NAME = "scores.parquet"
 _FROM_EVALUATION = (REPORT_NAME, METRICS_NAME, "decision.json")
 _DESCRIPTION = (
@@ -117,7 +118,23 @@ def _create(client: "MlflowClient", run: RunOutputs, evaluation_uri: str) -> "Mo
                 registry.SCORES_TAG: f"{evaluation_uri.rstrip('/')}/{_SCORES_NAME}",
             }
             said = f"{run.decision.outcome}: {run.decision.reason}"
+            return _create_version(client, run, source, run_id, tags, said)
+
+
+def _create_version(
+    client: "MlflowClient", run: RunOutputs, source: str, run_id: str, tags: dict[str, str], said: str
+) -> "ModelVersion":
+    """Ask for a version once: a server that is asked again, because its answer got lost, makes a second one."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        with registry.patience(_CREATED_WITHIN_S, tries=1):
             return client.create_model_version(run.name, source, run_id, tags=tags, description=said)
+    except MlflowException:
+        found = registry.find_version(client, run.name, run.snapshot.run_id)
+        if found is None:
+            raise
+        return found
 
 
 def _assemble(run: RunOutputs, folder: Path) -> str:

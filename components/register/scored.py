@@ -82,6 +82,9 @@ def _scores(path: Path, tasks: list[str], rows: int) -> "pd.DataFrame":
             missing = [column for column in wanted if column not in file.schema_arrow.names]
             if missing:
                 raise ValueError(f"{path}: no column {', '.join(missing)}; run evaluate again")
+            twice = [column for column in wanted if file.schema_arrow.names.count(column) > 1]
+            if twice:
+                raise ValueError(f"{path}: has more than one column {', '.join(twice)}; run evaluate again")
             first = next(file.iter_batches(rows, columns=list(wanted)), None)
     except (pa.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())

@@ -10,6 +10,7 @@ from components.artifacts.curves import curve, log_metrics
 from recap_model.training import Progress
 
 RUN_VARIABLE, SERVER_VARIABLE = "MLFLOW_RUN_ID", "MLFLOW_TRACKING_URI"
+_ANSWER_S = 10  # training waits meanwhile
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ def active_run(tracking_uri: str) -> Callable[[Progress], None]:
         if not answers:
             return
         try:
-            with registry.in_one_line(client):
+            with registry.patience(_ANSWER_S, tries=1), registry.in_one_line(client):
                 log_metrics(client, run, curve(asdict(progress)))
         except registry.RegistryError as error:
             answers = False

@@ -118,7 +118,7 @@ class Profile:
             raise ValueError(f"{path}: it is {found}, and this validate reads {FORMAT}")
         try:
             profile = cls._of(table) if table.schema.equals(_SCHEMA) else None
-        except (KeyError, TypeError, ValueError, OverflowError):
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
             profile = None
         if profile is None:
             raise ValueError(f"{path}: not what validate writes; run validate again")

@@ -39,10 +39,11 @@ def read_delimited(path: Path, types: dict[str, pa.DataType], delimiter: str, he
     convert = csv.ConvertOptions(column_types=types, strings_can_be_null=False)
     try:
         table = csv.read_csv(path, read_options=read, parse_options=parse, convert_options=convert)
-    except (pa.ArrowException, OSError) as error:
+        names = table.column_names
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path}: {reason}; give the file as it was published") from None
-    missing = [name for name in types if name not in table.column_names]
+    missing = [name for name in types if name not in names]
     if missing:
         raise ValueError(f"{path}: no column {', '.join(missing)}; give the file as it was published")
     if not table.num_rows:

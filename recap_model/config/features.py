@@ -12,12 +12,14 @@ EMBEDDING_GROUPS = ("user_embedding", "user_eng_embedding", "author_embedding")
 _SCALAR_GROUPS = ("continuous", "binary", "discrete")
 DENSE_GROUPS = ("continuous", "binary", "discrete", *EMBEDDING_GROUPS)
 
+_WIDEST = 1_000_000  # far beyond any list, and its places still fit into memory
+
 
 class ListColumn(Config):
     """A group stored as one column of fixed-size lists."""
 
     column: str
-    width: PositiveInt = Field(description="numbers in each list of the log")
+    width: Annotated[int, Field(ge=1, le=_WIDEST)] = Field(description="numbers in each list of the log")
     slices: list[tuple[NonNegativeInt, PositiveInt]] | None = Field(
         None,
         description="[start, end) of the stretches of the list that are read, in this order; all of it if none",

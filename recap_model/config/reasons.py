@@ -12,7 +12,7 @@ _LONGEST_INPUT = 200
 def reasons(error: ValidationError) -> Iterator[str]:
     """A line for each thing that is wrong: ``a.b.0: 'given': what is allowed``."""
     for item in error.errors(include_url=False):
-        path = ".".join(_shown(str(part)) for part in item["loc"] if part != "[key]")
+        path = ".".join(printable(str(part)) for part in item["loc"] if part != "[key]")
         message = item["msg"].removeprefix("Value error, ")
         secret = isinstance(item.get("ctx", {}).get("error"), SecretInAddressError)
         hidden = secret or isinstance(item["input"], dict | BaseModel) or item["type"] == "missing"
@@ -27,8 +27,8 @@ def _given(value: object) -> str:
         return "a number of too many digits"
 
 
-def _shown(name: str) -> str:
-    """A name that breaks no line, however strange."""
+def printable(name: str) -> str:
+    """A name from outside that breaks no line, however strange."""
     return name if name.isprintable() else repr(name)
 
 

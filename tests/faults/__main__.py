@@ -1,4 +1,4 @@
-"""``python -m tests.faults [--rounds 5] [--seed 0] [--steps build,train] [--out README.md]``: the matrix."""
+"""``python -m tests.faults [--rounds 5] [--seed 0] [--steps build,train] [--faults clock]``: the matrix."""
 
 import argparse
 import collections
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.faults.faults import FAULTS, Bench, applies, disturb
 from tests.faults.place import STEPS
-from tests.servers import mlflow_server
+from tests.faults.proxy import served
 
 Counts = dict[tuple[str, str], collections.Counter[str]]
 
@@ -21,18 +21,18 @@ def benches() -> Iterator[list[Bench]]:
     with tempfile.TemporaryDirectory() as here, tempfile.TemporaryDirectory() as there:
         server = Path(there) / "server"
         server.mkdir()
-        with mlflow_server(server, f"sqlite:///{server / 'mlflow.db'}") as (uri, process):
-            yield [Bench(Path(here)), Bench(Path(there), uri, process)]
+        with served(server) as (uri, process, proxy):
+            yield [Bench(Path(here)), Bench(Path(there), uri, process, proxy)]
 
 
-def count(rounds: int, seed: int, steps: list[str]) -> tuple[Counts, list[str]]:
+def count(rounds: int, seed: int, steps: list[str], faults: list[str]) -> tuple[Counts, list[str]]:
     """How steps took faults, so many times each; and what they did wrong."""
     counts: Counts = collections.defaultdict(collections.Counter)
     wrong: list[str] = []
     with benches() as both:
         for bench in both:
             for step in steps:
-                for fault in FAULTS:
+                for fault in faults:
                     if not applies(fault, step, bench.server is not None):
                         continue
                     for number in range(rounds):
@@ -62,9 +62,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", default=",".join(STEPS))
+    parser.add_argument("--faults", default=",".join(FAULTS))
     arguments = parser.parse_args()
     steps = arguments.steps.split(",")
-    counts, wrong = count(arguments.rounds, arguments.seed, steps)
+    counts, wrong = count(arguments.rounds, arguments.seed, steps, arguments.faults.split(","))
     for line in (*table(counts, steps), *wrong):
         print(line)  # noqa: T201
     sys.exit(1 if wrong else 0)

@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from components.artifacts import registry
 from components.artifacts.door import step as door
 from tests.faults.place import Place
 
@@ -46,7 +47,7 @@ def done(step: str, place: Path, uri: str, **how: Any) -> Ended:
     Args:
         uri: of the registry.
         how: ``signal`` and ``after_s``: sent to the process then, if it is still there; ``nobody``: as a user who
-            owns nothing; ``days``: the clock is off by as many.
+            owns nothing; ``days``: the clock is off by as many; ``environment``: of it, beside the tests' own.
     """
     sent, after_s = how.pop("signal", None), how.pop("after_s", 0.0)
     log = place / "said"
@@ -88,6 +89,12 @@ def prepared(place: Path, uri: str | None) -> None:
     Place(place, uri).prepare()
 
 
+def new_run(uri: str) -> str:
+    """The id of a run of MLflow's, made for what is told to it."""
+    client = registry.connect(uri)
+    return str(client.create_run(client.create_experiment("told")).info.run_id)
+
+
 def put_back(place: Path, uri: str | None, step: str) -> None:
     """Have nothing of a step's done."""
     Place(place, uri).put_back(step)
@@ -101,6 +108,7 @@ def outcome(place: Path, uri: str | None, step: str) -> dict[str, Any]:
 def _step(step: str, place: Path, uri: str, log: Path, how: dict[str, Any]) -> None:
     _write_to(log)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.environ.update(how.get("environment", {}))
     if how.get("days"):
         _shift_clock(how["days"])
     if how.get("nobody"):

@@ -13,6 +13,7 @@ from typing import Any
 
 from tests.faults import child
 from tests.faults.place import STEPS, WITH_REGISTRY, Place
+from tests.faults.proxy import Proxy, Way
 from tests.servers import Process
 
 TRY_AGAIN = 75
@@ -23,6 +24,18 @@ _ROOM = {
 }  # KiB of a disk that fills, by step; of the others _LITTLE
 _LITTLE = 12
 _LONGEST_LINE = 1000
+# Of MLflow's client, which by itself tries four times and waits for a minute each time.
+_LITTLE_PATIENCE = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "3",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
+}
+_SERVED_WITHIN_S = 60
+# What steps say that leave something else for want of the server, and how a table calls it.
+_GO_ON_WITHOUT = {
+    "resolve": ("event=no_baseline", "no baseline"),
+    "evaluate": ("outcome=ERROR", "decides ERROR"),
+}
 
 
 class Bench:
@@ -31,14 +44,22 @@ class Bench:
     Raises AssertionError if a step, left in peace, does not come out the same twice.
     """
 
-    def __init__(self, folder: Path, uri: str | None = None, server: Process | None = None) -> None:
+    def __init__(
+        self, folder: Path, uri: str | None = None, server: Process | None = None, proxy: Proxy | None = None
+    ) -> None:
         # A user who owns nothing has to get there.
         folder.chmod(0o755)
-        self.folder, self.given_uri, self.server = folder, uri, server
+        self.folder, self.given_uri, self.server, self.proxy = folder, uri, server, proxy
         self.uri = Place(folder, uri).uri
         child.answer(child.prepared, folder, uri)
+        # Where training tells how far it is.
+        self.environment = {}
+        if uri is not None:
+            run = child.answer(child.new_run, uri)
+            self.environment = {"MLFLOW_RUN_ID": run, "MLFLOW_TRACKING_URI": uri}
         self.expected: dict[str, dict[str, Any]] = {}
         self.seconds: dict[str, float] = {}
+        self.requests: dict[str, int] = {}
 
     def learn(self, step: str) -> None:
         """Find out what a step leaves, and how long it takes."""
@@ -47,7 +68,9 @@ class Bench:
         outcomes = []
         for _ in range(2):
             self.put_back(step)
-            ended = child.done(step, self.folder, self.uri)
+            began = self.proxy.requests if self.proxy else 0
+            ended = child.done(step, self.folder, self.uri, environment=self.environment)
+            self.requests[step] = self.proxy.requests - began if self.proxy else 0
             assert ended.status == 0, f"{step} fails undisturbed:\n{ended.said}"
             outcomes.append(self.outcome(step))
             self.seconds[step] = ended.seconds
@@ -64,7 +87,7 @@ class Bench:
 
     def finishes(self, step: str, what: str) -> None:
         """Raise AssertionError unless the step, run once more, comes out as if it had never been disturbed."""
-        again = child.done(step, self.folder, self.uri)
+        again = child.done(step, self.folder, self.uri, environment=self.environment)
         assert again.status == 0, f"{what}: the second attempt fails:\n{again.said}"
         found = self.outcome(step)
         assert found == self.expected[step], (
@@ -142,13 +165,42 @@ def server_stopped(bench: Bench, step: str, chance: random.Random) -> str:
     stopper = threading.Timer(chance.uniform(0, bench.seconds[step]), bench.server.stop)
     stopper.start()
     try:
-        ended = child.done(step, bench.folder, bench.uri)
+        ended = child.done(step, bench.folder, bench.uri, environment=bench.environment)
     finally:
         stopper.cancel()
         stopper.join()
         bench.server.stop()
         bench.server.start()
     return "done before" if ended.status == 0 else _refused(ended, step)
+
+
+def _served(way: Way) -> Fault:
+    """The registry's server does so from one of the step's requests on."""
+
+    def disturbed(bench: Bench, step: str, chance: random.Random) -> str:
+        assert bench.proxy is not None
+        after = chance.randrange(bench.requests[step])
+        bench.proxy.disturb(way, after)
+        try:
+            ended = child.done(
+                step, bench.folder, bench.uri, environment={**bench.environment, **_LITTLE_PATIENCE}
+            )
+        finally:
+            bench.proxy.rest()
+        assert ended.seconds < _SERVED_WITHIN_S, f"after request {after}: took {ended.seconds:.0f} s"
+        if ended.status == 0:
+            found = bench.outcome(step)
+            if found == bench.expected[step]:
+                return "goes on"
+            said, how = _GO_ON_WITHOUT.get(step, ("nothing", ""))
+            wrong = _difference(found, bench.expected[step])
+            assert said in ended.said, f"after request {after}: {wrong} came out otherwise"
+            return how
+        assert step != "train", f"ended for want of a server that it can do without:\n{ended.said}"
+        assert way != "is slow", f"ended for a slow server:\n{ended.said}"
+        return _refused(ended, step)
+
+    return disturbed
 
 
 FAULTS: dict[str, Fault] = {
@@ -161,15 +213,28 @@ FAULTS: dict[str, Fault] = {
     "input gone": gone,
     "clock": clock,
     "server killed": server_stopped,
+    "server refuses": _served("refuses"),
+    "server hangs": _served("hangs"),
+    "answers lost": _served("answers get lost"),
+    "answer cut off": _served("an answer is cut off"),
+    "server slow": _served("is slow"),
 }
-"""All of them, by what a table calls them; the last needs a bench with a server."""
+"""All of them, by what a table calls them; the last six need a bench with a server."""
 
+_OF_SERVERS = (
+    "server killed",
+    "server refuses",
+    "server hangs",
+    "answers lost",
+    "answer cut off",
+    "server slow",
+)
 _NEED_ROOT = ("disk full", "no permission")
 
 
 def applies(fault: str, step: str, server: bool) -> bool:
     """Whether a fault can befall a step here."""
-    if fault == "server killed":
+    if fault in _OF_SERVERS:
         return server and step in WITH_REGISTRY
     if server or (fault in _NEED_ROOT and os.geteuid() != 0):
         return False

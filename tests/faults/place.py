@@ -3,7 +3,9 @@
 import hashlib
 import json
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,8 @@ from tests.tiny import tiny_config, write_tiny_log
 STEPS = ("resolve", "validate", "build", "train", "calibrate", "evaluate", "register", "promote")
 """In the order of the data's way."""
 
-WITH_REGISTRY = ("resolve", "evaluate", "register", "promote")
-"""Steps that ask the registry."""
+WITH_REGISTRY = ("resolve", "train", "evaluate", "register", "promote")
+"""Steps that ask the registry, or, as training does, tell it how far they are."""
 
 _TRAINING = {"batch_size": 32, "epochs": 6, "checkpoint": {"every_steps": 5}}
 _GATE = {"min_rows": 50, "min_positives": 5, "floors": {"min_auc": 0.0}, "max_score_psi": None}
@@ -38,13 +40,14 @@ class Place:
     The registry's version 1 is champion; the run that is disturbed is the second one.
 
     Args:
-        uri: of a registry, in the place of SQLite in ``workspace``.
+        uri: of a server of a registry, in the place of SQLite in ``workspace``; it keeps all in ``server``.
     """
 
     def __init__(self, folder: Path, uri: str | None = None) -> None:
         self.folder = folder
         self.given, self.out, self.workspace = (folder / name for name in ("given", "out", "workspace"))
         self.uri = uri or registry.default_tracking_uri(self.workspace)
+        self.database = (self.workspace if uri is None else folder / "server") / "mlflow.db"
 
     def prepare(self) -> None:
         """Write a log, run the pipeline on it twice, and keep what the second run's steps left.
@@ -136,7 +139,9 @@ class Place:
         shutil.rmtree(self.out, ignore_errors=True)
         self.out.mkdir()
         kept = self.folder / f"before-{step}.db"
-        if kept.is_file():
+        if kept.is_file() and self.database.parent != self.workspace:
+            _copy_database(kept, self.database)
+        elif kept.is_file():
             for left in self.workspace.glob("mlflow.db*"):
                 left.unlink()
             shutil.copyfile(kept, self.workspace / "mlflow.db")
@@ -160,10 +165,9 @@ class Place:
         return found
 
     def _keep_registry(self, step: str) -> None:
-        database = self.workspace / "mlflow.db"
-        if database.is_file():
-            shutil.copyfile(database, self.folder / f"before-{step}.db")
-            known = [path.name for path in (self.workspace / "artifacts").glob("*")]
+        if self.database.is_file():
+            _copy_database(self.database, self.folder / f"before-{step}.db")
+            known = [path.name for path in (self.database.parent / "artifacts").glob("*")]
             (self.folder / f"before-{step}.json").write_text(json.dumps(known))
 
     def _give(self, step: str) -> None:
@@ -174,6 +178,12 @@ class Place:
             shutil.rmtree(target, ignore_errors=True)
             target.unlink(missing_ok=True)
             shutil.move(path, target)
+
+
+def _copy_database(source: Path, target: Path) -> None:
+    """The content of one SQLite database to another, which a server may have open."""
+    with closing(sqlite3.connect(source)) as content, closing(sqlite3.connect(target)) as other:
+        content.backup(other)
 
 
 def _timeless(path: Path) -> bytes:

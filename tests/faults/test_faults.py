@@ -8,6 +8,7 @@ import pytest
 
 from tests.faults.faults import Bench, applies, disturb
 from tests.faults.place import STEPS
+from tests.faults.proxy import served
 
 FAULT_OF = {
     "resolve": "disk full",
@@ -35,6 +36,30 @@ def test_a_disturbed_step_says_so_in_a_line_and_then_finishes_as_if_nothing_had_
     if not applies(fault, step, server=False):
         pytest.skip(f"{fault}: needs root")
     disturb(bench, step, fault, seed=0)
+
+
+@pytest.fixture(scope="module")
+def served_bench() -> Iterator[Bench]:
+    with TemporaryDirectory() as folder:
+        server = Path(folder) / "server"
+        server.mkdir()
+        with served(server) as (uri, process, proxy):
+            yield Bench(Path(folder), uri, process, proxy)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("step", "fault", "how"),
+    [
+        ("train", "server hangs", "goes on"),
+        ("evaluate", "server hangs", "decides ERROR"),
+        ("promote", "answers lost", "refused"),
+    ],
+)
+def test_a_server_that_falls_silent_is_waited_for_no_longer_than_it_takes_to_say_so(
+    served_bench: Bench, step: str, fault: str, how: str
+):
+    assert disturb(served_bench, step, fault, seed=1) == how
 
 
 def test_a_step_that_comes_out_otherwise_is_found(bench: Bench):

@@ -6,6 +6,7 @@ from components.artifacts.registry.connection import (
     connect,
     default_tracking_uri,
     in_one_line,
+    patience,
 )
 from components.artifacts.registry.files import (
     DIGESTS_NAME,
@@ -72,6 +73,7 @@ __all__ = [
     "get_version",
     "in_one_line",
     "move_alias",
+    "patience",
     "versions",
     "write_digests",
 ]

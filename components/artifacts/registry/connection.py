@@ -8,12 +8,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from requests import Response
 
 _SQLITE = "sqlite:///"
+_OK = 200
 _CONNECT_TIMEOUT_S, _ANSWER_TIMEOUT_S = 3, 15
 # MLflow by itself retries for four minutes before it says that a server is down, and draws progress bars.
 _MLFLOW_SETTINGS = {
@@ -55,6 +57,7 @@ def connect(tracking_uri: str) -> "MlflowClient":
     """
     if tracking_uri.startswith(("http://", "https://")):
         _try_server(tracking_uri)
+        _refuse_empty_answers()
     elif "://" in tracking_uri:
         _try_database(tracking_uri)
     else:
@@ -66,12 +69,30 @@ def connect(tracking_uri: str) -> "MlflowClient":
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
 
-    # It prints the traceback of what it then raises, and what it raises becomes our one line.
+    # They print the traceback of what they then raise, or of what is seen later; both become our one line.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    logging.getLogger("urllib3.connection").setLevel(logging.CRITICAL)
     with in_one_line(tracking_uri):
         client = MlflowClient(tracking_uri, registry_uri=tracking_uri)
         client.search_registered_models(max_results=1)
     return client
+
+
+@contextmanager
+def patience(timeout_s: int, tries: int) -> Iterator[None]:
+    """In the block, wait so long for an answer of a server, and ask so often; less, if the environment says less."""
+    limits = {"MLFLOW_HTTP_REQUEST_TIMEOUT": timeout_s, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": tries - 1}
+    before = {name: os.environ.get(name) for name in limits}
+    for name, limit in limits.items():
+        os.environ[name] = str(min(int(before[name] or limit), limit))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _try_server(uri: str) -> None:
@@ -81,6 +102,29 @@ def _try_server(uri: str) -> None:
         requests.get(uri, timeout=(_CONNECT_TIMEOUT_S, _ANSWER_TIMEOUT_S), stream=True).close()
     except requests.RequestException as error:
         raise _unreachable(uri, type(error).__name__) from None
+
+
+def _refuse_empty_answers() -> None:
+    """Have MLflow's client raise MlflowException for an answer without content.
+
+    It takes one for an empty list, or for a model without a champion; but a server says {} then, and nothing at all
+    when it, or a proxy before it, dies while it answers.
+    """
+    from mlflow.exceptions import MlflowException
+    from mlflow.utils import rest_utils
+
+    verify = rest_utils.verify_rest_response
+    if verify.__module__ == __name__:
+        return
+
+    def refuse(response: "Response", endpoint: str, **how: Any) -> "Response":
+        if response.status_code == _OK and not response.content:
+            raise MlflowException(
+                f"{endpoint}: the answer is empty; look whether a proxy or the server broke off"
+            )
+        return verify(response, endpoint, **how)
+
+    rest_utils.verify_rest_response = refuse
 
 
 def _try_database(uri: str) -> None:

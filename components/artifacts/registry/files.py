@@ -4,8 +4,11 @@ import hashlib
 import json
 import shutil
 import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from components.artifacts.registry.connection import RegistryError, first_line, in_one_line
 from components.artifacts.registry.model_versions import DIGEST_TAG, get_version
@@ -19,6 +22,8 @@ MODEL_PATH = "data/model"  # what `recap_model.load_model` reads
 ONNX_PATH = "onnx/model.onnx"  # if the config asked for it
 PROFILE_PATH = "profile/profile.parquet"  # validate's profile of the log that it comes from
 SNAPSHOT_PATH = "lineage/snapshot.json"  # every file of that log
+
+_FILES_AT_ONCE = 8
 
 # MLflow writes this one into a local store's folder when it loads a version from there.
 _LEFT_BY_LOADING = ("registered_model_meta",)
@@ -38,7 +43,6 @@ def download(client: "MlflowClient", name: str, version: str, to: str | Path) ->
 
 def fetch(client: "MlflowClient", name: str, version: str, to: str | Path) -> Path:
     """As `download`, but returns the folder that MLflow's pyfunc loads."""
-    import mlflow.artifacts
     from mlflow.exceptions import MlflowException
     from requests import RequestException
 
@@ -48,16 +52,62 @@ def fetch(client: "MlflowClient", name: str, version: str, to: str | Path) -> Pa
     with in_one_line(client):
         source = client.get_model_version_download_uri(name, version)
     try:
-        folder = mlflow.artifacts.download_artifacts(
-            source, dst_path=str(to), tracking_uri=client.tracking_uri
-        )
+        folder = _fetch_all(client, source, Path(to))
     except (MlflowException, RequestException, OSError) as error:
         raise RegistryError(
             f"{name} version {version}: its artifacts at {source} cannot be read ({first_line(str(error))})"
         ) from None
-    _drop_bytecode(Path(folder))
-    check_digests(Path(folder), expected, f"{name} version {version}")
-    return Path(folder)
+    _drop_bytecode(folder)
+    check_digests(folder, expected, f"{name} version {version}")
+    return folder
+
+
+def _fetch_all(client: "MlflowClient", source: str, to: Path) -> Path:
+    """Fetch a folder of artifacts, up to the first file that cannot be read.
+
+    MLflow, asked for a whole folder, tries every other file too: a server that hangs would be waited for once a file.
+    """
+    import mlflow.artifacts
+
+    uri = client.tracking_uri
+    if urlsplit(source).scheme in ("", "file"):
+        return Path(mlflow.artifacts.download_artifacts(source, dst_path=str(to), tracking_uri=uri))
+    # Before the first is fetched, as those that are under way would be waited for.
+    paths = list(_listed(source, uri))
+    folder = to / source.rstrip("/").rpartition("/")[2]
+    with ThreadPoolExecutor(_FILES_AT_ONCE) as threads:
+        fetched = [
+            threads.submit(
+                mlflow.artifacts.download_artifacts,
+                f"{source}/{path}",
+                dst_path=str((folder / path).parent),
+                tracking_uri=uri,
+            )
+            for path in paths
+        ]
+        try:
+            for one in as_completed(fetched):
+                one.result()
+        finally:
+            threads.shutdown(cancel_futures=True)
+    return folder
+
+
+def _listed(source: str, uri: str) -> Iterator[str]:
+    """Paths of all files of a folder of artifacts."""
+    import mlflow.artifacts
+
+    folders = [""]
+    for inside in folders:
+        for found in mlflow.artifacts.list_artifacts(f"{source}/{inside}".rstrip("/"), tracking_uri=uri):
+            name = found.path.rpartition("/")[2]
+            if name in ("", ".", ".."):  # nothing leaves the folder, whatever a server says
+                continue
+            path = f"{inside}/{name}".lstrip("/")
+            if found.is_dir:
+                folders.append(path)
+            else:
+                yield path
 
 
 def fetch_file(client: "MlflowClient", name: str, version: str, path: str) -> bytes | None:

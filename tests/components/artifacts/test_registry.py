@@ -1,6 +1,8 @@
 """The registry: what cannot be reached or was altered is one line; aliases and versions are read as they are."""
 
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,30 @@ def test_a_registry_that_does_not_answer_is_one_line_within_seconds(uri: str, wo
     assert time.monotonic() - start < 5
     assert "\n" not in str(raised.value)
     assert "secret" not in str(raised.value)
+
+
+class _AnswersNothing(BaseHTTPRequestHandler):
+    """To any request: it went well, and no content."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Keep quiet."""
+
+
+def test_an_empty_answer_is_none_and_not_a_registry_without_models():
+    with ThreadingHTTPServer(("127.0.0.1", 0), _AnswersNothing) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            with pytest.raises(
+                RegistryError, match="registered-models/search: the answer is empty; look whe"
+            ):
+                registry.connect(f"http://127.0.0.1:{server.server_port}")
+        finally:
+            server.shutdown()
 
 
 def test_a_file_that_is_no_database_is_one_line(tmp_path: Path):

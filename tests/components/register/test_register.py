@@ -3,9 +3,11 @@
 import dataclasses
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -354,3 +356,24 @@ def test_metrics_that_are_none_are_refused_in_a_line(uri: str, tmp_path: Path):
     (altered.evaluation / "metrics.json").write_text('{"tasks": []}')
     with pytest.raises(ValueError, match=r"metrics\.json: not what evaluate writes; run evaluate again"):
         register(altered, tmp_path / "version")
+
+
+def test_a_version_whose_answer_got_lost_is_found_and_no_other_is_made(
+    uri: str, client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    create = MlflowClient.create_model_version
+
+    def lost(*arguments: Any, **fields: Any) -> None:
+        assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "0"
+        create(*arguments, **fields)
+        raise MlflowException("Read timed out.")
+
+    monkeypatch.setattr(MlflowClient, "create_model_version", lost)
+    before = registry.versions(client, NAME)
+    made = register(run_outputs(tmp_path / "run", uri, run_id="run-7"), tmp_path / "version")
+    after = registry.versions(client, NAME)
+    assert [str(one.version) for one in after[: len(after) - len(before)]] == [made.version]
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "3"
