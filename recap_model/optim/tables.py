@@ -9,6 +9,8 @@ from torch.optim import Optimizer
 
 Algorithm = Literal["rowwise_adagrad", "sgd"]
 
+_CHUNK_NUMBERS = 1 << 18
+
 
 class TableOptimizer(Optimizer):
     """Stochastic gradient descent, or Adagrad with one sum of squares for each entry of a table.
@@ -54,17 +56,22 @@ class TableOptimizer(Optimizer):
 
     def _update(self, weight: Tensor, rate: float, epsilon: float) -> None:
         entries, gradients = _read_entries(weight)
+        rates = gradients.new_full((len(entries),), -rate)
         if self.algorithm == "rowwise_adagrad":
             state = self.state[weight]
             if "squares" not in state:
                 state["squares"] = weight.new_zeros(len(weight))
             squares = state["squares"]
-            squares.index_add_(0, entries, gradients.square().mean(dim=1))
-            steps = gradients * (-rate / (squares[entries].sqrt_() + epsilon)).unsqueeze(1)
-        else:
-            steps = gradients * -rate
-        # index_add_ would take several times as long; the sums' order is the same on any number of threads.
-        weight.scatter_add_(0, entries.unsqueeze(1).expand_as(steps), steps)
+            means = torch.linalg.vector_norm(gradients, dim=1).square_().div_(weight.shape[1])
+            squares.index_add_(0, entries, means)
+            rates /= squares[entries].sqrt_().add_(epsilon)
+        # In pieces that stay in a cache, as a copy of all gradients would not.
+        rows = max(1, _CHUNK_NUMBERS // weight.shape[1])
+        for start in range(0, len(entries), rows):
+            piece = slice(start, start + rows)
+            steps = gradients[piece] * rates[piece].unsqueeze(1)
+            # index_add_ would take several times as long; the sums' order is the same on any number of threads.
+            weight.scatter_add_(0, entries[piece].unsqueeze(1).expand_as(steps), steps)
 
 
 def _read_entries(weight: Tensor) -> tuple[Tensor, Tensor]:
