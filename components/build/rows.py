@@ -180,7 +180,8 @@ def to_rows(batch: pa.RecordBatch, config: RecapConfig, file: str, first: int) -
     }
     number = np.arange(first, first + batch.num_rows, dtype=np.int64)
     sparse = read_lists(batch, config.features, file)
-    return Rows(groups, _rectify(labels, batch, config, file), weight, number, keys, sparse)
+    labels = _complete(_rectify(labels, batch, config, file), config)
+    return Rows(groups, labels, weight, number, keys, sparse)
 
 
 def _check_computed_before(batch: pa.RecordBatch, config: RecapConfig, file: str) -> None:
@@ -235,3 +236,23 @@ def _rectify(
     engaged_late = times["engaged"] - times["served"] >= window_ms
     late = (seen_late | engaged_late)[:, np.newaxis] & (labels > 0.5)
     return np.where(late, np.float32(0.0), labels)
+
+
+def _complete(labels: NDArray[np.float32], config: RecapConfig) -> NDArray[np.float32]:
+    """A missing label is 0 where the task that it is `given` did not happen: it cannot have happened either.
+
+    A log often has null there, which would have a product of two probabilities learn from the rows of one alone.
+    """
+    places = {task: place for place, task in enumerate(config.tasks)}
+
+    def complete(task: str) -> None:
+        given = config.tasks[task].given
+        if given is None:
+            return
+        complete(given)
+        own = labels[:, places[task]]
+        own[np.isnan(own) & (labels[:, places[given]] == 0.0)] = 0.0
+
+    for task in config.tasks:
+        complete(task)
+    return labels

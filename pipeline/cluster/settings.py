@@ -170,4 +170,6 @@ def load_cluster(path: str | Path | None) -> ClusterSettings:
     try:
         return ClusterSettings.model_validate(read_yaml(path.read_bytes(), str(path)) or {})
     except ValidationError as error:
-        raise ConfigError("\n".join(f"{path}: {reason}" for reason in reasons(error))) from None
+        raise ConfigError(
+            "\n".join(f"{path}: {reason}" for reason in reasons(error, ClusterSettings))
+        ) from None

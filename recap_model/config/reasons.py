@@ -5,18 +5,25 @@ from collections.abc import Iterator
 from pydantic import BaseModel, ValidationError
 
 from recap_model.config.addresses import SecretInAddressError
+from recap_model.config.misspelt import no_such_setting
 
 _LONGEST_INPUT = 200
 
 
-def reasons(error: ValidationError) -> Iterator[str]:
-    """A line for each thing that is wrong: ``a.b.0: 'given': what is allowed``."""
+def reasons(error: ValidationError, model: type[BaseModel] | None = None) -> Iterator[str]:
+    """A line for each thing that is wrong: ``a.b.0: 'given': what is allowed``.
+
+    Args:
+        model: what was validated; a field that it does not have is told with the nearest that it has.
+    """
     for item in error.errors(include_url=False):
         path = ".".join(printable(str(part)) for part in item["loc"] if part != "[key]")
         message = item["msg"].removeprefix("Value error, ")
         secret = isinstance(item.get("ctx", {}).get("error"), SecretInAddressError)
         hidden = secret or isinstance(item["input"], dict | BaseModel) or item["type"] == "missing"
         shown = "" if hidden else f"{_given(item['input'])[:_LONGEST_INPUT]}: "
+        if model is not None and item["type"] == "extra_forbidden":
+            shown, message = "", no_such_setting(model, item["loc"])
         yield f"{path + ': ' if path else ''}{shown}{message}"
 
 

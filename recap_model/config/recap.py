@@ -194,7 +194,9 @@ def parse_config(content: dict[str, Any], source: str = "config") -> RecapConfig
     try:
         return RecapConfig.model_validate(content)
     except ValidationError as error:
-        raise ConfigError("\n".join(f"{source}: {reason}" for reason in reasons(error))) from None
+        raise ConfigError(
+            "\n".join(f"{source}: {reason}" for reason in reasons(error, RecapConfig))
+        ) from None
 
 
 def data_spec(config: RecapConfig) -> dict[str, int]:

@@ -252,7 +252,7 @@ def test_an_amount_of_memory_that_is_taken_is_one_for_kubernetes_and_compiles(tm
             "images: {digests: {data: latest}}",
             r"cluster.yaml: images.digests.data: 'latest': String should match",
         ),
-        ("image: {}", r"cluster.yaml: image: .*Extra inputs are not permitted"),
+        ("image: {}", r"cluster.yaml: image: there is no such setting; did you mean images"),
         ("train_job: {}", r"cluster.yaml: train_job.claim: Field required"),
         (
             "train_job: {claim: c}\ngpu: {count: 1}",

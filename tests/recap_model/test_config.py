@@ -35,7 +35,9 @@ def test_every_error_is_said_at_once_with_its_path():
     lines = str(caught.value).splitlines()
     assert len(lines) == 3
     assert any(line.startswith("c.yaml: training.batch_size: 0: ") for line in lines)
-    assert any(line.startswith("c.yaml: data.dayz: 3: ") for line in lines)
+    assert any(
+        line.startswith("c.yaml: data.dayz: there is no such setting; did you mean days?") for line in lines
+    )
     assert any(line.startswith("c.yaml: model.tower.mlp_config.dropout.rate: 3.0: ") for line in lines)
 
 
@@ -175,3 +177,37 @@ def test_a_distribution_without_a_kind_is_of_one_machine():
     assert (
         tiny_config(training={"distribution": {"processes": 2}}).training.distribution.kind == "single_node"
     )
+
+
+@pytest.mark.parametrize(
+    ("section", "content", "message"),
+    [
+        ("modle", {}, "config: modle: there is no such setting; did you mean model?"),
+        (
+            "training",
+            {"batchsize": 4},
+            "training.batchsize: there is no such setting; did you mean batch_size?",
+        ),
+        (
+            "training",
+            {"distribution": {"processes": 2, "nodes": 1}},
+            "single_node.nodes: there is no such setting; those here are kind, processes, tables",
+        ),
+        (
+            "tasks",
+            {"like": {"weight": 1.0}},
+            "tasks.like.weight: there is no such setting; those here are given, label, neg_downsampling_rate, "
+            "pos_downsampling_rate, score_weight",
+        ),
+        (
+            "model",
+            {"small_embeddings": {"tables": [{"num_embedding": 3}]}},
+            "tables.0.num_embedding: there is no such setting; did you mean num_embeddings?",
+        ),
+    ],
+)
+def test_a_setting_that_does_not_exist_is_told_with_those_that_do(
+    section: str, content: dict[str, Any], message: str
+):
+    with pytest.raises(ConfigError, match=re.escape(message) + "(\n|$)"):
+        parse_config({**tiny_content(), section: content})

@@ -1,5 +1,7 @@
-"""What becomes of single rows: copies left out, lists sliced, features from after the impression refused."""
+"""What becomes of single rows: copies left out, lists sliced, labels completed, features from later refused."""
 
+import math
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -7,13 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from components.build.rows import to_rows
 from components.register.scored import to_columns
 from recap_model.config import ConfigError
 from recap_model.data.groups import read_groups
 from recap_model.data.reader import DatasetReader
 from tests.components.build.test_build import table
 from tests.datasets import build_tiny
-from tests.tiny import DAY_MS, tiny_config, write_tiny_log
+from tests.tiny import DAY_MS, tiny_config, tiny_rows, write_tiny_log
 
 FILE = "date=2026-03-05/part-00000.parquet"
 
@@ -114,3 +117,24 @@ def test_timestamps_make_the_same_sets_as_milliseconds(tmp_path: Path, log: Path
     found = build_tiny(tmp_path / "stamps", config, log)
     for split in ("train", "calibration", "test"):
         assert table(getattr(found, split)).equals(table(getattr(expected, split)))
+
+
+def test_what_cannot_have_happened_is_a_negative_and_no_missing_label():
+    config = tiny_config(tasks={"read": {"given": "reply"}, "like": {}, "reply": {"given": "like"}})
+    labels = {"like": [0, 0, 1, 1, None, 1], "reply": [None, None, None, 0, None, 1]}
+    batch = tiny_rows(date(2026, 3, 1), rows=6).to_batches()[0]
+    for name, values in (labels | {"read": [None, 1, None, None, None, None]}).items():
+        column = pa.array(values, pa.int8())
+        place = batch.schema.get_field_index(name)
+        batch = batch.append_column(name, column) if place < 0 else batch.set_column(place, name, column)
+    found = to_rows(batch, config, "f", 0).labels
+    missing = math.nan
+    expected = [
+        (0, 0, 0),
+        (1, 0, 0),
+        (missing, 1, missing),
+        (0, 1, 0),
+        (missing, missing, missing),
+        (missing, 1, 1),
+    ]
+    np.testing.assert_array_equal(found, expected)
