@@ -150,7 +150,7 @@ def _check(manifests: Sequence[GroupManifest], snapshot: Snapshot) -> None:
             raise ValueError(
                 f"group {manifest.group}: of another snapshot ({manifest.snapshot[:12]}); run its step again"
             )
-    if [manifest.group for manifest in manifests] != list(range(groups)):
+    if len(manifests) != groups or [manifest.group for manifest in manifests] != list(range(len(manifests))):
         raise ValueError(
             f"groups {', '.join(str(manifest.group) for manifest in manifests)} of {groups}: the sets are made of "
             "each group once; run the steps of all groups again"

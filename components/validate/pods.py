@@ -123,7 +123,8 @@ def _check(manifests: Sequence[GroupManifest], snapshot: Snapshot, logs: list[st
                 "steps of all groups again"
             )
     groups = manifests[0].groups if manifests else 0
-    if not groups or [manifest.group for manifest in manifests] != list(range(groups)):
+    numbers = [manifest.group for manifest in manifests]
+    if not groups or len(numbers) != groups or numbers != list(range(len(numbers))):
         raise ValueError(
             f"groups {', '.join(str(manifest.group) for manifest in manifests)} of {groups}: the log is judged by "
             "each group once; run the steps of all groups again"

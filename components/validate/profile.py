@@ -14,6 +14,7 @@ from components.validate.sketch import Sketch
 
 FORMAT = "recap-profile/2"
 _FORMAT_KEY, _ROWS_KEY = b"recap.format", b"recap.partition_rows"
+_LONGEST_REASON = 300
 _SCHEMA = pa.schema(
     [
         ("partition", pa.string()),
@@ -108,7 +109,7 @@ class Profile:
         try:
             table = pq.read_table(path)
         except (OSError, pa.ArrowException) as error:
-            reason = " ".join(str(error).split())
+            reason = " ".join(str(error).split())[:_LONGEST_REASON]
             raise ValueError(f"{path}: not Parquet ({reason}); run validate again") from None
         metadata = table.schema.metadata or {}
         found = metadata.get(_FORMAT_KEY, b"").decode(errors="replace")

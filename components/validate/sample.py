@@ -61,20 +61,24 @@ def in_one(parts: list[pa.Table]) -> pa.Table | None:
 
 
 def _alike(parts: list[pa.Table]) -> list[pa.Table]:
-    """Tables whose columns of words and times can be put together where files have them in several forms."""
+    """Tables whose columns can be put together where files have words, times or flags in several forms."""
     kinds: dict[str, set[pa.DataType]] = {}
     for field in (field for part in parts for field in part.schema):
         kinds.setdefault(field.name, set()).add(field.type)
     several = {name: found for name, found in kinds.items() if len(found) > 1}
-    words = {name for name, found in several.items() if any(map(is_text, found))}
-    times = {name for name, found in several.items() if any(map(pa.types.is_timestamp, found))}
-    return [_changed(part, words, times) for part in parts]
+    words, times, flags = (
+        {name for name, found in several.items() if any(map(test, found))}
+        for test in (is_text, pa.types.is_timestamp, pa.types.is_boolean)
+    )
+    return [_changed(part, words, times, flags) for part in parts]
 
 
-def _changed(part: pa.Table, words: set[str], times: set[str]) -> pa.Table:
+def _changed(part: pa.Table, words: set[str], times: set[str], flags: set[str]) -> pa.Table:
     for place, name in enumerate(part.schema.names):
         if name in words:
             part = part.set_column(place, name, part.column(place).cast(pa.string()))
         elif name in times:
             part = part.set_column(place, name, milliseconds(decoded(part.column(place)), name))
+        elif name in flags and pa.types.is_boolean(part.schema.field(place).type):
+            part = part.set_column(place, name, part.column(place).cast(pa.int8()))
     return part

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 from recap_model.config.addresses import SecretInAddressError
 from recap_model.config.misspelt import no_such_setting
 
-_LONGEST_INPUT = 200
+_LONGEST_INPUT, _LONGEST_REASON = 200, 800
 
 
 def reasons(error: ValidationError, model: type[BaseModel] | None = None) -> Iterator[str]:
@@ -24,7 +24,7 @@ def reasons(error: ValidationError, model: type[BaseModel] | None = None) -> Ite
         shown = "" if hidden else f"{_given(item['input'])[:_LONGEST_INPUT]}: "
         if model is not None and item["type"] == "extra_forbidden":
             shown, message = "", no_such_setting(model, item["loc"])
-        yield f"{path + ': ' if path else ''}{shown}{message}"
+        yield f"{path + ': ' if path else ''}{shown}{message}"[:_LONGEST_REASON]
 
 
 def _given(value: object) -> str:

@@ -119,3 +119,17 @@ def test_times_may_be_timestamps_in_some_files_and_ids_narrower_in_some(tmp_path
     narrow = replaced("user_id", lambda ids: ids.cast(pa.int32()))
     log = write_broken(tmp_path / "log", *changes, narrow)
     assert validate(tmp_path, log).outcome == "passed"
+
+
+@pytest.mark.parametrize("column", ["like", "has_video"])
+@pytest.mark.parametrize("kind", [pa.int8(), pa.float64()])
+def test_flags_may_be_booleans_in_some_files_and_numbers_in_others(
+    column: str, kind: pa.DataType, tmp_path: Path
+):
+    numbers = replaced(column, lambda flags: flags.cast(kind))
+    booleans = replaced(column, lambda flags: flags.cast(pa.bool_()))
+    log = write_broken(tmp_path / "log", numbers, everywhere=True)
+    write_broken(tmp_path / "other", booleans)
+    day = "date=2026-03-03/part-00000.parquet"
+    (log / day).write_bytes((tmp_path / "other" / day).read_bytes())
+    assert validate(tmp_path, log).outcome == "passed"
