@@ -100,7 +100,7 @@ def list_partitions(filesystem: FileSystem, root: str, data_root: str) -> dict[d
     Raises:
         FileNotFoundError: there is no folder at ``data_root``.
         ConnectionError: the store that holds it does not answer, or refuses.
-        ValueError: it holds no partition, or a day that is no date.
+        ValueError: it holds no partition, no Parquet file, or a day that is no date.
     """
     try:
         kind = answer(filesystem, root).type
@@ -128,6 +128,8 @@ def list_partitions(filesystem: FileSystem, root: str, data_root: str) -> dict[d
         days[day] = _files_of_day(filesystem, root, info.base_name)
     if not days:
         raise ValueError(f"{data_root}: holds no partition date=YYYY-MM-DD/; write the log in that layout")
+    if not any(days.values()):
+        raise ValueError(f"{data_root}: its partitions hold no Parquet file; write the log as Parquet")
     return dict(sorted(days.items()))
 
 

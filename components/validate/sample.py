@@ -66,14 +66,14 @@ def _alike(parts: list[pa.Table]) -> list[pa.Table]:
     for field in (field for part in parts for field in part.schema):
         kinds.setdefault(field.name, set()).add(field.type)
     several = {name: found for name, found in kinds.items() if len(found) > 1}
-    words, times, flags = (
+    words, times, flags, large = (
         {name for name, found in several.items() if any(map(test, found))}
-        for test in (is_text, pa.types.is_timestamp, pa.types.is_boolean)
+        for test in (is_text, pa.types.is_timestamp, pa.types.is_boolean, pa.types.is_uint64)
     )
-    return [_changed(part, words, times, flags) for part in parts]
+    return [_changed(part, words, times, flags, large) for part in parts]
 
 
-def _changed(part: pa.Table, words: set[str], times: set[str], flags: set[str]) -> pa.Table:
+def _changed(part: pa.Table, words: set[str], times: set[str], flags: set[str], large: set[str]) -> pa.Table:
     for place, name in enumerate(part.schema.names):
         if name in words:
             part = part.set_column(place, name, part.column(place).cast(pa.string()))
@@ -81,4 +81,7 @@ def _changed(part: pa.Table, words: set[str], times: set[str], flags: set[str]) 
             part = part.set_column(place, name, milliseconds(decoded(part.column(place)), name))
         elif name in flags and pa.types.is_boolean(part.schema.field(place).type):
             part = part.set_column(place, name, part.column(place).cast(pa.int8()))
+        elif name in large and pa.types.is_uint64(part.schema.field(place).type):
+            # As ids are hashed; beyond 2^63 they would fit no signed integer.
+            part = part.set_column(place, name, part.column(place).cast(pa.int64(), safe=False))
     return part

@@ -9,7 +9,7 @@ from recap_model.config.base import Config
 class RegistryConfig(Config):
     """A registered model of an MLflow tracking server or store."""
 
-    model_name: str = Field("recap", min_length=1, pattern=r"^[^/:]+$", description="no '/' or ':'")
+    model_name: str = Field("recap", min_length=1, description="no '/' or ':'")
     experiment: str = "recap"
     tracking_uri: str | None = Field(
         None, description="of MLflow; MLFLOW_TRACKING_URI, else SQLite in the workspace, if not given"
@@ -18,6 +18,13 @@ class RegistryConfig(Config):
         False, description="a version that the gate lets pass waits as challenger until a person approves it"
     )
     onnx: bool = Field(False, description="pack the model as an ONNX graph, too; needs the extra onnx")
+
+    @field_validator("model_name")
+    @classmethod
+    def _is_no_path(cls, value: str) -> str:
+        if "/" in value or ":" in value:
+            raise ValueError("the name of a registered model has no / and no :")
+        return value
 
     @field_validator("tracking_uri")
     @classmethod

@@ -133,3 +133,12 @@ def test_flags_may_be_booleans_in_some_files_and_numbers_in_others(
     day = "date=2026-03-03/part-00000.parquet"
     (log / day).write_bytes((tmp_path / "other" / day).read_bytes())
     assert validate(tmp_path, log).outcome == "passed"
+
+
+def test_ids_beyond_signed_integers_in_one_file_are_told(tmp_path: Path):
+    large = replaced("post_id", lambda ids: pa.chunked_array([pa.array([2**64 - 1] * len(ids), pa.uint64())]))
+    assert lines_of(tmp_path, write_broken(tmp_path / "log", large))[0] == (
+        "column_type: column post_id has unsigned 64-bit integers, and integers in "
+        "date=2026-03-01/part-00000.parquet, in date=2026-03-03/part-00000.parquet; ids are of one type in all "
+        "files; write the files alike"
+    )
