@@ -2,10 +2,13 @@
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
@@ -33,15 +36,35 @@ def side_by_side(work: Callable[..., T], arguments: Sequence[tuple[Any, ...]], p
         return
     # Started afresh: a fork of a process whose threads hold locks (Arrow's, a store's client) may wait for ever.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(processes, len(arguments)), mp_context=context)
-    try:
-        yield from pool.map(work, *zip(*arguments, strict=True))
-    except (BrokenProcessPool, OSError) as error:
-        # A pool that breaks while its other processes start says so by an OSError without a number.
-        if isinstance(error, OSError) and str(error) != "handle is closed":
-            raise
-        raise ChildProcessError(
-            "a process that reads the log was killed, perhaps for want of memory; give the step more of it"
-        ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
+    idle: SimpleQueue[ProcessPoolExecutor] = SimpleQueue()
+
+    def at_the_next(*each: Any) -> T:
+        process = idle.get()
+        try:
+            return process.submit(work, *each).result()
+        finally:
+            idle.put(process)
+
+    with ExitStack() as stack:
+        # Pools of one: a pool of several that loses a process while it starts another one waits for that for ever.
+        for _ in range(count := min(processes, len(arguments))):
+            pool = ProcessPoolExecutor(1, mp_context=context, initializer=_end_with_parent)
+            idle.put(stack.enter_context(pool))
+        threads = stack.enter_context(ThreadPoolExecutor(count))
+        try:
+            yield from threads.map(at_the_next, *zip(*arguments, strict=True))
+        except BrokenProcessPool:
+            raise ChildProcessError(
+                "a process that reads the log was killed, perhaps for want of memory; give the step more of it"
+            ) from None
+
+
+def _end_with_parent() -> None:
+    """Have this process end when the one that started it is gone, which a pool's process would outlive for good."""
+
+    def watch() -> None:
+        if parent := multiprocessing.parent_process():
+            parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
