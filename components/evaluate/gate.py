@@ -10,6 +10,8 @@ from recap_model.config.evaluation import Floors, GateConfig
 
 Measured = dict[str, Any]
 
+_SAID = 3  # Rules that a reason names; a line in a terminal and a registry's tag holds no more of them.
+
 
 def decide(
     measured: Measured, tasks: list[str], gate: GateConfig, champion: str | None, trouble: str | None = None
@@ -93,7 +95,7 @@ def _integrity(measured: Measured, tasks: list[str], gate: GateConfig, trouble: 
 def _floors(task: str, found: Measured, floors: Floors) -> Iterator[Rule]:
     for name, bound in (("auc", floors.min_auc), ("rce", floors.min_rce)):
         if bound is not None:
-            yield _bounded(f"floor_{name}", task, name, found[name], bound, None)
+            yield _bounded(f"floor_{name}", task, name.upper(), found[name], bound, None)
     if floors.calibration_ratio is not None:
         low, high = floors.calibration_ratio
         yield _bounded("floor_calibration", task, "predicted/observed", found["calibration_ratio"], low, high)
@@ -188,7 +190,7 @@ def _better(measured: Measured, objectives: list[str], gate: GateConfig) -> Rule
     best = min(chances, key=lambda task: chances[task])
     change = measured["tasks"][best]["difference"]["rce"]
     words = (
-        f"surest gain, {best}: RCE difference {change:.4g}, p = {chances[best]:.2g}; it must be <= {level:.2g} "
+        f"surest gain, {best}: RCE difference {change:.4g}, p = {chances[best]:.2g}; p must be <= {level:.3g} "
         f"({1 - gate.confidence:.2g} over {len(chances)} objectives)"
     )
     verdict = "pass" if chances[best] <= level else "fail"
@@ -224,9 +226,10 @@ def _conclude(rules: list[Rule], gate: GateConfig, champion: str | None) -> tupl
     errors = [rule.words for rule in rules if rule.verdict == "error"]
     fails = [rule.words for rule in rules if rule.verdict == "fail"]
     if errors:
-        return "ERROR", f"{len(errors)} of {len(rules)} rules cannot be computed: {errors[0]}"
+        return "ERROR", f"{len(errors)} of {len(rules)} rules cannot be computed: {_first(errors)}"
     if fails:
-        return "HOLD", f"{len(fails)} of {len(rules)} rules do not hold: {fails[0]}"
+        fail = "does not hold" if len(fails) == 1 else "do not hold"
+        return "HOLD", f"{len(fails)} of {len(rules)} rules {fail}: {_first(fails)}"
     if champion is None and gate.first_run == "require_approval":
         return (
             "HOLD",
@@ -239,3 +242,8 @@ def _conclude(rules: list[Rule], gate: GateConfig, champion: str | None) -> tupl
         "PROMOTE",
         f"no worse than version {champion} on any judged task, {better}and every floor holds",
     )
+
+
+def _first(words: list[str]) -> str:
+    more = len(words) - _SAID
+    return " | ".join(words[:_SAID]) + (f" | {more} more in the report" if more > 0 else "")

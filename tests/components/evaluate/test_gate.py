@@ -100,6 +100,18 @@ def test_each_fault_has_its_outcome(found: dict[str, Any], expected: str):
     assert outcome(found) == expected
 
 
+def test_a_reason_names_the_first_rules_that_do_not_hold_and_counts_the_rest():
+    _, one, _ = decide(measured(like=task(rce=-1.0)), TASKS, GATE, "3")
+    assert one == "1 of 9 rules does not hold: like: RCE is -1; it must be >= 0"
+    worse = task(rce=-1.0, calibration_ratio=2.0)
+    _, more, _ = decide(measured(like=worse, reply=worse), TASKS, GATE, "3")
+    assert more == (
+        "4 of 9 rules do not hold: like: RCE is -1; it must be >= 0 | "
+        "like: predicted/observed is 2; it must be >= 0.8 and <= 1.25 | "
+        "reply: RCE is -1; it must be >= 0 | 1 more in the report"
+    )
+
+
 def test_a_champion_that_cannot_be_compared_with_is_an_error_in_its_words():
     result, reason, _ = decide(measured(), TASKS, GATE, "3", trouble="version 3 of tiny: altered")
     assert (result, "version 3 of tiny: altered" in reason) == ("ERROR", True)
