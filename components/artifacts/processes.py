@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -12,6 +13,7 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_LOOK_S = 1.0
 
 T = TypeVar("T")
 
@@ -48,7 +50,7 @@ def side_by_side(work: Callable[..., T], arguments: Sequence[tuple[Any, ...]], p
     with ExitStack() as stack:
         # Pools of one: a pool of several that loses a process while it starts another one waits for that for ever.
         for _ in range(count := min(processes, len(arguments))):
-            pool = ProcessPoolExecutor(1, mp_context=context, initializer=_end_with_parent)
+            pool = ProcessPoolExecutor(1, mp_context=context, initializer=end_with, initargs=(os.getpid(),))
             idle.put(stack.enter_context(pool))
         threads = stack.enter_context(ThreadPoolExecutor(count))
         try:
@@ -59,12 +61,12 @@ def side_by_side(work: Callable[..., T], arguments: Sequence[tuple[Any, ...]], p
             ) from None
 
 
-def _end_with_parent() -> None:
-    """Have this process end when the one that started it is gone, which a pool's process would outlive for good."""
+def end_with(parent: int) -> None:
+    """Have this process end when its parent, of this id, is gone; the processes of a pool, say, would outlive it."""
 
     def watch() -> None:
-        if parent := multiprocessing.parent_process():
-            parent.join()
+        while os.getppid() == parent:
+            time.sleep(_LOOK_S)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

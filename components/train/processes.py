@@ -6,16 +6,16 @@ import signal
 import sys
 import tempfile
 import threading
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from components.artifacts.door import TryAgainError
+from components.artifacts.environment import environment
+from components.artifacts.processes import end_with
 
 ERRORS_VARIABLE = "RECAP_TRAIN_ERRORS"
-_LOOK_S = 1.0
 _UNKNOWING = 3
 
 
@@ -44,7 +44,7 @@ def run_group(processes: int, arguments: list[str]) -> None:
         )
         threads = max(1, (os.cpu_count() or 1) // processes)
         variables = {ERRORS_VARIABLE: errors, "OMP_NUM_THREADS": str(threads)}
-        with _environment(variables), _own_signal_handlers():
+        with environment(variables), _own_signal_handlers():
             try:
                 elastic_launch(config, sys.executable)("-m", "components.train.worker", *arguments)
             except (ChildFailedError, SignalException) as error:
@@ -57,7 +57,7 @@ def run_group(processes: int, arguments: list[str]) -> None:
 @contextmanager
 def member_of_a_group() -> Iterator[None]:
     """Tell the process that started this one what is raised, and end with it if it is killed."""
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    end_with(os.getppid())
     try:
         yield
     except Exception as error:
@@ -85,26 +85,6 @@ def told(errors: Path, otherwise: str, around: str = "") -> Exception:
     if first["again"]:
         return TryAgainError(message)
     return ValueError(f"{message} ({around})" if around and first["weight"] == _UNKNOWING else message)
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(_LOOK_S)
-    os._exit(1)
-
-
-@contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.artifacts.environment import environment
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from requests import Response
@@ -82,17 +84,10 @@ def connect(tracking_uri: str) -> "MlflowClient":
 def patience(timeout_s: int, tries: int) -> Iterator[None]:
     """In the block, wait so long for an answer of a server, and ask so often; less, if the environment says less."""
     limits = {"MLFLOW_HTTP_REQUEST_TIMEOUT": timeout_s, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": tries - 1}
-    before = {name: os.environ.get(name) for name in limits}
-    for name, limit in limits.items():
-        os.environ[name] = str(min(int(before[name] or limit), limit))
-    try:
+    with environment(
+        {name: str(min(int(os.environ.get(name) or most), most)) for name, most in limits.items()}
+    ):
         yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _try_server(uri: str) -> None:
