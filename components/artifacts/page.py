@@ -17,7 +17,7 @@ h1 { font-size: 1.4rem; margin: 0 0 .5rem; } h2 { font-size: 1rem; margin: 0 0 .
 .chart { break-inside: avoid; } svg:not(.inner) { width: 100%; height: auto; display: block; }
 svg text { font: 11px system-ui, sans-serif; fill: var(--faint); }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .75rem; text-align: right; border-bottom: 1px solid var(--rule); }
+th, td { padding: .25rem .5rem; text-align: right; border-bottom: 1px solid var(--rule); }
 th { font-weight: 600; } th:first-child, td:first-child, .words { text-align: left; }
 td:not(.words) { white-space: nowrap; } td.words { min-width: 16rem; }
 .key { font-size: .85rem; color: var(--faint); }
