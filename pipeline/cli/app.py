@@ -1,4 +1,4 @@
-"""Which commands there are, and how the process ends: 0 done, 1 the work failed, 2 wrong use."""
+"""Which commands there are, and how the process ends: 0 done, 1 the work failed, 2 wrong use, 130 interrupted."""
 
 import sys
 
@@ -17,6 +17,8 @@ from pipeline.cli.run import run
 from pipeline.cli.sample import sample
 from pipeline.cli.schedule import schedule_app
 from pipeline.cli.score import score
+
+_INTERRUPTED = 130
 
 app = typer.Typer(
     name="recap",
@@ -49,8 +51,11 @@ def main() -> None:
     """Run the command line; what goes wrong is a line on standard error."""
     try:
         app()
-    except KeyboardInterrupt:
-        sys.exit(_say("interrupted", 130))
+    except SystemExit as end:
+        # Typer ends an interrupted command with this status, and without a word.
+        if end.code == _INTERRUPTED:
+            _say("interrupted", _INTERRUPTED)
+        raise
     except (ValueError, OSError) as error:
         sys.exit(_say(str(error), 1))
 

@@ -131,5 +131,6 @@ def test_an_interrupted_run_ends_at_once_and_leaves_no_half_written_output(recap
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
+    assert errors.endswith("recap: interrupted\n")
     assert not list(steps.rglob(".*partial*"))
     assert not list(steps.glob("*/steps/*/register"))
