@@ -48,7 +48,7 @@ def draft_config(log: Log, named: Named, model_name: str) -> str:
     )
     sections = {
         "features": _features(columns, named),
-        "tasks": {task: {} if task == label else {"label": label} for task, label in named.tasks.items()},
+        "tasks": {task: _task(task, label) for task, label in named.tasks.items()},
         **_model_and_schedule(log, columns),
         "data": _data(log, named),
         "evaluation": {"gate": {"min_rows": max(1, min(1000, _test_rows(log) // 2))}},
@@ -56,7 +56,10 @@ def draft_config(log: Log, named: Named, model_name: str) -> str:
     }
     notes = {
         "features": _notes(columns),
-        "tasks": ["A row's score is the sum over tasks of score_weight (1 if not given) times probability."],
+        "tasks": [
+            "A row's score is the sum over tasks of score_weight times probability; what is not wanted, such as a",
+            "report, gets a weight below 0.",
+        ],
     }
     parts = []
     for name, section in sections.items():
@@ -66,6 +69,10 @@ def draft_config(log: Log, named: Named, model_name: str) -> str:
             + yaml.safe_dump({name: section}, sort_keys=False, width=110, allow_unicode=True)
         )
     return "\n".join(parts)
+
+
+def _task(name: str, label: str) -> dict[str, object]:
+    return {**({"label": label} if label != name else {}), "score_weight": 1.0}
 
 
 def _check(log: Log, named: Named) -> None:

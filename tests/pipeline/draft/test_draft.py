@@ -183,7 +183,7 @@ def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path):
     status, said = draft(*arguments)
     assert (status, said) == (0, f"{out}: look through it, then recap run --config {out} --data {log}\n")
     before = out.read_text()
-    assert yaml.safe_load(before)["tasks"] == {"clicked": {}}
+    assert yaml.safe_load(before)["tasks"] == {"clicked": {"score_weight": 1.0}}
     status, said = draft(*arguments)
     assert status == 1
     assert "is there already; remove it, or choose another --out" in said
