@@ -62,7 +62,7 @@ def _checked(place: str, kind: str, kwargs: dict[str, Any], severity: Severity, 
         expectation = expectation_named(kind, kwargs)
     except NoSuchExpectationError as error:
         raise ValueError(f"{place}.type: {error}") from None
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise ValueError(f"{place}.kwargs: {kind}: {_first_reason(error)}") from None
     return _with_columns(place, expectation, severity, config)
 
@@ -139,7 +139,7 @@ def _first_reason(error: Exception) -> str:
         return _short(error)
     first = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"] if part != "__root__")
-    return f"{field}: {first['msg']}" if field else str(first["msg"])
+    return _short(f"{field}: {first['msg']}" if field else first["msg"])
 
 
 def _short(value: object) -> str:

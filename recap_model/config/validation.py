@@ -1,12 +1,14 @@
 """What the log must look like before anything is trained on it."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveInt, model_validator
 
 from recap_model.config.addresses import RelativePath
 from recap_model.config.base import Config
 from recap_model.config.validation_drift import DriftConfig, Rate, Severity
+
+_BEYOND = 2**63
 
 # The rules whose severity may be set. What build cannot read at all (a column that is not there or of another
 # type, a list of another width, a label that is neither 0 nor 1) is critical and stays so.
@@ -50,11 +52,29 @@ class ColumnBounds(Config):
         return self
 
 
+def _writable(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Great Expectations takes what it is given as it is; texts and numbers must be such that they can be written."""
+    left: list[Any] = [arguments]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            left += [*value, *value.values()]
+        elif isinstance(value, list):
+            left += value
+        elif isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise ValueError(f"{value[:80]!a}: a text with half a character; write it out")
+        elif isinstance(value, int) and abs(value) >= _BEYOND:
+            raise ValueError(f"a number of {value.bit_length()} bits; give one under 2**63")
+    return arguments
+
+
 class ExpectationConfig(Config):
     """An expectation of Great Expectations, by its name and its arguments."""
 
     type: str = Field(pattern=r"^expect_[a-z0-9_]+$", description="as expect_column_values_to_be_between")
-    kwargs: dict[str, Any] = Field({}, description="its arguments, as {column: likes, min_value: 0}")
+    kwargs: Annotated[dict[str, Any], AfterValidator(_writable)] = Field(
+        {}, description="its arguments, as {column: likes, min_value: 0}"
+    )
     severity: Severity = "warning"
 
 
