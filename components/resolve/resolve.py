@@ -99,6 +99,7 @@ def resolve_run(
         window = choose_window(list(available), last.date() if last else None, length)
         missing = missing_days(window, available, settings.data.tolerated_missing_days)
     champion = _champion(settings, tracking_uri)
+    _check_warm_start(settings, tracking_uri)
     serving = settings.validation.drift.serving_log
     baseline, profile = _baseline(settings, tracking_uri, champion)
     snapshot = Snapshot(
@@ -203,6 +204,14 @@ def _champion(config: RecapConfig, tracking_uri: str) -> Champion | None:
     from components.artifacts import registry
 
     return registry.champion(registry.connect(tracking_uri), config.registry.model_name)
+
+
+def _check_warm_start(config: RecapConfig, tracking_uri: str) -> None:
+    """Raise RegistryError for a version to start from that is not there, before hours of work lead up to it."""
+    from components.artifacts import registry
+
+    if config.training.warm_start_version is not None:
+        registry.get_version(registry.connect(tracking_uri), *config.training.warm_start_version)
 
 
 def _baseline(

@@ -22,15 +22,17 @@ def start_warm(model: MultiTaskRankingModel, snapshot: Snapshot, config: RecapCo
     Raises:
         FileNotFoundError, ValueError: the other model is not there, cannot be read, or has nothing in common.
     """
-    wanted = config.training.warm_start
+    wanted, registered = config.training.warm_start, config.training.warm_start_version
     if wanted is None:
         return None
-    if wanted != "champion":
+    if wanted == "champion":
+        if snapshot.champion is None:
+            log.info("event=warm_start champion=none")
+            return None
+        registered = config.registry.model_name, snapshot.champion.version
+    if registered is None:
         return _take(model, Path(wanted), wanted)
-    if snapshot.champion is None:
-        log.info("event=warm_start champion=none")
-        return None
-    name, version = config.registry.model_name, snapshot.champion.version
+    name, version = registered
     with tempfile.TemporaryDirectory() as folder:
         found = download(connect(snapshot.tracking_uri), name, version, folder)
         return _take(model, found, f"{name} version {version}")

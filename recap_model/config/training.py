@@ -1,5 +1,6 @@
 """How the training step runs: batches, epochs, precision, checkpoints, processes."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -10,6 +11,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     Tag,
+    field_validator,
     model_validator,
 )
 
@@ -83,6 +85,9 @@ DistributionConfig = Annotated[
     ),
 ]
 
+_REGISTRY_SCHEME = "models:/"
+_REGISTERED_VERSION = re.compile(re.escape(_REGISTRY_SCHEME) + r"([^/@]+)/(\d+)")
+
 
 class TrainingConfig(Config):
     """One pass of the training step."""
@@ -115,12 +120,30 @@ class TrainingConfig(Config):
     warm_start: str | None = Field(
         None,
         min_length=1,
-        description="`champion`, or a model's folder, whose weights to start from; those that do not fit stay new",
+        description="`champion`, a version `models:/NAME/NUMBER`, or a model's folder, whose weights to start from; "
+        "those that do not fit stay new",
     )
     early_stopping: EarlyStoppingConfig | None = None
     checkpoint: CheckpointConfig = CheckpointConfig()
     distribution: DistributionConfig | None = None
     log_every_steps: PositiveInt = 20
+
+    @property
+    def warm_start_version(self) -> tuple[str, str] | None:
+        """Registered name and version that ``warm_start`` asks for by number, if it does."""
+        match = _REGISTERED_VERSION.fullmatch(self.warm_start or "")
+        return (match[1], match[2]) if match else None
+
+    @field_validator("warm_start")
+    @classmethod
+    def _no_moving_version(cls, value: str | None) -> str | None:
+        by_number = value is not None and _REGISTERED_VERSION.fullmatch(value)
+        if value is not None and value.startswith(_REGISTRY_SCHEME) and not by_number:
+            raise ValueError(
+                "names no version by its number, as models:/NAME/NUMBER does; an alias may move while a run goes "
+                "on (write champion for the version that has that alias when the run begins)"
+            )
+        return value
 
     @model_validator(mode="after")
     def _rows_for_every_part(self) -> "TrainingConfig":

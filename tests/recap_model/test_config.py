@@ -166,9 +166,13 @@ def test_a_config_written_as_yaml_names_every_section():
             {"distribution": {"kind": "train_job", "nodes": 2, "gpus_per_node": 4}, "batch_size": 12},
             "batch_size: 12 rows cannot be divided into 8 parts",
         ),
+        (
+            {"warm_start": "models:/tiny@champion"},
+            "training.warm_start: 'models:/tiny@champion': names no version by its number, as models:/NAME/NUMBER",
+        ),
     ],
 )
-def test_a_distribution_that_cannot_be_is_told_by_its_field(training: dict[str, Any], message: str):
+def test_training_that_cannot_be_is_told_by_its_field(training: dict[str, Any], message: str):
     with pytest.raises(ConfigError, match=re.escape(message)):
         tiny_config(training=training)
 

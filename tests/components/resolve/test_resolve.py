@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from components.artifacts.registry import connect, move_alias
+from components.artifacts.registry import RegistryError, connect, move_alias
 from components.artifacts.snapshot import BASELINE_NAME, Snapshot
 from components.resolve.resolve import resolve_run
 from components.validate.validate import validate_snapshot
@@ -180,6 +180,18 @@ def test_the_champions_profile_is_frozen_and_drift_is_measured_from_it(
     assert (tmp_path / "snapshot" / BASELINE_NAME).read_bytes() == profile.read_bytes()
     verdict = validate_snapshot(tmp_path / "snapshot", tmp_path / "validated", tmp_path / "docs.html")
     assert verdict.drift_state("drift") == "within_bounds"
+
+
+def test_a_version_to_start_from_that_is_not_there_is_refused_before_the_work(
+    registered: tuple[str, Path], config: Path, log: Path
+):
+    for version, refused in (("1", False), ("7", True)):
+        config.write_text(tiny_config(training={"warm_start": f"models:/{NAME}/{version}"}).to_yaml())
+        if refused:
+            with pytest.raises(RegistryError, match=rf"^{NAME}: has no version 7; recap models lists"):
+                resolve(config, log, tracking_uri=registered[0])
+        else:
+            resolve(config, log, tracking_uri=registered[0])
 
 
 def test_a_champion_without_a_profile_is_no_baseline_and_the_run_goes_on(

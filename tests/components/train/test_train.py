@@ -169,23 +169,40 @@ def test_a_warm_start_from_a_folder_goes_on_with_its_weights(sets: TinySets, mod
     assert manifest.losses["like"] < ModelManifest.read(model).losses["like"] * 1.5
 
 
-def test_a_warm_start_from_the_champion_takes_the_registered_version(
-    sets: TinySets, model: Path, tmp_path: Path
+@pytest.fixture(scope="module")
+def registered(model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """A registry's address, and the version of the model in it."""
+    folder = tmp_path_factory.mktemp("registered")
+    uri = new_registry(folder / "registry")
+    return uri, register_model_files(connect(uri), model, folder)
+
+
+@pytest.mark.parametrize("wanted", ["champion", "models:/tiny/1"])
+def test_a_warm_start_from_the_registry_takes_that_version(
+    wanted: str, sets: TinySets, model: Path, registered: tuple[str, str], tmp_path: Path
 ):
-    uri = new_registry(tmp_path / "registry")
-    client = connect(uri)
-    version = register_model_files(client, model, tmp_path)
+    uri, version = registered
     config = tiny_config(
-        training={"batch_size": 64, "max_steps": 1, "warm_start": "champion"},
+        training={"batch_size": 64, "max_steps": 1, "warm_start": wanted},
         optimizer={"single_task_learning_rate": {"constant": 1e-9}},
     )
-    champion = Champion(version=version, run_id="")
+    champion = Champion(version=version, run_id="") if wanted == "champion" else None
     log = sets.snapshot.parent / "log"
     snapshot = snapshot_of(log, config, tmp_path / "snapshot", champion=champion, tracking_uri=uri)
     manifest = train_model(snapshot, sets.train, tmp_path / "model")
     assert manifest.warm_start == f"tiny version {version}"
-    first = snapshot_of(log, config, tmp_path / "first", tracking_uri=uri)
-    assert train_model(first, sets.train, tmp_path / "new").warm_start is None
+    ours, theirs = load_model(tmp_path / "model").state_dict(), load_model(model).state_dict()
+    for name, tensor in theirs.items():
+        torch.testing.assert_close(ours[name], tensor, atol=1e-6, rtol=0)
+
+
+def test_a_warm_start_from_the_champion_starts_anew_where_there_is_none(
+    sets: TinySets, registered: tuple[str, str], tmp_path: Path
+):
+    config = tiny_config(training={"batch_size": 64, "max_steps": 1, "warm_start": "champion"})
+    log = sets.snapshot.parent / "log"
+    snapshot = snapshot_of(log, config, tmp_path / "snapshot", tracking_uri=registered[0])
+    assert train_model(snapshot, sets.train, tmp_path / "model").warm_start is None
 
 
 def register_model_files(client: MlflowClient, model: Path, folder: Path) -> str:
