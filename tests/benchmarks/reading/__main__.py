@@ -4,10 +4,7 @@
 """
 
 import argparse
-import statistics
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +16,7 @@ from recap_model.data.manifest import DatasetManifest
 from recap_model.data.prefetch import Prefetched
 from recap_model.data.reader import DatasetReader
 from tests.benchmarks.random_sets import narrow_config, published_config, write_parquet, write_set
-
-BATCH = 4096
-Run = Callable[[], int]
+from tests.benchmarks.reading.measure import BATCH, Run, medians
 
 
 def arrow_alone(folder: Path) -> int:
@@ -63,18 +58,6 @@ def ours(folder: Path, config: RecapConfig, seed: int | None, ahead: bool = Fals
     return sum(len(batch) for batch in rows.batches(0))
 
 
-def measure(runs: dict[str, Run], rounds: int) -> dict[str, list[float]]:
-    """Rows a second of every run, taken in turns."""
-    speeds: dict[str, list[float]] = {name: [] for name in runs}
-    for turn in range(rounds + 1):
-        for name, run in runs.items():
-            began = time.perf_counter()
-            rows = run()
-            if turn:
-                speeds[name].append(rows / (time.perf_counter() - began))
-    return speeds
-
-
 def table(title: str, config: RecapConfig, rows: int, rounds: int, workplace: Path) -> None:
     """Write a set, measure, print."""
     folder = write_set(workplace / title, config, rows)
@@ -90,7 +73,7 @@ def table(title: str, config: RecapConfig, rows: int, rounds: int, workplace: Pa
     }
     manifest = DatasetManifest.read(folder)
     row_bytes = sum(file.bytes for file in manifest.files) / rows
-    speeds = {name: statistics.median(values) for name, values in measure(runs, rounds).items()}
+    speeds = medians(runs, rounds)
     limit = speeds["pyarrow alone, Arrow IPC in order"]
     print(f"\n{title}: {rows:,} rows of {row_bytes:,.0f} bytes, batches of {BATCH}\n")
     print("| | rows/s | GB/s | of pyarrow alone |\n|---|---|---|---|")
