@@ -18,6 +18,8 @@ from recap_model.data.reader import DatasetReader
 from tests.benchmarks.random_sets import narrow_config, published_config, write_parquet, write_set
 from tests.benchmarks.reading.measure import BATCH, Run, medians
 
+WINDOW = 8  # record batches, as our reader has them
+
 
 def arrow_alone(folder: Path) -> int:
     """Every column of every record batch copied out of the mapped files, in their order."""
@@ -27,6 +29,20 @@ def arrow_alone(folder: Path) -> int:
             reader = pa.ipc.open_file(source)
             for number in range(reader.num_record_batches):
                 rows += _copied(reader.get_batch(number))
+    return rows
+
+
+def arrow_shuffled(folder: Path) -> int:
+    """What our reader is for, by pyarrow alone: batches of rows taken at random from windows of record batches."""
+    manifest, rows, random = DatasetManifest.read(folder), 0, np.random.default_rng(1)
+    files = [pa.ipc.open_file(pa.memory_map(f"{manifest.rows_root}/{file.path}")) for file in manifest.files]
+    parts = [file.get_batch(number) for file in files for number in range(file.num_record_batches)]
+    order = random.permutation(len(parts))
+    for start in range(0, len(parts), WINDOW):
+        window = pa.Table.from_batches([parts[number] for number in order[start : start + WINDOW]])
+        places = random.permutation(window.num_rows)
+        for first in range(0, len(places), BATCH):
+            rows += window.take(places[first : first + BATCH]).num_rows
     return rows
 
 
@@ -65,6 +81,7 @@ def table(title: str, config: RecapConfig, rows: int, rounds: int, workplace: Pa
     scalars = write_parquet(folder, workplace / f"{title}.scalars.parquet", lists=False)
     runs: dict[str, Run] = {
         "pyarrow alone, Arrow IPC in order": lambda: arrow_alone(folder),
+        "pyarrow alone, Arrow IPC shuffled": lambda: arrow_shuffled(folder),
         "ours, in order": lambda: ours(folder, config, None),
         "ours, shuffled": lambda: ours(folder, config, 1),
         "ours, shuffled, ahead in a thread": lambda: ours(folder, config, 1, ahead=True),
