@@ -139,6 +139,17 @@ def test_the_data_spec_has_the_widths_of_the_groups():
     assert data_spec(tiny_config()) == {"continuous": 3, "binary": 1, "discrete": 2, "user_embedding": 4}
 
 
+def test_importing_the_library_costs_nothing_before_a_name_of_it_is_used():
+    code = """
+import sys
+before = set(sys.modules)
+import recap_model
+print(*{name.partition(".")[0] for name in sys.modules.keys() - before} - sys.stdlib_module_names)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["recap_model"]
+
+
 def test_reading_a_config_does_not_import_torch():
     code = "import sys, recap_model; recap_model.load_config; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -47,6 +47,22 @@ def parse(call: str) -> None:
     command.make_context(path, words)
 
 
+def test_help_loads_no_package_but_those_that_print_it():
+    code = """
+import sys
+from typer.testing import CliRunner
+from pipeline.cli.app import app
+assert CliRunner().invoke(app, sys.argv[1].split()).exit_code == 0
+print(*{name.partition(".")[0] for name in sys.modules} & set(sys.argv[2:]))
+"""
+    heavy = ["kfp", "mlflow", "numpy", "pandas", "pyarrow", "torch", "yaml"]
+    # Typer itself takes pydantic to show options, but not to list commands.
+    for call, packages in (("--help", [*heavy, "pydantic"]), ("models --help", heavy)):
+        command = [sys.executable, "-c", code, call, *packages]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        assert done.stdout.split() == []
+
+
 def test_the_commands_are_found():
     assert {"run", "promote", "config draft", "schedule create", "models", "models diff"} <= COMMANDS.keys()
 

@@ -192,14 +192,3 @@ def test_what_goes_wrong_is_one_line_and_status_1(arguments: tuple[str, ...], wo
     (line,) = done.stderr.splitlines()
     assert words in line
     assert line.startswith("recap: ")
-
-
-def test_help_needs_no_mlflow():
-    code = (
-        "import sys; from typer.testing import CliRunner; from pipeline.cli.app import app; "
-        "CliRunner().invoke(app, ['models', '--help']); print('mlflow' in sys.modules, 'torch' in sys.modules)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.split() == ["False", "False"]
