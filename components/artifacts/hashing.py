@@ -6,16 +6,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-_MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
-_STEP = np.uint64(0x9E3779B97F4A7C15)
+from recap_model.data.mixing import GOLDEN, mixed
 
 
 def mix(numbers: NDArray[np.int64], seed: int) -> NDArray[np.uint64]:
-    """SplitMix64 (Steele et al., OOPSLA 2014) of each number, with a seed: (rows,) uint64."""
-    z = numbers.astype(np.uint64) + np.uint64(int(_STEP) * (2 * seed + 1) % 2**64)
-    z = (z ^ (z >> np.uint64(30))) * _MIX[0]
-    z = (z ^ (z >> np.uint64(27))) * _MIX[1]
-    return z ^ (z >> np.uint64(31))
+    """`mixed` of each number, in another way for each seed: (rows,) uint64."""
+    return mixed(numbers.astype(np.uint64), GOLDEN * (2 * seed + 1) % 2**64)
 
 
 def uniform(numbers: NDArray[np.int64], seed: int) -> NDArray[np.float64]:

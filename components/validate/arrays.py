@@ -12,8 +12,8 @@ from pandas.util import hash_array
 
 from components.validate.columns import Block
 from components.validate.measure import Counts, Floats, Stats
-from components.validate.sketch import mixed
 from recap_model.data.columns import is_text, milliseconds, word_ids
+from recap_model.data.mixing import mixed
 
 
 class WrongWidthError(ValueError):

@@ -12,7 +12,8 @@ from components.validate.arrays import WrongWidthError, values_of
 from components.validate.columns import Block, with_directions
 from components.validate.measure import Counts, Flags, Floats
 from components.validate.profile import PartitionProfile
-from components.validate.sketch import NUMBER_BINS, mixed, number_bins, units_of
+from components.validate.sketch import NUMBER_BINS, number_bins, units_of
+from recap_model.data.mixing import mixed
 
 _COLUMNS_AT_ONCE = 64
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.validate.measure import Counts, Flags, Floats
+from recap_model.data.mixing import mixed
 
 _MANTISSA_BITS = 4
 _LEAST, _GREATEST = -64, 96  # powers of two
@@ -157,12 +158,3 @@ def _counted(
     return Sketch(
         np.concatenate([one.cells for one in pieces]), np.concatenate([one.counts for one in pieces])
     )
-
-
-def mixed(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """SplitMix64's finalizer: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014."""
-    with np.errstate(over="ignore"):
-        bits = bits + np.uint64(0x9E3779B97F4A7C15)
-        bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return bits ^ (bits >> np.uint64(31))

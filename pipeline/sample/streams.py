@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recap_model.data.mixing import mixed
+
 Array = NDArray[Any]
 
 # A key of a stream may not be negative; posts are born up to two days before day 0.
@@ -39,16 +41,8 @@ def generator(seed: int, stream: Stream, *key: int) -> np.random.Generator:
 def pair_uniform(seed: int, stream: Stream, left: Array, right: Array) -> Array:
     """A number in (0, 1) for each pair of ids, the same whenever the pair is met: no table of pairs is kept.
 
-    Two rounds of the finalizer of splitmix64 (Steele et al., "Fast Splittable Pseudorandom Number
-    Generators", OOPSLA 2014). ``left`` and ``right`` are integer arrays of shapes that broadcast.
+    ``left`` and ``right`` are integer arrays of shapes that broadcast.
     """
     salt = np.random.default_rng([seed, stream]).integers(0, 2**63, 1).astype(np.uint64)
-    mixed = _mix64(_mix64(left.astype(np.uint64) + salt) + right.astype(np.uint64))
-    return ((mixed >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
-
-
-def _mix64(value: Array) -> Array:
-    value = value + np.uint64(0x9E3779B97F4A7C15)
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))
+    bits = mixed(mixed(left.astype(np.uint64) + salt) + right.astype(np.uint64))
+    return ((bits >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from recap_model.config.derived import DerivedColumn
 from recap_model.data.columns import is_text, milliseconds, word_ids
+from recap_model.data.mixing import mixed
 
 _MS_PER_HOUR = 3_600_000.0
 
@@ -27,8 +28,8 @@ def derive(column: DerivedColumn, sources: list[pa.Array], where: str) -> pa.Arr
     """
     if column.kind == "cross":
         assert column.buckets is not None
-        mixed, missing = _mixed(_all_ids(column, sources, where))
-        return pa.array((mixed % np.uint64(column.buckets)).astype(np.int64), mask=missing)
+        hashes, missing = _hashes(_all_ids(column, sources, where))
+        return pa.array((hashes % np.uint64(column.buckets)).astype(np.int64), mask=missing)
     numbers = [
         _numbers(array, column.is_of_times, f"{where}: {name}")
         for name, array in zip(column.of, sources, strict=True)
@@ -41,8 +42,8 @@ def crossed(column: DerivedColumn, sources: list[pa.Array], where: str) -> NDArr
 
     Args and errors are those of `derive`.
     """
-    mixed, missing = _mixed(_all_ids(column, sources, where))
-    return mixed[~missing]
+    hashes, missing = _hashes(_all_ids(column, sources, where))
+    return hashes[~missing]
 
 
 def _ratio(first: pa.Array, second: pa.Array) -> pa.Array:
@@ -97,20 +98,13 @@ def _ids(array: pa.Array, what: str) -> pa.Array:
     return array.cast(pa.int64(), safe=False)
 
 
-def _mixed(ids: list[pa.Array]) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
+def _hashes(ids: list[pa.Array]) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
     """A number for each row's ids, and whether one of them is missing."""
-    mixed = np.zeros(len(ids[0]), dtype=np.uint64)
+    hashes = np.zeros(len(ids[0]), dtype=np.uint64)
     missing = np.zeros(len(ids[0]), dtype=bool)
     for column in ids:
         missing |= column.is_null().to_numpy(zero_copy_only=False)
         numbers = column.fill_null(0).to_numpy(zero_copy_only=False)
-        mixed = _mix(mixed + numbers.astype(np.uint64))
-    return mixed, missing
-
-
-def _mix(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), whose step keeps (1, 2) and (2, 1) apart here."""
-    z = numbers + np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
+        # Mixed after each column, which keeps (1, 2) and (2, 1) apart.
+        hashes = mixed(hashes + numbers.astype(np.uint64))
+    return hashes, missing

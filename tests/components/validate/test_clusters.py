@@ -9,7 +9,8 @@ from components.validate.clusters import independence, likeness_of
 from components.validate.columns import Block
 from components.validate.measure import Stats
 from components.validate.profile import PartitionProfile
-from components.validate.sketch import mixed, number_bins, sketch_units
+from components.validate.sketch import number_bins, sketch_units
+from recap_model.data.mixing import mixed
 
 USERS = Block("id", "features.ids", ("user",))
 AMOUNTS = Block("continuous", "features.continuous", ("amount", "noise", "own", "gaps"))

@@ -12,13 +12,13 @@ from components.validate.sketch import (
     Sketch,
     id_bins,
     lower_edges,
-    mixed,
     number_bins,
     sketch_ids,
     sketch_numbers,
     sketch_units,
     units_of,
 )
+from recap_model.data.mixing import mixed
 
 anything = st.floats(allow_nan=True, allow_infinity=True)
 columns = hnp.arrays(np.float64, st.tuples(st.integers(0, 30), st.just(3)), elements=anything)
