@@ -150,9 +150,12 @@ def _is_hour(inside: list[str]) -> bool:
 
 
 def choose_window(available: list[date], end_date: date | None, days: int) -> Window:
-    """``days`` days up to ``end_date``, or up to the log's newest day."""
+    """``days`` days up to ``end_date``, or up to the log's newest day. Raises ValueError if time is too short."""
     last = end_date or max(available)
-    return Window(last - timedelta(days=days - 1), last)
+    try:
+        return Window(last - timedelta(days=days - 1), last)
+    except OverflowError:
+        raise ValueError(f"days: {days}: no date is so many days before {last}; give fewer") from None
 
 
 def missing_days(window: Window, available: dict[date, list[str]], tolerated: int) -> list[date]:

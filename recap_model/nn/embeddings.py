@@ -11,7 +11,7 @@ from recap_model.data.statistics import FeatureStatistics
 from recap_model.nn.table_parts import Bounds, uniform_part
 
 MISSING_ID = -1
-_NO_ID = torch.iinfo(torch.int64).max
+EMPTY_PLACE = torch.iinfo(torch.int64).max
 
 
 class Vocabulary(nn.Module):
@@ -31,14 +31,14 @@ class Vocabulary(nn.Module):
         super().__init__()
         self.size = size
         self.min_count = min_count
-        self.register_buffer("ids", torch.full((size,), _NO_ID))
+        self.register_buffer("ids", torch.full((size,), EMPTY_PLACE))
 
     def forward(self, ids: Tensor) -> Tensor:
         place = torch.zeros_like(ids)
         for bit in reversed(range(self.size.bit_length())):
             probe = torch.clamp(place + (1 << bit), max=self.size - 1)
             place = torch.where(self.ids[probe] <= ids, probe, place)
-        known = (self.ids[place] == ids) & (ids != _NO_ID)
+        known = (self.ids[place] == ids) & (ids != EMPTY_PLACE)
         return torch.where(known, place + 1, torch.zeros_like(place))
 
     def fill(self, counts: dict[int, int]) -> None:
@@ -50,7 +50,7 @@ class Vocabulary(nn.Module):
 
     def hold(self, ids: Sequence[int]) -> None:
         """Hold these ids, which must rise and be no more than there are places."""
-        self.ids.fill_(_NO_ID)
+        self.ids.fill_(EMPTY_PLACE)
         self.ids[: len(ids)] = torch.tensor(ids, dtype=torch.int64)
 
 

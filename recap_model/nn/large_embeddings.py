@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from recap_model.config.inputs import LargeEmbeddingsConfig, LargeEmbeddingTableConfig
-from recap_model.nn.embeddings import MISSING_ID, IdEmbedding, Vocabulary
+from recap_model.nn.embeddings import EMPTY_PLACE, MISSING_ID, IdEmbedding, Vocabulary
 from recap_model.nn.table_parts import NO_ENTRY, current_share, read_parts
 
 
@@ -105,13 +105,14 @@ def _read_vocabulary(path: Path, places: int) -> list[int]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file of ids, which model.large_embeddings names as vocab")
     ids: dict[int, int] = {}
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
             id_ = int(line)
         except ValueError:
-            raise ValueError(
-                f"{path}: line {number}: {line!r} is no id; a vocab has an integer a line"
-            ) from None
+            id_ = EMPTY_PLACE
+        if not -EMPTY_PLACE <= id_ < EMPTY_PLACE:
+            text = line[:100].decode(errors="replace")
+            raise ValueError(f"{path}: line {number}: {text!r} is no id; a vocab has an int64 a line")
         if id_ in ids:
             raise ValueError(f"{path}: line {number}: id {id_} is on line {ids[id_]} too")
         ids[id_] = number

@@ -16,6 +16,11 @@ def test_a_window_ends_at_the_newest_day_unless_told():
     assert choose_window(list(DAYS), date(2026, 3, 2), 2) == Window(date(2026, 3, 1), date(2026, 3, 2))
 
 
+def test_a_window_that_begins_before_all_dates_is_refused():
+    with pytest.raises(ValueError, match="days: 10000000: no date is so many days before 2026-03-04"):
+        choose_window(list(DAYS), None, 10_000_000)
+
+
 def test_a_missing_day_is_tolerated_up_to_the_stated_number():
     window = Window(date(2026, 3, 1), date(2026, 3, 4))
     assert missing_days(window, DAYS, tolerated=1) == [date(2026, 3, 3)]

@@ -57,7 +57,9 @@ def test_a_saved_model_needs_the_files_no_more(files):
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("ids.txt", "1\nx\n", "line 2: 'x' is no id"),
+        ("ids.txt", "1\nx\n", r"ids\.txt: line 2: 'x' is no id"),
+        ("ids.txt", b"1\n\xff\n", r"ids\.txt: line 2: '\ufffd' is no id"),
+        ("ids.txt", f"{2**63 - 2}\n{2**63 - 1}\n", r"ids\.txt: line 2: '9223372036854775807' is no id"),
         ("ids.txt", "1\n1\n", "line 2: id 1 is on line 1 too"),
         ("ids.txt", "1\n2\n3\n4\n", "4 ids; the table has room for 3"),
         ("ids.txt", "1\n2\n", r"values\.npy: expected shape \(2, 2\), got \(3, 2\)"),
@@ -70,7 +72,7 @@ def test_a_file_that_does_not_fit_is_named(files, file, content, message):
     if content is None:
         (files / file).unlink()
     else:
-        (files / file).write_text(content)
+        (files / file).write_bytes(content.encode() if isinstance(content, str) else content)
     settings = config(vocab=str(files / "ids.txt"), pretrained=str(files / "values.npy"))
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         LargeEmbeddings(settings).read_files(settings)
