@@ -1,17 +1,19 @@
 """What a log's columns can be, judged by their types and by some rows of its newest day."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow.parquet import ParquetFile
 
 from components.artifacts.log import batches_of, open_parquet_at, open_root
 from components.resolve.window import list_partitions
+from recap_model.config.features import EMBEDDING_GROUPS
 from recap_model.data.columns import decoded, is_text
 
 _ROWS = 50_000
-_EMBEDDINGS = ("user_embedding", "user_eng_embedding", "author_embedding")
 _NAMES_OF_IDS = ("id", "type", "code", "category", "kind")
 _TOLD = 0.9  # so often a column is 1 only where the label is
 _FIRST_MS, _LAST_MS = 1e11, 1e14  # 1973 to 5138, as validate has it
@@ -51,23 +53,27 @@ def read_log(data: str) -> Log:
     """Rows of the newest day that has files. Raises what `list_partitions` and `open_parquet_at` do."""
     filesystem, root = open_root(data)
     days = {day: files for day, files in list_partitions(filesystem, root, data).items() if files}
-    if not days:
-        raise ValueError(f"{data}: its partitions hold no Parquet file; write date=YYYY-MM-DD/*.parquet")
     newest = max(days)
     files = [open_parquet_at(filesystem, root, path) for path in days[newest]]
-    rows: list[pa.RecordBatch] = []
-    for file in files:
-        for batch in batches_of(file, _ROWS, file.schema_arrow.names):
-            rows.append(batch)
-            if sum(len(part) for part in rows) >= _ROWS:
-                break
-    if not sum(len(part) for part in rows):
+    rows = list(_first_rows(files))
+    if not sum(map(len, rows)):
         raise ValueError(f"{data}: date={newest} has no rows; write some")
     gap = next(
         (place for place, day in enumerate(sorted(days, reverse=True)) if (newest - day).days != place), None
     )
     table = pa.Table.from_batches([batch for batch in rows if batch.schema.equals(rows[0].schema)])
     return Log(table.slice(0, _ROWS), gap or len(days), sum(file.metadata.num_rows for file in files))
+
+
+def _first_rows(files: list[ParquetFile]) -> Iterator[pa.RecordBatch]:
+    """Batches, up to the one with which there are enough rows."""
+    count = 0
+    for file in files:
+        for batch in batches_of(file, _ROWS, file.schema_arrow.names):
+            yield batch
+            count += len(batch)
+            if count >= _ROWS:
+                return
 
 
 def sort_columns(rows: pa.Table, named: set[str], discrete: set[str], labels: dict[str, str]) -> Columns:
@@ -173,7 +179,7 @@ def _sort_list(found: Columns, name: str, column: pa.Array) -> None:
         found.left_out[name] = (
             f"of type {column.type}; the model reads lists of one length, of floats or of ids"
         )
-    elif free := [group for group in _EMBEDDINGS if group not in found.embeddings]:
+    elif free := [group for group in EMBEDDING_GROUPS if group not in found.embeddings]:
         group = name if name in free else _by_name(name, free)
         found.embeddings[group] = (name, lengths[0])
     else:

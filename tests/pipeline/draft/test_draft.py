@@ -177,6 +177,19 @@ def test_what_is_named_wrongly_is_told_in_a_line(arguments: list[str], words: st
     assert words in said
 
 
+def test_files_are_not_read_once_there_are_enough_rows(tmp_path: Path):
+    log = write_shop(tmp_path / "log", days=3)
+    rows = pa.table({"price": np.arange(60_000.0), "clicked": np.arange(60_000) % 2})
+    for day in log.iterdir():
+        pq.write_table(rows, day / "part.parquet")
+    unread = max(log.iterdir()) / "unread.parquet"
+    pq.write_table(rows, unread)
+    content = unread.read_bytes()
+    unread.write_bytes(content[:4] + bytes(1000) + content[1004:])
+    config, _ = drafted(tmp_path, "--data", log, "--task", "clicked")
+    assert config.features.continuous == ["price"]
+
+
 def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path):
     log, out = write_shop(tmp_path / "log"), tmp_path / "mine.yaml"
     arguments: list[Any] = ["--data", log, "--task", "clicked", "--out", out]
