@@ -15,6 +15,7 @@ from recap_model.config.reasons import first_reason, printable
 
 MANIFEST_NAME = "_manifest.json"
 TRAINING_LOG_NAME = "training.jsonl"
+CALIBRATION_REPORT_NAME = "calibration_report.json"
 
 
 class ModelManifest(Config):

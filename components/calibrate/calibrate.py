@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from components.artifacts import door
-from components.artifacts.model import TRAINING_LOG_NAME, ModelManifest
+from components.artifacts.model import CALIBRATION_REPORT_NAME, TRAINING_LOG_NAME, ModelManifest
 from components.artifacts.output import whole_file, whole_folder
 from components.artifacts.snapshot import Snapshot, config_digest
 from components.calibrate.report import TaskReport, as_json, measure, reliability_page
@@ -31,7 +31,6 @@ from recap_model.data.record_batches import RecordBatches
 from recap_model.model import MultiTaskRankingModel
 from recap_model.training import choose_device
 
-REPORT_NAME = "calibration_report.json"
 _BATCH_ROWS = 8192
 
 log = logging.getLogger(__name__)
@@ -71,7 +70,7 @@ def calibrate_model(
     with whole_folder(out) as folder:
         save_model(ranking, folder, config)
         shutil.copyfile(Path(model) / TRAINING_LOG_NAME, folder / TRAINING_LOG_NAME)
-        (folder / REPORT_NAME).write_text(as_json(reports))
+        (folder / CALIBRATION_REPORT_NAME).write_text(as_json(reports))
         manifest.model_copy(update={"calibration_set": dataset.fingerprint}).write(folder)
     if report is not None:
         with whole_file(report) as file:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from components.artifacts import registry
 from components.artifacts.decision import DECISION_NAME, DecidedAgainst, Decision
+from components.artifacts.evaluation import METRICS_NAME, REPORT_NAME, SCORES_NAME
 from components.artifacts.output import whole_file, whole_folder
 from components.artifacts.snapshot import MANIFEST_NAME, Snapshot
 from components.artifacts.validated import read_verdict
@@ -19,10 +20,6 @@ from components.evaluate.scores import ScoreTable
 from components.evaluate.scoring import ChampionError, score_test_set
 from recap_model.config import RecapConfig
 from recap_model.data.manifest import DatasetManifest
-
-REPORT_NAME = "report.html"
-METRICS_NAME = "metrics.json"
-SCORES_NAME = "scores.parquet"
 
 log = logging.getLogger(__name__)
 

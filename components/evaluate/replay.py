@@ -5,6 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from components.artifacts.decision import Outcome, Rule
+from components.artifacts.evaluation import SCORES_NAME
 from components.evaluate.gate import decide
 from components.evaluate.measure import measure
 from components.evaluate.scores import read_scores
@@ -25,7 +26,7 @@ def replay_gate(scores: str | Path, config: RecapConfig) -> tuple[Outcome, str, 
         FileNotFoundError, ValueError: the table is not there, not one of ours, or lacks a task or a slice.
     """
     path = Path(scores)
-    table = read_scores(path / "scores.parquet" if path.is_dir() else path, config)
+    table = read_scores(path / SCORES_NAME if path.is_dir() else path, config)
     champion = "of the stored scores" if "champion" in table.models else None
     try:
         measured, _ = measure(table, config)

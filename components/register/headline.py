@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-METRICS_NAME = "metrics.json"
+from components.artifacts.evaluation import METRICS_NAME
+
 _HEADLINERS = ("auc", "rce", "log_loss", "calibration_ratio")
 
 

@@ -11,17 +11,19 @@ import pyarrow as pa
 
 from components.artifacts import registry
 from components.artifacts.curves import log_metrics
+from components.artifacts.decision import DECISION_NAME
 from components.artifacts.door import progress
+from components.artifacts.evaluation import METRICS_NAME, REPORT_NAME, SCORES_NAME
 from components.artifacts.log import open_parquet
 from components.artifacts.output import whole_folder
 from components.artifacts.proof import prove, store_rows
 from components.artifacts.snapshot import Snapshot
+from components.artifacts.validated import VERDICT_NAME
 from components.artifacts.version import VERSION_NAME, Proof, RegisteredVersion
-from components.register.headline import METRICS_NAME
 from components.register.outputs import RunOutputs, read_outputs
 from components.register.package import package
 from components.register.scored import scored_rows
-from components.register.tracking import REPORT_NAME, start_run
+from components.register.tracking import start_run
 from recap_model import export_onnx, load_model
 
 if TYPE_CHECKING:
@@ -31,14 +33,13 @@ if TYPE_CHECKING:
 _PROOF_ROWS = 200
 _EXAMPLE_ROWS = 3
 _CREATED_WITHIN_S = 60
-_SCORES_NAME = "scores.parquet"
-_FROM_EVALUATION = (REPORT_NAME, METRICS_NAME, "decision.json")
+_FROM_EVALUATION = (REPORT_NAME, METRICS_NAME, DECISION_NAME)
 _DESCRIPTION = (
     "A version for each run of the pipeline, rejected ones too. The alias champion is the one in production. Move it "
     "by recap promote or recap rollback, which check the version and record the move, and not by hand."
 )
 _PROFILE_FOLDER, _PROFILE_NAME = registry.PROFILE_PATH.split("/")
-_PROFILES = (_PROFILE_NAME, "verdict.json")
+_PROFILES = (_PROFILE_NAME, VERDICT_NAME)
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +116,7 @@ def _create(client: "MlflowClient", run: RunOutputs, evaluation_uri: str) -> "Mo
             tags = {
                 **run.lineage(),
                 registry.DIGEST_TAG: digest,
-                registry.SCORES_TAG: f"{evaluation_uri.rstrip('/')}/{_SCORES_NAME}",
+                registry.SCORES_TAG: f"{evaluation_uri.rstrip('/')}/{SCORES_NAME}",
             }
             said = f"{run.decision.outcome}: {run.decision.reason}"
             return _create_version(client, run, source, run_id, tags, said)

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from components.artifacts.evaluation import SCORES_NAME
 from components.register.outputs import RunOutputs
 from recap_model.config.features import DENSE_GROUPS, FeaturesConfig, ListColumn
 from recap_model.data.lists import PREFIX
@@ -16,8 +17,6 @@ from recap_model.scoring import SCORE
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_SCORES_NAME = "scores.parquet"
 
 
 def scored_rows(run: RunOutputs, most: int) -> tuple[pa.Table, "pd.DataFrame"]:
@@ -35,7 +34,7 @@ def scored_rows(run: RunOutputs, most: int) -> tuple[pa.Table, "pd.DataFrame"]:
     rows = next((rows for rows, _ in reader.batches_with_rows()), None)
     if rows is None:
         raise ValueError(f"{run.test_set}: has no row; run build on a window with data")
-    path = run.evaluation / _SCORES_NAME
+    path = run.evaluation / SCORES_NAME
     scores = _scores(path, tasks, len(rows))
     if pq.read_metadata(path).num_rows != reader.rows:
         raise ValueError(f"{path}: has scores of other rows than {run.test_set}; run evaluate again")

@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components.artifacts.model import TRAINING_LOG_NAME
+from components.artifacts.model import CALIBRATION_REPORT_NAME, TRAINING_LOG_NAME
+from components.artifacts.validated import VERDICT_NAME
 from components.register.headline import read_headline
 from components.register.outputs import RunOutputs
 from recap_model.data.manifest import DatasetManifest
-
-_CALIBRATION_NAME = "calibration_report.json"
 
 
 @dataclass(frozen=True)
@@ -39,14 +38,12 @@ def told_of_steps(run: RunOutputs) -> Iterator[StepTold]:
         {**window, "champion": champion},
         {"files": len(files), "rows": snapshot.rows, "bytes": sum(file.bytes for file in files)},
     )
-    verdict = _json(run.validated / "verdict.json")
+    verdict = _json(run.validated / VERDICT_NAME)
     drift = verdict.get("drift", {})
-    excesses = [column["excess"] for column in drift.get("columns", [])]
-    beyond = sum(excess is None or excess > 1.0 for excess in excesses)
     yield StepTold(
         "validate",
         {"verdict": verdict.get("verdict", "unknown"), "drift": drift.get("state", "unknown")},
-        {"rules": len(verdict.get("rules", [])), "columns_drifted": beyond},
+        {"rules": len(verdict.get("rules", [])), "columns_drifted": drift.get("beyond", 0)},
     )
     positives = {f"positives/{task}": float(count.positives) for task, count in test.counts.items()}
     sets = {"train_set": manifest.train_set, "calibration_set": manifest.calibration_set or "none"}
@@ -73,7 +70,7 @@ def told_of_steps(run: RunOutputs) -> Iterator[StepTold]:
 
 def _calibrated(run: RunOutputs) -> StepTold:
     """Each task's calibrator, and predicted over observed on the calibration set with it."""
-    told = _json(run.model / _CALIBRATION_NAME)
+    told = _json(run.model / CALIBRATION_REPORT_NAME)
     methods = {f"method/{task}": one["method"] for task, one in told.items()}
     ratios = {
         f"predicted_over_observed/{task}": one["after"]["predicted_over_observed"]

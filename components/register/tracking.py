@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from components.artifacts import registry
 from components.artifacts.curves import Number, curve, log_metrics
+from components.artifacts.evaluation import REPORT_NAME
 from components.artifacts.model import TRAINING_LOG_NAME
 from components.register.headline import read_headline
 from components.register.outputs import RunOutputs
@@ -17,7 +18,6 @@ from components.register.steps import told_of_steps
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-REPORT_NAME = "report.html"
 _STEP_TAG = "recap.step"
 _PARAMETERS_AT_ONCE = 100  # that a tracking server takes
 

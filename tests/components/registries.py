@@ -34,7 +34,7 @@ TRAINED = {
 }
 VERDICT = {
     "verdict": "warnings",
-    "drift": {"state": "drifted", "columns": [{"excess": 2.0}, {"excess": 0.5}]},
+    "drift": {"state": "drifted", "beyond": 2, "columns": [{"excess": 2.0}, {"excess": 0.5}]},
 }
 PROOF = Proof(
     rows=1, worst_difference=0, load_s=1, median_latency_ms=1, worst_latency_ms=1, peak_memory_mib=1

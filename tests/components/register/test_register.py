@@ -87,7 +87,7 @@ def test_each_step_is_a_run_nested_in_the_pipelines(version: RegisteredVersion, 
     assert {child.info.status for child in children.values()} == {"FINISHED"}
     assert children["resolve"].data.metrics["rows"] == 100
     assert children["validate"].data.params["drift"] == "drifted"
-    assert children["validate"].data.metrics["columns_drifted"] == 1
+    assert children["validate"].data.metrics["columns_drifted"] == 2
     assert children["train"].data.metrics["losses/like"] == TRAINED["losses"]["like"]
     assert children["evaluate"].data.params["outcome"] == "PROMOTE"
     assert children["evaluate"].data.metrics["auc/like"] == 0.75
