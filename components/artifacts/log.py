@@ -106,6 +106,13 @@ def digest(filesystem: FileSystem, path: str) -> tuple[str, int]:
     return found.hexdigest(), size
 
 
+def describe(filesystem: FileSystem, root: str, path: str) -> LogFile:
+    """A Parquet file under a root as a snapshot lists it; the errors are those of `open_parquet`."""
+    rows = open_parquet_at(filesystem, root, path).metadata.num_rows
+    sha256, size = digest(filesystem, f"{root}/{path}")
+    return LogFile(path=path, rows=rows, bytes=size, sha256=sha256)
+
+
 def check_unchanged(snapshot: Snapshot, file: LogFile) -> None:
     """Hold one file's content to what resolve froze.
 

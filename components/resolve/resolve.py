@@ -10,7 +10,7 @@ from pathlib import Path
 from pyarrow.fs import FileSystem
 
 from components.artifacts.door import progress
-from components.artifacts.log import digest, open_parquet_at, open_root
+from components.artifacts.log import describe, open_root
 from components.artifacts.output import whole_folder
 from components.artifacts.snapshot import (
     BASELINE_NAME,
@@ -239,19 +239,13 @@ def _partitions(
     paths = [path for day in window.days for path in available.get(day, ())]
     with ThreadPoolExecutor(_DIGEST_THREADS) as pool:
         files = []
-        for file in pool.map(lambda path: _describe(filesystem, root, path), paths):
+        for file in pool.map(lambda path: describe(filesystem, root, path), paths):
             files.append(file)
             progress(len(files), len(paths), f"{len(files)} of {len(paths)} files")
     folders: dict[str, list[LogFile]] = {}
     for file in files:
         folders.setdefault(file.path.rpartition("/")[0], []).append(file)
     return [Partition(name=name, files=inside) for name, inside in folders.items()]
-
-
-def _describe(filesystem: FileSystem, root: str, path: str) -> LogFile:
-    rows = open_parquet_at(filesystem, root, path).metadata.num_rows
-    sha256, size = digest(filesystem, f"{root}/{path}")
-    return LogFile(path=path, rows=rows, bytes=size, sha256=sha256)
 
 
 def _write(snapshot: Snapshot, config: RecapConfig, beside: dict[str, bytes], out: str | Path) -> None:

@@ -6,9 +6,9 @@ from fnmatch import fnmatchcase
 
 from pyarrow.fs import FileSelector, FileSystem, FileType
 
-from components.artifacts.log import digest, open_parquet_at, open_root
+from components.artifacts.log import describe, open_root
 from components.artifacts.remote import answer
-from components.artifacts.snapshot import LogFile, ServingLog
+from components.artifacts.snapshot import ServingLog
 from components.resolve.window import Window, cut_pattern
 
 _DAY = re.compile(r"date=(\d{4}-\d{2}-\d{2})")
@@ -25,7 +25,7 @@ def freeze_serving_log(pattern: str, window: Window) -> ServingLog:
         paths = [path for path in _files(filesystem, root, parts) if _is_within(path, window)]
         if not paths:
             return ServingLog(root=address, missing=f"{pattern}: no file of the window matches")
-        return ServingLog(root=address, files=[_describe(filesystem, root, path) for path in paths])
+        return ServingLog(root=address, files=[describe(filesystem, root, path) for path in paths])
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         return ServingLog(root=address, missing=f"{pattern}: cannot be read ({reason})")
@@ -46,9 +46,3 @@ def _files(filesystem: FileSystem, root: str, parts: list[str]) -> list[str]:
 def _is_within(path: str, window: Window) -> bool:
     matched = _DAY.search(path)
     return matched is None or window.first <= date.fromisoformat(matched[1]) <= window.last
-
-
-def _describe(filesystem: FileSystem, root: str, path: str) -> LogFile:
-    rows = open_parquet_at(filesystem, root, path).metadata.num_rows
-    sha256, size = digest(filesystem, f"{root}/{path}")
-    return LogFile(path=path, rows=rows, bytes=size, sha256=sha256)
