@@ -11,6 +11,13 @@ from recap_model.config.reasons import first_reason, printable
 
 VERDICT_NAME = "verdict.json"
 
+OUTCOMES_IN_WORDS = {"passed": "passed", "warnings": "passed, with warnings", "failed": "failed"}
+DRIFT_IN_WORDS = {
+    "drifted": "beyond the bounds",
+    "within_bounds": "within the bounds",
+    "no_baseline": "not compared, which is no pass",
+}
+
 
 class _Part(BaseModel):
     """Part of a verdict; what else is in the file is for other readers."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from html import escape
 
 from components.artifacts.page import table
-from components.artifacts.validated import Compared, Moved, RuleResult, VerdictFile
+from components.artifacts.validated import DRIFT_IN_WORDS, Compared, Moved, RuleResult, VerdictFile
 
 _MAX_COLUMNS = 25
 _MAX_NAMED = 5
@@ -21,11 +21,6 @@ _LEVELS = (
     "task_rate_drift",
     "partition_rows_drift",
 )  # what is not of a column, so that no line of a table has it
-_STATES = {
-    "drifted": "beyond the bounds",
-    "within_bounds": "within the bounds",
-    "no_baseline": "not compared, which is no pass",
-}
 _LEGEND = (
     "JS: Jensen-Shannon divergence in bits; KS: Kolmogorov-Smirnov; mean: its shift in standard deviations; gone: "
     "share of rows whose ids are gone; missing: change of the share of missing values. The bound is of the figure "
@@ -47,10 +42,10 @@ def drift_sections(verdict: VerdictFile) -> Iterator[str]:
 
 def _section(word: str, title: str, found: Compared) -> Iterator[str]:
     if found.state == "no_baseline":
-        yield f"<h2>{word}: {_STATES[found.state]}</h2>"
+        yield f"<h2>{word}: {DRIFT_IN_WORDS[found.state]}</h2>"
         yield f"<p>{escape(f'{found.reason[:1].upper()}{found.reason[1:]}.')}</p>"
         return
-    yield f"<h2>{escape(title)}: {_STATES[found.state]}</h2>"
+    yield f"<h2>{escape(title)}: {DRIFT_IN_WORDS[found.state]}</h2>"
     yield f"<p>{escape(_summary(found))}</p>"
     rows = [_row(moved) for moved in found.columns[:_MAX_COLUMNS]]
     yield table(("column", "verdict", *_FIGURES.values(), "nearest bound", "where"), rows)

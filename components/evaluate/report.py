@@ -11,7 +11,7 @@ from components.artifacts.decision import Decision
 from components.artifacts.page import Axis, Series, line_chart, linear_axis, page, table
 from components.artifacts.snapshot import Snapshot
 from components.artifacts.task_names import tasks_of, within_family
-from components.artifacts.validated import VerdictFile
+from components.artifacts.validated import OUTCOMES_IN_WORDS, VerdictFile
 from components.evaluate.drift import drift_sections
 from components.evaluate.tally import EVERYTHING, Tally
 from recap_model import metrics
@@ -29,7 +29,6 @@ _OUTCOME_WORDS = {
     "HOLD": "Hold: the version is registered and not promoted.",
     "ERROR": "Error: a rule cannot be computed, so the version is not promoted.",
 }
-_VALIDATION_WORDS = {"passed": "passed", "warnings": "passed, with warnings", "failed": "failed"}
 
 
 def report_page(
@@ -248,7 +247,7 @@ def _lineage(decision: Decision, snapshot: Snapshot, verdict: VerdictFile) -> st
         [
             ("run", decision.run_id),
             ("data", f"{snapshot.rows:,} rows of {snapshot.data_root}"),
-            ("validation", _VALIDATION_WORDS[verdict.verdict]),
+            ("validation", OUTCOMES_IN_WORDS[verdict.verdict]),
             ("snapshot", decision.snapshot[:16]),
             ("test rows", decision.test_data[:16]),
             ("candidate", decision.candidate[:16]),

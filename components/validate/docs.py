@@ -10,6 +10,7 @@ from html import escape
 from typing import Any
 
 from components.artifacts.page import Axis, Series, line_chart, linear_axis, page, table
+from components.artifacts.validated import OUTCOMES_IN_WORDS
 from components.validate.baseline import Reference
 from components.validate.columns import FEATURE_ROLES
 from components.validate.drift_docs import drift_parts
@@ -22,7 +23,6 @@ from recap_model.config import RecapConfig
 
 _MAX_POSITIONS = 300  # of columns shown; a page of thousands is read by nobody, and the profile has them all
 _MAX_FAILURES = 200
-_WORDS = {"passed": "passed", "warnings": "passed, with warnings", "failed": "failed"}
 
 
 def render_docs(
@@ -37,7 +37,7 @@ def render_docs(
     )
     window = profile.window()
     return page(
-        f"The log {_WORDS[verdict.outcome]}",
+        f"The log {OUTCOMES_IN_WORDS[verdict.outcome]}",
         lead,
         *_failures(verdict),
         *drift_parts(verdict, profile, references),

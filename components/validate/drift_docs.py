@@ -5,6 +5,7 @@ from html import escape
 import numpy as np
 
 from components.artifacts.page import table
+from components.artifacts.validated import DRIFT_IN_WORDS
 from components.validate.baseline import Reference
 from components.validate.drift import WINDOW, Drift, Level
 from components.validate.drift_columns import METRICS, Change
@@ -16,11 +17,6 @@ _MAX_COLUMNS, _MAX_PICTURES = 100, 24
 _BARS, _WIDTH, _HEIGHT = 24, 240, 80
 _LEAST_SHARE = 0.001  # of the rows: bins with fewer are drawn with their neighbours
 _TITLES: dict[Kind, str] = {"drift": "Drift from {}", "skew": "Skew between the log and {}"}
-_STATES = {
-    "drifted": "beyond the bounds",
-    "within_bounds": "within the bounds",
-    "no_baseline": "not compared, which is no pass",
-}
 
 
 def drift_parts(verdict: Verdict, profile: Profile, references: dict[Kind, Reference]) -> list[str]:
@@ -28,7 +24,7 @@ def drift_parts(verdict: Verdict, profile: Profile, references: dict[Kind, Refer
     parts: list[str] = []
     for kind, drift in verdict.drifts.items():
         state = verdict.drift_state(kind)
-        parts.append(f"<h2>{escape(_TITLES[kind].format(drift.against))}: {_STATES[state]}</h2>")
+        parts.append(f"<h2>{escape(_TITLES[kind].format(drift.against))}: {DRIFT_IN_WORDS[state]}</h2>")
         if drift.found is None:
             parts.append(f"<p>{escape(_sentence(drift.reason))}</p>")
             continue
