@@ -53,8 +53,10 @@ def backfill(
     host: HostOption,
     data: DataOption,
     tracking_uri: TrackingOption,
-    first: Annotated[str, typer.Option("--from", help="First day to be the last of a window, YYYY-MM-DD.")],
-    last: Annotated[str, typer.Option("--to", help="Last such day, YYYY-MM-DD.")],
+    first: Annotated[
+        str, typer.Option("--from", help="First of the days that each end a run's window, YYYY-MM-DD.")
+    ],
+    last: Annotated[str, typer.Option("--to", help="The last of those days, YYYY-MM-DD.")],
     config: ConfigOption = DEFAULT_CONFIG,
     days: DaysOption = 0,
     cluster: ClusterOption = None,

@@ -7,7 +7,9 @@ import typer
 
 ClusterOption = Annotated[
     Path | None,
-    typer.Option(help="YAML file on the cluster: images, resources, GPUs, secrets; defaults without one."),
+    typer.Option(
+        help="YAML file that describes the cluster: images, resources, GPUs, secrets; else defaults."
+    ),
 ]
 
 

@@ -14,7 +14,7 @@ config_app = typer.Typer(
 ConfigArgument = Annotated[
     str,
     typer.Argument(
-        help="A YAML file, or the name of a config that comes along.", autocompletion=complete_config
+        help="A YAML file, or the name of a config of the package.", autocompletion=complete_config
     ),
 ]
 
@@ -54,19 +54,22 @@ def draft(
     out: Annotated[
         Path | None, typer.Option(help="File to write, if not standard output; it must not exist.")
     ] = None,
-    request: Annotated[str | None, typer.Option(help="Column of the ranked list that a row is of.")] = None,
+    request: Annotated[
+        str | None, typer.Option(help="Column of the ranked list that a row belongs to.")
+    ] = None,
     user: Annotated[str | None, typer.Option(help="Column of who saw it.")] = None,
     candidate: Annotated[str | None, typer.Option(help="Column of what was shown.")] = None,
     impressed: Annotated[str | None, typer.Option(help="Column of when it was seen.")] = None,
     served: Annotated[str | None, typer.Option(help="Column of when the list was sent.")] = None,
     engaged: Annotated[str | None, typer.Option(help="Column of when it was engaged with.")] = None,
     discrete: Annotated[
-        list[str] | None, typer.Option(help="Numbers that are ids, beside what looks so. Repeatable.")
+        list[str] | None,
+        typer.Option(help="A column of numbers that are ids, beside those that look so. Repeatable."),
     ] = None,
     leave_out: Annotated[
         list[str] | None, typer.Option(help="A column that is not to be an input. Repeatable.")
     ] = None,
-    name: Annotated[str, typer.Option(help="Of the registered model.")] = "recap",
+    name: Annotated[str, typer.Option(help="Name of the registered model.")] = "recap",
 ) -> None:
     """Write a first config for a log, from the types of its columns and some rows of its newest day.
 

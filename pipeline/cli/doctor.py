@@ -12,12 +12,14 @@ from pipeline.cli.workspace import DEFAULT_WORKSPACE, WorkspaceOption
 
 def doctor(
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
-    tracking_uri: Annotated[str, typer.Option(help="MLflow's; else the environment's, SQLite.")] = "",
+    tracking_uri: Annotated[
+        str, typer.Option(help="MLflow's URI; else MLFLOW_TRACKING_URI, or SQLite in the workspace.")
+    ] = "",
     name: Annotated[str, typer.Option(help="Registered model.")] = "recap",
     host: Annotated[
         str,
         typer.Option(
-            envvar="KFP_HOST", help="Address of the pipelines' API; no cluster is looked at without."
+            envvar="KFP_HOST", help="Address of the pipelines' API; without it no cluster is looked at."
         ),
     ] = "",
     namespace: NamespaceOption = "",

@@ -32,7 +32,7 @@ def run(
     config: Annotated[
         str,
         typer.Option(
-            help="A YAML file, or the name of a config that comes along.", autocompletion=complete_config
+            help="A YAML file, or the name of a config of the package.", autocompletion=complete_config
         ),
     ] = "sample",
     end_date: Annotated[
@@ -41,7 +41,10 @@ def run(
     days: Annotated[int, typer.Option(min=0, help="Days in the window; data.days of the config if 0.")] = 0,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     tracking_uri: Annotated[
-        str, typer.Option(help="MLflow's; else the config's, the environment's, SQLite.")
+        str,
+        typer.Option(
+            help="MLflow's URI; else the config's, MLFLOW_TRACKING_URI, or SQLite in the workspace."
+        ),
     ] = "",
     containers: Annotated[
         bool, typer.Option(help="Run each step in its container image; build them by `make images`.")

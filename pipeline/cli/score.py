@@ -21,7 +21,9 @@ def score(
         list[str] | None, typer.Option("--weight", help="TASK=WEIGHT in the score, instead of the model's.")
     ] = None,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
-    tracking_uri: Annotated[str, typer.Option(help="MLflow's; else the environment's, SQLite.")] = "",
+    tracking_uri: Annotated[
+        str, typer.Option(help="MLflow's URI; else MLFLOW_TRACKING_URI, or SQLite in the workspace.")
+    ] = "",
 ) -> None:
     """Score rows: ids, each task's calibrated probability, and the weighted score.
 

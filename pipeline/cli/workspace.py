@@ -111,7 +111,7 @@ def _bytes_in(folder: Path) -> int:
 
 
 def complete_config(incomplete: str) -> list[str]:
-    """What a shell may complete a config's name to: those that come along, and YAML files by their path."""
+    """What a shell may complete a config's name to: the package's own, and YAML files by their path."""
     files = [*glob.glob(f"{glob.escape(incomplete)}*.yaml"), *glob.glob(f"{glob.escape(incomplete)}*/")]
     return sorted(name for name in (*_packaged(), *files) if name.startswith(incomplete))
 
@@ -132,4 +132,4 @@ def config_path(name_or_file: str) -> Path:
     if packaged.is_file():
         return packaged
     names = ", ".join(_packaged())
-    raise FileNotFoundError(f"{name_or_file}: no such config file; those that come along are {names}")
+    raise FileNotFoundError(f"{name_or_file}: no such config file; those of the package are {names}")
