@@ -11,14 +11,13 @@ from recap_model.nn.featurization import Featurization
 from recap_model.nn.names import module_key, sanitize
 from recap_model.nn.transforms import Clip
 
-# From our names to the published ones, tried from the top; each is a pattern on the whole name.
+# From our names to the published ones, tried from the top; each is a pattern on the whole name. Others are the same.
 _BLOCK_NAMES = (
     (r"mask_blocks\.(\d+)\.input_norm\.(\w+)", r"_mask_blocks.\1._input_layer_norm.\2"),
     (r"mask_blocks\.(\d+)\.mask\.(.+)", r"_mask_blocks.\1._mask_layer.\2"),
     (r"mask_blocks\.(\d+)\.hidden\.(\w+)", r"_mask_blocks.\1._hidden_layer.\2"),
     (r"mask_blocks\.(\d+)\.norm\.(\w+)", r"_mask_blocks.\1._layer_norm.\2"),
     (r"mlp\.(layers\..+)", r"_dense_layers.\1"),
-    (r"(layers\..+)", r"\1"),
 )
 _FEATURIZATION_NAMES = (
     (r"continuous\.batch_norm\.(\w+)", r"_before_concat_layers.2.layer.\1"),

@@ -41,14 +41,6 @@ def exactly_one_of(section: Section, *fields: str) -> Section:
     return section
 
 
-def at_most_one_of(section: Section, *fields: str) -> Section:
-    """Return ``section`` if at most one of ``fields`` is set; raise ValueError naming those that are."""
-    given = [field for field in fields if getattr(section, field) is not None]
-    if len(given) > 1:
-        raise ValueError(f"at most one of {', '.join(fields)} may be given; got {', '.join(given)}")
-    return section
-
-
 def distinct_names(section: Section, field: str) -> Section:
     """Return ``section`` if the items of its list ``field`` have different names; else raise ValueError."""
     names = [item.name for item in getattr(section, field) or ()]
