@@ -32,6 +32,11 @@ class Bins:
         """The sum of all weights."""
         return float(self.weight.sum())
 
+    @property
+    def mean_logit(self) -> float:
+        """Over the rows, weighted."""
+        return float((self.weight * self.logit).sum() / self.total)
+
 
 class LogitHistogram:
     """Weights, weighted labels and weighted logits in uniform bins of the logit, 4,096 if not told otherwise.

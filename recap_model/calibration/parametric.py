@@ -27,7 +27,7 @@ def fit_platt(bins: Bins) -> AffineCalibrator:
     The prior keeps the scale finite where some logit parts all positives from all negatives; Platt's smoothed
     targets do the same for unweighted rows.
     """
-    middle = _middle(bins)
+    middle = bins.mean_logit
     design = np.stack([bins.logit - middle, np.ones_like(bins.logit)], axis=1)
     penalty = _one_event(design[:, :1], bins, size=2)
     scale, bias = fit_logistic(
@@ -78,10 +78,6 @@ def _one_event(design: Array, bins: Bins, size: int | None = None) -> Array:
     for number, column in enumerate(design.T):
         penalty[number, number] = information(column, bins) / max(bins.positives, 1) + 1e-9
     return penalty
-
-
-def _middle(bins: Bins) -> float:
-    return float((bins.weight * bins.logit).sum() / bins.total)
 
 
 def _odds(rate: float) -> float:

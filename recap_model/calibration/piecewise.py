@@ -24,8 +24,7 @@ def fit_piecewise(bins: Bins, strength: float, knots: int = 32) -> PiecewiseLine
     scale, bias = platt.scale.item(), platt.bias.item()
     slopes = len(at) + 1
     change = np.diff(np.eye(slopes), axis=0)
-    middle = float((bins.weight * bins.logit).sum() / bins.total)
-    told = information(bins.logit - middle, bins)
+    told = information(bins.logit - bins.mean_logit, bins)
     penalty = np.zeros((slopes + 1, slopes + 1))
     # The second term is a thousandth of one positive: it settles slopes where no row is.
     penalty[:-1, :-1] = told * (
