@@ -1,6 +1,6 @@
 """How rows are chosen, corrected, sampled and divided into training, calibration and test sets."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
@@ -36,33 +36,29 @@ class SplitByDays(Config):
     test_days: PositiveInt = 1
 
 
-class SplitByTime(Config):
-    """Rows in the order of their impression: last come the test rows, before them calibration."""
-
-    by: Literal["time"]
+class _SplitByShares(Config):
+    by: str
     calibration_share: Share = 0.1
     test_share: Share = 0.2
 
     @model_validator(mode="after")
-    def _leave_training_rows(self) -> "SplitByTime":
+    def _leave_training_rows(self) -> Self:
         if self.calibration_share + self.test_share >= 1.0:
             raise ValueError("calibration_share + test_share must be under 1, or no row is left to train on")
         return self
 
 
-class SplitByHash(Config):
+class SplitByTime(_SplitByShares):
+    """Rows in the order of their impression: last come the test rows, before them calibration."""
+
+    by: Literal["time"]
+
+
+class SplitByHash(_SplitByShares):
     """All rows of one id (a user, say) fall into the same set, by a hash of the id."""
 
     by: Literal["hash"]
     column: str
-    calibration_share: Share = 0.1
-    test_share: Share = 0.2
-
-    @model_validator(mode="after")
-    def _leave_training_rows(self) -> "SplitByHash":
-        if self.calibration_share + self.test_share >= 1.0:
-            raise ValueError("calibration_share + test_share must be under 1, or no row is left to train on")
-        return self
 
 
 class SplitByColumn(Config):
