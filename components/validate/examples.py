@@ -14,7 +14,7 @@ from components.validate.sample import FILE_COLUMN
 from components.validate.verdict import Result
 from recap_model.config import RecapConfig
 from recap_model.config.validation import ColumnBounds
-from recap_model.data.columns import decoded, milliseconds
+from recap_model.data.columns import FIRST_PLAUSIBLE_MS, LAST_PLAUSIBLE_MS, decoded, milliseconds
 
 MAX_EXAMPLES = 5
 _LARGEST = 1.7976931348623157e308
@@ -114,7 +114,7 @@ def _expectations(
         case "binary_values" | "label_values":
             return [make.ExpectColumnValuesToBeInSet(column=column, value_set=[0, 1])]
         case "timestamp_unit":
-            return [_between(column, 1e11, 1e14)]
+            return [_between(column, FIRST_PLAUSIBLE_MS, LAST_PLAUSIBLE_MS)]
         case "timestamp_window":
             first = datetime.combine(snapshot.first_day, datetime.min.time(), UTC) - timedelta(days=1)
             last = datetime.combine(snapshot.last_day, datetime.min.time(), UTC) + timedelta(days=2)

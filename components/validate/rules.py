@@ -10,6 +10,7 @@ from components.validate.times import unit_in_words
 from recap_model.config import RecapConfig
 from recap_model.config.validation import RuleName
 from recap_model.config.validation_drift import DriftRule, Severity
+from recap_model.data.columns import FIRST_PLAUSIBLE_MS, LAST_PLAUSIBLE_MS
 
 Row = dict[str, Any]
 
@@ -287,7 +288,9 @@ def _of_keys(window: str, roles: set[Any]) -> list[Rule]:
 
 def _of_times(config: RecapConfig) -> list[Rule]:
     def unit(row: Row) -> Words:
-        value = row["lowest"] if not 1e11 <= row["lowest"] < 1e14 else row["highest"]
+        value = (
+            row["lowest"] if not FIRST_PLAUSIBLE_MS <= row["lowest"] < LAST_PLAUSIBLE_MS else row["highest"]
+        )
         observed = f"has {row['strange']:,} times such as {unit_in_words(value)},"
         advice = "write milliseconds, or timestamps"
         allowed = "a time is in milliseconds since 1970-01-01 UTC"

@@ -10,11 +10,10 @@ from components.validate.arrays import Values
 from components.validate.columns import Block
 from components.validate.measure import Flags, Stats, measure
 from recap_model.config.features import TimestampColumns
+from recap_model.data.columns import FIRST_PLAUSIBLE_MS, LAST_PLAUSIBLE_MS
 
 UNIT_BLOCK, ORDER_BLOCK = "timestamp_unit", "timestamp_order"
 _DAY_MS = 86_400_000
-# Milliseconds from 1973 to 5138; the same days in seconds are below, in microseconds above.
-_FIRST_PLAUSIBLE_MS, _LAST_PLAUSIBLE_MS = 1e11, 1e14
 _FIRST_SECONDS = 1e8  # the same day of 1973
 
 
@@ -44,7 +43,7 @@ def measure_times(
     A value in another unit is counted as that alone: it is neither far from the partition nor out of order.
     """
     array = values.array
-    plausible = (array >= _FIRST_PLAUSIBLE_MS) & (array < _LAST_PLAUSIBLE_MS)
+    plausible = (array >= FIRST_PLAUSIBLE_MS) & (array < LAST_PLAUSIBLE_MS)
     far = plausible & ((array < span.start_ms - _DAY_MS) | (array >= span.end_ms + _DAY_MS))
     if stamps.engaged:
         far[:, block.columns.index(stamps.engaged)] = False  # an engagement may come days later
@@ -65,15 +64,15 @@ def measure_times(
 def measure_moments(values: Values) -> Stats:
     """Stats of times that only derived columns need: of any day, 0 for none, but not in seconds."""
     size = np.abs(values.array)
-    seconds: Flags = (size >= _FIRST_SECONDS) & (size < _FIRST_PLAUSIBLE_MS)
-    return measure(values.array, values.nulls, outside=seconds | (size >= _LAST_PLAUSIBLE_MS))
+    seconds: Flags = (size >= _FIRST_SECONDS) & (size < FIRST_PLAUSIBLE_MS)
+    return measure(values.array, values.nulls, outside=seconds | (size >= LAST_PLAUSIBLE_MS))
 
 
 def unit_in_words(value: float) -> str:
     """What a value that is no millisecond of our days looks like."""
     for unit, first, last in (
-        ("seconds", _FIRST_SECONDS, 1e11),
-        ("microseconds", 1e14, 1e17),
+        ("seconds", _FIRST_SECONDS, FIRST_PLAUSIBLE_MS),
+        ("microseconds", LAST_PLAUSIBLE_MS, 1e17),
         ("nanoseconds", 1e17, 1e20),
     ):
         if first <= abs(value) < last:

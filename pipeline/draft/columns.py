@@ -11,12 +11,11 @@ from pyarrow.parquet import ParquetFile
 from components.artifacts.log import batches_of, open_parquet_at, open_root
 from components.resolve.window import list_partitions
 from recap_model.config.features import EMBEDDING_GROUPS
-from recap_model.data.columns import decoded, is_text
+from recap_model.data.columns import FIRST_PLAUSIBLE_MS, LAST_PLAUSIBLE_MS, decoded, is_text
 
 _ROWS = 50_000
 _NAMES_OF_IDS = ("id", "type", "code", "category", "kind")
 _TOLD = 0.9  # so often a column is 1 only where the label is
-_FIRST_MS, _LAST_MS = 1e11, 1e14  # 1973 to 5138, as validate has it
 
 
 @dataclass(frozen=True)
@@ -162,7 +161,7 @@ def _unusable(kind: pa.DataType, values: pa.Array, distinct: int) -> str:
         return "words that hardly come twice"
     if pa.types.is_integer(kind):
         numbers = values.to_numpy(zero_copy_only=False)
-        if numbers.min() >= _FIRST_MS and numbers.max() < _LAST_MS:
+        if numbers.min() >= FIRST_PLAUSIBLE_MS and numbers.max() < LAST_PLAUSIBLE_MS:
             return "looks like a time in milliseconds; features.derived makes hours, days and ages of it"
         if distinct == len(values) and len(values) > 1 and np.ptp(numbers) >= len(values) - 1:
             return "another number in each row, so rather an id of the row"

@@ -9,6 +9,10 @@ _WORD_BITS = (
 )
 
 
+# Milliseconds from 1973 to 5138; the same days in seconds are below, in microseconds above.
+FIRST_PLAUSIBLE_MS, LAST_PLAUSIBLE_MS = 1e11, 1e14
+
+
 def plain_type(kind: pa.DataType) -> pa.DataType:
     """The type of a column's values, which a dictionary-encoded one keeps apart."""
     return kind.value_type if pa.types.is_dictionary(kind) else kind
