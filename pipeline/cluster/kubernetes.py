@@ -8,10 +8,10 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
+from components.artifacts.train_job import GROUP, PLURAL, VERSION
 from pipeline.cluster.settings import ClusterSettings, TrainJobSettings
 from pipeline.doctor import Finding
 
-_TRAINER = ("trainer.kubeflow.org", "v1alpha1")
 # Of the pipelines' steps: the first where one namespace is everybody's, the second in a profile's.
 _SERVICE_ACCOUNTS = ("pipeline-runner", "default-editor")
 _TIMEOUT_S = 10.0
@@ -100,10 +100,10 @@ def _runtime(job: TrainJobSettings, namespace: str) -> list[Finding]:
     api = client.CustomObjectsApi()
     looks: tuple[Callable[[], Any], ...] = (
         lambda: api.get_namespaced_custom_object(
-            *_TRAINER, namespace, "trainingruntimes", job.runtime, _request_timeout=_TIMEOUT_S
+            GROUP, VERSION, namespace, "trainingruntimes", job.runtime, _request_timeout=_TIMEOUT_S
         ),
         lambda: api.get_cluster_custom_object(
-            *_TRAINER, "clustertrainingruntimes", job.runtime, _request_timeout=_TIMEOUT_S
+            GROUP, VERSION, "clustertrainingruntimes", job.runtime, _request_timeout=_TIMEOUT_S
         ),
     )
     if any(_or_none(look) is not None for look in looks):
@@ -126,8 +126,8 @@ def _rights(namespace: str) -> list[Finding]:
                 "resourceAttributes": {
                     "namespace": namespace,
                     "verb": "create",
-                    "group": _TRAINER[0],
-                    "resource": "trainjobs",
+                    "group": GROUP,
+                    "resource": PLURAL,
                 },
             }
         }
