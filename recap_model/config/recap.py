@@ -54,6 +54,18 @@ class RecapConfig(Config):
 
 def _disagreements(config: RecapConfig) -> Iterator[str]:
     tasks = list(config.tasks)
+    yield from _unknown_tasks(config, tasks)
+    yield from _chains_without_a_first(config, tasks)
+    yield from _missing_columns(config)
+    yield from _missing_rates(config, tasks)
+    yield from _settings_of_no_table(config)
+    yield from _no_discrete_column(config)
+    yield from _no_feature_column(config)
+    yield from _features_that_are_labels(config)
+    yield from _missing_keys(config)
+
+
+def _unknown_tasks(config: RecapConfig, tasks: list[str]) -> Iterator[str]:
     yield from _unknown("model.tasks", config.model.tasks, tasks)
     yield from _unknown("model.loss.task_weights", config.model.loss.task_weights, tasks)
     yield from _unknown("calibration.tasks", config.calibration.tasks, tasks)
@@ -65,9 +77,9 @@ def _disagreements(config: RecapConfig) -> Iterator[str]:
         missing = [task for task in tasks if task not in config.model.tasks]
         if missing:
             yield f"model.tasks: no architecture for {', '.join(missing)}; add them or give model.tower"
-    yield from _chains_without_a_first(config, tasks)
-    yield from _missing_columns(config)
-    yield from _missing_rates(config, tasks)
+
+
+def _settings_of_no_table(config: RecapConfig) -> Iterator[str]:
     distribution = config.training.distribution
     if distribution and distribution.tables != "replicated" and not config.model.large_embeddings:
         yield (
@@ -76,32 +88,40 @@ def _disagreements(config: RecapConfig) -> Iterator[str]:
         )
     if config.optimizer.embeddings and not (config.model.small_embeddings or config.model.large_embeddings):
         yield "optimizer.embeddings: the model has no embedding table; remove it"
-    yield from _no_discrete_column(config)
-    features = config.features.columns()
-    for column in config.validation.columns:
-        if column not in features:
-            yield f"validation.columns: {column!r} is no feature column; they are {', '.join(features)}"
-    drift = config.validation.drift
-    for where, names in (("columns", drift.columns), ("ignore", drift.ignore)):
+
+
+def _no_feature_column(config: RecapConfig) -> Iterator[str]:
+    features, drift = config.features.columns(), config.validation.drift
+    for where, names in (
+        ("columns", config.validation.columns),
+        ("drift.columns", drift.columns),
+        ("drift.ignore", drift.ignore),
+    ):
         for column in names:
             if column not in features:
-                yield f"validation.drift.{where}: {column!r} is no feature column; they are {', '.join(features)}"
-    labels = config.label_columns()
-    for task, column in labels.items():
+                yield f"validation.{where}: {column!r} is no feature column; they are {', '.join(features)}"
+
+
+def _features_that_are_labels(config: RecapConfig) -> Iterator[str]:
+    for task, column in config.label_columns().items():
         if column in config.features.columns():
             yield f"tasks.{task}.label: column {column!r} is a feature too; a label is no input"
+
+
+def _missing_keys(config: RecapConfig) -> Iterator[str]:
+    """Times and ids that another section works with."""
+    stamps, ids = config.features.timestamps, config.features.ids
     if config.data.rectify_labels is not None:
-        stamps = config.features.timestamps
         for name in ("impressed", "served", "engaged"):
             if getattr(stamps, name) is None:
                 yield f"features.timestamps.{name}: needed by data.rectify_labels"
     if config.data.deduplicate is not None:
         for name in ("request", "candidate"):
-            if getattr(config.features.ids, name) is None:
+            if getattr(ids, name) is None:
                 yield f"features.ids.{name}: needed by data.deduplicate"
-    if config.features.timestamps.computed is not None and config.features.timestamps.impressed is None:
+    if stamps.computed is not None and stamps.impressed is None:
         yield "features.timestamps.impressed: needed to hold features.timestamps.computed to it"
-    if isinstance(config.data.split, SplitByTime) and config.features.timestamps.impressed is None:
+    if isinstance(config.data.split, SplitByTime) and stamps.impressed is None:
         yield "features.timestamps.impressed: needed by data.split.by time"
 
 
