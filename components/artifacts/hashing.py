@@ -29,5 +29,11 @@ def id_numbers(ids: pa.Array) -> NDArray[np.int64]:
     return table[encoded.indices.fill_null(len(digests)).to_numpy(zero_copy_only=False)]
 
 
+def there(ids: pa.Array) -> NDArray[np.bool_]:
+    """Which ids are no null: (rows,). Rows that lack an id have nothing in common by that."""
+    present: NDArray[np.bool_] = ids.is_valid().to_numpy(zero_copy_only=False)
+    return present
+
+
 def _digest(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little", signed=True)

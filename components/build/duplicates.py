@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from components.artifacts.hashing import id_numbers, mix
+from components.artifacts.hashing import id_numbers, mix, there
 from components.artifacts.snapshot import Snapshot
 from components.build.rows import read_file
 from recap_model.config import RecapConfig
@@ -19,9 +19,9 @@ _ENTRY = np.dtype([("key", np.uint64), ("number", np.int64)])
 def find_duplicates(snapshot: Snapshot, config: RecapConfig) -> NDArray[np.int64]:
     """Numbers of the rows that ``data.deduplicate`` leaves out, rising; none without it.
 
-    Rows are told apart by 64 bits of a hash: among a thousand million rows, one is taken for another's copy with a
-    chance of 3 %. Buckets of hashes go through files of a temporary folder, 16 bytes a row, so that memory is that
-    of one bucket.
+    A row that lacks its request or candidate is no copy of another. Rows are told apart by 64 bits of a hash: among a
+    thousand million rows, one is taken for another's copy with a chance of 3 %. Buckets of hashes go through files of
+    a temporary folder, 16 bytes a row, so that memory is that of one bucket.
 
     Raises:
         FileNotFoundError, ValueError: a file of the log cannot be read; it is named.
@@ -52,7 +52,7 @@ def _entries(snapshot: Snapshot, request: str, candidate: str) -> Iterator[NDArr
                 entries["key"] = mix(requests ^ mix(id_numbers(batch.column(candidate)), 1).view(np.int64), 2)
                 entries["number"] = np.arange(number, number + batch.num_rows)
                 number += batch.num_rows
-                yield entries
+                yield entries[there(batch.column(request)) & there(batch.column(candidate))]
 
 
 def _later(entries: NDArray[np.void], keep: str) -> NDArray[np.int64]:

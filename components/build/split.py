@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from components.artifacts.hashing import id_numbers, uniform
+from components.artifacts.hashing import id_numbers, there, uniform
 from components.artifacts.snapshot import LogFile, Partition, Snapshot
 from components.build.rows import read_file
 from recap_model.config import RecapConfig
@@ -24,7 +24,7 @@ class Splitter:
     """Gives each row of a log its set: an index into ``SPLITS``.
 
     A request that would fall into two sets goes whole into the later one, so that no ranked list is both learnt
-    from and tested on. Memory is 8 bytes a request.
+    from and tested on; rows without a request are each by themselves. Memory is 8 bytes a request.
 
     Raises:
         ValueError: a split by column finds another word than train, calibration, test; file and value are named.
@@ -48,9 +48,10 @@ class Splitter:
         """The set of each row of a batch: (rows,) int8."""
         codes = self._first_codes(batch, partition, file)
         if self._moved and self._request is not None:
+            named = there(batch.column(self._request))
             requests = id_numbers(batch.column(self._request))
             for moved, code in self._moved:
-                codes[np.isin(requests, moved)] = code
+                codes[named & np.isin(requests, moved)] = code
         return codes
 
     def _first_codes(self, batch: pa.RecordBatch, partition: Partition, file: LogFile) -> Codes:
@@ -111,9 +112,9 @@ class Splitter:
             columns.append(self._split.column)
         for batch, partition, file in self._scan(list(dict.fromkeys(columns))):
             codes = self._first_codes(batch, partition, file)
-            requests = id_numbers(batch.column(request))
+            named, requests = there(batch.column(request)), id_numbers(batch.column(request))
             for code in np.unique(codes):
-                seen[code].append(np.unique(requests[codes == code]))
+                seen[code].append(np.unique(requests[named & (codes == code)]))
         known = [np.unique(np.concatenate(ids)) if ids else np.empty(0, np.int64) for ids in seen]
         later = np.union1d(known[1], known[2])
         moved = [(np.setdiff1d(np.intersect1d(known[0], later), known[2]), 1)]

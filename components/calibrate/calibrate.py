@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from components.artifacts import door
+from components.artifacts.hashing import there
 from components.artifacts.model import CALIBRATION_REPORT_NAME, TRAINING_LOG_NAME, ModelManifest
 from components.artifacts.output import whole_file, whole_folder
 from components.artifacts.snapshot import Snapshot, config_digest
@@ -96,7 +97,12 @@ def _fill(
         logits = model.sampling.shift(model(batch.to(device))["logits"])
         assert batch.labels is not None
         assert batch.weights is not None
-        counted = logits.cpu().numpy(), batch.labels.numpy(), batch.weights.numpy(), _folds(rows, done, folds)
+        counted = (
+            logits.cpu().numpy(),
+            batch.labels.numpy(),
+            batch.weights.numpy(),
+            folds_of(rows, done, folds),
+        )
         histogram.add(*counted)
         if by_value is not None:
             assert batch.discrete is not None
@@ -130,12 +136,14 @@ def _frequent(record_batches: RecordBatches, column: int, most: int) -> list[int
     return sorted(counts, key=lambda value: (-counts[value], value))[:most]
 
 
-def _folds(rows: pa.RecordBatch, first: int, folds: int) -> NDArray[np.int64]:
-    """Rows that depend on each other share a fold: a user's, else a request's, else each row is on its own."""
+def folds_of(rows: pa.RecordBatch, first: int, folds: int) -> NDArray[np.int64]:
+    """The rows' folds (rows,): those of a user, else of a request, share one, and a row without is by itself."""
+    alone = np.arange(first, first + rows.num_rows) % folds
     for name in ("user", "request"):
         if name in rows.schema.names:
-            return assign_folds(rows.column(name), folds)
-    return np.arange(first, first + rows.num_rows) % folds
+            ids = rows.column(name)
+            return np.where(there(ids), assign_folds(ids, folds), alone)
+    return alone
 
 
 def _check(

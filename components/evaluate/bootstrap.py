@@ -11,7 +11,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from components.artifacts.hashing import id_numbers, mix
+from components.artifacts.hashing import id_numbers, mix, there
 from components.evaluate.scores import ScoreTable
 from components.evaluate.tally import Tally, TaskRows, columns_of, task_rows
 from recap_model.metrics import cells_of
@@ -30,7 +30,7 @@ def replicates_of(table: ScoreTable, tally: Tally, replicates: int, seed: int) -
     """Each of ``METRICS`` in every replicate, by (part, task, model): (replicates,), not finite where undefined.
 
     A second pass over the table. AUC is exact to first order in the counts (`auc_influence`); the others are exact.
-    Rows are resampled by user, or one by one where users are not known.
+    Rows are resampled by user, or one by one where the user is not known.
     """
     counts = np.random.default_rng(seed).poisson(1.0, (replicates, CLUSTERS)).astype(np.float64)
     influence = {key: model.sketch.auc_influence() for key, model in tally.models.items()}
@@ -39,11 +39,9 @@ def replicates_of(table: ScoreTable, tally: Tally, replicates: int, seed: int) -
     user = ["user"] if "user" in table.names else []
     done = 0
     for batch in table.batches([*user, *columns_of(table)]):
-        whose = (
-            id_numbers(batch.column("user"))
-            if user
-            else np.arange(done, done + batch.num_rows, dtype=np.int64)
-        )
+        whose = np.arange(done, done + batch.num_rows, dtype=np.int64)
+        if user:
+            whose = np.where(there(batch.column("user")), id_numbers(batch.column("user")), whose)
         clusters = (mix(whose, _SEED) % np.uint64(CLUSTERS)).astype(np.int64)
         for (part, task), rows in task_rows(batch, table):
             cluster = clusters if rows.place is None else clusters[rows.place]

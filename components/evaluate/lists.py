@@ -21,12 +21,11 @@ def ranked_lists(tally: Tally, config: RecapConfig) -> dict[str, Any]:
     rows that are not among the champion's. ``share`` of the lists is looked at.
     """
     k, by, rows = config.evaluation.top_k, tally.by, tally.lists.columns()
-    if not rows:
-        return {
-            "k": k,
-            "by": None,
-            "undefined": "neither features.ids.request nor features.ids.user is given",
-        }
+    if by is None:
+        why = "neither features.ids.request nor features.ids.user is given"
+        return {"k": k, "by": None, "undefined": why}
+    if not len(rows.get("group", ())):
+        return {"k": k, "by": by, "undefined": f"no row has a {by}"}
     groups, gains, ours, theirs = rows["group"], rows["gain"], rows["candidate"], rows.get("champion")
     if not all(np.isfinite(score).all() for score in (ours, theirs) if score is not None):
         return {"k": k, "by": by, "undefined": "a row's score is not finite"}

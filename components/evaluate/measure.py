@@ -108,7 +108,7 @@ def _counts(counts: TaskTally) -> Measured:
 
 def _gauc(by_user: Mapping[str, NDArray[Any]], part: str, task: str, model: str) -> float | None:
     """GAUC over the sampled users; None where users are not known."""
-    if not by_user:
+    if not len(by_user.get("group", ())):
         return None
     chosen = slice(None) if part == EVERYTHING else by_user[f"slice/{part}"].astype(bool)
     label, weight, prediction = (by_user[f"{kind}/{task}"][chosen] for kind in ("label", "weight", model))
@@ -134,7 +134,7 @@ def values_of(
     found["gauc"] = math.nan if gauc is None else gauc
     values = {name: value if math.isfinite(value) else None for name, value in found.items()}
     why = _why_undefined(counts)
-    reasons = {"gauc": "features.ids.user is not given"} if gauc is None else {}
+    reasons = {"gauc": "no row has a user"} if gauc is None else {}
     return values, {name: reasons.get(name, why) for name, value in values.items() if value is None}
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from components.artifacts.hashing import id_numbers
+from components.artifacts.hashing import id_numbers, there
 from components.evaluate.sample import GroupSample
 from components.evaluate.scores import ScoreTable
 from recap_model.config import RecapConfig
@@ -67,10 +67,10 @@ class Tally:
 
     Attributes:
         tasks, models: by (part, task) and (part, task, model).
-        users: how many there are; None where they are not known.
+        users: how many there are; None where the table has none.
         not_finite: rows of which the candidate's score, or a probability, is no finite number.
         lists: rows of sampled requests (or users), ``by`` tells which: gains and each model's score.
-        by_user: rows of sampled users: labels, weights, predictions, slices.
+        by_user: rows of sampled users: labels, weights, predictions, slices. A row without the id is in neither.
         scores: sampled rows' scores of each model.
     """
 
@@ -133,14 +133,18 @@ class Tally:
             finite &= np.isfinite(columns[f"candidate/{task}"])
         self.not_finite += int((~finite).sum())
         self.scores.add(np.arange(done, done + batch.num_rows), by_model)
-        numbers = {
-            name: id_numbers(batch.column(name)) for name in ("user", "request") if name in table.names
-        }
         if self.by is not None:
-            self.lists.add(numbers[self.by], {"gain": gains, **by_model})
-        if "user" in numbers:
-            self._users = [np.unique(np.concatenate([*self._users, numbers["user"]]))]
-            self.by_user.add(numbers["user"], columns)
+            self.lists.add(*_of_groups(batch.column(self.by), {"gain": gains, **by_model}))
+        if "user" in table.names:
+            users, columns = _of_groups(batch.column("user"), columns)
+            self._users = [np.unique(np.concatenate([*self._users, users]))]
+            self.by_user.add(users, columns)
+
+
+def _of_groups(ids: pa.Array, columns: dict[str, Column]) -> tuple[NDArray[np.int64], dict[str, Column]]:
+    """The numbers of the rows' groups, and columns of those rows; without rows that lack the id."""
+    named = there(ids)
+    return id_numbers(ids)[named], {name: values[named] for name, values in columns.items()}
 
 
 def columns_of(table: ScoreTable) -> list[str]:

@@ -22,14 +22,19 @@ _ORDER = " <= "
 
 
 def distinct_rows(sample: pa.Table | None, config: RecapConfig, validator: Validator) -> list[Result]:
-    """Whether a candidate comes once in a request, in the sample; nothing if the log has no such ids."""
+    """Whether a candidate comes once in a request, in the sample; nothing if the log has no such ids.
+
+    A row that lacks one of both is no copy, here as in build.
+    """
     ids = config.features.ids
     if sample is None or not ids.request or not ids.candidate:
         return []
     columns = [ids.request, ids.candidate]
     severity = config.validation.severity.get("rows_distinct", "warning")
     frame = frame_of(sample, columns, config)
-    unique = expectations.ExpectCompoundColumnsToBeUnique(column_list=columns, severity=severity)
+    unique = expectations.ExpectCompoundColumnsToBeUnique(
+        column_list=columns, ignore_row_if="any_value_is_missing", severity=severity
+    )
     (places,) = validator.offending(frame, [unique])
     if not places:
         return [Result("rows_distinct", severity, True, len(frame))]

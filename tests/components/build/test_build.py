@@ -151,6 +151,19 @@ def test_a_request_across_the_cut_goes_whole_into_the_later_set(tmp_path: Path, 
     assert before not in table(sets.calibration)["request"].to_pylist()
 
 
+def test_rows_without_a_request_stay_in_the_set_of_their_day_and_are_no_copies(tmp_path: Path, log: Path):
+    for file in log.rglob("*.parquet"):
+        rows = pq.read_table(file)
+        without = np.arange(len(rows)) % 4 == 0
+        requests = pa.array(rows["request_id"].to_numpy(), mask=without)
+        rows = rows.set_column(0, "request_id", requests)
+        rows = rows.set_column(2, "post_id", pa.array(np.arange(len(rows)) % 8))
+        pq.write_table(rows, file)
+    sets = build_tiny(tmp_path, tiny_config(data={"days": 5, "deduplicate": {}}), log)
+    built = (DatasetManifest.read(folder).rows for folder in (sets.train, sets.calibration, sets.test))
+    assert list(built) == [600, 200, 200]
+
+
 def test_a_split_by_hash_keeps_a_user_together(tmp_path: Path, log: Path):
     split = {"by": "hash", "column": "user_id", "calibration_share": 0.2, "test_share": 0.3}
     features = tiny_config().features.model_dump() | {"ids": {"user": "user_id", "candidate": "post_id"}}

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from components.artifacts.model import ModelManifest
-from components.calibrate.calibrate import calibrate_model
+from components.calibrate.calibrate import calibrate_model, folds_of
 from components.train.train import train_model
 from recap_model import load_model
 from recap_model.config import RecapConfig
@@ -45,6 +45,13 @@ def scores(model: Path, sets: TinySets) -> dict[str, torch.Tensor]:
     reader = DatasetReader(sets.test, ["like", "reply"], 10_000, config=CONFIG)
     with torch.no_grad():
         return load_model(model)(next(reader.batches()))
+
+
+def test_rows_of_a_user_share_a_fold_and_rows_without_one_are_spread():
+    users = pa.array([7, None, 8, 7, None, None, 7, None, None, None])
+    folds = folds_of(pa.record_batch({"user": users}), first=3, folds=5)
+    assert len(set(folds[[0, 3, 6]].tolist())) == 1
+    assert set(folds[[1, 4, 5, 7, 8, 9]].tolist()) == {0, 1, 2, 3, 4}
 
 
 def test_calibrators_are_inside_the_saved_model_and_change_no_order(sets: TinySets):
@@ -202,12 +209,10 @@ def test_a_task_without_a_map_has_no_correction_by_value_either(method: str, tmp
 
 
 def test_rows_of_a_user_share_a_fold_where_users_are_known():
-    from components.calibrate.calibrate import _folds
-
     user = pa.array(["a", "b", "a"])
     rows = pa.RecordBatch.from_pydict({"weight": [1.0] * 3, "request": [1, 2, 3], "user": user})
-    assert _folds(rows, 0, 5)[0] == _folds(rows, 0, 5)[2]
-    np.testing.assert_array_equal(_folds(rows.select(["weight"]), 4, 5), [4, 0, 1])
+    assert folds_of(rows, 0, 5)[0] == folds_of(rows, 0, 5)[2]
+    np.testing.assert_array_equal(folds_of(rows.select(["weight"]), 4, 5), [4, 0, 1])
 
 
 @pytest.mark.parametrize("name", ["train", "test"])

@@ -119,6 +119,34 @@ def test_the_bootstrap_spreads_as_much_as_resampled_users_do(built: tuple[TinySe
         assert low < np.mean(ours[name]) < high
 
 
+def test_rows_without_a_user_or_a_request_have_nothing_in_common(
+    built: tuple[TinySets, Path], tmp_path: Path
+):
+    sets, model = built
+    table = score_test_set(model, sets.test, tiny_config(), None, tmp_path / "scores.parquet")
+    content = pq.read_table(table.path)
+    users, requests = (content[name].to_numpy() for name in ("user", "request"))
+    named = users < 10
+    whole = measure(_changed(table, tiny_config(), user=users, request=requests), tiny_config())[0]
+    gaps = {"user": pa.array(users, mask=~named), "request": pa.array(requests, mask=~named)}
+    found = measure(_changed(table, tiny_config(), **gaps), tiny_config())[0]
+    label, prediction = (content[f"{kind}/like"].to_numpy() for kind in ("label", "candidate"))
+    gauc = metrics.grouped_auc(label[named], prediction[named], users[named])
+    assert found["users"] == 10
+    assert found["tasks"]["like"]["gauc"] == pytest.approx(gauc, abs=1e-12)
+    assert found["lists"]["lists"] == len(np.unique(requests[named]))
+    assert found["tasks"]["like"]["auc"] == whole["tasks"]["like"]["auc"]
+
+    nobody = pa.nulls(len(users), pa.int64())
+    found = measure(_changed(table, tiny_config(), user=nobody, request=nobody), tiny_config())[0]
+    assert found["tasks"]["like"]["undefined"]["gauc"] == "no row has a user"
+    assert found["lists"]["undefined"] == "no row has a request"
+    # Of rows that are independent, here by construction, the mean label's error is the binomial one.
+    rate = label.mean()
+    expected = np.sqrt((1.0 - rate) / rate / len(label)) * found["tasks"]["like"]["calibration_ratio"]
+    assert found["tasks"]["like"]["error"]["calibration_ratio"] == pytest.approx(expected, rel=0.35)
+
+
 def test_a_metric_that_is_not_defined_is_null_and_says_why(built: tuple[TinySets, Path], tmp_path: Path):
     sets, model = built
     table = score_test_set(model, sets.test, tiny_config(), None, tmp_path / "scores.parquet")

@@ -180,3 +180,13 @@ def test_copies_of_rows_are_found_wherever_they_lie_in_a_log_larger_than_the_sam
     assert BROKEN in line
     clean = validate(tmp_path, write_tiny_log(tmp_path / "clean", rows=6000))
     assert clean.outcome == "passed"
+
+
+def test_rows_without_a_request_are_no_copies_of_each_other(tmp_path: Path):
+    def without_requests(table: pa.Table) -> pa.Table:
+        table = replaced("request_id", lambda ids: pa.nulls(len(ids), ids.type))(table)
+        return replaced("post_id", lambda ids: pa.array(np.arange(len(ids)) % 8))(table)
+
+    verdict = validate(tmp_path, write_broken(tmp_path / "log", without_requests))
+    (line,) = verdict.lines("warning")
+    assert line.startswith("id_nulls: column request_id is null in 200 of 1,000 rows")
