@@ -79,6 +79,7 @@ class MultiTaskRankingModel(nn.Module):
         )
         self.conditional = ConditionalTasks(plan.given)
         self.sampling = NumericCalibration(plan.positive_rates, plan.negative_rates)
+        self._pos_weights = [tower.pos_weight for tower in plan.architectures.values()]
         self.calibrators = nn.ModuleDict()
         self.register_buffer("score_weights", torch.tensor(plan.score_weights))
         self._discrete_columns = plan.discrete_columns
@@ -161,6 +162,14 @@ class MultiTaskRankingModel(nn.Module):
         for task, rates in sampling.items():
             ratio = NumericCalibration(rates.positive_rate, rates.negative_rate).ratio
             self.sampling.ratio[self.tasks.index(task)] = ratio.to(self.sampling.ratio)
+
+    def undo_pos_weights(self) -> None:
+        """Undo each task's ``pos_weight`` as well, once, where the sampling is undone.
+
+        A loss that weighs positives w times teaches the odds times w, as w copies of each would. The published model
+        leaves them so; a fitted calibrator makes up for it, and a task with too few positives for one has only this.
+        """
+        self.sampling.ratio /= self.sampling.ratio.new_tensor(self._pos_weights)
 
     def set_calibrators(self, calibrators: Mapping[str, nn.Module]) -> None:
         """Put fitted calibrators behind the tasks' logits, in the place of all that were there before.

@@ -201,6 +201,7 @@ class _Run:
         assert isinstance(module, ModelAndLoss)
         if config.data.sampling_correction == "calibration":
             module.model.set_sampling(self.dataset.sampling)
+        module.model.undo_pos_weights()
         self.started_from = start_warm(module.model, self.snapshot, config)
         return module
 

@@ -87,7 +87,10 @@ class ArchitectureConfig(Config):
     dcn_config: DcnConfig | None = None
     dlrm_config: DlrmConfig | None = None
     affine_map: AffineMapConfig | None = None
-    pos_weight: PositiveFloat = Field(1.0, description="weight of the positives in this task's loss")
+    pos_weight: PositiveFloat = Field(
+        1.0,
+        description="weight of the positives in this task's loss; training undoes it in calibrated probabilities",
+    )
 
     @model_validator(mode="after")
     def _one_architecture(self) -> "ArchitectureConfig":

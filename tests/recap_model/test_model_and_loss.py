@@ -56,7 +56,8 @@ def test_labels_and_weights_have_one_column_for_each_task(groups, message):
         model_and_loss()(batch(**groups))
 
 
-def test_calibration_undoes_the_sampling_of_a_log_with_known_truth():
+@pytest.mark.parametrize("pos_weight", [1.0, 6.0])
+def test_calibration_undoes_sampling_and_pos_weight_of_a_log_with_known_truth(pos_weight):
     """Trained on sampled rows without weights, calibrated probabilities have the rate of the whole log."""
     random = torch.Generator().manual_seed(3)
     x = torch.randn(60_000, 1, generator=random)
@@ -67,7 +68,7 @@ def test_calibration_undoes_the_sampling_of_a_log_with_known_truth():
         multi_task_type="share_none",
         backbone=None,
         featurization_config={"log1p_abs_config": {}},
-        tasks={"like": {"mlp_config": {"layer_sizes": [1]}}},
+        tasks={"like": {"mlp_config": {"layer_sizes": [1]}, "pos_weight": pos_weight}},
         small_embeddings=None,
         position_debias_config=None,
     )
@@ -83,6 +84,7 @@ def test_calibration_undoes_the_sampling_of_a_log_with_known_truth():
         return loss
 
     optimizer.step(step)
+    module.model.undo_pos_weights()
     outputs = module.model(batch(continuous=x))
     true_rate = truth.mean().item()
     assert outputs["calibrated_probabilities"].mean().item() == pytest.approx(true_rate, rel=0.05)

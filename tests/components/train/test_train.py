@@ -169,6 +169,16 @@ def test_a_warm_start_from_a_folder_goes_on_with_its_weights(sets: TinySets, mod
     assert manifest.losses["like"] < ModelManifest.read(model).losses["like"] * 1.5
 
 
+def test_a_tasks_pos_weight_is_undone_in_the_model_that_is_saved(sets: TinySets, tmp_path: Path):
+    towers = {"reply": {"mlp_config": {"layer_sizes": [8, 1]}, "pos_weight": 5.0}}
+    section = tiny_config().model.model_dump(exclude_none=True) | {"tasks": towers}
+    config = tiny_config(model=section, training={"batch_size": 64, "max_steps": 1})
+    snapshot = snapshot_of(sets.snapshot.parent / "log", config, tmp_path / "snapshot")
+    train_model(snapshot, sets.train, tmp_path / "model")
+    ratios = load_model(tmp_path / "model").sampling.ratio
+    torch.testing.assert_close(ratios, torch.tensor([1.0, 0.2]))
+
+
 @pytest.fixture(scope="module")
 def registered(model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """A registry's address, and the version of the model in it."""
