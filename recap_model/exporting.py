@@ -44,13 +44,15 @@ def input_names(model: MultiTaskRankingModel) -> list[str]:
 def export_program(model: MultiTaskRankingModel) -> ExportedProgram:
     """The model in evaluation mode as a program of torch alone, for any number of rows.
 
-    The program's module maps a dictionary of groups, (rows, width) each as in `RecapBatch`, to the outputs of
-    the model. It holds the weights and the fitted calibrators; save it with ``torch.export.save``.
+    The program's module maps a dictionary of groups, each as in `RecapBatch`, to the outputs of the model; every
+    column of id lists may be of another length. It holds the weights and the fitted calibrators; save it with
+    ``torch.export.save``.
     """
     was_training = model.training
-    rows, length = Dim("rows", min=1), Dim("longest_list", min=1)
+    rows = Dim("rows", min=1)
     shapes: dict[str, dict[int, Dim]] = {name: {0: rows} for name in model.inputs.widths}
-    shapes |= {name: {0: rows, 1: length} for name in model.inputs.sparse}
+    for number, name in enumerate(model.inputs.sparse):
+        shapes[name] = {0: rows, 1: Dim(f"longest_list_{number}", min=1)}
     try:
         return torch.export.export(ByGroup(model.eval()), (_example(model),), dynamic_shapes=(shapes,))
     finally:
@@ -114,5 +116,8 @@ def _example(model: MultiTaskRankingModel) -> dict[str, Tensor]:
         )
         for name, width in model.inputs.widths.items()
     }
-    lists = torch.zeros(_EXAMPLE_ROWS, _EXAMPLE_LIST, dtype=torch.int64, device=device)
-    return groups | {name: lists.clone() for name in model.inputs.sparse}
+    # Of different lengths, as lists are: of one length they would be taken to be always so.
+    return groups | {
+        name: torch.zeros(_EXAMPLE_ROWS, _EXAMPLE_LIST + number, dtype=torch.int64, device=device)
+        for number, name in enumerate(model.inputs.sparse)
+    }

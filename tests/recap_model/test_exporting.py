@@ -22,7 +22,11 @@ DLRM = {"dlrm_config": {"bottom_mlp": {"layer_sizes": [4]}, "top_mlp": {"layer_s
 MASKNET = {
     "mask_net_config": {"mask_blocks": [{"output_size": 4, "reduction_factor": 0.5}], "use_parallel": True}
 }
-LISTS = {"tables": [{"name": "seen", "num_embeddings": 9, "embedding_dim": 3}]}
+LISTS = {
+    "tables": [
+        {"name": name, "num_embeddings": 9, "embedding_dim": 3} for name in ("seen", "liked", "shared")
+    ]
+}
 CALIBRATORS = [
     {"kind": "piecewise_linear", "knots": [-2.0, 0.0, 1.0], "value": -1.0, "slopes": [0.5, 1.0, 2.0, 0.3]},
     {
@@ -60,8 +64,10 @@ def fitted(config: ModelConfig) -> MultiTaskRankingModel:
 
 
 def rows_of(count: int) -> RecapBatch:
-    """Random rows with id lists and with values that are not finite."""
-    rows = batch(count, seed=1, sparse={"seen": torch.randint(-1, 9, (count, 4))})
+    """Random rows with id lists, each column's of another length, and with values that are not finite."""
+    lengths = {"seen": 4, "liked": 1, "shared": 4}
+    sparse = {name: torch.randint(-1, 9, (count, length)) for name, length in lengths.items()}
+    rows = batch(count, seed=1, sparse=sparse)
     rows.continuous[0, 0], rows.continuous[-1, 1] = float("nan"), float("inf")
     return rows
 
