@@ -13,7 +13,7 @@ from recap_model.calibration import (
     fit_calibrations,
     fit_task,
 )
-from recap_model.calibration.isotonic import pool_adjacent_violators
+from recap_model.calibration.isotonic import fit_isotonic, pool_adjacent_violators
 from recap_model.config.calibration import CalibrationConfig
 from tests.recap_model.calibration.simulated import Array, histogram_of, log_loss, rows
 
@@ -69,8 +69,17 @@ def test_isotonic_is_within_a_thousandth_of_scikit_learns_log_loss():
 def test_pooled_blocks_are_those_of_scikit_learn_on_the_same_bins():
     bins = histogram_of(BENT, LABEL).bins("like")
     rate = IsotonicRegression().fit(bins.logit, bins.label / bins.weight, bins.weight).predict(bins.logit)
-    weight, label, _ = pool_adjacent_violators(bins)
+    weight, label, _ = pool_adjacent_violators(bins.weight, bins.label, bins.logit)
     np.testing.assert_allclose(label / weight, np.unique(rate), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", [109, 126, 195])
+def test_isotonic_is_not_led_by_a_few_rows_without_a_positive(seed: int):
+    random = np.random.default_rng(seed)
+    logit = random.normal(-2.0, 0.3, 1_000)
+    label = (random.random(1_000) < 1 / (1 + np.exp(0.5 - logit))).astype(np.float64)
+    calibrator = fit_isotonic(histogram_of(logit, label).bins("like"))
+    assert log_loss(calibrated_logit(calibrator, logit), label) < log_loss(logit, label)
 
 
 def test_a_bent_logit_is_straightened_by_the_piecewise_map_alone():
