@@ -6,7 +6,7 @@ from typing import Any
 from kfp import kubernetes
 
 from components.artifacts.train_job import VARIABLE, JobPlace
-from pipeline.cluster.settings import ClusterSettings, GpuSettings, Image, Step
+from pipeline.cluster.settings import ClusterSettings, GpuSettings, Image, PodSettings, Step
 
 IMAGE_OF: dict[Step, Image] = {
     "resolve": "registry",
@@ -22,6 +22,8 @@ IMAGE_OF: dict[Step, Image] = {
 _OBJECT_STORE = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_REGION")
 _MLFLOW = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 _WEBHOOK = ("RECAP_WEBHOOK_URL", "RECAP_WEBHOOK_SECRET")
+# A pod's time-out begins when it is on a node, the time for all attempts when the first one is asked for.
+_SLACK_S = 24 * 3600
 
 
 def place(task: Any, step: Step, settings: ClusterSettings) -> None:
@@ -44,7 +46,7 @@ def place(task: Any, step: Step, settings: ClusterSettings) -> None:
     # Every step may be repeated: outputs take their place whole, registering finds the run's version, and a
     # promotion that was done is found by its token.
     if pod.retries and step != "notify":
-        task.set_retry(pod.retries, backoff_duration="60s", backoff_factor=2.0, backoff_max_duration="600s")
+        _retry(task, pod)
     # An answer from kfp's cache goes by URIs, which are new in every run, and by the images' names, under which
     # other code may lie; and most steps look at a registry or a log that moves.
     task.set_caching_options(enable_caching=False)
@@ -65,6 +67,22 @@ def place(task: Any, step: Step, settings: ClusterSettings) -> None:
         task.set_env_variable(VARIABLE, job_place(settings).model_dump_json())
     if settings.train_job is not None and step == "train":
         kubernetes.mount_pvc(task, settings.train_job.claim, settings.train_job.shared)
+
+
+def _retry(task: Any, pod: PodSettings) -> None:
+    """Repeat the step when it fails, after 1, 2, 4, … minutes.
+
+    What kfp calls the longest back-off, Argo counts from the start of the first attempt: nothing that fails later is
+    repeated, and who still runs then is killed. So it is long enough for all attempts, and the waits between them.
+    """
+    waits_s = 60 * (2**pod.retries - 1)
+    attempts_s = 60 * pod.timeout_minutes * (pod.retries + 1)
+    task.set_retry(
+        pod.retries,
+        backoff_duration="60s",
+        backoff_factor=2.0,
+        backoff_max_duration=f"{attempts_s + waits_s + _SLACK_S}s",
+    )
 
 
 def job_place(settings: ClusterSettings) -> JobPlace:

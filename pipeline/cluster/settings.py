@@ -43,7 +43,7 @@ class PodSettings(Config):
     memory: Bytes = "8Gi"
     scratch: Bytes = Field("20Gi", description="size of /tmp")
     timeout_minutes: PositiveInt = 120
-    retries: NonNegativeInt = Field(2, description="after a failure, waiting 1, 2, 4, … minutes, 10 at most")
+    retries: int = Field(2, ge=0, le=10, description="after a failure, waiting 1, 2, 4, … minutes")
 
 
 class GpuSettings(Config):

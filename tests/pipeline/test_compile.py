@@ -98,6 +98,17 @@ def test_failed_steps_are_repeated_with_growing_waits():
         assert (policy["backoffDuration"], policy["backoffFactor"]) == ("60s", 2)
 
 
+def test_retrying_ends_no_earlier_than_the_last_attempt_may(tmp_path: Path):
+    # Argo's operator gives up retrying, and kills, at backoffMaxDuration after the first attempt's start.
+    pods = {"train": {"timeout_minutes": 600, "retries": 3}}
+    for spec, executors in (documents(COMPILED / "retrain.yaml"), compiled(tmp_path, pods=pods)):
+        for step in STEPS:
+            policy = tasks_of(spec)[step]["retryPolicy"]
+            waits = sum(60 * 2**attempt for attempt in range(policy["maxRetryCount"]))
+            attempts = (policy["maxRetryCount"] + 1) * int(executors[f"exec-{step}"]["activeDeadlineSeconds"])
+            assert int(policy["backoffMaxDuration"].removesuffix("s")) >= waits + attempts
+
+
 def test_no_pod_is_root_or_without_a_memory_limit_or_a_time_out():
     spec, executors = documents(COMPILED / "retrain.yaml")
     for step in (*STEPS, "notify"):
@@ -252,6 +263,7 @@ def test_an_amount_of_memory_that_is_taken_is_one_for_kubernetes_and_compiles(tm
             "images: {digests: {data: latest}}",
             r"cluster.yaml: images.digests.data: 'latest': String should match",
         ),
+        ("pods: {train: {retries: 11}}", r"cluster.yaml: pods.train.retries: 11: Input should be less"),
         ("image: {}", r"cluster.yaml: image: there is no such setting; did you mean images"),
         ("train_job: {}", r"cluster.yaml: train_job.claim: Field required"),
         (
