@@ -106,27 +106,32 @@ class Server:
 
         Raises ClusterError if there is one of that name with another content.
         """
-        newest = self.newest_version()
-        if newest is not None and newest.name == version and newest.spec == _spec(package):
-            return newest
         with self._speaking():
-            known = self._client.get_pipeline_id(NAME)
+            known = self._pipeline_id()
             if known is None:
                 known = self._client.upload_pipeline(
                     str(package), pipeline_name=NAME, namespace=self.namespace or None
                 ).pipeline_id
-            made = self._client.upload_pipeline_version(str(package), version, pipeline_id=known)
-            return _version(made)
+            found = self._client.list_pipeline_versions(known, filter=_named(version)).pipeline_versions
+            if found and _version(found[0]).spec == _spec(package):
+                return _version(found[0])
+            return _version(self._client.upload_pipeline_version(str(package), version, pipeline_id=known))
 
     def newest_version(self) -> Version | None:
-        """The version that was uploaded last; None if there is none."""
+        """The version that was released last; None if there is none."""
         with self._speaking():
-            known = self._client.get_pipeline_id(NAME)
+            known = self._pipeline_id()
             if known is None:
                 return None
-            answer = self._client.list_pipeline_versions(known, page_size=1, sort_by="created_at desc")
-        versions = answer.pipeline_versions or []
-        return _version(versions[0]) if versions else None
+            answer = self._client.list_pipeline_versions(known, page_size=2, sort_by="created_at desc")
+        # The server makes one with the pipeline, of its name, and tells times to the second.
+        released = [one for one in answer.pipeline_versions or [] if one.display_name != NAME]
+        return _version(released[0]) if released else None
+
+    def _pipeline_id(self) -> str | None:
+        """Not by kfp's own look-up, which names no namespace, and so finds nothing where there are many."""
+        found = self._client.list_pipelines(filter=_named(NAME), namespace=self.namespace or None).pipelines
+        return found[0].pipeline_id if found else None
 
     def schedules(self) -> list[Schedule]:
         """All schedules of the experiment."""
@@ -258,6 +263,11 @@ def _never_wait_for_ever() -> None:
         return plain(*arguments, **named)
 
     RESTClientObject.request = request
+
+
+def _named(name: str) -> str:
+    """The API's filter for what is shown under a name."""
+    return json.dumps({"predicates": [{"operation": "EQUALS", "key": "display_name", "stringValue": name}]})
 
 
 def _run(run: Any) -> Run:

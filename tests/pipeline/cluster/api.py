@@ -77,7 +77,7 @@ class PipelinesApi(ThreadingHTTPServer):
     """The server.
 
     ``answer`` is what every request gets instead, if set; after ``dies_after`` requests none is answered; ``misfit``
-    is what was wrong with requests.
+    is what was wrong with requests; with ``multi_user`` what belongs to a namespace is seen in that one alone.
     """
 
     def __init__(self) -> None:
@@ -85,6 +85,7 @@ class PipelinesApi(ThreadingHTTPServer):
         self.operations = list(operations())
         self.misfit: list[str] = []
         self.tokens: set[str] = set()
+        self.multi_user = False
         self.answer: tuple[int, dict[str, Any]] | None = None
         self.dies_after: int | None = None
         self.hang: threading.Event | None = None
@@ -173,36 +174,55 @@ def _do(
     kind, *rest = path.removeprefix("/apis/v2beta1/").split("/")
     now = datetime.now(UTC).isoformat()
     if kind == "healthz":
-        return 200, {"multi_user": False}
+        return 200, {"multi_user": server.multi_user}
+    asked = query.get("namespace", [""])[0] or (body or {} if isinstance(body, dict) else {}).get(
+        "namespace", ""
+    )
+    if server.multi_user and not asked and kind in ("experiments", "pipelines") and rest in ([], ["upload"]):
+        return 400, {"error": "a namespace is required"}
     if kind == "experiments":
-        return _experiments(server, verb, body)
+        return _experiments(server, verb, query, body)
     if kind == "runs":
         if verb == "POST":
             made = {**body, "run_id": str(uuid.uuid4()), "state": "PENDING", "created_at": now}
             server.runs[made["run_id"]] = made
             return 200, made
         first, size = int(query.get("page_token", ["0"])[0]), int(query["page_size"][0])
-        newest = list(reversed(server.runs.values()))
+        newest = list(reversed(_of(query, server.runs)))
         more = {"next_page_token": str(first + size)} if first + size < len(newest) else {}
         return 200, {"runs": newest[first : first + size], **more}
     if kind == "recurringruns":
-        return _recurring(server, verb, rest, body, now)
+        return _recurring(server, verb, rest, query, body, now)
     return _pipelines(server, verb, rest, query, body, now)
 
 
-def _experiments(server: PipelinesApi, verb: str, body: Any) -> tuple[int, dict[str, Any]]:
+def _of(query: dict[str, list[str]], kept: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """What is of the namespace and the experiment that are asked for, and passes the filter."""
+    found = list(kept.values())
+    for name in ("namespace", "experiment_id"):
+        if name in query:
+            found = [one for one in found if one.get(name, "") == query[name][0]]
+    for predicate in json.loads(query.get("filter", ["{}"])[0]).get("predicates", []):
+        assert predicate["operation"] in (1, "EQUALS")  # in JSON an enumeration's number or name
+        found = [one for one in found if one[predicate["key"]] == predicate["stringValue"]]
+    return found
+
+
+def _experiments(
+    server: PipelinesApi, verb: str, query: dict[str, list[str]], body: Any
+) -> tuple[int, dict[str, Any]]:
     if verb == "GET":
-        return 200, {"experiments": list(server.experiments.values())}
+        return 200, {"experiments": _of(query, server.experiments)}
     made = {**body, "experiment_id": str(uuid.uuid4())}
     server.experiments[made["experiment_id"]] = made
     return 200, made
 
 
 def _recurring(
-    server: PipelinesApi, verb: str, rest: list[str], body: Any, now: str
+    server: PipelinesApi, verb: str, rest: list[str], query: dict[str, list[str]], body: Any, now: str
 ) -> tuple[int, dict[str, Any]]:
     if not rest and verb == "GET":
-        return 200, {"recurringRuns": list(server.recurring.values())}
+        return 200, {"recurringRuns": _of(query, server.recurring)}
     if not rest:
         made = {**body, "recurring_run_id": str(uuid.uuid4()), "created_at": now, "updated_at": now}
         server.recurring[made["recurring_run_id"]] = made
@@ -231,11 +251,17 @@ def _pipelines(
         spec = {"pipeline_spec": documents[0], "platform_spec": documents[1]}
         if rest[0] == "upload":
             made = {"pipeline_id": str(uuid.uuid4()), "display_name": query["name"][0], "created_at": now}
+            made |= {"namespace": query.get("namespace", [""])[0]}
+            if any(
+                made.items() >= {"display_name": one["display_name"], "namespace": one["namespace"]}.items()
+                for one in server.pipelines.values()
+            ):
+                return 409, {"error": "a pipeline of that name already exists"}
             server.pipelines[made["pipeline_id"]] = made
             name, owner = query["name"][0], made["pipeline_id"]
         else:
             name, owner = query["name"][0], query["pipelineid"][0]
-        if any(version["display_name"] == name for version in server.versions):
+        if any((one["display_name"], one["pipeline_id"]) == (name, owner) for one in server.versions):
             return 409, {"error": f"version {name} already exists"}
         version = {
             "pipeline_id": owner,
@@ -247,5 +273,6 @@ def _pipelines(
         server.versions.append(version)
         return 200, made if rest[0] == "upload" else version
     if len(rest) == 2 and rest[1] == "versions":
-        return 200, {"pipeline_versions": list(reversed(server.versions))}
-    return 200, {"pipelines": list(server.pipelines.values())}
+        of_it = {str(n): one for n, one in enumerate(server.versions) if one["pipeline_id"] == rest[0]}
+        return 200, {"pipeline_versions": list(reversed(_of(query, of_it)))}
+    return 200, {"pipelines": _of(query, server.pipelines)}

@@ -169,6 +169,52 @@ def test_a_release_that_breaks_off_anywhere_is_finished_by_the_same_call(
     assert broken_off > 8
 
 
+def test_who_shares_a_server_with_others_releases_and_schedules_in_a_namespace(
+    server: PipelinesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    server.multi_user = True
+    cluster = tmp_path / "cluster.yaml"
+    for namespace in ("others", "ours"):
+        monkeypatch.setenv("KFP_NAMESPACE", namespace)
+        for version in ("v1", "v2"):
+            cluster.write_text(f"images: {{tag: {version}}}")
+            said(call("release", "--version", version, "--cluster", str(cluster)))
+            if version == "v1":
+                said(call("schedule", "create", "nightly", "--cron", "30 3 * * *", *WHERE))
+    said(call("submit", *WHERE))
+    assert [one["namespace"] for one in server.pipelines.values()] == ["others", "ours"]
+    assert len(server.recurring) == 2
+    assert "nightly" in said(call("schedule", "list"))
+    assert said(call("runs")).count("retrain ") == 1
+    said(call("schedule", "delete", "nightly"))
+    monkeypatch.setenv("KFP_NAMESPACE", "others")
+    assert "nightly" in said(call("schedule", "list"))
+    assert "retrain " not in said(call("runs"))
+
+
+def test_a_release_goes_back_to_an_older_version_by_its_name(server: PipelinesApi, tmp_path: Path):
+    clusters = {}
+    for version in ("v1", "v2"):
+        clusters[version] = tmp_path / f"{version}.yaml"
+        clusters[version].write_text(f"images: {{tag: {version}}}")
+        said(call("release", "--version", version, "--cluster", str(clusters[version])))
+    said(call("schedule", "create", "nightly", "--cron", "30 3 * * *", *WHERE))
+    output = said(call("release", "--version", "v1", "--cluster", str(clusters["v1"])))
+    assert "schedule nightly: runs v1" in output
+    (schedule,) = server.recurring.values()
+    named = {one["pipeline_version_id"]: one["display_name"] for one in server.versions}
+    assert named[schedule["pipeline_version_reference"]["pipeline_version_id"]] == "v1"
+
+
+def test_the_version_that_the_server_makes_with_the_pipeline_is_none_of_ours(server: PipelinesApi):
+    said(call("release", "--version", "v1"))
+    # Both are of one second, so that either may come first.
+    server.versions.reverse()
+    assert "runs version v1" in said(call("schedule", "create", "nightly", "--cron", "30 3 * * *", *WHERE))
+    assert "v1: the same as v1" in said(call("release", "--version", "v1"))
+    assert len(server.recurring) == 1
+
+
 def test_a_schedule_that_a_person_paused_after_a_release_stays_paused(server: PipelinesApi, tmp_path: Path):
     said(call("release", "--version", "v1"))
     said(call("schedule", "create", "nightly", "--cron", "30 3 * * 1", *WHERE))
