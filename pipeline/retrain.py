@@ -149,16 +149,13 @@ def cluster_pipeline(place: Place, validate_groups: int = 1, build_groups: int =
         """Retrain the multi-task ranking model on the newest engagement logs, and promote it if the gate says so.
 
         Args:
-            data_root: URI of the log, with a partition date=YYYY-MM-DD for each day: s3://, gs://.
-            tracking_uri: MLflow tracking server that holds the registered model: http://, https://.
-            config: YAML file in the images that describes features, tasks, model and gate.
-            end_date: Last day of the data window, YYYY-MM-DD; if empty, the last whole day (UTC) before the time that
-                the run is scheduled for.
-            days: Days in the window; data.days of the config if 0.
+            data_root: URI of the log, with a partition date=YYYY-MM-DD for each day, as s3://logs/impressions.
+            tracking_uri: MLflow server that holds the registered model, as the pods reach it: http://, https://.
+            config: YAML file on features, tasks, model, gate: a URI, as s3://logs/mine.yaml, or a path in the images.
+            end_date: Last day of the window, YYYY-MM-DD; if empty, the last whole day (UTC) before the run's time.
+            days: Days in the window; if 0, what the config says (data.days, data.hours).
         """
-        told = notify(
-            run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, run_name=dsl.PIPELINE_JOB_RESOURCE_NAME_PLACEHOLDER
-        )
+        told = notify(run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, run_name=dsl.PIPELINE_JOB_NAME_PLACEHOLDER)
         told.set_display_name("Tell how it ended")
         place(told, "notify")
         with dsl.ExitHandler(told, name="retrain"):

@@ -15,6 +15,7 @@ SIGNATURE = "X-Recap-Signature"
 _ATTEMPTS = 4
 _TIMEOUT_S = 10.0
 _BACKOFF_S = 0.5
+_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "recap-event/1")
 
 log = logging.getLogger(__name__)
 
@@ -22,13 +23,15 @@ log = logging.getLogger(__name__)
 def send(event: str, content: dict[str, Any]) -> bool:
     """POST an event to ``RECAP_WEBHOOK_URL``; returns whether it arrived. Without a URL there is nothing to do.
 
-    The body is JSON: ``format`` "recap-event/1", ``event``, ``id`` (the same in every attempt), ``time`` (UTC, ISO
-    8601) and ``content``. With ``RECAP_WEBHOOK_SECRET`` the header ``X-Recap-Signature`` is ``sha256=`` and the hex
-    HMAC-SHA256 of the body under it (RFC 2104). A server error, a refusal to connect or no answer in 10 s is tried
-    four times in all, waiting 0, 1 and 2 s. What does not arrive is logged, and never ends a step.
+    The body is JSON: ``format`` "recap-event/1", ``event``, ``id`` (of the event and its content, so that a step that
+    is repeated tells of the same), ``time`` (UTC, ISO 8601) and ``content``. With ``RECAP_WEBHOOK_SECRET`` the header
+    ``X-Recap-Signature`` is ``sha256=`` and the hex HMAC-SHA256 of the body under it (RFC 2104). A server error, a
+    refusal to connect or no answer in 10 s is tried four times in all, waiting 0, 1 and 2 s. What does not arrive is
+    logged, and never ends a step.
     """
     url = os.environ.get(URL, "")
-    log.info("event=%s content=%s", event, json.dumps(content, default=str))
+    told = json.dumps(content, default=str)
+    log.info("event=%s content=%s", event, told)
     if not url:
         return False
     if not url.startswith(("http://", "https://")):
@@ -37,7 +40,7 @@ def send(event: str, content: dict[str, Any]) -> bool:
     message = {
         "format": "recap-event/1",
         "event": event,
-        "id": str(uuid.uuid4()),
+        "id": str(uuid.uuid5(_NAMESPACE, f"{event} {told}")),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "content": content,
     }

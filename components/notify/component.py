@@ -11,17 +11,6 @@ def notify(status: dsl.PipelineTaskFinalStatus, run_id: str, run_name: str) -> N
     from components.artifacts.door import step
 
     with step("notify"):
-        from components.artifacts.webhook import send
-        from components.notify.leftovers import delete_training_job
+        from components.notify.notify import tell_how_it_ended
 
-        delete_training_job(run_id)
-        send(
-            "run_ended",
-            {
-                "run_id": run_id,
-                "run_name": run_name,
-                "state": status.state,
-                "failed_step": status.pipeline_task_name if status.state != "SUCCEEDED" else None,
-                "error": status.error_message,
-            },
-        )
+        tell_how_it_ended(run_id, run_name, status.state, status.error_message)

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from components.artifacts import webhook
+from components.notify.notify import tell_how_it_ended
 
 
 class Receiver(ThreadingHTTPServer):
@@ -75,6 +76,35 @@ def test_a_receiver_that_stumbles_gets_the_same_event_again(receiver: Receiver):
     bodies = [body for _, body in receiver.got]
     assert len(bodies) == 4
     assert len(set(bodies)) == 1
+
+
+def test_an_event_that_a_repeated_step_tells_again_has_the_same_id(receiver: Receiver):
+    for content in ({"run_id": "1"}, {"run_id": "1"}, {"run_id": "2"}):
+        webhook.send("held", content)
+    first, again, other = (json.loads(body)["id"] for _, body in receiver.got)
+    assert first == again != other
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("COMPLETE", "SUCCEEDED"),
+        ("SUCCEEDED", "SUCCEEDED"),
+        ("FAILED", "FAILED"),
+        ("CANCELED", "CANCELLED"),
+        ("CANCELLED", "CANCELLED"),
+    ],
+)
+def test_the_end_of_a_run_is_told_in_the_apis_words(receiver: Receiver, state: str, said: str):
+    assert tell_how_it_ended("1", "retrain 2026-03-06", state, "")
+    message = json.loads(receiver.got[0][1])
+    assert message["event"] == "run_ended"
+    assert message["content"] == {
+        "run_id": "1",
+        "run_name": "retrain 2026-03-06",
+        "state": said,
+        "error": None,
+    }
 
 
 @pytest.mark.parametrize(("answers", "attempts"), [([500] * 9, 4), ([404], 1), ([302], 1)])
