@@ -3,6 +3,8 @@
 import contextlib
 import json
 import logging
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -100,6 +102,11 @@ def train_in_process(
     frozen, config = Snapshot.read(snapshot)
     dataset = DatasetManifest.read(train_set)
     _check(dataset, frozen, config, Path(train_set))
+    if config.training.compile and shutil.which(os.environ.get("CXX", "g++")) is None:
+        raise FileNotFoundError(
+            "training.compile: torch.compile needs a C++ compiler (g++, or what CXX names), and there is none, as in "
+            "Recap's images; leave it out, or train where there is one"
+        )
     checkpoints = checkpoints_of(Path(out), frozen, config, dataset)
     with joined(choose_device(config.training)) as world:
         run = _Run(frozen, config, dataset, Path(train_set), checkpoints, world)

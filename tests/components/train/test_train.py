@@ -57,6 +57,17 @@ def test_a_trained_model_loads_and_its_manifest_says_what_it_was_made_from(sets:
         assert ranking(next(reader.batches()))["probabilities"].isfinite().all()
 
 
+def test_a_net_to_be_compiled_where_there_is_no_compiler_is_refused_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    config = tiny_config(training={"batch_size": 64, "compile": True})
+    compiled = build_tiny(tmp_path, config, write_tiny_log(tmp_path / "log"))
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(FileNotFoundError, match=r"^training.compile: .* needs a C\+\+ compiler") as refused:
+        train_model(compiled.snapshot, compiled.train, tmp_path / "model")
+    assert "\n" not in str(refused.value)
+
+
 def test_training_twice_writes_the_same_bytes_of_weights(sets: TinySets, model: Path, tmp_path: Path):
     before = torch.random.get_rng_state()
     train_model(sets.snapshot, sets.train, tmp_path / "again")
