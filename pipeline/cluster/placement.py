@@ -22,6 +22,7 @@ IMAGE_OF: dict[Step, Image] = {
 _OBJECT_STORE = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_REGION")
 _MLFLOW = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 _WEBHOOK = ("RECAP_WEBHOOK_URL", "RECAP_WEBHOOK_SECRET")
+_CHECKPOINTS = "/mnt/checkpoints"
 # A pod's time-out begins when it is on a node, the time for all attempts when the first one is asked for.
 _SLACK_S = 24 * 3600
 
@@ -67,6 +68,10 @@ def place(task: Any, step: Step, settings: ClusterSettings) -> None:
         task.set_env_variable(VARIABLE, job_place(settings).model_dump_json())
     if settings.train_job is not None and step == "train":
         kubernetes.mount_pvc(task, settings.train_job.claim, settings.train_job.shared)
+    if settings.checkpoints is not None and step == "train":
+        # What lies beside the step's output goes with the pod.
+        kubernetes.mount_pvc(task, settings.checkpoints, _CHECKPOINTS)
+        task.set_env_variable("RECAP_CHECKPOINTS", _CHECKPOINTS)
 
 
 def _retry(task: Any, pod: PodSettings) -> None:

@@ -113,6 +113,12 @@ class ClusterSettings(Config):
     shared_memory: Bytes = Field(
         "2Gi", description="/dev/shm of train, through which loaders hand over batches"
     )
+    checkpoints: str | None = Field(
+        None,
+        min_length=1,
+        description="PersistentVolumeClaim on which train keeps its checkpoints for the next attempt; "
+        "without one that starts anew",
+    )
     train_job: TrainJobSettings | None = Field(
         None, description="the train step then waits for a job, and its own pod asks for little"
     )
@@ -146,6 +152,11 @@ class ClusterSettings(Config):
             raise ValueError(
                 f"gpu.count: {self.gpu.count}: with train_job the step only waits, and the config's "
                 "training.distribution.gpus_per_node asks for GPUs; leave it out"
+            )
+        if self.checkpoints is not None:
+            raise ValueError(
+                f"checkpoints: {self.checkpoints}: with train_job they lie on the claim that its nodes share "
+                "(train_job.claim); leave it out"
             )
         if self.job_deadline_minutes < 1:
             raise ValueError(

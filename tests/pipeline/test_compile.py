@@ -11,6 +11,7 @@ from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
 from kubernetes.utils.quantity import parse_quantity
 
 from components.artifacts.train_job import VARIABLE, JobPlace
+from components.train.resuming import CHECKPOINTS_VARIABLE
 from pipeline.cluster.settings import ClusterSettings, load_cluster
 from pipeline.compile import COMPILED, compile_pipelines
 from pipeline.retrain import STEPS
@@ -200,6 +201,16 @@ def test_with_a_training_job_the_train_step_waits_in_a_small_pod_on_the_volume_o
     assert place.secrets == ["recap-object-store", "recap-mlflow"]
 
 
+def test_an_attempt_at_training_finds_the_checkpoints_of_the_one_before_on_a_claim(tmp_path: Path):
+    spec, executors = compiled(tmp_path, checkpoints="recap-checkpoints")
+    told = {step: executors[f"exec-{step}"].get("pvcMount", []) for step in STEPS}
+    assert [step for step, mounts in told.items() if mounts] == ["train"]
+    [mount] = told["train"]
+    assert mount["pvcNameParameter"]["runtimeValue"]["constant"] == "recap-checkpoints"
+    [variable] = container(spec, "train")["env"]
+    assert variable == {"name": CHECKPOINTS_VARIABLE, "value": mount["mountPath"]}
+
+
 def test_no_executor_limits_accelerators_without_saying_which(tmp_path: Path):
     for settings in ({}, GPUS):
         spec, _ = compiled(tmp_path, **settings)
@@ -269,6 +280,10 @@ def test_an_amount_of_memory_that_is_taken_is_one_for_kubernetes_and_compiles(tm
         (
             "train_job: {claim: c}\ngpu: {count: 1}",
             r"cluster.yaml: gpu.count: 1: with train_job the step only waits",
+        ),
+        (
+            "train_job: {claim: c}\ncheckpoints: d",
+            r"cluster.yaml: checkpoints: d: with train_job they lie on the claim",
         ),
         (
             "train_job: {claim: c}\npods: {train: {timeout_minutes: 10}}",
