@@ -7,6 +7,7 @@ import typing
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import typer
 import yaml
@@ -118,3 +119,14 @@ def test_the_clusters_file_that_is_shown_is_one():
     assert block is not None
     settings = ClusterSettings.model_validate(yaml.safe_load(block[1]))
     assert settings.pod("train") == ClusterSettings().pod("train")
+
+
+def test_the_manifests_that_are_shown_are_what_kubernetes_takes():
+    blocks = re.findall(r"```yaml\n(.*?)```", text_of("docs/cluster.md"), re.DOTALL)
+    manifests = [one for block in blocks for one in yaml.safe_load_all(block) if "apiVersion" in one]
+    kinds = {one["kind"]: one for one in manifests}
+    assert {"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding", "PersistentVolumeClaim"} == set(kinds)
+    for manifest in manifests:
+        kubernetes_validate.validate(manifest, kubernetes_validate.latest_version(), strict=True)
+    for binding in (kinds["RoleBinding"], kinds["ClusterRoleBinding"]):
+        assert binding["roleRef"]["name"] == kinds[binding["roleRef"]["kind"]]["metadata"]["name"]
