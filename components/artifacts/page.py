@@ -1,6 +1,7 @@
-"""Self-contained HTML pages with small line charts: no network, no script, legible in light, dark and print."""
+"""Self-contained HTML pages with small line charts: no network, no script; for light, dark, print and phones."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -12,21 +13,31 @@ _STYLE = """
   --rule: #2d3742; --s0: #6cb2f7; --s1: #fb923c; --s2: #4ade80; --s3: #c084fc; --s4: #facc15; --s5: #f472b6; } }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
   max-width: 72rem; margin: 0 auto; padding: 1.5rem 1rem; }
-h1 { font-size: 1.4rem; margin: 0 0 .5rem; } h2 { font-size: 1rem; margin: 0 0 .25rem; overflow-wrap: anywhere; }
-.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 16rem), 1fr)); gap: 1.5rem; }
+h1 { font-size: 1.4rem; margin: 0 0 .5rem; overflow-wrap: anywhere; }
+h2 { font-size: 1rem; margin: 1.5rem 0 .25rem; overflow-wrap: anywhere; } .chart h2 { margin-top: 0; }
+.charts { margin-top: 1rem; display: grid; gap: 1.5rem;
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, 16rem), 1fr)); }
 .chart { break-inside: avoid; } svg:not(.inner) { width: 100%; height: auto; display: block; }
 svg text { font: 11px system-ui, sans-serif; fill: var(--faint); }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .5rem; text-align: right; border-bottom: 1px solid var(--rule); }
 th { font-weight: 600; } th:first-child, td:first-child, .words { text-align: left; }
-td:not(.words) { white-space: nowrap; } td.words { min-width: 16rem; }
-.key { font-size: .85rem; color: var(--faint); }
+td:not(.sentence) { white-space: nowrap; } td.sentence { min-width: 16rem; }
+.key, details { font-size: .85rem; color: var(--faint); } summary { cursor: pointer; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem .75rem; }
+dt { font-weight: 600; } dd { margin: 0; }
+@media (max-width: 40rem) { td.words { white-space: normal; } td.sentence { min-width: 11rem; }
+  th:first-child, td:first-child { max-width: 9rem; position: sticky; left: 0; background: var(--paper); } }
 @media print { .scroll { overflow: visible; } table { font-size: .65rem; } tr { break-inside: avoid; }
-  th, td { padding: .15rem .3rem; } td.words { min-width: 0; } }
+  th, td { padding: .15rem .3rem; } td.sentence { min-width: 0; } }
 """
 
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 360, 250, 52, 10, 10, 38
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 360, 250, 68, 10, 10, 38
+_LETTER = 6.5  # the width of one in a tick's text, about
 _COLOURS = 6
+_SENTENCE = 30  # letters; what is longer is read as one, and may take several lines
+_LONG_NAME = 20  # letters, from which on one may take several lines
+_FIGURE = re.compile(r"|–|[-+]?[\d.,]+(e[-+]?\d+)?[%×]?(( → |…)[-+]?[\d.,]+(e[-+]?\d+)?%?)?")
 
 
 @dataclass(frozen=True)
@@ -99,7 +110,7 @@ def line_chart(title: str, series: Sequence[Series], x: Axis, y: Axis) -> str:
         if one.colour is not None and one.name
     )
     drawing = f"{''.join(parts)}</svg></svg>"
-    return f'<div class="chart"><h2>{escape(title)}</h2>{drawing}<div class="key">{key}</div></div>'
+    return f'<div class="chart"><h2>{breakable(title)}</h2>{drawing}<div class="key">{key}</div></div>'
 
 
 def _band(one: Series, x: Axis, y: Axis, colour: str) -> list[str]:
@@ -115,14 +126,36 @@ def _band(one: Series, x: Axis, y: Axis, colour: str) -> list[str]:
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A table as an HTML fragment; columns that hold words align left, those of figures right."""
-    words = [any(" " in str(row[place]) for row in rows) for place in range(len(columns))]
-    marks = [" class=words" if is_words else "" for is_words in words]
+    marks = [_mark([str(row[place]) for row in rows]) for place in range(len(columns))]
     head = "".join(f"<th{mark}>{escape(name)}</th>" for mark, name in zip(marks, columns, strict=True))
     lines = []
     for row in rows:
-        cells = "".join(f"<td{mark}>{escape(str(cell))}</td>" for mark, cell in zip(marks, row, strict=True))
+        cells = "".join(f"<td{mark}>{_cell(str(cell))}</td>" for mark, cell in zip(marks, row, strict=True))
         lines.append(f"<tr>{cells}</tr>")
     return f'<div class="scroll"><table><tr>{head}</tr>{"".join(lines)}</table></div>'
+
+
+def _cell(text: str) -> str:
+    return breakable(text) if len(text) > _LONG_NAME else escape(text)
+
+
+def _mark(cells: Sequence[str]) -> str:
+    if all(_FIGURE.fullmatch(cell) for cell in cells):
+        return ""
+    return (
+        ' class="words sentence"'
+        if any(" " in cell and len(cell) > _SENTENCE for cell in cells)
+        else " class=words"
+    )
+
+
+def breakable(text: str) -> str:
+    """Text as HTML in which a long name may go on in another line after an underscore or a dot, and not elsewhere.
+
+    >>> breakable("is_good<1")
+    'is_<wbr>good&lt;1'
+    """
+    return re.sub(r"(?<=[a-z])([_.])(?=[a-z])", r"\1<wbr>", escape(text), flags=re.IGNORECASE)
 
 
 def page(title: str, lead: str, *fragments: str) -> str:
@@ -146,7 +179,8 @@ def _frame(x: Axis, y: Axis) -> list[str]:
     for value, text in x.ticks:
         at = _across(x, value)
         parts.append(f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{top}" y2="{bottom}" stroke="var(--rule)"/>')
-        parts.append(f'<text x="{at:.1f}" y="{bottom + 15}" text-anchor="middle">{escape(text)}</text>')
+        inside = min(at, _WIDTH - len(text) * _LETTER / 2)
+        parts.append(f'<text x="{inside:.1f}" y="{bottom + 15}" text-anchor="middle">{escape(text)}</text>')
     middle = (top + bottom) / 2
     parts.append(
         f'<text x="{(left + right) / 2}" y="{_HEIGHT - 6}" text-anchor="middle">{escape(x.label)}</text>'

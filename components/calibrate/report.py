@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from components.artifacts.meanings import legend
 from components.artifacts.page import Axis, Series, line_chart, page, table
 from components.artifacts.task_names import tasks_of, within_family
 from recap_model.calibration import (
@@ -133,24 +134,21 @@ def reliability_page(reports: Sequence[TaskReport]) -> str:
         "for groups of rows whose observed rates are about as sure as each other's."
     )
     tasks = [report.calibration.task for report in reports]
-    columns = ("task", "method", "positives", "predicted / observed", "", "log loss", "", "ECE", "", "why")
+    columns = ("task", "method", "positives", "predicted / observed", "log loss", "ECE", "why")
     rows = [
         (
             within_family(report.calibration.task, tasks),
             report.calibration.method,
             f"{report.positives:,}",
-            _ratio_text(report.before),
-            _ratio_text(report.after),
-            f"{report.before.log_loss:.6f}",
-            f"{report.after.log_loss:.6f}",
-            f"{report.before.ece:.2e}",
-            f"{report.after.ece:.2e}",
+            _changed(_ratio_text(report.before), _ratio_text(report.after)),
+            _changed(f"{report.before.log_loss:.6f}", f"{report.after.log_loss:.6f}"),
+            _changed(f"{report.before.ece:.2e}", f"{report.after.ece:.2e}"),
             report.calibration.reason,
         )
         for report in reports
     ]
-    note = '<p class="key">Pairs of columns: before and after calibration.</p>'
-    charts = "".join(_diagram(report) for report in reports)
+    note = '<p class="key">Before → after calibration; one figure where it changed nothing.</p>'
+    charts = "".join(_diagram(report, within_family(report.calibration.task, tasks)) for report in reports)
     values = "".join(_values(report) for report in reports if report.by_value)
     return page(
         "Calibration",
@@ -158,6 +156,7 @@ def reliability_page(reports: Sequence[TaskReport]) -> str:
         f"<h2>{escape(tasks_of(tasks))}</h2>",
         table(columns, rows),
         note,
+        legend("log loss", "ECE"),
         f'<div class="charts">{charts}</div>',
         values,
     )
@@ -218,12 +217,16 @@ def _ratio(measured: Reliability) -> float | None:
     return measured.mean_predicted / measured.mean_observed if measured.mean_observed else None
 
 
+def _changed(before: str, after: str) -> str:
+    return before if before == after else f"{before} → {after}"
+
+
 def _ratio_text(measured: Reliability) -> str:
     ratio = _ratio(measured)
     return "–" if ratio is None else f"{ratio:.3f}"
 
 
-def _diagram(report: TaskReport) -> str:
+def _diagram(report: TaskReport, title: str) -> str:
     before, after = report.before, report.after
     rates = [*before.predicted, *after.predicted, *(rate for rate in before.observed if 0 < rate < 1)]
     low, high = min(map(_logit, rates)) - 0.3, max(map(_logit, rates)) + 0.3
@@ -238,7 +241,7 @@ def _diagram(report: TaskReport) -> str:
         Series("after", *_points(after, low), colour=0, markers=True),
     ]
     x, y = Axis("predicted", low, high, ticks), Axis("observed", low, high, ticks)
-    return line_chart(report.calibration.task, series, x, y)
+    return line_chart(title, series, x, y)
 
 
 def _points(measured: Reliability, floor: float) -> tuple[list[float], list[float]]:

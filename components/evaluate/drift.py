@@ -22,7 +22,8 @@ _LEVELS = (
     "partition_rows_drift",
 )  # what is not of a column, so that no line of a table has it
 _LEGEND = (
-    "JS: Jensen-Shannon divergence in bits; KS: Kolmogorov-Smirnov; mean: its shift in standard deviations; gone: "
+    "PSI: population stability index; JS: Jensen-Shannon divergence in bits; KS: Kolmogorov-Smirnov; mean: its shift "
+    "in standard deviations; gone: "
     "share of rows whose ids are gone; missing: change of the share of missing values. The bound is of the figure "
     "that is nearest to its own, chance and habit allowed for."
 )

@@ -59,7 +59,9 @@ def evaluate_model(
         measured, tally = measure(scores, config)
         decision = _decide(measured, frozen, config, manifest, Path(model), trouble)
         (target / METRICS_NAME).write_text(json.dumps(measured, indent=1))
-        (target / REPORT_NAME).write_text(report_page(decision, measured, tally, frozen, verdict))
+        (target / REPORT_NAME).write_text(
+            report_page(decision, measured, tally, frozen, verdict, config.evaluation.gate.min_positives)
+        )
         (target / DECISION_NAME).write_text(decision.model_dump_json(indent=1))
         files = {path.name: _sha256(path) for path in sorted(target.iterdir())}
         content = {"format": "recap-evaluation/1", "snapshot": frozen.digest, "files": files}

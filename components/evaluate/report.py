@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.artifacts.decision import Decision
+from components.artifacts.meanings import legend
 from components.artifacts.page import Axis, Series, line_chart, linear_axis, page, table
 from components.artifacts.snapshot import Snapshot
 from components.artifacts.task_names import tasks_of, within_family
@@ -32,9 +33,14 @@ _OUTCOME_WORDS = {
 
 
 def report_page(
-    decision: Decision, measured: dict[str, Any], tally: Tally, snapshot: Snapshot, verdict: VerdictFile
+    decision: Decision,
+    measured: dict[str, Any],
+    tally: Tally,
+    snapshot: Snapshot,
+    verdict: VerdictFile,
+    min_positives: int,
 ) -> str:
-    """The whole page."""
+    """The whole page. A slice with fewer than ``min_positives`` of a task tells little of it, and comes last."""
     against = f"against version {decision.champion.version}" if decision.champion else "without a champion"
     lead = (
         f"{_OUTCOME_WORDS[decision.outcome]} {decision.reason[:1].upper()}{decision.reason[1:]}. "
@@ -49,8 +55,21 @@ def report_page(
         f"<h2>{escape(tasks_of(measured['tasks']))}</h2>",
         _tasks(measured),
         _more(measured),
+        legend(
+            "AUC",
+            "log loss",
+            "RCE",
+            "bounds",
+            "GAUC",
+            "PR AUC",
+            "NRCE",
+            "Brier",
+            "slope, intercept",
+            "debiased ECE",
+            "NDCG",
+        ),
         *_lists(measured),
-        *_slices(measured),
+        *_slices(measured, min_positives),
         *(_task_charts(task, tally) for task in measured["tasks"]),
         *drift_sections(verdict),
         "<h2>Lineage</h2>",
@@ -140,17 +159,17 @@ def _lists(measured: dict[str, Any]) -> list[str]:
     return [title, table(columns, rows), words]
 
 
-def _slices(measured: dict[str, Any]) -> list[str]:
-    """Slices with the largest loss against the champion first, or with the lowest RCE."""
+def _slices(measured: dict[str, Any], min_positives: int) -> list[str]:
+    """Slices with the largest loss against the champion first, or of the lowest RCE; those of few positives last."""
     rows = []
     for name, inside in measured["slices"].items():
         for task, found in inside["tasks"].items():
             harm = found["difference"]["rce"] if "difference" in found else found["rce"]
             if harm is not None:
-                rows.append((harm, name, task, found))
+                rows.append((found["positives"] < min_positives, harm, name, task, found))
     if not rows:
         return []
-    rows.sort(key=lambda row: row[0])
+    rows.sort(key=lambda row: row[:2])
     columns = ("slice", "task", "rows", "positives", "AUC", "RCE %", "RCE change", "predicted / observed")
     lines = [
         (
@@ -163,9 +182,10 @@ def _slices(measured: dict[str, Any]) -> list[str]:
             _text(found["difference"]["rce"], "+.2f") if "difference" in found else "–",
             _text(found["calibration_ratio"], ".3f"),
         )
-        for _, name, task, found in rows
+        for _, _, name, task, found in rows
     ]
-    return ["<h2>Slices, the worst first</h2>", table(columns, lines)]
+    few = f"; under {min_positives} positives, which tell little, last" if any(row[0] for row in rows) else ""
+    return [f"<h2>Slices, the worst first{few}</h2>", table(columns, lines)]
 
 
 def _task_charts(task: str, tally: Tally) -> str:

@@ -2,8 +2,10 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
+from html import escape
 
 from components.artifacts.page import Series, line_chart, linear_axis, page, table
+from components.artifacts.task_names import tasks_of, within_family
 from recap_model.data.statistics import Collisions
 from recap_model.training import Progress
 
@@ -20,7 +22,8 @@ def curves_page(
     )
     steps = [report.step for report in reports]
     losses = {"loss, all tasks": [report.loss for report in reports]}
-    losses |= {task: [report.losses[task] for report in reports] for task in last.losses}
+    shown = {task: within_family(task, last.losses) for task in last.losses}
+    losses |= {shown[task]: [report.losses[task] for report in reports] for task in last.losses}
     charts = [
         _chart(name, "loss", steps, values, shown_from=len(steps) // 10) for name, values in losses.items()
     ]
@@ -33,14 +36,24 @@ def curves_page(
     charts.append(_chart("speed", "rows/s", steps, [report.rows_per_s for report in reports], 2))
     first = reports[0]
     rows = [
-        (task, f"{first.losses[task]:.5f}", f"{last.losses[task]:.5f}", f"{last.learning_rates[task]:.2e}")
+        (
+            shown[task],
+            f"{first.losses[task]:.5f}",
+            f"{last.losses[task]:.5f}",
+            f"{last.learning_rates[task]:.2e}",
+        )
         if task in last.learning_rates
-        else (task, f"{first.losses[task]:.5f}", f"{last.losses[task]:.5f}", "")
+        else (shown[task], f"{first.losses[task]:.5f}", f"{last.losses[task]:.5f}", "")
         for task in last.losses
     ]
     summary = table(("task", "first loss", "last loss", "last learning rate"), rows)
     return page(
-        "Training", lead, summary, f'<div class="charts">{"".join(charts)}</div>', *_hashed(collisions or {})
+        "Training",
+        lead,
+        f"<h2>{escape(tasks_of(last.losses))}</h2>",
+        summary,
+        f'<div class="charts">{"".join(charts)}</div>',
+        *_hashed(collisions or {}),
     )
 
 

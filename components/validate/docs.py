@@ -10,6 +10,7 @@ from html import escape
 from typing import Any
 
 from components.artifacts.page import Axis, Series, line_chart, linear_axis, page, table
+from components.artifacts.task_names import tasks_of, within_family
 from components.artifacts.validated import OUTCOMES_IN_WORDS
 from components.validate.baseline import Reference
 from components.validate.columns import FEATURE_ROLES
@@ -43,7 +44,7 @@ def render_docs(
         *drift_parts(verdict, profile, references),
         "<h2>Rules</h2>",
         table(["rule", "severity", "outcome", "checked", "failures"], _rules(verdict)),
-        "<h2>Positive rate of each task, by partition</h2>",
+        f"<h2>{escape(tasks_of(config.tasks))}: positive rate by partition</h2>",
         f'<div class="charts">{"".join(_charts(profile, window, config))}</div>',
         table(["task", "labels", "positives", "rate", "missing labels"], _tasks(window, config)),
         "<h2>Columns, over the window</h2>",
@@ -111,7 +112,11 @@ def _charts(profile: Profile, window: PartitionProfile, config: RecapConfig) -> 
             Series("window", [axis.low, axis.high], [whole, whole], colour=None),
             Series("rate", across, rates, markers=True),
         ]
-        charts.append(line_chart(task, series, axis, linear_axis("rate", [*rates, whole, 0.0])))
+        charts.append(
+            line_chart(
+                within_family(task, config.tasks), series, axis, linear_axis("rate", [*rates, whole, 0.0])
+            )
+        )
     return charts
 
 
@@ -138,7 +143,8 @@ def _tasks(window: PartitionProfile, config: RecapConfig) -> list[list[object]]:
             missing = int(stats.missing[place])
             labelled = int(stats.rows[place]) - missing
             rate = _number(_rate(window, column))
-            rows.append([task, f"{labelled:,}", f"{int(stats.ones[place]):,}", rate, f"{missing:,}"])
+            name = within_family(task, config.tasks)
+            rows.append([name, f"{labelled:,}", f"{int(stats.ones[place]):,}", rate, f"{missing:,}"])
     return rows
 
 

@@ -4,7 +4,8 @@ from html import escape
 
 import numpy as np
 
-from components.artifacts.page import table
+from components.artifacts.meanings import legend
+from components.artifacts.page import breakable, table
 from components.artifacts.validated import DRIFT_IN_WORDS
 from components.validate.baseline import Reference
 from components.validate.drift import WINDOW, Drift, Level
@@ -30,7 +31,12 @@ def drift_parts(verdict: Verdict, profile: Profile, references: dict[Kind, Refer
             continue
         reference = references[kind].profile
         assert reference is not None
-        parts += [_summary(drift), _pictures(drift, profile, reference), _columns(drift)]
+        parts += [
+            _summary(drift),
+            _pictures(drift, profile, reference),
+            _columns(drift),
+            legend("PSI", "JS", "KS"),
+        ]
         parts += _levels("task", drift.found.rates, ".4g") + _levels("day", drift.found.rows, ",.0f")
     return parts
 
@@ -132,7 +138,7 @@ def _picture(change: Change, histograms: list[tuple[Counts, Counts]], against: s
         for one, colour in zip(shares, ("var(--faint)", "var(--s1)"), strict=True)
     ]
     return (
-        f'<div class="chart"><h2>{escape(title)}</h2><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
+        f'<div class="chart"><h2>{breakable(title)}</h2><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
         f'aria-label="{escape(title, quote=True)}">{"".join(lines)}</svg><div class="key">'
         f'<span style="color:var(--faint)">&#9644;</span> {escape(against)} &nbsp; '
         f'<span style="color:var(--s1)">&#9644;</span> now</div></div>'

@@ -49,11 +49,13 @@ def test_columns_are_shown_from_the_furthest_moved_on_with_their_bound(tmp_path:
     assert read.drift.beyond >= 1
     page = _page(read)
     assert "<h2>Drift from the data of version &lt;7&gt;: beyond the bounds</h2>" in page
-    assert page.index("<td>beyond</td>") < page.index("<td>within</td>")
-    assert page.count("<td>beyond</td>") == read.drift.beyond
+    assert page.index("<td class=words>beyond</td>") < page.index("<td class=words>within</td>")
+    assert page.count("<td class=words>beyond</td>") == read.drift.beyond
     assert f"Columns beyond a bound: {read.drift.beyond} of {read.drift.compared}" in page
     first = read.drift.columns[0]
-    assert page.index(f"<td>{first.column}</td>") < page.index(f"<td>{read.drift.columns[1].column}</td>")
+    assert page.index(f"<td class=words>{first.column}</td>") < page.index(
+        f"<td class=words>{read.drift.columns[1].column}</td>"
+    )
     assert f"<td>{first.found['psi']:.3f}</td>" in page
 
 
@@ -67,7 +69,7 @@ def test_skew_is_shown_beside_a_drift_that_could_not_be_measured(tmp_path: Path,
     page = _page(read_verdict(tmp_path / "validated", Snapshot.read(tmp_path / "snapshot")[0]))
     assert "Drift: not compared" in page
     assert "Skew between the log and the serving log: beyond the bounds" in page
-    assert page.index("<td>temperature</td>") < page.index("<td>amount</td>")
+    assert page.index("<td class=words>temperature</td>") < page.index("<td class=words>amount</td>")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,28 @@
+"""What the short names in the pages' tables mean, for those who meet them there first."""
+
+from html import escape
+
+_MEANINGS = {
+    "AUC": "chance that a positive row is scored above a negative one; 0.5 is a guess, 1 is perfect",
+    "log loss": "mean of −log of the probability given to what happened; lower is better",
+    "RCE": "relative cross-entropy: percent by which log loss is lower than that of the constant mean rate",
+    "bounds": "where the figure lies but for chance, at the configured confidence, users resampled",
+    "GAUC": "AUC within each user, averaged: the order that one person sees",
+    "PR AUC": "area under precision and recall; a guess has the task's rate",
+    "NRCE": "RCE with predictions scaled to the observed mean: what a wrong level costs is left out",
+    "Brier": "mean squared distance of the probability from 0 or 1; lower is better",
+    "slope, intercept": "of the labels on the predicted log odds; 1 and 0 for a calibrated task",
+    "ECE": "expected calibration error: distance of predicted from observed rates, averaged over groups of rows",
+    "debiased ECE": "distance of predicted from observed rates over groups of rows, less what chance alone makes; "
+    "about 0 for a calibrated task",
+    "NDCG": "how near the order by score comes to the best order of each list; 1 is the best",
+    "PSI": "population stability index: how far two histograms are apart; 0 for equal ones",
+    "JS": "Jensen-Shannon divergence of two histograms in bits, 0 to 1",
+    "KS": "Kolmogorov-Smirnov: the largest distance of the two distribution functions, 0 to 1",
+}
+
+
+def legend(*names: str) -> str:
+    """An HTML fragment that opens to the meanings of some names."""
+    items = "".join(f"<dt>{escape(name)}</dt><dd>{escape(_MEANINGS[name])}</dd>" for name in names)
+    return f"<details><summary>What the columns mean</summary><dl>{items}</dl></details>"
