@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from pyarrow.parquet import ParquetFile
 
 from components.artifacts.log import batches_of, open_parquet_at, open_root
+from components.artifacts.remote import answer
 from components.resolve.window import list_partitions
 from recap_model.config.features import EMBEDDING_GROUPS
 from recap_model.data.columns import FIRST_PLAUSIBLE_MS, LAST_PLAUSIBLE_MS, decoded, is_text
@@ -23,13 +24,16 @@ class Log:
     """Rows of a log's newest day, and how much there is of all.
 
     Attributes:
-        days: partitions without a gap, up to the newest.
-        rows_a_day: of the newest.
+        by_day: rows of each day back to the first gap, the newest first; of the others by the size of their files.
     """
 
     rows: pa.Table
-    days: int
-    rows_a_day: int
+    by_day: list[int]
+
+    @property
+    def days(self) -> int:
+        """Partitions without a gap, up to the newest."""
+        return len(self.by_day)
 
 
 @dataclass
@@ -61,7 +65,13 @@ def read_log(data: str) -> Log:
         (place for place, day in enumerate(sorted(days, reverse=True)) if (newest - day).days != place), None
     )
     table = pa.Table.from_batches([batch for batch in rows if batch.schema.equals(rows[0].schema)])
-    return Log(table.slice(0, _ROWS), gap or len(days), sum(file.metadata.num_rows for file in files))
+    known = sorted(days, reverse=True)[: gap or len(days)]
+    sizes = [
+        sum(info.size for info in answer(filesystem, [f"{root}/{path}" for path in days[day]]))
+        for day in known
+    ]
+    newest_rows = sum(file.metadata.num_rows for file in files)
+    return Log(table.slice(0, _ROWS), [max(1, round(newest_rows * size / sizes[0])) for size in sizes])
 
 
 def _first_rows(files: list[ParquetFile]) -> Iterator[pa.RecordBatch]:
@@ -115,6 +125,16 @@ def _tells(rows: pa.Table, name: str, labels: dict[str, str]) -> str:
     return ""
 
 
+def task_before(rows: pa.Table, label: str, labels: dict[str, str]) -> str | None:
+    """The task without which a label is not known: it is null where that task's is not 1, and nowhere else."""
+    known = rows[label].is_valid()
+    for task, other in labels.items():
+        happened = pc.equal(rows[other].cast(pa.float64()), 1.0).fill_null(False)
+        if other != label and not pc.all(known).as_py() and known.equals(happened):
+            return task
+    return None
+
+
 def _values(rows: pa.Table, name: str) -> pa.Array:
     """A column in a form that PyArrow counts the values of."""
     column = decoded(rows[name])
@@ -150,7 +170,11 @@ def _unreadable(kind: pa.DataType) -> str:
         return "a time; features.derived makes hours, days and ages of it"
     if pa.types.is_null(kind):
         return "no value in the rows looked at"
-    return "" if any(test(kind) for test in readable) else f"of type {kind}, which the model does not read"
+    if any(test(kind) for test in readable):
+        return ""
+    cast = pa.types.is_decimal(kind) or pa.types.is_duration(kind) or pa.types.is_date(kind)
+    advice = "; an input if the log writes it as a number" if cast else ""
+    return f"of type {kind}, which the model does not read{advice}"
 
 
 def _unusable(kind: pa.DataType, values: pa.Array, distinct: int) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.draft.columns import Columns, Log, sort_columns
+from pipeline.draft.columns import Columns, Log, sort_columns, task_before
 
 _MOST_DAYS, _LEAST_DAYS = 14, 3
 _STEPS = 1000  # about so many are enough for the net below; of fewer rows it makes several epochs
@@ -48,7 +48,7 @@ def draft_config(log: Log, named: Named, model_name: str) -> str:
     )
     sections = {
         "features": _features(columns, named),
-        "tasks": {task: _task(task, label) for task, label in named.tasks.items()},
+        "tasks": {task: _task(task, label, log, named) for task, label in named.tasks.items()},
         **_model_and_schedule(log, columns),
         "data": _data(log, named),
         "evaluation": {"gate": {"min_rows": max(1, min(1000, _test_rows(log) // 2))}},
@@ -71,8 +71,13 @@ def draft_config(log: Log, named: Named, model_name: str) -> str:
     return "\n".join(parts)
 
 
-def _task(name: str, label: str) -> dict[str, object]:
-    return {**({"label": label} if label != name else {}), "score_weight": 1.0}
+def _task(name: str, label: str, log: Log, named: Named) -> dict[str, object]:
+    before = task_before(log.rows, label, named.tasks)
+    return {
+        **({"label": label} if label != name else {}),
+        **({"given": before} if before else {}),
+        "score_weight": 1.0,
+    }
 
 
 def _check(log: Log, named: Named) -> None:
@@ -115,9 +120,8 @@ def _notes(columns: Columns) -> list[str]:
 
 
 def _model_and_schedule(log: Log, columns: Columns) -> dict[str, Any]:
-    rows = log.rows_a_day * _days(log)
-    batch = 4096 if rows >= _ROWS_FOR_LARGE_BATCHES else 512
-    steps_an_epoch = max(1, int(0.7 * rows) // batch)
+    batch = 4096 if sum(log.by_day[: _days(log)]) >= _ROWS_FOR_LARGE_BATCHES else 512
+    steps_an_epoch = max(1, _training_rows(log) // batch)
     epochs = max(1, min(_MOST_EPOCHS, _STEPS // steps_an_epoch))
     steps = steps_an_epoch * epochs
     model: dict[str, Any] = {"multi_task_type": "share_all"}
@@ -174,5 +178,11 @@ def _days(log: Log) -> int:
     return min(log.days, _MOST_DAYS)
 
 
+def _training_rows(log: Log) -> int:
+    """All but those of the last two days, one to calibrate and one to test on; of few days about as many in kind."""
+    days = log.by_day[: _days(log)]
+    return sum(days[2:]) if log.days >= _LEAST_DAYS else int(0.7 * sum(days))
+
+
 def _test_rows(log: Log) -> int:
-    return log.rows_a_day if log.days >= _LEAST_DAYS else log.rows_a_day // 5
+    return log.by_day[0] if log.days >= _LEAST_DAYS else log.by_day[0] // 5

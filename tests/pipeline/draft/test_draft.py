@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -209,3 +210,28 @@ def test_a_log_without_a_file_or_a_row_is_told(tmp_path: Path):
     pq.write_table(shop_rows(0), tmp_path / "empty/date=2026-05-01/part.parquet")
     assert "date=2026-05-01 has no rows; write some" in draft("--data", tmp_path / "empty", "--task", "a")[1]
     assert "no such data root" in draft("--data", tmp_path / "nowhere", "--task", "a")[1]
+
+
+def test_the_schedule_is_for_the_rows_there_are_and_not_for_those_of_the_newest_day(tmp_path: Path):
+    log = write_shop(tmp_path / "log", days=5)
+    pq.write_table(shop_rows(20_000), log / "date=2026-05-02" / "part.parquet")
+    config, _ = drafted(tmp_path, "--data", log, "--task", "clicked", "--leave-out", "bought")
+    rate = config.optimizer.single_task_learning_rate
+    assert rate.linear_ramp_to_cosine is not None
+    rows = rate.linear_ramp_to_cosine.final_num_steps * config.training.batch_size / config.training.epochs
+    assert rows == pytest.approx(20_800, rel=0.2)
+
+
+def test_a_label_that_is_null_where_another_did_not_happen_is_given_that_one(tmp_path: Path):
+    log = write_shop(tmp_path / "log")
+    for file in log.rglob("*.parquet"):
+        rows = shop_rows()
+        answered = pc.if_else(rows["clicked"], rows["bought"], None)
+        pq.write_table(rows.append_column("answered", answered), file)
+    tasks = ["--task", "clicked", "--task", "bought", "--task", "answered"]
+    config, _ = drafted(tmp_path, "--data", log, *tasks)
+    assert {name: task.given for name, task in config.tasks.items()} == {
+        "clicked": None,
+        "bought": None,
+        "answered": "clicked",
+    }
