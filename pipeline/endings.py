@@ -6,7 +6,8 @@ import signal
 from collections.abc import Iterator
 from typing import Any
 
-from components.artifacts.door import ERROR_MARK
+from components.artifacts.door import ERROR_MARK, READ_BY_RUN
+from components.artifacts.environment import environment
 
 _SIGNALLED = 128  # and the signal's number is the exit status of a container whose process a signal ended
 _KILLED = _SIGNALLED + signal.SIGKILL
@@ -18,11 +19,12 @@ _CAUSES = {
 
 @contextlib.contextmanager
 def steps_to_their_end() -> Iterator[None]:
-    """Have kfp's local runners say what signal ended a step, and see each container to its end.
+    """Have kfp's local runners say what signal ended a step, and see each step to its end.
 
-    kfp 2.17 reports a failure without a reason. Of containers it leaves the removal to the engine: one that is gone
-    before kfp asks for its exit status, as a killed one may be, passes for one that succeeded, and an interrupted run
-    leaves its container running.
+    kfp 2.17 reports a failure without a reason. When a run is killed, its step's process goes on, beside the next
+    run's; here it ends with the one who reads what it prints. Of containers kfp leaves the removal to the engine: one
+    that is gone before kfp asks for its exit status, as a killed one may be, passes for one that succeeded, and an
+    interrupted run leaves its container running.
     """
     from kfp.local import docker_task_handler, subprocess_task_handler
 
@@ -30,7 +32,8 @@ def steps_to_their_end() -> Iterator[None]:
     in_container = docker_task_handler.run_docker_container
 
     def run_process(*command: Any, **settings: Any) -> int:
-        status = in_process(*command, **settings)
+        with environment({READ_BY_RUN: "yes"}):
+            status = in_process(*command, **settings)
         if status < 0:
             print(f"{ERROR_MARK} step: the step's process was {_ended(-status)}")  # noqa: T201
         return status

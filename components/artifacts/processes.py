@@ -2,6 +2,9 @@
 
 import multiprocessing
 import os
+import select
+import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -68,5 +71,26 @@ def end_with(parent: int) -> None:
         while os.getppid() == parent:
             time.sleep(_LOOK_S)
         os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def end_with_its_reader() -> None:
+    """Have this process end when nobody reads what it prints any more, because who started it is gone.
+
+    It asks itself to by SIGTERM, as training then writes a checkpoint first. Standard output has to be a pipe.
+    """
+    output = sys.stdout.fileno()
+
+    def watch() -> None:
+        gone = select.poll()
+        gone.register(
+            output, 0
+        )  # what is asked for is nothing; that the other end is closed is told all the same
+        gone.poll()
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (output, sys.stderr.fileno()):
+            os.dup2(nowhere, stream)
+        os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -84,7 +84,7 @@ def run(
     }
     os.environ.setdefault("RECAP_CHECKPOINTS", str((workspace / CHECKPOINTS).resolve()))
     inside = container_settings(arguments, folder.steps, workspace) if containers else None
-    with folder.in_use(), LiveSteps(console) as live:
+    with folder.in_use(), folder.temporary_files(), LiveSteps(console) as live:
         outputs = _run(arguments, folder, live, inside)
     result = _collect(outputs, folder)
     if as_json:

@@ -4,6 +4,7 @@ import fcntl
 import glob
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from typing import Annotated
 
 import typer
 
+from components.artifacts.environment import environment
+
 CONFIGS = Path(__file__).parent.parent / "configs"
 
 WorkspaceOption = Annotated[Path, typer.Option(help="Folder that keeps the registry and the runs.")]
@@ -20,7 +23,7 @@ DEFAULT_WORKSPACE = Path(".recap")
 # A training that is killed leaves its checkpoints there, and the next run of the same data takes them up.
 CHECKPOINTS = "checkpoints"
 _STAMP = "%Y-%m-%dT%H-%M-%S-%f"
-_RUNS, _LOCK, _REMOVED = "runs", ".running", ".removed-"
+_RUNS, _LOCK, _TEMPORARY, _REMOVED = "runs", ".running", "tmp", ".removed-"
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,25 @@ class RunFolder:
         with (self.path / _LOCK).open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+    @contextmanager
+    def temporary_files(self) -> Iterator[None]:
+        """In the block, temporary files of what is started are the run's: they go at its end, or when it is pruned.
+
+        A step that is killed leaves its own behind, and kfp a folder for each step.
+        """
+        folder = self.path / _TEMPORARY
+        folder.mkdir()
+        # What torch.compile keeps is of use to the next run, so it stays where it would be.
+        compiled = (
+            os.environ.get("TORCHINDUCTOR_CACHE_DIR")
+            or f"{tempfile.gettempdir()}/torchinductor_{os.getuid()}"
+        )
+        try:
+            with environment({"TMPDIR": str(folder.resolve()), "TORCHINDUCTOR_CACHE_DIR": compiled}):
+                yield
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def new_run(workspace: Path) -> RunFolder:

@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,6 +47,46 @@ def test_an_exit_status_of_a_steps_own_is_left_to_it(capsys: pytest.CaptureFixtu
     with steps_to_their_end():
         assert subprocess_task_handler.run_local_subprocess([sys.executable, "-c", "exit(3)"]) == 3
     assert ERROR_MARK not in capsys.readouterr().out
+
+
+STEP = """
+import os, pathlib, sys, time
+from components.artifacts.door import step
+with step("train"):
+    pathlib.Path(sys.argv[1]).write_text(f"{os.getpid()}\\n")
+    time.sleep(60)
+"""
+RUN = """
+import sys
+from kfp.local import subprocess_task_handler
+from pipeline.endings import steps_to_their_end
+with steps_to_their_end():
+    subprocess_task_handler.run_local_subprocess(
+        ["sh", "-c", '"$0" -c "$1" "$2"; true', sys.executable, *sys.argv[1:]]
+    )
+"""
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_steps_process_ends_when_the_run_alone_is_ended(sent: signal.Signals, tmp_path: Path):
+    note = tmp_path / "step"
+    run = subprocess.Popen(
+        [sys.executable, "-c", RUN, STEP, str(note)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    assert happens_within(60, lambda: note.exists() and note.read_text().endswith("\n"))
+    run.send_signal(sent)
+    run.wait(60)
+    step = int(note.read_text())
+    assert happens_within(20, lambda: not Path(f"/proc/{step}").exists())
+
+
+def happens_within(seconds: float, asked: Callable[[], bool]) -> bool:
+    end = time.monotonic() + seconds
+    while not asked():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 @pytest.fixture

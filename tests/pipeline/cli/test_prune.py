@@ -1,6 +1,7 @@
 """``recap prune``: old runs go, the newest, those still going, and the registry stay."""
 
 import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.cli.app import app
-from pipeline.cli.workspace import RunFolder, prune_runs
+from pipeline.cli.workspace import RunFolder, new_run, prune_runs
 
 
 @pytest.fixture
@@ -71,3 +72,14 @@ def test_a_workspace_without_runs_is_said(tmp_path: Path):
     done = CliRunner().invoke(app, ["prune", "--workspace", str(tmp_path)])
     assert isinstance(done.exception, FileNotFoundError)
     assert "no runs here" in str(done.exception)
+
+
+def test_temporary_files_of_a_runs_steps_go_with_the_run(tmp_path: Path):
+    run, before = new_run(tmp_path), os.environ.get("TMPDIR")
+    with run.temporary_files():
+        made = Path(
+            subprocess.run(["mktemp", "-d"], capture_output=True, text=True, check=True).stdout.strip()
+        )
+        assert made.is_relative_to(run.path)
+    assert os.environ.get("TMPDIR") == before
+    assert list(run.path.iterdir()) == []
