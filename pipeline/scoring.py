@@ -14,6 +14,7 @@ from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType, LocalFileSy
 
 from components.artifacts.log import batches_of, open_parquet_at, open_root
 from components.artifacts.output import whole_file
+from components.artifacts.remote import answer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -175,14 +176,12 @@ def _files(data: str) -> tuple[FileSystem, str, list[tuple[str, FileInfo]]]:
     """The filesystem, the folder, and each Parquet file's path under it, in order."""
     filesystem, path = open_root(data)
     try:
-        info = filesystem.get_file_info(path)
+        info = answer(filesystem, path)
         if info.type == FileType.File:
             folder, _, name = info.path.rpartition("/")
             return filesystem, folder, [(name, info)]
         listed = (
-            filesystem.get_file_info(FileSelector(path, recursive=True))
-            if info.type == FileType.Directory
-            else []
+            answer(filesystem, FileSelector(path, recursive=True)) if info.type == FileType.Directory else []
         )
     except OSError as error:
         raise ConnectionError(f"{data}: cannot be listed: {' '.join(str(error).split())}") from None

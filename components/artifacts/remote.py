@@ -33,10 +33,20 @@ def retrying(call: Callable[[], T]) -> T:
 
 
 def answer(filesystem: FileSystem, what: str | list[str] | FileSelector) -> Any:
-    """`FileSystem.get_file_info`, asked again where the filesystem's own client does not do so itself."""
+    """`FileSystem.get_file_info`, asked again where the filesystem's own client does not do so itself.
+
+    Raises ValueError for a file whose name is no text.
+    """
     if filesystem.type_name in _ASK_AGAIN_THEMSELVES:
-        return filesystem.get_file_info(what)
-    return retrying(lambda: filesystem.get_file_info(what))
+        found = filesystem.get_file_info(what)
+    else:
+        found = retrying(lambda: filesystem.get_file_info(what))
+    for info in found if isinstance(found, list) else ():
+        try:
+            _ = info.path
+        except UnicodeDecodeError as error:
+            raise ValueError(f"the file {error.object!r}: its name is not UTF-8; rename it") from None
+    return found
 
 
 def open_input(filesystem: FileSystem, path: str) -> pa.NativeFile:

@@ -9,8 +9,9 @@ from pyarrow.fs import FileSelector, FileSystem, FileType
 
 from components.artifacts.remote import answer
 
-_DAY = re.compile(r"^date=(\d{4}-\d{2}-\d{2})$")
-_HOUR = re.compile(r"^hour=(\d{2})$")
+_DAY = re.compile(r"^date=(\d{4}-\d{2}-\d{2})$", re.ASCII)
+_HOUR = re.compile(r"^hour=([01]\d|2[0-3])$", re.ASCII)
+_NO_DAY = "date=__HIVE_DEFAULT_PARTITION__"  # Hive's and Spark's, of rows without a date
 
 
 @dataclass(frozen=True)
@@ -95,12 +96,13 @@ def in_hours(
 def list_partitions(filesystem: FileSystem, root: str, data_root: str) -> dict[date, list[str]]:
     """The days of a log, each with its Parquet files' paths under the root, in order.
 
-    Names that start with "_" or "." are no part of the log.
+    Names that start with "_" or "." are no part of the log, nor are rows without a date.
 
     Raises:
         FileNotFoundError: there is no folder at ``data_root``.
         ConnectionError: the store that holds it does not answer, or refuses.
-        ValueError: it holds no partition, no Parquet file, or a day that is no date.
+        ValueError: it holds no partition, no Parquet file, a day that is no date, or a Parquet file that would be
+            passed over without a word.
     """
     try:
         kind = answer(filesystem, root).type
@@ -116,16 +118,9 @@ def list_partitions(filesystem: FileSystem, root: str, data_root: str) -> dict[d
         )
     days: dict[date, list[str]] = {}
     for info in answer(filesystem, FileSelector(root)):
-        matched = _DAY.match(info.base_name)
-        if matched is None or info.type != FileType.Directory:
-            continue
-        try:
-            day = date.fromisoformat(matched[1])
-        except ValueError:
-            raise ValueError(
-                f"{data_root}: partition {info.base_name} is no date; rename or remove it"
-            ) from None
-        days[day] = _files_of_day(filesystem, root, info.base_name)
+        name = info.base_name
+        if info.type == FileType.Directory and name.startswith("date=") and name != _NO_DAY:
+            days[_day_of(name, data_root)] = _files_of_day(filesystem, root, name)
     if not days:
         raise ValueError(f"{data_root}: holds no partition date=YYYY-MM-DD/; write the log in that layout")
     if not any(days.values()):
@@ -133,20 +128,35 @@ def list_partitions(filesystem: FileSystem, root: str, data_root: str) -> dict[d
     return dict(sorted(days.items()))
 
 
+def _day_of(partition: str, data_root: str) -> date:
+    matched = _DAY.match(partition)
+    try:
+        return date.fromisoformat(matched[1] if matched else "")
+    except ValueError:
+        raise ValueError(
+            f"{data_root}: partition {partition!r} is no date=YYYY-MM-DD; rename or remove it"
+        ) from None
+
+
 def _files_of_day(filesystem: FileSystem, root: str, name: str) -> list[str]:
     found = []
     selector = FileSelector(f"{root}/{name}", recursive=True)
     for info in answer(filesystem, selector):
         inside = info.path.removeprefix(f"{root}/{name}/").split("/")
-        if info.type != FileType.File or any(part.startswith(("_", ".")) for part in inside):
+        if not info.base_name.endswith(".parquet") or any(part.startswith(("_", ".")) for part in inside):
             continue
-        if info.base_name.endswith(".parquet") and (len(inside) == 1 or _is_hour(inside)):
-            found.append("/".join((name, *inside)))
+        path = "/".join((name, *inside))
+        if info.type != FileType.File:
+            raise ValueError(
+                f"{path!r}: a folder or pipe, where a log has Parquet files; put its files beside it, or remove it"
+            )
+        if len(inside) > 1 and not (len(inside) == 2 and _HOUR.match(inside[0])):
+            raise ValueError(
+                f"{path!r}: lies where no file of a log does; allowed are date=YYYY-MM-DD/*.parquet and "
+                "date=YYYY-MM-DD/hour=HH/*.parquet, hours 00 to 23; move it, or begin its folder's name with _"
+            )
+        found.append(path)
     return sorted(found)
-
-
-def _is_hour(inside: list[str]) -> bool:
-    return len(inside) == 2 and _HOUR.match(inside[0]) is not None
 
 
 def choose_window(available: list[date], end_date: date | None, days: int) -> Window:
