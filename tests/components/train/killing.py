@@ -63,6 +63,13 @@ def start(sets: TinySets, out: Path) -> int:
     os._exit(status)
 
 
+def wait_for_a_checkpoint(child: int, folder: Path) -> None:
+    """Wait until there is one below a folder. Raises AssertionError if the process that is to write it has ended."""
+    while not list(folder.rglob("*.checkpoint")):
+        assert os.waitpid(child, os.WNOHANG) == (0, 0)
+        time.sleep(0.01)
+
+
 def end_of(child: int) -> int:
     """Exit status, or minus the signal that killed it."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 
 from components.train.train import train_model
 from recap_model.training import Checkpoints
-from tests.components.train.killing import config_of, end_of, same_model, start
+from tests.components.train.killing import config_of, end_of, same_model, start, wait_for_a_checkpoint
 from tests.datasets import TinySets, build_tiny
 from tests.tiny import write_tiny_log
 
@@ -51,17 +50,12 @@ def said(folder: Path) -> list[str]:
     return [line for line in (folder / "said").read_text().splitlines() if line.startswith("recap-error")]
 
 
-def wait_for_a_checkpoint(folder: Path) -> None:
-    while not list(folder.rglob("*.checkpoint")):
-        time.sleep(0.01)
-
-
 def test_a_disk_that_fills_ends_training_in_a_line_and_the_last_checkpoint_stays(
     sets: TinySets, undisturbed: Path, small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("RECAP_CHECKPOINTS", str(small_disk))
     child = start(sets, tmp_path / "model")
-    wait_for_a_checkpoint(small_disk)
+    wait_for_a_checkpoint(child, small_disk)
     filler = small_disk / "filler"
     with contextlib.suppress(OSError), filler.open("wb", buffering=0) as stream:
         while True:
@@ -86,7 +80,7 @@ def test_a_file_that_is_cut_off_while_training_is_named_and_the_last_checkpoint_
     rows = next(sets.train.with_name("train.rows").iterdir())
     content = rows.read_bytes()
     child = start(sets, tmp_path / "model")
-    wait_for_a_checkpoint(tmp_path)
+    wait_for_a_checkpoint(child, tmp_path)
     # Of the last page: a read of a page that is gone altogether, in the moment after it was looked for, is a SIGBUS.
     os.truncate(rows, len(content) - 8)
     assert end_of(child) == 1

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from tests.components.train.killing import (
     kill_again_and_again,
     same_model,
     start,
+    wait_for_a_checkpoint,
 )
 from tests.datasets import TinySets, build_tiny
 from tests.tiny import write_tiny_log
@@ -49,8 +49,7 @@ def test_a_step_that_is_killed_again_and_again_ends_with_the_same_bits(
 
 def test_sigterm_ends_with_a_status_of_its_own_and_says_what_to_do(sets: TinySets, tmp_path: Path):
     child = start(sets, tmp_path / "model")
-    while not (tmp_path / "model.checkpoints").exists():
-        time.sleep(0.01)
+    wait_for_a_checkpoint(child, tmp_path)
     os.kill(child, signal.SIGTERM)
     assert end_of(child) == TRY_AGAIN
     said = [line for line in (tmp_path / "said").read_text().splitlines() if "recap-error" in line]
@@ -65,8 +64,7 @@ def test_checkpoints_lie_where_the_environment_says(
 ):
     monkeypatch.setenv("RECAP_CHECKPOINTS", str(tmp_path / "kept"))
     child = start(sets, tmp_path / "first")
-    while not list((tmp_path / "kept").glob("*/*.checkpoint")):
-        time.sleep(0.01)
+    wait_for_a_checkpoint(child, tmp_path / "kept")
     os.kill(child, signal.SIGKILL)
     assert end_of(child) == -signal.SIGKILL
     # Another output folder, as a new run of the same data has.
@@ -77,8 +75,7 @@ def test_checkpoints_lie_where_the_environment_says(
 
 def test_a_checkpoint_of_another_config_is_not_taken_up(sets: TinySets, tmp_path: Path):
     child = start(sets, tmp_path / "model")
-    while not list(tmp_path.glob("model.checkpoints/*/*.checkpoint")):
-        time.sleep(0.01)
+    wait_for_a_checkpoint(child, tmp_path)
     os.kill(child, signal.SIGKILL)
     end_of(child)
     config = CONFIG.model_copy(update={"training": CONFIG.training.model_copy(update={"seed": 5})})
