@@ -117,6 +117,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(place: Path, tmp_path: Path):
         while not list((tmp_path / "cut").rglob("*.parquet")) and time.monotonic() < deadline:
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
+    assert list((tmp_path / "cut").rglob("*.parquet"))
     assert call(*arguments, str(tmp_path / "cut")).exit_code == 0
     assert bytes_of(tmp_path / "cut") == bytes_of(tmp_path / "whole")
 

