@@ -121,6 +121,7 @@ def test_a_step_that_is_killed_finds_its_job_and_one_that_is_stopped_goes_on_wit
         train_model(sets.snapshot, sets.train, out)
         os._exit(0)
     while not server.created:
+        assert os.waitpid(child, os.WNOHANG) == (0, 0)
         time.sleep(0.01)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
