@@ -2,7 +2,7 @@
 
 Every function takes ``labels`` (rows,) of 0, 1 or NaN, ``predictions`` (rows,) and ``weights`` (rows,), which
 are 1 if not given. Rows without a label are left out. A metric that is not defined on its rows is NaN, as is an AUC
-of one class. Metrics of ranked lists (`lists`) take the rows' groups besides.
+of one class, or any of a prediction that is NaN. Metrics of ranked lists (`lists`) take the rows' groups besides.
 """
 
 from recap_model.metrics.brier import BrierParts, brier_parts, brier_score

@@ -69,7 +69,7 @@ def calibration_line(
         fitted = 1.0 / (1.0 + np.exp(-np.clip(line @ inputs, -_MAX_LOGIT, _MAX_LOGIT)))
         gradient = inputs @ (rows.weights * (rows.labels - fitted))
         curvature = (inputs * (rows.weights * fitted * (1.0 - fitted))) @ inputs.T
-        if not len(clipped) or np.linalg.cond(curvature) > _MAX_CONDITION:
+        if not len(clipped) or np.isnan(curvature).any() or np.linalg.cond(curvature) > _MAX_CONDITION:
             break
         step = np.linalg.solve(curvature, gradient)
         if np.abs(step).max() < _CONVERGED:

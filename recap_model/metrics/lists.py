@@ -25,7 +25,7 @@ def grouped_auc(
     known = ~np.isnan(np.asarray(labels, dtype=np.float64))
     known &= True if weights is None else np.asarray(weights) > 0
     rows = labelled_rows(labels, predictions, weights)
-    if not len(rows.labels):
+    if not len(rows.labels) or np.isnan(rows.predictions).any():
         return float("nan")
     _, group = np.unique(groups[known], return_inverse=True)
     order = np.lexsort((rows.predictions, group))

@@ -9,8 +9,13 @@ from recap_model.metrics.rows import Array, labelled_rows
 def _cumulated(
     labels: ArrayLike, predictions: ArrayLike, weights: ArrayLike | None
 ) -> tuple[Array, Array, Array]:
-    """Weights of positives and negatives at or above each distinct prediction, highest first, and the predictions."""
+    """Weights of positives and negatives at or above each distinct prediction, highest first, and the predictions.
+
+    All are empty where a prediction is NaN, which has no place in an order.
+    """
     rows = labelled_rows(labels, predictions, weights)
+    if np.isnan(rows.predictions).any():
+        return np.array([]), np.array([]), np.array([])
     order = np.argsort(-rows.predictions, kind="stable")
     label, weight, prediction = rows.labels[order], rows.weights[order], rows.predictions[order]
     last = np.flatnonzero(np.append(np.diff(prediction) != 0, True)) if len(label) else np.empty(0, int)
@@ -80,7 +85,7 @@ def auc_influence(
     """
     rows = labelled_rows(labels, predictions, weights)
     positive, negative = rows.weights * rows.labels, rows.weights * (1.0 - rows.labels)
-    if not positive.sum() or not negative.sum():
+    if not positive.sum() or not negative.sum() or np.isnan(rows.predictions).any():
         return float("nan"), np.zeros(len(rows.labels))
     _, place = np.unique(rows.predictions, return_inverse=True)
     positives, negatives = (np.bincount(place, mass) for mass in (positive, negative))

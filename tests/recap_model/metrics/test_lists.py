@@ -33,6 +33,10 @@ def test_rows_without_a_label_are_in_no_group():
     assert np.isnan(metrics.grouped_auc([], [], np.array([], dtype=int)))
 
 
+def test_a_prediction_that_is_none_has_no_place_in_an_order():
+    assert np.isnan(metrics.grouped_auc([1.0, 0.0], [np.nan, 0.5], np.array([0, 0])))
+
+
 @pytest.mark.parametrize("k", [1, 5, 100])
 def test_ndcg_is_that_of_scikit_learn_with_ties_shared(k: int):
     found = metrics.ndcg_at(GAINS, SCORES, GROUPS, k)

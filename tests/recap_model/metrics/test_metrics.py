@@ -84,6 +84,13 @@ def test_what_is_not_defined_is_nan(name: str):
     assert np.isnan(getattr(metrics, name)([np.nan], [0.1]))
 
 
+@pytest.mark.parametrize(
+    "name", ["auc", "pr_auc", "log_loss", "normalised_rce", "brier_score", "calibration_line"]
+)
+def test_no_metric_is_a_number_where_a_prediction_is_none(name: str):
+    assert np.isnan(getattr(metrics, name)([1, 0, 1], [0.2, np.nan, 0.5])).all()
+
+
 def test_the_debiased_ece_is_small_for_the_truth_and_as_large_as_a_shift():
     truth = RANDOM.beta(2, 30, 200_000)
     labels = (RANDOM.random(200_000) < truth).astype(float)
