@@ -25,7 +25,7 @@ def explain(
     )
     odd = [
         f"the {name} of {int(rows.sum())} rows are not finite"
-        for name, rows in (("labels", _infinite(batch.labels)), ("weights", _infinite(batch.weights)))
+        for name, rows in (("labels", _infinite(batch.labels)), ("weights", _unusable_weights(batch)))
         if bool(rows.any())
     ]
     if odd:
@@ -41,6 +41,13 @@ def explain(
 def _infinite(values: Tensor | None) -> Tensor:
     """Rows with an infinite value, (rows,); NaN is a missing label."""
     return torch.zeros(0, dtype=torch.bool) if values is None else values.isinf().any(dim=1)
+
+
+def _unusable_weights(batch: RecapBatch) -> Tensor:
+    """Rows with a weight that is not finite where there is a label, (rows,)."""
+    if batch.weights is None or batch.labels is None:
+        return torch.zeros(0, dtype=torch.bool)
+    return (~batch.weights.isfinite() & ~batch.labels.isnan()).any(dim=1)
 
 
 def _magnitudes(batch: RecapBatch, features: FeaturesConfig) -> list[tuple[float, str]]:

@@ -144,10 +144,12 @@ def test_a_gradient_that_overflows_stops_training_on_the_rows_that_made_it():
     assert all(map(torch.equal, before, module.parameters()))
 
 
-@pytest.mark.parametrize("name", ["labels", "weights"])
-def test_labels_and_weights_that_are_not_finite_are_named_as_the_cause(name: str):
+@pytest.mark.parametrize(
+    ("name", "value"), [("labels", torch.inf), ("weights", torch.inf), ("weights", torch.nan)]
+)
+def test_labels_and_weights_that_are_not_finite_are_named_as_the_cause(name: str, value: float):
     values = torch.ones(128, 2)
-    values[:, 1] = torch.inf
+    values[:, 1] = value
     with pytest.raises(NonFiniteLossError, match=rf"reply \(.*; the {name} of 32 rows are not finite; build"):
         trained(FewRows(**{name: values}))
 
