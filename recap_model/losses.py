@@ -1,6 +1,6 @@
 """Binary cross-entropy of many tasks, weighted by row and task, blind to missing labels."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -13,6 +13,14 @@ from recap_model.task_plan import plan_tasks
 from recap_model.task_weighting import FixedWeights, GradientWeights, UncertaintyWeights
 
 Reduction = Literal["mean", "sum", "min", "max", "median"]
+
+_REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "mean": torch.mean,
+    "sum": torch.sum,
+    "min": torch.min,
+    "max": torch.max,
+    "median": torch.median,
+}
 
 
 def weighted_bce(
@@ -38,6 +46,11 @@ def weighted_bce(
     tensor([0.6931])
     """
     _check_shapes(logits, labels, weights)
+    if pos_weights is not None and pos_weights.shape != logits.shape[1:]:
+        raise ValueError(
+            f"pos_weights: expected shape {tuple(logits.shape[1:])}, one for each task, "
+            f"got {tuple(pos_weights.shape)}"
+        )
     labelled = ~torch.isnan(labels)
     targets = torch.where(labelled, labels, torch.zeros_like(labels)).to(logits.dtype)
     losses = binary_cross_entropy_with_logits(logits, targets, reduction="none", pos_weight=pos_weights)
@@ -52,13 +65,7 @@ def weighted_bce(
 
 def reduce_tasks(losses: Tensor, reduction: Reduction) -> Tensor:
     """One loss of the tasks' losses, (tasks,) to a scalar; the median of an even number is the lower one."""
-    if reduction == "median":
-        return losses.median()
-    if reduction == "mean":
-        return losses.mean()
-    if reduction == "sum":
-        return losses.sum()
-    return losses.min() if reduction == "min" else losses.max()
+    return _REDUCTIONS[reduction](losses)
 
 
 class MultiTaskLoss(nn.Module):

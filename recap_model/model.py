@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -217,14 +218,17 @@ class MultiTaskRankingModel(nn.Module):
 def group_widths(data_spec: DataSpec) -> dict[str, int]:
     """The width of each group: an int as it is, of a shape the last entry.
 
-    Raises ValueError for a name that is no group, or a width that is not positive.
+    Raises ValueError for a name that is no group, or what is no width over 0.
     """
     widths: dict[str, int] = {}
     for group, shape in data_spec.items():
         if group not in DENSE_GROUPS:
             raise ValueError(f"data_spec: {group!r} is no group; the groups are {', '.join(DENSE_GROUPS)}")
-        width = shape if isinstance(shape, int) else (list(shape) or [0])[-1]
-        if width < 1:
-            raise ValueError(f"data_spec: {group}: width {width}; leave out a group without columns")
+        width = shape[-1] if isinstance(shape, Sequence) and len(shape) else shape
+        if isinstance(width, bool) or not isinstance(width, Integral) or width < 1:
+            raise ValueError(
+                f"data_spec: {group}: {shape!r}: give a width over 0, or a shape that ends in one; leave out a group "
+                "without columns"
+            )
         widths[group] = int(width)
     return widths

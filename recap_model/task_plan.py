@@ -9,6 +9,8 @@ from recap_model.config.architectures import ArchitectureConfig
 from recap_model.config.features import ListColumn
 from recap_model.config.model import ModelConfig
 
+_RATES = ("pos_downsampling_rate", "neg_downsampling_rate")
+
 
 @dataclass(frozen=True)
 class TaskPlan:
@@ -40,7 +42,8 @@ def plan_tasks(config: RecapConfig | ModelConfig, data_config: Any = None) -> Ta
             not given, those of a whole config whose ``data.sampling_correction`` is "calibration"; else none.
 
     Raises:
-        ValueError: a task has no architecture, or no entry in ``data_config``.
+        ValueError: the config is of neither kind; a task has no architecture, or no entry in ``data_config``; or an
+            entry there is of other names, or a rate outside (0, 1].
     """
     if isinstance(config, RecapConfig):
         model, tasks = config.model, list(config.tasks)
@@ -50,10 +53,14 @@ def plan_tasks(config: RecapConfig | ModelConfig, data_config: Any = None) -> Ta
         given = [None if task.given is None else tasks.index(task.given) for task in config.tasks.values()]
         if data_config is None and config.data.sampling_correction == "calibration":
             data_config = config.tasks
-    else:
+    elif isinstance(config, ModelConfig):
         model, tasks, columns = config, list(config.tasks), []
         weights = [1.0] * len(tasks)
         given = [None for _ in tasks]
+    else:
+        raise ValueError(
+            f"config: {type(config).__name__}; give a RecapConfig, or its model section, a ModelConfig"
+        )
     positive, negative = _sampling_rates(tasks, data_config)
     return TaskPlan(model, model.architectures(tasks), weights, positive, negative, columns, given)
 
@@ -67,11 +74,19 @@ def _sampling_rates(tasks: list[str], data_config: Any) -> tuple[list[float], li
         raise ValueError(
             f"data_config: no sampling rates for {', '.join(lacking)}; give each task's, 1.0 for none"
         )
-    entries = [by_task[task] for task in tasks]
-    positive = [_rate(entry, "pos_downsampling_rate") for entry in entries]
-    return positive, [_rate(entry, "neg_downsampling_rate") for entry in entries]
+    rates = [_rates(f"data_config.{task}", by_task[task]) for task in tasks]
+    return [positive for positive, _ in rates], [negative for _, negative in rates]
 
 
-def _rate(entry: Any, name: str) -> float:
-    value = entry.get(name) if isinstance(entry, Mapping) else getattr(entry, name, None)
-    return 1.0 if value is None else float(value)
+def _rates(where: str, entry: Any) -> tuple[float, float]:
+    """The positives' and the negatives' rate of an entry; one that is not given is 1."""
+    values = (
+        entry if isinstance(entry, Mapping) else {n: getattr(entry, n) for n in _RATES if hasattr(entry, n)}
+    )
+    if entry != {} and not any(name in values for name in _RATES):
+        raise ValueError(f"{where}: {entry!r} has no {' and no '.join(_RATES)}; give one, 1.0 for none")
+    given = {name: 1.0 if values.get(name) is None else values[name] for name in _RATES}
+    for name, rate in given.items():
+        if not isinstance(rate, int | float) or not 0.0 < rate <= 1.0:
+            raise ValueError(f"{where}.{name}: {rate!r}: a sampling rate is over 0 and at most 1")
+    return given["pos_downsampling_rate"], given["neg_downsampling_rate"]

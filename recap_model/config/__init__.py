@@ -1,6 +1,8 @@
 """The config, a section a file: pydantic models that import neither torch nor anything heavy."""
 
 from recap_model.config.base import Config
+from recap_model.config.model import ModelConfig
+from recap_model.config.optimizer import OptimizerConfig
 from recap_model.config.recap import (
     ConfigError,
     RecapConfig,
@@ -10,4 +12,14 @@ from recap_model.config.recap import (
     parse_yaml,
 )
 
-__all__ = ["Config", "ConfigError", "RecapConfig", "data_spec", "load_config", "parse_config", "parse_yaml"]
+__all__ = [
+    "Config",
+    "ConfigError",
+    "ModelConfig",
+    "OptimizerConfig",
+    "RecapConfig",
+    "data_spec",
+    "load_config",
+    "parse_config",
+    "parse_yaml",
+]

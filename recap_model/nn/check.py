@@ -46,6 +46,8 @@ def _checked(
     expected = f"{name}: expected shape (rows, {columns})"
     if tensor is None:
         raise ValueError(f"{name}: missing in the batch; expected shape (rows, {columns})")
+    if not isinstance(tensor, Tensor):
+        raise ValueError(f"{expected}, got a {type(tensor).__name__} that is no tensor")
     if tensor.dim() != 2 or (width is not None and tensor.shape[1] != width):
         raise ValueError(f"{expected}, got {tuple(tensor.shape)}")
     if rows is not None and tensor.shape[0] != rows:

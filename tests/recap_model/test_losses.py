@@ -89,3 +89,10 @@ def test_a_config_has_its_loss():
 def test_one_column_for_each_task_is_demanded(labels, weights):
     with pytest.raises(ValueError, match=r"expected shape \(4, 2\), a column for each task, got"):
         weighted_bce(LOGITS, torch.zeros(labels), torch.zeros(weights))
+
+
+def test_a_weight_of_positives_for_each_task_is_demanded():
+    with pytest.raises(
+        ValueError, match=r"pos_weights: expected shape \(2,\), one for each task, got \(3,\)"
+    ):
+        weighted_bce(LOGITS, LABELS, pos_weights=torch.ones(3))

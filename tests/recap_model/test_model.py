@@ -129,6 +129,10 @@ def test_values_that_are_not_finite_never_reach_the_net(group, value):
     [
         ({"binary": None}, r"binary: missing in the batch; expected shape \(rows, 1\)"),
         ({"user_embedding": torch.zeros(7, 3)}, r"user_embedding: expected shape \(rows, 4\), got \(7, 3\)"),
+        (
+            {"continuous": [[1.0, 2.0, 3.0]]},
+            r"continuous: expected shape \(rows, 3\), got a list that is no tensor",
+        ),
         ({"continuous": torch.zeros(3)}, r"continuous: expected shape \(rows, 3\), got \(3,\)"),
         ({"binary": torch.zeros(6, 1)}, r"binary: expected shape \(7, 1\) as the other groups, got \(6, 1\)"),
         ({"discrete": torch.zeros(7, 2)}, r"discrete: expected shape \(rows, 2\) of int64, got float32"),
@@ -150,7 +154,8 @@ def test_groups_may_be_stored_in_another_float(dtype):
     ("spec", "message"),
     [
         ({"continuos": 3}, "data_spec: 'continuos' is no group; the groups are continuous"),
-        ({"continuous": 0}, "data_spec: continuous: width 0"),
+        ({"continuous": 0}, "data_spec: continuous: 0: give a width over 0"),
+        ({"continuous": (3, None)}, r"data_spec: continuous: \(3, None\): give a width over 0"),
         (
             WIDTHS | {"discrete": 1},
             r"model.small_embeddings.tables.0.index: 1: the discrete group has 1 columns",
@@ -181,6 +186,30 @@ def test_sampling_is_undone_by_the_rates_of_the_data_config():
     torch.testing.assert_close(ratio, torch.tensor([0.02, 1.0]))
     with pytest.raises(ValueError, match="data_config: no sampling rates for reply"):
         model(data_config={"like": RATES["like"]})
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (
+            {"neg": 0.1},
+            r"data_config.like: {'neg': 0.1} has no pos_downsampling_rate and no neg_downsampling_rate",
+        ),
+        (0.1, "data_config.like: 0.1 has no pos_downsampling_rate"),
+        (
+            {"neg_downsampling_rate": 0},
+            "data_config.like.neg_downsampling_rate: 0: a sampling rate is over 0",
+        ),
+    ],
+)
+def test_a_rate_that_would_not_be_undone_is_refused(entry, message):
+    with pytest.raises(ValueError, match=message):
+        model(data_config={"like": entry, "reply": {}})
+
+
+def test_a_config_that_is_not_read_yet_is_refused():
+    with pytest.raises(ValueError, match="config: dict; give a RecapConfig, or its model section"):
+        create_ranking_model(WIDTHS, section().model_dump(), "cpu")
 
 
 @pytest.mark.parametrize(("correction", "expected"), [("weights", 1.0), ("calibration", 0.1)])
