@@ -9,8 +9,13 @@ os.environ.setdefault("GX_ANALYTICS_ENABLED", "False")
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from pipeline.sample import write_log
+
+# How long an example takes says more of what else the machine does than of ours.
+settings.register_profile("recap", deadline=None)
+settings.load_profile("recap")
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from components.build.collisions import CollisionCounter, expected_sharing
@@ -40,7 +40,6 @@ def result_of(found: Collisions) -> tuple[int, float, int, float]:
     return found.ids, found.sharing, found.impressions, found.impressions_sharing
 
 
-@settings(deadline=None)
 @given(IDS, IDS, st.integers(1, 50))
 def test_a_counter_is_exact_in_any_order_and_in_parts(first: list[int], second: list[int], places: int):
     whole, parts = CollisionCounter(places), [CollisionCounter(places), CollisionCounter(places)]

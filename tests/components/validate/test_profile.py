@@ -35,7 +35,7 @@ def part(day: int, values: np.ndarray) -> Profile:
     order=st.randoms(use_true_random=False),
     groups=st.integers(1, 5),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_profiles_merge_in_any_order_and_grouping_to_the_same(parts, order, groups):
     profiles = [part(day, values) for day, values in parts]
     in_order = sum(profiles, Profile())
@@ -47,7 +47,7 @@ def test_profiles_merge_in_any_order_and_grouping_to_the_same(parts, order, grou
 
 
 @given(values=arrays)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_stats_are_those_of_numpy(values):
     stats = stats_of(values)
     for place in range(3):

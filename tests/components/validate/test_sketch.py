@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -25,7 +25,6 @@ columns = hnp.arrays(np.float64, st.tuples(st.integers(0, 30), st.just(3)), elem
 
 
 @given(hnp.arrays(np.float64, st.integers(1, 50), elements=st.floats(allow_nan=False, allow_infinity=False)))
-@settings(deadline=None)
 def test_bins_are_in_the_order_of_their_values(values: np.ndarray):
     assert (np.diff(number_bins(np.sort(values))) >= 0).all()
 
@@ -43,7 +42,6 @@ def test_what_is_not_finite_is_in_no_histogram(value: float):
 
 
 @given(values=columns, cut=st.integers(0, 30), order=st.sampled_from("CF"))
-@settings(deadline=None)
 def test_histograms_of_parts_add_up_to_the_wholes(values: np.ndarray, cut: int, order: str):
     for sketch in (sketch_numbers, sketch_ids):
         whole = sketch(values)
@@ -52,7 +50,6 @@ def test_histograms_of_parts_add_up_to_the_wholes(values: np.ndarray, cut: int, 
 
 
 @given(values=columns)
-@settings(deadline=None)
 def test_counts_are_those_of_the_finite_values_of_each_position(values: np.ndarray):
     whole = sketch_numbers(values)
     for place in range(3):

@@ -16,7 +16,7 @@ from tests.recap_model.calibration.simulated import histogram_of, rows
 FIELDS = ("weight", "label", "logit", "rows", "positives", "clipped")
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(cuts=st.lists(st.integers(0, 500), max_size=4), seed=st.integers(0, 5))
 def test_histograms_of_parts_add_up_to_the_histogram_of_all_rows(cuts: list[int], seed: int):
     logit, label = rows(500, seed)

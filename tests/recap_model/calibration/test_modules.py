@@ -32,7 +32,7 @@ def calibrators(draw: st.DrawFn) -> LogitCalibrator:
     return PiecewiseLinearCalibrator(knots, draw(VALUE), slopes)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(calibrator=calibrators(), count=st.integers(2, 1000), seed=st.integers(0, 100))
 def test_the_order_of_logits_never_changes_and_no_ties_are_made(
     calibrator: LogitCalibrator, count: int, seed: int
@@ -45,7 +45,7 @@ def test_the_order_of_logits_never_changes_and_no_ties_are_made(
     assert bool((calibrator(logits[shuffled]).argsort() == logits[shuffled].argsort()).all())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(calibrator=calibrators())
 def test_a_spec_builds_the_same_map(calibrator: LogitCalibrator):
     again = build_calibrator(calibrator.spec())

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recap_model import ConfigError
@@ -53,7 +53,6 @@ def test_a_missing_source_is_a_missing_value():
     assert derived("product", [True, False], [2.5, 2.5]) == [2.5, 0.0]
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32))
 def test_a_cross_spreads_pairs_evenly_and_tells_their_order(seed: int):
     random = np.random.default_rng(seed)

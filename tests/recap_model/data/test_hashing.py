@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recap_model.data.collisions import enough_places, warning
@@ -11,7 +11,6 @@ from recap_model.data.hashing import _HIGH, _LOW, _PRIME, _SHIFT, hashed
 from recap_model.data.statistics import Collisions
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 2**63 - 1), min_size=1), st.integers(1, 2**40))
 def test_numpy_and_torch_hash_alike_and_as_whole_numbers_of_any_size(ids: list[int], places: int):
     expected = [

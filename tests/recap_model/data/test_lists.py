@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recap_model.config.features import FeaturesConfig
@@ -18,7 +18,6 @@ def read(column: pa.Array, features: FeaturesConfig = FEATURES) -> list[list[int
     return read_lists(pa.table({"seen": column}), features, "x")["seen"].to_pylist()
 
 
-@settings(deadline=None)
 @given(rows=st.lists(st.one_of(st.none(), IDS), max_size=8), form=st.sampled_from(FORMS))
 def test_nulls_are_left_out_and_the_other_ids_stay_in_order(rows, form):
     expected = [[id_ for id_ in row or [] if id_ is not None] for row in rows]

@@ -85,7 +85,7 @@ def numbers(batches: Iterator[RecapBatch]) -> list[int]:
     epoch=st.integers(0, 3),
     held_out=st.sampled_from([0.0, 0.1, 0.4]),
 )
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_the_shares_of_all_processes_and_the_held_out_rows_are_every_row_once(
     dataset: Path, batch_size: int, processes: int, epoch: int, held_out: float
 ):
@@ -105,7 +105,7 @@ def test_the_shares_of_all_processes_and_the_held_out_rows_are_every_row_once(
 
 
 @given(batch_size=st.integers(2, 100), least=st.integers(1, 30))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_every_process_takes_as_many_steps_as_the_reader_says(dataset: Path, batch_size: int, least: int):
     readers = [
         reader_of(dataset, batch_size, seed=1, shard=(rank, 2), min_rows=max(2, min(least, batch_size)))

@@ -67,7 +67,7 @@ def test_a_weight_of_two_is_a_row_twice_and_a_missing_label_no_row(name: str):
 
 
 @given(seed=st.integers(0, 1000), scale=st.floats(0.1, 10.0))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_neither_the_order_of_rows_nor_the_unit_of_weights_matters(seed: int, scale: float):
     order = np.random.default_rng(seed).permutation(len(LABELS))
     for name in SINGLE_NUMBERS:

@@ -70,7 +70,7 @@ def test_the_influence_on_the_auc_is_that_of_the_rows():
     assert ours.sum() == pytest.approx(0.0, abs=1e-9)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 1000), st.integers(1, ROWS - 1))
 def test_sketches_of_parts_add_up_to_that_of_the_whole(seed: int, cut: int):
     labels, predictions, weights = simulated(seed, 1.0, -2.0)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recap_model.nn import ConditionalTasks
@@ -11,7 +11,6 @@ from recap_model.nn.conditional import logit_of_both
 LOGITS = st.floats(-30, 30)
 
 
-@settings(deadline=None)
 @given(LOGITS, LOGITS)
 def test_the_odds_of_both_are_those_of_the_product(first: float, second: float):
     a, b = (torch.tensor(value, dtype=torch.double) for value in (first, second))

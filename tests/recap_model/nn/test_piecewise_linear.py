@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recap_model.config.inputs import FeaturizationConfig, PiecewiseLinearConfig
@@ -23,14 +23,12 @@ def encoded(values: list[float], knots: list[float], bins: int | None = None) ->
     return module(torch.tensor(values)[:, None])[:, 0].numpy()
 
 
-@settings(deadline=None)
 @given(KNOTS, st.lists(VALUES, min_size=1, max_size=9))
 def test_the_bins_sum_to_the_place_that_numpy_interpolates(knots, values):
     places = np.interp(values, knots, np.arange(len(knots)))
     assert encoded(values, knots).sum(axis=1) == pytest.approx(places, abs=1e-4)
 
 
-@settings(deadline=None)
 @given(KNOTS, st.lists(VALUES, min_size=2, max_size=9))
 def test_every_bin_rises_with_the_values_and_stays_in_its_range(knots, values):
     rows = encoded(sorted(values), knots)
