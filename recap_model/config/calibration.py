@@ -33,7 +33,7 @@ class CalibrationConfig(Config):
         {}, description="methods of single tasks, instead of `method`"
     )
     min_positives: PositiveInt = Field(
-        100,
+        30,
         description="a task with fewer positives (or negatives) in the calibration set keeps the analytic "
         "correction alone",
     )

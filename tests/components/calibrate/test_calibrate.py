@@ -143,7 +143,7 @@ def test_the_logs_own_sampling_is_undone_in_the_calibrated_probabilities(tmp_pat
 
 
 def test_a_task_with_too_few_positives_keeps_the_analytic_correction_and_the_report_says_so(tmp_path: Path):
-    sets = train_tiny(tmp_path, tiny_config(), rows=200)
+    sets = train_tiny(tmp_path, tiny_config(calibration={"min_positives": 100}), rows=200)
     reports = calibrate_model(sets.snapshot, tmp_path / "model", sets.calibration, tmp_path / "calibrated")
     assert [report.calibration.calibrator for report in reports] == [None, None]
     assert "under calibration.min_positives 100" in reports[0].calibration.reason
