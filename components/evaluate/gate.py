@@ -162,10 +162,11 @@ def _behaviour(measured: Measured, gate: GateConfig) -> Iterator[Rule]:
 
 def _comparison(measured: Measured, judged: list[str], gate: GateConfig) -> Iterator[Rule]:
     for task in judged:
-        interval = measured["tasks"][task]["difference"]["interval"]["rce"]
+        found = measured["tasks"][task]
+        interval = found["difference"]["interval"]["rce"]
         lower = interval[0] if interval else None
         name = f"RCE difference, lower {gate.confidence:.0%} bound"
-        yield _bounded("non_inferior", task, name, lower, -gate.max_rce_loss, None)
+        yield _bounded("non_inferior", task, name, lower, -gate.max_rce_loss, None, _of_champion(found))
     if gate.promote_if == "better":
         yield _better(measured, [task for task in gate.objectives or judged if task in judged], gate)
 
@@ -182,7 +183,8 @@ def _better(measured: Measured, objectives: list[str], gate: GateConfig) -> Rule
         difference = measured["tasks"][task]["difference"]
         change, error = difference["rce"], difference["error"]["rce"]
         if change is None or error is None:
-            words = f"{task}: RCE difference, or its error, cannot be computed on these rows"
+            why = _of_champion(measured["tasks"][task])
+            words = f"{task}: RCE difference, or its error, cannot be computed on these rows{why}"
             return Rule(name=name, task=task, verdict="error", words=words)
         chances[task] = 1.0 - NormalDist().cdf(change / error) if error else float(change <= 0)
     if not chances:
@@ -199,6 +201,12 @@ def _better(measured: Measured, objectives: list[str], gate: GateConfig) -> Rule
     )
 
 
+def _of_champion(found: Measured) -> str:
+    """In brackets, why the champion has no RCE for a task; nothing if it has one, or none is measured."""
+    why = found.get("champion", {}).get("undefined", {}).get("rce")
+    return f" (of the champion: {why})" if why else ""
+
+
 def _bounded(
     rule: str,
     task: str | None,
@@ -206,14 +214,15 @@ def _bounded(
     value: float | None,
     low: float | None,
     high: float | None,
+    why: str = "",
 ) -> Rule:
-    """A rule that holds while ``value`` lies between the bounds; without a value it is an error."""
+    """A rule that holds while ``value`` lies between the bounds; without a value it is an error, ``why`` told."""
     bounds = [f">= {low:g}"] if low is not None else []
     bounds += [f"<= {high:g}"] if high is not None else []
     bound = " and ".join(bounds)
     where = f"{task}: " if task else ""
     if value is None:
-        words = f"{where}{what} cannot be computed on these rows; it must be {bound}"
+        words = f"{where}{what} cannot be computed on these rows{why}; it must be {bound}"
         return Rule(name=rule, task=task, bound=bound, verdict="error", words=words)
     holds = (low is None or value >= low) and (high is None or value <= high)
     words = f"{where}{what} is {value:.4g}; it must be {bound}"

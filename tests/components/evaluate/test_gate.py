@@ -117,6 +117,17 @@ def test_a_champion_that_cannot_be_compared_with_is_an_error_in_its_words():
     assert (result, "version 3 of tiny: altered" in reason) == ("ERROR", True)
 
 
+def test_a_task_that_the_champion_does_not_have_is_an_error_that_says_so():
+    theirs = {"rce": None, "undefined": {"rce": "the model has no such task"}}
+    new = task(champion=theirs, difference=difference(rce=None, interval=None))
+    _, reason, _ = decide(measured(reply=new), TASKS, GATE, "3")
+    assert (
+        "reply: RCE difference, lower 95% bound cannot be computed on these rows (of the champion: the"
+        in reason
+    )
+    assert reason.count("the model has no such task") == 2
+
+
 def test_a_first_run_is_decided_by_the_floors_or_by_a_person():
     first = measured() | {"score_psi": None, "tasks": {name: task() for name in TASKS}}
     approval = GATE.model_copy(update={"first_run": "require_approval"})
