@@ -45,8 +45,9 @@ class ProbabilitySketch:
 
     One pass fills it, in memory that does not depend on the number of rows, and sketches of parts add up (`merge`).
     Metrics are taken of `rows`. The sums are exact, so mean prediction and calibration ratio are too. Inside a bin
-    predictions differ by less than 1/512 in log odds: log loss and Brier's score are off by less than 1e-6, and
-    AUC by `auc_error` at most, which counts all pairs inside a bin as wrong.
+    predictions differ by less than 1/512 in log odds: log loss and Brier's score are off by some .0002 over the root
+    of the number of rows, as chance has it which labels lie where in a bin, and AUC by `auc_error` at most, which
+    counts all pairs inside a bin as wrong.
 
     Shape:
         weight, predicted, squares: (bins, 2) float64, by label.
