@@ -18,7 +18,7 @@ _TIMEOUT_S = 10.0
 
 
 def check_kubernetes(settings: ClusterSettings, namespace: str) -> Iterator[Finding]:
-    """Whether images are pinned, and the namespace has the secrets and what a training job, if there is one, needs.
+    """Whether images are pinned, and the namespace has the secrets, the volumes, and what a training job needs.
 
     What cannot be looked at, for want of a kubeconfig or of rights, is a warning.
     """
@@ -28,9 +28,18 @@ def check_kubernetes(settings: ClusterSettings, namespace: str) -> Iterator[Find
         return
     namespace = namespace or "kubeflow"
     yield from _looked_at("secrets", "list secrets", lambda: _secrets(settings, namespace))
-    job = settings.train_job
+    job, checkpoints = settings.train_job, settings.checkpoints
+    if checkpoints is not None:
+        modes = ("ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
+        yield from _looked_at(
+            "volume", "get claims", lambda: _claim(checkpoints, "checkpoints", namespace, modes)
+        )
     if job is not None:
-        yield from _looked_at("volume", "get claims", lambda: _claim(job, namespace))
+        yield from _looked_at(
+            "volume",
+            "get claims",
+            lambda: _claim(job.claim, "train_job.claim", namespace, ("ReadWriteMany",)),
+        )
         yield from _looked_at("trainer", "get training runtimes", lambda: _runtime(job, namespace))
         yield from _looked_at("trainer", "create access reviews", lambda: _rights(namespace))
 
@@ -72,27 +81,23 @@ def _secrets(settings: ClusterSettings, namespace: str) -> list[Finding]:
     return found
 
 
-def _claim(job: TrainJobSettings, namespace: str) -> list[Finding]:
-    """The volume that the train step and all nodes of its job share."""
+def _claim(claim: str, field: str, namespace: str, modes: tuple[str, ...]) -> list[Finding]:
+    """A volume that steps, or the nodes of a job, mount; ``modes`` are those of which it needs one."""
     core = client.CoreV1Api()
-    claim = _or_none(
-        lambda: core.read_namespaced_persistent_volume_claim(
-            job.claim, namespace, _request_timeout=_TIMEOUT_S
-        )
+    found = _or_none(
+        lambda: core.read_namespaced_persistent_volume_claim(claim, namespace, _request_timeout=_TIMEOUT_S)
     )
-    if claim is None:
-        words = (
-            f"claim {job.claim} (train_job.claim) is not in namespace {namespace}; create it, ReadWriteMany"
-        )
+    if found is None:
+        words = f"claim {claim} ({field}) is not in namespace {namespace}; create it, {' or '.join(modes)}"
         return [Finding("volume", "fail", words)]
-    modes = claim.spec.access_modes or []
-    if "ReadWriteMany" not in modes:
-        words = f"claim {job.claim} is {', '.join(modes)}; several nodes write to it, so it has to be ReadWriteMany"
+    given = found.spec.access_modes or []
+    if not set(modes) & set(given):
+        words = f"claim {claim} is {', '.join(given)}; several nodes write to it, so it has to be {modes[0]}"
         return [Finding("volume", "fail", words)]
-    if claim.status.phase == "Lost":
-        words = f"claim {job.claim} has lost its volume; bind it to another"
+    if found.status.phase == "Lost":
+        words = f"claim {claim} has lost its volume; bind it to another"
         return [Finding("volume", "fail", words)]
-    return [Finding("volume", "ok", f"claim {job.claim}: ReadWriteMany, {claim.status.phase}")]
+    return [Finding("volume", "ok", f"claim {claim}: {', '.join(given)}, {found.status.phase}")]
 
 
 def _runtime(job: TrainJobSettings, namespace: str) -> list[Finding]:

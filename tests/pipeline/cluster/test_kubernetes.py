@@ -105,6 +105,17 @@ def test_a_claim_that_the_nodes_cannot_share_is_a_failure(
     assert one(JOB, "volume") == ("fail", words)
 
 
+def test_the_claim_of_checkpoints_is_looked_for_and_may_be_one_nodes(server: KubernetesApi):
+    settings = ClusterSettings(checkpoints="recap-checkpoints")
+    words = (
+        "claim recap-checkpoints (checkpoints) is not in namespace ml; create it, ReadWriteMany or ReadWriteOnce or "
+        "ReadWriteOncePod"
+    )
+    assert one(settings, "volume") == ("fail", words)
+    server.claims["recap-checkpoints"] = (["ReadWriteOnce"], "Bound")
+    assert one(settings, "volume") == ("ok", "claim recap-checkpoints: ReadWriteOnce, Bound")
+
+
 def test_a_cluster_without_trainer_or_the_right_to_it_is_told_what_to_do(server: KubernetesApi):
     server.lacking.add("/apis/trainer.kubeflow.org/v1alpha1/clustertrainingruntimes/torch-distributed")
     server.allowed.clear()
