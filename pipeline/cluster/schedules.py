@@ -56,8 +56,8 @@ def six_fields(cron: str) -> str:
         raise ValueError(
             f"cron: {cron!r} is no cron expression; write minute hour day month weekday, as '30 3 * * *'"
         )
-    first, second = _times(expression, datetime(2026, 1, 1, tzinfo=UTC), 2)
-    if (second - first).total_seconds() < 3600:
+    minutes, *_, seconds = croniter.expand(expression, second_at_beginning=True)[0]
+    if any(len(times) > 1 or times == ["*"] for times in (minutes, seconds)):
         raise ValueError(f"cron: {cron!r} fires more than once an hour; a run takes its data by the day")
     return expression
 

@@ -245,6 +245,7 @@ def test_a_schedule_that_a_person_paused_after_a_release_stays_paused(server: Pi
             "cron: 'every day' is no cron expression",
         ),
         (("schedule", "create", "x", "--cron", "* * * * *", *WHERE), "fires more than once an hour"),
+        (("schedule", "create", "x", "--cron", "*/30 0 1 * *", *WHERE), "fires more than once an hour"),
         (
             ("schedule", "create", "x", "--cron", "0 3 * * *", "--time-zone", "Mars", *WHERE),
             "--time-zone: 'Mars' is no time zone",
