@@ -14,6 +14,7 @@ from pipeline.doctor import Finding
 
 # Of the pipelines' steps: the first where one namespace is everybody's, the second in a profile's.
 _SERVICE_ACCOUNTS = ("pipeline-runner", "default-editor")
+_VERBS = ("create", "delete", "get", "list")
 _TIMEOUT_S = 10.0
 
 
@@ -121,26 +122,33 @@ def _runtime(job: TrainJobSettings, namespace: str) -> list[Finding]:
 
 
 def _rights(namespace: str) -> list[Finding]:
-    """Whether a service account of the steps may create jobs."""
+    """Whether a service account of the steps may do with jobs what the train step does."""
     api = client.AuthorizationV1Api()
-    for account in _SERVICE_ACCOUNTS:
+
+    def may(account: str, verb: str) -> bool:
         review = {
             "spec": {
                 "user": f"system:serviceaccount:{namespace}:{account}",
                 "groups": ["system:serviceaccounts", f"system:serviceaccounts:{namespace}"],
                 "resourceAttributes": {
                     "namespace": namespace,
-                    "verb": "create",
+                    "verb": verb,
                     "group": GROUP,
                     "resource": PLURAL,
                 },
             }
         }
-        if api.create_subject_access_review(review, _request_timeout=_TIMEOUT_S).status.allowed:
-            return [Finding("trainer", "ok", f"service account {account} may create training jobs")]
+        answer = api.create_subject_access_review(review, _request_timeout=_TIMEOUT_S)
+        return bool(answer.status.allowed)
+
+    for account in _SERVICE_ACCOUNTS:
+        if all(may(account, verb) for verb in _VERBS):
+            return [
+                Finding("trainer", "ok", f"service account {account} may {', '.join(_VERBS)} training jobs")
+            ]
     words = (
-        f"neither {' nor '.join(_SERVICE_ACCOUNTS)} of namespace {namespace} may create training jobs; give the "
-        "steps' service account the role in docs/cluster.md"
+        f"neither {' nor '.join(_SERVICE_ACCOUNTS)} of namespace {namespace} may {', '.join(_VERBS)} training jobs; "
+        "give the steps' service account the role in docs/cluster.md"
     )
     return [Finding("trainer", "warn", words)]
 

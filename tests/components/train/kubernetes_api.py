@@ -60,7 +60,7 @@ class KubernetesApi(ThreadingHTTPServer):
     Attributes:
         secrets: names of those that are there.
         claims: access modes and phase of each claim of a volume.
-        allowed: users that may do whatever is asked of an access review.
+        allowed: users that may do whatever is asked of an access review, but for ``denied_verbs``.
         asked: method and path of every request.
         lacking: paths that are answered by 404.
         refuse: a status and words that every request for jobs is answered by.
@@ -84,6 +84,7 @@ class KubernetesApi(ThreadingHTTPServer):
         self.secrets: set[str] = set()
         self.claims: dict[str, tuple[list[str], str]] = {}
         self.allowed: set[str] = set()
+        self.denied_verbs: set[str] = set()
         self.runs_jobs: Path | None = None
         self._nodes: dict[str, list[subprocess.Popen[bytes]]] = {}
         self._watchers: list[threading.Thread] = []
@@ -289,7 +290,9 @@ class _Handler(BaseHTTPRequestHandler):
                 "metadata": {"name": name},
             } | claim
         if path == "/apis/authorization.k8s.io/v1/subjectaccessreviews":
-            status = {"allowed": body["spec"]["user"] in server.allowed}
+            spec = body["spec"]
+            denied = spec["resourceAttributes"]["verb"] in server.denied_verbs
+            status = {"allowed": spec["user"] in server.allowed and not denied}
             return 201, body | {"status": status}
         return _status(404, f"{path} not found")
 

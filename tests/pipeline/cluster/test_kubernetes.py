@@ -81,7 +81,7 @@ def test_what_a_training_job_needs_is_looked_for_only_if_the_file_has_one(server
     assert one(JOB, "volume") == ("ok", "claim recap-shared: ReadWriteMany, Bound")
     assert found(JOB, "trainer") == [
         ("ok", "runtime torch-distributed is there"),
-        ("ok", "service account default-editor may create training jobs"),
+        ("ok", "service account default-editor may create, delete, get, list training jobs"),
     ]
 
 
@@ -125,5 +125,10 @@ def test_a_cluster_without_trainer_or_the_right_to_it_is_told_what_to_do(server:
         "no runtime torch-distributed (train_job.runtime), or no Kubeflow Trainer 2; install it"
     )
     assert may.startswith(
-        "neither pipeline-runner nor default-editor of namespace ml may create training jobs; give"
+        "neither pipeline-runner nor default-editor of namespace ml may create, delete, get, list training "
     )
+
+
+def test_a_role_that_lacks_a_verb_is_not_enough(server: KubernetesApi):
+    server.denied_verbs.add("delete")
+    assert found(JOB, "trainer")[1][0] == "warn"
