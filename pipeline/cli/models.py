@@ -50,7 +50,9 @@ def models(
         print(json.dumps(found, indent=1))
         return
     if not found:
-        print(f"{name}: no version in {client.tracking_uri}")
+        others = ", ".join(model.name for model in client.search_registered_models(max_results=20))
+        more = f"; --name is one of: {others}" if others else ""
+        print(f"{name}: no version in {client.tracking_uri}{more}")
         return
     _print(table(name, found))
     warning = alias_warning(client, name)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pipeline.cli.models import DEFAULT_NAME
 from pipeline.cli.workspace import (
     CHECKPOINTS,
     DEFAULT_WORKSPACE,
@@ -90,7 +92,7 @@ def run(
     if as_json:
         print(json.dumps(result, indent=1))
     else:
-        _tell(result, console)
+        _tell(result, console, _where(workspace, uri, default_tracking_uri(workspace)))
 
 
 def _run(arguments: dict[str, Any], folder: RunFolder, live: Any, containers: dict[str, Any] | None) -> Path:
@@ -128,11 +130,20 @@ def _collect(outputs: Path, folder: RunFolder) -> dict[str, Any]:
     }
 
 
-def _tell(result: dict[str, Any], console: Any) -> None:
+def _where(workspace: Path, uri: str, usual: str) -> tuple[str, str]:
+    """What ``recap models`` has to be told of the workspace and the registry, and what ``recap report`` has."""
+    folder = "" if workspace == DEFAULT_WORKSPACE else f" --workspace {shlex.quote(str(workspace))}"
+    return folder if uri == usual else f" --registry {shlex.quote(uri)}", folder
+
+
+def _tell(result: dict[str, Any], console: Any, where: tuple[str, str]) -> None:
     console.print()
     promotion = result["promotion"]
     console.print(f"Decision: [bold]{result['outcome']}[/bold]. {promotion['reason']}", highlight=False)
     console.print("Reports:")
     for name, path in result["reports"].items():
         console.print(f"  {name:<12} {path}", highlight=False, soft_wrap=True)
-    console.print("Versions: recap models. The report in a browser: recap report.", highlight=False)
+    name = promotion["name"]
+    model = "" if name == DEFAULT_NAME else f" --name {shlex.quote(name)}"
+    console.print(f"Versions:              recap models{model}{where[0]}", highlight=False, soft_wrap=True)
+    console.print(f"Report in a browser:   recap report{where[1]}", highlight=False, soft_wrap=True)

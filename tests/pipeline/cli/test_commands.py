@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from rich.console import Console
 from typer.testing import CliRunner
 
 from pipeline.cli.app import app
+from pipeline.cli.run import _tell, _where
 from pipeline.cli.workspace import CONFIGS, config_path, new_run, newest_run
 from recap_model.config import ConfigError, load_config
 
@@ -69,3 +71,17 @@ def test_every_command_explains_itself(command: list[str]):
 def test_a_workspace_without_a_registry_says_what_makes_one(tmp_path: Path):
     result = RUNNER.invoke(app, ["models", "--workspace", str(tmp_path), "--json"])
     assert "no registry here yet; recap run makes one" in str(result.exception)
+
+
+def test_a_run_names_the_commands_that_find_its_model_and_its_report(capsys: pytest.CaptureFixture[str]):
+    result = {"outcome": "HOLD", "promotion": {"name": "shop", "reason": "why"}, "reports": {}}
+    where = _where(Path("my work"), "sqlite:///a", "sqlite:///a")
+    _tell(result, Console(), where)
+    told = capsys.readouterr().out
+    assert "recap models --name shop --workspace 'my work'\n" in told
+    assert "recap report --workspace 'my work'\n" in told
+    result["promotion"]["name"] = "recap"
+    _tell(result, Console(), _where(Path(".recap"), "http://a", "sqlite:///a"))
+    told = capsys.readouterr().out
+    assert "recap models --registry http://a\n" in told
+    assert told.endswith("recap report\n")

@@ -96,7 +96,9 @@ def test_the_table_fits_a_terminal_of_80_columns(workspace: Path, monkeypatch: p
 def test_a_model_without_versions_says_where_it_looked(workspace: Path):
     done = CliRunner().invoke(app, ["models", "--name", "other", "--workspace", str(workspace)])
     assert done.exit_code == 0
-    assert done.stdout.strip() == f"other: no version in sqlite:///{workspace}/mlflow.db"
+    assert (
+        done.stdout.strip() == f"other: no version in sqlite:///{workspace}/mlflow.db; --name is one of: tiny"
+    )
 
 
 def test_one_version_is_shown_with_lineage_proof_and_moves(workspace: Path):
@@ -178,7 +180,7 @@ def _process(*arguments: str) -> subprocess.CompletedProcess[str]:
     ("arguments", "words"),
     [
         (("models",), "no registry here yet; recap run makes one"),
-        (("models", "show", "7"), "tiny: has no version 7; recap models lists those there are"),
+        (("models", "show", "7"), "tiny: has no version 7; recap models --name tiny lists those there are"),
         (("rollback", "--registry", "http://127.0.0.1:9"), "the registry does not answer"),
     ],
 )
