@@ -9,7 +9,8 @@ from pipeline.draft.columns import Columns, Log, sort_columns, task_before
 
 _MOST_DAYS, _LEAST_DAYS = 14, 3
 _STEPS = 1000  # about so many are enough for the net below; of fewer rows it makes several epochs
-_MOST_EPOCHS, _ROWS_FOR_LARGE_BATCHES = 8, 1_000_000
+_MOST_EPOCHS, _EPOCHS_WITHOUT_HARM, _ROWS_FOR_LARGE_BATCHES = 8, 7, 1_000_000
+_LARGE_BATCH = 512
 _MIN_COUNT = 20
 
 
@@ -120,8 +121,9 @@ def _notes(columns: Columns) -> list[str]:
 
 
 def _model_and_schedule(log: Log, columns: Columns) -> dict[str, Any]:
-    batch = 4096 if sum(log.by_day[: _days(log)]) >= _ROWS_FOR_LARGE_BATCHES else 512
-    steps_an_epoch = max(1, _training_rows(log) // batch)
+    rows = _training_rows(log)
+    batch = 4096 if sum(log.by_day[: _days(log)]) >= _ROWS_FOR_LARGE_BATCHES else _small_batch(rows)
+    steps_an_epoch = max(1, rows // batch)
     epochs = max(1, min(_MOST_EPOCHS, _STEPS // steps_an_epoch))
     steps = steps_an_epoch * epochs
     model: dict[str, Any] = {"multi_task_type": "share_all"}
@@ -132,17 +134,25 @@ def _model_and_schedule(log: Log, columns: Columns) -> dict[str, Any]:
     mlp = {"layer_sizes": [128, 64], "dropout": {"rate": 0.2}, "final_layer_activation": True}
     model["backbone"] = {"dcn_config": {"poly_degree": 1, "parallel_mlp": mlp}}
     model["tower"] = {"mlp_config": {"layer_sizes": [32, 1]}}
+    # On made-up logs of 24,000 and 27,000 training rows these had the better AUC in each task but the rarest; at
+    # 80,000 rows the lower rate had.
+    highest, decay = (0.002, 0.001) if batch >= _LARGE_BATCH else (0.005, 0.1)
     rate = {
-        "learning_rate": 0.002,
-        "final_learning_rate": 0.00002,
+        "learning_rate": highest,
+        "final_learning_rate": highest / 100,
         "num_ramp_steps": max(1, steps // 10),
         "final_num_steps": max(2, steps),
     }
     optimizer = {
-        "adam": {"weight_decay": 0.001},
+        "adam": {"weight_decay": decay},
         "single_task_learning_rate": {"linear_ramp_to_cosine": rate},
     }
     return {"model": model, "optimizer": optimizer, "training": {"batch_size": batch, "epochs": epochs}}
+
+
+def _small_batch(rows: int) -> int:
+    """Rows of a step: fewer of a small log, which would else have to be read too often for as many steps."""
+    return next((size for size in (_LARGE_BATCH, 256) if _STEPS * size <= _EPOCHS_WITHOUT_HARM * rows), 128)
 
 
 def _tables(ids: dict[str, int]) -> list[dict[str, Any]]:
