@@ -42,6 +42,7 @@ def models(
     """
     if context.invoked_subcommand is not None:
         return
+    from components.promote.moves import record_name
     from pipeline.cli.versions import alias_warning, list_versions, table
 
     client = _connect(uri, workspace)
@@ -50,7 +51,8 @@ def models(
         print(json.dumps(found, indent=1))
         return
     if not found:
-        others = ", ".join(model.name for model in client.search_registered_models(max_results=20))
+        names = {model.name for model in client.search_registered_models(max_results=100)}
+        others = ", ".join(sorted(names - {record_name(each) for each in names}))
         more = f"; --name is one of: {others}" if others else ""
         print(f"{name}: no version in {client.tracking_uri}{more}")
         return

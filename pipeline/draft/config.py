@@ -10,7 +10,7 @@ from pipeline.draft.columns import Columns, Log, sort_columns, task_before
 _MOST_DAYS, _LEAST_DAYS = 14, 3
 _STEPS = 1000  # about so many are enough for the net below; of fewer rows it makes several epochs
 _MOST_EPOCHS, _EPOCHS_WITHOUT_HARM, _ROWS_FOR_LARGE_BATCHES = 8, 7, 1_000_000
-_LARGE_BATCH = 512
+_USUAL_BATCH = 512
 _MIN_COUNT = 20
 
 
@@ -134,9 +134,9 @@ def _model_and_schedule(log: Log, columns: Columns) -> dict[str, Any]:
     mlp = {"layer_sizes": [128, 64], "dropout": {"rate": 0.2}, "final_layer_activation": True}
     model["backbone"] = {"dcn_config": {"poly_degree": 1, "parallel_mlp": mlp}}
     model["tower"] = {"mlp_config": {"layer_sizes": [32, 1]}}
-    # On made-up logs of 24,000 and 27,000 training rows these had the better AUC in each task but the rarest; at
-    # 80,000 rows the lower rate had.
-    highest, decay = (0.002, 0.001) if batch >= _LARGE_BATCH else (0.005, 0.1)
+    # On two made-up logs of 24,000 and 27,000 training rows the higher ones gained 0.02 of AUC in the most frequent
+    # task and lost 0.003 in a rare one; at 80,000 rows the higher rate lost.
+    highest, decay = (0.002, 0.001) if batch >= _USUAL_BATCH else (0.005, 0.1)
     rate = {
         "learning_rate": highest,
         "final_learning_rate": highest / 100,
@@ -152,7 +152,7 @@ def _model_and_schedule(log: Log, columns: Columns) -> dict[str, Any]:
 
 def _small_batch(rows: int) -> int:
     """Rows of a step: fewer of a small log, which would else have to be read too often for as many steps."""
-    return next((size for size in (_LARGE_BATCH, 256) if _STEPS * size <= _EPOCHS_WITHOUT_HARM * rows), 128)
+    return next((size for size in (_USUAL_BATCH, 256) if _STEPS * size <= _EPOCHS_WITHOUT_HARM * rows), 128)
 
 
 def _tables(ids: dict[str, int]) -> list[dict[str, Any]]:
