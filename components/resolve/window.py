@@ -66,7 +66,7 @@ def in_hours(
 ) -> tuple["Window", dict[date, list[str]]]:
     """The days and files of ``hours`` hours up to the hour of ``last``, or up to the log's newest.
 
-    Raises ValueError if more hours than ``tolerated`` have no file, or all.
+    Raises ValueError if more hours than ``tolerated`` have no file, or all, or are before the calendar begins.
     """
     by_hour: dict[datetime, list[str]] = {}
     for day, paths in available.items():
@@ -79,7 +79,12 @@ def in_hours(
             "data.hours: the log has no partition date=…/hour=…; choose a window of days (data.days)"
         )
     end = (last or max(by_hour)).replace(minute=0, second=0, microsecond=0, tzinfo=None)
-    wanted = [end - timedelta(hours=back) for back in reversed(range(hours))]
+    try:
+        wanted = [end - timedelta(hours=back) for back in reversed(range(hours))]
+    except OverflowError:
+        raise ValueError(
+            f"data.hours: {hours} hours up to {end} begin before the year 1; give fewer"
+        ) from None
     missing = [hour for hour in wanted if hour not in by_hour]
     if len(missing) > tolerated or len(missing) == hours:
         names = ", ".join(f"{hour:date=%Y-%m-%d/hour=%H}" for hour in missing[:5])
@@ -160,12 +165,15 @@ def _files_of_day(filesystem: FileSystem, root: str, name: str) -> list[str]:
 
 
 def choose_window(available: list[date], end_date: date | None, days: int) -> Window:
-    """``days`` days up to ``end_date``, or up to the log's newest day. Raises ValueError if time is too short."""
+    """``days`` days up to ``end_date``, or up to the log's newest day.
+
+    Raises ValueError if the calendar does not go back so far.
+    """
     last = end_date or max(available)
     try:
         return Window(last - timedelta(days=days - 1), last)
     except OverflowError:
-        raise ValueError(f"days: {days}: no date is so many days before {last}; give fewer") from None
+        raise ValueError(f"days: {days} days up to {last} begin before the year 1; give fewer") from None
 
 
 def missing_days(window: Window, available: dict[date, list[str]], tolerated: int) -> list[date]:

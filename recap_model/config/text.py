@@ -43,6 +43,8 @@ def _expanded(node: yaml.Node, known: dict[int, int | None]) -> int:
         return 1
     if id(node) not in known:
         known[id(node)] = None
+        if isinstance(node, yaml.MappingNode):
+            _refuse_doubles(node)
         parts = (
             node.value
             if isinstance(node, yaml.SequenceNode)
@@ -53,3 +55,17 @@ def _expanded(node: yaml.Node, known: dict[int, int | None]) -> int:
     if size is None:
         raise ValueError("an alias stands for what it is itself in; write out what is needed")
     return size
+
+
+def _refuse_doubles(mapping: yaml.MappingNode) -> None:
+    """Raise ValueError for a key that is there twice, of which the loader would drop the first without a word."""
+    lines: dict[str, int] = {}
+    for key, _ in mapping.value:
+        if not isinstance(key, yaml.ScalarNode):
+            continue
+        line = key.start_mark.line + 1
+        if key.value in lines:
+            raise ValueError(
+                f"{key.value!r} is written twice in one section, on lines {lines[key.value]} and {line}; keep one"
+            )
+        lines[key.value] = line

@@ -126,6 +126,11 @@ _NINEFOLD = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 
         ("a: !!bool x", "not YAML: 'x'"),
         ("a: !!timestamp x", "not YAML: "),
         ("a: \x00", "not YAML: unacceptable character"),
+        (
+            "data: {days: 2}\ntasks: {}\ndata: {}",
+            "'data' is written twice in one section, on lines 1 and 3; keep",
+        ),
+        ("data:\n  split: {by: days, by: rows}", "'by' is written twice in one section, on lines 2 and 2"),
     ],
 )
 def test_a_trick_of_yaml_is_one_line_and_takes_no_time(text: str, reason: str):

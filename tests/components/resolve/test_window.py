@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from components.artifacts.log import open_root
-from components.resolve.window import Window, choose_window, list_partitions, missing_days
+from components.resolve.window import Window, choose_window, in_hours, list_partitions, missing_days
 
 DAYS = {date(2026, 3, day): [f"date=2026-03-{day:02d}/part-0.parquet"] for day in (1, 2, 4)}
 
@@ -18,9 +18,13 @@ def test_a_window_ends_at_the_newest_day_unless_told():
     assert choose_window(list(DAYS), date(2026, 3, 2), 2) == Window(date(2026, 3, 1), date(2026, 3, 2))
 
 
-def test_a_window_that_begins_before_all_dates_is_refused():
-    with pytest.raises(ValueError, match="days: 10000000: no date is so many days before 2026-03-04"):
-        choose_window(list(DAYS), None, 10_000_000)
+@pytest.mark.parametrize("days", [10**6, 10**12])
+def test_a_window_that_begins_before_the_calendar_is_refused(days: int):
+    with pytest.raises(ValueError, match=f"^days: {days} days up to 2026-03-04 begin before the year 1"):
+        choose_window(list(DAYS), None, days)
+    hourly = {date(2026, 3, 1): ["date=2026-03-01/hour=05/a.parquet"]}
+    with pytest.raises(ValueError, match=f"^data.hours: {24 * days} hours up to 2026-03-01 05:00:00 begin"):
+        in_hours(hourly, None, 24 * days, 0)
 
 
 def test_a_missing_day_is_tolerated_up_to_the_stated_number():
