@@ -146,13 +146,14 @@ def _unreachable(uri: str, reason: str) -> RegistryError:
 @contextmanager
 def in_one_line(where: "MlflowClient | str") -> Iterator[None]:
     """Turn what MLflow raises in the block into a RegistryError that names the registry."""
+    from google.protobuf.json_format import ParseError
     from mlflow.exceptions import MlflowException
     from requests import RequestException
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
-    except (MlflowException, RequestException, SQLAlchemyError) as error:
+    except (MlflowException, RequestException, SQLAlchemyError, ParseError) as error:
         uri = where if isinstance(where, str) else where.tracking_uri
         raise RegistryError(f"registry {_shown(uri)}: {first_line(str(error))}") from None
 

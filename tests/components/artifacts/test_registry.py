@@ -60,25 +60,35 @@ def test_a_registry_that_does_not_answer_is_one_line_within_seconds(uri: str, wo
     assert "secret" not in str(raised.value)
 
 
-class _AnswersNothing(BaseHTTPRequestHandler):
-    """To any request: it went well, and no content."""
+class _Answers(BaseHTTPRequestHandler):
+    """To any request: it went well, and this content."""
+
+    content = b""
 
     def do_GET(self) -> None:
         self.send_response(200)
-        self.send_header("Content-Length", "0")
+        self.send_header("Content-Length", str(len(self.content)))
         self.end_headers()
+        self.wfile.write(self.content)
 
     def log_message(self, format: str, *arguments: object) -> None:
         """Keep quiet."""
 
 
-def test_an_empty_answer_is_none_and_not_a_registry_without_models():
-    with ThreadingHTTPServer(("127.0.0.1", 0), _AnswersNothing) as server:
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "registered-models/search: the answer is empty; look whe"),
+        (b"<html>", "was not in a valid JSON format"),
+        (b'{"registered_models": "x"}', "Failed to parse registered_models field"),
+    ],
+)
+def test_an_answer_that_is_none_is_one_line(content: bytes, words: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(_Answers, "content", content)
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Answers) as server:
         threading.Thread(target=server.serve_forever).start()
         try:
-            with pytest.raises(
-                RegistryError, match="registered-models/search: the answer is empty; look whe"
-            ):
+            with pytest.raises(RegistryError, match=words):
                 registry.connect(f"http://127.0.0.1:{server.server_port}")
         finally:
             server.shutdown()
