@@ -91,12 +91,12 @@ def prune_runs(workspace: Path, keep: int, dry_run: bool = False) -> list[tuple[
     """Remove all but the newest ``keep`` runs, and checkpoints that no kept run can have written.
 
     A folder is renamed before it is removed, so that an interrupted call leaves no half of a run; the next call
-    removes what is left of it. Runs that are still going stay.
+    removes what is left of it. Runs that are still going stay, and so does what is no run.
 
     Returns:
         What was removed (or would be), with the bytes that it held.
     """
-    runs = sorted(path for path in (workspace / _RUNS).iterdir() if not path.name.startswith("."))
+    runs = sorted(path for path in (workspace / _RUNS).iterdir() if _is_run(path))
     kept = [path for path in runs if path in runs[-keep:] or _is_in_use(path)]
     since = min((_begun(path) for path in kept), default=0.0)
     checkpoints = [path for path in (workspace / CHECKPOINTS).glob("*") if path.stat().st_mtime < since]
@@ -113,6 +113,14 @@ def prune_runs(workspace: Path, keep: int, dry_run: bool = False) -> list[tuple[
 def _begun(run: Path) -> float:
     """When a run began, in seconds since 1970, by the name of its folder."""
     return datetime.strptime(run.name, _STAMP).replace(tzinfo=UTC).timestamp()
+
+
+def _is_run(path: Path) -> bool:
+    try:
+        _begun(path)
+    except ValueError:
+        return False
+    return path.is_dir()
 
 
 def _is_in_use(run: Path) -> bool:

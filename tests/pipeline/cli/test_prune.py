@@ -43,6 +43,13 @@ def test_a_run_that_is_still_going_stays(runs: list[Path], tmp_path: Path):
     assert _left(tmp_path) == [runs[3].name]
 
 
+def test_what_is_no_run_stays_and_counts_for_none(runs: list[Path], tmp_path: Path):
+    (tmp_path / "runs" / "zz-notes").mkdir()
+    (tmp_path / "runs" / "notes.txt").touch()
+    prune_runs(tmp_path, keep=1)
+    assert _left(tmp_path) == [runs[3].name, "notes.txt", "zz-notes"]
+
+
 def test_what_an_interrupted_call_left_is_removed_by_the_next(runs: list[Path], tmp_path: Path):
     runs[0].rename(runs[0].with_name(f".removed-{runs[0].name}"))
     prune_runs(tmp_path, keep=3)
