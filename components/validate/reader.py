@@ -75,7 +75,7 @@ class FileReader:
             self._row_group = row_group
             try:
                 batches = self._parquet.iter_batches(rows, row_groups=[row_group], columns=columns)
-                yield from map(decoded_rows, batches)
+                yield from map(_in_utf8, map(decoded_rows, batches))
             except (OSError, pa.ArrowException) as error:
                 reason = " ".join(str(error).split())
                 self._unreadable(f"cannot be read in row group {row_group}: {reason}; write the file again")
@@ -167,6 +167,17 @@ class FileReader:
         self._findings.add(
             rule, subject, observed, allowed, advice, file=file, row_group=row_group, rows=rows
         )
+
+
+def _in_utf8(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch itself. Raises ArrowInvalid that names the column whose words are none, which Arrow reads unseen."""
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if is_text(column.type):
+            try:
+                column.validate(full=True)
+            except pa.ArrowInvalid as error:
+                raise pa.ArrowInvalid(f"column {name}: {error}") from None
+    return batch
 
 
 def _form(kind: pa.DataType) -> str:

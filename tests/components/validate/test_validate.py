@@ -51,6 +51,24 @@ def test_a_clean_log_passes_and_writes_verdict_profile_and_manifest(tmp_path: Pa
     assert labels.stats.ones[labels.labels.index("like")] == likes
 
 
+def not_utf8(column: pa.ChunkedArray) -> pa.Array:
+    raw = pa.array([b"\xff"] * len(column), pa.binary())
+    return pa.Array.from_buffers(pa.string(), len(raw), raw.buffers())
+
+
+def test_words_that_are_not_utf8_are_told_with_their_file_and_column(tmp_path: Path):
+    log = write_tiny_log(tmp_path / "log")
+    for path in log.rglob("*.parquet"):
+        pq.write_table(replaced("user_id", not_utf8)(pq.read_table(path, partitioning=None)), path)
+    first = (
+        "file_readable: file date=2026-03-01/part-00000.parquet cannot be read in row group 0: column user_id: "
+        "Invalid UTF8 sequence at string index 0; write the file again"
+    )
+    with pytest.raises(ValidationFailed) as caught:
+        validate(tmp_path, log)
+    assert str(caught.value).splitlines()[0] == first
+
+
 CRITICAL = {
     "a column is not there": (
         [lambda table: table.drop_columns(["likes"])],
