@@ -29,6 +29,7 @@ def weighted_bce(
     weights: Tensor | None = None,
     pos_weights: Tensor | None = None,
     normalise: bool = False,
+    sizes: Tensor | None = None,
 ) -> Tensor:
     """Each task's mean over labelled rows of ``w * (-c y log p - (1 - y) log(1 - p))``, p = sigmoid(logit).
 
@@ -36,9 +37,10 @@ def weighted_bce(
         weights: w, 1 if not given.
         pos_weights: c of each task, 1 if not given.
         normalise: divide by the sum of weights instead of the number of labelled rows.
+        sizes: what to divide by instead of either.
 
     Shape:
-        logits, labels, weights: (rows, tasks), a label that is NaN being none; pos_weights: (tasks,); returns
+        logits, labels, weights: (rows, tasks), a label that is NaN being none; pos_weights, sizes: (tasks,); returns
         (tasks,). A task without a labelled row (or with ``normalise`` without weight) has loss 0.
 
     >>> labels = torch.tensor([[1.0], [0.0], [float("nan")]])
@@ -57,10 +59,17 @@ def weighted_bce(
     scale = torch.ones_like(logits) if weights is None else weights.to(logits.dtype)
     scale = torch.where(labelled, scale, torch.zeros_like(scale))
     total = (losses * scale).sum(dim=0)
-    if normalise:
-        size = scale.sum(dim=0)
-        return total / torch.where(size > 0, size, torch.ones_like(size))
-    return total / labelled.sum(dim=0).clamp(min=1)
+    if sizes is None:
+        sizes = loss_sizes(labels, scale, normalise)
+    return total / torch.where(sizes > 0, sizes, torch.ones_like(sizes))
+
+
+def loss_sizes(labels: Tensor, weights: Tensor | None = None, normalise: bool = False) -> Tensor:
+    """What `weighted_bce` divides each sum by, (tasks,): labelled rows, or with ``normalise`` their weights."""
+    labelled = ~torch.isnan(labels)
+    if not normalise or weights is None:
+        return labelled.sum(dim=0)
+    return torch.where(labelled, weights, torch.zeros_like(weights)).sum(dim=0)
 
 
 def reduce_tasks(losses: Tensor, reduction: Reduction) -> Tensor:
@@ -73,6 +82,9 @@ class MultiTaskLoss(nn.Module):
 
     Args:
         task_weighting: weighs the tasks' losses; all count the same if not given.
+
+    Attributes:
+        sizes: what each task's sum is divided by, (tasks,), while the rows are a part of a batch; else None.
 
     Shape:
         logits, labels, weights: (rows, tasks); shared: what the tasks share, of which `GradientWeights` has need;
@@ -92,6 +104,7 @@ class MultiTaskLoss(nn.Module):
         self.reduction: Reduction = reduction
         self.normalise = normalise
         self.task_weighting = task_weighting
+        self.sizes: Tensor | None = None
         self.register_buffer("pos_weights", torch.tensor(pos_weights), persistent=False)
 
     @property
@@ -102,7 +115,7 @@ class MultiTaskLoss(nn.Module):
     def forward(
         self, logits: Tensor, labels: Tensor, weights: Tensor | None = None, shared: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        losses = weighted_bce(logits, labels, weights, self.pos_weights, self.normalise)
+        losses = weighted_bce(logits, labels, weights, self.pos_weights, self.normalise, self.sizes)
         counted = losses if self.task_weighting is None else self.task_weighting(losses, shared)
         return reduce_tasks(counted, self.reduction), losses
 

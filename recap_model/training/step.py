@@ -1,6 +1,7 @@
 """One optimizer step: the gradients of a batch, whole or in parts, checked and clipped before they are taken in."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -8,6 +9,7 @@ from torch.nn.utils import get_total_norm
 
 from recap_model.config import RecapConfig
 from recap_model.data.batch import RecapBatch
+from recap_model.losses import MultiTaskLoss, loss_sizes
 from recap_model.optim import set_learning_rates
 from recap_model.training.diagnosis import explain
 from recap_model.training.state import TrainState
@@ -34,15 +36,19 @@ def _add_gradients(state: TrainState, batch: RecapBatch, config: RecapConfig) ->
     """The gradients of a batch's loss: of its parts' losses, each weighted by its share of the rows."""
     total: dict[str, Tensor] = {}
     bounds = _bounds(len(batch), config.training.micro_batches)
+    sizes = _sizes(state, batch) if len(bounds) > 1 else None
     for number, (first, last) in enumerate(bounds, start=1):
         whole = len(bounds) == 1
         part = batch if whole else batch[slice(first, last)]
-        with torch.autocast(state.device.type, torch.bfloat16, enabled=state.bf16):
+        share = 1.0 if whole else (last - first) / len(batch)
+        with (
+            _divided_by(state, None if sizes is None else sizes * share),
+            torch.autocast(state.device.type, torch.bfloat16, enabled=state.bf16),
+        ):
             loss, outputs = state.forward(part)
         losses = {task: outputs[f"loss/{task}"].detach() for task in state.module.model.tasks}
         if not loss.isfinite():
             raise explain(state.step + 1, part, losses, config.features)
-        share = 1.0 if whole else (last - first) / len(batch)
         if number < len(bounds):
             with state.without_exchange():
                 (loss * share).backward()
@@ -51,6 +57,28 @@ def _add_gradients(state: TrainState, batch: RecapBatch, config: RecapConfig) ->
         for name, value in {"loss": loss.detach(), **losses}.items():
             total[name] = total[name] + value * share if name in total else value * share
     return total
+
+
+def _sizes(state: TrainState, batch: RecapBatch) -> Tensor | None:
+    """What the loss divides each task's sum by, (tasks,), of all processes' rows: some parts may have few labels."""
+    loss = state.module.loss_fn
+    if not isinstance(loss, MultiTaskLoss) or batch.labels is None:
+        return None
+    return state.world.summed(loss_sizes(batch.labels, batch.weights, loss.normalise))
+
+
+@contextmanager
+def _divided_by(state: TrainState, sizes: Tensor | None) -> Iterator[None]:
+    """Let the loss divide by these, if there are any, until the block ends."""
+    loss = state.module.loss_fn
+    if not isinstance(loss, MultiTaskLoss):
+        yield
+        return
+    loss.sizes = sizes
+    try:
+        yield
+    finally:
+        loss.sizes = None
 
 
 def _bounds(rows: int, parts: int) -> list[tuple[int, int]]:

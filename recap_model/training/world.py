@@ -32,11 +32,17 @@ class World:
         dist.all_reduce(shared)
         return [int(number) for number in shared.tolist()]
 
+    def summed(self, own: Tensor) -> Tensor:
+        """The sum of every process's numbers, (n,) to (n,)."""
+        if self.size == 1:
+            return own
+        total = own.clone()
+        dist.all_reduce(total)
+        return total
+
     def norm(self, own: Tensor) -> Tensor:
         """The norm of what all processes hold, of the norms of their own parts."""
-        squares = own.square()
-        dist.all_reduce(squares)
-        return squares.sqrt()
+        return self.summed(own.square()).sqrt()
 
     def gather(self, value: Any) -> list[Any]:
         """Every process's value, in the order of their ranks."""

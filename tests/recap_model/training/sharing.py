@@ -39,16 +39,16 @@ def config_of(embeddings: str | None, **training: Any) -> RecapConfig:
 
 
 class Lists(FewRows):
-    """Rows with lists of up to six ids; process ``rank`` of ``size`` has its part of each batch."""
+    """127 rows with lists of up to six ids; process ``rank`` of ``size`` has its part of each batch."""
 
-    def __init__(self, world: World, rows: int):
+    def __init__(self, world: World):
         random = torch.Generator().manual_seed(4)
         sparse = {}
         for table in TABLES:
             ids = torch.randint(-1, 60, (128, 6), generator=random)
             sparse[str(table["name"])] = ids
         super().__init__(sparse=sparse)  # type: ignore[arg-type]
-        self.all, self.world = self.all[slice(0, rows)], world
+        self.all, self.world = self.all[slice(0, 127)], world
 
     def batches(self, epoch: int, skip: int = 0) -> Iterator[RecapBatch]:
         for batch in super().batches(epoch, skip):
@@ -75,8 +75,6 @@ def run(config: RecapConfig, kind: str, folder: Path | None, stop_after: int | N
         asked += 1
         return asked == stop_after
 
-    # Parts of a batch weigh the same only where its rows divide by them and by the processes.
-    rows = 127 if config.training.micro_batches == 1 else 128
     torch.manual_seed(config.training.seed)
     with sharing_tables(share):
         module = new_module(config)
@@ -84,10 +82,10 @@ def run(config: RecapConfig, kind: str, folder: Path | None, stop_after: int | N
     held = [len(table.table.weight) for table in tables]
     state = train(
         module,
-        Lists(world, rows),
+        Lists(world),
         config,
         lambda progress: None,
-        held_out=HeldOut(world, rows) if config.training.early_stopping else None,
+        held_out=HeldOut(world) if config.training.early_stopping else None,
         checkpoints=None if folder is None else Checkpoints(folder),
         world=world,
         stop=stop,

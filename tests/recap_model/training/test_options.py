@@ -25,6 +25,18 @@ class HeldOut(FewRows):
         yield RecapBatch(**{**self.all.tensors(), "labels": labels})
 
 
+class FewLabels(FewRows):
+    """One task's labels are missing but in a batch's last rows, and weights differ."""
+
+    def batches(self, epoch: int, skip: int = 0) -> Iterator[RecapBatch]:
+        for batch in super().batches(epoch, skip):
+            labels = batch.labels.clone()
+            labels[: len(labels) - 5, -1] = torch.nan
+            random = torch.Generator().manual_seed(7)
+            weights = torch.rand(labels.shape, generator=random) * (0.5 + torch.arange(len(labels)))[:, None]
+            yield RecapBatch(**{**batch.tensors(), "labels": labels, "weights": weights})
+
+
 def stopped_early(**training: Any) -> tuple[TrainState, list[Progress]]:
     early = {"every_steps": 5, "patience": 2}
     config = tiny_config(training={"batch_size": 32, "epochs": 40, "early_stopping": early, **training})
@@ -39,6 +51,23 @@ def test_parts_of_a_batch_make_the_step_of_the_whole(parts: int):
     divided, _ = trained(micro_batches=parts)
     for left, right in zip(whole.module.parameters(), divided.module.parameters(), strict=True):
         torch.testing.assert_close(left, right, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("normalise", [False, True])
+def test_parts_in_which_a_task_has_few_labels_make_the_step_of_the_whole(normalise: bool):
+    section = tiny_config().model.model_dump(exclude_none=True) | {"loss": {"normalise": normalise}}
+    found = []
+    for parts in (1, 4):
+        config = tiny_config(
+            model=section, training={"batch_size": 32, "max_steps": 1, "micro_batches": parts}
+        )
+        torch.manual_seed(0)
+        module = new_module(config)
+        train(module, FewLabels(), config, lambda progress: None)
+        found.append(module)
+    whole, divided = ([parameter.grad for parameter in module.parameters()] for module in found)
+    for left, right in zip(whole, divided, strict=True):
+        torch.testing.assert_close(left, right, rtol=1e-4, atol=1e-6)
 
 
 def test_early_stopping_ends_with_the_weights_of_the_lowest_held_out_loss():
