@@ -7,15 +7,13 @@ import typer
 
 from pipeline.cli.compiling import ClusterOption
 from pipeline.cli.server import NamespaceOption, TokenOption, connect_server
-from pipeline.cli.workspace import DEFAULT_WORKSPACE, WorkspaceOption
+from pipeline.cli.workspace import DEFAULT_NAME, DEFAULT_WORKSPACE, NameOption, UriOption, WorkspaceOption
 
 
 def doctor(
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
-    tracking_uri: Annotated[
-        str, typer.Option(help="MLflow's URI; else MLFLOW_TRACKING_URI, or SQLite in the workspace.")
-    ] = "",
-    name: Annotated[str, typer.Option(help="Registered model.")] = "recap",
+    tracking_uri: UriOption = "",
+    name: NameOption = DEFAULT_NAME,
     host: Annotated[
         str,
         typer.Option(

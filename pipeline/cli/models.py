@@ -6,25 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.workspace import DEFAULT_WORKSPACE, WorkspaceOption
+from pipeline.cli.workspace import DEFAULT_NAME, DEFAULT_WORKSPACE, NameOption, UriOption, WorkspaceOption
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 models_app = typer.Typer(invoke_without_command=True)
 
-NameOption = Annotated[
-    str, typer.Option("--name", help="The registered model: registry.model_name of the config.")
-]
-UriOption = Annotated[
-    str,
-    typer.Option(
-        "--registry", "--tracking-uri", help="MLflow's URI; MLFLOW_TRACKING_URI, or SQLite in the workspace."
-    ),
-]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result for a machine.")]
 VersionArgument = Annotated[int, typer.Argument(min=1, help="A version's number.")]
-DEFAULT_NAME = "recap"
 
 
 @models_app.callback()
@@ -42,6 +32,8 @@ def models(
     """
     if context.invoked_subcommand is not None:
         return
+    from rich.console import Console
+
     from components.promote.moves import record_name
     from pipeline.cli.versions import alias_warning, list_versions, table
 
@@ -56,7 +48,8 @@ def models(
         more = f"; --name is one of: {others}" if others else ""
         print(f"{name}: no version in {client.tracking_uri}{more}")
         return
-    _print(table(name, found))
+    console = Console()
+    console.print(table(name, found, console.width))
     warning = alias_warning(client, name)
     if warning:
         print(warning)
@@ -175,9 +168,3 @@ def _tell(name: str, version: str, move: Any, as_json: bool) -> None:
     else:
         before = f"version {move.source}" if move.source else "none"
         print(f"{name}: champion was {before}, is version {version}. Record: recap models show {version}.")
-
-
-def _print(table: Any) -> None:
-    from rich.console import Console
-
-    Console().print(table)

@@ -10,10 +10,11 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.cli.models import DEFAULT_NAME
 from pipeline.cli.workspace import (
     CHECKPOINTS,
+    DEFAULT_NAME,
     DEFAULT_WORKSPACE,
+    TRACKING_URI,
     RunFolder,
     WorkspaceOption,
     complete_config,
@@ -45,7 +46,8 @@ def run(
     tracking_uri: Annotated[
         str,
         typer.Option(
-            help="MLflow's URI; else the config's, MLFLOW_TRACKING_URI, or SQLite in the workspace."
+            *TRACKING_URI,
+            help="MLflow's URI; else the config's, MLFLOW_TRACKING_URI, or SQLite in the workspace.",
         ),
     ] = "",
     containers: Annotated[
@@ -133,7 +135,7 @@ def _collect(outputs: Path, folder: RunFolder) -> dict[str, Any]:
 def _where(workspace: Path, uri: str, usual: str) -> tuple[str, str]:
     """What ``recap models`` has to be told of the workspace and the registry, and what ``recap report`` has."""
     folder = "" if workspace == DEFAULT_WORKSPACE else f" --workspace {shlex.quote(str(workspace))}"
-    return folder if uri == usual else f" --registry {shlex.quote(uri)}", folder
+    return folder if uri == usual else f" --tracking-uri {shlex.quote(uri)}", folder
 
 
 def _tell(result: dict[str, Any], console: Any, where: tuple[str, str]) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.workspace import DEFAULT_WORKSPACE, WorkspaceOption
+from pipeline.cli.workspace import DEFAULT_WORKSPACE, UriOption, WorkspaceOption
 
 
 def score(
@@ -21,9 +21,7 @@ def score(
         list[str] | None, typer.Option("--weight", help="TASK=WEIGHT in the score, instead of the model's.")
     ] = None,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
-    tracking_uri: Annotated[
-        str, typer.Option(help="MLflow's URI; else MLFLOW_TRACKING_URI, or SQLite in the workspace.")
-    ] = "",
+    tracking_uri: UriOption = "",
 ) -> None:
     """Score rows: ids, each task's calibrated probability, and the weighted score.
 

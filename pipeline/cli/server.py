@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.cli.workspace import TRACKING_URI
+
 if TYPE_CHECKING:
     from pipeline.cluster.client import Server
 
@@ -22,7 +24,8 @@ TokenOption = Annotated[
 ]
 DataOption = Annotated[str, typer.Option(help="URI of the log, as s3://logs/impressions.")]
 TrackingOption = Annotated[
-    str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="MLflow server of the registry.")
+    str,
+    typer.Option(*TRACKING_URI, envvar="MLFLOW_TRACKING_URI", help="MLflow server of the registry."),
 ]
 ConfigOption = Annotated[str, typer.Option(help="Config: a path in the images, or a URI.")]
 DaysOption = Annotated[int, typer.Option(min=0, help="Days in the window; data.days of the config if 0.")]

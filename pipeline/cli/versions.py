@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from components.artifacts import registry
 from components.promote.moves import Move, read_moves
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _TAG_PREFIX = "recap."
+_NO_RESULTS = ("proof/", "train/learning_rates/")  # metrics that say nothing of how good a model is
+_COLUMNS = ("version", "age", "data window", "aliases", "decision", "AUC", "RCE", "who")
+_MAY_FOLD, _GAP = ("aliases", "decision", "who"), 2
+_LEFT_OUT_FIRST = ("who", "RCE", "age", "AUC", "data window")
 
 
 def list_versions(client: "MlflowClient", name: str, limit: int) -> list[dict[str, Any]]:
@@ -52,40 +56,58 @@ def _metrics(client: "MlflowClient", run_id: str | None) -> dict[str, float]:
         return {}
     with registry.in_one_line(client):
         metrics = client.get_run(run_id).data.metrics
-    return {name: metrics[name] for name in sorted(metrics) if not name.startswith("proof/")}
+    return {name: metrics[name] for name in sorted(metrics) if not name.startswith(_NO_RESULTS)}
 
 
-def table(name: str, versions: list[dict[str, Any]]) -> "Table":
-    """A table for the terminal, of 80 columns and more; AUC and RCE are means over tasks.
+def table(name: str, versions: list[dict[str, Any]], width: int) -> "Table":
+    """A table for a terminal of so many columns; AUC and RCE are means over tasks.
 
-    ``who`` promoted it last: the gate, or a person.
+    ``who`` promoted it last: the gate, or a person. What does not fit is left out, and named below.
     """
+    cells = [_cells(row) for row in versions]
+    least = {
+        column: max([len(column), *(len(row[column]) for row in cells if column not in _MAY_FOLD)])
+        for column in _COLUMNS
+    } | {"aliases": len("challenger"), "who": len("the gate")}
+    kept, left_out = list(_COLUMNS), []
+    for column in _LEFT_OUT_FIRST:
+        if sum(least[each] + _GAP for each in kept) - _GAP <= width:
+            break
+        kept.remove(column)
+        left_out.append(column)
+    return _draw(name, cells, {column: least[column] for column in kept}, left_out)
+
+
+def _draw(name: str, cells: list[dict[str, str]], widths: dict[str, int], left_out: list[str]) -> "Table":
+    """The table of these columns, each at least so wide."""
     from rich.table import Table
 
-    drawn = Table(title=name, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in ("version", "age", "data window", "aliases", "decision", "AUC", "RCE", "who"):
-        numeric = column in ("version", "AUC", "RCE")
-        drawn.add_column(
-            column,
-            justify="right" if numeric else "left",
-            no_wrap=column not in ("aliases", "decision", "who"),
-            overflow="fold",
-            min_width=len("challenger") if column == "aliases" else None,
-        )
-    for row in versions:
-        failed = ", proof failed" if row["proof"].startswith("failed") else ""
-        by_gate = (row["who"] or "").startswith("pipeline run ")
-        drawn.add_row(
-            row["version"],
-            _age(row["created"]),
-            _window(row["window"] or ""),
-            ", ".join(row["aliases"]),
-            f"{row['outcome'] or ''}{failed}",
-            _mean(row["metrics"], "auc/", ".4f"),
-            _mean(row["metrics"], "rce/", ".2f"),
-            "the gate" if by_gate else row["who"] or "",
-        )
+    drawn = Table(title=name, title_justify="left", box=None, pad_edge=False, padding=(0, _GAP, 0, 0))
+    for column, least in widths.items():
+        numeric, folds = column in ("version", "AUC", "RCE"), column in _MAY_FOLD
+        justify: Literal["left", "right"] = "right" if numeric else "left"
+        drawn.add_column(column, justify=justify, no_wrap=not folds, overflow="fold", min_width=least)
+    for row in cells:
+        drawn.add_row(*(row[column] for column in widths))
+    if left_out:
+        drawn.caption = f"A wider terminal shows {', '.join(left_out)}."
+        drawn.caption_justify = "left"
     return drawn
+
+
+def _cells(row: dict[str, Any]) -> dict[str, str]:
+    failed = ", proof failed" if row["proof"].startswith("failed") else ""
+    by_gate = (row["who"] or "").startswith("pipeline run ")
+    return {
+        "version": row["version"],
+        "age": _age(row["created"]),
+        "data window": _window(row["window"] or ""),
+        "aliases": ", ".join(row["aliases"]),
+        "decision": f"{row['outcome'] or ''}{failed}",
+        "AUC": _mean(row["metrics"], "auc/", ".4f"),
+        "RCE": _mean(row["metrics"], "rce/", ".2f"),
+        "who": "the gate" if by_gate else row["who"] or "",
+    }
 
 
 def _window(window: str) -> str:

@@ -19,6 +19,15 @@ from components.artifacts.environment import environment
 CONFIGS = Path(__file__).parent.parent / "configs"
 
 WorkspaceOption = Annotated[Path, typer.Option(help="Folder that keeps the registry and the runs.")]
+TRACKING_URI = ("--tracking-uri", "--registry")
+UriOption = Annotated[
+    str,
+    typer.Option(*TRACKING_URI, help="MLflow's URI; else MLFLOW_TRACKING_URI, or SQLite in the workspace."),
+]
+NameOption = Annotated[
+    str, typer.Option("--name", help="The registered model: registry.model_name of the config.")
+]
+DEFAULT_NAME = "recap"
 DEFAULT_WORKSPACE = Path(".recap")
 # A training that is killed leaves its checkpoints there, and the next run of the same data takes them up.
 CHECKPOINTS = "checkpoints"

@@ -143,7 +143,7 @@ class Month:
                     "rollback",
                     "--name",
                     NAME,
-                    "--registry",
+                    "--tracking-uri",
                     self.registry_uri,
                     "--why",
                     "complaints",

@@ -83,5 +83,5 @@ def test_a_run_names_the_commands_that_find_its_model_and_its_report(capsys: pyt
     result["promotion"]["name"] = "recap"
     _tell(result, Console(), _where(Path(".recap"), "http://a", "sqlite:///a"))
     told = capsys.readouterr().out
-    assert "recap models --registry http://a\n" in told
+    assert "recap models --tracking-uri http://a\n" in told
     assert told.endswith("recap report\n")

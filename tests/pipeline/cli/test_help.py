@@ -76,6 +76,17 @@ def test_a_command_says_what_it_does_and_what_its_options_mean(name: str):
     assert [one.name for one in command.params if not getattr(one, "help", None)] == []
 
 
+def test_the_registry_is_named_by_the_same_options_everywhere():
+    named = {
+        name: tuple(option.opts)
+        for name, command in COMMANDS.items()
+        for option in command.params
+        if {"--tracking-uri", "--registry"} & set(option.opts)
+    }
+    assert set(named.values()) == {("--tracking-uri", "--registry")}
+    assert {"run", "score", "doctor", "models", "models show", "rollback", "submit"} <= named.keys()
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_shows_how_it_is_called_and_the_call_is_one(name: str, monkeypatch: pytest.MonkeyPatch):
     for variable in ("KFP_HOST", "MLFLOW_TRACKING_URI"):

@@ -93,6 +93,31 @@ def test_the_table_fits_a_terminal_of_80_columns(workspace: Path, monkeypatch: p
     assert "previous" in lines[3]
 
 
+@pytest.mark.parametrize(
+    ("columns", "left_out"), [(70, "who"), (58, "who, RCE, age"), (40, "who, RCE, age, AUC, data window")]
+)
+def test_a_narrow_terminal_has_fewer_columns_and_no_broken_word(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, columns: int, left_out: str
+):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    recap(workspace, "promote", "2", "--approve", "by design")
+    lines = recap(workspace, "models").stdout.splitlines()
+    assert max(map(len, lines)) <= columns
+    assert {"version", "aliases", "decision"} <= set(lines[1].split())
+    assert {"2", "champion", "HOLD"} <= set(lines[2].split())
+    assert " ".join(" ".join(lines[4:]).split()) == f"A wider terminal shows {left_out}."
+
+
+def test_the_learning_rates_of_the_last_step_are_no_metrics_of_a_version(workspace: Path):
+    client = registry.connect(registry.default_tracking_uri(workspace))
+    run_id = json.loads(recap(workspace, "models", "--json").stdout)[0]["run_id"]
+    client.log_metric(run_id, "train/learning_rates/like", 0.002)
+    client.log_metric(run_id, "train/losses/like", 0.25)
+    metrics = json.loads(recap(workspace, "models", "show", "2", "--json").stdout)["metrics"]
+    assert "train/losses/like" in metrics
+    assert not any("learning_rates" in name for name in metrics)
+
+
 def test_a_model_without_versions_says_where_it_looked(workspace: Path):
     done = CliRunner().invoke(app, ["models", "--name", "other", "--workspace", str(workspace)])
     assert done.exit_code == 0
