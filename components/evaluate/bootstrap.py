@@ -91,8 +91,13 @@ def _metrics(area: float, masses: Array, changes: Array) -> dict[str, Array]:
 
 
 def paired(ours: Mapping[str, Array], theirs: Mapping[str, Array]) -> dict[str, Array]:
-    """The replicates of the difference of two models, whose users were drawn alike."""
-    return {name: ours[name] - theirs[name] for name in METRICS}
+    """The replicates of the difference of two models, whose users were drawn alike; NaN where one is undefined."""
+    return {name: _difference(ours[name], theirs[name]) for name in METRICS}
+
+
+def _difference(ours: Array, theirs: Array) -> Array:
+    undefined = np.full(ours.shape, np.nan)
+    return np.subtract(ours, theirs, out=undefined, where=np.isfinite(ours) & np.isfinite(theirs))
 
 
 def standard_error(replicates: Array) -> float | None:
