@@ -19,6 +19,7 @@ _FIGURES = {
 }
 _LEVELS = (
     "task_rate_drift",
+    "task_null_rate_drift",
     "partition_rows_drift",
 )  # what is not of a column, so that no line of a table has it
 _LEGEND = (

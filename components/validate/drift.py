@@ -1,7 +1,7 @@
 """A profile beside a reference's: its columns, tasks and days, over the window and on each whole day."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from components.validate import distance
@@ -34,11 +34,12 @@ class Level:
 class Comparison:
     """What was found: each position's change over the window and by day, tasks' rates, rows of days.
 
-    ``new`` are columns that the reference does not have.
+    ``nulls`` are the shares of rows without a task's label, ``new`` the columns that the reference does not have.
     """
 
     changes: list[Change] = field(default_factory=list)
     rates: list[Level] = field(default_factory=list)
+    nulls: list[Level] = field(default_factory=list)
     rows: list[Level] = field(default_factory=list)
     new: list[str] = field(default_factory=list)
 
@@ -112,7 +113,12 @@ def compare(
                 if sample is not None and sample.rows:
                     comparison.changes.append(column.change(sample, name))
     if by_day:
-        comparison.rates += _rates({WINDOW: now, **days}, then, usual_days, likeness, config)
+        parts, bounds = {WINDOW: now, **days}, config.validation.drift
+        for task, label in config.label_columns().items():
+            alike = likeness.get(label, {})
+            rates = _Rates(task, label, then, list(usual_days.values()), alike)
+            comparison.rates += rates.levels(parts, _positives, relative=bounds.max_positive_rate_change)
+            comparison.nulls += rates.levels(parts, _nulls, absolute=bounds.max_missing_rate_change)
         comparison.rows += _rows(days, usual_days, config.validation.drift)
     return comparison
 
@@ -130,40 +136,61 @@ def _whole_days(profile: Profile) -> dict[str, PartitionProfile]:
     }
 
 
-def _rates(
-    parts: dict[str, PartitionProfile],
-    then: PartitionProfile,
-    usual_days: dict[str, PartitionProfile],
-    likeness: Likeness,
-    config: RecapConfig,
-) -> Iterator[Level]:
-    change = config.validation.drift.max_positive_rate_change
-    for task, column in config.label_columns().items():
-        usual, labelled = _rate(then, column)
-        if not labelled or math.isnan(usual):
-            continue
-        alike = likeness.get(column, {})
-        labelled_alone = labelled * independence(then, alike)
-        own = [_rate(day, column)[0] for day in usual_days.values()]
-        apart = max((abs(rate - usual) for rate in own if math.isfinite(rate)), default=0.0)
+@dataclass(frozen=True)
+class _Rates:
+    """A task's label column in the reference and on its days."""
+
+    task: str
+    column: str
+    then: PartitionProfile
+    days: list[PartitionProfile]
+    alike: dict[str, float]
+
+    def levels(
+        self,
+        parts: dict[str, PartitionProfile],
+        share_in: Callable[[PartitionProfile, str], tuple[float, int]],
+        *,
+        relative: float = 0.0,
+        absolute: float = 0.0,
+    ) -> Iterator[Level]:
+        """A share in each part that has rows for it; a change may be of so much of the share, or so much in all."""
+        usual, of_rows = share_in(self.then, self.column)
+        if not of_rows:
+            return
+        usual_alone = of_rows * independence(self.then, self.alike)
+        own = [share_in(day, self.column)[0] for day in self.days]
+        apart = max((abs(share - usual) for share in own if math.isfinite(share)), default=0.0)
+        habit = USUAL * apart if len(own) > 1 else 0.0
         for where, part in parts.items():
-            rate, rows = _rate(part, column)
+            share, rows = share_in(part, self.column)
             if rows:
-                alone = rows * independence(part, alike)
-                chance = distance.rate_noise(usual, labelled_alone, rate, alone)
-                slack = max(change * usual, USUAL * apart if len(own) > 1 else 0.0, chance)
-                yield Level(task, where, rate, usual, usual - slack, usual + slack)
+                alone = rows * independence(part, self.alike)
+                chance = distance.rate_noise(usual, usual_alone, share, alone)
+                slack = max(relative * usual + absolute, habit, chance)
+                yield Level(self.task, where, share, usual, usual - slack, usual + slack)
 
 
-def _rate(part: PartitionProfile, column: str) -> tuple[float, int]:
-    """A task's positive rate, and of how many labels."""
+def _positives(part: PartitionProfile, column: str) -> tuple[float, int]:
+    """The share of positives, and of how many labels."""
+    ones, missing, rows = _counts(part, column)
+    return (ones / (rows - missing) if rows > missing else math.nan), rows - missing
+
+
+def _nulls(part: PartitionProfile, column: str) -> tuple[float, int]:
+    """The share of rows without a label, and of how many rows."""
+    _, missing, rows = _counts(part, column)
+    return (missing / rows if rows else math.nan), rows
+
+
+def _counts(part: PartitionProfile, column: str) -> tuple[int, int, int]:
+    """Positives, nulls and rows of a label column; none of one that is not there."""
     block = part.blocks.get("label")
     if block is None or column not in block.labels:
-        return math.nan, 0
+        return 0, 0, 0
     stats: Stats = block.stats
     place = block.labels.index(column)
-    labelled = int(stats.rows[place] - stats.missing[place])
-    return (int(stats.ones[place]) / labelled if labelled else math.nan), labelled
+    return int(stats.ones[place]), int(stats.missing[place]), int(stats.rows[place])
 
 
 def _rows(

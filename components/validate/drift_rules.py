@@ -30,6 +30,7 @@ def drift_frames(kind: Kind, found: Comparison) -> dict[str, pd.DataFrame]:
     rows = {
         "columns": list(_columns(found.changes)),
         "rates": list(_levels(found.rates)),
+        "nulls": list(_levels(found.nulls)),
         "rows": list(_levels(found.rows)),
     }
     return {f"{kind}:{name}": pd.DataFrame(items) for name, items in rows.items()}
@@ -64,6 +65,12 @@ def drift_rules(
         allowed = f"{between} (validation.drift.max_positive_rate_change and chance)"
         return Words(f"task {row['subject']}", observed, place(row), allowed, "look at the labels' source")
 
+    def unlabelled(row: Row) -> Words:
+        observed = f"has no label in {row['value']:.1%} of rows, {against} {row['usual']:.1%},"
+        between = f"{max(row['lowest'], 0.0):.1%} to {min(row['highest'], 1.0):.1%}"
+        allowed = f"{between} (validation.drift.max_missing_rate_change and chance)"
+        return Words(f"task {row['subject']}", observed, place(row), allowed, "look at the labels' source")
+
     def volume(row: Row) -> Words:
         observed = f"has {row['value']:,} rows, a day of {against} {row['usual']:,.0f}"
         allowed = (
@@ -76,6 +83,7 @@ def drift_rules(
     absent: DriftRule = "missing_rate_drift" if kind == "drift" else "missing_rate_skew"
     levels: tuple[tuple[DriftRule, str, Callable[[Row], Words]], ...] = (
         ("task_rate_drift", "rates", rate),
+        ("task_null_rate_drift", "nulls", unlabelled),
         ("partition_rows_drift", "rows", volume),
     )
     frame = f"{kind}:columns"

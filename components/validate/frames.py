@@ -95,6 +95,7 @@ def _tasks(window: PartitionProfile, config: RecapConfig) -> Rows:
         yield {
             "task": task,
             "labelled": labelled,
+            "null_rate": share(int(stats.missing[place]), int(stats.rows[place])),
             "positives": int(stats.ones[place]),
             "negatives": int(stats.zeros[place]),
             "min_positives": config.validation.min_positives,
@@ -112,7 +113,19 @@ def _task_partitions(profile: Profile, window: PartitionProfile, config: RecapCo
             slack = allowed + _noise(usual, row["labelled"])
             rate = share(row["positives"], row["labelled"]) if row["labelled"] else usual
             bounds = {"lowest": usual - slack, "highest": usual + slack}
-            yield {"task": row["task"], "partition": name, "rate": rate, "usual": usual, **bounds}
+            nulls = whole[row["task"]]["null_rate"]
+            null_slack = config.validation.max_null_rate_change + _noise(nulls, part.rows)
+            yield {
+                "task": row["task"],
+                "partition": name,
+                "rate": rate,
+                "usual": usual,
+                **bounds,
+                "null_rate": row["null_rate"],
+                "usual_null_rate": nulls,
+                "lowest_null_rate": nulls - null_slack,
+                "highest_null_rate": nulls + null_slack,
+            }
 
 
 def _noise(rate: float, rows: int) -> float:

@@ -69,6 +69,7 @@ EXPLAINS: dict[str, tuple[str, ...]] = {
     "task_positives": ("task_rate_change", "task_negatives", "task_rate_drift"),
     "task_negatives": ("task_rate_change", "task_rate_drift"),
     "task_rate_drift": ("task_rate_change",),
+    "task_null_rate_drift": ("task_null_rate_change",),
     "label_values": ("task_rate_change", "task_rate_drift"),
     "partition_rows": ("partition_rows_drift",),
     "files_distinct": ("rows_distinct", "partition_rows_drift"),
@@ -123,6 +124,7 @@ def _of_partitions(config: RecapConfig) -> list[Rule]:
 
 def _of_tasks(window: str, config: RecapConfig) -> list[Rule]:
     change = config.validation.max_positive_rate_change
+    null_change = config.validation.max_null_rate_change
 
     def no_positives(row: Row) -> Words:
         observed = f"has {row['positives']:,} positives among {row['labelled']:,} labels"
@@ -137,6 +139,11 @@ def _of_tasks(window: str, config: RecapConfig) -> list[Rule]:
     def another_rate(row: Row) -> Words:
         observed = f"has a positive rate of {row['rate']:.4g}, the window {row['usual']:.4g},"
         allowed = f"a change of {change:.0%} and chance (validation.max_positive_rate_change)"
+        return Words(f"task {row['task']}", observed, row["partition"], allowed, "look at the day's labels")
+
+    def other_nulls(row: Row) -> Words:
+        observed = f"has no label in {row['null_rate']:.1%} of rows, the window {row['usual_null_rate']:.1%},"
+        allowed = f"a change of {null_change:.0%} and chance (validation.max_null_rate_change)"
         return Words(f"task {row['task']}", observed, row["partition"], allowed, "look at the day's labels")
 
     return [
@@ -162,6 +169,19 @@ def _of_tasks(window: str, config: RecapConfig) -> list[Rule]:
         ),
         *(
             Rule("task_rate_change", "warning", "task_partitions", "task", "rate", sense, bound, another_rate)
+            for sense, bound in BOTH_SIDES
+        ),
+        *(
+            Rule(
+                "task_null_rate_change",
+                "warning",
+                "task_partitions",
+                "task",
+                "null_rate",
+                sense,
+                f"{bound}_null_rate",
+                other_nulls,
+            )
             for sense, bound in BOTH_SIDES
         ),
     ]

@@ -16,7 +16,13 @@ Kind = Literal["drift", "skew"]
 DriftState = Literal["no_baseline", "within_bounds", "drifted"]
 
 DRIFT_RULES: dict[Kind, tuple[DriftRule, ...]] = {
-    "drift": ("column_drift", "missing_rate_drift", "task_rate_drift", "partition_rows_drift"),
+    "drift": (
+        "column_drift",
+        "missing_rate_drift",
+        "task_rate_drift",
+        "task_null_rate_drift",
+        "partition_rows_drift",
+    ),
     "skew": ("column_skew", "missing_rate_skew"),
 }
 

@@ -19,6 +19,7 @@ RuleName = Literal[
     "task_positives",
     "task_negatives",
     "task_rate_change",
+    "task_null_rate_change",
     "feature_missing",
     "feature_null_rate",
     "feature_null_rate_change",
@@ -87,7 +88,8 @@ class ValidationConfig(Config):
         description="of a feature column, over the window: null, NaN, the unknown id -1, an embedding of zeros",
     )
     max_null_rate_change: Rate = Field(
-        0.25, description="a column's null rate in a partition may differ from the window's by this much"
+        0.25,
+        description="a feature's or a task's null rate in a partition may differ from the window's by this much",
     )
     max_non_finite_rate: Rate = Field(0.05, description="of a float feature column: NaN and infinities")
     min_positives: PositiveInt = Field(1, description="of each task, over the window")

@@ -15,6 +15,7 @@ DriftRule = Literal[
     "column_drift",
     "missing_rate_drift",
     "task_rate_drift",
+    "task_null_rate_drift",
     "partition_rows_drift",
     "column_skew",
     "missing_rate_skew",
@@ -55,7 +56,9 @@ class DriftConfig(Config):
     max_vanished_share: Rate = Field(
         0.01, description="of the baseline's rows: with ids that were there on each of its days and are gone"
     )
-    max_missing_rate_change: Rate = Field(0.1, description="of a column's share of missing values")
+    max_missing_rate_change: Rate = Field(
+        0.1, description="of a feature's or a task's share of missing values"
+    )
     max_positive_rate_change: NonNegativeFloat = Field(
         0.3, description="of a task's positive rate, as a share of the baseline's"
     )

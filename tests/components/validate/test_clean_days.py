@@ -80,5 +80,5 @@ def test_ten_clean_days_of_any_size_are_within_the_bounds(
         assert champion.profile is not None
         found = compare(window.profile, champion.profile, likeness_of(window.sample, blocks), config)
         assert [change for change in found.changes if change.furthest > 1.0] == []
-        levels = found.rates + found.rows
+        levels = found.rates + found.nulls + found.rows
         assert [level for level in levels if not level.lowest <= level.value <= level.highest] == []

@@ -137,6 +137,10 @@ PLANTED: dict[str, tuple[list[Change], list[str]]] = {
         [replaced("click", halved), replaced("buy", halved)],
         ["task_rate_drift: task click has a positive rate of 0.0"],
     ),
+    "half of a task's labels are lost": (
+        [replaced("buy", nulls(0.5))],
+        ["task_null_rate_drift: task buy has no label in "],
+    ),
     "the day's rows are there twice, in other bytes": (
         [lambda table: pa.concat_tables([table, table])],
         ["partition_rows_drift: date=2026-04-09 has "],

@@ -34,6 +34,7 @@ WARNINGS = {
     ],
     "binary_values": [replaced("has_video", lambda column: pa.array([7] * 200, pa.int8()))],
     "task_rate_change": [replaced("like", lambda column: pa.array([1] * 200, pa.int8()))],
+    "task_null_rate_change": [replaced("like", nulls_in(0.5))],
     "embedding_norm_change": [
         replaced("user_embedding", lambda column: pa.array([[9.0] * 4] * 200, pa.list_(pa.float32(), 4)))
     ],
@@ -107,6 +108,21 @@ def test_a_rare_task_gives_no_alarm_where_chance_explains_its_days(tmp_path: Pat
     )
     table = pq.read_table(root / BROKEN, partitioning=None)
     pq.write_table(replaced("reply", lambda column: pa.array([1] + [0] * 199))(table), root / BROKEN)
+    assert validate(tmp_path, root).outcome == "passed"
+
+
+def test_a_day_without_half_of_a_tasks_labels_is_told_with_task_and_day(tmp_path: Path):
+    root = write_broken(tmp_path / "log", replaced("like", nulls_in(0.5)))
+    (failure,) = validate(tmp_path, root).failures("warning")
+    assert failure.line == (
+        "task_null_rate_change: task like has no label in 50.0% of rows, the window 10.0%, "
+        f"in {Path(BROKEN).parent}; "
+        "a change of 25% and chance (validation.max_null_rate_change); look at the day's labels"
+    )
+
+
+def test_a_task_that_few_rows_have_a_label_of_gives_no_alarm_while_their_share_is_steady(tmp_path: Path):
+    root = write_broken(tmp_path / "log", replaced("like", nulls_in(0.7)), everywhere=True)
     assert validate(tmp_path, root).outcome == "passed"
 
 
