@@ -76,8 +76,7 @@ def roll_back(
             was no earlier champion, or the newest move was a rollback.
     """
     broken_off = _broken_off(read_moves(client, name))
-    moves = settle(client, name)
-    held = registry.aliases(client, name)
+    moves, held = _between_moves(client, name)
     current, target = held.get("champion"), to or held.get("previous")
     if to is None and moves and _is_rollback(moves[-1]) and moves[-1].to == current:
         last = moves[-1]
@@ -101,6 +100,15 @@ def roll_back(
     if move is not None:
         _tell(name, move)
     return move
+
+
+def _between_moves(client: "MlflowClient", name: str) -> tuple[list[Move], dict[str, str]]:
+    """All moves, and the aliases at a moment when none was following a move: half-way both are one version."""
+    while True:
+        moves = settle(client, name)
+        held = registry.aliases(client, name)
+        if read_moves(client, name) == moves:
+            return moves, held
 
 
 def _is_rollback(move: Move) -> bool:

@@ -190,6 +190,30 @@ def test_a_rollback_that_was_broken_off_is_finished_by_the_next(runs: Runs, monk
     assert runs.aliases == {"champion": "1", "previous": "2"}
 
 
+def test_a_rollback_while_the_aliases_follow_a_promotion_undoes_that_promotion(runs: Runs, monkeypatch):
+    monkeypatch.setattr(champion, "LEASE_S", 0.0)
+    for number, against in ((1, None), (2, "1"), (3, "2")):
+        runs.register(number, against=against)
+    runs.promote(1)
+    runs.promote(2)
+    held = registry.aliases
+
+    def half_way(client, name):
+        """Another promoter has recorded its move, and has moved one alias of the two."""
+        monkeypatch.setattr(registry, "aliases", held)
+        append_move(
+            client, name, "2", "3", read_moves(client, name)[-1].number, Audit(why="better", decision="d")
+        )
+        registry.move_alias(client, name, "previous", "2")
+        return held(client, name)
+
+    monkeypatch.setattr(registry, "aliases", half_way)
+    move = roll_back(runs.client, NAME)
+    assert move is not None
+    assert (move.source, move.to) == ("3", "2")
+    assert runs.aliases == {"champion": "2", "previous": "3"}
+
+
 def test_what_a_person_does_is_told_in_the_words_of_the_pipeline(runs: Runs, monkeypatch):
     told = []
     monkeypatch.setattr(
