@@ -105,18 +105,30 @@ def prune_runs(workspace: Path, keep: int, dry_run: bool = False) -> list[tuple[
     Returns:
         What was removed (or would be), with the bytes that it held.
     """
-    runs = sorted(path for path in (workspace / _RUNS).iterdir() if _is_run(path))
-    kept = [path for path in runs if path in runs[-keep:] or _is_in_use(path)]
-    since = min((_begun(path) for path in kept), default=0.0)
-    checkpoints = [path for path in (workspace / CHECKPOINTS).glob("*") if path.stat().st_mtime < since]
-    leftovers = list((workspace / _RUNS).glob(f"{_REMOVED}*"))
-    old = [path for path in runs if path not in kept] + checkpoints + leftovers
-    removed = [(path, _bytes_in(path)) for path in old]
-    for path in () if dry_run else old:
-        if not path.name.startswith(_REMOVED):
-            path = path.rename(workspace / _RUNS / f"{_REMOVED}{path.name}")
-        shutil.rmtree(path)
+    with _alone(workspace / _RUNS):
+        runs = sorted(path for path in (workspace / _RUNS).iterdir() if _is_run(path))
+        kept = [path for path in runs if path in runs[-keep:] or _is_in_use(path)]
+        since = min((_begun(path) for path in kept), default=0.0)
+        checkpoints = [path for path in (workspace / CHECKPOINTS).glob("*") if path.stat().st_mtime < since]
+        leftovers = list((workspace / _RUNS).glob(f"{_REMOVED}*"))
+        old = [path for path in runs if path not in kept] + checkpoints + leftovers
+        removed = [(path, _bytes_in(path)) for path in old]
+        for path in () if dry_run else old:
+            if not path.name.startswith(_REMOVED):
+                path = path.rename(workspace / _RUNS / f"{_REMOVED}{path.name}")
+            shutil.rmtree(path)
     return removed
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Of those that prune a folder at once, one after the other is in the block."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _begun(run: Path) -> float:

@@ -1,9 +1,12 @@
 """``recap prune``: old runs go, the newest, those still going, and the registry stay."""
 
 import os
+import shutil
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 from typer.testing import CliRunner
@@ -54,6 +57,26 @@ def test_what_an_interrupted_call_left_is_removed_by_the_next(runs: list[Path], 
     runs[0].rename(runs[0].with_name(f".removed-{runs[0].name}"))
     prune_runs(tmp_path, keep=3)
     assert _left(tmp_path) == [run.name for run in runs[1:]]
+
+
+def test_one_that_prunes_waits_for_another_that_does(runs: list[Path], tmp_path: Path, monkeypatch):
+    removing, go_on = Event(), Event()
+    remove = shutil.rmtree
+
+    def slowly(path: Path) -> None:
+        removing.set()
+        assert go_on.wait(30)
+        remove(path)
+
+    monkeypatch.setattr(shutil, "rmtree", slowly)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(prune_runs, tmp_path, 2)
+        assert removing.wait(30)
+        second = threads.submit(prune_runs, tmp_path, 2)
+        time.sleep(0.1)
+        go_on.set()
+        assert [path for path, _ in first.result()] == runs[:2]
+        assert second.result() == []
 
 
 def test_checkpoints_older_than_every_kept_run_go(runs: list[Path], tmp_path: Path):
