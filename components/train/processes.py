@@ -25,6 +25,7 @@ def run_group(processes: int, arguments: list[str]) -> None:
     SIGTERM is handed on to them; they have 30 s to write a checkpoint.
 
     Raises:
+        KeyboardInterrupt: SIGINT came.
         TryAgainError: they were asked to stop, and did.
         ValueError: one of them failed; the words are its own.
     """
@@ -47,11 +48,22 @@ def run_group(processes: int, arguments: list[str]) -> None:
         with environment(variables), _own_signal_handlers():
             try:
                 elastic_launch(config, sys.executable)("-m", "components.train.worker", *arguments)
-            except (ChildFailedError, SignalException) as error:
+            except SignalException as error:
+                raise _stopped(error.sigval, told(Path(errors), "")) from None
+            except ChildFailedError as error:
                 otherwise = (
                     f"a process ended without a word ({str(error).splitlines()[0]}); its log may say more"
                 )
                 raise told(Path(errors), otherwise) from None
+
+
+def _stopped(number: signal.Signals, said: Exception) -> BaseException:
+    """What is raised after a signal; a process that it met before it could wait for one has said nothing of it."""
+    if number == signal.SIGINT:
+        return KeyboardInterrupt()
+    if isinstance(said, TryAgainError):
+        return said
+    return TryAgainError("asked to stop; run again, it goes on from its newest checkpoint if there is one")
 
 
 @contextmanager

@@ -133,6 +133,36 @@ def test_two_processes_stop_on_sigterm_and_go_on_where_they_were(tmp_path: Path)
     assert manifest.steps == 60
 
 
+@pytest.mark.parametrize(
+    ("number", "status", "words"),
+    [(signal.SIGTERM, 75, "asked to stop; run again, "), (signal.SIGINT, 130, "interrupted")],
+)
+def test_two_processes_that_are_stopped_while_they_start_are_not_said_to_have_failed(
+    number: signal.Signals, status: int, words: str, tmp_path: Path
+):
+    program = (
+        "import sys; from components.train.processes import run_group; from components.artifacts.door import step\n"
+        "with step('train'): run_group(2, sys.argv[1:])"
+    )
+    command = [
+        sys.executable,
+        "-c",
+        program,
+        *(str(tmp_path / name) for name in ("snapshot", "train", "model")),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        while len(children.read_text().split()) < 2:
+            assert process.poll() is None
+            time.sleep(0.01)
+        os.kill(process.pid, number)
+        said = process.communicate()[0].splitlines()
+    assert (process.returncode, said[-1][: len("recap-error: train: " + words)]) == (
+        status,
+        "recap-error: train: " + words,
+    )
+
+
 def test_shares_of_every_batch_are_disjoint_and_make_up_the_batch(alone: Path):
     config = config_of()
     folder, tasks = alone / "train", list(config.tasks)
