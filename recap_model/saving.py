@@ -112,6 +112,11 @@ def _load_weights(model: MultiTaskRankingModel, path: Path) -> None:
         for name, tensor in expected.items()
         if name in weights and weights[name].shape != tensor.shape
     ]
+    problems += [
+        f"{name} has type {weights[name].dtype}, not {tensor.dtype}"
+        for name, tensor in expected.items()
+        if name in weights and weights[name].is_floating_point() != tensor.is_floating_point()
+    ]
     if problems:
         raise ValueError(f"{path}: of another model than {CONFIG_NAME} beside it: {'; '.join(problems)}")
     model.load_state_dict(weights)

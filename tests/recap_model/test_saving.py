@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import recap_model
 from recap_model import create_ranking_model, load_model, save_model
@@ -88,6 +89,16 @@ def test_weights_of_another_model_are_refused(tmp_path):
     config["model"]["backbone"]["mlp_config"]["layer_sizes"] = [12]
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match=r"of another model .* has shape"):
+        load_model(tmp_path)
+
+
+def test_weights_of_whole_numbers_are_not_taken_for_weights(tmp_path):
+    saved(tmp_path)
+    weights = load_file(tmp_path / "weights.safetensors")
+    name = next(name for name, tensor in weights.items() if tensor.is_floating_point())
+    weights[name] = weights[name].view(torch.int32)
+    save_file(weights, tmp_path / "weights.safetensors")
+    with pytest.raises(ValueError, match=r"of another model .* has type torch.int32, not torch.float32"):
         load_model(tmp_path)
 
 
