@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pyarrow as pa
@@ -37,10 +39,8 @@ class RecordBatches:
 
     def __getitem__(self, number: int) -> pa.RecordBatch:
         file, place = self._places[number]
-        try:
+        with _readable(self._where(file)):
             return self._files[file].get_batch(place)
-        except (OSError, pa.ArrowException) as error:
-            raise ValueError(f"{self._where(file)}: {_short(error)}; run build again") from None
 
     def check(self, numbers: set[int]) -> None:
         """Raise ValueError if a file of these record batches has been cut off since it was mapped into memory.
@@ -50,10 +50,8 @@ class RecordBatches:
         if "://" in self._root:
             return
         for file in {self._places[number][0] for number in numbers}:
-            try:
+            with _readable(self._where(file)):
                 size = os.stat(self._where(file)).st_size
-            except OSError as error:
-                raise ValueError(f"{self._where(file)}: {_short(error)}; run build again") from None
             _check_size(self._where(file), size, self._described[file])
 
     def verify(self) -> None:
@@ -70,16 +68,24 @@ class RecordBatches:
         return f"{self._root}/{self._described[file].path}"
 
     def _count(self) -> NDArray[np.int64]:
-        if "://" not in self._root:
-            return np.array([self[number].num_rows for number in range(len(self._places))], dtype=np.int64)
-        # Elsewhere a record batch's length costs reading it; of one narrow column that is little.
+        # By one narrow column: a whole record batch would be fetched, or its pages asked for, to be counted.
         counts: list[int] = []
-        for described, reader in zip(self._described, self._files, strict=True):
-            weight = reader.schema.get_field_index("weight")
-            options = pa.ipc.IpcReadOptions(included_fields=[weight])
-            narrow = pa.ipc.open_file(_source(self._root, described.path), options=options)
-            counts += [narrow.get_batch(number).num_rows for number in range(narrow.num_record_batches)]
+        for file, (described, reader) in enumerate(zip(self._described, self._files, strict=True)):
+            with _readable(self._where(file)):
+                options = pa.ipc.IpcReadOptions(included_fields=[reader.schema.names.index("weight")])
+                narrow = pa.ipc.open_file(_source(self._root, described.path), options=options)
+                counts += [narrow.get_batch(number).num_rows for number in range(narrow.num_record_batches)]
         return np.array(counts, dtype=np.int64)
+
+
+@contextmanager
+def _readable(where: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise ValueError(
+            f"{where}: cannot be read ({' '.join(str(error).split())}); run build again"
+        ) from None
 
 
 def _source(root: str, path: str) -> pa.NativeFile:
@@ -107,7 +113,3 @@ def _open(root: str, file: RowFile) -> pa.ipc.RecordBatchFileReader:
 def _check_size(where: str, size: int, file: RowFile) -> None:
     if size != file.bytes:
         raise ValueError(f"{where}: has {size} bytes, the manifest says {file.bytes}; run build again")
-
-
-def _short(error: Exception) -> str:
-    return f"cannot be read ({' '.join(str(error).split())})"

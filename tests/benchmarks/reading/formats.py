@@ -1,6 +1,6 @@
 """The same training rows in several file formats: their size, and the rows a second that pyarrow reads of them.
 
-``python -m tests.benchmarks.reading.formats [--rounds 5] [--published 20000] [--narrow 300000]``
+``python -m tests.benchmarks.reading.formats [--rounds 5] [--published 20000] [--narrow 200000]``
 """
 
 import argparse
@@ -21,6 +21,7 @@ from tests.benchmarks.reading.measure import BATCH, Run, medians
 ROW_GROUP = 65_536
 IPC = "Arrow IPC, memory-mapped"
 Write = Callable[[pa.Table, Path], None]
+Columns = dict[str, pa.Array | np.ndarray]
 
 
 def formats() -> dict[str, Write]:
@@ -75,28 +76,34 @@ def halved(rows: pa.Table) -> pa.Table:
 
 def packed(rows: pa.Table) -> pa.Table:
     """Each list column as one of binary values, a row's list in each."""
-    columns = {}
-    for name in rows.schema.names:
-        column = rows.column(name).combine_chunks()
-        if pa.types.is_fixed_size_list(column.type):
-            values = column.flatten()
-            width = values.type.bit_width // 8 * column.type.list_size
-            buffer = values.buffers()[1].slice(values.offset * values.type.bit_width // 8)
-            column = pa.Array.from_buffers(pa.binary(width), len(column), [None, buffer])
-        columns[name] = column
-    return pa.table(columns)
+
+    def binary(name: str, lists: pa.FixedSizeListArray) -> Columns:
+        values = lists.flatten()
+        entry = values.type.bit_width // 8
+        buffer = values.buffers()[1].slice(values.offset * entry)
+        kind = pa.binary(entry * lists.type.list_size)
+        return {name: pa.Array.from_buffers(kind, len(lists), [None, buffer])}
+
+    return lists_changed(rows, binary)
 
 
 def scalars(rows: pa.Table) -> pa.Table:
     """Each entry of a list column as a column of its own."""
-    columns = {}
+
+    def apart(name: str, lists: pa.FixedSizeListArray) -> Columns:
+        values = lists.flatten().to_numpy().reshape(len(lists), -1)
+        return {f"{name}_{place}": values[:, place].copy() for place in range(values.shape[1])}
+
+    return lists_changed(rows, apart)
+
+
+def lists_changed(rows: pa.Table, change: Callable[[str, pa.FixedSizeListArray], Columns]) -> pa.Table:
+    """The table with other columns in the place of each list column."""
+    columns: Columns = {}
     for name in rows.schema.names:
         column = rows.column(name).combine_chunks()
-        if pa.types.is_fixed_size_list(column.type):
-            values = column.flatten().to_numpy().reshape(len(column), -1)
-            columns |= {f"{name}_{place}": values[:, place].copy() for place in range(values.shape[1])}
-        else:
-            columns[name] = column
+        is_list = pa.types.is_fixed_size_list(column.type)
+        columns |= change(name, column) if is_list else {name: column}
     return pa.table(columns)
 
 

@@ -90,6 +90,9 @@ def test_a_truncated_an_altered_and_a_missing_file_are_each_named(tmp_path: Path
     file.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
     with pytest.raises(ValueError, match=r"part-00000\.arrow: changed since build wrote it"):
         DatasetReader(sets.test, TASKS, 64, config=tiny_config()).verify()
+    file.write_bytes(content.replace(b"weight", b"height"))
+    with pytest.raises(ValueError, match=r"part-00000\.arrow: cannot be read \('weight' is not in list\)"):
+        DatasetReader(sets.test, TASKS, 64, config=tiny_config())
     file.unlink()
     with pytest.raises(FileNotFoundError, match=r"part-00000\.arrow: the dataset's rows are not there"):
         DatasetReader(sets.test, TASKS, 64, config=tiny_config())
