@@ -33,5 +33,6 @@ def test_every_package_that_is_asked_for_is_imported():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = {name: wanted for name, wanted in project["optional-dependencies"].items() if name != "dev"}
     asked = {name_of(one) for wanted in (project["dependencies"], *extras.values()) for one in wanted}
-    used = {name_of(one) for module in imported() for one in packages_distributions().get(module, ())}
+    sources = packages_distributions()
+    used = {name_of(one) for module in imported() for one in sources.get(module, ())}
     assert asked - used - _WITHOUT_IMPORT - {"recap"} == set()

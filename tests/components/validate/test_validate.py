@@ -75,6 +75,11 @@ CRITICAL = {
         f"column_present: column likes is not there in {BROKEN}; a column is there once; write it, or change "
         "features.continuous",
     ),
+    "a label is not there": (
+        [lambda table: table.drop_columns(["like"])],
+        f"column_present: column like is not there in {BROKEN}; a column is there once; write it, or change "
+        "tasks",
+    ),
     "a column is text": (
         [replaced("likes", cast(pa.string()))],
         f"column_type: column likes is string in {BROKEN}; allowed are numbers or booleans; mend the log, or "

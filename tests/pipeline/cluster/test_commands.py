@@ -11,11 +11,31 @@ from typer.testing import CliRunner, Result
 
 from pipeline.cli.app import app
 from pipeline.cluster import client
+from pipeline.cluster.settings import ClusterSettings
+from pipeline.compile import compile_pipelines
 from tests.pipeline.cluster.api import PipelinesApi, serving
 
 pytestmark = pytest.mark.filterwarnings("ignore:::kfp", "ignore:::kfp_server_api")
 
 WHERE = ("--data", "s3://logs/impressions", "--tracking-uri", "http://mlflow:5000")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiled_once() -> Iterator[None]:
+    """Each placement of the pipeline is compiled once: that takes seconds, and commands run a hundred times here."""
+    texts: dict[str, str] = {}
+
+    def compile_once(out: Path, settings: ClusterSettings) -> list[Path]:
+        key = settings.model_dump_json()
+        if key not in texts:
+            texts[key] = compile_pipelines(out, settings)[0].read_text()
+        path = out / "retrain.yaml"
+        path.write_text(texts[key])
+        return [path]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipeline.compile.compile_pipelines", compile_once)
+        yield
 
 
 @pytest.fixture
