@@ -1,5 +1,6 @@
 """The door of a step's process: logging on the way in, one line for each error on the way out."""
 
+import errno
 import logging
 import os
 import sys
@@ -19,6 +20,14 @@ READ_BY_RUN = (
 EXIT_TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h: the work was broken off, and may be taken up again
 
 log = logging.getLogger("recap")
+
+_ROOM = "make room on the disk, or write elsewhere, and run again"
+_REMEDIES = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EROFS: "this place can only be read; write elsewhere",
+    errno.EACCES: "ask for the right to it, or take another place",
+}
 
 
 class TryAgainError(Exception):
@@ -45,13 +54,21 @@ def step(name: str) -> Iterator[None]:
         sys.exit(EXIT_TRY_AGAIN)
     except Exception as error:
         log.debug("step=%s event=traceback", name, exc_info=True)
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        if not isinstance(error, ValueError | OSError):
-            lines[0] = f"{type(error).__name__}: {lines[0]}"
-        for line in lines:
+        for line in lines_of(error):
             print(f"{ERROR_MARK} {name}: {line}", flush=True)  # noqa: T201
         sys.exit(1)
     log.info("step=%s event=done", name)
+
+
+def lines_of(error: Exception) -> list[str]:
+    """What an error says to its reader; with what to do where the system says only a number and a word."""
+    lines = str(error).strip().splitlines()
+    if not lines:
+        return [type(error).__name__]
+    if not isinstance(error, ValueError | OSError):
+        lines[0] = f"{type(error).__name__}: {lines[0]}"
+    remedy = _REMEDIES.get(error.errno or 0) if isinstance(error, OSError) else None
+    return [f"{lines[0]}; {remedy}", *lines[1:]] if remedy else lines
 
 
 def progress(done: float, total: float, what: str) -> None:

@@ -54,13 +54,15 @@ def main() -> None:
     except SystemExit as end:
         # Typer ends an interrupted command with this status, and without a word.
         if end.code == _INTERRUPTED:
-            _say("interrupted", _INTERRUPTED)
+            _say(["interrupted"], _INTERRUPTED)
         raise
     except (ValueError, OSError) as error:
-        sys.exit(_say(str(error), 1))
+        from components.artifacts.door import lines_of
+
+        sys.exit(_say(lines_of(error), 1))
 
 
-def _say(message: str, status: int) -> int:
-    for line in message.strip().splitlines():
+def _say(lines: list[str], status: int) -> int:
+    for line in lines:
         print(f"recap: {line}", file=sys.stderr)
     return status
