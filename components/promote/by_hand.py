@@ -83,11 +83,13 @@ def roll_back(
         if broken_off:
             return last
         raise registry.RegistryError(
-            f"{name}: is rolled back already, from version {last.source} to {last.to}, by {last.who} at {last.when}; "
-            "to go on, name a version with --to VERSION"
+            f"model {name}: is rolled back already, from version {last.source} to {last.to}, by {last.who} at "
+            f"{last.when}; to go on, name a version with --to VERSION"
         )
     if target is None:
-        raise registry.RegistryError(f"{name}: no version has the alias previous; name one with --to VERSION")
+        raise registry.RegistryError(
+            f"model {name}: no version has the alias previous; name one with --to VERSION"
+        )
     registry.get_version(client, name, target)
     if target not in {version for move in moves for version in (move.source, move.to)}:
         raise registry.RegistryError(

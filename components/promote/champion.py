@@ -47,7 +47,7 @@ def move_champion(
         return None
     if current != expected:
         raise ChampionMoved(
-            f"{name}: the champion is {_worded(current)}; this was decided against {_worded(expected)}, "
+            f"model {name}: the champion is {_worded(current)}; this was decided against {_worded(expected)}, "
             "so nothing was moved"
         )
     append_move(client, name, current, to, moves[-1].number if moves else 0, audit)
@@ -55,7 +55,7 @@ def move_champion(
     made = next((move for move in moves if move.token == audit.token), None)
     if made is None:
         raise ChampionMoved(
-            f"{name}: {moves[-1].who} was first and made version {moves[-1].to} champion; nothing was moved"
+            f"model {name}: {moves[-1].who} was first and made version {moves[-1].to} champion; nothing was moved"
         )
     _apply(client, name, made)
     return made

@@ -59,7 +59,7 @@ def get_version(client: "MlflowClient", name: str, version: str) -> "ModelVersio
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             raise RegistryError(
-                f"{name}: has no version {version}; recap models --name {name} lists those there are"
+                f"model {name}: has no version {version}; recap models --name {name} lists those there are"
             ) from None
 
 

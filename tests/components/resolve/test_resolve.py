@@ -189,7 +189,7 @@ def test_a_version_to_start_from_that_is_not_there_is_refused_before_the_work(
         config.write_text(tiny_config(training={"warm_start": f"models:/{NAME}/{version}"}).to_yaml())
         if refused:
             with pytest.raises(
-                RegistryError, match=rf"^{NAME}: has no version 7; recap models --name {NAME} lists"
+                RegistryError, match=rf"^model {NAME}: has no version 7; recap models --name {NAME} lists"
             ):
                 resolve(config, log, tracking_uri=registered[0])
         else:

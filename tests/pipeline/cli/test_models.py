@@ -205,7 +205,10 @@ def _process(*arguments: str) -> subprocess.CompletedProcess[str]:
     ("arguments", "words"),
     [
         (("models",), "no registry here yet; recap run makes one"),
-        (("models", "show", "7"), "tiny: has no version 7; recap models --name tiny lists those there are"),
+        (
+            ("models", "show", "7"),
+            "model tiny: has no version 7; recap models --name tiny lists those there are",
+        ),
         (("rollback", "--registry", "http://127.0.0.1:9"), "the registry does not answer"),
     ],
 )
