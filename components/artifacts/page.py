@@ -12,7 +12,7 @@ _STYLE = """
 @media (prefers-color-scheme: dark) { :root { --ink: #e3e8ee; --faint: #8593a2; --paper: #14191f;
   --rule: #2d3742; --s0: #6cb2f7; --s1: #fb923c; --s2: #4ade80; --s3: #c084fc; --s4: #facc15; --s5: #f472b6; } }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-  max-width: 72rem; margin: 0 auto; padding: 1.5rem 1rem; }
+  max-width: 80rem; margin: 0 auto; padding: 1.5rem 1rem; }
 h1 { font-size: 1.4rem; margin: 0 0 .5rem; overflow-wrap: anywhere; }
 h2 { font-size: 1rem; margin: 1.5rem 0 .25rem; overflow-wrap: anywhere; } .chart h2 { margin-top: 0; }
 .charts { margin-top: 1rem; display: grid; gap: 1.5rem;

@@ -13,9 +13,9 @@ from PIL import Image
 HERE = Path(__file__).parent
 PORT = 5099
 PARTS = {
-    "report": ("evaluation", 1100),
-    "data": ("data", 800),
-    "calibration": ("calibration", 800),
+    "report": ("evaluation", 1320, 1100),
+    "data": ("data", 1200, 800),
+    "calibration": ("calibration", 1200, 800),
 }
 
 
@@ -33,8 +33,8 @@ def take(name: str, url: str, width: int, height: int, window: int = 1200) -> No
 def main(workspace: Path) -> None:
     """Take the reports of the newest run, and MLflow's page of the first version."""
     reports = max(page.parent for page in workspace.glob("runs/*/reports/evaluation.html"))
-    for name, (page, height) in PARTS.items():
-        take(name, (reports / f"{page}.html").resolve().as_uri(), 1200, height)
+    for name, (page, width, height) in PARTS.items():
+        take(name, (reports / f"{page}.html").resolve().as_uri(), width, height, window=width)
     store = f"sqlite:///{(workspace / 'mlflow.db').resolve()}"
     command = [Path(sys.executable).with_name("mlflow"), "server", "--backend-store-uri", store]
     server = subprocess.Popen(
