@@ -92,6 +92,17 @@ def test_weights_of_another_model_are_refused(tmp_path):
         load_model(tmp_path)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_named(tmp_path, value):
+    model, _ = saved(tmp_path)
+    weights = load_file(tmp_path / "weights.safetensors")
+    name = next(name for name, _ in model.named_parameters())
+    weights[name].view(-1)[0] = value
+    save_file(weights, tmp_path / "weights.safetensors")
+    with pytest.raises(ValueError, match=rf"weights\.safetensors: {name}: values that are not finite; train"):
+        load_model(tmp_path)
+
+
 def test_weights_of_whole_numbers_are_not_taken_for_weights(tmp_path):
     saved(tmp_path)
     weights = load_file(tmp_path / "weights.safetensors")
