@@ -6,6 +6,7 @@ import logging
 import shutil
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 from components.artifacts import registry
 from components.artifacts.decision import DECISION_NAME, DecidedAgainst, Decision
@@ -16,8 +17,9 @@ from components.artifacts.validated import read_verdict
 from components.evaluate.gate import decide, policy_digest
 from components.evaluate.measure import Measured, measure
 from components.evaluate.report import report_page
+from components.evaluate.rival import ChampionError, OtherColumnsError
 from components.evaluate.scores import ScoreTable
-from components.evaluate.scoring import ChampionError, score_test_set
+from components.evaluate.scoring import score_test_set
 from recap_model.config import RecapConfig
 from recap_model.data.manifest import DatasetManifest
 
@@ -34,7 +36,8 @@ def evaluate_model(
 ) -> Decision:
     """Write ``metrics.json``, ``scores.parquet``, ``decision.json`` and ``report.html``; returns the decision.
 
-    The decision is written whatever its outcome. A champion that cannot be loaded or compared with makes it ERROR.
+    The decision is written whatever its outcome. A champion that cannot be loaded or compared with makes it ERROR;
+    one that reads columns which the config no longer has makes it HOLD, for a person to approve.
 
     Args:
         snapshot: what resolve wrote; it names the champion.
@@ -55,9 +58,9 @@ def evaluate_model(
             f"{test_set}: built from another snapshot ({manifest.snapshot[:12]}); run build on this one"
         )
     with whole_folder(out) as target:
-        scores, trouble = _score(model, test_set, frozen, config, target / SCORES_NAME)
-        measured, tally = measure(scores, config)
-        decision = _decide(measured, frozen, config, manifest, Path(model), trouble)
+        scored = _score(model, test_set, frozen, config, target / SCORES_NAME)
+        measured, tally = measure(scored.table, config)
+        decision = _decide(measured, frozen, config, manifest, Path(model), scored)
         (target / METRICS_NAME).write_text(json.dumps(measured, indent=1))
         (target / REPORT_NAME).write_text(
             report_page(decision, measured, tally, frozen, verdict, config.evaluation.gate.min_positives)
@@ -73,12 +76,19 @@ def evaluate_model(
     return decision
 
 
+class _Scored(NamedTuple):
+    """The score table, with the champion's columns if it can be had; else why it cannot, or why no rows suit both."""
+
+    table: ScoreTable
+    trouble: str | None = None
+    other_columns: str | None = None
+
+
 def _score(
     model: str | Path, test_set: str | Path, snapshot: Snapshot, config: RecapConfig, out: Path
-) -> tuple[ScoreTable, str | None]:
-    """The score table, with the champion's columns if it can be had, else why not."""
+) -> _Scored:
     if snapshot.champion is None:
-        return score_test_set(model, test_set, config, None, out), None
+        return _Scored(score_test_set(model, test_set, config, None, out))
     name, version = config.registry.model_name, snapshot.champion.version
     try:
         client = registry.connect(snapshot.tracking_uri)
@@ -88,11 +98,16 @@ def _score(
         now = registry.champion(client, name)
         if now is None or now.version != version:
             moved = f"version {now.version}" if now else "none"
-            return scores, f"version {version} of {name} was champion when the run began; now it is {moved}"
-        return scores, None
+            return _Scored(
+                scores, f"version {version} of {name} was champion when the run began; now it is {moved}"
+            )
+        return _Scored(scores)
+    except OtherColumnsError as error:
+        alone = score_test_set(model, test_set, config, None, out)
+        return _Scored(alone, other_columns=f"version {version} of {name}: {error}")
     except (registry.RegistryError, ChampionError) as error:
-        trouble = f"version {version} of {name}: {error}"
-        return score_test_set(model, test_set, config, None, out), trouble
+        alone = score_test_set(model, test_set, config, None, out)
+        return _Scored(alone, trouble=f"version {version} of {name}: {error}")
 
 
 def _decide(
@@ -101,11 +116,13 @@ def _decide(
     config: RecapConfig,
     manifest: DatasetManifest,
     model: Path,
-    trouble: str | None,
+    scored: _Scored,
 ) -> Decision:
     gate = config.evaluation.gate
     champion = snapshot.champion.version if snapshot.champion else None
-    outcome, reason, rules = decide(measured, list(config.tasks), gate, champion, trouble)
+    outcome, reason, rules = decide(
+        measured, list(config.tasks), gate, champion, scored.trouble, scored.other_columns
+    )
     against = DecidedAgainst(name=config.registry.model_name, version=champion) if champion else None
     return Decision(
         outcome=outcome,

@@ -6,6 +6,7 @@ from statistics import NormalDist
 from typing import Any
 
 from components.artifacts.decision import Outcome, Rule
+from components.evaluate.measure import NO_SUCH_TASK
 from recap_model.config.evaluation import Floors, GateConfig
 
 Measured = dict[str, Any]
@@ -14,19 +15,26 @@ _SAID = 3  # Rules that a reason names; a line in a terminal and a registry's ta
 
 
 def decide(
-    measured: Measured, tasks: list[str], gate: GateConfig, champion: str | None, trouble: str | None = None
+    measured: Measured,
+    tasks: list[str],
+    gate: GateConfig,
+    champion: str | None,
+    trouble: str | None = None,
+    other_columns: str | None = None,
 ) -> tuple[Outcome, str, list[Rule]]:
     """Apply every rule of the policy.
 
     Non-inferiority must hold for each judged task: an intersection-union test (Berger, 1982), in which testing each
     at the stated confidence bounds the chance of promoting a model that is worse on any task. A slice is no ground
-    to hold by itself, since few rows prove little; one that is worse beyond doubt is, see `_slices`.
+    to hold by itself, since few rows prove little; one that is worse beyond doubt is, see `_slices`. A task that the
+    champion does not predict has nothing to be compared with, so that a person has to approve it.
 
     Args:
         measured: as `measure` gives it.
         tasks: those that the config declares.
         champion: the version compared with; None on a first run.
         trouble: why there is no comparison with the champion, though there is a champion.
+        other_columns: why there can be none, as the champion reads columns that the config no longer has.
 
     Returns:
         The outcome, one sentence on why, and each rule as it was applied.
@@ -35,9 +43,13 @@ def decide(
     judged = [task for task in tasks if _judged(measured, task, gate)]
     for task in judged:
         rules += _floors(task, measured["tasks"][task], gate.task_floors.get(task, gate.floors))
-    if champion is not None and trouble is None:
-        rules += _comparison(measured, judged, gate)
-        rules += _slices(measured, judged, gate)
+    if other_columns is not None:
+        rules.append(Rule(name="champion_columns", verdict="fail", words=other_columns))
+    elif champion is not None and trouble is None:
+        shared = [task for task in judged if _why_none(measured["tasks"][task]) != NO_SUCH_TASK]
+        rules += [_new(task, champion) for task in judged if task not in shared]
+        rules += _comparison(measured, judged, shared, gate)
+        rules += _slices(measured, shared, gate)
         rules += _behaviour(measured, gate)
     outcome, reason = _conclude(rules, gate, champion)
     return outcome, reason, rules
@@ -160,15 +172,22 @@ def _behaviour(measured: Measured, gate: GateConfig) -> Iterator[Rule]:
         yield _bounded("top_k_change", None, what, change, None, gate.max_top_k_change)
 
 
-def _comparison(measured: Measured, judged: list[str], gate: GateConfig) -> Iterator[Rule]:
-    for task in judged:
+def _new(task: str, champion: str) -> Rule:
+    words = f"{task}: version {champion} does not predict it; a person may approve what cannot be compared"
+    return Rule(name="new_task", task=task, verdict="fail", words=words)
+
+
+def _comparison(measured: Measured, judged: list[str], shared: list[str], gate: GateConfig) -> Iterator[Rule]:
+    for task in shared:
         found = measured["tasks"][task]
         interval = found["difference"]["interval"]["rce"]
         lower = interval[0] if interval else None
         name = f"RCE difference, lower {gate.confidence:.0%} bound"
         yield _bounded("non_inferior", task, name, lower, -gate.max_rce_loss, None, _of_champion(found))
-    if gate.promote_if == "better":
-        yield _better(measured, [task for task in gate.objectives or judged if task in judged], gate)
+    objectives = [task for task in gate.objectives or judged if task in judged]
+    compared = [task for task in objectives if task in shared]
+    if gate.promote_if == "better" and (compared or not objectives):
+        yield _better(measured, compared, gate)
 
 
 def _better(measured: Measured, objectives: list[str], gate: GateConfig) -> Rule:
@@ -193,7 +212,7 @@ def _better(measured: Measured, objectives: list[str], gate: GateConfig) -> Rule
     change = measured["tasks"][best]["difference"]["rce"]
     words = (
         f"surest gain, {best}: RCE difference {change:.4g}, p = {chances[best]:.2g}; p must be <= {level:.3g} "
-        f"({1 - gate.confidence:.2g} over {len(chances)} objectives)"
+        f"({1 - gate.confidence:.2g} over {len(chances)} objective{'s' * (len(chances) > 1)})"
     )
     verdict = "pass" if chances[best] <= level else "fail"
     return Rule(
@@ -203,8 +222,13 @@ def _better(measured: Measured, objectives: list[str], gate: GateConfig) -> Rule
 
 def _of_champion(found: Measured) -> str:
     """In brackets, why the champion has no RCE for a task; nothing if it has one, or none is measured."""
-    why = found.get("champion", {}).get("undefined", {}).get("rce")
+    why = _why_none(found)
     return f" (of the champion: {why})" if why else ""
+
+
+def _why_none(found: Measured) -> str | None:
+    why: str | None = found.get("champion", {}).get("undefined", {}).get("rce")
+    return why
 
 
 def _bounded(

@@ -14,6 +14,7 @@ from components.evaluate.tally import EVERYTHING, ModelTally, Tally, TaskTally
 from recap_model import metrics
 from recap_model.config import RecapConfig
 
+NO_SUCH_TASK = "the model has no such task"
 _METRICS = {
     "auc": metrics.auc,
     "pr_auc": metrics.pr_auc,
@@ -122,7 +123,7 @@ def values_of(
     names = [*_METRICS, *_PARTS]
     if tally.not_finite:
         missing = tally.missing == tally.rows
-        why = "the model has no such task" if missing else "a prediction is not finite"
+        why = NO_SUCH_TASK if missing else "a prediction is not finite"
         return dict.fromkeys(names), dict.fromkeys(names, why)
     label, prediction, weight, squares = tally.sketch.rows()
     found: dict[str, float] = {name: metric(label, prediction, weight) for name, metric in _METRICS.items()}

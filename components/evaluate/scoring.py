@@ -6,20 +6,15 @@ import pyarrow as pa
 import torch
 
 from components.artifacts.door import progress
+from components.evaluate.rival import Rival
 from components.evaluate.scores import KEYS, ScoreTable, read_scores, writing_scores
 from recap_model import load_model
 from recap_model.config import RecapConfig
-from recap_model.config.features import DENSE_GROUPS, FeaturesConfig
-from recap_model.config.reasons import first_reason
 from recap_model.data.batch import RecapBatch
 from recap_model.data.reader import DatasetReader
 from recap_model.model import MultiTaskRankingModel
 
 _BATCH_ROWS = 4096
-
-
-class ChampionError(ValueError):
-    """The champion cannot be compared with: it does not load, or reads other inputs."""
 
 
 def score_test_set(
@@ -28,11 +23,11 @@ def score_test_set(
     """Score every row of the test set by the model, and by the champion if there is one, into the file ``out``.
 
     Raises:
-        ChampionError: the champion's model cannot be loaded or cannot read the rows.
+        ChampionError: the champion's model cannot be loaded or cannot read the rows, as `Rival` says it.
         ValueError: the rows are not those that the test set's manifest names.
     """
     candidate = load_model(model)
-    rival = _load_champion(champion, config) if champion is not None else None
+    rival = Rival(champion, config) if champion is not None else None
     reader = DatasetReader(test_set, candidate.tasks, _BATCH_ROWS, config=config)
     reader.verify()
     done = 0
@@ -52,7 +47,7 @@ def _as_arrow(columns: dict[str, torch.Tensor]) -> dict[str, pa.Array]:
 
 
 def _of_tasks(
-    candidate: MultiTaskRankingModel, rival: MultiTaskRankingModel | None, batch: RecapBatch
+    candidate: MultiTaskRankingModel, rival: Rival | None, batch: RecapBatch
 ) -> dict[str, torch.Tensor]:
     assert batch.labels is not None
     assert batch.weights is not None
@@ -60,7 +55,7 @@ def _of_tasks(
     columns = {"label": batch.labels, "weight": batch.weights, "candidate": ours["calibrated_probabilities"]}
     scores = {"score/candidate": ours["score"]}
     if rival is not None:
-        columns["champion"], scores["score/champion"] = _rival_scores(rival, batch, candidate.tasks)
+        columns["champion"], scores["score/champion"] = rival.scores(batch, candidate.tasks)
     by_task = {
         f"{kind}/{task}": values[:, number].contiguous()
         for number, task in enumerate(candidate.tasks)
@@ -78,39 +73,3 @@ def _in_slices(batch: RecapBatch, config: RecapConfig) -> dict[str, torch.Tensor
         f"slice/{one.name}": discrete[:, columns.index(one.column)] == one.value
         for one in config.evaluation.slices
     }
-
-
-def _load_champion(folder: Path, config: RecapConfig) -> MultiTaskRankingModel:
-    try:
-        rival = load_model(folder)
-    except (ValueError, OSError, KeyError) as error:
-        raise ChampionError(f"the champion cannot be loaded: {first_reason(error)}") from None
-    if isinstance(rival.config, RecapConfig):
-        for group in (*DENSE_GROUPS, "sparse"):
-            theirs, ours = (_columns(one.features, group) for one in (rival.config, config))
-            if theirs and theirs != ours:
-                raise ChampionError(
-                    f"the champion reads other columns of {group} than this config names, so it cannot be scored "
-                    "on these rows; promote by hand to change features"
-                )
-    return rival
-
-
-def _columns(features: FeaturesConfig, group: str) -> list[str]:
-    return list(features.sparse) if group == "sparse" else features.group_columns(group)
-
-
-def _rival_scores(
-    rival: MultiTaskRankingModel, batch: RecapBatch, tasks: list[str]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The champion's probabilities of the candidate's tasks, NaN for those that it does not have, and its score."""
-    try:
-        outputs = rival(batch)
-    except (ValueError, RuntimeError, IndexError) as error:
-        raise ChampionError(f"the champion cannot read the test rows: {first_reason(error)}") from None
-    theirs = outputs["calibrated_probabilities"]
-    columns = [
-        theirs[:, rival.tasks.index(task)] if task in rival.tasks else torch.full((len(batch),), torch.nan)
-        for task in tasks
-    ]
-    return torch.stack(columns, dim=1), outputs["score"]

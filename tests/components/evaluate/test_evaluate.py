@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+import recap_model
 from components.artifacts import registry
 from components.artifacts.decision import Decision
 from components.artifacts.snapshot import MANIFEST_NAME, Champion, Snapshot
@@ -19,15 +20,16 @@ from components.evaluate.gate import decide
 from components.evaluate.headline import headline, roc_points
 from components.evaluate.measure import measure
 from components.evaluate.replay import replay_gate
+from components.evaluate.rival import ChampionError
 from components.evaluate.scores import ScoreTable, read_scores
-from components.evaluate.scoring import ChampionError, score_test_set
+from components.evaluate.scoring import score_test_set
 from components.evaluate.tally import Tally
 from components.train.train import train_model
 from pipeline.cli.app import app
-from recap_model import metrics
+from recap_model import create_ranking_model, metrics, save_model
 from recap_model.config import RecapConfig
 from tests.datasets import TinySets, build_tiny
-from tests.tiny import tiny_config, write_tiny_log
+from tests.tiny import sparse_config, tiny_config, write_tiny_log
 
 SLICES = [{"name": "topic_1", "column": "topic", "value": 1}]
 SLICED = tiny_config(
@@ -262,6 +264,28 @@ def test_a_champion_that_cannot_be_had_makes_an_error_not_a_crash(
     decision = evaluate_model(folder, model, sets.test, sets.validated, tmp_path / "out")
     assert decision.outcome == "ERROR"
     assert "version 7 of tiny" in decision.reason
+
+
+def test_a_champion_that_reads_a_column_which_is_gone_waits_for_a_person(
+    built: tuple[TinySets, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    sets, model = built
+    champion = Champion(version="7", run_id="x")
+    snapshot, config = Snapshot.read(sets.snapshot)
+    folder = tmp_path / "snapshot"
+    folder.mkdir()
+    changed = snapshot.model_copy(update={"champion": champion})
+    (folder / MANIFEST_NAME).write_text(changed.model_dump_json())
+    (folder / "config.json").write_text(config.model_dump_json())
+    more = sparse_config()
+    theirs = create_ranking_model(recap_model.data_spec(more), more, "cpu").eval()
+    save_model(theirs, tmp_path / "theirs", more)
+    monkeypatch.setattr(registry, "connect", lambda uri: None)
+    monkeypatch.setattr(registry, "download", lambda client, name, version, to: tmp_path / "theirs")
+    decision = evaluate_model(folder, model, sets.test, sets.validated, tmp_path / "out")
+    assert decision.outcome == "HOLD"
+    assert decision.champion is not None
+    assert "version 7 of tiny: the champion reads seen of features.sparse" in decision.reason
 
 
 def test_a_broken_champion_model_is_told_from_a_broken_candidate(

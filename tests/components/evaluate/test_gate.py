@@ -112,20 +112,53 @@ def test_a_reason_names_the_first_rules_that_do_not_hold_and_counts_the_rest():
     )
 
 
+def test_a_champion_of_other_columns_waits_for_a_person_if_the_floors_hold():
+    gone = "version 3 of tiny: the champion reads likes"
+    result, reason, rules = decide(measured(), TASKS, GATE, "3", other_columns=gone)
+    assert (result, reason) == ("HOLD", f"1 of 6 rules does not hold: {gone}")
+    assert "non_inferior" not in {rule.name for rule in rules}
+    assert decide(measured(like=task(rce=None)), TASKS, GATE, "3", other_columns=gone)[0] == "ERROR"
+
+
 def test_a_champion_that_cannot_be_compared_with_is_an_error_in_its_words():
     result, reason, _ = decide(measured(), TASKS, GATE, "3", trouble="version 3 of tiny: altered")
     assert (result, "version 3 of tiny: altered" in reason) == ("ERROR", True)
 
 
-def test_a_task_that_the_champion_does_not_have_is_an_error_that_says_so():
+def task_of_a_new_kind(**values):
+    """A task that the champion does not predict."""
     theirs = {"rce": None, "undefined": {"rce": "the model has no such task"}}
-    new = task(champion=theirs, difference=difference(rce=None, interval=None))
-    _, reason, _ = decide(measured(reply=new), TASKS, GATE, "3")
-    assert (
-        "reply: RCE difference, lower 95% bound cannot be computed on these rows (of the champion: the"
-        in reason
+    return task(champion=theirs, difference=difference(rce=None, interval=None), **values)
+
+
+def test_a_task_that_the_champion_does_not_have_waits_for_a_person():
+    new = task_of_a_new_kind()
+    result, reason, rules = decide(measured(reply=new), TASKS, GATE, "3")
+    assert (result, reason) == (
+        "HOLD",
+        "1 of 9 rules does not hold: reply: version 3 does not predict it; a person may approve what cannot be "
+        "compared",
     )
-    assert reason.count("the model has no such task") == 2
+    assert {rule.task for rule in rules if rule.name in ("non_inferior", "better_somewhere")} == {"like"}
+    every = measured(like=new, reply=new)
+    assert outcome(every) == "HOLD"
+    assert outcome(measured(reply=new), gate=GATE.model_copy(update={"objectives": ["reply"]})) == "HOLD"
+
+
+def test_a_new_task_has_its_floors_and_what_the_champion_predicts_is_still_compared():
+    low = decide(measured(reply=task_of_a_new_kind(rce=-1.0)), TASKS, GATE, "3")[1]
+    assert "reply: RCE is -1; it must be >= 0" in low
+    worse = task(difference=difference(rce=-9.0))
+    assert (
+        "like: RCE difference"
+        in decide(measured(like=worse, reply=task_of_a_new_kind()), TASKS, GATE, "3")[1]
+    )
+    broken = task(
+        champion={"rce": None, "undefined": {"rce": "a prediction is not finite"}},
+        difference=difference(rce=None, interval=None),
+    )
+    result, reason, _ = decide(measured(reply=broken), TASKS, GATE, "3")
+    assert (result, "(of the champion: a prediction is not finite)" in reason) == ("ERROR", True)
 
 
 def test_a_first_run_is_decided_by_the_floors_or_by_a_person():
