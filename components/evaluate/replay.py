@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from components.artifacts.decision import Outcome, Rule
+from components.artifacts.decision import DECISION_NAME, Decision, Outcome, Rule
 from components.artifacts.evaluation import SCORES_NAME
 from components.evaluate.gate import decide
 from components.evaluate.measure import measure
@@ -14,6 +14,8 @@ from recap_model.config import RecapConfig
 
 def replay_gate(scores: str | Path, config: RecapConfig) -> tuple[Outcome, str, list[Rule]]:
     """Measure a score table again and decide by the policy of a config; no model is needed, and nothing is written.
+
+    Where the champion could not be compared with, which the decision beside the table says, it cannot be here.
 
     Args:
         scores: ``scores.parquet`` of an evaluation, or the evaluation's folder.
@@ -27,10 +29,19 @@ def replay_gate(scores: str | Path, config: RecapConfig) -> tuple[Outcome, str, 
     """
     path = Path(scores)
     table = read_scores(path / SCORES_NAME if path.is_dir() else path, config)
-    champion = "of the stored scores" if "champion" in table.models else None
     try:
         measured, _ = measure(table, config)
     except (pa.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{table.path}: cannot be read ({reason}); evaluate again") from None
-    return decide(measured, list(config.tasks), config.evaluation.gate, champion)
+    tasks, gate = list(config.tasks), config.evaluation.gate
+    if "champion" in table.models:
+        return decide(measured, tasks, gate, "of the stored scores")
+    beside = table.path.parent
+    decided = Decision.read(beside) if (beside / DECISION_NAME).is_file() else None
+    if decided is None or decided.champion is None:
+        return decide(measured, tasks, gate, None)
+    said = {rule.name: rule.words for rule in decided.rules}
+    columns = said.get("champion_columns")
+    trouble = None if columns else said.get("champion", "the champion's scores are not stored")
+    return decide(measured, tasks, gate, decided.champion.version, trouble, columns)

@@ -264,6 +264,7 @@ def test_a_champion_that_cannot_be_had_makes_an_error_not_a_crash(
     decision = evaluate_model(folder, model, sets.test, sets.validated, tmp_path / "out")
     assert decision.outcome == "ERROR"
     assert "version 7 of tiny" in decision.reason
+    assert replay_gate(tmp_path / "out", tiny_config())[:2] == (decision.outcome, decision.reason)
 
 
 def test_a_champion_that_reads_a_column_which_is_gone_waits_for_a_person(
@@ -286,6 +287,7 @@ def test_a_champion_that_reads_a_column_which_is_gone_waits_for_a_person(
     assert decision.outcome == "HOLD"
     assert decision.champion is not None
     assert "version 7 of tiny: the champion reads seen of features.sparse" in decision.reason
+    assert replay_gate(tmp_path / "out", tiny_config())[:2] == (decision.outcome, decision.reason)
 
 
 def test_a_broken_champion_model_is_told_from_a_broken_candidate(
