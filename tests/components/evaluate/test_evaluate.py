@@ -229,16 +229,24 @@ def test_the_command_tells_its_decision_by_its_status(built: tuple[TinySets, Pat
     assert {rule["name"] for rule in decided["rules"]} >= {"rows", "non_inferior"}
 
 
+SEVENTH = Champion(version="7", run_id="x")
+
+
+def with_champion(sets: TinySets, folder: Path, **changes: object) -> Path:
+    """The sets' snapshot, as if version 7 had been champion when it was frozen."""
+    snapshot, config = Snapshot.read(sets.snapshot)
+    folder.mkdir()
+    changed = snapshot.model_copy(update={"champion": SEVENTH, **changes})
+    (folder / MANIFEST_NAME).write_text(changed.model_dump_json())
+    (folder / "config.json").write_text(config.model_dump_json())
+    return folder
+
+
 def test_a_champion_that_moves_while_it_is_compared_with_makes_an_error(
     built: tuple[TinySets, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     sets, model = built
-    snapshot, config = Snapshot.read(sets.snapshot)
-    folder = tmp_path / "snapshot"
-    folder.mkdir()
-    changed = snapshot.model_copy(update={"champion": Champion(version="7", run_id="x")})
-    (folder / MANIFEST_NAME).write_text(changed.model_dump_json())
-    (folder / "config.json").write_text(config.model_dump_json())
+    folder = with_champion(sets, tmp_path / "snapshot")
     monkeypatch.setattr(registry, "connect", lambda uri: None)
     monkeypatch.setattr(registry, "download", lambda client, name, version, to: model)
     for now, expected in (("8", "now it is version 8"), (None, "now it is none")):
@@ -246,7 +254,7 @@ def test_a_champion_that_moves_while_it_is_compared_with_makes_an_error(
         monkeypatch.setattr(registry, "champion", lambda client, name, champion=champion: champion)
         decision = evaluate_model(folder, model, sets.test, sets.validated, tmp_path / f"out-{now}")
         assert (decision.outcome, expected in decision.reason) == ("ERROR", True)
-    monkeypatch.setattr(registry, "champion", lambda client, name: changed.champion)
+    monkeypatch.setattr(registry, "champion", lambda client, name: SEVENTH)
     assert evaluate_model(folder, model, sets.test, sets.validated, tmp_path / "same").outcome == "HOLD"
 
 
@@ -254,13 +262,7 @@ def test_a_champion_that_cannot_be_had_makes_an_error_not_a_crash(
     built: tuple[TinySets, Path], tmp_path: Path
 ):
     sets, model = built
-    snapshot, config = Snapshot.read(sets.snapshot)
-    folder = tmp_path / "snapshot"
-    folder.mkdir()
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
-    changed = snapshot.model_copy(update={"champion": Champion(version="7", run_id="x"), "tracking_uri": uri})
-    (folder / MANIFEST_NAME).write_text(changed.model_dump_json())
-    (folder / "config.json").write_text(config.model_dump_json())
+    folder = with_champion(sets, tmp_path / "snapshot", tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")
     decision = evaluate_model(folder, model, sets.test, sets.validated, tmp_path / "out")
     assert decision.outcome == "ERROR"
     assert "version 7 of tiny" in decision.reason
@@ -271,13 +273,7 @@ def test_a_champion_that_reads_a_column_which_is_gone_waits_for_a_person(
     built: tuple[TinySets, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     sets, model = built
-    champion = Champion(version="7", run_id="x")
-    snapshot, config = Snapshot.read(sets.snapshot)
-    folder = tmp_path / "snapshot"
-    folder.mkdir()
-    changed = snapshot.model_copy(update={"champion": champion})
-    (folder / MANIFEST_NAME).write_text(changed.model_dump_json())
-    (folder / "config.json").write_text(config.model_dump_json())
+    folder = with_champion(sets, tmp_path / "snapshot")
     more = sparse_config()
     theirs = create_ranking_model(recap_model.data_spec(more), more, "cpu").eval()
     save_model(theirs, tmp_path / "theirs", more)
