@@ -52,7 +52,7 @@ def draft_config(log: Log, named: Named, model_name: str) -> str:
         "tasks": {task: _task(task, label, log, named) for task, label in named.tasks.items()},
         **_model_and_schedule(log, columns),
         "data": _data(log, named),
-        "evaluation": {"gate": {"min_rows": max(1, min(1000, _test_rows(log) // 2))}},
+        "evaluation": {"gate": _gate(log)},
         "registry": {"model_name": model_name, "experiment": model_name},
     }
     notes = {
@@ -60,6 +60,10 @@ def draft_config(log: Log, named: Named, model_name: str) -> str:
         "tasks": [
             "A row's score is the sum over tasks of score_weight times probability; what is not wanted, such as a",
             "report, gets a weight below 0.",
+        ],
+        "evaluation": [
+            "Of 50 positives, enough to decide, a rate may be off by a third by chance: narrow calibration_ratio as",
+            "the log grows. docs/report.md has the gate's rules.",
         ],
     }
     parts = []
@@ -70,6 +74,12 @@ def draft_config(log: Log, named: Named, model_name: str) -> str:
             + yaml.safe_dump({name: section}, sort_keys=False, width=110, allow_unicode=True)
         )
     return "\n".join(parts)
+
+
+def _gate(log: Log) -> dict[str, Any]:
+    """Floors that a sound model of few rows is not under by chance, as its first version would then be held."""
+    floors = {"min_rce": 0.0, "calibration_ratio": [0.67, 1.5]}
+    return {"min_rows": max(1, min(1000, _test_rows(log) // 2)), "floors": floors}
 
 
 def _task(name: str, label: str, log: Log, named: Named) -> dict[str, object]:
