@@ -1,8 +1,10 @@
 """Which commands there are, and how the process ends: 0 done, 1 the work failed, 2 wrong use, 130 interrupted."""
 
 import sys
+from typing import Any
 
 import typer
+import typer.core
 
 from pipeline.cli.cluster import backfill, release, runs, submit
 from pipeline.cli.compiling import compile_command
@@ -19,9 +21,25 @@ from pipeline.cli.schedule import schedule_app
 from pipeline.cli.score import score
 
 _INTERRUPTED = 130
+_WHOLE = 200  # more characters than the first sentence of any command's help
+
+
+class _Listing(typer.core.TyperGroup):
+    """The list of commands, in plain text: Rich, which sets the other pages, is half of the time to start."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{**settings, "rich_markup_mode": None})
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Each command with the whole of its first sentence, which Typer would cut off at a line's end."""
+        commands = [(name, self.commands[name]) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, one.get_short_help_str(_WHOLE)) for name, one in commands])
+
 
 app = typer.Typer(
     name="recap",
+    cls=_Listing,
     help="Keep a multi-task ranking model fresh: from engagement logs to a promoted model.",
     no_args_is_help=True,
     rich_markup_mode="markdown",

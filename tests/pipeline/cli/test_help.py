@@ -56,8 +56,8 @@ assert CliRunner().invoke(app, sys.argv[1].split()).exit_code == 0
 print(*{name.partition(".")[0] for name in sys.modules} & set(sys.argv[2:]))
 """
     heavy = ["kfp", "mlflow", "numpy", "pandas", "pyarrow", "torch", "yaml"]
-    # Typer itself takes pydantic to show options, but not to list commands.
-    for call, packages in (("--help", [*heavy, "pydantic"]), ("models --help", heavy)):
+    # Typer itself takes pydantic and Rich to show options, but not to list commands.
+    for call, packages in (("--help", [*heavy, "pydantic", "rich"]), ("models --help", heavy)):
         command = [sys.executable, "-c", code, call, *packages]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         assert done.stdout.split() == []
