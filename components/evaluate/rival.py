@@ -47,13 +47,15 @@ class Rival:
         """Its probabilities of the candidate's tasks, NaN for those that it does not have, and its score.
 
         Raises:
-            ChampionError: it cannot read the rows.
+            ChampionError: it cannot read the rows, or what it says of them is not finite.
         """
         try:
             outputs = self._model(self._view(batch) if self._view else batch)
         except (ValueError, RuntimeError, IndexError) as error:
             raise ChampionError(f"the champion cannot read the test rows: {first_reason(error)}") from None
         theirs, known = outputs["calibrated_probabilities"], self._model.tasks
+        if not theirs[:, [known.index(task) for task in tasks if task in known]].isfinite().all():
+            raise ChampionError("the champion's probabilities of the test rows are not finite")
         columns = [
             theirs[:, known.index(task)] if task in known else torch.full((len(batch),), torch.nan)
             for task in tasks

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import recap_model
-from components.evaluate.rival import OtherColumnsError, Rival
+from components.evaluate.rival import ChampionError, OtherColumnsError, Rival
 from recap_model import create_ranking_model, save_model
 from recap_model.config import RecapConfig, parse_config
 from recap_model.data.reader import DatasetReader
@@ -92,3 +92,16 @@ def test_a_column_that_is_gone_or_has_another_meaning_is_named(
         OtherColumnsError, match=f"the champion reads {words}, which this config does not have"
     ):
         Rival(tmp_path, ours)
+
+
+def test_a_champion_whose_probabilities_are_not_finite_is_none_to_compare_with(tmp_path: Path):
+    config = with_features(user_embedding=None)
+    champion_of(config, tmp_path / "champion")
+    rival = Rival(tmp_path / "champion", config)
+    log = write_tiny_log(tmp_path / "log")
+    reader = DatasetReader(build_tiny(tmp_path / "sets", config, log).test, TASKS, 64, config=config)
+    _, batch = next(reader.batches_with_rows())
+    with torch.no_grad():
+        next(rival._model.parameters()).fill_(torch.nan)
+    with pytest.raises(ChampionError, match="the champion's probabilities of the test rows are not finite"):
+        rival.scores(batch, TASKS)
