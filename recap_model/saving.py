@@ -119,8 +119,7 @@ def _load_weights(model: MultiTaskRankingModel, path: Path) -> None:
     ]
     if problems:
         raise ValueError(f"{path}: of another model than {CONFIG_NAME} beside it: {'; '.join(problems)}")
-    parameters = {name for name, _ in model.named_parameters()}
-    not_finite = [name for name in expected if name in parameters and not weights[name].isfinite().all()]
+    not_finite = [name for name, _ in model.named_parameters() if not weights[name].isfinite().all()]
     if not_finite:
         raise ValueError(
             f"{path}: {', '.join(not_finite)}: values that are not finite; train the model again"

@@ -24,7 +24,7 @@ class OtherColumnsError(ChampionError):
 
 
 class Rival:
-    """The champion, scored on the candidate's rows: columns that were added since, or moved, are not its.
+    """The champion, scored on the candidate's rows, of which it reads its own columns by their names.
 
     Args:
         folder: its model.
