@@ -26,10 +26,11 @@ def _label_of_two(log: Path) -> None:
     pq.write_table(table.set_column(table.column_names.index("like"), "like", labels), log / FILE)
 
 
-# One for each part of the pipeline that sees it; all that validate refuses is in its own tests.
+# One or two for each part of the pipeline that sees them; all that validate refuses is in its own tests.
 BROKEN = {
     "a partition is missing": (lambda log: shutil.rmtree(log / DAY), [DAY]),
     "a file is truncated": (lambda log: (log / FILE).write_bytes((log / FILE).read_bytes()[:-50]), [FILE]),
+    "a file is no Parquet": (lambda log: (log / FILE).write_text("no"), [FILE]),
     "a label is 2": (_label_of_two, [FILE, "like", "2"]),
 }
 
