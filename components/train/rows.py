@@ -3,19 +3,22 @@
 from pathlib import Path
 
 from recap_model.config import RecapConfig
-from recap_model.data.prefetch import Prefetched
+from recap_model.data.on_device import OnDevice
+from recap_model.data.prefetch import Prefetched, Rows
 from recap_model.data.reader import DatasetReader
 from recap_model.training import World
+from recap_model.training.threads import reading_threads
 
 
-def training_rows(
-    train_set: Path, config: RecapConfig, world: World
-) -> tuple[Prefetched, DatasetReader | None]:
+def training_rows(train_set: Path, config: RecapConfig, world: World) -> tuple[Rows, Rows | None]:
     """This process's part of every batch, made ahead by a thread; and of the held-out rows, if there are any.
+
+    Of a GPU's process the batches are on the GPU.
 
     Raises ValueError if ``training.early_stopping`` is given, and its share of the rows is none of them.
     """
     training = config.training
+    on_gpu = world.device.type == "cuda"
     early = training.early_stopping
     share = 0.0 if early is None else early.share
     reader = DatasetReader(
@@ -29,8 +32,12 @@ def training_rows(
         shard=world.shard,
         # Batch norm needs two rows in each part of a batch.
         min_rows=2 * world.size * training.micro_batches,
+        threads=reading_threads(world.device),
+        pin=on_gpu,
     )
-    rows = Prefetched(reader, pin=world.device.type == "cuda")
+    rows: Rows = Prefetched(reader)
+    if on_gpu:
+        rows = OnDevice(rows, world.device)
     if early is None:
         return rows, None
     held_out = DatasetReader(

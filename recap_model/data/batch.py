@@ -50,7 +50,3 @@ class RecapBatch:
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "RecapBatch":
         """The batch on another device."""
         return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
-
-    def pin_memory(self) -> "RecapBatch":
-        """The batch in page-locked memory, from which a GPU copies without waiting."""
-        return self._each(Tensor.pin_memory)

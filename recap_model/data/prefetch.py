@@ -21,16 +21,11 @@ class Rows(Protocol):
 
 
 class Prefetched:
-    """The batches of ``rows``, a few of them made ahead by a thread.
+    """The batches of ``rows``, a few of them made ahead by a thread."""
 
-    Args:
-        pin: put them in page-locked memory, from which a GPU copies without waiting.
-    """
-
-    def __init__(self, rows: Rows, depth: int = _DEPTH, pin: bool = False):
+    def __init__(self, rows: Rows, depth: int = _DEPTH):
         self._rows = rows
         self._depth = depth
-        self._pin = pin
 
     @property
     def steps(self) -> int:
@@ -67,7 +62,7 @@ class Prefetched:
 
         try:
             for batch in self._rows.batches(epoch, skip):
-                offer(batch.pin_memory() if self._pin else batch)
+                offer(batch)
                 if left.is_set():
                     return
             offer(None)

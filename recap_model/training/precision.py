@@ -24,10 +24,16 @@ def choose_bf16(config: TrainingConfig, device: torch.device, model: nn.Module) 
     """Whether to train under bf16 autocast; ``auto`` depends on the hardware and the model's size alone."""
     if config.precision != "auto":
         return config.precision == "bf16"
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cuda" or not multiplies_in_bf16(device):
+        return multiplies_in_bf16(device)
     tables = {id(part.weight) for part in model.modules() if isinstance(part, nn.Embedding)}
     matrices = [weight for weight in model.parameters() if weight.ndim > 1 and id(weight) not in tables]
+    return sum(weight.numel() for weight in matrices) >= BF16_PAYS_FROM_WEIGHTS
+
+
+def multiplies_in_bf16(device: torch.device) -> bool:
+    """Whether the hardware itself does; elsewhere bf16 is float32 with more work."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = torch.cpu.get_capabilities()
-    fast = capabilities.get("amx_bf16", False) or capabilities.get("avx512_bf16", False)
-    return bool(fast) and sum(weight.numel() for weight in matrices) >= BF16_PAYS_FROM_WEIGHTS
+    return any(capabilities.get(name, False) for name in ("amx_bf16", "avx512_bf16"))

@@ -67,9 +67,17 @@ def _copied(batch: pa.RecordBatch) -> int:
     return batch.num_rows
 
 
-def ours(folder: Path, config: RecapConfig, seed: int | None, ahead: bool = False) -> int:
+def ours(folder: Path, config: RecapConfig, seed: int | None, ahead: bool = False, threads: int = 1) -> int:
     """An epoch of our reader, as tensors with labels and weights by task."""
-    reader = DatasetReader(folder, list(config.tasks), BATCH, config=config, weighting="training", seed=seed)
+    reader = DatasetReader(
+        folder,
+        list(config.tasks),
+        BATCH,
+        config=config,
+        weighting="training",
+        seed=seed,
+        threads=threads,
+    )
     rows = Prefetched(reader) if ahead else reader
     return sum(len(batch) for batch in rows.batches(0))
 
@@ -85,6 +93,9 @@ def table(title: str, config: RecapConfig, rows: int, rounds: int, workplace: Pa
         "ours, in order": lambda: ours(folder, config, None),
         "ours, shuffled": lambda: ours(folder, config, 1),
         "ours, shuffled, ahead in a thread": lambda: ours(folder, config, 1, ahead=True),
+        "ours, shuffled, ahead, copied by two threads": lambda: ours(
+            folder, config, 1, ahead=True, threads=2
+        ),
         "pyarrow alone, Parquet, lists": lambda: parquet_alone(lists),
         "pyarrow alone, Parquet, a column an entry, stacked": lambda: stacked_parquet(scalars),
     }

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import torch
 
+from components.train.rows import training_rows
 from recap_model import build_loss, create_ranking_model, data_spec
 from recap_model.config import RecapConfig
-from recap_model.data.prefetch import Prefetched
 from recap_model.data.reader import DatasetReader
 from recap_model.metrics import auc
 from recap_model.model import MultiTaskRankingModel
 from recap_model.model_and_loss import ModelAndLoss
-from recap_model.training import Progress, train
+from recap_model.training import Progress, World, choose_device, train
 
 
 @dataclass(frozen=True)
@@ -28,14 +28,13 @@ class Trained:
 def ours(config: RecapConfig, train_set: Path, test_set: Path | None) -> Trained:
     """One epoch by the training loop."""
     torch.manual_seed(0)
-    module = create_ranking_model(data_spec(config), config, "cpu", build_loss(config))
+    device = choose_device(config.training)
+    module = create_ranking_model(data_spec(config), config, device, build_loss(config))
     assert isinstance(module, ModelAndLoss)
     reports: list[Progress] = []
     began = time.perf_counter()
-    reader = DatasetReader(
-        train_set, list(config.tasks), config.training.batch_size, config=config, weighting="training", seed=1
-    )
-    state = train(module, Prefetched(reader), config, reports.append)
+    rows, _ = training_rows(train_set, config, World(device=device))
+    state = train(module, rows, config, reports.append)
     seconds = time.perf_counter() - began
     score = None if test_set is None else model_auc(module.model, config, test_set)
     return Trained(state.rows / seconds, reports[-1].waiting, score)

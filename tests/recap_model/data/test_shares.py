@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from recap_model.data.batch import RecapBatch
 from recap_model.data.buffers import Buffers
 from recap_model.data.manifest import MANIFEST_NAME, DatasetManifest
+from recap_model.data.on_device import OnDevice
 from recap_model.data.prefetch import Prefetched
 from recap_model.data.reader import DatasetReader
 from tests.tiny import tiny_config
@@ -135,12 +136,28 @@ def test_a_batch_that_is_still_held_is_never_written_over(dataset: Path):
 def test_memory_that_nobody_holds_is_given_out_again():
     buffers = Buffers()
     first = buffers.empty("continuous", (4, 2), np.dtype(np.float32))
-    address = first.ctypes.data
-    tensor = torch.from_numpy(first[:3])
+    address, view = first.data_ptr(), first[:3]
     del first
-    assert buffers.empty("continuous", (4, 2), np.dtype(np.float32)).ctypes.data != address
-    del tensor
-    assert buffers.empty("continuous", (4, 2), np.dtype(np.float32)).ctypes.data == address
+    assert buffers.empty("continuous", (4, 2), np.dtype(np.float32)).data_ptr() != address
+    del view
+    assert buffers.empty("continuous", (4, 2), np.dtype(np.float32)).data_ptr() == address
+
+
+@pytest.mark.parametrize("seed", [None, 1])
+def test_several_threads_make_the_same_batches(dataset: Path, seed: int | None):
+    alone, together = (reader_of(dataset, 48, seed=seed, threads=threads) for threads in (1, 3))
+    for left, right in zip(alone.batches(2), together.batches(2), strict=True):
+        assert torch.equal(left.continuous, right.continuous)
+        assert torch.equal(left.labels, right.labels)
+
+
+def test_batches_on_a_device_are_the_same_to_the_last(dataset: Path):
+    reader = reader_of(dataset, 48, seed=1)
+    there = OnDevice(reader, torch.device("cpu"))
+    assert there.steps == reader.steps
+    for left, right in zip(reader.batches(1, 2), there.batches(1, 2), strict=True):
+        assert torch.equal(left.continuous, right.continuous)
+    assert list(there.batches(0, reader.steps)) == []
 
 
 def test_a_file_that_is_cut_off_while_it_is_read_is_named(dataset: Path, tmp_path: Path):
