@@ -6,7 +6,7 @@ import signal
 from collections.abc import Iterator
 from typing import Any
 
-from components.artifacts.door import ERROR_MARK, READ_BY_RUN
+from components.artifacts.door import ERROR_MARK, PIPE_OF_RUN
 from components.artifacts.environment import environment
 
 _SIGNALLED = 128  # and the signal's number is the exit status of a container whose process a signal ended
@@ -21,10 +21,10 @@ _CAUSES = {
 def steps_to_their_end() -> Iterator[None]:
     """Have kfp's local runners say what signal ended a step, and see each step to its end.
 
-    kfp 2.17 reports a failure without a reason. When a run is killed, its step's process goes on, beside the next
-    run's; here it ends with the one who reads what it prints. Of containers kfp leaves the removal to the engine: one
-    that is gone before kfp asks for its exit status, as a killed one may be, passes for one that succeeded, and an
-    interrupted run leaves its container running.
+    kfp 2.17 reports a failure without a reason. When a run is killed, its step's process or container goes on, beside
+    the next run's; here it ends with the run, which holds a pipe of it. Of containers kfp leaves the removal to the
+    engine: one that is gone before kfp asks for its exit status, as a killed one may be, passes for one that
+    succeeded, and an interrupted run leaves its container running.
     """
     from kfp.local import docker_task_handler, subprocess_task_handler
 
@@ -32,7 +32,7 @@ def steps_to_their_end() -> Iterator[None]:
     in_container = docker_task_handler.run_docker_container
 
     def run_process(*command: Any, **settings: Any) -> int:
-        with environment({READ_BY_RUN: "yes"}):
+        with environment({PIPE_OF_RUN: "stdout"}):
             status = in_process(*command, **settings)
         if status < 0:
             print(f"{ERROR_MARK} step: the step's process was {_ended(-status)}")  # noqa: T201
@@ -51,12 +51,17 @@ def _run_container(client: Any, image: str, command: list[str], volumes: Any, **
     """Run a container, print what it prints, and return its exit status. The signature is kfp's."""
     from docker.errors import APIError, NotFound
 
-    container = client.containers.run(image, command, detach=True, volumes=volumes, **settings)
+    environment = {**settings.pop("environment", {}), PIPE_OF_RUN: "stdin"}
+    container = client.containers.create(
+        image, command, stdin_open=True, environment=environment, volumes=volumes, **settings
+    )
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     try:
-        with contextlib.closing(container.logs(stream=True)) as printed:
-            for chunk in printed:
-                print(decoder.decode(chunk), end="")  # noqa: T201 - kfp takes a step's log from standard output
+        with contextlib.closing(container.attach_socket(params={"stdin": 1, "stream": 1})):
+            container.start()
+            with contextlib.closing(container.logs(stream=True, follow=True)) as printed:
+                for chunk in printed:
+                    print(decoder.decode(chunk), end="")  # noqa: T201 - kfp takes a step's log from standard output
         status = int(container.wait()["StatusCode"])
         container.reload()
         memory = container.attrs["State"]["OOMKilled"]

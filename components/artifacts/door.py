@@ -8,14 +8,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from components.artifacts.processes import end_with_its_reader
+from components.artifacts.processes import end_with_its_run
 
 ERROR_MARK = "recap-error:"
 PROGRESS_MARK = "recap-progress:"
 
-READ_BY_RUN = (
-    "RECAP_READ_BY_RUN"  # set where ``recap run`` reads what the step prints, and the step ends with it
-)
+PIPE_OF_RUN = "RECAP_PIPE_OF_RUN"
+"""Set by ``recap run``, so that a step ends with it: which stream it holds the other end of, stdin or stdout."""
 
 EXIT_TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h: the work was broken off, and may be taken up again
 
@@ -41,8 +40,8 @@ def step(name: str) -> Iterator[None]:
     The whole traceback goes to the log at level DEBUG of ``RECAP_LOG_LEVEL``, for who mends the step.
     """
     _log_to_stdout()
-    if os.environ.get(READ_BY_RUN):
-        end_with_its_reader()
+    if pipe := os.environ.get(PIPE_OF_RUN):
+        end_with_its_run(pipe)
     log.info("step=%s event=start", name)
     try:
         yield

@@ -75,17 +75,20 @@ def end_with(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def end_with_its_reader() -> None:
-    """Have this process end when nobody reads what it prints any more, because who started it is gone.
+def end_with_its_run(pipe: str) -> None:
+    """Have this process end when the other end of a pipe is closed, because who started it is gone.
 
-    It asks itself to by SIGTERM, as training then writes a checkpoint first. Standard output has to be a pipe.
+    It asks itself to by SIGTERM, as training then writes a checkpoint first.
+
+    Args:
+        pipe: "stdin" or "stdout".
     """
-    output = sys.stdout.fileno()
+    watched, output = getattr(sys, pipe).fileno(), sys.stdout.fileno()
 
     def watch() -> None:
         gone = select.poll()
         gone.register(
-            output, 0
+            watched, 0
         )  # what is asked for is nothing; that the other end is closed is told all the same
         gone.poll()
         nowhere = os.open(os.devnull, os.O_WRONLY)

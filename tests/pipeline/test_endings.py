@@ -122,6 +122,40 @@ def docker(*arguments: str) -> str:
     return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout
 
 
+CONTAINER_STEP = """
+import time
+from components.artifacts.door import step
+with step("train"):
+    time.sleep(60)
+"""
+CONTAINER_RUN = """
+import sys, docker
+from pipeline.endings import _run_container
+image, source, step = sys.argv[1:]
+_run_container(
+    docker.from_env(version="1.41"), image, ["python", "-c", step], {source: {"bind": "/source", "mode": "ro"}},
+    labels=["recap.test"], network_mode="none", init=True, environment={"PYTHONPATH": "/source"},
+)
+"""
+
+
+def test_a_steps_container_ends_when_the_run_is_killed(engine: Any):
+    source = str(Path(__file__).parents[2])
+    run = subprocess.Popen(
+        [sys.executable, "-c", CONTAINER_RUN, IMAGE, source, CONTAINER_STEP], stdout=subprocess.PIPE
+    )
+    try:
+        assert run.stdout is not None
+        assert b"event=start" in run.stdout.readline()
+        run.kill()
+        assert happens_within(20, lambda: not docker("ps", "--quiet", "--filter", "label=recap.test"))
+    finally:
+        run.kill()
+        run.communicate()
+        docker("rm", "--force", *left_over())
+    assert left_over() == []
+
+
 @leaves_sockets
 def test_a_containers_exit_status_and_words_come_through(engine: Any, capsys: pytest.CaptureFixture[str]):
     assert run_to_its_end(engine, ["sh", "-c", "echo drafted é; exit 3"]) == 3
