@@ -5,6 +5,22 @@ from typing import Any
 import yaml
 
 _MOST_NODES = 1_000_000  # far beyond any config, and still loaded in seconds
+_TAG = "tag:yaml.org,2002:"
+
+
+class _Loader(yaml.SafeLoader):
+    """Takes yes, no, on, off and 1:30 for words, as YAML 1.2 does, where PyYAML reads YAML 1.1.
+
+    A task may be called so, and a number of steps is not ``yes``.
+    """
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
+        tag = super().resolve(kind, value, implicit)
+        if kind is not yaml.ScalarNode or not implicit[0]:
+            return tag
+        is_word = tag == f"{_TAG}bool" and value.lower() not in ("true", "false")
+        is_clock = tag in (f"{_TAG}int", f"{_TAG}float") and ":" in value
+        return f"{_TAG}str" if is_word or is_clock else tag
 
 
 class ConfigError(ValueError):
@@ -25,7 +41,7 @@ def read_yaml(text: bytes, source: str) -> Any:
 
 def _load(text: bytes) -> Any:
     """Load YAML whose aliases stand for no more than a config holds. Raises ValueError if they do."""
-    loader = yaml.SafeLoader(text)
+    loader = _Loader(text)
     try:
         node = loader.get_single_node()
         if node is None:

@@ -140,6 +140,22 @@ def test_a_trick_of_yaml_is_one_line_and_takes_no_time(text: str, reason: str):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("word", ["yes", "1:30"])
+def test_what_yaml_1_1_takes_for_a_number_is_a_word(word: str):
+    with pytest.raises(ConfigError, match=rf"training\.epochs: '{word}': Input should be a valid integer"):
+        parse_yaml(f"training: {{epochs: {word}}}".encode(), "c.yaml")
+
+
+def test_a_task_may_be_called_no_and_a_switch_be_on():
+    content = yaml.safe_load(tiny_config().to_yaml())
+    content["tasks"]["no"] = content["tasks"]["like"]
+    content["training"]["compile"] = "on"
+    text = yaml.safe_dump(content).replace("'no'", "no").replace("'on'", "on")
+    config = parse_yaml(text.encode(), "c.yaml")
+    assert "no" in config.tasks
+    assert config.training.compile
+
+
 def test_the_data_spec_has_the_widths_of_the_groups():
     assert data_spec(tiny_config()) == {"continuous": 3, "binary": 1, "discrete": 2, "user_embedding": 4}
 
