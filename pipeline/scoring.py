@@ -15,6 +15,7 @@ from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType, LocalFileSy
 from components.artifacts.log import batches_of, open_parquet_at, open_root
 from components.artifacts.output import whole_file
 from components.artifacts.remote import answer
+from recap_model.config.reasons import in_one_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -159,7 +160,7 @@ def _batches(rows: pq.ParquetFile, columns: list[str], name: str) -> Iterator[pa
     try:
         yield from batches_of(rows, _ROWS_AT_ONCE, columns)
     except (pa.ArrowException, OSError) as error:
-        reason = " ".join(str(error).split())
+        reason = in_one_line(error)
         raise ValueError(f"{name}: cannot be read ({reason}); write the file again") from None
 
 
@@ -184,7 +185,7 @@ def _files(data: str) -> tuple[FileSystem, str, list[tuple[str, FileInfo]]]:
             answer(filesystem, FileSelector(path, recursive=True)) if info.type == FileType.Directory else []
         )
     except OSError as error:
-        raise ConnectionError(f"{data}: cannot be listed: {' '.join(str(error).split())}") from None
+        raise ConnectionError(f"{data}: cannot be listed: {in_one_line(error)}") from None
     named = [(one.path.removeprefix(path).lstrip("/"), one) for one in listed if one.type == FileType.File]
     found = [
         (name, one)

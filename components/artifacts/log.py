@@ -10,6 +10,7 @@ from pyarrow.parquet import ParquetFile
 
 from components.artifacts.remote import answer, open_input
 from components.artifacts.snapshot import LogFile, Snapshot
+from recap_model.config.reasons import in_one_line
 from recap_model.data.columns import decoded_rows
 
 _PYARROW_SCHEMES = ("file", "s3", "gs", "gcs", "hdfs")
@@ -90,7 +91,7 @@ def open_parquet_at(filesystem: FileSystem, root: str, path: str) -> ParquetFile
     except PermissionError:
         raise PermissionError(f"{path}: no permission to read it under {root}") from None
     except (ArrowException, OSError) as error:
-        reason = " ".join(str(error).split())
+        reason = in_one_line(error)
         if isinstance(error, ConnectionError | TimeoutError) or "AWS Error" in reason:
             raise ConnectionError(f"{path}: the store stopped answering ({reason}); run it again") from None
         raise ValueError(f"{path}: truncated or not Parquet ({reason}); write the file again") from None
@@ -129,7 +130,7 @@ def check_unchanged(snapshot: Snapshot, file: LogFile) -> None:
     except PermissionError:
         raise PermissionError(f"{file.path}: no permission to read it under {root}") from None
     except OSError as error:
-        raise ValueError(f"{file.path}: cannot be read ({' '.join(str(error).split())})") from None
+        raise ValueError(f"{file.path}: cannot be read ({in_one_line(error)})") from None
     if size is None:
         raise FileNotFoundError(f"{file.path}: no such file under {root}; run resolve again")
     if found != (file.sha256, file.bytes):

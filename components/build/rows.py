@@ -13,6 +13,7 @@ from components.artifacts.snapshot import LogFile, Snapshot
 from recap_model.config import RecapConfig
 from recap_model.config.data import SplitByColumn, SplitByHash
 from recap_model.config.features import DENSE_GROUPS
+from recap_model.config.reasons import in_one_line
 from recap_model.data.columns import is_text, milliseconds
 from recap_model.data.groups import read_groups
 from recap_model.data.lists import PREFIX, read_lists
@@ -158,7 +159,7 @@ def read_file(
     try:
         yield from batches_of(parquet, _ROWS_AT_ONCE, columns, use_threads=False)
     except (OSError, pa.ArrowException) as error:
-        reason = " ".join(str(error).split())
+        reason = in_one_line(error)
         raise ValueError(f"{file.path}: cannot be read ({reason}); write the file again") from None
 
 

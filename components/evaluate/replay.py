@@ -10,6 +10,7 @@ from components.evaluate.gate import decide
 from components.evaluate.measure import measure
 from components.evaluate.scores import read_scores
 from recap_model.config import RecapConfig
+from recap_model.config.reasons import in_one_line
 
 
 def replay_gate(scores: str | Path, config: RecapConfig) -> tuple[Outcome, str, list[Rule]]:
@@ -32,7 +33,7 @@ def replay_gate(scores: str | Path, config: RecapConfig) -> tuple[Outcome, str, 
     try:
         measured, _ = measure(table, config)
     except (pa.ArrowException, OSError) as error:
-        reason = " ".join(str(error).split())
+        reason = in_one_line(error)
         raise ValueError(f"{table.path}: cannot be read ({reason}); evaluate again") from None
     tasks, gate = list(config.tasks), config.evaluation.gate
     if "champion" in table.models:

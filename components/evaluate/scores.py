@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from components.artifacts.log import batches_of
 from recap_model.config import RecapConfig
-from recap_model.config.reasons import printable
+from recap_model.config.reasons import in_one_line, printable
 
 KEYS = ("request", "user", "candidate", "impressed")
 _ROW_GROUP = 1 << 17
@@ -96,7 +96,7 @@ def read_scores(path: str | Path, config: RecapConfig) -> ScoreTable:
         with pq.ParquetFile(path) as file:
             schema, rows = file.schema_arrow, file.metadata.num_rows
     except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{path}: not Parquet: {' '.join(str(error).split())}") from None
+        raise ValueError(f"{path}: not Parquet: {in_one_line(error)}") from None
     names = schema.names
     tasks, slices = list(config.tasks), [wanted.name for wanted in config.evaluation.slices]
     needed = [f"{kind}/{task}" for kind in ("label", "weight", "candidate") for task in tasks]

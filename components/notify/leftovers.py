@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 from components.artifacts.train_job import GROUP, PLURAL, VERSION, job_name, job_place
+from recap_model.config.reasons import in_one_line
 
 _TIMEOUTS_S = (10.0, 30.0)
 _NAMESPACE_OF_THE_POD = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -39,7 +40,7 @@ def delete_training_job(run_id: str) -> bool:
             log.warning("event=job_not_deleted job=%s reason=%r", name, f"{error.status} {error.reason}")
         return False
     except (config.ConfigException, HTTPError) as error:
-        log.warning("event=job_not_deleted job=%s reason=%r", name, " ".join(str(error).split()))
+        log.warning("event=job_not_deleted job=%s reason=%r", name, in_one_line(error))
         return False
     log.info("event=job_deleted job=%s", name)
     return True

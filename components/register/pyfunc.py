@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from recap_model import RecapConfig, load_model
 from recap_model.config.features import FeaturesConfig
+from recap_model.config.reasons import in_one_line
 from recap_model.scoring import SCORE, optional_columns, score_rows, score_weights, slices
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def _to_array(rows: Mapping[str, Any], name: str) -> pa.Array:
             return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
         array = pa.array(values, from_pandas=True)
     except (pa.ArrowException, TypeError, ValueError) as error:
-        raise ValueError(f"input: column {name}: {' '.join(str(error).split())}") from None
+        raise ValueError(f"input: column {name}: {in_one_line(error)}") from None
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from components.artifacts.evaluation import SCORES_NAME
 from components.register.outputs import RunOutputs
 from recap_model.config.features import DENSE_GROUPS, FeaturesConfig, ListColumn
+from recap_model.config.reasons import in_one_line
 from recap_model.data.lists import PREFIX
 from recap_model.data.reader import DatasetReader
 from recap_model.scoring import SCORE
@@ -86,7 +87,7 @@ def _scores(path: Path, tasks: list[str], rows: int) -> "pd.DataFrame":
                 raise ValueError(f"{path}: has more than one column {', '.join(twice)}; run evaluate again")
             first = next(file.iter_batches(rows, columns=list(wanted)), None)
     except (pa.ArrowException, OSError) as error:
-        reason = " ".join(str(error).split())
+        reason = in_one_line(error)
         raise ValueError(f"{path}: truncated or not Parquet ({reason}); run evaluate again") from None
     found = 0 if first is None else len(first)
     if first is None or found != rows:

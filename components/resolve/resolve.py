@@ -4,10 +4,7 @@ import hashlib
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-
-from pyarrow.fs import FileSystem
 
 from components.artifacts.door import progress
 from components.artifacts.log import describe, open_root
@@ -25,18 +22,11 @@ from components.artifacts.snapshot import (
     config_digest,
 )
 from components.artifacts.train_job import check_distribution
+from components.resolve.files import FilesFound, find_files
 from components.resolve.serving import freeze_serving_log
-from components.resolve.window import (
-    Window,
-    choose_window,
-    cut_pattern,
-    in_hours,
-    list_partitions,
-    matching,
-    missing_days,
-)
 from recap_model.config import RecapConfig, load_config, parse_yaml
 from recap_model.config.addresses import without_secret
+from recap_model.config.reasons import in_one_line
 
 _DIGEST_THREADS = 4
 
@@ -80,35 +70,19 @@ def resolve_run(
     settings = _read_config(str(config))
     check_distribution(settings)
     expectations = _read_expectations(str(config), settings)
-    if days < 0:
-        raise ValueError(f"days: {days}: a window has at least one day")
-    hours = settings.data.hours if not days else None
-    last = _parse_end(end_date, hours) or _before(scheduled, hours)
-    asked = data_root
-    data_root, pattern = cut_pattern(asked)
-    filesystem, root = open_root(data_root)
-    available = list_partitions(filesystem, root, data_root)
-    if pattern:
-        available = matching(available, pattern, asked)
-    if hours is not None:
-        window, available = in_hours(available, last, hours, settings.data.tolerated_missing_hours)
-        missing = [day for day in window.days if not available.get(day)]
-    else:
-        whole = (max(available) - min(available)).days + 1
-        length = days or (whole if pattern and last is None else settings.data.days)
-        window = choose_window(list(available), last.date() if last else None, length)
-        missing = missing_days(window, available, settings.data.tolerated_missing_days)
+    found = find_files(settings, data_root, end_date, days, scheduled)
+    window = found.window
     champion = _champion(settings, tracking_uri)
     _check_warm_start(settings, tracking_uri)
     serving = settings.validation.drift.serving_log
     baseline, profile = _baseline(settings, tracking_uri, champion)
     snapshot = Snapshot(
         run_id=run_id,
-        data_root=data_root if "://" in data_root else str(Path(data_root).resolve()),
+        data_root=found.data_root,
         first_day=window.first,
         last_day=window.last,
-        partitions=_partitions(filesystem, root, window, available),
-        missing_days=missing,
+        partitions=_partitions(found),
+        missing_days=found.missing,
         champion=champion,
         baseline=baseline,
         serving=freeze_serving_log(serving, window) if serving else None,
@@ -119,7 +93,7 @@ def resolve_run(
     )
     if not snapshot.rows:
         raise ValueError(
-            f"{data_root}: no row between {window.first} and {window.last}; the files are all empty"
+            f"{found.data_root}: no row between {window.first} and {window.last}; the files are all empty"
         )
     beside = {BASELINE_NAME: profile, EXPECTATIONS_NAME: expectations}
     _write(snapshot, settings, beside, out)
@@ -164,40 +138,8 @@ def _read(path: str, if_none: str) -> bytes:
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: {if_none}") from None
     except OSError as error:
-        reason = " ".join(str(error).split())
+        reason = in_one_line(error)
         raise ConnectionError(f"{path}: the store does not answer, or refuses ({reason})") from None
-
-
-def _parse_end(end_date: str, hours: int | None) -> datetime | None:
-    """The last hour of the window; of a day its last one."""
-    if not end_date:
-        return None
-    try:
-        moment = datetime.fromisoformat(end_date)
-    except ValueError:
-        raise ValueError(f"end_date: {end_date!r} is no date; write YYYY-MM-DD") from None
-    if len(end_date) <= len("YYYY-MM-DD"):
-        return moment.replace(hour=23)
-    if hours is None:
-        raise ValueError(
-            f"end_date: {end_date!r} has an hour; write YYYY-MM-DD, or give data.hours in the config"
-        )
-    return moment.astimezone(UTC) if moment.tzinfo else moment
-
-
-def _before(scheduled: str, hours: int | None) -> datetime | None:
-    """The last hour of the last whole day, or the last whole hour, before a time."""
-    if not scheduled:
-        return None
-    try:
-        moment = datetime.fromisoformat(scheduled)
-    except ValueError:
-        raise ValueError(
-            f"scheduled: {scheduled!r} is no time in ISO 8601; give end_date (YYYY-MM-DD) instead"
-        ) from None
-    in_utc = moment.astimezone(UTC) if moment.tzinfo else moment
-    begun = in_utc.replace(minute=0, second=0, microsecond=0)
-    return (begun if hours is not None else begun.replace(hour=0)) - timedelta(hours=1)
 
 
 def _champion(config: RecapConfig, tracking_uri: str) -> Champion | None:
@@ -233,15 +175,12 @@ def _baseline(
     return Baseline(sha256=hashlib.sha256(profile).hexdigest()), profile
 
 
-def _partitions(
-    filesystem: FileSystem, root: str, window: Window, available: dict[date, list[str]]
-) -> list[Partition]:
-    paths = [path for day in window.days for path in available.get(day, ())]
+def _partitions(found: FilesFound) -> list[Partition]:
     with ThreadPoolExecutor(_DIGEST_THREADS) as pool:
         files = []
-        for file in pool.map(lambda path: describe(filesystem, root, path), paths):
+        for file in pool.map(lambda path: describe(found.filesystem, found.root, path), found.paths):
             files.append(file)
-            progress(len(files), len(paths), f"{len(files)} of {len(paths)} files")
+            progress(len(files), len(found.paths), f"{len(files)} of {len(found.paths)} files")
     folders: dict[str, list[LogFile]] = {}
     for file in files:
         folders.setdefault(file.path.rpartition("/")[0], []).append(file)

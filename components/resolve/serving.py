@@ -10,6 +10,7 @@ from components.artifacts.log import describe, open_root
 from components.artifacts.remote import answer
 from components.artifacts.snapshot import ServingLog
 from components.resolve.window import Window, cut_pattern
+from recap_model.config.reasons import in_one_line
 
 _DAY = re.compile(r"date=(\d{4}-\d{2}-\d{2})")
 
@@ -27,7 +28,7 @@ def freeze_serving_log(pattern: str, window: Window) -> ServingLog:
             return ServingLog(root=address, missing=f"{pattern}: no file of the window matches")
         return ServingLog(root=address, files=[describe(filesystem, root, path) for path in paths])
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
+        reason = in_one_line(error)
         return ServingLog(root=address, missing=f"{pattern}: cannot be read ({reason})")
 
 

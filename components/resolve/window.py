@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from pyarrow.fs import FileSelector, FileSystem, FileType
 
 from components.artifacts.remote import answer
+from recap_model.config.reasons import in_one_line
 
 _DAY = re.compile(r"^date=(\d{4}-\d{2}-\d{2})$", re.ASCII)
 _HOUR = re.compile(r"^hour=([01]\d|2[0-3])$", re.ASCII)
@@ -112,7 +113,7 @@ def list_partitions(filesystem: FileSystem, root: str, data_root: str) -> dict[d
     try:
         kind = answer(filesystem, root).type
     except OSError as error:
-        reason = " ".join(str(error).split())
+        reason = in_one_line(error)
         raise ConnectionError(
             f"{data_root}: the store does not answer, or refuses ({reason}); check its address (AWS_ENDPOINT_URL), "
             "the credentials and the network"

@@ -32,6 +32,7 @@ from urllib3.exceptions import HTTPError
 
 from components.artifacts.train_job import GROUP, PLURAL, VERSION, JobPlace
 from components.train.watch import Sight
+from recap_model.config.reasons import in_one_line
 from recap_model.config.training import TrainJobConfig
 
 SECRETS_FOLDER = "/var/run/recap/secrets"
@@ -237,4 +238,4 @@ def _message(error: ApiException) -> str:
 
 
 def _one_line(error: object) -> str:
-    return " ".join(str(error).split())[:300]
+    return in_one_line(error)[:300]

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from components.validate.exact import from_text, to_text
 from components.validate.measure import COUNTS, Stats
 from components.validate.sketch import Sketch
+from recap_model.config.reasons import in_one_line
 
 FORMAT = "recap-profile/2"
 _FORMAT_KEY, _ROWS_KEY = b"recap.format", b"recap.partition_rows"
@@ -109,7 +110,7 @@ class Profile:
         try:
             table = pq.read_table(path)
         except (OSError, pa.ArrowException) as error:
-            reason = " ".join(str(error).split())[:_LONGEST_REASON]
+            reason = in_one_line(error)[:_LONGEST_REASON]
             raise ValueError(f"{path}: not Parquet ({reason}); run validate again") from None
         metadata = table.schema.metadata or {}
         found = metadata.get(_FORMAT_KEY, b"").decode(errors="replace")

@@ -17,6 +17,7 @@ from components.validate.sketch import Sketch, sketch_ids, sketch_numbers, sketc
 from components.validate.structure import readable_blocks
 from components.validate.times import Span, measure_moments, measure_times
 from recap_model.config import RecapConfig
+from recap_model.config.reasons import in_one_line
 from recap_model.data.columns import decoded_rows, is_text, plain_type
 
 _INT64_END = 2.0**63
@@ -77,7 +78,7 @@ class FileReader:
                 batches = self._parquet.iter_batches(rows, row_groups=[row_group], columns=columns)
                 yield from map(_in_utf8, map(decoded_rows, batches))
             except (OSError, pa.ArrowException) as error:
-                reason = " ".join(str(error).split())
+                reason = in_one_line(error)
                 self._unreadable(f"cannot be read in row group {row_group}: {reason}; write the file again")
                 return
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from pipeline.cluster.schedules import Schedule
 from pipeline.names import NAME
+from recap_model.config.reasons import in_one_line
 
 EXPERIMENT = "recap"
 _TIMEOUTS_S = (10.0, 60.0)
@@ -217,7 +218,7 @@ class Server:
         except ApiException as error:
             raise ClusterError(f"{self.host}: {_refusal(error, self.namespace)}") from None
         except (HTTPError, OSError) as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = in_one_line(error)[:200]
             raise ClusterError(
                 f"{self.host}: the server does not answer ({reason}); check the address, the network, and that a "
                 "port-forward still runs"

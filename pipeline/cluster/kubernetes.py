@@ -11,6 +11,7 @@ from urllib3.exceptions import HTTPError
 from components.artifacts.train_job import GROUP, PLURAL, VERSION
 from pipeline.cluster.settings import ClusterSettings, TrainJobSettings
 from pipeline.doctor import Finding
+from recap_model.config.reasons import in_one_line
 
 # Of the pipelines' steps: the first where one namespace is everybody's, the second in a profile's.
 _SERVICE_ACCOUNTS = ("pipeline-runner", "default-editor")
@@ -67,7 +68,7 @@ def _looked_at(what: str, right: str, look: Callable[[], list[Finding]]) -> list
     try:
         return look()
     except (ApiException, HTTPError, OSError) as error:
-        reason = " ".join(str(error).split())[:160]
+        reason = in_one_line(error)[:160]
         return [Finding(what, "warn", f"not looked at: {reason}; you may lack the right to {right}")]
 
 

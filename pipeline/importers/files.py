@@ -11,6 +11,7 @@ import pyarrow.csv as csv
 import pyarrow.parquet as pq
 
 from components.artifacts.output import whole_folder
+from recap_model.config.reasons import in_one_line
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def read_delimited(path: Path, types: dict[str, pa.DataType], delimiter: str, he
         table = csv.read_csv(path, read_options=read, parse_options=parse, convert_options=convert)
         names = table.column_names
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
+        reason = in_one_line(error)
         raise ValueError(f"{path}: {reason}; give the file as it was published") from None
     missing = [name for name in types if name not in names]
     if missing:

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.importers.files import ImportReport, log_folder
+from recap_model.config.reasons import in_one_line
 
 _GZIP = b"\x1f\x8b"
 _MASK = 0xA282EAD8
@@ -134,7 +135,7 @@ def _records(file: Path) -> Iterator[Any]:
                     return
                 yield example_pb2.Example.FromString(content).features.feature
             except (EOFError, gzip.BadGzipFile, zlib.error, DecodeError) as error:
-                reason = " ".join(str(error).split())
+                reason = in_one_line(error)
                 raise ValueError(f"{where}: cannot be unpacked ({reason}); copy the file again") from None
             number += 1
 

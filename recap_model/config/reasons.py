@@ -39,6 +39,11 @@ def printable(name: str) -> str:
     return name if name.isprintable() else repr(name)
 
 
+def in_one_line(error: object) -> str:
+    """All that an error says, its line breaks as spaces."""
+    return " ".join(str(error).split())
+
+
 def first_reason(error: Exception) -> str:
     """The first of the `reasons`, or of another error the first line."""
     if isinstance(error, ValidationError):

@@ -4,6 +4,8 @@ from typing import Any
 
 import yaml
 
+from recap_model.config.reasons import in_one_line
+
 _MOST_NODES = 1_000_000  # far beyond any config, and still loaded in seconds
 _TAG = "tag:yaml.org,2002:"
 
@@ -35,7 +37,7 @@ def read_yaml(text: bytes, source: str) -> Any:
         raise ConfigError(f"{source}: not YAML: nested too deeply; a config has a few levels") from None
     except (yaml.YAMLError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
         # The safe loader leaves all of these to its caller, for scalars that are not of their tag.
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = in_one_line(error) or type(error).__name__
         raise ConfigError(f"{source}: not YAML: {reason}") from None
 
 

@@ -6,6 +6,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recap_model.config.features import DENSE_GROUPS, FeaturesConfig, ListColumn
+from recap_model.config.reasons import in_one_line
 from recap_model.data.columns import decoded, is_text, word_ids
 from recap_model.data.derived import crossed, derive
 
@@ -108,7 +109,7 @@ def _numbers(column: pa.Array, group: str, what: str) -> NDArray[np.generic]:
     try:
         column = pc.cast(column, target, safe=group == "discrete")
     except pa.ArrowException as error:
-        raise ValueError(f"{what}: {' '.join(str(error).split())}") from None
+        raise ValueError(f"{what}: {in_one_line(error)}") from None
     if group == "discrete":
         return column.fill_null(-1).to_numpy(zero_copy_only=False)
     if group == "binary":

@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recap_model.config.features import FeaturesConfig
+from recap_model.config.reasons import in_one_line
 
 PREFIX = "sparse."  # of a list's column in a dataset, where "labels" and "weight" are taken
 NO_ID = -1
@@ -81,7 +82,7 @@ def _whole(column: pa.Array, longest: int | None, what: str) -> pa.ListArray:
     try:
         ids = pc.list_flatten(column).cast(pa.int64())
     except pa.ArrowException as error:
-        raise ValueError(f"{what}: {' '.join(str(error).split())}") from None
+        raise ValueError(f"{what}: {in_one_line(error)}") from None
     parents = pc.list_parent_indices(column).to_numpy().astype(np.int64)
     kept = ids.is_valid().to_numpy(zero_copy_only=False)
     if longest is not None:

@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow.fs import FileSystem
 
+from recap_model.config.reasons import in_one_line
 from recap_model.data.manifest import DatasetManifest, RowFile
 
 _DIGEST_CHUNK_BYTES = 1 << 20
@@ -83,9 +84,7 @@ def _readable(where: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise ValueError(
-            f"{where}: cannot be read ({' '.join(str(error).split())}); run build again"
-        ) from None
+        raise ValueError(f"{where}: cannot be read ({in_one_line(error)}); run build again") from None
 
 
 def _source(root: str, path: str) -> pa.NativeFile:

@@ -1,0 +1,98 @@
+"""The window that a run was asked for, and the log's files in it."""
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+from pyarrow.fs import FileSystem
+
+from components.artifacts.log import open_root
+from components.resolve.window import (
+    Window,
+    choose_window,
+    cut_pattern,
+    in_hours,
+    list_partitions,
+    matching,
+    missing_days,
+)
+from recap_model.config import RecapConfig
+
+
+class FilesFound(NamedTuple):
+    """Files of a window.
+
+    Attributes:
+        data_root: folder or URI of the log, without a pattern; a folder's path is absolute.
+        filesystem, root: the same as Arrow opens it.
+        paths: of the files under it, by day.
+        missing: days of the window without a file.
+    """
+
+    data_root: str
+    filesystem: FileSystem
+    root: str
+    window: Window
+    paths: list[str]
+    missing: list[date]
+
+
+def find_files(config: RecapConfig, data_root: str, end_date: str, days: int, scheduled: str) -> FilesFound:
+    """The files of the window; the arguments, and what is raised, are as `resolve_run` says."""
+    if days < 0:
+        raise ValueError(f"days: {days}: a window has at least one day")
+    hours = config.data.hours if not days else None
+    last = _parse_end(end_date, hours) or _before(scheduled, hours)
+    folder, pattern = cut_pattern(data_root)
+    filesystem, root = open_root(folder)
+    available = list_partitions(filesystem, root, folder)
+    if pattern:
+        available = matching(available, pattern, data_root)
+    if hours is not None:
+        window, available = in_hours(available, last, hours, config.data.tolerated_missing_hours)
+        missing = [day for day in window.days if not available.get(day)]
+    else:
+        whole = (max(available) - min(available)).days + 1
+        length = days or (whole if pattern and last is None else config.data.days)
+        window = choose_window(list(available), last.date() if last else None, length)
+        missing = missing_days(window, available, config.data.tolerated_missing_days)
+    return FilesFound(
+        data_root=folder if "://" in folder else str(Path(folder).resolve()),
+        filesystem=filesystem,
+        root=root,
+        window=window,
+        paths=[path for day in window.days for path in available.get(day, ())],
+        missing=missing,
+    )
+
+
+def _parse_end(end_date: str, hours: int | None) -> datetime | None:
+    """The last hour of the window; of a day its last one."""
+    if not end_date:
+        return None
+    try:
+        moment = datetime.fromisoformat(end_date)
+    except ValueError:
+        raise ValueError(f"end_date: {end_date!r} is no date; write YYYY-MM-DD") from None
+    if len(end_date) <= len("YYYY-MM-DD"):
+        return moment.replace(hour=23)
+    if hours is None:
+        raise ValueError(
+            f"end_date: {end_date!r} has an hour; write YYYY-MM-DD, or give data.hours in the config"
+        )
+    return moment.astimezone(UTC) if moment.tzinfo else moment
+
+
+def _before(scheduled: str, hours: int | None) -> datetime | None:
+    """The last hour of the last whole day, or the last whole hour, before a time."""
+    if not scheduled:
+        return None
+    try:
+        moment = datetime.fromisoformat(scheduled)
+    except ValueError:
+        raise ValueError(
+            f"scheduled: {scheduled!r} is no time in ISO 8601; give end_date (YYYY-MM-DD) instead"
+        ) from None
+    in_utc = moment.astimezone(UTC) if moment.tzinfo else moment
+    begun = in_utc.replace(minute=0, second=0, microsecond=0)
+    return (begun if hours is not None else begun.replace(hour=0)) - timedelta(hours=1)
