@@ -1,6 +1,6 @@
 """Rows a second of our reader, beside pyarrow alone over the same files and over the same rows as Parquet.
 
-``python -m tests.benchmarks.reading [--rounds 5] [--published 40000] [--narrow 500000]``
+``python -m tests.benchmarks.reading [--rounds 5] [--published 200000] [--narrow 2000000]``
 """
 
 import argparse
@@ -113,8 +113,8 @@ def main() -> None:
     """Print a table for each set."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.reading", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--published", type=int, default=40_000)
-    parser.add_argument("--narrow", type=int, default=500_000)
+    parser.add_argument("--published", type=int, default=200_000)
+    parser.add_argument("--narrow", type=int, default=2_000_000)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         table("published", published_config(), arguments.published, arguments.rounds, Path(folder))
