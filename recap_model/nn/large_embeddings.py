@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import embedding_bag
 
 from recap_model.config.inputs import LargeEmbeddingsConfig, LargeEmbeddingTableConfig
 from recap_model.nn.embeddings import EMPTY_PLACE, MISSING_ID, IdEmbedding, Vocabulary
@@ -86,8 +87,16 @@ class LargeEmbeddings(nn.Module):
 
 
 def _summed(table: nn.Module, ids: Tensor) -> Tensor:
-    entries: Tensor = table(ids)
-    return (entries * (ids != MISSING_ID).unsqueeze(-1)).sum(dim=1)
+    assert isinstance(table, IdEmbedding)
+    entries, there = table.entries(ids), ids != MISSING_ID
+    if torch.compiler.is_exporting():
+        # A program with bags would take two rows or more, and never one.
+        read: Tensor = table.table(entries)
+        return (read * there.unsqueeze(-1)).sum(dim=1)
+    weight = table.table.weight
+    return embedding_bag(
+        entries, weight, mode="sum", sparse=table.table.sparse, per_sample_weights=there.to(weight.dtype)
+    )
 
 
 def _take(table: IdEmbedding, values: Tensor, by_id: list[int] | None) -> None:

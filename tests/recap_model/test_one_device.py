@@ -14,6 +14,7 @@ from recap_model import build_loss, build_optimizer, create_ranking_model, data_
 from recap_model.config import RecapConfig, load_config
 from recap_model.data.batch import RecapBatch
 from tests.benchmarks.random_sets import narrow_config
+from tests.tiny import sparse_config
 
 CONFIGS = sorted((Path(__file__).parents[2] / "pipeline" / "configs").glob("*.yaml"))
 
@@ -45,7 +46,11 @@ def rows_of(config: RecapConfig, count: int) -> RecapBatch:
 
 @pytest.mark.parametrize(
     "config",
-    [*(pytest.param(load_config(path), id=path.stem) for path in CONFIGS), narrow_config("mmoe")],
+    [
+        *(pytest.param(load_config(path), id=path.stem) for path in CONFIGS),
+        pytest.param(narrow_config("mmoe"), id="experts"),
+        pytest.param(sparse_config(), id="lists"),
+    ],
 )
 def test_a_step_needs_nothing_that_lies_on_the_cpu(config: RecapConfig, monkeypatch: pytest.MonkeyPatch):
     # There is no autocast of the meta device.
