@@ -181,7 +181,8 @@ class DatasetReader:
                 copies.add(loaded[number].arrays[name][first : first + length], None, out[at : at + length])
                 at += length
         copies.make()
-        return _batch(gathered, self._padded(rows, loaded) if self.manifest.sparse else {})
+        lists = self._padded(rows, loaded) if self.manifest.sparse else {}
+        return _batch(gathered, lists, self._pin)
 
     def _padded(self, rows: Rows, loaded: dict[int, Part]) -> dict[str, Numbers]:
         in_run = np.arange(self._run)
@@ -239,6 +240,8 @@ def _entries(column: pa.FixedSizeListArray) -> NDArray[np.generic]:
     return column.values.to_numpy().reshape(-1, width)[column.offset : column.offset + len(column)]
 
 
-def _batch(groups: dict[str, Tensor], sparse: dict[str, Numbers]) -> RecapBatch:
-    lists = {name: torch.from_numpy(ids) for name, ids in sparse.items()}
-    return RecapBatch(**groups, sparse=lists or None)
+def _batch(groups: dict[str, Tensor], lists: dict[str, Numbers], pin: bool = False) -> RecapBatch:
+    sparse = {name: torch.from_numpy(ids) for name, ids in lists.items()}
+    if pin:
+        sparse = {name: ids.pin_memory() for name, ids in sparse.items()}
+    return RecapBatch(**groups, sparse=sparse or None)

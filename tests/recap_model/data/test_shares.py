@@ -151,6 +151,22 @@ def test_several_threads_make_the_same_batches(dataset: Path, seed: int | None):
         assert torch.equal(left.labels, right.labels)
 
 
+def test_batches_for_a_gpu_are_made_in_page_locked_memory(dataset: Path, monkeypatch: pytest.MonkeyPatch):
+    expected = list(reader_of(dataset, 48, seed=1).batches(0))
+    empty, pinned = torch.empty, []
+
+    def without_a_gpu(shape: tuple[int, ...], dtype: torch.dtype, pin_memory: bool = False) -> torch.Tensor:
+        pinned.append(pin_memory)
+        return empty(shape, dtype=dtype)
+
+    monkeypatch.setattr(torch, "empty", without_a_gpu)
+    found = list(reader_of(dataset, 48, seed=1, pin=True).batches(0))
+    assert pinned == [True] * len(expected) * len(expected[0].tensors())
+    for left, right in zip(expected, found, strict=True):
+        assert torch.equal(left.continuous, right.continuous)
+        assert torch.equal(left.labels, right.labels)
+
+
 def test_batches_on_a_device_are_the_same_to_the_last(dataset: Path):
     reader = reader_of(dataset, 48, seed=1)
     there = OnDevice(reader, torch.device("cpu"))
