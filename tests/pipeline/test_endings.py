@@ -57,7 +57,8 @@ with step("train"):
     time.sleep(60)
 """
 RUN = """
-import sys
+import signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and so it would be here
 from kfp.local import subprocess_task_handler
 from pipeline.endings import steps_to_their_end
 with steps_to_their_end():
