@@ -87,9 +87,8 @@ def end_with_its_run(pipe: str) -> None:
 
     def watch() -> None:
         gone = select.poll()
-        gone.register(
-            watched, 0
-        )  # what is asked for is nothing; that the other end is closed is told all the same
+        # What is asked for is nothing; that the other end is closed is told all the same.
+        gone.register(watched, 0)
         gone.poll()
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for stream in (output, sys.stderr.fileno()):

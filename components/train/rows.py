@@ -1,13 +1,18 @@
 """The rows that a process trains on, and those held out to stop early by."""
 
+import os
 from pathlib import Path
 
+import torch
+
+from components.artifacts.processes import cores
 from recap_model.config import RecapConfig
 from recap_model.data.on_device import OnDevice
 from recap_model.data.prefetch import Prefetched, Rows
 from recap_model.data.reader import DatasetReader
 from recap_model.training import World
-from recap_model.training.threads import reading_threads
+
+_MOST_READING = 8
 
 
 def training_rows(train_set: Path, config: RecapConfig, world: World) -> tuple[Rows, Rows | None]:
@@ -32,7 +37,7 @@ def training_rows(train_set: Path, config: RecapConfig, world: World) -> tuple[R
         shard=world.shard,
         # Batch norm needs two rows in each part of a batch.
         min_rows=2 * world.size * training.micro_batches,
-        threads=reading_threads(world.device),
+        threads=_reading_threads(world.device),
         pin=on_gpu,
     )
     rows: Rows = Prefetched(reader)
@@ -56,3 +61,15 @@ def training_rows(train_set: Path, config: RecapConfig, world: World) -> tuple[R
             f"training.early_stopping.share: {share} of {reader.rows:,} training rows holds out none; raise it"
         )
     return rows, held_out
+
+
+def _reading_threads(device: torch.device) -> int:
+    """Threads that copy rows for a process that trains on ``device``.
+
+    One where the CPU also trains, and needs its cores; on a GPU this process's share of the node's cores, up to 8: a
+    GPU takes in rows faster than one thread copies them.
+    """
+    if device.type == "cpu":
+        return 1
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return max(1, min(cores() // processes, _MOST_READING))

@@ -24,8 +24,10 @@ def choose_bf16(config: TrainingConfig, device: torch.device, model: nn.Module) 
     """Whether to train under bf16 autocast; ``auto`` depends on the hardware and the model's size alone."""
     if config.precision != "auto":
         return config.precision == "bf16"
-    if device.type == "cuda" or not multiplies_in_bf16(device):
-        return multiplies_in_bf16(device)
+    if not multiplies_in_bf16(device):
+        return False
+    if device.type == "cuda":
+        return True
     tables = {id(part.weight) for part in model.modules() if isinstance(part, nn.Embedding)}
     matrices = [weight for weight in model.parameters() if weight.ndim > 1 and id(weight) not in tables]
     return sum(weight.numel() for weight in matrices) >= BF16_PAYS_FROM_WEIGHTS

@@ -1,6 +1,5 @@
-"""How many CPU threads a model is trained with, and how many read its rows."""
+"""How many CPU threads a model is trained with."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,20 +11,6 @@ from recap_model.config.training import TrainingConfig
 THREADS_PAY_FROM_WEIGHTS = 250_000
 """Parameters from which a second thread is worth having. Below, a step is over in a millisecond or two, and threads
 that wait for each other made training ten times slower where the cores were shared with other work."""
-
-_MOST_READING = 8
-
-
-def reading_threads(device: torch.device) -> int:
-    """Threads that copy rows for a process that trains on ``device``.
-
-    One where the CPU also trains, and needs its cores; on a GPU this process's share of the node's cores, up to 8: a
-    GPU takes in rows faster than one thread copies them.
-    """
-    if device.type == "cpu":
-        return 1
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return max(1, min(len(os.sched_getaffinity(0)) // processes, _MOST_READING))
 
 
 @contextmanager
