@@ -5,12 +5,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from components.artifacts import images
+from components.artifacts import images, registry
 
 UNPRIVILEGED = 10001
 """User and group of a step where the caller is root; the images' own."""
 
-_SQLITE = "sqlite:///"
 _CREDENTIALS = ("AWS_", "MLFLOW_TRACKING_")
 _CHECKPOINTS = "RECAP_CHECKPOINTS"
 _API = "1.41"
@@ -74,9 +73,9 @@ def container_settings(arguments: dict[str, Any], root: Path, workspace: Path) -
     remote = "://" in arguments["data_root"]
     if not remote:
         mounts.append(Mount(arguments["data_root"], arguments["data_root"], "bind", read_only=True))
-    if arguments["tracking_uri"].startswith(_SQLITE):
-        registry = _registry_folder(arguments["tracking_uri"], workspace.resolve(), user, group)
-        mounts.insert(0, Mount(str(registry), str(registry), "bind"))
+    if database := registry.sqlite_path(arguments["tracking_uri"]):
+        kept = _registry_folder(database, workspace.resolve(), user, group)
+        mounts.insert(0, Mount(str(kept), str(kept), "bind"))
     else:
         remote = True
     environment = {
@@ -100,13 +99,12 @@ def container_settings(arguments: dict[str, Any], root: Path, workspace: Path) -
     }
 
 
-def _registry_folder(tracking_uri: str, workspace: Path, user: int, group: int) -> Path:
+def _registry_folder(database: Path, workspace: Path, user: int, group: int) -> Path:
     """The folder of an SQLite registry, writable for the steps' user; what is in the workspace is made so."""
-    database = Path(tracking_uri.removeprefix(_SQLITE))
     if not database.is_absolute():
         raise ValueError(
-            f"tracking_uri: {tracking_uri} is a relative path, which a container cannot follow; write "
-            f"{_SQLITE}{database.absolute()}"
+            f"tracking_uri: {registry.sqlite_uri(database)} is a relative path, which a container cannot follow; "
+            f"write {registry.sqlite_uri(database.absolute())}"
         )
     folder = database.parent
     if not folder.exists():

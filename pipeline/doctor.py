@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 State = Literal["ok", "warn", "fail"]
 _PACKAGES = ("torch", "kfp", "mlflow", "great-expectations", "pyarrow")
 _LEAST_FREE_BYTES = 5 << 30
-_SQLITE = "sqlite:///"
 
 
 @dataclass(frozen=True)
@@ -50,8 +49,8 @@ def check_registry(tracking_uri: str, name: str) -> Iterator[Finding]:
     from components.artifacts import registry
     from components.promote.moves import read_moves
 
-    database = tracking_uri.removeprefix(_SQLITE)
-    if tracking_uri.startswith(_SQLITE) and not Path(database).exists():
+    database = registry.sqlite_path(tracking_uri)
+    if database is not None and not database.exists():
         yield Finding("registry", "ok", f"{database}: not there yet; the first run makes it")
         return
     try:

@@ -146,8 +146,8 @@ def _connect(uri: str, workspace: Path) -> "MlflowClient":
     from components.artifacts import registry
 
     uri = uri or registry.default_tracking_uri(workspace)
-    database = Path(uri.removeprefix("sqlite:///"))
-    if uri.startswith("sqlite:///") and not database.is_file():
+    database = registry.sqlite_path(uri)
+    if database is not None and not database.is_file():
         raise FileNotFoundError(f"{database}: no registry here yet; recap run makes one")
     import logging
     import warnings

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from components.artifacts.network_errors import network_reason
 from pipeline.cluster.schedules import Schedule
 from pipeline.names import NAME
 from recap_model.config.reasons import in_one_line
@@ -218,7 +219,7 @@ class Server:
         except ApiException as error:
             raise ClusterError(f"{self.host}: {_refusal(error, self.namespace)}") from None
         except (HTTPError, OSError) as error:
-            reason = in_one_line(error)[:200]
+            reason = network_reason(error, self.host) or in_one_line(error)[:200]
             raise ClusterError(
                 f"{self.host}: the server does not answer ({reason}); check the address, the network, and that a "
                 "port-forward still runs"

@@ -40,6 +40,7 @@ from components.artifacts.registry.model_versions import (
     move_alias,
     versions,
 )
+from components.artifacts.registry.sqlite import locked_folder, sqlite_path, sqlite_uri
 
 __all__ = [
     "APPROVAL_TAG",
@@ -72,8 +73,11 @@ __all__ = [
     "find_version",
     "get_version",
     "in_one_line",
+    "locked_folder",
     "move_alias",
     "patience",
+    "sqlite_path",
+    "sqlite_uri",
     "versions",
     "write_digests",
 ]

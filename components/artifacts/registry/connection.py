@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.artifacts.environment import environment
+from components.artifacts.network_errors import network_reason
+from components.artifacts.registry.sqlite import create_database, is_incomplete, sqlite_path, sqlite_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from requests import Response
 
-_SQLITE = "sqlite:///"
 _OK = 200
 _CONNECT_TIMEOUT_S, _ANSWER_TIMEOUT_S = 3, 15
 # MLflow by itself retries for four minutes before it says that a server is down, and draws progress bars.
@@ -34,7 +35,7 @@ class RegistryError(ValueError):
 
 def default_tracking_uri(workspace: str | Path) -> str:
     """``MLFLOW_TRACKING_URI`` of the environment, else an SQLite database in the workspace."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}{Path(workspace).resolve() / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(Path(workspace).resolve() / "mlflow.db")
 
 
 def artifact_location(tracking_uri: str) -> str | None:
@@ -42,8 +43,8 @@ def artifact_location(tracking_uri: str) -> str | None:
 
     Raises RegistryError for any other database, which alone does not say where artifacts lie.
     """
-    if tracking_uri.startswith(_SQLITE):
-        return (Path(tracking_uri.removeprefix(_SQLITE)).resolve().parent / "artifacts").as_uri()
+    if database := sqlite_path(tracking_uri):
+        return (database.resolve().parent / "artifacts").as_uri()
     if tracking_uri.startswith(("http://", "https://")):
         return None
     raise RegistryError(
@@ -57,6 +58,11 @@ def connect(tracking_uri: str) -> "MlflowClient":
 
     Raises RegistryError, within seconds, if it does not answer.
     """
+    for name, value in _MLFLOW_SETTINGS.items():
+        os.environ.setdefault(name, value)
+    # They print the traceback of what they then raise, or of what is seen later; both become our one line.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    logging.getLogger("urllib3.connection").setLevel(logging.CRITICAL)
     if tracking_uri.startswith(("http://", "https://")):
         _try_server(tracking_uri)
         _refuse_empty_answers()
@@ -67,13 +73,8 @@ def connect(tracking_uri: str) -> "MlflowClient":
             f"tracking_uri: {tracking_uri!r} is no URI of a registry; give http(s)://HOST:PORT of an MLflow "
             "server, or sqlite:///FILE"
         )
-    for name, value in _MLFLOW_SETTINGS.items():
-        os.environ.setdefault(name, value)
     from mlflow import MlflowClient
 
-    # They print the traceback of what they then raise, or of what is seen later; both become our one line.
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-    logging.getLogger("urllib3.connection").setLevel(logging.CRITICAL)
     with in_one_line(tracking_uri):
         client = MlflowClient(tracking_uri, registry_uri=tracking_uri)
         client.search_registered_models(max_results=1)
@@ -93,10 +94,13 @@ def patience(timeout_s: int, tries: int) -> Iterator[None]:
 def _try_server(uri: str) -> None:
     import requests
 
+    certificate = os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH")
+    insecure = os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1")
+    limits = (_CONNECT_TIMEOUT_S, _ANSWER_TIMEOUT_S)
     try:
-        requests.get(uri, timeout=(_CONNECT_TIMEOUT_S, _ANSWER_TIMEOUT_S), stream=True).close()
-    except requests.RequestException as error:
-        raise _unreachable(uri, type(error).__name__) from None
+        requests.get(uri, timeout=limits, stream=True, verify=certificate or not insecure).close()
+    except (requests.RequestException, OSError) as error:
+        raise _unreachable(uri, network_reason(error, uri) or str(error)) from None
 
 
 def _refuse_empty_answers() -> None:
@@ -123,12 +127,23 @@ def _refuse_empty_answers() -> None:
 
 
 def _try_database(uri: str) -> None:
-    """Look once whether a database can be read; MLflow would try ten times, for two minutes."""
+    """Read a database once, creating one of SQLite; MLflow would try ten times, for two minutes."""
     import sqlalchemy
+    from mlflow.exceptions import MlflowException
 
+    path = sqlite_path(uri)
+    if path is not None:
+        try:
+            create_database(path)
+        except (sqlalchemy.exc.SQLAlchemyError, MlflowException, OSError) as error:
+            reason = (
+                error.strerror if isinstance(error, OSError) and error.strerror else first_line(str(error))
+            )
+            raise RegistryError(
+                f"tracking_uri: {path}: the registry's database cannot be created ({reason}); check the folder, its "
+                "permissions and the room on its disk, or give another registry"
+            ) from None
     try:
-        if uri.startswith(_SQLITE):
-            Path(uri.removeprefix(_SQLITE)).parent.mkdir(parents=True, exist_ok=True)
         engine = sqlalchemy.create_engine(uri)
         sqlalchemy.inspect(engine).get_table_names()
         engine.dispose()
@@ -138,9 +153,21 @@ def _try_database(uri: str) -> None:
 
 def _unreachable(uri: str, reason: str) -> RegistryError:
     return RegistryError(
-        f"tracking_uri: {_shown(uri)}: the registry does not answer ({first_line(reason)}); start it, or "
-        "correct MLFLOW_TRACKING_URI or registry.tracking_uri"
+        f"tracking_uri: {_shown(uri)}: the registry does not answer ({first_line(reason)}); {_remedy(reason)}"
     )
+
+
+def _remedy(reason: str) -> str:
+    if "TLS: " in reason:
+        return "give its certificate by MLFLOW_TRACKING_SERVER_CERT_PATH, or correct the address"
+    return "start it, or correct MLFLOW_TRACKING_URI or registry.tracking_uri"
+
+
+_REFUSALS = {
+    "UNAUTHENTICATED": "the server does not know who you are (401); set MLFLOW_TRACKING_TOKEN, or "
+    "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
+    "PERMISSION_DENIED": "permission denied (403); ask whoever runs the server for it",
+}
 
 
 @contextmanager
@@ -155,7 +182,16 @@ def in_one_line(where: "MlflowClient | str") -> Iterator[None]:
         yield
     except (MlflowException, RequestException, SQLAlchemyError, ParseError) as error:
         uri = where if isinstance(where, str) else where.tracking_uri
-        raise RegistryError(f"registry {_shown(uri)}: {first_line(str(error))}") from None
+        path = sqlite_path(uri)
+        if path is not None and is_incomplete(path):
+            raise RegistryError(
+                f"registry {path}: the creation of this database was interrupted, and it holds no run and no model; "
+                "remove the file, and run again"
+            ) from None
+        if (reason := network_reason(error, uri)) is not None:
+            raise _unreachable(uri, reason) from None
+        refusal = _REFUSALS.get(getattr(error, "error_code", ""))
+        raise RegistryError(f"registry {_shown(uri)}: {refusal or first_line(str(error))}") from None
 
 
 def first_line(text: str) -> str:

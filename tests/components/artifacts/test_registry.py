@@ -1,5 +1,7 @@
 """The registry: what cannot be reached or was altered is one line; aliases and versions are read as they are."""
 
+import contextlib
+import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -45,10 +47,14 @@ _SECONDS = 30  # MLflow by itself tries for minutes; a slow machine imports its 
 @pytest.mark.parametrize(
     ("uri", "words"),
     [
-        ("http://127.0.0.1:9", "http://127.0.0.1:9: the registry does not answer"),
+        ("http://127.0.0.1:9", r"does not answer \(127.0.0.1 port 9: connection refused\); start it"),
+        ("http://nohost.invalid", r"does not answer \(nohost.invalid port 80: unknown host\)"),
         ("postgresql://someone:secret@127.0.0.1:9/db", "postgresql://someone@127.0.0.1:9/db: the registry"),
         ("somewhere", "'somewhere' is no URI of a registry"),
-        ("sqlite:////proc/nowhere/mlflow.db", "the registry does not answer"),
+        (
+            "sqlite:////proc/nowhere/mlflow.db",
+            "/proc/nowhere/mlflow.db: the registry's database cannot be created",
+        ),
     ],
 )
 def test_a_registry_that_does_not_answer_is_one_line_within_seconds(uri: str, words: str):
@@ -92,6 +98,49 @@ def test_an_answer_that_is_none_is_one_line(content: bytes, words: str, monkeypa
                 registry.connect(f"http://127.0.0.1:{server.server_port}")
         finally:
             server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("scheme", "answer", "words"),
+    [
+        ("http", None, "timed out"),
+        ("http", b"", "the connection was closed before an answer"),
+        ("https", b"HTTP/1.1 200 OK\r\n\r\n", "TLS: .*MLFLOW_TRACKING_SERVER_CERT_PATH"),
+        (
+            "http",
+            b"HTTP/1.1 401 No\r\nContent-Length: 2\r\n\r\nno",
+            "does not know who you are .401.; set MLFLOW_",
+        ),
+    ],
+)
+def test_a_server_that_refuses_or_breaks_off_is_said_so(
+    scheme: str, answer: bytes | None, words: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("components.artifacts.registry.connection._ANSWER_TIMEOUT_S", 0.2)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    one, _ = listener.accept()
+                    with one:
+                        one.recv(9999)
+                        if answer is None:
+                            time.sleep(0.5)
+                        else:
+                            one.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        port = listener.getsockname()[1]
+        try:
+            with pytest.raises(RegistryError, match=words) as raised:
+                registry.connect(f"{scheme}://127.0.0.1:{port}")
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+    assert str(port) in str(raised.value)
 
 
 def test_a_file_that_is_no_database_is_one_line(tmp_path: Path):
