@@ -4,7 +4,7 @@ import importlib
 import os
 import sys
 
-STEPS = ("resolve", "validate", "build", "train", "calibrate", "evaluate", "register", "promote")
+STEPS = ("resolve", "validate", "prepare", "train", "calibrate", "evaluate", "register", "promote")
 
 
 def main(steps: list[str]) -> int:

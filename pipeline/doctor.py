@@ -46,8 +46,8 @@ def check_here(workspace: Path) -> Iterator[Finding]:
 
 def check_registry(tracking_uri: str, name: str) -> Iterator[Finding]:
     """Whether MLflow answers, and its champion is the one that was promoted last and is still there."""
-    from components.artifacts import registry
-    from components.promote.moves import read_moves
+    from components.common import registry
+    from components.promote.promotion_log import read_moves
 
     database = registry.sqlite_path(tracking_uri)
     if database is not None and not database.exists():

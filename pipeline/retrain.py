@@ -5,10 +5,10 @@ from typing import Any
 
 from kfp import dsl
 
-from components.build.component import build, build_group, build_join
 from components.calibrate.component import calibrate
 from components.evaluate.component import evaluate
 from components.notify.component import notify
+from components.prepare.component import prepare, prepare_group, prepare_join
 from components.promote.component import promote
 from components.register.component import register
 from components.resolve.component import resolve
@@ -16,7 +16,7 @@ from components.train.component import train
 from components.validate.component import validate, validate_group, validate_join
 from pipeline.names import NAME, TITLE
 
-STEPS = ("resolve", "validate", "build", "train", "calibrate", "evaluate", "register", "promote")
+STEPS = ("resolve", "validate", "prepare", "train", "calibrate", "evaluate", "register", "promote")
 
 Place = Callable[[Any, str], None]
 
@@ -44,20 +44,20 @@ def _steps(
     ).set_display_name("Resolve window, files and champion")
     snapshot = resolved.outputs["snapshot"]
     validated = _validate(snapshot, validate_groups, place)
-    built = _build(snapshot, validated.outputs["validated"], build_groups, place)
-    trained = train(snapshot=snapshot, train_set=built.outputs["train_set"]).set_display_name(
+    prepared = _prepare(snapshot, validated.outputs["validated"], build_groups, place)
+    trained = train(snapshot=snapshot, train_set=prepared.outputs["train_set"]).set_display_name(
         "Train the model"
     )
     calibrated = calibrate(
         snapshot=snapshot,
         model=trained.outputs["model"],
-        calibration_set=built.outputs["calibration_set"],
+        calibration_set=prepared.outputs["calibration_set"],
     ).set_display_name("Calibrate each task")
     model = calibrated.outputs["calibrated_model"]
     evaluated = evaluate(
         snapshot=snapshot,
         model=model,
-        test_set=built.outputs["test_set"],
+        test_set=prepared.outputs["test_set"],
         validated=validated.outputs["validated"],
     ).set_display_name("Evaluate and decide")
     evaluation = evaluated.outputs["evaluation"]
@@ -66,14 +66,14 @@ def _steps(
         model=model,
         evaluation=evaluation,
         validated=validated.outputs["validated"],
-        test_set=built.outputs["test_set"],
+        test_set=prepared.outputs["test_set"],
         data_docs=validated.outputs["data_docs"],
         curves=trained.outputs["curves"],
         reliability=calibrated.outputs["reliability"],
     ).set_display_name("Register the version")
     promoted = promote(version=registered.outputs["version"], evaluation=evaluation)
     promoted.set_display_name("Promote if the decision is yes")
-    tasks = (resolved, validated, built, trained, calibrated, evaluated, registered, promoted)
+    tasks = (resolved, validated, prepared, trained, calibrated, evaluated, registered, promoted)
     for step, task in zip(STEPS, tasks, strict=True):
         place(task, step)
 
@@ -90,15 +90,15 @@ def _validate(snapshot: Any, groups: int, place: Place) -> Any:
     return joined.set_display_name(title)
 
 
-def _build(snapshot: Any, validated: Any, groups: int, place: Place) -> Any:
+def _prepare(snapshot: Any, validated: Any, groups: int, place: Place) -> Any:
     """One task that reads the log and writes the sets; or a task for each group of files, and one that joins them."""
-    title = "Build training, calibration and test sets"
+    title = "Prepare training, calibration and test sets"
     if groups == 1:
-        return build(snapshot=snapshot, validated=validated).set_display_name(title)
+        return prepare(snapshot=snapshot, validated=validated).set_display_name(title)
     with dsl.ParallelFor(list(range(groups)), name="Read the log in groups") as group:
-        part = build_group(snapshot=snapshot, validated=validated, group=group, groups=groups)
-        place(part.set_display_name("Read a group"), "build")
-    joined = build_join(snapshot=snapshot, parts=dsl.Collected(part.outputs["part"]))
+        part = prepare_group(snapshot=snapshot, validated=validated, group=group, groups=groups)
+        place(part.set_display_name("Read a group"), "prepare")
+    joined = prepare_join(snapshot=snapshot, parts=dsl.Collected(part.outputs["part"]))
     return joined.set_display_name(title)
 
 

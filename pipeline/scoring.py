@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType, LocalFileSystem
 
-from components.artifacts.log import batches_of, open_parquet_at, open_root
-from components.artifacts.output import whole_file
-from components.artifacts.remote import answer
-from recap_model.config.reasons import in_one_line
+from components.common.runtime.atomic_output import atomic_file
+from components.common.storage.parquet import batches_of, open_parquet_at, open_root
+from components.common.storage.retrying import answer
+from recap_model.config.errors import in_one_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,7 +57,7 @@ def find_model(model: str, tracking_uri: str, scratch: Path) -> Source:
         raise FileNotFoundError(
             f"{model}: no such folder; give a model's folder, models:/NAME/VERSION or models:/NAME@ALIAS"
         )
-    from components.artifacts import registry
+    from components.common import registry
 
     name, version, alias = found.groups()
     client = registry.connect(tracking_uri)
@@ -120,7 +120,7 @@ def score_files(source: Source, data: str, out: Path, weights: Mapping[str, floa
         files[name] = pq.read_metadata(target).num_rows
         done += files[name]
     content = {"format": "recap-scores/1", "model": source.name, "weights": dict(weights), "files": files}
-    with whole_file(out / MANIFEST_NAME) as partial:
+    with atomic_file(out / MANIFEST_NAME) as partial:
         partial.write_text(json.dumps(content | {"rows": done}, indent=1))
     return done
 
@@ -150,7 +150,7 @@ def _score_file(
         scores = score_rows(model, features, batch, weights, where=name)
         return pa.record_batch([*map(batch.column, kept), *map(pa.array, scores.T)], schema=schema)
 
-    with whole_file(target) as partial, pq.ParquetWriter(partial, schema) as writer:
+    with atomic_file(target) as partial, pq.ParquetWriter(partial, schema) as writer:
         for batch in _ahead(map(scored, _ahead(_batches(rows, wanted, name)))):
             writer.write_batch(batch)
             yield batch.num_rows

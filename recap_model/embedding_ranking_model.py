@@ -4,7 +4,7 @@ from torch import nn
 
 from recap_model.model import MultiTaskRankingModel
 from recap_model.nn.dlrm import DlrmTowers
-from recap_model.task_plan import TaskPlan
+from recap_model.task_spec import TaskPlan
 
 
 class EmbeddingRankingModel(MultiTaskRankingModel):

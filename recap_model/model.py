@@ -12,18 +12,18 @@ from recap_model.calibration.modules import ByValueCalibrator
 from recap_model.config import RecapConfig
 from recap_model.config.features import DENSE_GROUPS
 from recap_model.config.model import ModelConfig
-from recap_model.data.batch import RecapBatch
-from recap_model.data.manifest import Sampling
-from recap_model.data.statistics import FeatureStatistics
+from recap_model.data.dataset.batch import RecapBatch
+from recap_model.data.dataset.manifest import Sampling
+from recap_model.data.dataset.statistics import FeatureStatistics
 from recap_model.nn.affine import AffineMap
-from recap_model.nn.calibration import NumericCalibration
-from recap_model.nn.check import checked
 from recap_model.nn.conditional import ConditionalTasks
 from recap_model.nn.experts import MmoeTowers, PleTowers
 from recap_model.nn.inputs import InputLayer
 from recap_model.nn.names import module_key
-from recap_model.nn.sharing import SharedTowers
-from recap_model.task_plan import TaskPlan, plan_tasks
+from recap_model.nn.sampling_correction import NumericCalibration
+from recap_model.nn.shared_bottom import SharedTowers
+from recap_model.nn.validate_batch import checked
+from recap_model.task_spec import TaskPlan, plan_tasks
 
 DataSpec = Mapping[str, int | Sequence[int]]
 

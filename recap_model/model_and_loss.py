@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 from recap_model.config import RecapConfig
 from recap_model.config.model import ModelConfig, StratifierConfig
-from recap_model.data.batch import RecapBatch
-from recap_model.data.statistics import FeatureStatistics
+from recap_model.data.dataset.batch import RecapBatch
+from recap_model.data.dataset.statistics import FeatureStatistics
 from recap_model.embedding_ranking_model import EmbeddingRankingModel
 from recap_model.losses import MultiTaskLoss
 from recap_model.model import DataSpec, MultiTaskRankingModel
-from recap_model.task_plan import plan_tasks
+from recap_model.task_spec import plan_tasks
 
 LossFunction = Callable[..., Tensor | tuple[Tensor, Tensor]]
 

@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from recap_model.config.errors import printable
 from recap_model.config.features import EMBEDDING_GROUPS, FeaturesConfig
-from recap_model.config.reasons import printable
-from recap_model.data.batch import RecapBatch
-from recap_model.data.groups import read_groups
-from recap_model.data.lists import Lists, padded, read_lists
+from recap_model.data.dataset.batch import RecapBatch
+from recap_model.data.log.feature_groups import read_groups
+from recap_model.data.log.id_lists import Lists, padded, read_lists
 from recap_model.model import MultiTaskRankingModel
 
 SCORE = "score"

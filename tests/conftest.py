@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from pipeline.sample import write_log
+from pipeline.simulator import write_log
 
 # How long an example takes says more of what else the machine does than of ours.
 settings.register_profile("recap", deadline=None)

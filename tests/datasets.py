@@ -1,11 +1,11 @@
-"""The three sets of a tiny log, for tests of the steps behind build."""
+"""The three sets of a tiny log, for tests of the steps behind prepare."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.artifacts.snapshot import Snapshot
-from components.build.build import build_datasets
+from components.common.artifacts.snapshot import Snapshot
+from components.prepare.prepare import prepare_datasets
 from recap_model.config import RecapConfig
 from tests.components.snapshots import snapshot_of
 
@@ -41,5 +41,5 @@ def build_tiny(folder: Path, config: RecapConfig, root: Path, **snapshot_fields)
     snapshot = snapshot_of(root, config, folder / "snapshot", **snapshot_fields)
     validated = mark_validated(snapshot, folder / "validated")
     sets = TinySets(snapshot, folder / "train", folder / "calibration", folder / "test", validated)
-    build_datasets(snapshot, validated, sets.train, sets.calibration, sets.test)
+    prepare_datasets(snapshot, validated, sets.train, sets.calibration, sets.test)
     return sets

@@ -16,8 +16,8 @@ from typing import Any
 
 import requests
 
-from components.artifacts import registry
-from components.artifacts.registry import RegistryError
+from components.common import registry
+from components.common.registry import RegistryError
 
 _STARTS_WITHIN_S = 120
 _POSTGRES_PLACES = ("/usr/lib/postgresql/*/bin", "/usr/local/bin", "/usr/bin", "/opt/homebrew/bin")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from recap_model.data.reader import DatasetReader
+from recap_model.data.dataset.reader import DatasetReader
 from tests import benchmarks
 from tests.benchmarks.random_sets import narrow_config, write_set
 

@@ -10,12 +10,16 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from components.artifacts import door
-from components.artifacts.hashing import there
-from components.artifacts.model import CALIBRATION_REPORT_NAME, TRAINING_LOG_NAME, ModelManifest
-from components.artifacts.output import whole_file, whole_folder
-from components.artifacts.snapshot import Snapshot, config_digest
 from components.calibrate.report import TaskReport, as_json, measure, reliability_page
+from components.common.artifacts.model_manifest import (
+    CALIBRATION_REPORT_NAME,
+    TRAINING_LOG_NAME,
+    ModelManifest,
+)
+from components.common.artifacts.snapshot import Snapshot, config_digest
+from components.common.runtime import step
+from components.common.runtime.atomic_output import atomic_directory, atomic_file
+from components.common.storage.id_hashing import there
 from recap_model import load_model, save_model
 from recap_model.calibration import (
     HistogramByValue,
@@ -26,9 +30,9 @@ from recap_model.calibration import (
     fit_calibrations,
 )
 from recap_model.config import RecapConfig
-from recap_model.data.manifest import DatasetManifest
-from recap_model.data.reader import DatasetReader
-from recap_model.data.record_batches import RecordBatches
+from recap_model.data.dataset.manifest import DatasetManifest
+from recap_model.data.dataset.reader import DatasetReader
+from recap_model.data.dataset.record_batches import RecordBatches
 from recap_model.model import MultiTaskRankingModel
 from recap_model.training import choose_device
 
@@ -47,7 +51,7 @@ def calibrate_model(
     """Fit each task's calibrator on held-out rows and save the model with them inside.
 
     Args:
-        snapshot, model, calibration_set: folders, as resolve, train and build write them.
+        snapshot, model, calibration_set: folders, as resolve, train and prepare write them.
         out: the calibrated model's folder: the model's files, and ``calibration_report.json``.
         report: an HTML page with each task's reliability diagram.
 
@@ -68,13 +72,13 @@ def calibrate_model(
         log.info("event=calibrated task=%s method=%s reason=%r", fitted.task, fitted.method, fitted.reason)
     ranking.set_calibrators({one.task: one.calibrator for one in calibrations if one.calibrator is not None})
     reports = measure(histogram, calibrations, by_value)
-    with whole_folder(out) as folder:
+    with atomic_directory(out) as folder:
         save_model(ranking, folder, config)
         shutil.copyfile(Path(model) / TRAINING_LOG_NAME, folder / TRAINING_LOG_NAME)
         (folder / CALIBRATION_REPORT_NAME).write_text(as_json(reports))
         manifest.model_copy(update={"calibration_set": dataset.fingerprint}).write(folder)
     if report is not None:
-        with whole_file(report) as file:
+        with atomic_file(report) as file:
             file.write_text(reliability_page(reports))
     return reports
 
@@ -108,7 +112,7 @@ def _fill(
             assert batch.discrete is not None
             by_value.add(*counted, batch.discrete[:, column].numpy())
         done += len(batch)
-        door.progress(done, reader.rows, f"scored {done:,} of {reader.rows:,} rows")
+        step.progress(done, reader.rows, f"scored {done:,} of {reader.rows:,} rows")
     return histogram, by_value
 
 

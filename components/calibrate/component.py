@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.artifacts import images
+from components.common.runtime import images
 
 
 @dsl.component(base_image=images.TRAINER, install_kfp_package=False)
@@ -14,7 +14,7 @@ def calibrate(
     reliability: dsl.Output[dsl.HTML],
 ) -> None:
     """Fit each task's calibrator on held-out rows and put it inside the model."""
-    from components.artifacts.door import step
+    from components.common.runtime.step import step
 
     with step("calibrate"):
         from components.calibrate.calibrate import calibrate_model

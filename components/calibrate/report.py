@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from components.artifacts.meanings import legend
-from components.artifacts.page import Axis, Series, line_chart, page, table
-from components.artifacts.task_names import tasks_of, within_family
+from components.common.html.glossary import legend
+from components.common.html.page import Axis, Series, line_chart, page, table
+from components.common.html.task_labels import tasks_of, within_family
 from recap_model.calibration import (
     Bins,
     ByValueCalibrator,

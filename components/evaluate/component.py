@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.artifacts import images
+from components.common.runtime import images
 
 
 @dsl.component(base_image=images.REGISTRY, install_kfp_package=False)
@@ -17,7 +17,7 @@ def evaluate(
     roc: dsl.Output[dsl.ClassificationMetrics],
 ) -> None:
     """Score candidate and champion on the same rows, measure both, and decide on a promotion."""
-    from components.artifacts.door import step
+    from components.common.runtime.step import step
 
     with step("evaluate"):
         from components.evaluate.evaluate import evaluate_model

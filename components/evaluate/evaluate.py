@@ -8,20 +8,20 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from components.artifacts import registry
-from components.artifacts.decision import DECISION_NAME, DecidedAgainst, Decision
-from components.artifacts.evaluation import METRICS_NAME, REPORT_NAME, SCORES_NAME
-from components.artifacts.output import whole_file, whole_folder
-from components.artifacts.snapshot import MANIFEST_NAME, Snapshot
-from components.artifacts.validated import read_verdict
+from components.common import registry
+from components.common.artifacts.decision import DECISION_NAME, DecidedAgainst, Decision
+from components.common.artifacts.evaluation import METRICS_NAME, REPORT_NAME, SCORES_NAME
+from components.common.artifacts.snapshot import MANIFEST_NAME, Snapshot
+from components.common.artifacts.validation_result import read_verdict
+from components.common.runtime.atomic_output import atomic_directory, atomic_file
 from components.evaluate.gate import decide, policy_digest
-from components.evaluate.measure import Measured, measure
-from components.evaluate.report import report_page
-from components.evaluate.rival import ChampionError, OtherColumnsError
-from components.evaluate.scores import ScoreTable
-from components.evaluate.scoring import score_test_set
+from components.evaluate.metrics.task_metrics import Measured, measure
+from components.evaluate.report.page import report_page
+from components.evaluate.scoring.champion_adapter import ChampionError, OtherColumnsError
+from components.evaluate.scoring.score_table import ScoreTable
+from components.evaluate.scoring.score_test_set import score_test_set
 from recap_model.config import RecapConfig
-from recap_model.data.manifest import DatasetManifest
+from recap_model.data.dataset.manifest import DatasetManifest
 
 log = logging.getLogger(__name__)
 
@@ -55,9 +55,9 @@ def evaluate_model(
     manifest = DatasetManifest.read(test_set)
     if manifest.snapshot != frozen.digest:
         raise ValueError(
-            f"{test_set}: built from another snapshot ({manifest.snapshot[:12]}); run build on this one"
+            f"{test_set}: prepared from another snapshot ({manifest.snapshot[:12]}); run prepare on this one"
         )
-    with whole_folder(out) as target:
+    with atomic_directory(out) as target:
         scored = _score(model, test_set, frozen, config, target / SCORES_NAME)
         measured, tally = measure(scored.table, config)
         decision = _decide(measured, frozen, config, manifest, Path(model), scored)
@@ -70,7 +70,7 @@ def evaluate_model(
         content = {"format": "recap-evaluation/1", "snapshot": frozen.digest, "files": files}
         (target / MANIFEST_NAME).write_text(json.dumps(content, indent=1))
     if report is not None:
-        with whole_file(report) as page:
+        with atomic_file(report) as page:
             shutil.copyfile(Path(out) / REPORT_NAME, page)
     log.info("outcome=%s reason=%r", decision.outcome, decision.reason)
     return decision

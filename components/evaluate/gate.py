@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from statistics import NormalDist
 from typing import Any
 
-from components.artifacts.decision import Outcome, Rule
-from components.evaluate.measure import NO_SUCH_TASK
+from components.common.artifacts.decision import Outcome, Rule
+from components.evaluate.metrics.task_metrics import NO_SUCH_TASK
 from recap_model.config.evaluation import Floors, GateConfig
 
 Measured = dict[str, Any]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from components.artifacts.evaluation import METRICS_NAME, SCORES_NAME
+from components.common.artifacts.evaluation import METRICS_NAME, SCORES_NAME
 from recap_model import metrics
 
 _MAX_POINTS = 100

@@ -2,13 +2,13 @@
 
 from kfp import dsl
 
-from components.artifacts import images
+from components.common.runtime import images
 
 
 @dsl.component(base_image=images.REGISTRY, install_kfp_package=False)
 def notify(status: dsl.PipelineTaskFinalStatus, run_id: str, run_name: str) -> None:
     """Delete what the run has left on the cluster, and tell how it ended: to the log, and to the webhook."""
-    from components.artifacts.door import step
+    from components.common.runtime.step import step
 
     with step("notify"):
         from components.notify.notify import tell_how_it_ended

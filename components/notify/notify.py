@@ -1,7 +1,7 @@
 """The end of a run: what it has left is deleted, and who must know is told."""
 
-from components.artifacts.webhook import send
-from components.notify.leftovers import delete_training_job
+from components.common.runtime.webhook import send
+from components.notify.cleanup import delete_training_job
 
 # As servers that keep runs in ML Metadata (2.17) call them, beside the names of the API.
 _STATES = {"COMPLETE": "SUCCEEDED", "CACHED": "SUCCEEDED", "CANCELED": "CANCELLED"}

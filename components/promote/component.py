@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.artifacts import images
+from components.common.runtime import images
 
 
 @dsl.component(base_image=images.REGISTRY, install_kfp_package=False)
@@ -12,10 +12,10 @@ def promote(
     promotion: dsl.Output[dsl.Artifact],
 ) -> None:
     """Obey the decision: move the alias champion, or say why not."""
-    from components.artifacts.door import step
+    from components.common.runtime.step import step
 
     with step("promote"):
-        from components.artifacts.webhook import send
+        from components.common.runtime.webhook import send
         from components.promote.promote import promote_version
 
         result = promote_version(version.path, evaluation.path, out=promotion.path)

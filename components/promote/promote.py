@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from components.artifacts import registry
-from components.artifacts.decision import Decision
-from components.artifacts.door import progress
-from components.artifacts.output import whole_folder
-from components.artifacts.proof import prove
-from components.artifacts.version import RegisteredVersion
-from components.promote.champion import ChampionMoved, move_champion
-from components.promote.moves import Audit, read_moves
+from components.common import registry
+from components.common.artifacts.decision import Decision
+from components.common.artifacts.registered_version import RegisteredVersion
+from components.common.registry.load_test import prove
+from components.common.runtime.atomic_output import atomic_directory
+from components.common.runtime.step import progress
+from components.promote.move_champion import ChampionMoved, move_champion
+from components.promote.promotion_log import Audit, read_moves
 from recap_model.config import Config
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def promote_version(version: str | Path, evaluation: str | Path, out: str | Path
         decision_digest=decision.digest,
         tracking_uri=registered.tracking_uri,
     )
-    with whole_folder(out) as folder:
+    with atomic_directory(out) as folder:
         (folder / PROMOTION_NAME).write_text(promotion.model_dump_json(indent=1, by_alias=True))
     log.info("name=%s version=%s event=%s", registered.name, registered.version, done.kind)
     return promotion

@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.artifacts import images
+from components.common.runtime import images
 
 
 @dsl.component(base_image=images.REGISTRY, install_kfp_package=False)
@@ -18,7 +18,7 @@ def register(
     version: dsl.Output[dsl.Artifact],
 ) -> None:
     """Register the model as a version, with its lineage, and prove that it loads and scores."""
-    from components.artifacts.door import step
+    from components.common.runtime.step import step
 
     with step("register"):
         from components.register.register import register_version

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.artifacts.evaluation import METRICS_NAME
+from components.common.artifacts.evaluation import METRICS_NAME
 
 _HEADLINERS = ("auc", "rce", "log_loss", "calibration_ratio")
 

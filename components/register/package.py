@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 import recap_model
-from components.artifacts.registry import MODEL_PATH, write_digests
+from components.common.registry import MODEL_PATH, write_digests
 from components.register import pyfunc
 from recap_model.config import RecapConfig
 from recap_model.scoring import SCORE, optional_columns

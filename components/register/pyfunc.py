@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from recap_model import RecapConfig, load_model
+from recap_model.config.errors import in_one_line
 from recap_model.config.features import FeaturesConfig
-from recap_model.config.reasons import in_one_line
 from recap_model.scoring import SCORE, optional_columns, score_rows, score_weights, slices
 
 if TYPE_CHECKING:

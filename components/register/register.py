@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from components.artifacts import registry
-from components.artifacts.curves import log_metrics
-from components.artifacts.decision import DECISION_NAME
-from components.artifacts.door import progress
-from components.artifacts.evaluation import METRICS_NAME, REPORT_NAME, SCORES_NAME
-from components.artifacts.log import open_parquet
-from components.artifacts.output import whole_folder
-from components.artifacts.proof import prove, store_rows
-from components.artifacts.snapshot import Snapshot
-from components.artifacts.validated import VERDICT_NAME
-from components.artifacts.version import VERSION_NAME, Proof, RegisteredVersion
-from components.register.outputs import RunOutputs, read_outputs
+from components.common import registry
+from components.common.artifacts.decision import DECISION_NAME
+from components.common.artifacts.evaluation import METRICS_NAME, REPORT_NAME, SCORES_NAME
+from components.common.artifacts.registered_version import VERSION_NAME, Proof, RegisteredVersion
+from components.common.artifacts.snapshot import Snapshot
+from components.common.artifacts.validation_result import VERDICT_NAME
+from components.common.registry.load_test import prove, store_rows
+from components.common.registry.run_metrics import log_metrics
+from components.common.runtime.atomic_output import atomic_directory
+from components.common.runtime.step import progress
+from components.common.storage.parquet import open_parquet
+from components.register.load_test_rows import scored_rows
 from components.register.package import package
-from components.register.scored import scored_rows
+from components.register.run_outputs import RunOutputs, read_outputs
 from components.register.tracking import start_run
 from recap_model import export_onnx, load_model
 
@@ -95,7 +95,7 @@ def register_version(
         proof=proof,
         require_approval=run.config.registry.require_approval,
     )
-    with whole_folder(out) as folder:
+    with atomic_directory(out) as folder:
         (folder / VERSION_NAME).write_text(version.model_dump_json(indent=1))
     log.info("name=%s version=%s outcome=%s", run.name, version.version, run.decision.outcome)
     return version

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.artifacts import registry
-from components.artifacts.curves import Number, curve, log_metrics
-from components.artifacts.evaluation import REPORT_NAME
-from components.artifacts.model import TRAINING_LOG_NAME
+from components.common import registry
+from components.common.artifacts.evaluation import REPORT_NAME
+from components.common.artifacts.model_manifest import TRAINING_LOG_NAME
+from components.common.registry.run_metrics import Number, curve, log_metrics
 from components.register.headline import read_headline
-from components.register.outputs import RunOutputs
-from components.register.steps import told_of_steps
+from components.register.run_outputs import RunOutputs
+from components.register.step_metrics import told_of_steps
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.artifacts import images
+from components.common.runtime import images
 
 
 @dsl.component(base_image=images.REGISTRY, install_kfp_package=False)
@@ -17,7 +17,7 @@ def resolve(
     snapshot: dsl.Output[dsl.Dataset],
 ) -> None:
     """Freeze the config, the window, the log's files and the champion."""
-    from components.artifacts.door import step
+    from components.common.runtime.step import step
 
     with step("resolve"):
         from components.resolve.resolve import resolve_run

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pyarrow.fs import FileSystem
 
-from components.artifacts.log import open_root
+from components.common.storage.parquet import open_root
 from components.resolve.window import (
     Window,
     choose_window,

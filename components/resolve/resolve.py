@@ -6,10 +6,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from components.artifacts.door import progress
-from components.artifacts.log import describe, open_root
-from components.artifacts.output import whole_folder
-from components.artifacts.snapshot import (
+from components.common.artifacts.snapshot import (
     BASELINE_NAME,
     CONFIG_NAME,
     EXPECTATIONS_NAME,
@@ -21,12 +18,15 @@ from components.artifacts.snapshot import (
     Snapshot,
     config_digest,
 )
-from components.artifacts.train_job import check_distribution
+from components.common.runtime.atomic_output import atomic_directory
+from components.common.runtime.step import progress
+from components.common.runtime.train_job import check_distribution
+from components.common.storage.parquet import describe, open_root
 from components.resolve.files import FilesFound, find_files
-from components.resolve.serving import freeze_serving_log
+from components.resolve.serving_log import freeze_serving_log
 from recap_model.config import RecapConfig, load_config, parse_yaml
-from recap_model.config.addresses import without_secret
-from recap_model.config.reasons import in_one_line
+from recap_model.config.errors import in_one_line
+from recap_model.config.uris import without_secret
 
 _DIGEST_THREADS = 4
 
@@ -143,14 +143,14 @@ def _read(path: str, if_none: str) -> bytes:
 
 
 def _champion(config: RecapConfig, tracking_uri: str) -> Champion | None:
-    from components.artifacts import registry
+    from components.common import registry
 
     return registry.champion(registry.connect(tracking_uri), config.registry.model_name)
 
 
 def _check_warm_start(config: RecapConfig, tracking_uri: str) -> None:
     """Raise RegistryError for a version to start from that is not there, before hours of work lead up to it."""
-    from components.artifacts import registry
+    from components.common import registry
 
     if config.training.warm_start_version is not None:
         registry.get_version(registry.connect(tracking_uri), *config.training.warm_start_version)
@@ -160,7 +160,7 @@ def _baseline(
     config: RecapConfig, tracking_uri: str, champion: Champion | None
 ) -> tuple[Baseline | None, bytes]:
     """The champion's profile, to measure drift from. A run goes on without one, and validate says so."""
-    from components.artifacts import registry
+    from components.common import registry
 
     if champion is None:
         return None, b""
@@ -188,7 +188,7 @@ def _partitions(found: FilesFound) -> list[Partition]:
 
 
 def _write(snapshot: Snapshot, config: RecapConfig, beside: dict[str, bytes], out: str | Path) -> None:
-    with whole_folder(out) as folder:
+    with atomic_directory(out) as folder:
         for name, content in beside.items():
             if content:
                 (folder / name).write_bytes(content)

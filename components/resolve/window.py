@@ -7,8 +7,8 @@ from fnmatch import fnmatchcase
 
 from pyarrow.fs import FileSelector, FileSystem, FileType
 
-from components.artifacts.remote import answer
-from recap_model.config.reasons import in_one_line
+from components.common.storage.retrying import answer
+from recap_model.config.errors import in_one_line
 
 _DAY = re.compile(r"^date=(\d{4}-\d{2}-\d{2})$", re.ASCII)
 _HOUR = re.compile(r"^hour=([01]\d|2[0-3])$", re.ASCII)

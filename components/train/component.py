@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.artifacts import images
+from components.common.runtime import images
 
 
 @dsl.component(base_image=images.TRAINER, install_kfp_package=False)
@@ -13,7 +13,7 @@ def train(
     curves: dsl.Output[dsl.HTML],
 ) -> None:
     """Train the model of the snapshot's config on the training set."""
-    from components.artifacts.door import step
+    from components.common.runtime.step import step
 
     with step("train"):
         from components.train.train import train_model

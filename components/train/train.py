@@ -12,27 +12,27 @@ from typing import TextIO
 
 import torch
 
-from components.artifacts import door
-from components.artifacts.model import TRAINING_LOG_NAME, ModelManifest
-from components.artifacts.output import whole_file, whole_folder
-from components.artifacts.snapshot import Snapshot, config_digest
-from components.train.curves import curves_page
+from components.common.artifacts.model_manifest import TRAINING_LOG_NAME, ModelManifest
+from components.common.artifacts.snapshot import Snapshot, config_digest
+from components.common.runtime import step
+from components.common.runtime.atomic_output import atomic_directory, atomic_file
+from components.train.checkpoints import checkpoints_of
+from components.train.data import training_rows
 from components.train.interruption import stop_on_sigterm
-from components.train.job import train_as_job
-from components.train.processes import run_group
-from components.train.resuming import checkpoints_of
-from components.train.rows import training_rows
-from components.train.start import start_warm
-from components.train.tracking import active_run
+from components.train.kubernetes.train_job import train_as_job
+from components.train.local.torchrun import run_group
+from components.train.mlflow_run import active_run
+from components.train.report import curves_page
+from components.train.warm_start import start_warm
 from recap_model import build_loss, create_ranking_model, data_spec, save_model
 from recap_model.config import RecapConfig
 from recap_model.config.training import TrainJobConfig
-from recap_model.data.collisions import tell_collisions
-from recap_model.data.manifest import DatasetManifest
-from recap_model.data.record_batches import RecordBatches
-from recap_model.data.statistics import FeatureStatistics
+from recap_model.data.dataset.collisions import tell_collisions
+from recap_model.data.dataset.manifest import DatasetManifest
+from recap_model.data.dataset.record_batches import RecordBatches
+from recap_model.data.dataset.statistics import FeatureStatistics
+from recap_model.distributed.sharded_tables import TableShare, sharing_tables
 from recap_model.model_and_loss import ModelAndLoss
-from recap_model.nn.table_parts import TableShare, sharing_tables
 from recap_model.training import (
     Checkpoints,
     Progress,
@@ -57,13 +57,13 @@ def train_model(
     ``training.distribution`` it starts the processes, here or on a cluster's nodes, and waits for them.
 
     Args:
-        snapshot, train_set: folders, as resolve and build write them.
+        snapshot, train_set: folders, as resolve and prepare write them.
         out: the model's folder: what `save_model` writes, ``training.jsonl`` and ``_manifest.json``.
         curves: an HTML page with the losses' curves.
 
     Raises:
         FileNotFoundError: an input is not there.
-        ValueError: the training set is another snapshot's, does not fit the config, or changed since build; or the
+        ValueError: the training set is another snapshot's, does not fit the config, or changed since prepare; or the
             loss became NaN or infinite (`NonFiniteLossError`).
         TryAgainError: SIGTERM came; a checkpoint holds all there was.
         OSError: the cluster of a training job refuses, or the job did not end in time.
@@ -145,7 +145,7 @@ class _Run:
         """Train, and write the model and its curves."""
         reports: list[Progress] = []
         tell_collisions(self.statistics.collisions, self.config.data.collision_bound)
-        with whole_folder(out) as folder:
+        with atomic_directory(out) as folder:
             with (folder / TRAINING_LOG_NAME).open("w") as lines:
                 state = self.train(_reporter(lines, reports, active_run(self.snapshot.tracking_uri)))
             save_model(state.module.model, folder, self.config)
@@ -162,7 +162,7 @@ class _Run:
                 warm_start=self.started_from,
             ).write(folder)
         if curves is not None:
-            with whole_file(curves) as file:
+            with atomic_file(curves) as file:
                 file.write_text(curves_page(reports, manifest.precision, self.statistics.collisions))
 
     def train(self, report: Callable[[Progress], None]) -> TrainState:
@@ -187,7 +187,7 @@ class _Run:
                         stop=stop,
                     )
                 except TrainingInterruptedError as error:
-                    raise door.TryAgainError(str(error)) from None
+                    raise step.TryAgainError(str(error)) from None
 
     def _share(self) -> TableShare | None:
         distribution = self.config.training.distribution
@@ -220,7 +220,7 @@ def _reporter(
         reports.append(progress)
         lines.write(json.dumps(asdict(progress)) + "\n")
         lines.flush()
-        door.progress(progress.step, progress.steps, progress.line())
+        step.progress(progress.step, progress.steps, progress.line())
         track(progress)
 
     return report
@@ -231,9 +231,9 @@ def _check(dataset: DatasetManifest, frozen: Snapshot, config: RecapConfig, fold
         raise ValueError(f"{folder}: is the {dataset.split} set; train needs the training set")
     if dataset.snapshot != frozen.digest:
         raise ValueError(
-            f"{folder}: was built from another snapshot than run {frozen.run_id}'s; build it again"
+            f"{folder}: was prepared from another snapshot than run {frozen.run_id}'s; run prepare again"
         )
     if dataset.groups != data_spec(config):
         raise ValueError(
-            f"{folder}: has groups {dataset.groups}, the config has {data_spec(config)}; build it again"
+            f"{folder}: has groups {dataset.groups}, the config has {data_spec(config)}; run prepare again"
         )

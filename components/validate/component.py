@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.artifacts import images
+from components.common.runtime import images
 
 
 @dsl.component(base_image=images.DATA, install_kfp_package=False)
@@ -12,7 +12,7 @@ def validate(
     data_docs: dsl.Output[dsl.HTML],
 ) -> None:
     """Check the log against expectations; a critical failure ends the run."""
-    from components.artifacts.door import step
+    from components.common.runtime.step import step
 
     with step("validate"):
         from components.validate.validate import validate_snapshot
@@ -28,12 +28,12 @@ def validate_group(
     part: dsl.Output[dsl.Dataset],
 ) -> None:
     """Read one group of the log's files for their profile, beside the pods of the other groups."""
-    from components.artifacts.door import step
+    from components.common.runtime.step import step
 
     with step("validate"):
-        from components.validate import pods
+        from components.validate import fan_out
 
-        pods.validate_group(snapshot.path, part.path, group, groups)
+        fan_out.validate_group(snapshot.path, part.path, group, groups)
 
 
 @dsl.component(base_image=images.DATA, install_kfp_package=False)
@@ -44,9 +44,9 @@ def validate_join(
     data_docs: dsl.Output[dsl.HTML],
 ) -> None:
     """Check what the groups' pods have read against expectations; a critical failure ends the run."""
-    from components.artifacts.door import step
+    from components.common.runtime.step import step
 
     with step("validate"):
-        from components.validate import pods
+        from components.validate import fan_out
 
-        pods.join_groups(snapshot.path, [part.path for part in parts], validated.path, data_docs.path)
+        fan_out.join_groups(snapshot.path, [part.path for part in parts], validated.path, data_docs.path)

@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.artifacts.groups import whole
-from components.artifacts.output import whole_file, whole_folder
-from components.artifacts.snapshot import MANIFEST_NAME, Snapshot
-from components.artifacts.validated import VERDICT_NAME
-from components.validate.baseline import Reference, read_baseline
-from components.validate.columns import blocks_of
-from components.validate.docs import render_docs
-from components.validate.judge import judge
-from components.validate.own import Own, read_own
-from components.validate.scan import Log, Part, Scan, complete, read_files
-from components.validate.serving import served, serving_log
-from components.validate.verdict import Kind, ValidationFailed, Verdict
+from components.common.artifacts.snapshot import MANIFEST_NAME, Snapshot
+from components.common.artifacts.validation_result import VERDICT_NAME
+from components.common.runtime.atomic_output import atomic_directory, atomic_file
+from components.common.storage.file_groups import whole
+from components.validate.checks.custom import Own, read_own
+from components.validate.checks.run import judge
+from components.validate.drift.reference import Reference, read_baseline
+from components.validate.drift.serving_log import served, serving_log
+from components.validate.profile.columns import blocks_of
+from components.validate.profile.scan import Log, Part, Scan, complete, read_files
+from components.validate.report.page import render_docs
+from components.validate.result import Kind, ValidationFailed, Verdict
 from recap_model.config import RecapConfig
 
 FORMAT = "recap-validated/1"
@@ -86,7 +86,7 @@ class Check:
             references["skew"] = served(self.logs[SERVED], parts[SERVED])
         scan = complete(self.logs[LOG], parts[LOG])
         verdict = judge(scan, snapshot, self.config, references, self.own)
-        with whole_file(docs) as page:
+        with atomic_file(docs) as page:
             page.write_text(render_docs(verdict, scan.profile, self.config, references), encoding="utf-8")
         for line in verdict.lines("warning"):
             log.warning("%s", line)
@@ -105,7 +105,7 @@ def _write(verdict: Verdict, scan: Scan, out: str | Path) -> None:
         "rows": verdict.rows,
         "verdict": verdict.outcome,
     }
-    with whole_folder(out) as folder:
+    with atomic_directory(out) as folder:
         scan.profile.write(folder / PROFILE_NAME)
         (folder / VERDICT_NAME).write_text(json.dumps(verdict.to_json(), indent=1, default=str))
         (folder / MANIFEST_NAME).write_text(json.dumps(manifest, indent=1))

@@ -75,7 +75,7 @@ def main() -> None:
             _say(["interrupted"], _INTERRUPTED)
         raise
     except (ValueError, OSError) as error:
-        from components.artifacts.door import lines_of
+        from components.common.runtime.step import lines_of
 
         sys.exit(_say(lines_of(error), 1))
 

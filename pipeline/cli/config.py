@@ -75,8 +75,8 @@ def draft(
 
     Example: `recap config draft --data log --task clicked --task bought --user user_id --out mine.yaml`
     """
-    from pipeline.draft.columns import read_log
-    from pipeline.draft.config import Named, draft_config
+    from pipeline.config_draft.columns import read_log
+    from pipeline.config_draft.config import Named, draft_config
     from recap_model.config.recap import parse_yaml
 
     if out is not None and out.exists():

@@ -29,7 +29,7 @@ def doctor(
 
     Example: `recap doctor --host http://127.0.0.1:8888 --cluster cluster.yaml`
     """
-    from components.artifacts.registry import default_tracking_uri
+    from components.common.registry import default_tracking_uri
     from pipeline.cluster.settings import load_cluster
     from pipeline.doctor import Finding, check_cluster, check_here, check_registry
 

@@ -31,7 +31,7 @@ def replay(
 
     Example: `recap gate replay --scores .recap/runs/…/evaluation --policy stricter.yaml`
     """
-    from components.evaluate.replay import replay_gate
+    from components.evaluate.gate_replay import replay_gate
     from recap_model.config import load_config
 
     outcome, reason, rules = replay_gate(scores, load_config(config_path(policy)))

@@ -34,7 +34,7 @@ def models(
         return
     from rich.console import Console
 
-    from components.promote.moves import record_name
+    from components.promote.promotion_log import record_name
     from pipeline.cli.versions import alias_warning, list_versions, table
 
     client = _connect(uri, workspace)
@@ -115,7 +115,7 @@ def promote(
     if approve is not None and not approve.strip():
         raise typer.BadParameter("give the reason in words", param_hint="--approve")
     client = _connect(uri, workspace)
-    from components.promote.by_hand import promote_by_hand
+    from components.promote.manual import promote_by_hand
 
     _tell(name, str(version), promote_by_hand(client, name, str(version), approve), as_json)
 
@@ -135,7 +135,7 @@ def rollback(
     Example: `recap rollback --to 5 --why "complaints since Tuesday"`
     """
     client = _connect(uri, workspace)
-    from components.promote.by_hand import roll_back
+    from components.promote.manual import roll_back
 
     move = roll_back(client, name, str(to) if to is not None else None, why)
     _tell(name, move.to if move else str(to), move, as_json)
@@ -143,7 +143,7 @@ def rollback(
 
 def _connect(uri: str, workspace: Path) -> "MlflowClient":
     """A client of the registry that the options name; a database that is not there is not created."""
-    from components.artifacts import registry
+    from components.common import registry
 
     uri = uri or registry.default_tracking_uri(workspace)
     database = registry.sqlite_path(uri)

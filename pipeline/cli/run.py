@@ -55,17 +55,17 @@ def run(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result for a machine.")] = False,
 ) -> None:
-    """Run every step here: validate, build, train, calibrate, evaluate, register, promote.
+    """Run every step here: validate, prepare, train, calibrate, evaluate, register, promote.
 
     Example: `recap sample --out log && recap run --config sample --data log`
     """
     from rich.console import Console
 
-    from components.artifacts.registry import default_tracking_uri
-    from pipeline.cli.live import LiveSteps
-    from pipeline.containers import check_images, container_settings
+    from components.common.registry import default_tracking_uri
+    from pipeline.cli.progress import LiveSteps
+    from pipeline.local.docker import check_images, container_settings
     from recap_model.config import load_config
-    from recap_model.config.addresses import without_secret
+    from recap_model.config.uris import without_secret
 
     path = config_path(config)
     settings = load_config(path)
@@ -98,7 +98,7 @@ def run(
 
 
 def _run(arguments: dict[str, Any], folder: RunFolder, live: Any, containers: dict[str, Any] | None) -> Path:
-    from pipeline.local import StepFailedError, run_pipeline
+    from pipeline.local.run import StepFailedError, run_pipeline
 
     try:
         return run_pipeline(arguments, folder.steps, folder.log, live, containers)

@@ -25,7 +25,7 @@ def sample(
 
     Example: `recap sample --out log --rows 60000 --days 6`, and the next day `recap sample --out log --extend`
     """
-    from pipeline.sample import extend_log, is_sample_log, write_log
+    from pipeline.simulator import extend_log, is_sample_log, write_log
 
     if extend and is_sample_log(out):
         report = extend_log(out, days=1)

@@ -29,7 +29,7 @@ def score(
 
     Example: `recap score --in log/date=2026-03-07 --out scores`
     """
-    from components.artifacts.registry import default_tracking_uri
+    from components.common.registry import default_tracking_uri
     from pipeline.scoring import find_model, score_files
 
     changed = _weights(weights or [])

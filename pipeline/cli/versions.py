@@ -9,8 +9,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
-from components.artifacts import registry
-from components.promote.moves import Move, read_moves
+from components.common import registry
+from components.promote.promotion_log import Move, read_moves
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

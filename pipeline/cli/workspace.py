@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from components.artifacts.environment import environment
+from components.common.runtime.environment import environment
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 

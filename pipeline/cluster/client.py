@@ -13,10 +13,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from components.artifacts.network_errors import network_reason
+from components.common.runtime.network_errors import network_reason
 from pipeline.cluster.schedules import Schedule
 from pipeline.names import NAME
-from recap_model.config.reasons import in_one_line
+from recap_model.config.errors import in_one_line
 
 EXPERIMENT = "recap"
 _TIMEOUTS_S = (10.0, 60.0)

@@ -8,10 +8,10 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
-from components.artifacts.train_job import GROUP, PLURAL, VERSION
+from components.common.runtime.train_job import GROUP, PLURAL, VERSION
 from pipeline.cluster.settings import ClusterSettings, TrainJobSettings
 from pipeline.doctor import Finding
-from recap_model.config.reasons import in_one_line
+from recap_model.config.errors import in_one_line
 
 # Of the pipelines' steps: the first where one namespace is everybody's, the second in a profile's.
 _SERVICE_ACCOUNTS = ("pipeline-runner", "default-editor")

@@ -5,13 +5,13 @@ from typing import Any
 
 from kfp import kubernetes
 
-from components.artifacts.train_job import VARIABLE, JobPlace
+from components.common.runtime.train_job import VARIABLE, JobPlace
 from pipeline.cluster.settings import ClusterSettings, GpuSettings, Image, PodSettings, Step
 
 IMAGE_OF: dict[Step, Image] = {
     "resolve": "registry",
     "validate": "data",
-    "build": "data",
+    "prepare": "data",
     "train": "trainer",
     "calibrate": "trainer",
     "evaluate": "registry",

@@ -7,11 +7,11 @@ from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_
 
 from recap_model.config import ConfigError
 from recap_model.config.base import Config
-from recap_model.config.reasons import reasons
-from recap_model.config.text import read_yaml
+from recap_model.config.errors import reasons
+from recap_model.config.yaml import read_yaml
 
 Step = Literal[
-    "resolve", "validate", "build", "train", "calibrate", "evaluate", "register", "promote", "notify"
+    "resolve", "validate", "prepare", "train", "calibrate", "evaluate", "register", "promote", "notify"
 ]
 Image = Literal["data", "trainer", "trainer-gpu", "registry"]
 # What both kfp and Kubernetes take: kfp knows no fractions of bytes and no k, Kubernetes no K.
@@ -88,7 +88,7 @@ class SecretSettings(Config):
 _PODS: dict[Step, PodSettings] = {
     "resolve": PodSettings(cpu="1", memory="2Gi", scratch="1Gi", timeout_minutes=60),
     "validate": PodSettings(cpu="4", memory="16Gi"),
-    "build": PodSettings(cpu="4", memory="16Gi", scratch="100Gi", timeout_minutes=360),
+    "prepare": PodSettings(cpu="4", memory="16Gi", scratch="100Gi", timeout_minutes=360),
     "train": PodSettings(cpu="8", memory="32Gi", scratch="100Gi", timeout_minutes=1440, retries=5),
     "calibrate": PodSettings(cpu="4", memory="16Gi"),
     "evaluate": PodSettings(cpu="4", memory="16Gi"),
@@ -128,7 +128,7 @@ class ClusterSettings(Config):
     )
     build_groups: Annotated[int, Field(ge=1, le=100)] = Field(
         1,
-        description="pods that build reads the log's files in, side by side; each asks for what `pods.build` says",
+        description="pods that prepare reads the log's files in; each asks for what `pods.prepare` says",
     )
     secrets: SecretSettings = SecretSettings()
     run_as_user: PositiveInt = 10001
@@ -143,6 +143,18 @@ class ClusterSettings(Config):
     def job_deadline_minutes(self) -> int:
         """How long the train step waits for its job, so that it is the one to end it."""
         return self.pod("train").timeout_minutes - _JOB_ENDS_EARLIER_MINUTES
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rename_build(cls, given: object) -> object:
+        """The step ``prepare`` was called ``build``; files that say so keep working."""
+        pods = given.get("pods") if isinstance(given, dict) else None
+        if isinstance(given, dict) and isinstance(pods, dict) and "build" in pods and "prepare" not in pods:
+            return {
+                **given,
+                "pods": {"prepare" if step == "build" else step: pod for step, pod in pods.items()},
+            }
+        return given
 
     @model_validator(mode="after")
     def _job_fits_its_step(self) -> "ClusterSettings":

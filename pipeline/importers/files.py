@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.csv as csv
 import pyarrow.parquet as pq
 
-from components.artifacts.output import whole_folder
-from recap_model.config.reasons import in_one_line
+from components.common.runtime.atomic_output import atomic_directory
+from recap_model.config.errors import in_one_line
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def log_folder(out: Path) -> Iterator[Path]:
     """
     if out.exists() and (not out.is_dir() or any(not _of_a_log(path.name) for path in out.iterdir())):
         raise FileExistsError(f"{out}: holds other things than a log; choose another folder")
-    with whole_folder(out) as folder:
+    with atomic_directory(out) as folder:
         yield folder
 
 

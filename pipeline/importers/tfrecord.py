@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.importers.files import ImportReport, log_folder
-from recap_model.config.reasons import in_one_line
+from recap_model.config.errors import in_one_line
 
 _GZIP = b"\x1f\x8b"
 _MASK = 0xA282EAD8

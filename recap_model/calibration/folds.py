@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recap_model.data.mixing import mixed
+from recap_model.data.log.splitmix64 import mixed
 
 
 def assign_folds(ids: pa.Array, folds: int) -> NDArray[np.int64]:

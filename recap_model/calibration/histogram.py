@@ -82,9 +82,7 @@ class LogitHistogram:
             if not np.isfinite(logit).all():
                 raise ValueError(f"task {task}: the model gives a logit that is not finite; train it again")
             if not (np.isfinite(weight) & (weight >= 0)).all():
-                raise ValueError(
-                    f"task {task}: a row's weight is negative or not finite; build the set again"
-                )
+                raise ValueError(f"task {task}: a row's weight is negative or not finite; run prepare again")
             self._add_task(number, logit, label, weight, folds[there])
 
     def _add_task(

@@ -96,6 +96,6 @@ class DataConfig(Config):
     split: Split = SplitByDays()
     collision_bound: Share = Field(
         0.2,
-        description="share of a hashed table's ids that may share their entry before build and train warn",
+        description="share of a hashed table's ids that may share their entry before prepare and train warn",
     )
     seed: int = Field(17, description="of sampling, splitting by hash and shuffling")

@@ -7,7 +7,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 from recap_model.config.architectures import BatchNormConfig
 from recap_model.config.base import Config, distinct_names, exactly_one_of
 
-_HASH = "ids are hashed into the entries, which several may share; build reports how many do"
+_HASH = "ids are hashed into the entries, which several may share; prepare reports how many do"
 
 JoinedGroup = Literal["binary", "discrete", "user_embedding", "user_eng_embedding", "author_embedding"]
 

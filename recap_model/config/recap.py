@@ -10,16 +10,16 @@ from pydantic import Field, ValidationError, model_validator
 from recap_model.config.base import Config
 from recap_model.config.calibration import CalibrationConfig
 from recap_model.config.data import DataConfig, SplitByTime
+from recap_model.config.errors import reasons
 from recap_model.config.evaluation import EvaluationConfig
 from recap_model.config.features import DENSE_GROUPS, FeaturesConfig
 from recap_model.config.model import ModelConfig
 from recap_model.config.optimizer import OptimizerConfig
-from recap_model.config.reasons import reasons
 from recap_model.config.registry import RegistryConfig
 from recap_model.config.tasks import TaskConfig, TaskName
-from recap_model.config.text import ConfigError, read_yaml
 from recap_model.config.training import TrainingConfig
 from recap_model.config.validation import ValidationConfig
+from recap_model.config.yaml import ConfigError, read_yaml
 
 
 class RecapConfig(Config):

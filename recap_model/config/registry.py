@@ -2,8 +2,8 @@
 
 from pydantic import Field, field_validator
 
-from recap_model.config.addresses import without_secret
 from recap_model.config.base import Config
+from recap_model.config.uris import without_secret
 
 
 class RegistryConfig(Config):

@@ -4,13 +4,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveInt, model_validator
 
-from recap_model.config.addresses import RelativePath
 from recap_model.config.base import Config
-from recap_model.config.validation_drift import DriftConfig, Rate, Severity
+from recap_model.config.drift import DriftConfig, Rate, Severity
+from recap_model.config.uris import RelativePath
 
 _BEYOND = 2**63
 
-# The rules whose severity may be set. What build cannot read at all (a column that is not there or of another
+# The rules whose severity may be set. What prepare cannot read at all (a column that is not there or of another
 # type, a list of another width, a label that is neither 0 nor 1) is critical and stays so.
 RuleName = Literal[
     "partition_rows",

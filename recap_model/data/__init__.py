@@ -1,0 +1,1 @@
+"""Rows: columns of a log, and prepared datasets."""

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from recap_model.config.architectures import ArchitectureConfig, DlrmConfig
-from recap_model.nn.block import BlockOutput, linear
 from recap_model.nn.inputs import Inputs
+from recap_model.nn.layers import BlockOutput, linear
 from recap_model.nn.mlp import Mlp
 from recap_model.nn.names import module_key
-from recap_model.nn.sharing import NetOutput
+from recap_model.nn.shared_bottom import NetOutput
 
 
 class Dlrm(nn.Module):

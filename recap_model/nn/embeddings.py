@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from recap_model.config.inputs import SmallEmbeddingsConfig
-from recap_model.data.hashing import hashed
-from recap_model.data.statistics import FeatureStatistics
-from recap_model.nn.table_parts import Bounds, uniform_part
+from recap_model.data.dataset.statistics import FeatureStatistics
+from recap_model.data.log.id_hashing import hashed
+from recap_model.distributed.sharded_tables import Bounds, uniform_part
 
 MISSING_ID = -1
 EMPTY_PLACE = torch.iinfo(torch.int64).max
@@ -184,6 +184,6 @@ class SmallEmbeddings(nn.Module):
             if key is None:
                 raise ValueError(
                     f"statistics.vocabularies: no counts of column {keys[0]!r}, which the table "
-                    f"{self.names[int(number)]!r} with min_count needs; build the dataset again with this config"
+                    f"{self.names[int(number)]!r} with min_count needs; run prepare again with this config"
                 )
             vocabulary.fill(statistics.vocabularies[key])

@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from recap_model.config.architectures import ArchitectureConfig, BackboneConfig
 from recap_model.config.model import ModelConfig
-from recap_model.nn.architecture import build_block
-from recap_model.nn.block import for_products, linear
+from recap_model.nn.build_block import build_block
 from recap_model.nn.inputs import Inputs
+from recap_model.nn.layers import for_products, linear
 from recap_model.nn.names import module_key
-from recap_model.nn.sharing import NetOutput
+from recap_model.nn.shared_bottom import NetOutput
 
 
 class Experts(nn.ModuleList):

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from recap_model.config.features import DENSE_GROUPS, EMBEDDING_GROUPS
 from recap_model.config.model import ModelConfig
-from recap_model.data.batch import RecapBatch
-from recap_model.data.statistics import FeatureStatistics
+from recap_model.data.dataset.batch import RecapBatch
+from recap_model.data.dataset.statistics import FeatureStatistics
 from recap_model.nn.embeddings import SmallEmbeddings
 from recap_model.nn.featurization import Featurization
 from recap_model.nn.large_embeddings import LargeEmbeddings

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding_bag
 
 from recap_model.config.inputs import LargeEmbeddingsConfig, LargeEmbeddingTableConfig
+from recap_model.distributed.sharded_tables import NO_ENTRY, current_share, read_parts
 from recap_model.nn.embeddings import EMPTY_PLACE, MISSING_ID, IdEmbedding, Vocabulary
-from recap_model.nn.table_parts import NO_ENTRY, current_share, read_parts
 
 
 class LargeEmbeddings(nn.Module):

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from recap_model.config.architectures import MaskBlockConfig, MaskNetConfig
-from recap_model.nn.block import BlockOutput, for_products, linear
+from recap_model.nn.layers import BlockOutput, for_products, linear
 from recap_model.nn.mlp import Mlp
 
 

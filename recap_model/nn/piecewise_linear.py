@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from recap_model.config.inputs import PiecewiseLinearConfig
-from recap_model.data.statistics import FeatureStatistics
+from recap_model.data.dataset.statistics import FeatureStatistics
 from recap_model.nn.transforms import Clip, SignedLog, ZScore, finite
 
 
@@ -38,7 +38,7 @@ class PiecewiseLinearEncoding(nn.Module):
         if len(statistics.knots) != len(self.starts):
             raise ValueError(
                 f"statistics.knots: of {len(statistics.knots)} columns, the model has {len(self.starts)} "
-                "continuous ones; build the dataset again with this config"
+                "continuous ones; run prepare again with this config"
             )
         bins = self.starts.shape[1]
         for column, given in enumerate(statistics.knots):

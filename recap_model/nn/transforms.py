@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from recap_model.data.statistics import FeatureStatistics
+from recap_model.data.dataset.statistics import FeatureStatistics
 
 
 def finite(x: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ class ZScore(nn.Module):
             if len(values) != len(self.mean):
                 raise ValueError(
                     f"statistics.{name}: {len(values)} values for {len(self.mean)} continuous columns; "
-                    "build the dataset again with this config"
+                    "run prepare again with this config"
                 )
         std = torch.tensor(statistics.log_std, dtype=self.std.dtype)
         self.mean.copy_(torch.tensor(statistics.log_mean, dtype=self.mean.dtype))

@@ -7,11 +7,11 @@ from torch import nn
 from torch.optim import Adam, AdamW, Optimizer
 
 from recap_model.config.optimizer import LearningRate, OptimizerConfig
+from recap_model.distributed.rowwise_adagrad import TableOptimizer, with_sparse_gradients
 from recap_model.losses import MultiTaskLoss
 from recap_model.model import MultiTaskRankingModel
 from recap_model.nn.embeddings import IdEmbedding, SmallEmbeddings
 from recap_model.optim.schedules import rate_at
-from recap_model.optim.tables import TableOptimizer, with_sparse_gradients
 
 _FUSED_ON = ("cpu", "cuda")
 

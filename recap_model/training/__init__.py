@@ -1,14 +1,14 @@
 """Training: the loop, its precision, its checkpoints, its processes, and what it says when a loss is not finite."""
 
-from recap_model.training.average import WeightAverage
+from recap_model.distributed.process_group import World, joined
 from recap_model.training.checkpoint import Checkpoints
-from recap_model.training.diagnosis import NonFiniteLossError
 from recap_model.training.early_stopping import mean_loss
+from recap_model.training.ema import WeightAverage
 from recap_model.training.loop import TrainingInterruptedError, train
+from recap_model.training.nonfinite import NonFiniteLossError
 from recap_model.training.precision import choose_bf16, choose_device
 from recap_model.training.progress import Progress
 from recap_model.training.state import TrainState, planned_steps
-from recap_model.training.world import World, joined
 
 __all__ = [
     "Checkpoints",

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recap_model.config.reasons import first_reason
+from recap_model.config.errors import first_reason
 
 _SUFFIX = ".checkpoint"
 

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from recap_model.config.training import EarlyStoppingConfig
-from recap_model.data.prefetch import Rows
+from recap_model.data.dataset.prefetch import Rows
+from recap_model.distributed.process_group import World
 from recap_model.model_and_loss import ModelAndLoss
-from recap_model.training.average import WeightAverage
-from recap_model.training.world import World
+from recap_model.training.ema import WeightAverage
 
 
 class EarlyStopping:

@@ -5,17 +5,17 @@ import time
 from collections.abc import Callable, Iterator
 
 from recap_model.config import RecapConfig
-from recap_model.config.reasons import first_reason
+from recap_model.config.errors import first_reason
 from recap_model.config.training import CheckpointConfig
-from recap_model.data.batch import RecapBatch
-from recap_model.data.prefetch import Rows
+from recap_model.data.dataset.batch import RecapBatch
+from recap_model.data.dataset.prefetch import Rows
+from recap_model.distributed.process_group import World
 from recap_model.model_and_loss import ModelAndLoss
 from recap_model.optim import Stepper
 from recap_model.training.checkpoint import Checkpoints
 from recap_model.training.progress import Progress
 from recap_model.training.state import TrainState, begin
 from recap_model.training.step import take_step
-from recap_model.training.world import World
 
 Report = Callable[[Progress], None]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from recap_model.data.batch import RecapBatch
+from recap_model.data.dataset.batch import RecapBatch
 
 
 @dataclass(frozen=True)

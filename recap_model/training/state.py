@@ -10,17 +10,17 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from recap_model.config import RecapConfig
-from recap_model.data.batch import RecapBatch
-from recap_model.data.prefetch import Rows
+from recap_model.data.dataset.batch import RecapBatch
+from recap_model.data.dataset.prefetch import Rows
+from recap_model.distributed.batch_norm import share_batch_norms
+from recap_model.distributed.gather_tables import WholeTables
+from recap_model.distributed.process_group import World, share_the_loss
 from recap_model.model_and_loss import ModelAndLoss
 from recap_model.optim import Stepper, build_optimizer
-from recap_model.training.average import WeightAverage
-from recap_model.training.batch_norm import share_batch_norms
 from recap_model.training.early_stopping import EarlyStopping
+from recap_model.training.ema import WeightAverage
 from recap_model.training.precision import choose_bf16
 from recap_model.training.progress import Meter, Progress
-from recap_model.training.whole_tables import WholeTables
-from recap_model.training.world import World, share_the_loss
 
 Forward = Callable[[RecapBatch], tuple[Tensor, dict[str, Any]]]
 

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
 from recap_model.config import RecapConfig
-from recap_model.data.batch import RecapBatch
+from recap_model.data.dataset.batch import RecapBatch
 from recap_model.losses import MultiTaskLoss, loss_sizes
 from recap_model.optim import set_learning_rates
-from recap_model.training.diagnosis import explain
+from recap_model.training.nonfinite import explain
 from recap_model.training.state import TrainState
 
 

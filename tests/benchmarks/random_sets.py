@@ -1,4 +1,4 @@
-"""Training sets of random rows, written as build writes them, for the benchmarks of reading and training."""
+"""Training sets of random rows, written as prepare writes them, for the benchmarks of reading and training."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,10 +8,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow.fs import LocalFileSystem
 
-from components.build.rows import Rows
-from components.build.writer import ShardWriter, by_shard, counts
+from components.prepare.rows import Rows
+from components.prepare.shard_writer import ShardWriter, by_shard, counts
 from recap_model.config import RecapConfig, data_spec, load_config, parse_config
-from recap_model.data.manifest import MANIFEST_NAME, DatasetManifest
+from recap_model.data.dataset.manifest import MANIFEST_NAME, DatasetManifest
 
 PUBLISHED = Path(__file__).parents[2] / "pipeline" / "configs" / "heavy_ranker.yaml"
 IDS = 100_000

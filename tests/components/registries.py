@@ -11,14 +11,14 @@ from typing import Any
 
 import torch
 
-from components.artifacts import registry
-from components.artifacts.decision import DecidedAgainst, Decision, Outcome, Rule
-from components.artifacts.model import MANIFEST_NAME, TRAINING_LOG_NAME, ModelManifest
-from components.artifacts.snapshot import Snapshot
-from components.artifacts.version import Proof, RegisteredVersion
-from components.evaluate.scoring import score_test_set
+from components.common import registry
+from components.common.artifacts.decision import DecidedAgainst, Decision, Outcome, Rule
+from components.common.artifacts.model_manifest import MANIFEST_NAME, TRAINING_LOG_NAME, ModelManifest
+from components.common.artifacts.registered_version import Proof, RegisteredVersion
+from components.common.artifacts.snapshot import Snapshot
+from components.evaluate.scoring.score_test_set import score_test_set
 from recap_model import create_ranking_model, data_spec, save_model
-from recap_model.data.manifest import DatasetManifest
+from recap_model.data.dataset.manifest import DatasetManifest
 from tests.components.snapshots import snapshot_of
 from tests.datasets import build_tiny
 from tests.tiny import tiny_config, write_tiny_log

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from components.artifacts.snapshot import (
+from components.common.artifacts.snapshot import (
     BASELINE_NAME,
     CONFIG_NAME,
     MANIFEST_NAME,

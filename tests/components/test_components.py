@@ -11,7 +11,7 @@ import pytest
 
 from pipeline import retrain
 
-IN_PODS = ("validate_group", "validate_join", "build_group", "build_join")
+IN_PODS = ("validate_group", "validate_join", "prepare_group", "prepare_join")
 COMPONENTS = {name: getattr(retrain, name) for name in (*retrain.STEPS, *IN_PODS, "notify")}
 
 

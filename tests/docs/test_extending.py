@@ -63,7 +63,7 @@ print(load_model("model").calibrators["like"].bias.item())
 BLOCK = """
 import torch
 from recap_model import create_ranking_model, data_spec, load_model, save_model
-from recap_model.data.batch import RecapBatch
+from recap_model.data.dataset.batch import RecapBatch
 from tests.tiny import tiny_config
 section = tiny_config().model.model_dump(exclude_none=True)
 block = {"residual_config": {"width": 12, "output_size": 16}}

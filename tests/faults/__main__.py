@@ -1,4 +1,4 @@
-"""``python -m tests.faults [--rounds 5] [--seed 0] [--steps build,train] [--faults clock]``: the matrix."""
+"""``python -m tests.faults [--rounds 5] [--seed 0] [--steps prepare,train] [--faults clock]``: the matrix."""
 
 import argparse
 import collections

@@ -15,12 +15,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from components.artifacts import registry
-from components.artifacts.door import step as door
+from components.common import registry
+from components.common.runtime.step import step as door
 from tests.faults.place import Place
 
 _NOBODY = 65534
-_SHIFTED = ("components.promote.moves", "components.artifacts.webhook")
+_SHIFTED = ("components.promote.promotion_log", "components.common.runtime.webhook")
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["tests.faults.child", "mlflow.pyfunc", "pyarrow.parquet", "torch"])

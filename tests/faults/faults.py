@@ -275,7 +275,7 @@ def _with_harmed_input(
     place = Place(bench.folder)
     inputs = [path for path in place.inputs(step) if path.stat().st_size]
     if harm is not _gone and step == "validate":
-        # Not the log: build, which the run does not get past, is who holds it to the digests that resolve froze.
+        # Not the log: prepare, which the run does not get past, is who holds it to the digests that resolve froze.
         inputs = [path for path in inputs if place.given in path.parents]
     path = chance.choice(inputs)
     content = path.read_bytes()

@@ -9,12 +9,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from components.artifacts import registry
-from components.build.build import build_datasets
 from components.calibrate.calibrate import calibrate_model
+from components.common import registry
 from components.evaluate.evaluate import evaluate_model
+from components.prepare.prepare import prepare_datasets
 from components.promote import promote
-from components.promote.moves import read_moves
+from components.promote.promotion_log import read_moves
 from components.register import register as registering
 from components.resolve.resolve import resolve_run
 from components.train.train import train_model
@@ -22,7 +22,7 @@ from components.validate.validate import validate_snapshot
 from tests.components.registries import NAME, PROOF, new_registry
 from tests.tiny import tiny_config, write_tiny_log
 
-STEPS = ("resolve", "validate", "build", "train", "calibrate", "evaluate", "register", "promote")
+STEPS = ("resolve", "validate", "prepare", "train", "calibrate", "evaluate", "register", "promote")
 """In the order of the data's way."""
 
 WITH_REGISTRY = ("resolve", "train", "evaluate", "register", "promote")
@@ -84,7 +84,7 @@ class Place:
                 run_id=run,
             ),
             "validate": lambda: validate_snapshot(given / "snapshot", out / "validated", out / "data.html"),
-            "build": lambda: build_datasets(
+            "prepare": lambda: prepare_datasets(
                 given / "snapshot",
                 given / "validated",
                 *(out / name for name in ("train", "calibration", "test")),
@@ -121,7 +121,7 @@ class Place:
         names = {
             "resolve": [],
             "validate": ["snapshot"],
-            "build": ["snapshot", "validated"],
+            "prepare": ["snapshot", "validated"],
             "train": ["snapshot", "train", "train.rows"],
             "calibrate": ["snapshot", "model", "calibration", "calibration.rows"],
             "evaluate": ["snapshot", "calibrated", "test", "test.rows", "validated"],
@@ -129,7 +129,7 @@ class Place:
             "promote": ["version", "evaluation"],
         }
         roots = [self.given / name for name in names[step]]
-        if step in ("resolve", "validate", "build"):
+        if step in ("resolve", "validate", "prepare"):
             roots.append(self.folder / "log")
         files = [path for root in roots for path in ([root] if root.is_file() else sorted(root.rglob("*")))]
         return [path for path in files if path.is_file()]

@@ -13,7 +13,7 @@ from tests.faults.proxy import served
 FAULT_OF = {
     "resolve": "disk full",
     "validate": "input gone",
-    "build": "SIGKILL",
+    "prepare": "SIGKILL",
     "train": "input cut off",
     "calibrate": "SIGTERM",
     "evaluate": "no permission",

@@ -14,7 +14,7 @@ from unittest import mock
 
 import torch
 
-from components.validate.verdict import ValidationFailed
+from components.validate.result import ValidationFailed
 from recap_model.config import ConfigError
 
 LONGEST_S = 30

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import yaml
 from tfrecord import TFRecordWriter
 
-from components.artifacts import registry
-from components.build.pods import build_group
-from components.promote.moves import record_name
+from components.common import registry
+from components.prepare.fan_out import prepare_group
+from components.promote.promotion_log import record_name
 from components.train.train import train_model
 from pipeline.cluster.settings import ClusterSettings
 from pipeline.scoring import Source, score_files
@@ -52,7 +52,7 @@ def _add(place: Path) -> None:
     with contextlib.redirect_stdout(io.StringIO()):
         given = place / "given"
         for group in range(2):
-            build_group(given / "snapshot", given / "validated", place / "parts" / str(group), group, 2)
+            prepare_group(given / "snapshot", given / "validated", place / "parts" / str(group), group, 2)
         _add_checkpoints(place)
         _add_rows(place)
         _add_registered(place)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 from uuid import uuid4
 
-from components.artifacts import registry, webhook
-from components.promote.moves import read_moves
+from components.common import registry
+from components.common.runtime import webhook
+from components.promote.promotion_log import read_moves
 from pipeline.cli.versions import alias_warning, describe, list_versions, table
 from tests.components.registries import NAME
 

@@ -13,23 +13,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from components.artifacts.decision import Decision
-from components.artifacts.model import ModelManifest
-from components.artifacts.snapshot import Snapshot
-from components.artifacts.validated import read_verdict
-from components.artifacts.version import RegisteredVersion
-from components.build.build import build_datasets
-from components.build.pods import join_groups
 from components.calibrate.calibrate import calibrate_model
+from components.common.artifacts.decision import Decision
+from components.common.artifacts.model_manifest import ModelManifest
+from components.common.artifacts.registered_version import RegisteredVersion
+from components.common.artifacts.snapshot import Snapshot
+from components.common.artifacts.validation_result import read_verdict
 from components.evaluate.evaluate import evaluate_model
-from components.evaluate.replay import replay_gate
-from components.register.outputs import read_outputs
+from components.evaluate.gate_replay import replay_gate
+from components.prepare.fan_out import join_groups
+from components.prepare.prepare import prepare_datasets
+from components.register.load_test_rows import scored_rows
 from components.register.pyfunc import RecapPyfunc, _load_pyfunc
-from components.register.scored import scored_rows
+from components.register.run_outputs import read_outputs
 from components.register.tracking import _evaluated as _evaluated_numbers
 from components.resolve.resolve import resolve_run
 from components.train.train import train_model
-from components.validate.profile import Profile
+from components.validate.profile.profile import Profile
 from components.validate.validate import validate_snapshot
 from pipeline.cluster.settings import load_cluster
 from pipeline.importers.census import import_census
@@ -39,9 +39,9 @@ from pipeline.importers.tfrecord import import_tfrecord
 from pipeline.scoring import Source, score_files
 from recap_model import load_model
 from recap_model.config import load_config, parse_config
-from recap_model.data.manifest import DatasetManifest
-from recap_model.data.reader import DatasetReader
-from recap_model.data.statistics import FeatureStatistics
+from recap_model.data.dataset.manifest import DatasetManifest
+from recap_model.data.dataset.reader import DatasetReader
+from recap_model.data.dataset.statistics import FeatureStatistics
 from tests.components.snapshots import snapshot_of
 from tests.faults.place import Place
 from tests.fuzz.alterations import Altered
@@ -108,7 +108,7 @@ def _built(place: Path) -> object:
     out = place / "out"
     snapshot = snapshot_of(place / "log", config, out / "snapshot")
     validate_snapshot(snapshot, out / "validated", out / "data.html")
-    return build_datasets(
+    return prepare_datasets(
         snapshot, out / "validated", *(out / name for name in ("train", "calibration", "test"))
     )
 

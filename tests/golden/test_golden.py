@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from recap_model import build_loss, create_ranking_model, rate_at
-from recap_model.compat import load_published_state_dict
 from recap_model.config.architectures import MaskNetConfig, MlpConfig
 from recap_model.config.inputs import FeaturizationConfig
 from recap_model.config.model import ModelConfig
 from recap_model.config.optimizer import LearningRate
-from recap_model.data.batch import RecapBatch
+from recap_model.data.dataset.batch import RecapBatch
 from recap_model.losses import MultiTaskLoss
 from recap_model.nn import Featurization, MaskNet, Mlp, NumericCalibration
+from recap_model.published_weights import load_published_state_dict
 from tests.golden.vectors import TOLERANCE, Vector, golden_folder, names_of, read
 
 pytestmark = pytest.mark.skipif(

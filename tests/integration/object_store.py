@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pyarrow.fs as fs
 
-from components.build.build import build_datasets
-from components.build.pods import build_group, join_groups
+from components.prepare.fan_out import join_groups, prepare_group
+from components.prepare.prepare import prepare_datasets
 from components.resolve.resolve import resolve_run
 from components.train.train import train_model
 from components.validate.validate import validate_snapshot
@@ -24,7 +24,7 @@ def copy_log(log: str, bucket: str) -> None:
 
 
 def resolve_and_build(folder: str, data_root: str) -> None:
-    """Resolve, and build without validating, in two groups."""
+    """Resolve, and prepare without validating, in two groups."""
     work = Path(folder)
     work.mkdir()
     (work / "config.yaml").write_text(tiny_config().to_yaml())
@@ -32,11 +32,11 @@ def resolve_and_build(folder: str, data_root: str) -> None:
     resolve_run(work / "config.yaml", data_root, work / "snapshot", tracking_uri=uri, run_id="run-1")
     validated = mark_validated(work / "snapshot", work / "validated")
     outs = [work / name for name in ("train", "calibration", "test")]
-    build_datasets(work / "snapshot", validated, *outs, groups=2)
+    prepare_datasets(work / "snapshot", validated, *outs, groups=2)
 
 
 def build_and_train(folder: str, data_root: str, rows: str) -> None:
-    """Resolve, validate, build and train; rows go to ``rows/SPLIT.rows``, beside the manifests if empty."""
+    """Resolve, validate, prepare and train; rows go to ``rows/SPLIT.rows``, beside the manifests if empty."""
     work = Path(folder)
     work.mkdir()
     (work / "config.yaml").write_text(tiny_config().to_yaml())
@@ -48,11 +48,13 @@ def build_and_train(folder: str, data_root: str, rows: str) -> None:
     outs = [work / name for name in ("train", "calibration", "test")]
     # Two groups in a store, which parts of files then go through.
     groups = 2 if rows else 1
-    manifests = build_datasets(work / "snapshot", work / "validated", *outs, rows_roots=roots, groups=groups)
+    manifests = prepare_datasets(
+        work / "snapshot", work / "validated", *outs, rows_roots=roots, groups=groups
+    )
     if rows:
         parts = [work / f"part-{group}" for group in range(2)]
         for group, part in enumerate(parts):
-            build_group(work / "snapshot", work / "validated", part, group, 2, f"{rows}/{part.name}.rows")
+            prepare_group(work / "snapshot", work / "validated", part, group, 2, f"{rows}/{part.name}.rows")
         roots = {split: f"{rows}/joined/{split}.rows" for split in roots}
         outs = [work / "joined" / name for name in ("train", "calibration", "test")]
         assert join_groups(work / "snapshot", parts, *outs, rows_roots=roots).keys() == manifests.keys()

@@ -82,7 +82,7 @@ def test_an_interrupted_run_ends_at_once_and_leaves_no_half_written_output(recap
     )
     steps = workplace / "interrupted" / "runs"
     deadline = time.monotonic() + 120
-    while not list(steps.glob("*/steps/*/build")) and time.monotonic() < deadline:
+    while not list(steps.glob("*/steps/*/prepare")) and time.monotonic() < deadline:
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)

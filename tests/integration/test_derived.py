@@ -7,9 +7,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from components.artifacts import registry
+from components.common import registry
 from tests.integration.conftest import Recap
-from tests.recap_model.data.test_derived import with_derived
+from tests.recap_model.data.log.test_derived import with_derived
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from recap_model.data.manifest import DatasetManifest
+from recap_model.data.dataset.manifest import DatasetManifest
 from tests.datasets import build_tiny
 from tests.integration.conftest import Recap
 from tests.tiny import tiny_config, write_tiny_log

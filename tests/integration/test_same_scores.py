@@ -15,15 +15,15 @@ import requests
 import torch
 from numpy.typing import NDArray
 
-from components.artifacts import registry
+from components.common import registry
 from components.register.package import package
 from pipeline.scoring import Source, score_files
 from recap_model import create_ranking_model, data_spec, export_onnx, export_program, load_model, save_model
 from recap_model.calibration import build_calibrator
-from recap_model.data.batch import RecapBatch
-from recap_model.data.groups import read_groups
-from recap_model.data.lists import Lists, padded, read_lists
-from recap_model.exporting import input_names
+from recap_model.data.dataset.batch import RecapBatch
+from recap_model.data.log.feature_groups import read_groups
+from recap_model.data.log.id_lists import Lists, padded, read_lists
+from recap_model.export import input_names
 from tests.components.registries import new_registry
 from tests.servers import served
 from tests.tiny import sparse_config, with_lists, write_tiny_log

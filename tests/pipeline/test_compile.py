@@ -10,8 +10,8 @@ from kfp import kubernetes
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
 from kubernetes.utils.quantity import parse_quantity
 
-from components.artifacts.train_job import VARIABLE, JobPlace
-from components.train.resuming import CHECKPOINTS_VARIABLE
+from components.common.runtime.train_job import VARIABLE, JobPlace
+from components.train.checkpoints import CHECKPOINTS_VARIABLE
 from pipeline.cluster.settings import ClusterSettings, load_cluster
 from pipeline.compile import COMPILED, compile_pipelines
 from pipeline.retrain import STEPS
@@ -126,23 +126,23 @@ def test_only_who_needs_a_secret_gets_it():
         step: {secret["secretName"] for secret in executors[f"exec-{step}"]["secretAsEnv"]}
         for step in (*STEPS, "notify")
     }
-    assert given["build"] == given["calibrate"] == {"recap-object-store"}
+    assert given["prepare"] == given["calibrate"] == {"recap-object-store"}
     assert given["train"] == {"recap-object-store", "recap-mlflow"}
     assert given["register"] == {"recap-object-store", "recap-mlflow"}
     assert {step for step, names in given.items() if "recap-webhook" in names} == {"promote", "notify"}
 
 
 def test_build_may_read_the_log_in_pods_side_by_side(tmp_path: Path):
-    spec, executors = compiled(tmp_path, build_groups=3, pods={"build": {"memory": "4Gi"}})
+    spec, executors = compiled(tmp_path, build_groups=3, pods={"prepare": {"memory": "4Gi"}})
     ParseDict(spec, PipelineSpec())
     tasks = tasks_of(spec)
     [loop] = [task for task in tasks.values() if "parameterIterator" in task]
     assert loop["parameterIterator"]["items"]["raw"] == "[0, 1, 2]"
     assert (
         tasks["train"]["inputs"]["artifacts"]["train_set"]["taskOutputArtifact"]["producerTask"]
-        == "build-join"
+        == "prepare-join"
     )
-    for step in ("build-group", "build-join"):
+    for step in ("prepare-group", "prepare-join"):
         assert container(spec, step)["resources"]["resourceMemoryLimit"] == "4Gi"
         assert executors[f"exec-{step}"]["securityContext"]["runAsNonRoot"] is True
         assert container(spec, step)["image"] == "recap-data:latest"
@@ -157,7 +157,7 @@ def test_validate_may_read_the_log_in_pods_side_by_side(tmp_path: Path):
     tasks = tasks_of(spec)
     [loop] = [task for task in tasks.values() if "parameterIterator" in task]
     assert loop["parameterIterator"]["items"]["raw"] == "[0, 1]"
-    for reader in ("build", "evaluate", "register"):
+    for reader in ("prepare", "evaluate", "register"):
         found = tasks[reader]["inputs"]["artifacts"]["validated"]["taskOutputArtifact"]
         assert found["producerTask"] == "validate-join"
     for step in ("validate-group", "validate-join"):
@@ -299,3 +299,8 @@ def test_a_cluster_file_that_is_wrong_is_a_line_with_the_fields_path(
     path.write_text(content)
     with pytest.raises(ValueError, match=message):
         load_cluster(path)
+
+
+def test_a_clusters_file_of_the_last_release_names_prepare_build():
+    renamed = ClusterSettings.model_validate({"pods": {"build": {"memory": "64Gi"}}})
+    assert renamed.pod("prepare").memory == "64Gi"

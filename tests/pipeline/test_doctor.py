@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from components.artifacts import registry
-from components.promote.champion import move_champion
-from components.promote.moves import Audit
+from components.common import registry
+from components.promote.move_champion import move_champion
+from components.promote.promotion_log import Audit
 from pipeline.cli.app import app
 from pipeline.doctor import Finding, check_registry
 from tests.components.registries import new_registry

@@ -16,12 +16,12 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from components.artifacts import registry
+from components.common import registry
 from pipeline.cli.app import app
 from pipeline.scoring import Source, score_files
 from recap_model import create_ranking_model, data_spec, save_model
-from recap_model.data.batch import RecapBatch
-from recap_model.data.groups import read_groups
+from recap_model.data.dataset.batch import RecapBatch
+from recap_model.data.log.feature_groups import read_groups
 from tests.components.registries import new_registry
 from tests.tiny import tiny_config, write_tiny_log
 

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from recap_model.config.model import ModelConfig
-from recap_model.data.batch import RecapBatch
+from recap_model.data.dataset.batch import RecapBatch
 
 WIDTHS = {
     "continuous": 3,

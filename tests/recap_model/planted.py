@@ -6,7 +6,7 @@ import torch
 
 from recap_model import build_loss, create_ranking_model
 from recap_model.config.model import ModelConfig
-from recap_model.data.batch import RecapBatch
+from recap_model.data.dataset.batch import RecapBatch
 
 
 class Fit(NamedTuple):

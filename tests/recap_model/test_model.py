@@ -9,8 +9,8 @@ from torch import nn
 import recap_model
 from recap_model import EmbeddingRankingModel, MultiTaskRankingModel, create_ranking_model
 from recap_model.calibration import ByValueCalibrator
-from recap_model.data.manifest import Sampling
-from recap_model.data.statistics import FeatureStatistics
+from recap_model.data.dataset.manifest import Sampling
+from recap_model.data.dataset.statistics import FeatureStatistics
 from tests.recap_model.models import MLP, TABLES, TOWER, WIDTHS, batch, section
 from tests.tiny import tiny_config
 

@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from recap_model import build_loss, build_optimizer, create_ranking_model, data_spec
 from recap_model.config import RecapConfig, load_config
-from recap_model.data.batch import RecapBatch
+from recap_model.data.dataset.batch import RecapBatch
 from tests.benchmarks.random_sets import narrow_config
 from tests.tiny import sparse_config
 

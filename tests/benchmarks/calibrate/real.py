@@ -17,7 +17,7 @@ import torch
 from components.calibrate.calibrate import calibrate_model
 from components.train.train import train_model
 from recap_model import load_model, metrics
-from recap_model.data.reader import DatasetReader
+from recap_model.data.dataset.reader import DatasetReader
 from tests.benchmarks.calibrate.measure import METHODS, Array, scikit_learn
 from tests.benchmarks.quality.sets import CONFIGS, IMPORTERS, Built, build_set, import_set
 

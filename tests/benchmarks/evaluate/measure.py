@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from components.evaluate.scores import ScoreTable, read_scores, writing_scores
+from components.evaluate.scoring.score_table import ScoreTable, read_scores, writing_scores
 from recap_model.config import RecapConfig
 from tests.tiny import tiny_config
 
@@ -56,8 +56,8 @@ def _alone(table: ScoreTable) -> ScoreTable:
 
 def _sketches(table: ScoreTable, config: RecapConfig) -> None:
     """The first pass, and every metric but those within users and lists."""
-    from components.evaluate.measure import values_of
-    from components.evaluate.tally import EVERYTHING, Tally
+    from components.evaluate.metrics.accumulate import EVERYTHING, Tally
+    from components.evaluate.metrics.task_metrics import values_of
 
     tally = Tally(table, config)
     for task in table.tasks:
@@ -68,7 +68,7 @@ def _sketches(table: ScoreTable, config: RecapConfig) -> None:
 
 def _compared(table: ScoreTable, config: RecapConfig) -> None:
     """All that evaluate measures: two models, bootstrap, users, lists."""
-    from components.evaluate.measure import measure
+    from components.evaluate.metrics.task_metrics import measure
 
     found, _ = measure(table, config)
     assert found["tasks"]["task_0"]["difference"]["interval"]["rce"]

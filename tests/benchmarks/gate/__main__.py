@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from components.evaluate.gate import decide
-from components.evaluate.measure import measure
-from components.evaluate.scores import read_scores, writing_scores
+from components.evaluate.metrics.task_metrics import measure
+from components.evaluate.scoring.score_table import read_scores, writing_scores
 from recap_model.config import RecapConfig
 from tests.tiny import tiny_config
 

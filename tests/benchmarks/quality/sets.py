@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from components.build.build import build_datasets
+from components.prepare.prepare import prepare_datasets
 from components.resolve.resolve import resolve_run
 from components.validate.validate import validate_snapshot
 from pipeline.importers.census import import_census
 from pipeline.importers.kuairand import import_kuairand
 from recap_model.config import RecapConfig, load_config
-from recap_model.data.manifest import DatasetManifest
+from recap_model.data.dataset.manifest import DatasetManifest
 
 CONFIGS = Path(__file__).parents[3] / "pipeline" / "configs"
 IMPORTERS: dict[str, tuple[str, Callable]] = {
@@ -53,12 +53,12 @@ def import_set(name: str, data: Path, folder: Path) -> Path:
 
 
 def build_set(config_file: Path, log: Path, folder: Path) -> Built:
-    """Resolve, validate and build a log with the pipeline's own steps."""
+    """Resolve, validate and prepare a log with the pipeline's own steps."""
     uri = f"sqlite:///{folder.parent / 'mlflow.db'}"
     resolve_run(config_file, str(log), folder / "snapshot", tracking_uri=uri, run_id=folder.name)
     validate_snapshot(folder / "snapshot", folder / "validated", folder / "data.html")
     sets = (folder / name for name in ("train", "calibration", "test"))
-    build_datasets(folder / "snapshot", folder / "validated", *sets)
+    prepare_datasets(folder / "snapshot", folder / "validated", *sets)
     return Built(folder, load_config(config_file))
 
 

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recap_model.config import RecapConfig
-from recap_model.data.manifest import DatasetManifest
-from recap_model.data.prefetch import Prefetched
-from recap_model.data.reader import DatasetReader
+from recap_model.data.dataset.manifest import DatasetManifest
+from recap_model.data.dataset.prefetch import Prefetched
+from recap_model.data.dataset.reader import DatasetReader
 from tests.benchmarks.random_sets import narrow_config, published_config, write_parquet, write_set
 from tests.benchmarks.reading.measure import BATCH, Run, medians
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recap_model.config import RecapConfig
-from recap_model.data.manifest import DatasetManifest
+from recap_model.data.dataset.manifest import DatasetManifest
 from tests.benchmarks.random_sets import narrow_config, published_config, write_set
 from tests.benchmarks.reading.measure import BATCH, Run, medians
 
@@ -48,7 +48,7 @@ def formats() -> dict[str, Write]:
 
 
 def ipc(rows: pa.Table, path: Path, compression: str | None = None) -> None:
-    """Record batches of 8,192 rows, as build has them of narrow rows."""
+    """Record batches of 8,192 rows, as prepare has them of narrow rows."""
     options = pa.ipc.IpcWriteOptions(compression=compression)
     with pa.ipc.new_file(path, rows.schema, options=options) as writer:
         writer.write_table(rows, max_chunksize=8192)

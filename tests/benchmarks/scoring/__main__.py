@@ -22,8 +22,8 @@ from components.register.package import package
 from pipeline.scoring import Source, score_files
 from recap_model import create_ranking_model, data_spec, load_model, save_model
 from recap_model.config import RecapConfig, load_config
-from recap_model.data.batch import RecapBatch
-from recap_model.data.groups import read_groups
+from recap_model.data.dataset.batch import RecapBatch
+from recap_model.data.log.feature_groups import read_groups
 from recap_model.model import MultiTaskRankingModel
 from tests.benchmarks.scoring.rows import random_rows
 from tests.servers import served

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from recap_model.config.inputs import LargeEmbeddingsConfig
+from recap_model.distributed.rowwise_adagrad import TableOptimizer, with_sparse_gradients
+from recap_model.distributed.sharded_tables import TableShare, sharing_tables
 from recap_model.nn.large_embeddings import LargeEmbeddings
-from recap_model.nn.table_parts import TableShare, sharing_tables
-from recap_model.optim.tables import TableOptimizer, with_sparse_gradients
 
 TABLES, WIDTH, LIST, ROWS, RATE = 4, 64, 20, 2048, 0.1
 NAMES = [f"t{number}" for number in range(TABLES)]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
-from components.train.rows import training_rows
+from components.train.data import training_rows
 from recap_model import build_loss, create_ranking_model, data_spec
 from recap_model.config import RecapConfig
-from recap_model.data.reader import DatasetReader
+from recap_model.data.dataset.reader import DatasetReader
 from recap_model.metrics import auc
 from recap_model.model import MultiTaskRankingModel
 from recap_model.model_and_loss import ModelAndLoss

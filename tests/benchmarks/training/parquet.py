@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import torch
 
 from recap_model.config.features import DENSE_GROUPS
-from recap_model.data.batch import RecapBatch
+from recap_model.data.dataset.batch import RecapBatch
 
 
 class ParquetRows(torch.utils.data.IterableDataset):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from recap_model.data.manifest import DatasetManifest
+from recap_model.data.dataset.manifest import DatasetManifest
 from tests.benchmarks.random_sets import CATEGORICAL, DENSE, EMBEDDING, IDS, TASKS
 from tests.benchmarks.training.ours import Trained, mean_auc
 

@@ -31,7 +31,7 @@ def plain(work: Path) -> Verdicts:
     """Great Expectations over one pandas frame of the whole log."""
     import pandas as pd
 
-    from components.validate.expectations import expectation_named, gx
+    from components.validate.checks.great_expectations import expectation_named, gx
 
     frame = pd.read_parquet(work / "log")
     asset = gx.get_context(mode="ephemeral").data_sources.add_pandas("p").add_dataframe_asset("a")
@@ -51,7 +51,9 @@ def _name(kind: str, column: str) -> str:
 
 def measure(way: str, folder: str) -> None:
     """Print seconds, peak memory and verdicts as JSON."""
-    import_module("components.validate.expectations")  # Great Expectations' import is in neither's time
+    import_module(
+        "components.validate.checks.great_expectations"
+    )  # Great Expectations' import is in neither's time
     start = time.perf_counter()
     verdicts = (ours if way == "ours" else plain)(Path(folder))
     found = {

@@ -10,12 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from components.artifacts.model import ModelManifest
 from components.calibrate.calibrate import calibrate_model, folds_of
+from components.common.artifacts.model_manifest import ModelManifest
 from components.train.train import train_model
 from recap_model import load_model
 from recap_model.config import RecapConfig
-from recap_model.data.reader import DatasetReader
+from recap_model.data.dataset.reader import DatasetReader
 from tests.components.snapshots import snapshot_of
 from tests.datasets import TinySets, build_tiny
 from tests.tiny import tiny_config, write_tiny_log
@@ -248,7 +248,7 @@ def test_rows_with_one_altered_bit_are_refused_and_the_earlier_model_stays(sets:
     earlier.mkdir()
     try:
         rows.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
-        with pytest.raises(ValueError, match=r"part-00000\.arrow: changed since build wrote it"):
+        with pytest.raises(ValueError, match=r"part-00000\.arrow: changed since prepare wrote it"):
             calibrate_model(sets.snapshot, model, sets.calibration, earlier)
     finally:
         rows.write_bytes(content)

@@ -6,13 +6,13 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pytest
 
-from components.artifacts.snapshot import Snapshot
-from components.artifacts.validated import VerdictFile, read_verdict
-from components.evaluate.drift import drift_sections
+from components.common.artifacts.snapshot import Snapshot
+from components.common.artifacts.validation_result import VerdictFile, read_verdict
+from components.evaluate.report.drift import drift_sections
 from components.resolve.resolve import resolve_run
-from components.validate.baseline import Reference
-from components.validate.judge import judge
-from components.validate.scan import scan_log
+from components.validate.checks.run import judge
+from components.validate.drift.reference import Reference
+from components.validate.profile.scan import scan_log
 from components.validate.validate import validate_snapshot
 from tests.components.registries import new_registry
 from tests.components.snapshots import snapshot_of

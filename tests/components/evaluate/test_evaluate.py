@@ -10,20 +10,20 @@ import pytest
 from typer.testing import CliRunner
 
 import recap_model
-from components.artifacts import registry
-from components.artifacts.decision import Decision
-from components.artifacts.snapshot import MANIFEST_NAME, Champion, Snapshot
 from components.calibrate.calibrate import calibrate_model
-from components.evaluate.bootstrap import METRICS, interval, replicates_of, standard_error
+from components.common import registry
+from components.common.artifacts.decision import Decision
+from components.common.artifacts.snapshot import MANIFEST_NAME, Champion, Snapshot
 from components.evaluate.evaluate import evaluate_model
 from components.evaluate.gate import decide
+from components.evaluate.gate_replay import replay_gate
 from components.evaluate.headline import headline, roc_points
-from components.evaluate.measure import measure
-from components.evaluate.replay import replay_gate
-from components.evaluate.rival import ChampionError
-from components.evaluate.scores import ScoreTable, read_scores
-from components.evaluate.scoring import score_test_set
-from components.evaluate.tally import Tally
+from components.evaluate.metrics.accumulate import Tally
+from components.evaluate.metrics.bootstrap import METRICS, interval, replicates_of, standard_error
+from components.evaluate.metrics.task_metrics import measure
+from components.evaluate.scoring.champion_adapter import ChampionError
+from components.evaluate.scoring.score_table import ScoreTable, read_scores
+from components.evaluate.scoring.score_test_set import score_test_set
 from components.train.train import train_model
 from pipeline.cli.app import app
 from recap_model import create_ranking_model, metrics, save_model

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from components.artifacts import webhook
+from components.common.runtime import webhook
 from components.notify.notify import tell_how_it_ended
 
 

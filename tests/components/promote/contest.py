@@ -13,9 +13,9 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from components.artifacts import registry
-from components.promote.champion import ChampionMoved, move_champion
-from components.promote.moves import Audit
+from components.common import registry
+from components.promote.move_champion import ChampionMoved, move_champion
+from components.promote.promotion_log import Audit
 from tests.components.registries import new_registry
 
 WRITES = (

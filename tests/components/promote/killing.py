@@ -23,10 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.artifacts import registry
-from components.promote import by_hand, champion, promote
-from components.promote.champion import move_champion
-from components.promote.moves import Audit, read_moves
+from components.common import registry
+from components.promote import manual, promote
+from components.promote import move_champion as moving
+from components.promote.move_champion import move_champion
+from components.promote.promotion_log import Audit, read_moves
 from components.register import register as registering
 from tests.components.promote import contest
 from tests.components.registries import (
@@ -99,7 +100,7 @@ class Attempt:
             promote.promote_version(self.place / "version", run / "evaluation", self.place / "promotion")
         else:
             try:
-                by_hand.roll_back(registry.connect(self.uri), NAME)
+                manual.roll_back(registry.connect(self.uri), NAME)
             except registry.RegistryError as told:
                 if "rolled back already" not in str(told):
                     raise
@@ -158,8 +159,8 @@ def kill_at_random(step: str, kills: int, seed: int, place: Path) -> collections
     is left in peace, or it waited for longer than the lease.
     """
     chance = random.Random(f"{seed} {step}")
-    champion.LEASE_S = LEASE_S
-    for module in (registering, promote, by_hand):
+    moving.LEASE_S = LEASE_S
+    for module in (registering, promote, manual):
         module.prove = lambda *_: PROOF  # type: ignore[attr-defined]
     attempt = Attempt(step, place)
     shared_test_set()

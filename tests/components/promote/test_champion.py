@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from components.artifacts import registry
-from components.promote import champion
-from components.promote.champion import ChampionMoved, move_champion, settle
-from components.promote.moves import Audit, Move, append_move, read_moves, record_name
+from components.common import registry
+from components.promote import move_champion as moving
+from components.promote.move_champion import ChampionMoved, move_champion, settle
+from components.promote.promotion_log import Audit, Move, append_move, read_moves, record_name
 from tests.components.promote import contest
 from tests.components.promote.killing import race
 from tests.components.registries import new_registry
@@ -36,7 +36,7 @@ def client(uri: str):
 
 @pytest.fixture
 def no_lease(monkeypatch) -> None:
-    monkeypatch.setattr(champion, "LEASE_S", 0.0)
+    monkeypatch.setattr(move_champion, "LEASE_S", 0.0)
 
 
 def _audit(why: str = "better") -> Audit:
@@ -131,7 +131,7 @@ def test_a_recorded_move_of_a_dead_promoter_is_completed_by_the_next(client):
 
 
 def test_a_promoter_waits_for_another_ones_aliases_no_longer_than_the_lease(client, monkeypatch):
-    monkeypatch.setattr(champion, "LEASE_S", 0.3)
+    monkeypatch.setattr(move_champion, "LEASE_S", 0.3)
     append_move(client, "m", None, "1", 0, _audit("died"))
     assert [move.applied for move in settle(client, "m")] == [True]
     assert registry.aliases(client, "m") == {"champion": "1"}
@@ -141,7 +141,7 @@ def test_a_promoter_that_wakes_up_late_leaves_the_newest_champion(client):
     move_champion(client, "m", None, "1", _audit())
     late = read_moves(client, "m")[0]
     move_champion(client, "m", "1", "2", _audit())
-    champion._apply(client, "m", late)
+    moving._apply(client, "m", late)
     assert registry.aliases(client, "m") == {"champion": "2", "previous": "1"}
 
 

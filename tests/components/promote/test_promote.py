@@ -6,18 +6,18 @@ from typing import Any
 
 import pytest
 
-from components.artifacts import registry
-from components.artifacts.decision import Outcome
-from components.artifacts.registry import RegistryError
-from components.artifacts.version import RegisteredVersion
-from components.promote import champion
-from components.promote.by_hand import promote_by_hand, read_decision, roll_back
-from components.promote.moves import Audit, append_move, read_moves
+from components.common import registry
+from components.common.artifacts.decision import Outcome
+from components.common.artifacts.registered_version import RegisteredVersion
+from components.common.registry import RegistryError
+from components.promote import move_champion
+from components.promote.manual import promote_by_hand, read_decision, roll_back
 from components.promote.promote import Promotion, promote_version
+from components.promote.promotion_log import Audit, append_move, read_moves
 from tests.components.registries import NAME, PROOF, new_registry, register, run_outputs
 
 REGISTER_PROOF = "components.register.register.prove"
-PROOFS = ("components.promote.promote.prove", "components.promote.by_hand.prove", REGISTER_PROOF)
+PROOFS = ("components.promote.promote.prove", "components.promote.manual.prove", REGISTER_PROOF)
 
 
 class Runs:
@@ -180,7 +180,7 @@ def test_rolling_back_returns_to_the_previous_champion_and_forth_only_by_name(ru
 
 
 def test_a_rollback_that_was_broken_off_is_finished_by_the_next(runs: Runs, monkeypatch):
-    monkeypatch.setattr(champion, "LEASE_S", 0.0)
+    monkeypatch.setattr(move_champion, "LEASE_S", 0.0)
     for number, against in ((1, None), (2, "1")):
         runs.register(number, against=against)
         runs.promote(number)
@@ -191,7 +191,7 @@ def test_a_rollback_that_was_broken_off_is_finished_by_the_next(runs: Runs, monk
 
 
 def test_a_rollback_while_the_aliases_follow_a_promotion_undoes_that_promotion(runs: Runs, monkeypatch):
-    monkeypatch.setattr(champion, "LEASE_S", 0.0)
+    monkeypatch.setattr(move_champion, "LEASE_S", 0.0)
     for number, against in ((1, None), (2, "1"), (3, "2")):
         runs.register(number, against=against)
     runs.promote(1)
@@ -217,7 +217,7 @@ def test_a_rollback_while_the_aliases_follow_a_promotion_undoes_that_promotion(r
 def test_what_a_person_does_is_told_in_the_words_of_the_pipeline(runs: Runs, monkeypatch):
     told = []
     monkeypatch.setattr(
-        "components.promote.by_hand.send", lambda event, content: told.append((event, content))
+        "components.promote.manual.send", lambda event, content: told.append((event, content))
     )
     runs.register(1)
     move = promote_by_hand(runs.client, NAME, "1", None)

@@ -9,19 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from components.artifacts import registry
-from components.artifacts.registry import RegistryError
-from components.promote.by_hand import roll_back
-from components.promote.champion import move_champion
-from components.promote.moves import Audit, read_moves
+from components.common import registry
+from components.common.registry import RegistryError
+from components.promote.manual import roll_back
+from components.promote.move_champion import move_champion
 from components.promote.promote import promote_version
+from components.promote.promotion_log import Audit, read_moves
 from tests.components.promote import contest
 from tests.components.registries import NAME, PROOF, new_registry, register, run_outputs
 from tests.servers import Process, mlflow_server, postgres, postgres_binaries
 
 pytestmark = pytest.mark.slow
 PROOFS = (
-    "components.promote.by_hand.prove",
+    "components.promote.manual.prove",
     "components.promote.promote.prove",
     "components.register.register.prove",
 )

@@ -13,7 +13,7 @@ import torch
 from components.register.package import package
 from components.register.pyfunc import RecapPyfunc
 from recap_model import create_ranking_model, data_spec, load_model, save_model
-from recap_model.data.batch import RecapBatch
+from recap_model.data.dataset.batch import RecapBatch
 from tests.tiny import FIRST_DAY, TASKS, tiny_config, tiny_rows
 
 CONFIG = tiny_config()

@@ -12,15 +12,15 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from components.artifacts import registry
-from components.artifacts.proof import prove
-from components.artifacts.registry import RegistryError
-from components.artifacts.snapshot import Snapshot
-from components.artifacts.version import Proof, RegisteredVersion
+from components.common import registry
+from components.common.artifacts.registered_version import Proof, RegisteredVersion
+from components.common.artifacts.snapshot import Snapshot
+from components.common.registry import RegistryError
+from components.common.registry.load_test import prove
 from components.register.register import register_version
 from tests.components.registries import NAME, PROOF, TRAINED, Inputs, new_registry, register, run_outputs
 
-STEPS = ("resolve", "validate", "build", "train", "calibrate", "evaluate")
+STEPS = ("resolve", "validate", "prepare", "train", "calibrate", "evaluate")
 
 
 @pytest.fixture(scope="module")

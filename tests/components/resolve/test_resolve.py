@@ -6,8 +6,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from components.artifacts.registry import RegistryError, connect, move_alias
-from components.artifacts.snapshot import BASELINE_NAME, Snapshot
+from components.common.artifacts.snapshot import BASELINE_NAME, Snapshot
+from components.common.registry import RegistryError, connect, move_alias
 from components.resolve.resolve import resolve_run
 from components.validate.validate import validate_snapshot
 from tests.components.registries import NAME, new_registry, register, run_outputs

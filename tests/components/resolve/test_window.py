@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from components.artifacts.log import open_root
+from components.common.storage.parquet import open_root
 from components.resolve.window import Window, choose_window, in_hours, list_partitions, missing_days
 
 DAYS = {date(2026, 3, day): [f"date=2026-03-{day:02d}/part-0.parquet"] for day in (1, 2, 4)}

@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.artifacts.door import step
+from components.common.runtime.step import step
 from components.train.train import train_model
 from recap_model import RecapConfig
 from tests.datasets import TinySets, build_tiny

@@ -86,7 +86,7 @@ def test_a_file_that_is_cut_off_while_training_is_named_and_the_last_checkpoint_
     assert end_of(child) == 1
     (line,) = said(tmp_path)
     assert (
-        f"{rows.name}: has {len(content) - 8} bytes, the manifest says {len(content)}; run build again"
+        f"{rows.name}: has {len(content) - 8} bytes, the manifest says {len(content)}; run prepare again"
         in line
     )
     assert not (tmp_path / "model").exists()

@@ -14,15 +14,15 @@ import pytest
 import torch
 from kubernetes.config import kube_config
 
-from components.artifacts.door import TryAgainError
-from components.artifacts.model import ModelManifest
-from components.artifacts.train_job import JobPlace, check_distribution, job_name
+from components.common.artifacts.model_manifest import ModelManifest
+from components.common.runtime.step import TryAgainError
+from components.common.runtime.train_job import JobPlace, check_distribution, job_name
 from components.resolve.resolve import resolve_run
-from components.train import watch
+from components.train.kubernetes import wait
 from components.train.train import train_model
 from recap_model import RecapConfig, load_model
 from tests.components.train.kubernetes_api import KubernetesApi, serving
-from tests.components.train.test_processes import config_of
+from tests.components.train.test_torchrun import config_of
 from tests.datasets import TinySets, build_tiny
 from tests.tiny import tiny_config, write_tiny_log
 
@@ -51,7 +51,7 @@ def built(folder: Path, config: RecapConfig) -> TinySets:
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KubernetesApi]:
     """A cluster that runs jobs, whose nodes see the test's folder."""
-    monkeypatch.setattr(watch, "_LOOK_S", 0.1)
+    monkeypatch.setattr(wait, "_LOOK_S", 0.1)
     monkeypatch.setenv("RECAP_TRAIN_JOB", place(tmp_path).model_dump_json())
     # torchrun, beside the interpreter.
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
@@ -102,7 +102,7 @@ def test_what_a_process_of_a_node_fails_with_is_told_in_its_words(server: Kubern
     sets = built(tmp_path, config_of(distribution=JOB))
     (sets.train / "_statistics.json").write_text("{")
     with pytest.raises(
-        ValueError, match=r"_statistics.json: not what build writes: .*; run build again"
+        ValueError, match=r"_statistics.json: not what prepare writes: .*; run prepare again"
     ) as caught:
         train_model(sets.snapshot, sets.train, tmp_path / "model")
     assert len(str(caught.value).splitlines()) == 1
@@ -208,7 +208,7 @@ def test_secrets_come_to_the_nodes_as_files(tmp_path: Path):
     (folder / "AWS_ACCESS_KEY_ID").write_text("key\n")
     (folder / "HOME").write_text("elsewhere")
     program = (
-        "import os; from components.train.worker import _take_secrets as t; t(); "
+        "import os; from components.train.local.worker import _take_secrets as t; t(); "
         "print(os.environ['AWS_ACCESS_KEY_ID'], os.environ['HOME'])"
     )
     env = os.environ | {"RECAP_SECRETS": str(folder), "HOME": "/here"}

@@ -12,12 +12,12 @@ import pytest
 from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob
 from kubernetes.config import kube_config
 
-from components.artifacts.door import TryAgainError
-from components.artifacts.train_job import JobPlace
-from components.notify.leftovers import delete_training_job
-from components.train import watch
-from components.train.kubernetes_job import JobRequest, KubernetesJob
-from components.train.watch import JobFailedError, run_to_end
+from components.common.runtime.step import TryAgainError
+from components.common.runtime.train_job import JobPlace
+from components.notify.cleanup import delete_training_job
+from components.train.kubernetes import wait
+from components.train.kubernetes.job_client import JobRequest, KubernetesJob
+from components.train.kubernetes.wait import JobFailedError, run_to_end
 from recap_model.config.training import TrainJobConfig
 from tests.components.train.kubernetes_api import SCHEMA, KubernetesApi, serving
 
@@ -44,12 +44,14 @@ PLACE = JobPlace(
 
 def request(gpus: int = 4) -> JobRequest:
     size = TrainJobConfig(kind="train_job", nodes=2, gpus_per_node=gpus)
-    return JobRequest(NAME, size, PLACE, "components.train.worker", ["/mnt/recap/a", "b"], {"RECAP": "1"})
+    return JobRequest(
+        NAME, size, PLACE, "components.train.local.worker", ["/mnt/recap/a", "b"], {"RECAP": "1"}
+    )
 
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KubernetesApi]:
-    monkeypatch.setattr(watch, "_LOOK_S", 0.05)
+    monkeypatch.setattr(wait, "_LOOK_S", 0.05)
     with serving() as running:
         monkeypatch.setattr(
             kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(running.kubeconfig(tmp_path / "kubeconfig"))
@@ -101,7 +103,7 @@ def test_the_manifest_says_all_that_the_nodes_need(server: KubernetesApi):
             "torchrun",
             "--nproc-per-node=4",
             "--module",
-            "components.train.worker",
+            "components.train.local.worker",
             "/mnt/recap/a",
             "b",
         ],
@@ -282,7 +284,7 @@ def test_a_cluster_that_does_not_answer_for_a_while_ends_nothing(
         server.silent, server.refuse = False, None
 
     later(lambda: server.created, go)
-    with caplog.at_level("INFO", logger="components.train.watch"):
+    with caplog.at_level("INFO", logger="components.train.kubernetes.wait"):
         assert run() == ["prepared", "taken"]
     assert len(server.created) == 1
     said = [record.getMessage() for record in caplog.records]

@@ -26,12 +26,12 @@ from kubeflow.trainer import (
 from kubeflow.trainer.backends.container.types import TrainingRuntimeSource
 from kubeflow.trainer.options import Name
 
-from components.artifacts.model import ModelManifest
-from components.train import watch
+from components.common.artifacts.model_manifest import ModelManifest
+from components.train.kubernetes import wait
+from components.train.kubernetes.wait import Sight, run_to_end
 from components.train.train import train_model
-from components.train.watch import Sight, run_to_end
 from recap_model import load_model
-from tests.components.train.test_processes import config_of
+from tests.components.train.test_torchrun import config_of
 from tests.datasets import TinySets, build_tiny
 from tests.tiny import write_tiny_log
 
@@ -44,20 +44,20 @@ pytestmark = pytest.mark.slow
 
 def work(parameters):
     """What each process runs."""
-    from components.train.worker import main
+    from components.train.local.worker import main
 
     main(parameters["arguments"])
 
 
 def work_in_container(arguments):
     """The same, for the backend that gives a function its arguments by name."""
-    from components.train.worker import main
+    from components.train.local.worker import main
 
     main(arguments)
 
 
 class LocalJob:
-    """A job of one of the SDK's local backends, as `components.train.watch` takes it."""
+    """A job of one of the SDK's local backends, as `components.train.kubernetes.wait` takes it."""
 
     def __init__(self, name: str, client: TrainerClient, trainer: CustomTrainer) -> None:
         self.name = name
@@ -125,7 +125,7 @@ def packages(tmp_path: Path) -> Path:
 def test_processes_of_the_sdk_end_with_the_weights_of_our_own(
     packages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(watch, "_LOOK_S", 0.2)
+    monkeypatch.setattr(wait, "_LOOK_S", 0.2)
     # While a job runs, the backend changes this process's folder.
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
@@ -169,7 +169,7 @@ def image() -> str:
 def test_two_containers_of_the_sdk_end_with_the_weights_of_two_processes(
     image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    monkeypatch.setattr(watch, "_LOOK_S", 0.2)
+    monkeypatch.setattr(wait, "_LOOK_S", 0.2)
     monkeypatch.setenv("HOME", str(tmp_path))
     name = f"recap-{os.getpid()}"
     # What the backend mounts as the nodes' /workspace, and removes with the job.

@@ -8,13 +8,13 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
-from components.artifacts.model import ModelManifest
-from components.artifacts.output import whole_folder
-from components.artifacts.registry import DIGEST_TAG, MODEL_PATH, connect, write_digests
-from components.artifacts.snapshot import Champion
+from components.common.artifacts.model_manifest import ModelManifest
+from components.common.artifacts.snapshot import Champion
+from components.common.registry import DIGEST_TAG, MODEL_PATH, connect, write_digests
+from components.common.runtime.atomic_output import atomic_directory
 from components.train.train import train_model
 from recap_model import load_model
-from recap_model.data.reader import DatasetReader
+from recap_model.data.dataset.reader import DatasetReader
 from tests.components.registries import new_registry
 from tests.components.snapshots import snapshot_of
 from tests.datasets import TinySets, build_tiny
@@ -104,7 +104,7 @@ def test_progress_is_said_in_a_few_words(sets: TinySets, tmp_path: Path, capsys:
 
 def test_a_training_set_of_another_snapshot_is_refused(sets: TinySets, tmp_path: Path):
     other = snapshot_of(write_tiny_log(tmp_path / "log", seed=1), CONFIG, tmp_path / "snapshot")
-    with pytest.raises(ValueError, match="built from another snapshot"):
+    with pytest.raises(ValueError, match="prepared from another snapshot"):
         train_model(other, sets.train, tmp_path / "model")
     assert not (tmp_path / "model").exists()
 
@@ -118,7 +118,7 @@ def test_a_set_of_other_groups_than_the_configs_is_refused(sets: TinySets, tmp_p
     features = CONFIG.features.model_copy(update={"binary": []})
     config = CONFIG.model_copy(update={"features": features})
     snapshot = snapshot_of(sets.snapshot.parent / "log", config, tmp_path / "snapshot")
-    with pytest.raises(ValueError, match=r"has groups .*'binary': 1.*; build it again"):
+    with pytest.raises(ValueError, match=r"has groups .*'binary': 1.*; run prepare again"):
         train_model(snapshot, sets.train, tmp_path / "model")
 
 
@@ -143,7 +143,9 @@ def test_rows_that_build_did_not_write_are_refused(tmp_path: Path):
     content = bytearray(rows.read_bytes())
     content[len(content) // 2] ^= 1
     rows.write_bytes(content)
-    with pytest.raises(ValueError, match=r"part-00000.arrow: changed since build wrote it; build again"):
+    with pytest.raises(
+        ValueError, match=r"part-00000.arrow: changed since prepare wrote it; run prepare again"
+    ):
         train_model(sets.snapshot, sets.train, tmp_path / "model")
     assert not (tmp_path / "model").exists()
 
@@ -157,7 +159,7 @@ def test_a_gpu_that_is_not_there_is_said_so(sets: TinySets, tmp_path: Path, monk
 
 
 def test_a_file_that_changed_since_the_manifest_is_named(model: Path, tmp_path: Path):
-    with whole_folder(tmp_path / "copy") as folder:
+    with atomic_directory(tmp_path / "copy") as folder:
         for file in model.iterdir():
             (folder / file.name).write_bytes(file.read_bytes())
         (folder / "weights.safetensors").write_bytes(b"")

@@ -6,9 +6,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.artifacts.snapshot import Snapshot
+from components.common.artifacts.snapshot import Snapshot
+from components.validate.result import Verdict
 from components.validate.validate import PROFILE_NAME, ValidationFailed, validate_snapshot
-from components.validate.verdict import Verdict
 from recap_model.config import RecapConfig
 from tests.components.snapshots import snapshot_of
 from tests.tiny import tiny_config, write_tiny_log

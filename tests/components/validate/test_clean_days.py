@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 import pipeline
-from components.artifacts.snapshot import Snapshot
-from components.validate.baseline import Reference
-from components.validate.clusters import likeness_of
-from components.validate.columns import blocks_of
-from components.validate.drift import compare
-from components.validate.judge import judge
-from components.validate.profile import Profile
-from components.validate.scan import Scan, scan_log
-from pipeline.sample import write_log
+from components.common.artifacts.snapshot import Snapshot
+from components.validate.checks.run import judge
+from components.validate.drift.compare import compare
+from components.validate.drift.effective_rows import likeness_of
+from components.validate.drift.reference import Reference
+from components.validate.profile.columns import blocks_of
+from components.validate.profile.profile import Profile
+from components.validate.profile.scan import Scan, scan_log
+from pipeline.simulator import write_log
 from recap_model.config import RecapConfig, load_config
 from tests.components.snapshots import snapshot_of
 from tests.components.validate.shop import shop_config, write_shop_log

@@ -5,12 +5,12 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from components.validate.clusters import independence, likeness_of
-from components.validate.columns import Block
-from components.validate.measure import Stats
-from components.validate.profile import PartitionProfile
-from components.validate.sketch import number_bins, sketch_units
-from recap_model.data.mixing import mixed
+from components.validate.drift.effective_rows import independence, likeness_of
+from components.validate.profile.columns import Block
+from components.validate.profile.histogram import number_bins, sketch_units
+from components.validate.profile.profile import PartitionProfile
+from components.validate.profile.statistics import Stats
+from recap_model.data.log.splitmix64 import mixed
 
 USERS = Block("id", "features.ids", ("user",))
 AMOUNTS = Block("continuous", "features.continuous", ("amount", "noise", "own", "gaps"))

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from components.validate.arrays import values_of
-from components.validate.columns import Block
+from components.validate.profile.columns import Block
+from components.validate.profile.values import values_of
 from recap_model.config import RecapConfig
 from tests.components.validate.broken import profile_of, validate
 from tests.components.validate.shop import FIRST, shop_config, shop_rows

@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
-from components.validate import distance
-from components.validate.sketch import lower_edges, number_bins
+from components.validate.drift.compare import metrics
+from components.validate.profile.histogram import lower_edges, number_bins
 
 PAIRS = {
     "shifted": lambda random, rows: (random.normal(0, 1, rows), random.normal(0.5, 1.2, rows)),
@@ -35,7 +35,7 @@ def sorted_numbers(values: np.ndarray) -> np.ndarray:
 def test_kolmogorov_smirnov_is_scipys_on_the_rows(name: str):
     first, second = PAIRS[name](np.random.default_rng(0), 5000)
     p, q = counts_of(first, second)
-    found = distance.kolmogorov_smirnov(p, q)
+    found = metrics.kolmogorov_smirnov(p, q)
     assert found == pytest.approx(stats.ks_2samp(sorted_numbers(first), sorted_numbers(second)).statistic)
     widest = max(float((p / p.sum()).max()), float((q / q.sum()).max()))
     assert abs(found - stats.ks_2samp(first, second).statistic) <= widest
@@ -44,7 +44,7 @@ def test_kolmogorov_smirnov_is_scipys_on_the_rows(name: str):
 @pytest.mark.parametrize("name", PAIRS)
 def test_jensen_shannon_is_the_square_of_scipys_distance(name: str):
     p, q = counts_of(*PAIRS[name](np.random.default_rng(1), 5000))
-    assert distance.jensen_shannon(p, q) == pytest.approx(jensenshannon(p, q, base=2) ** 2)
+    assert metrics.jensen_shannon(p, q) == pytest.approx(jensenshannon(p, q, base=2) ** 2)
 
 
 def plain_psi(first: np.ndarray, second: np.ndarray) -> float:
@@ -61,25 +61,25 @@ def plain_psi(first: np.ndarray, second: np.ndarray) -> float:
 def test_psi_is_the_textbooks_on_the_rows(name: str):
     first, second = PAIRS[name](np.random.default_rng(2), 50_000)
     p, q = counts_of(first, second)
-    classes = distance.classes_of_numbers(p)
-    found = distance.psi(distance.into_classes(p, classes), distance.into_classes(q, classes))
+    classes = metrics.classes_of_numbers(p)
+    found = metrics.psi(metrics.into_classes(p, classes), metrics.into_classes(q, classes))
     assert found == pytest.approx(plain_psi(first, second), rel=0.12)
 
 
 def test_psi_of_given_classes_is_its_formula():
     p, q = np.array([99.5, 199.5, 699.5]), np.array([299.5, 299.5, 399.5])
     expected = 0.2 * math.log(0.3 / 0.1) + 0.1 * math.log(0.3 / 0.2) - 0.3 * math.log(0.4 / 0.7)
-    assert distance.psi(p, q) == pytest.approx(expected)
+    assert metrics.psi(p, q) == pytest.approx(expected)
 
 
 def test_a_class_that_is_empty_on_one_side_is_finite():
-    assert 1.0 < distance.psi(np.array([1000.0, 0.0]), np.array([0.0, 1000.0])) < 50.0
+    assert 1.0 < metrics.psi(np.array([1000.0, 0.0]), np.array([0.0, 1000.0])) < 50.0
 
 
 def test_tenths_have_a_tenth_of_the_rows_each():
     counts = np.bincount(number_bins(np.random.default_rng(3).lognormal(0, 1, 100_000)))
-    classes = distance.classes_of_numbers(counts)
-    shares = distance.into_classes(counts, classes) / counts.sum()
+    classes = metrics.classes_of_numbers(counts)
+    shares = metrics.into_classes(counts, classes) / counts.sum()
     assert len(shares) == 10
     assert shares.min() > 0.05
     assert shares.max() < 0.15
@@ -87,17 +87,17 @@ def test_tenths_have_a_tenth_of_the_rows_each():
 
 def test_the_most_frequent_ids_have_a_class_each_and_new_ones_share_the_rest():
     p = np.array([5, 0, 100, 50])
-    assert distance.classes_of_ids(p).tolist() == [2, distance.TOP_IDS, 0, 1]
+    assert metrics.classes_of_ids(p).tolist() == [2, metrics.TOP_IDS, 0, 1]
 
 
 @pytest.mark.parametrize("free", [1, 9, 19])
 def test_the_quantile_of_chi_square_is_scipys(free: int):
-    expected = stats.chi2.isf(stats.norm.sf(distance.DEVIATIONS), free) * (1 / 300 + 1 / 700)
-    assert distance.psi_noise(free + 1, 300, 700) == pytest.approx(expected, rel=0.15)
+    expected = stats.chi2.isf(stats.norm.sf(metrics.DEVIATIONS), free) * (1 / 300 + 1 / 700)
+    assert metrics.psi_noise(free + 1, 300, 700) == pytest.approx(expected, rel=0.15)
 
 
 def test_one_class_has_no_noise():
-    assert distance.psi_noise(1, 10, 10) == 0.0
+    assert metrics.psi_noise(1, 10, 10) == 0.0
 
 
 @pytest.mark.parametrize("rows", [30, 100, 1000])
@@ -106,17 +106,17 @@ def test_equal_distributions_stay_within_what_chance_explains(rows: int):
     for _ in range(300):
         first, second = random.lognormal(0, 1, 5 * rows), random.lognormal(0, 1, rows)
         p, q = counts_of(first, second)
-        classes = distance.classes_of_numbers(p)
-        in_p, in_q = distance.into_classes(p, classes), distance.into_classes(q, classes)
-        assert distance.psi(in_p, in_q) < distance.psi_noise(len(in_p), 5 * rows, rows)
-        assert distance.jensen_shannon(in_p, in_q) < distance.js_noise(len(in_p), 5 * rows, rows)
-        assert distance.kolmogorov_smirnov(p, q) < distance.ks_noise(5 * rows, rows)
+        classes = metrics.classes_of_numbers(p)
+        in_p, in_q = metrics.into_classes(p, classes), metrics.into_classes(q, classes)
+        assert metrics.psi(in_p, in_q) < metrics.psi_noise(len(in_p), 5 * rows, rows)
+        assert metrics.jensen_shannon(in_p, in_q) < metrics.js_noise(len(in_p), 5 * rows, rows)
+        assert metrics.kolmogorov_smirnov(p, q) < metrics.ks_noise(5 * rows, rows)
         shift = abs(first.mean() - second.mean())
-        assert shift < distance.mean_noise(first.std(), 5 * rows, second.std(), rows)
+        assert shift < metrics.mean_noise(first.std(), 5 * rows, second.std(), rows)
 
 
 def test_the_noise_of_a_rate_is_scipys_standard_error_of_two_proportions():
     # statsmodels' and every textbook's pooled z test: 30 of 200 against 90 of 400
     pooled = 120 / 600
     error = math.sqrt(pooled * (1 - pooled) * (1 / 200 + 1 / 400))
-    assert distance.rate_noise(0.15, 200, 0.225, 400) == pytest.approx(distance.DEVIATIONS * error)
+    assert metrics.rate_noise(0.15, 200, 0.225, 400) == pytest.approx(metrics.DEVIATIONS * error)

@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from components.artifacts.snapshot import BASELINE_NAME
-from components.validate.drift import WINDOW, compare
-from components.validate.profile import Profile
+from components.common.artifacts.snapshot import BASELINE_NAME
+from components.validate.drift.compare import WINDOW, compare
+from components.validate.profile.profile import Profile
 from components.validate.validate import ValidationFailed, validate_snapshot
 from recap_model.config import ConfigError, RecapConfig
 from tests.components.snapshots import snapshot_of

@@ -6,9 +6,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from components.validate.profile import Profile
+from components.validate.profile.profile import Profile
 from recap_model.config import RecapConfig, parse_config
-from recap_model.data.columns import word_ids
+from recap_model.data.log.columns import word_ids
 from tests.components.validate.broken import lines_of, profile_of, replaced, validate, write_broken
 from tests.tiny import tiny_config
 

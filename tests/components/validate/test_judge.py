@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.validate.expectations import Validator, expectation_of
-from components.validate.rules import Rule, Words
+from components.validate.checks.great_expectations import Validator, expectation_of
+from components.validate.checks.rules import Rule, Words
 from components.validate.validate import ValidationFailed
 from recap_model.config import ConfigError
 from tests.components.validate.broken import BROKEN, lines_of, replaced, validate, write_broken

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from components.resolve.resolve import resolve_run
-from components.validate.expectations import expectation_named, gx
+from components.validate.checks.great_expectations import expectation_named, gx
+from components.validate.result import Verdict
 from components.validate.validate import ValidationFailed, validate_snapshot
-from components.validate.verdict import Verdict
 from recap_model.config import ConfigError, RecapConfig
 from tests.components.registries import new_registry
 from tests.components.validate.broken import replaced, validate, write_broken

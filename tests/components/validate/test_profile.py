@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from components.validate.arrays import WrongWidthError, values_of
-from components.validate.columns import Block
-from components.validate.exact import from_text, from_units, to_text, to_units
-from components.validate.measure import Stats, measure
-from components.validate.profile import BlockProfile, PartitionProfile, Profile
-from components.validate.times import Span
+from components.validate.profile.columns import Block
+from components.validate.profile.exact_sum import from_text, from_units, to_text, to_units
+from components.validate.profile.profile import BlockProfile, PartitionProfile, Profile
+from components.validate.profile.statistics import Stats, measure
+from components.validate.profile.timestamps import Span
+from components.validate.profile.values import WrongWidthError, values_of
 
 floats = st.floats(width=32, allow_nan=True, allow_infinity=True)
 arrays = hnp.arrays(np.float64, st.tuples(st.integers(0, 20), st.just(3)), elements=floats)

@@ -18,7 +18,7 @@ from kfp import dsl, local
 from components.resolve.resolve import resolve_run
 from components.validate.component import validate_group as group_component
 from components.validate.component import validate_join as join_component
-from components.validate.pods import join_groups, validate_group
+from components.validate.fan_out import join_groups, validate_group
 from components.validate.validate import ValidationFailed, validate_snapshot
 from tests.components.registries import new_registry
 from tests.components.snapshots import snapshot_of
@@ -78,7 +78,7 @@ def test_any_number_of_groups_makes_the_bytes_of_one(served: Path, tmp_path: Pat
 def test_any_number_of_pods_makes_the_bytes_of_one_process(
     served: Path, tmp_path: Path, groups: int, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("components.validate.sample.SAMPLE_ROWS", 300)
+    monkeypatch.setattr("components.validate.profile.row_sample.SAMPLE_ROWS", 300)
     validate_snapshot(served, tmp_path / "one/validated", tmp_path / "one/docs.html", groups=1)
     in_pods(served, tmp_path, groups)
     assert contents(tmp_path) == contents(tmp_path / "one")
@@ -89,7 +89,7 @@ def test_any_number_of_pods_makes_the_bytes_of_one_process(
 def test_the_sample_does_not_depend_on_groups_where_requests_are_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request_id: str | None, most: int
 ):
-    monkeypatch.setattr("components.validate.sample.SAMPLE_ROWS", most)
+    monkeypatch.setattr("components.validate.profile.row_sample.SAMPLE_ROWS", most)
     features = tiny_config().features.model_dump(exclude_none=True)
     features["ids"] = {**features["ids"], "request": request_id}
     own = {"type": "expect_column_values_to_be_in_set", "kwargs": {"column": "likes", "value_set": [-1]}}

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from components.validate.sketch import (
+from components.validate.profile.histogram import (
     NUMBER_BINS,
     OWN_IDS,
     Sketch,
@@ -18,7 +18,7 @@ from components.validate.sketch import (
     sketch_units,
     units_of,
 )
-from recap_model.data.mixing import mixed
+from recap_model.data.log.splitmix64 import mixed
 
 anything = st.floats(allow_nan=True, allow_infinity=True)
 columns = hnp.arrays(np.float64, st.tuples(st.integers(0, 30), st.just(3)), elements=anything)

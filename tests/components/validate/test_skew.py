@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.resolve.resolve import resolve_run
+from components.validate.result import Verdict
 from components.validate.validate import validate_snapshot
-from components.validate.verdict import Verdict
 from tests.components.registries import new_registry
 from tests.components.validate.broken import Change, replaced
 from tests.components.validate.shop import shop_config, write_shop_log

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from components.validate.profile import Profile
+from components.validate.profile.profile import Profile
 from components.validate.validate import ValidationFailed
 from recap_model.config import ConfigError
 from tests.components.validate.broken import BROKEN, lines_of, replaced, snapshot_at, validate, write_broken

@@ -5,8 +5,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from components.artifacts import registry
-from components.artifacts.snapshot import Snapshot
+from components.common import registry
+from components.common.artifacts.snapshot import Snapshot
 from tests.integration.month.calendar import Event
 from tests.integration.month.play import NAME, DayRecord, Month, MonthRecord
 

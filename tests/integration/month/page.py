@@ -1,6 +1,6 @@
 """The month as one HTML page: what was decided each day, and how candidate, champion and scores went."""
 
-from components.artifacts.page import Series, line_chart, linear_axis, page, table
+from components.common.html.page import Series, line_chart, linear_axis, page, table
 from tests.integration.month.play import Attempt, MonthRecord
 
 

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from components.artifacts import registry
-from components.promote.moves import Move, read_moves
+from components.common import registry
+from components.promote.promotion_log import Move, read_moves
 from tests.integration.month.calendar import Day, Event
 from tests.integration.month.runs import Ended, Run, command
 from tests.integration.month.watch import ChampionWatch, Seen

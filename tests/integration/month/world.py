@@ -5,7 +5,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from pipeline.cli.workspace import CONFIGS
-from pipeline.sample import write_log
+from pipeline.simulator import write_log
 from recap_model.config import RecapConfig, load_config
 
 FIRST_DAY = date(2026, 3, 1)

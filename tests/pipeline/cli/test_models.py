@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from components.artifacts import registry
-from components.promote.moves import person
+from components.common import registry
 from components.promote.promote import promote_version
+from components.promote.promotion_log import person
 from pipeline.cli.app import app
 from pipeline.cli.versions import change
 from tests.components.registries import NAME, PROOF, new_registry, register, run_outputs
 
 PROOFS = (
     "components.promote.promote.prove",
-    "components.promote.by_hand.prove",
+    "components.promote.manual.prove",
     "components.register.register.prove",
 )
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recap_model.config.inputs import LargeEmbeddingsConfig, SmallEmbeddingsConfig
-from recap_model.data.hashing import hashed
-from recap_model.data.statistics import FeatureStatistics
+from recap_model.data.dataset.statistics import FeatureStatistics
+from recap_model.data.log.id_hashing import hashed
 from recap_model.nn import LargeEmbeddings, SmallEmbeddings, Vocabulary
 
 INT64 = st.integers(-(2**63), 2**63 - 2)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from recap_model.config.inputs import FeaturizationConfig
-from recap_model.data.statistics import FeatureStatistics
+from recap_model.data.dataset.statistics import FeatureStatistics
 from recap_model.nn import Featurization
 
 NAN, INF = float("nan"), float("inf")

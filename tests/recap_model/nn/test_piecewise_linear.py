@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recap_model.config.inputs import FeaturizationConfig, PiecewiseLinearConfig
-from recap_model.data.statistics import FeatureStatistics
+from recap_model.data.dataset.statistics import FeatureStatistics
 from recap_model.nn import Featurization, NumericEmbeddings, PiecewiseLinearEncoding
 
 VALUES = st.floats(-1e6, 1e6, width=32)

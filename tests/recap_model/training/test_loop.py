@@ -150,7 +150,9 @@ def test_a_gradient_that_overflows_stops_training_on_the_rows_that_made_it():
 def test_labels_and_weights_that_are_not_finite_are_named_as_the_cause(name: str, value: float):
     values = torch.ones(128, 2)
     values[:, 1] = value
-    with pytest.raises(NonFiniteLossError, match=rf"reply \(.*; the {name} of 32 rows are not finite; build"):
+    with pytest.raises(
+        NonFiniteLossError, match=rf"reply \(.*; the {name} of 32 rows are not finite; run prepare"
+    ):
         trained(FewRows(**{name: values}))
 
 

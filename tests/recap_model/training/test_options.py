@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from recap_model import RecapBatch, RecapConfig
-from recap_model.data.prefetch import Prefetched
-from recap_model.data.statistics import FeatureStatistics
+from recap_model.data.dataset.prefetch import Prefetched
+from recap_model.data.dataset.statistics import FeatureStatistics
 from recap_model.model_and_loss import build_model
 from recap_model.training import Progress, TrainState, mean_loss, train
 from recap_model.training.warm_start import warm_start

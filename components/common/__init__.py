@@ -1,0 +1,1 @@
+"""What steps share: artifact formats, process runtime, storage, pages and the model registry."""

@@ -1,0 +1,1 @@
+"""Formats that steps hand to each other, each with its reader."""

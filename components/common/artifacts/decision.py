@@ -1,0 +1,91 @@
+"""The gate's decision: what it is, why, and of which data and versions, sealed by a digest over its content."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from recap_model.config import Config
+from recap_model.config.errors import first_reason
+
+DECISION_NAME = "decision.json"
+
+Outcome = Literal["PROMOTE", "HOLD", "ERROR"]
+Verdict = Literal["pass", "fail", "error", "skipped"]
+
+
+class Rule(Config):
+    """One rule of the gate as it was applied.
+
+    ``value`` is what was measured and ``bound`` what is allowed; ``words`` say both to a person.
+    """
+
+    name: str
+    task: str | None = None
+    slice: str | None = None
+    value: float | None = None
+    bound: str = ""
+    verdict: Verdict
+    words: str
+
+
+class DecidedAgainst(Config):
+    """The version that was champion when the run began."""
+
+    name: str
+    version: str
+
+
+class Decision(Config):
+    """Outcome and rules; ``digest`` is of everything else here.
+
+    Attributes:
+        reason: one sentence for a person.
+        champion: the version compared with; None on a first run.
+        candidate: digest of the candidate's model folder.
+        test_data: fingerprint of the rows that both were scored on.
+        snapshot: digest of the run's data.
+        policy: digest of the gate's config.
+    """
+
+    format: Literal["recap-decision/1"] = "recap-decision/1"
+    outcome: Outcome
+    reason: str
+    rules: list[Rule]
+    champion: DecidedAgainst | None
+    candidate: str
+    test_data: str
+    snapshot: str
+    policy: str
+    run_id: str
+    digest: str = ""
+
+    def seal(self) -> "Decision":
+        """The same decision with its digest."""
+        return self.model_copy(update={"digest": self.content_digest()})
+
+    def content_digest(self) -> str:
+        """SHA-256 of the canonical JSON of everything but the digest."""
+        content = self.model_dump(mode="json", exclude={"digest"})
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    @classmethod
+    def read(cls, folder: str | Path) -> "Decision":
+        """Read an evaluation's decision.
+
+        Raises:
+            FileNotFoundError: the folder has none.
+            ValueError: it is no decision, or was changed after it was sealed.
+        """
+        path = Path(folder) / DECISION_NAME
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no decision; run evaluate again")
+        try:
+            decision = cls.model_validate_json(path.read_text())
+        except (ValidationError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path}: not a decision: {first_reason(error)}") from None
+        if decision.digest != decision.content_digest():
+            raise ValueError(f"{path}: changed after it was decided; run evaluate again")
+        return decision

@@ -1,0 +1,83 @@
+"""The manifest of a trained model: what it was made from, and the digest of each of its files.
+
+A model is a folder of `recap_model.save_model`'s files with ``training.jsonl`` and this manifest, written last: a
+folder without one is no finished model.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import NonNegativeInt, ValidationError
+
+from recap_model.config.base import Config
+from recap_model.config.errors import first_reason, printable
+
+MANIFEST_NAME = "_manifest.json"
+TRAINING_LOG_NAME = "training.jsonl"
+CALIBRATION_REPORT_NAME = "calibration_report.json"
+
+
+class ModelManifest(Config):
+    """A model's origin.
+
+    Attributes:
+        snapshot, train_set, calibration_set: digests of the snapshot's data and fingerprints of the sets; the
+            last is None until the model is calibrated.
+        rows, steps, epochs: trained on and taken.
+        losses: each task's mean loss over the last reported steps.
+        precision: what the matrices were multiplied in.
+        warm_start: what it started from, if not from random weights.
+        files: SHA-256 of every file beside the manifest.
+    """
+
+    format: Literal["recap-model/1"] = "recap-model/1"
+    snapshot: str
+    config_digest: str
+    train_set: str
+    calibration_set: str | None = None
+    rows: NonNegativeInt
+    steps: NonNegativeInt
+    epochs: NonNegativeInt
+    seed: int
+    precision: Literal["bf16", "fp32"]
+    losses: dict[str, float]
+    warm_start: str | None = None
+    files: dict[str, str] = {}
+
+    def write(self, folder: Path) -> "ModelManifest":
+        """Write the manifest of a folder's files; returns it with their digests."""
+        files = {path.name: _sha256(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST_NAME}
+        manifest = self.model_copy(update={"files": files})
+        (folder / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=1))
+        return manifest
+
+    @classmethod
+    def read(cls, folder: str | Path) -> "ModelManifest":
+        """Read a model's manifest and hold its files to it.
+
+        Raises:
+            FileNotFoundError: the folder has no manifest, or a file is missing.
+            ValueError: the manifest is not one of ours, or a file is not the one that it names.
+        """
+        path = Path(folder) / MANIFEST_NAME
+        if not path.is_file():
+            raise FileNotFoundError(f"{folder}: no {MANIFEST_NAME}, so no finished model; run train again")
+        try:
+            manifest = cls.model_validate_json(path.read_text())
+        except (ValidationError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path}: not the manifest of a model: {first_reason(error)}") from None
+        for name, digest in manifest.files.items():
+            file = path.parent / name
+            if not file.is_file():
+                raise FileNotFoundError(
+                    f"{printable(str(file))}: named in the manifest, but not there; run train again"
+                )
+            if _sha256(file) != digest:
+                raise ValueError(f"{file}: changed since the manifest was written; run train again")
+        return manifest
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,58 @@
+"""What register hands on: the model version it registered, and the proof that it loads."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import NonNegativeFloat, PositiveInt, ValidationError
+
+from recap_model.config import Config
+from recap_model.config.errors import first_reason
+
+VERSION_NAME = "version.json"
+
+
+class Proof(Config):
+    """A version, fetched from the registry, scored its stored rows in a fresh process, and scored them right.
+
+    The process saw no package but those that the version requires and theirs. ``worst_difference`` is the largest one
+    from the scores that evaluate gave the rows; ``other_packages`` are those that were there in another release than
+    the version asks for.
+    """
+
+    rows: PositiveInt
+    worst_difference: NonNegativeFloat
+    load_s: NonNegativeFloat
+    median_latency_ms: NonNegativeFloat
+    worst_latency_ms: NonNegativeFloat
+    peak_memory_mib: NonNegativeFloat
+    other_packages: list[str] = []
+
+
+class RegisteredVersion(Config):
+    """A version of a registered model. ``run_id`` is MLflow's, ``pipeline_run`` the pipeline's own.
+
+    ``require_approval`` is the run's config: whether a person has to approve.
+    """
+
+    format: Literal["recap-version/1"] = "recap-version/1"
+    name: str
+    version: str
+    run_id: str
+    pipeline_run: str
+    tracking_uri: str
+    model_uri: str
+    model_digest: str
+    decision_digest: str
+    proof: Proof
+    require_approval: bool = False
+
+    @classmethod
+    def read(cls, folder: str | Path) -> "RegisteredVersion":
+        """Read what register wrote. Raises FileNotFoundError or ValueError naming the file."""
+        path = Path(folder) / VERSION_NAME
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: not there, so no version was registered; run register again")
+        try:
+            return cls.model_validate_json(path.read_text())
+        except (ValidationError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path}: not what register writes: {first_reason(error)}") from None

@@ -1,0 +1,116 @@
+"""The snapshot of a run: what resolve froze, so that no later step asks for "the latest".
+
+A folder with ``_manifest.json`` (this), ``config.json`` (the effective config) and, if there are such, the profile
+that the champion was registered with (``baseline.parquet``) and one's own expectations (``expectations.py``).
+"""
+
+import hashlib
+import json
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+from pydantic import NonNegativeInt, ValidationError
+
+from recap_model.config import Config, ConfigError, RecapConfig, parse_config
+from recap_model.config.errors import first_reason
+from recap_model.config.uris import RelativePath
+
+MANIFEST_NAME = "_manifest.json"
+CONFIG_NAME = "config.json"
+BASELINE_NAME = "baseline.parquet"
+EXPECTATIONS_NAME = "expectations.py"
+
+
+class LogFile(Config):
+    """A Parquet file of the log, by its path under the data root."""
+
+    path: RelativePath
+    rows: NonNegativeInt
+    bytes: NonNegativeInt
+    sha256: str
+
+
+class Partition(Config):
+    """A day or an hour of the log: ``date=YYYY-MM-DD`` or ``date=YYYY-MM-DD/hour=HH``."""
+
+    name: str
+    files: list[LogFile]
+
+
+class Champion(Config):
+    """The model version that had the alias ``champion`` when the run began."""
+
+    version: str
+    run_id: str
+
+
+class Baseline(Config):
+    """The profile that the champion was registered with, copied beside the manifest; or why there is none."""
+
+    sha256: str | None = None
+    missing: str = ""
+
+
+class ServingLog(Config):
+    """Files with the features as they were served, by their path under ``root``; or why there are none."""
+
+    root: str
+    files: list[LogFile] = []
+    missing: str = ""
+
+
+class Snapshot(Config):
+    """Files, window and champion of one run."""
+
+    format: Literal["recap-snapshot/1"] = "recap-snapshot/1"
+    run_id: str
+    data_root: str
+    first_day: date
+    last_day: date
+    partitions: list[Partition]
+    missing_days: list[date] = []
+    champion: Champion | None = None
+    baseline: Baseline | None = None
+    serving: ServingLog | None = None
+    expectations_sha256: str | None = None
+    tracking_uri: str
+    config_digest: str
+    source_revision: str = "unknown"
+
+    @property
+    def digest(self) -> str:
+        """Digest of the data: the window and every file's content, not where they lie."""
+        content = {
+            "window": [self.first_day.isoformat(), self.last_day.isoformat()],
+            "files": [[file.path, file.sha256] for part in self.partitions for file in part.files],
+        }
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+    @property
+    def rows(self) -> int:
+        return sum(file.rows for part in self.partitions for file in part.files)
+
+    @classmethod
+    def read(cls, folder: str | Path) -> tuple["Snapshot", RecapConfig]:
+        """Read a snapshot and its config. Raises FileNotFoundError or ValueError, each naming the file."""
+        folder = Path(folder)
+        path, config_path = folder / MANIFEST_NAME, folder / CONFIG_NAME
+        for needed in (path, config_path):
+            if not needed.is_file():
+                raise FileNotFoundError(f"{needed}: not there, so {folder} is no snapshot; run resolve again")
+        try:
+            snapshot = cls.model_validate_json(path.read_text())
+            config = parse_config(json.loads(config_path.read_text()), source=str(config_path))
+        except ConfigError:
+            raise
+        except (ValidationError, ValueError, RecursionError) as error:
+            raise ValueError(f"{path}: not a snapshot: {first_reason(error)}") from None
+        if config_digest(config) != snapshot.config_digest:
+            raise ValueError(f"{config_path}: changed since resolve wrote it; run resolve again")
+        return snapshot, config
+
+
+def config_digest(config: RecapConfig) -> str:
+    """Digest of the effective config."""
+    return hashlib.sha256(config.model_dump_json().encode()).hexdigest()

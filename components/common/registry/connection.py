@@ -1,0 +1,209 @@
+"""Reaching an MLflow registry, within seconds and with its errors in one line.
+
+MLflow is imported inside the functions, so that asking where a registry is costs nothing.
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.common.registry.sqlite import create_database, is_incomplete, sqlite_path, sqlite_uri
+from components.common.runtime.environment import environment
+from components.common.runtime.network_errors import network_reason
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from requests import Response
+
+_OK = 200
+_CONNECT_TIMEOUT_S, _ANSWER_TIMEOUT_S = 3, 15
+# MLflow by itself retries for four minutes before it says that a server is down, and draws progress bars.
+_MLFLOW_SETTINGS = {
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
+}
+
+
+class RegistryError(ValueError):
+    """The registry cannot be reached, refuses, or does not hold what was asked for; one line."""
+
+
+def default_tracking_uri(workspace: str | Path) -> str:
+    """``MLFLOW_TRACKING_URI`` of the environment, else an SQLite database in the workspace."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(Path(workspace).resolve() / "mlflow.db")
+
+
+def artifact_location(tracking_uri: str) -> str | None:
+    """Where a new experiment keeps its artifacts: beside an SQLite database; a server's own choice is None.
+
+    Raises RegistryError for any other database, which alone does not say where artifacts lie.
+    """
+    if database := sqlite_path(tracking_uri):
+        return (database.resolve().parent / "artifacts").as_uri()
+    if tracking_uri.startswith(("http://", "https://")):
+        return None
+    raise RegistryError(
+        f"tracking_uri: {_shown(tracking_uri)}: a database alone does not say where artifacts lie; create "
+        "the experiment with mlflow experiments create --artifact-location, or use a tracking server"
+    )
+
+
+def connect(tracking_uri: str) -> "MlflowClient":
+    """A client of a registry that answers; an SQLite database and its folder are created if need be.
+
+    Raises RegistryError, within seconds, if it does not answer.
+    """
+    for name, value in _MLFLOW_SETTINGS.items():
+        os.environ.setdefault(name, value)
+    # They print the traceback of what they then raise, or of what is seen later; both become our one line.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    logging.getLogger("urllib3.connection").setLevel(logging.CRITICAL)
+    if tracking_uri.startswith(("http://", "https://")):
+        _try_server(tracking_uri)
+        _refuse_empty_answers()
+    elif "://" in tracking_uri:
+        _try_database(tracking_uri)
+    else:
+        raise RegistryError(
+            f"tracking_uri: {tracking_uri!r} is no URI of a registry; give http(s)://HOST:PORT of an MLflow "
+            "server, or sqlite:///FILE"
+        )
+    from mlflow import MlflowClient
+
+    with in_one_line(tracking_uri):
+        client = MlflowClient(tracking_uri, registry_uri=tracking_uri)
+        client.search_registered_models(max_results=1)
+    return client
+
+
+@contextmanager
+def patience(timeout_s: int, tries: int) -> Iterator[None]:
+    """In the block, wait so long for an answer of a server, and ask so often; less, if the environment says less."""
+    limits = {"MLFLOW_HTTP_REQUEST_TIMEOUT": timeout_s, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": tries - 1}
+    with environment(
+        {name: str(min(int(os.environ.get(name) or most), most)) for name, most in limits.items()}
+    ):
+        yield
+
+
+def _try_server(uri: str) -> None:
+    import requests
+
+    certificate = os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH")
+    insecure = os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1")
+    limits = (_CONNECT_TIMEOUT_S, _ANSWER_TIMEOUT_S)
+    try:
+        requests.get(uri, timeout=limits, stream=True, verify=certificate or not insecure).close()
+    except (requests.RequestException, OSError) as error:
+        raise _unreachable(uri, network_reason(error, uri) or str(error)) from None
+
+
+def _refuse_empty_answers() -> None:
+    """Have MLflow's client raise MlflowException for an answer without content.
+
+    It takes one for an empty list, or for a model without a champion; but a server says {} then, and nothing at all
+    when it, or a proxy before it, dies while it answers.
+    """
+    from mlflow.exceptions import MlflowException
+    from mlflow.utils import rest_utils
+
+    verify = rest_utils.verify_rest_response
+    if verify.__module__ == __name__:
+        return
+
+    def refuse(response: "Response", endpoint: str, **how: Any) -> "Response":
+        if response.status_code == _OK and not response.content:
+            raise MlflowException(
+                f"{endpoint}: the answer is empty; look whether a proxy or the server broke off"
+            )
+        return verify(response, endpoint, **how)
+
+    rest_utils.verify_rest_response = refuse
+
+
+def _try_database(uri: str) -> None:
+    """Read a database once, creating one of SQLite; MLflow would try ten times, for two minutes."""
+    import sqlalchemy
+    from mlflow.exceptions import MlflowException
+
+    path = sqlite_path(uri)
+    if path is not None:
+        try:
+            create_database(path)
+        except (sqlalchemy.exc.SQLAlchemyError, MlflowException, OSError) as error:
+            reason = (
+                error.strerror if isinstance(error, OSError) and error.strerror else first_line(str(error))
+            )
+            raise RegistryError(
+                f"tracking_uri: {path}: the registry's database cannot be created ({reason}); check the folder, its "
+                "permissions and the room on its disk, or give another registry"
+            ) from None
+    try:
+        engine = sqlalchemy.create_engine(uri)
+        sqlalchemy.inspect(engine).get_table_names()
+        engine.dispose()
+    except (sqlalchemy.exc.SQLAlchemyError, ImportError, OSError) as error:
+        raise _unreachable(uri, str(error)) from None
+
+
+def _unreachable(uri: str, reason: str) -> RegistryError:
+    return RegistryError(
+        f"tracking_uri: {_shown(uri)}: the registry does not answer ({first_line(reason)}); {_remedy(reason)}"
+    )
+
+
+def _remedy(reason: str) -> str:
+    if "TLS: " in reason:
+        return "give its certificate by MLFLOW_TRACKING_SERVER_CERT_PATH, or correct the address"
+    return "start it, or correct MLFLOW_TRACKING_URI or registry.tracking_uri"
+
+
+_REFUSALS = {
+    "UNAUTHENTICATED": "the server does not know who you are (401); set MLFLOW_TRACKING_TOKEN, or "
+    "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
+    "PERMISSION_DENIED": "permission denied (403); ask whoever runs the server for it",
+}
+
+
+@contextmanager
+def in_one_line(where: "MlflowClient | str") -> Iterator[None]:
+    """Turn what MLflow raises in the block into a RegistryError that names the registry."""
+    from google.protobuf.json_format import ParseError
+    from mlflow.exceptions import MlflowException
+    from requests import RequestException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, RequestException, SQLAlchemyError, ParseError) as error:
+        uri = where if isinstance(where, str) else where.tracking_uri
+        path = sqlite_path(uri)
+        if path is not None and is_incomplete(path):
+            raise RegistryError(
+                f"registry {path}: the creation of this database was interrupted, and it holds no run and no model; "
+                "remove the file, and run again"
+            ) from None
+        if (reason := network_reason(error, uri)) is not None:
+            raise _unreachable(uri, reason) from None
+        refusal = _REFUSALS.get(getattr(error, "error_code", ""))
+        raise RegistryError(f"registry {_shown(uri)}: {refusal or first_line(str(error))}") from None
+
+
+def first_line(text: str) -> str:
+    """Of what went wrong; SQLAlchemy may say first where in its own work it was."""
+    lines = [line.strip() for line in text.strip().splitlines()]
+    return next((line for line in lines if not line.startswith("(raised as a result")), "no reason given")[
+        :300
+    ]
+
+
+def _shown(uri: str) -> str:
+    """A URI without its password."""
+    scheme, separator, rest = uri.partition("://")
+    credentials, at, host = rest.rpartition("@")
+    return f"{scheme}{separator}{credentials.partition(':')[0] + at if at else ''}{host}"

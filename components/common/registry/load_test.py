@@ -1,0 +1,100 @@
+"""Proof before trust: a version comes back from the registry, loads in a fresh process and scores as it should.
+
+A version's artifacts hold rows of the test set, and the scores that evaluate gave them: what was judged is what is
+registered.
+"""
+
+import json
+import logging
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from components.common.artifacts.registered_version import Proof
+from components.common.registry import RegistryError, fetch, load_test_process
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+    from mlflow import MlflowClient
+
+ROWS_PATH, SCORES_PATH = "proof/rows.parquet", "proof/scores.parquet"
+TOLERANCE = 1e-5
+_TIMEOUT_S = 600
+
+log = logging.getLogger(__name__)
+
+
+def store_rows(folder: Path, rows: "pa.Table", scores: "pd.DataFrame") -> None:
+    """Put rows, and the scores that evaluate gave them, into a version's artifacts."""
+    import pyarrow.parquet as pq
+
+    (folder / ROWS_PATH).parent.mkdir()
+    pq.write_table(rows, folder / ROWS_PATH)
+    scores.to_parquet(folder / SCORES_PATH)
+
+
+def prove(client: "MlflowClient", name: str, version: str) -> Proof:
+    """Fetch a version, check its digests, and score its stored rows in a fresh process.
+
+    Raises:
+        RegistryError: an artifact was altered, it does not load, or its scores differ by more than 1e-5 from
+            evaluate's.
+    """
+    what = f"{name} version {version}"
+    with tempfile.TemporaryDirectory(prefix="recap-proof-") as temporary:
+        folder, results = Path(temporary) / "version", Path(temporary) / "results"
+        results.mkdir()
+        artifacts = fetch(client, name, version, folder)
+        _score(artifacts, results, what)
+        difference, rows = _difference(artifacts, results, what)
+        measured = json.loads((results / "measured.json").read_text())
+    if measured["other_packages"]:
+        log.warning("version=%r event=proof packages=%s", what, ", ".join(measured["other_packages"]))
+    if not difference <= TOLERANCE:
+        raise RegistryError(
+            f"{what}: scores after loading differ by {difference:.3g} from those that evaluate gave; "
+            f"{TOLERANCE:g} is allowed; register the model again"
+        )
+    return Proof(rows=rows, worst_difference=difference, **measured)
+
+
+def _score(artifacts: Path, results: Path, what: str) -> None:
+    # -P: the script's own folder is no place to import from.
+    command = [sys.executable, "-P", "-W", "ignore", load_test_process.__file__]
+    arguments = [artifacts, artifacts / ROWS_PATH, results]
+    try:
+        done = subprocess.run(
+            [*command, *map(str, arguments)],
+            cwd=results,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise RegistryError(
+            f"{what}: not loaded and scored within {_TIMEOUT_S} s; it gets no alias"
+        ) from None
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+        raise RegistryError(f"{what}: does not load and score in a fresh process: {last}")
+
+
+def _difference(artifacts: Path, results: Path, what: str) -> tuple[float, int]:
+    """Largest difference between the stored scores and the new ones, and how many rows they are of.
+
+    A column with values above 1, as a weighted score can have, counts in parts of its largest one.
+    """
+    import pandas as pd
+
+    expected, found = pd.read_parquet(artifacts / SCORES_PATH), pd.read_parquet(results / "scores.parquet")
+    if list(expected.columns) != list(found.columns) or len(expected) != len(found):
+        raise RegistryError(f"{what}: after loading it scores other tasks or rows than evaluate did")
+    before, after = expected.to_numpy(np.float64), found.to_numpy(np.float64)
+    scale = np.maximum(1.0, np.abs(before).max(axis=0))
+    return float((np.abs(before - after) / scale).max()), len(found)

@@ -1,0 +1,96 @@
+"""The versions of a registered model: which there are, what their tags say, and which has an alias."""
+
+from typing import TYPE_CHECKING, Literal
+
+from components.common.artifacts.snapshot import Champion
+from components.common.registry.connection import RegistryError, in_one_line
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+# candidate: the newest version that passed its proof; challenger: waits for a person's approval.
+Alias = Literal["candidate", "challenger", "champion", "previous"]
+
+# Tags of a version:
+APPROVAL_TAG = "recap.approval"  # who promotes a version that the gate lets pass: "gate" or "person"
+COMPARED_TAG = "recap.compared_with"  # the champion's version, or "none"
+DECISION_TAG = "recap.decision_digest"
+DIGEST_TAG = "recap.model_digest"  # the SHA-256 of the file that lists the digests of all others
+IMAGES_TAG = "recap.images"  # JSON: the steps' images, or "none" where they were processes of one machine
+OUTCOME_TAG = "recap.outcome"
+PARENT_TAG = "recap.parent"  # what training started from, or "none"
+PIPELINE_RUN_TAG = "recap.pipeline_run"
+PROOF_TAG = "recap.proof"  # JSON of the proof, or "failed: " and why
+SCORES_TAG = "recap.scores"  # where evaluate left every test row's scores
+WINDOW_TAG = "recap.window"
+
+
+def aliases(client: "MlflowClient", name: str) -> dict[str, str]:
+    """The version that each alias of a registered model points to; empty if there is no such model."""
+    from mlflow.exceptions import MlflowException
+
+    with in_one_line(client):
+        try:
+            found = client.get_registered_model(name).aliases
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return {}
+    return {alias: str(version) for alias, version in found.items()}
+
+
+def champion(client: "MlflowClient", name: str) -> Champion | None:
+    """The version that has the alias ``champion``, with its MLflow run; None if there is none."""
+    version = aliases(client, name).get("champion")
+    if version is None:
+        return None
+    return Champion(version=version, run_id=get_version(client, name, version).run_id or "")
+
+
+def get_version(client: "MlflowClient", name: str, version: str) -> "ModelVersion":
+    """One version. Raises RegistryError if there is none."""
+    from mlflow.exceptions import MlflowException
+
+    with in_one_line(client):
+        try:
+            return client.get_model_version(name, version)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            raise RegistryError(
+                f"model {name}: has no version {version}; recap models --name {name} lists those there are"
+            ) from None
+
+
+def versions(client: "MlflowClient", name: str) -> "list[ModelVersion]":
+    """All versions of a registered model, the newest first."""
+    found: list[ModelVersion] = []
+    token = None
+    with in_one_line(client):
+        while True:
+            page = client.search_model_versions(f"name={_quoted(name)}", max_results=1000, page_token=token)
+            found += page
+            token = page.token
+            if not token:
+                return sorted(found, key=lambda version: -int(version.version))
+
+
+def find_version(client: "MlflowClient", name: str, run_id: str) -> "ModelVersion | None":
+    """The version that a pipeline run registered, or None."""
+    return next(
+        (version for version in versions(client, name) if version.tags.get(PIPELINE_RUN_TAG) == run_id), None
+    )
+
+
+def _quoted(name: str) -> str:
+    return '"' + name + '"' if "'" in name else "'" + name + "'"
+
+
+def move_alias(client: "MlflowClient", name: str, alias: Alias, version: str | None) -> None:
+    """Let an alias point to a version, or to none. Nothing else in the code writes an alias."""
+    with in_one_line(client):
+        if version is None:
+            client.delete_registered_model_alias(name, alias)
+        else:
+            client.set_registered_model_alias(name, alias, version)

@@ -1,0 +1,1 @@
+"""How a step's process runs: entry point, atomic output, process pools, images, webhooks."""

@@ -1,0 +1,1 @@
+"""Parquet files and datasets on any filesystem: listing, reading, retries, hashing."""

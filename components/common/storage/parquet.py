@@ -1,0 +1,137 @@
+"""Where data lies: the log's Parquet files and the datasets' rows, on any filesystem that pyarrow or fsspec knows."""
+
+import hashlib
+from collections.abc import Iterator
+
+from pyarrow import RecordBatch
+from pyarrow.fs import FileSystem, FSSpecHandler, PyFileSystem
+from pyarrow.lib import ArrowException
+from pyarrow.parquet import ParquetFile
+
+from components.common.artifacts.snapshot import LogFile, Snapshot
+from components.common.storage.retrying import answer, open_input
+from recap_model.config.errors import in_one_line
+from recap_model.data.log.columns import decoded_rows
+
+_PYARROW_SCHEMES = ("file", "s3", "gs", "gcs", "hdfs")
+# Arrow's client for Google's store tries for a quarter of an hour if it is not told.
+_GCS_RETRY_S = 20
+_DIGEST_CHUNK_BYTES = 8 << 20
+
+
+def open_root(data_root: str) -> tuple[FileSystem, str]:
+    """The filesystem of a data root, and the root's path on it. Raises ValueError for an unknown scheme."""
+    scheme, separator, _ = data_root.partition("://")
+    try:
+        if not separator:
+            from pathlib import Path
+
+            return FileSystem.from_uri(Path(data_root).resolve().as_uri())
+        if scheme in _PYARROW_SCHEMES:
+            return FileSystem.from_uri(_with_limit(scheme, data_root))
+        import fsspec
+
+        filesystem, path = fsspec.core.url_to_fs(data_root)
+        return PyFileSystem(FSSpecHandler(filesystem)), path
+    except (ArrowException, ValueError, ImportError) as error:
+        raise ValueError(f"{data_root}: cannot be opened as a data root: {error}") from None
+
+
+def _with_limit(scheme: str, uri: str) -> str:
+    if scheme not in ("gs", "gcs") or "retry_limit_seconds" in uri:
+        return uri
+    return f"{uri}{'&' if '?' in uri else '?'}retry_limit_seconds={_GCS_RETRY_S}"
+
+
+def rows_beside(uri: str) -> str | None:
+    """Where the rows of a dataset belong whose artifact has this URI; None for beside its folder, on this machine.
+
+    Only the artifact itself, its manifest, goes through the pod: an orchestrator that uploads and downloads whole
+    datasets does not scale. Kubeflow calls an S3 store of its own ``minio``.
+
+    >>> rows_beside("minio://mlpipeline/v2/artifacts/run/prepare/train_set")
+    's3://mlpipeline/v2/artifacts/run/prepare/train_set.rows'
+    """
+    scheme, separator, path = uri.partition("://")
+    if not separator or scheme == "file":
+        return None
+    return f"{'s3' if scheme == 'minio' else scheme}://{path.rstrip('/')}.rows"
+
+
+def open_parquet(snapshot: Snapshot, file: LogFile) -> ParquetFile:
+    """Open one file of a snapshot's log.
+
+    Raises:
+        FileNotFoundError: it vanished since resolve listed it.
+        ValueError: it is truncated, or not Parquet.
+        ConnectionError: its store does not answer any more.
+    """
+    filesystem, root = open_root(snapshot.data_root)
+    return open_parquet_at(filesystem, root, file.path)
+
+
+def batches_of(
+    parquet: ParquetFile, rows: int, columns: list[str], use_threads: bool = True
+) -> Iterator[RecordBatch]:
+    """Some columns of a whole file, in batches of ``rows`` rows at most, in memory of about one row group.
+
+    In one go, pyarrow keeps all that it has read ahead until the end of the file.
+    """
+    for row_group in range(parquet.num_row_groups):
+        batches = parquet.iter_batches(rows, [row_group], columns=columns, use_threads=use_threads)
+        yield from map(decoded_rows, batches)
+
+
+def open_parquet_at(filesystem: FileSystem, root: str, path: str) -> ParquetFile:
+    """Open ``path`` under ``root``; the errors are those of `open_parquet`."""
+    try:
+        return ParquetFile(open_input(filesystem, f"{root}/{path}"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such file under {root}; run resolve again") from None
+    except PermissionError:
+        raise PermissionError(f"{path}: no permission to read it under {root}") from None
+    except (ArrowException, OSError) as error:
+        reason = in_one_line(error)
+        if isinstance(error, ConnectionError | TimeoutError) or "AWS Error" in reason:
+            raise ConnectionError(f"{path}: the store stopped answering ({reason}); run it again") from None
+        raise ValueError(f"{path}: truncated or not Parquet ({reason}); write the file again") from None
+
+
+def digest(filesystem: FileSystem, path: str) -> tuple[str, int]:
+    """SHA-256 and size of a file, in one pass. Raises what the filesystem raises."""
+    found, size = hashlib.sha256(), 0
+    with open_input(filesystem, path) as stream:
+        while chunk := stream.read(_DIGEST_CHUNK_BYTES):
+            found.update(chunk)
+            size += len(chunk)
+    return found.hexdigest(), size
+
+
+def describe(filesystem: FileSystem, root: str, path: str) -> LogFile:
+    """A Parquet file under a root as a snapshot lists it; the errors are those of `open_parquet`."""
+    rows = open_parquet_at(filesystem, root, path).metadata.num_rows
+    sha256, size = digest(filesystem, f"{root}/{path}")
+    return LogFile(path=path, rows=rows, bytes=size, sha256=sha256)
+
+
+def check_unchanged(snapshot: Snapshot, file: LogFile) -> None:
+    """Hold one file's content to what resolve froze.
+
+    Raises:
+        FileNotFoundError: it vanished.
+        ValueError: it has another size or content, or cannot be read.
+    """
+    filesystem, root = open_root(snapshot.data_root)
+    try:
+        size = answer(filesystem, f"{root}/{file.path}").size
+        found = digest(filesystem, f"{root}/{file.path}") if size == file.bytes else ("", size)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{file.path}: no such file under {root}; run resolve again") from None
+    except PermissionError:
+        raise PermissionError(f"{file.path}: no permission to read it under {root}") from None
+    except OSError as error:
+        raise ValueError(f"{file.path}: cannot be read ({in_one_line(error)})") from None
+    if size is None:
+        raise FileNotFoundError(f"{file.path}: no such file under {root}; run resolve again")
+    if found != (file.sha256, file.bytes):
+        raise ValueError(f"{file.path}: changed since resolve froze the log; run the pipeline again")

@@ -1,0 +1,1 @@
+"""Metrics over the score table, with bootstrap errors."""

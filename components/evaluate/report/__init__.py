@@ -1,0 +1,1 @@
+"""The evaluation report as an HTML page."""

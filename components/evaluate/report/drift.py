@@ -1,0 +1,105 @@
+"""The report's part on drift and skew: what validate found of the log's columns, the furthest moved first."""
+
+import math
+from collections.abc import Iterator
+from html import escape
+
+from components.common.artifacts.validation_result import (
+    DRIFT_IN_WORDS,
+    Compared,
+    Moved,
+    RuleResult,
+    VerdictFile,
+)
+from components.common.html.page import table
+
+_MAX_COLUMNS = 25
+_MAX_NAMED = 5
+_FIGURES = {
+    "psi": "PSI",
+    "js": "JS",
+    "ks": "KS",
+    "mean_shift": "mean",
+    "vanished": "gone",
+    "missing": "missing",
+}
+_LEVELS = (
+    "task_rate_drift",
+    "task_null_rate_drift",
+    "partition_rows_drift",
+)  # what is not of a column, so that no line of a table has it
+_LEGEND = (
+    "PSI: population stability index; JS: Jensen-Shannon divergence in bits; KS: Kolmogorov-Smirnov; mean: its shift "
+    "in standard deviations; gone: "
+    "share of rows whose ids are gone; missing: change of the share of missing values. The bound is of the figure "
+    "that is nearest to its own, chance and habit allowed for."
+)
+
+
+def drift_sections(verdict: VerdictFile) -> Iterator[str]:
+    """Fragments of the page: drift from the champion's data, and skew from what was served if that is known."""
+    yield from _section("Drift", f"Drift from the data of {verdict.drift.against}", verdict.drift)
+    for rule in verdict.rules:
+        if rule.rule in _LEVELS and not rule.success:
+            yield f"<p>{escape(_sentence(rule))}</p>"
+    if verdict.skew is not None:
+        yield from _section("Skew", f"Skew between the log and {verdict.skew.against}", verdict.skew)
+    if any(found is not None and found.columns for found in (verdict.drift, verdict.skew)):
+        yield f'<p class="key">{_LEGEND}</p>'
+
+
+def _section(word: str, title: str, found: Compared) -> Iterator[str]:
+    if found.state == "no_baseline":
+        yield f"<h2>{word}: {DRIFT_IN_WORDS[found.state]}</h2>"
+        yield f"<p>{escape(f'{found.reason[:1].upper()}{found.reason[1:]}.')}</p>"
+        return
+    yield f"<h2>{escape(title)}: {DRIFT_IN_WORDS[found.state]}</h2>"
+    yield f"<p>{escape(_summary(found))}</p>"
+    rows = [_row(moved) for moved in found.columns[:_MAX_COLUMNS]]
+    yield table(("column", "verdict", *_FIGURES.values(), "nearest bound", "where"), rows)
+
+
+def _summary(found: Compared) -> str:
+    named = ", ".join(found.new[:_MAX_NAMED])
+    more = f", and {len(found.new) - _MAX_NAMED:,} more" if len(found.new) > _MAX_NAMED else ""
+    fresh = f" New, so not compared: {named}{more}." if found.new else ""
+    shown = min(len(found.columns), _MAX_COLUMNS)
+    rest = f"; the {shown} that moved furthest are shown" if shown < found.compared else ""
+    return f"Columns beyond a bound: {found.beyond:,} of {found.compared:,}{rest}.{fresh}"
+
+
+def _row(moved: Moved) -> list[str]:
+    name, share = _nearest(moved)
+    bound = f"{_FIGURES[name]}≤{_number(moved.allowed.get(name))}" if name else "–"
+    return [
+        moved.column,
+        "beyond" if share > 1.0 else "within",
+        *(_number(moved.found.get(figure)) for figure in _FIGURES),
+        bound,
+        moved.where.removeprefix("date=").removeprefix("the "),
+    ]
+
+
+def _nearest(moved: Moved) -> tuple[str, float]:
+    """The figure that is the greatest multiple of its bound, and that multiple."""
+    shares = {name: _share(moved, name) for name in _FIGURES if name in moved.found}
+    return max(shares.items(), key=lambda item: item[1], default=("", 0.0))
+
+
+def _share(moved: Moved, name: str) -> float:
+    """A figure or bound that was not finite is null: the figure is beyond every bound, the bound is beyond none."""
+    value, bound = moved.found[name], moved.allowed.get(name)
+    if value is None:
+        return math.inf
+    if bound is None or not value:
+        return 0.0
+    return value / bound if bound else math.inf
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _sentence(rule: RuleResult) -> str:
+    said = rule.line.removeprefix(f"{rule.rule}: ")
+    return f"{said[:1].upper()}{said[1:]}."

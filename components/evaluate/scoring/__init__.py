@@ -1,0 +1,1 @@
+"""Scores of candidate and champion on the test set."""

@@ -1,0 +1,75 @@
+"""Scoring the test set by candidate and champion, side by side, batch by batch into the score table."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import torch
+
+from components.common.runtime.step import progress
+from components.evaluate.scoring.champion_adapter import Rival
+from components.evaluate.scoring.score_table import KEYS, ScoreTable, read_scores, writing_scores
+from recap_model import load_model
+from recap_model.config import RecapConfig
+from recap_model.data.dataset.batch import RecapBatch
+from recap_model.data.dataset.reader import DatasetReader
+from recap_model.model import MultiTaskRankingModel
+
+_BATCH_ROWS = 4096
+
+
+def score_test_set(
+    model: str | Path, test_set: str | Path, config: RecapConfig, champion: Path | None, out: Path
+) -> ScoreTable:
+    """Score every row of the test set by the model, and by the champion if there is one, into the file ``out``.
+
+    Raises:
+        ChampionError: the champion's model cannot be loaded or cannot read the rows, as `Rival` says it.
+        ValueError: the rows are not those that the test set's manifest names.
+    """
+    candidate = load_model(model)
+    rival = Rival(champion, config) if champion is not None else None
+    reader = DatasetReader(test_set, candidate.tasks, _BATCH_ROWS, config=config)
+    reader.verify()
+    done = 0
+    with torch.inference_mode(), writing_scores(out) as table:
+        for rows, batch in reader.batches_with_rows():
+            columns = {name: rows.column(name) for name in KEYS if name in rows.schema.names}
+            columns |= _as_arrow(_in_slices(batch, config))
+            columns |= _as_arrow(_of_tasks(candidate, rival, batch))
+            table.write(pa.RecordBatch.from_pydict(columns))
+            done += rows.num_rows
+            progress(done, reader.rows, f"{done:,} of {reader.rows:,} rows scored")
+    return read_scores(out, config)
+
+
+def _as_arrow(columns: dict[str, torch.Tensor]) -> dict[str, pa.Array]:
+    return {name: pa.array(tensor.numpy()) for name, tensor in columns.items()}
+
+
+def _of_tasks(
+    candidate: MultiTaskRankingModel, rival: Rival | None, batch: RecapBatch
+) -> dict[str, torch.Tensor]:
+    assert batch.labels is not None
+    assert batch.weights is not None
+    ours = candidate(batch)
+    columns = {"label": batch.labels, "weight": batch.weights, "candidate": ours["calibrated_probabilities"]}
+    scores = {"score/candidate": ours["score"]}
+    if rival is not None:
+        columns["champion"], scores["score/champion"] = rival.scores(batch, candidate.tasks)
+    by_task = {
+        f"{kind}/{task}": values[:, number].contiguous()
+        for number, task in enumerate(candidate.tasks)
+        for kind, values in columns.items()
+    }
+    return by_task | scores
+
+
+def _in_slices(batch: RecapBatch, config: RecapConfig) -> dict[str, torch.Tensor]:
+    columns = config.features.group_columns("discrete")
+    if batch.discrete is None:
+        return {}
+    discrete = batch.discrete
+    return {
+        f"slice/{one.name}": discrete[:, columns.index(one.column)] == one.value
+        for one in config.evaluation.slices
+    }

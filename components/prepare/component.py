@@ -1,0 +1,81 @@
+"""How kfp calls prepare."""
+
+from kfp import dsl
+
+from components.common.runtime import images
+
+
+@dsl.component(base_image=images.DATA, install_kfp_package=False)
+def prepare(
+    snapshot: dsl.Input[dsl.Dataset],
+    validated: dsl.Input[dsl.Dataset],
+    train_set: dsl.Output[dsl.Dataset],
+    calibration_set: dsl.Output[dsl.Dataset],
+    test_set: dsl.Output[dsl.Dataset],
+) -> None:
+    """Rectify labels, split by time, sample and shuffle: training, calibration and test sets."""
+    from components.common.runtime.step import step
+
+    with step("prepare"):
+        from components.common.storage.parquet import rows_beside
+        from components.prepare.prepare import prepare_datasets
+
+        prepare_datasets(
+            snapshot.path,
+            validated.path,
+            train_set.path,
+            calibration_set.path,
+            test_set.path,
+            rows_roots={
+                "train": rows_beside(train_set.uri),
+                "calibration": rows_beside(calibration_set.uri),
+                "test": rows_beside(test_set.uri),
+            },
+        )
+
+
+@dsl.component(base_image=images.DATA, install_kfp_package=False)
+def prepare_group(
+    snapshot: dsl.Input[dsl.Dataset],
+    validated: dsl.Input[dsl.Dataset],
+    group: int,
+    groups: int,
+    part: dsl.Output[dsl.Dataset],
+) -> None:
+    """Read one group of the log's files for the sets, beside the pods of the other groups."""
+    from components.common.runtime.step import step
+
+    with step("prepare"):
+        from components.common.storage.parquet import rows_beside
+        from components.prepare import fan_out
+
+        fan_out.prepare_group(snapshot.path, validated.path, part.path, group, groups, rows_beside(part.uri))
+
+
+@dsl.component(base_image=images.DATA, install_kfp_package=False)
+def prepare_join(
+    snapshot: dsl.Input[dsl.Dataset],
+    parts: dsl.Input[list[dsl.Dataset]],
+    train_set: dsl.Output[dsl.Dataset],
+    calibration_set: dsl.Output[dsl.Dataset],
+    test_set: dsl.Output[dsl.Dataset],
+) -> None:
+    """Make the training, calibration and test sets of what the groups' pods have read."""
+    from components.common.runtime.step import step
+
+    with step("prepare"):
+        from components.common.storage.parquet import rows_beside
+        from components.prepare import fan_out
+
+        fan_out.join_groups(
+            snapshot.path,
+            [part.path for part in parts],
+            train_set.path,
+            calibration_set.path,
+            test_set.path,
+            rows_roots={
+                "train": rows_beside(train_set.uri),
+                "calibration": rows_beside(calibration_set.uri),
+                "test": rows_beside(test_set.uri),
+            },
+        )

@@ -1,0 +1,247 @@
+"""Training, calibration and test sets out of the log: rectified, split, sampled, shuffled."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from components.common.artifacts.snapshot import Snapshot
+from components.common.artifacts.validation_result import check_validated
+from components.common.runtime.atomic_output import atomic_directory
+from components.common.runtime.process_pool import cores, map_processes
+from components.common.runtime.step import progress
+from components.common.storage.file_groups import Group, cut
+from components.common.storage.parquet import open_root
+from components.prepare.duplicates import find_duplicates
+from components.prepare.read_files import Gathered, Tell, Work, read_group
+from components.prepare.sampling import NegativeSampler
+from components.prepare.shard_parts import join_parts, remove_parts, write_parts
+from components.prepare.shard_writer import ShardWriter, Written, counts
+from components.prepare.split import SPLITS, Splitter
+from recap_model.config import RecapConfig, data_spec
+from recap_model.data.dataset.collisions import tell_collisions
+from recap_model.data.dataset.manifest import MANIFEST_NAME, DatasetManifest
+from recap_model.data.dataset.statistics import STATISTICS_NAME
+
+_ROWS_PER_SHARD = 250_000
+_MAX_SHARDS = 16
+_ROWS_PER_PROCESS = 200_000
+_GROUPS_PER_PROCESS = 4
+
+Fill = Callable[[Mapping[str, str]], tuple[dict[str, list[Written]], Gathered]]
+
+log = logging.getLogger(__name__)
+
+
+def prepare_datasets(
+    snapshot: str | Path,
+    validated: str | Path,
+    train_out: str | Path,
+    calibration_out: str | Path,
+    test_out: str | Path,
+    rows_roots: Mapping[str, str | None] | None = None,
+    groups: int | None = None,
+) -> dict[str, DatasetManifest]:
+    """Write the three sets of a validated snapshot; their rows lie beside each in ``<out>.rows``, or elsewhere.
+
+    Memory is bounded by a few record batches for each core, never by rows. The sets follow from the snapshot alone:
+    their bytes are the same for any number of groups.
+
+    Args:
+        snapshot: what resolve wrote.
+        validated: what validate wrote for the same snapshot.
+        train_out, calibration_out, test_out: folders for the manifests, and the training set's statistics.
+        rows_roots: for ``train``, ``calibration`` and ``test`` a URI (s3://, gs://) that the rows are streamed to;
+            beside the manifest where there is none.
+        groups: of files, which processes read side by side; as many as the cores are kept busy by if not given.
+
+    Raises:
+        FileNotFoundError, ValueError: an input is missing, of another run, or cannot be read as the config says;
+            a set is empty, or training has no positive or no negative of a task.
+    """
+    frozen, config = Snapshot.read(snapshot)
+    check_validated(validated, frozen)
+    outs = dict(zip(SPLITS, (Path(train_out), Path(calibration_out), Path(test_out)), strict=True))
+    return write_sets(frozen, config, outs, rows_roots, lambda roots: _fill(frozen, config, roots, groups))
+
+
+def write_sets(
+    frozen: Snapshot,
+    config: RecapConfig,
+    outs: Mapping[str, Path],
+    rows_roots: Mapping[str, str | None] | None,
+    fill: Fill,
+) -> dict[str, DatasetManifest]:
+    """Write each set's rows by ``fill``, which is told their roots, then statistics and manifests; all or nothing.
+
+    Raises ValueError if a set is empty, or training has no positive or no negative of a task.
+    """
+    with ExitStack() as stack:
+        folders = {split: stack.enter_context(atomic_directory(out)) for split, out in outs.items()}
+        elsewhere = {split: (rows_roots or {}).get(split) for split in SPLITS}
+        roots = {split: elsewhere[split] or folder_beside(out, stack) for split, out in outs.items()}
+        files, gathered = fill(roots)
+        manifests = {}
+        for split, out in outs.items():
+            rows_root = elsewhere[split] or f"../{out.name}.rows"
+            manifest = _manifest(split, frozen, config, files[split], rows_root, gathered.sampler)
+            _check(manifest)
+            manifests[split] = manifest
+        statistics = gathered.statistics.result()
+        tell_collisions(statistics.collisions, config.data.collision_bound)
+        (folders["train"] / STATISTICS_NAME).write_text(statistics.model_dump_json())
+        for split, manifest in manifests.items():
+            (folders[split] / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=1))
+    log.info(" ".join(f"{split}_rows={manifest.rows}" for split, manifest in manifests.items()))
+    return manifests
+
+
+def folder_beside(out: Path, stack: ExitStack) -> str:
+    """Where rows are written on this machine: a folder beside ``out`` that is there whole or not at all."""
+    return str(stack.enter_context(atomic_directory(out.with_name(f"{out.name}.rows"))))
+
+
+def _fill(
+    snapshot: Snapshot, config: RecapConfig, roots: Mapping[str, str], wanted: int | None
+) -> tuple[dict[str, list[Written]], Gathered]:
+    """Write the rows of every set under its root; returns the files of each."""
+    work = plan(snapshot, config)
+    groups = cut(snapshot, wanted or _groups(snapshot))
+    if len(groups) == 1:
+        places = {split: open_root(root) for split, root in roots.items()}
+        writers = {
+            (split, shard): ShardWriter(*places[split], shard, _seed(split, config))
+            for split, shard in files_of(snapshot)
+        }
+        gathered = read_group(
+            work,
+            groups[0],
+            lambda split, shard, rows: writers[split, shard].add(rows),
+            _teller(snapshot.rows),
+        )
+        return _by_split(snapshot, [writer.close() for writer in writers.values()]), gathered
+    gathered = _read_side_by_side(work, groups, roots)
+    sources = {split: [roots[split]] * len(groups) for split in SPLITS}
+    return join(snapshot, config, sources, roots, keep=False), gathered
+
+
+def plan(snapshot: Snapshot, config: RecapConfig) -> Work:
+    """Find out what every group has to know."""
+    splitter, duplicates = Splitter(snapshot, config), find_duplicates(snapshot, config)
+    return Work(snapshot, config, splitter, duplicates, _shards(snapshot))
+
+
+def files_of(snapshot: Snapshot) -> list[tuple[str, int]]:
+    """Every file that the sets may have: its set, and its number in it."""
+    return [(SPLITS[0], shard) for shard in range(_shards(snapshot))] + [(split, 0) for split in SPLITS[1:]]
+
+
+def join(
+    snapshot: Snapshot,
+    config: RecapConfig,
+    sources: Mapping[str, Sequence[str]],
+    roots: Mapping[str, str],
+    keep: bool,
+) -> dict[str, list[Written]]:
+    """Make the files of every set of their parts; ``sources`` has the groups' roots for each set."""
+    joins = [
+        (sources[split], roots[split], shard, _seed(split, config), keep)
+        for split, shard in files_of(snapshot)
+    ]
+    return _by_split(snapshot, list(map_processes(join_parts, joins, cores())))
+
+
+def _shards(snapshot: Snapshot) -> int:
+    return min(_MAX_SHARDS, -(-snapshot.rows // _ROWS_PER_SHARD))
+
+
+def _by_split(snapshot: Snapshot, written: Sequence[Written | None]) -> dict[str, list[Written]]:
+    files: dict[str, list[Written]] = {split: [] for split in SPLITS}
+    for (split, _), file in zip(files_of(snapshot), written, strict=True):
+        files[split] += [file] if file is not None else []
+    return files
+
+
+def _seed(split: str, config: RecapConfig) -> int | None:
+    """Of the shuffle; calibration and test rows stay in the log's order."""
+    return config.data.seed if split == SPLITS[0] else None
+
+
+def _groups(snapshot: Snapshot) -> int:
+    """More groups than processes, so that none waits long for the last; one where starting them costs more."""
+    processes = min(cores(), snapshot.rows // _ROWS_PER_PROCESS)
+    return 1 if processes < 2 else processes * _GROUPS_PER_PROCESS
+
+
+def _read_side_by_side(work: Work, groups: list[Group], roots: Mapping[str, str]) -> Gathered:
+    tell, done = _teller(work.snapshot.rows), 0
+    found: list[Gathered] = []
+    try:
+        arguments = [(work, group, dict(roots)) for group in groups]
+        for group, (gathered, _) in zip(groups, map_processes(write_parts, arguments, cores()), strict=True):
+            if found:
+                found[0].merge(gathered)
+            else:
+                found.append(gathered)
+            done += group.rows
+            tell(done)
+    except BaseException:
+        for root in roots.values():
+            remove_parts(root, work.shards, len(groups))
+        raise
+    return found[0]
+
+
+def _teller(total: int) -> Tell:
+    return lambda done: progress(done, total, f"{done:,} of {total:,} rows")
+
+
+def _manifest(
+    split: str,
+    snapshot: Snapshot,
+    config: RecapConfig,
+    written: list[Written],
+    rows_root: str,
+    sampler: NegativeSampler,
+) -> DatasetManifest:
+    files = [one.file for one in written]
+    content = hashlib.sha256(json.dumps([split, [file.sha256 for file in files]]).encode())
+    return DatasetManifest.model_validate(
+        {
+            "split": split,
+            "rows_root": rows_root,
+            "files": [file.model_dump() for file in files],
+            "rows": sum(file.rows for file in files),
+            "groups": data_spec(config) if files else {},
+            "sparse": config.features.sparse,
+            "tasks": list(config.tasks),
+            "counts": {
+                task: count.model_dump() for task, count in counts(list(config.tasks), written).items()
+            },
+            "sampling": {task: rates.model_dump() for task, rates in sampler.rates().items()}
+            if split == "train"
+            else {},
+            "window": (snapshot.first_day.isoformat(), snapshot.last_day.isoformat()),
+            "snapshot": snapshot.digest,
+            "fingerprint": content.hexdigest(),
+        }
+    )
+
+
+def _check(manifest: DatasetManifest) -> None:
+    if not manifest.rows:
+        raise ValueError(
+            f"the {manifest.split} set is empty; data.split leaves no row for it between {manifest.window[0]} and "
+            f"{manifest.window[1]}; widen the window (data.days) or change data.split"
+        )
+    if manifest.split != "train":
+        return
+    for task, found in manifest.counts.items():
+        for kind, number in (("positive", found.positives), ("negative", found.rows - found.positives)):
+            if not number:
+                raise ValueError(
+                    f"task {task} has no {kind} among {manifest.rows:,} training rows of {manifest.window[0]} to "
+                    f"{manifest.window[1]}; widen the window (data.days) or remove the task"
+                )

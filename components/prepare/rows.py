@@ -1,0 +1,259 @@
+"""Rows of the log as the arrays of a dataset: groups, labels, weight, ids and timestamps."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from components.common.artifacts.snapshot import LogFile, Snapshot
+from components.common.storage.parquet import batches_of, check_unchanged, open_parquet
+from recap_model.config import RecapConfig
+from recap_model.config.data import SplitByColumn, SplitByHash
+from recap_model.config.errors import in_one_line
+from recap_model.config.features import DENSE_GROUPS
+from recap_model.data.log.columns import is_text, milliseconds
+from recap_model.data.log.feature_groups import read_groups
+from recap_model.data.log.id_lists import PREFIX, read_lists
+
+_MS_PER_HOUR = 3_600_000
+_ROWS_AT_ONCE = 16_384
+NUMBER = "_number"  # of a part's column; a set has none
+
+
+@dataclass
+class Rows:
+    """Rows on their way from the log to a set.
+
+    Attributes:
+        groups: (rows, width) for each dense group; float32, or int64 for ``discrete``.
+        labels: (rows, tasks) float32; NaN where missing.
+        weight: (rows,) float32.
+        keys: ids and timestamps under their fixed names, as in the log.
+        sparse: lists of ids, list<int64>.
+        number: (rows,) int64, the row's place in the log, which sampling and shuffling draw from.
+    """
+
+    groups: dict[str, NDArray[np.generic]]
+    labels: NDArray[np.float32]
+    weight: NDArray[np.float32]
+    number: NDArray[np.int64]
+    keys: dict[str, pa.Array] = field(default_factory=dict)
+    sparse: dict[str, pa.ListArray] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.weight)
+
+    def take(self, chosen: NDArray[np.generic]) -> "Rows":
+        """Rows by a mask or by their indices."""
+        indices = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
+        return Rows(
+            groups={name: array[indices] for name, array in self.groups.items()},
+            labels=self.labels[indices],
+            weight=self.weight[indices],
+            number=self.number[indices],
+            keys={name: array.take(pa.array(indices)) for name, array in self.keys.items()},
+            sparse={name: array.take(pa.array(indices)) for name, array in self.sparse.items()},
+        )
+
+
+def concatenate(parts: list[Rows]) -> Rows:
+    """Rows one behind the other."""
+    if len(parts) == 1:
+        return parts[0]
+    first = parts[0]
+    return Rows(
+        groups={name: np.concatenate([part.groups[name] for part in parts]) for name in first.groups},
+        labels=np.concatenate([part.labels for part in parts]),
+        weight=np.concatenate([part.weight for part in parts]),
+        number=np.concatenate([part.number for part in parts]),
+        keys={name: pa.concat_arrays([part.keys[name] for part in parts]) for name in first.keys},
+        sparse={name: pa.concat_arrays([part.sparse[name] for part in parts]) for name in first.sparse},
+    )
+
+
+def to_record_batch(rows: Rows, numbered: bool = False) -> pa.RecordBatch:
+    """Rows as a set holds them: a fixed-size list for each group and the labels, weight, keys, lists of ids.
+
+    Args:
+        numbered: also hold each row's number.
+    """
+    columns = {name: _fixed_lists(array) for name, array in rows.groups.items()}
+    columns["labels"] = _fixed_lists(rows.labels)
+    columns["weight"] = pa.array(rows.weight)
+    columns |= rows.keys | {PREFIX + name: array for name, array in rows.sparse.items()}
+    if numbered:
+        columns[NUMBER] = pa.array(rows.number)
+    return pa.record_batch(columns)
+
+
+def from_record_batch(batch: pa.RecordBatch) -> Rows:
+    """The rows again of a record batch with their numbers."""
+    groups: dict[str, NDArray[np.generic]] = {}
+    keys, sparse = {}, {}
+    for name in batch.schema.names:
+        column = batch.column(name)
+        if name in (*DENSE_GROUPS, "labels"):
+            groups[name] = column.flatten().to_numpy().reshape(len(column), column.type.list_size)
+        elif name.startswith(PREFIX):
+            sparse[name.removeprefix(PREFIX)] = column
+        elif name not in ("weight", NUMBER):
+            keys[name] = column
+    labels: NDArray[np.float32] = groups.pop("labels")  # type: ignore[assignment]
+    weight, number = batch.column("weight").to_numpy(), batch.column(NUMBER).to_numpy()
+    return Rows(groups, labels, weight, number, keys, sparse)
+
+
+def _fixed_lists(array: NDArray[np.generic]) -> pa.FixedSizeListArray:
+    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(array).ravel()), array.shape[1])
+
+
+def key_columns(config: RecapConfig) -> dict[str, str]:
+    """The log's columns that are kept for evaluation, by the fixed names they get."""
+    ids, stamps = config.features.ids, config.features.timestamps
+    named = {
+        "request": ids.request,
+        "user": ids.user,
+        "candidate": ids.candidate,
+        "impressed": stamps.impressed,
+    }
+    return {name: column for name, column in named.items() if column is not None}
+
+
+def columns_to_read(config: RecapConfig) -> list[str]:
+    """Every column that prepare needs, each once."""
+    split = config.data.split
+    extra = [split.column] if isinstance(split, SplitByColumn | SplitByHash) else []
+    stamps = config.features.timestamps
+    times = [stamps.served, stamps.impressed, stamps.engaged] if config.data.rectify_labels else []
+    times += [stamps.computed] if stamps.computed else []
+    weight = [config.features.weight]
+    named = [*config.features.columns(), *config.label_columns().values(), *key_columns(config).values()]
+    return list(dict.fromkeys(name for name in (*named, *extra, *times, *weight) if name is not None))
+
+
+def read_file(
+    snapshot: Snapshot, file: LogFile, columns: list[str], verify: bool = False
+) -> Iterator[pa.RecordBatch]:
+    """Batches of some columns of one file.
+
+    Args:
+        verify: hold the whole content to the snapshot's digest first.
+
+    Raises:
+        FileNotFoundError: the file vanished since resolve froze it.
+        ValueError: it changed since, lacks a column, or cannot be read; it names the file.
+    """
+    if verify:
+        check_unchanged(snapshot, file)
+    parquet = open_parquet(snapshot, file)
+    missing = [name for name in columns if name not in parquet.schema_arrow.names]
+    if missing:
+        raise ValueError(
+            f"{file.path}: no column {', '.join(missing)}; write it, or change features or tasks"
+        )
+    if parquet.metadata.num_rows != file.rows:
+        raise ValueError(f"{file.path}: changed since resolve listed it; run resolve again")
+    try:
+        yield from batches_of(parquet, _ROWS_AT_ONCE, columns, use_threads=False)
+    except (OSError, pa.ArrowException) as error:
+        reason = in_one_line(error)
+        raise ValueError(f"{file.path}: cannot be read ({reason}); write the file again") from None
+
+
+def to_rows(batch: pa.RecordBatch, config: RecapConfig, file: str, first: int) -> Rows:
+    """Turn a batch of the log into rows; ``first`` is the number of its first row.
+
+    Features are read as `read_groups` reads them, here and in serving. Raises ValueError naming file and column
+    where a column cannot be read, or the features of a row were computed after its impression.
+    """
+    _check_computed_before(batch, config, file)
+    groups = read_groups(batch, config.features, file)
+    labels = np.stack([_floats(batch, column, file) for column in config.label_columns().values()], axis=1)
+    weight = np.ones(batch.num_rows, dtype=np.float32)
+    if config.features.weight:
+        weight = _floats(batch, config.features.weight, file)
+    keys = {
+        name: _times(batch, column, file) if name == "impressed" else _ids(batch.column(column))
+        for name, column in key_columns(config).items()
+    }
+    number = np.arange(first, first + batch.num_rows, dtype=np.int64)
+    sparse = read_lists(batch, config.features, file)
+    labels = _complete(_rectify(labels, batch, config, file), config)
+    return Rows(groups, labels, weight, number, keys, sparse)
+
+
+def _check_computed_before(batch: pa.RecordBatch, config: RecapConfig, file: str) -> None:
+    stamps = config.features.timestamps
+    if stamps.computed is None or stamps.impressed is None:
+        return
+    computed, impressed = (_times(batch, name, file) for name in (stamps.computed, stamps.impressed))
+    late = pc.fill_null(pc.greater(computed, impressed), False).to_numpy(zero_copy_only=False)
+    if late.any():
+        row = int(np.flatnonzero(late)[0])
+        raise ValueError(
+            f"{file}: column {stamps.computed} is {computed[row].as_py() - impressed[row].as_py()} ms after "
+            f"{stamps.impressed} in {int(late.sum())} rows, so features know what happened after the impression; "
+            "join features as they were then"
+        )
+
+
+def _ids(column: pa.Array) -> pa.Array:
+    """Ids in one type for all files, whose integers and words may be of several widths."""
+    if is_text(column.type):
+        return column.cast(pa.string())
+    return column.cast(pa.int64()) if pa.types.is_signed_integer(column.type) else column
+
+
+def _times(batch: pa.RecordBatch, column: str, file: str) -> pa.Array:
+    return milliseconds(batch.column(column), f"{file}: column {column}")
+
+
+def _floats(batch: pa.RecordBatch, column: str, file: str) -> NDArray[np.float32]:
+    array = batch.column(column)
+    if not any(test(array.type) for test in (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)):
+        raise ValueError(f"{file}: column {column} is {array.type}; labels and weights are numbers")
+    return array.cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False)
+
+
+def _rectify(
+    labels: NDArray[np.float32], batch: pa.RecordBatch, config: RecapConfig, file: str
+) -> NDArray[np.float32]:
+    """Keep a positive only if the impression and the engagement came soon enough after serving.
+
+    A positive without a time of engagement is kept if its impression came in time: there is nothing against it.
+    """
+    if config.data.rectify_labels is None:
+        return labels
+    window_ms = config.data.rectify_labels.window_hours * _MS_PER_HOUR
+    stamps = config.features.timestamps
+    times = {}
+    for name in ("served", "impressed", "engaged"):
+        column = _times(batch, getattr(stamps, name), file)
+        times[name] = pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    seen_late = ~(times["impressed"] - times["served"] < window_ms)
+    engaged_late = times["engaged"] - times["served"] >= window_ms
+    late = (seen_late | engaged_late)[:, np.newaxis] & (labels > 0.5)
+    return np.where(late, np.float32(0.0), labels)
+
+
+def _complete(labels: NDArray[np.float32], config: RecapConfig) -> NDArray[np.float32]:
+    """A missing label is 0 where the task that it is `given` did not happen: it cannot have happened either.
+
+    A log often has null there, which would have a product of two probabilities learn from the rows of one alone.
+    """
+    places = {task: place for place, task in enumerate(config.tasks)}
+
+    def complete(task: str) -> None:
+        given = config.tasks[task].given
+        if given is None:
+            return
+        complete(given)
+        own = labels[:, places[task]]
+        own[np.isnan(own) & (labels[:, places[given]] == 0.0)] = 0.0
+
+    for task in config.tasks:
+        complete(task)
+    return labels

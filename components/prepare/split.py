@@ -1,0 +1,141 @@
+"""Which rows are for training, which for calibration, which for the test."""
+
+from collections.abc import Iterator
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from components.common.artifacts.snapshot import LogFile, Partition, Snapshot
+from components.common.storage.id_hashing import id_numbers, there, uniform
+from components.prepare.rows import read_file
+from recap_model.config import RecapConfig
+from recap_model.config.data import SplitByColumn, SplitByDays, SplitByHash, SplitByTime
+from recap_model.data.log.columns import milliseconds
+
+SPLITS = ("train", "calibration", "test")
+_TIME_BINS = 1 << 20
+
+Codes = NDArray[np.int8]
+
+
+class Splitter:
+    """Gives each row of a log its set: an index into ``SPLITS``.
+
+    A request that would fall into two sets goes whole into the later one, so that no ranked list is both learnt
+    from and tested on; rows without a request are each by themselves. Memory is 8 bytes a request.
+
+    Raises:
+        ValueError: a split by column finds another word than train, calibration, test; file and value are named.
+    """
+
+    def __init__(self, snapshot: Snapshot, config: RecapConfig) -> None:
+        self._snapshot = snapshot
+        self._split = config.data.split
+        self._seed = config.data.seed
+        self._days = sorted({_day_of(partition) for partition in snapshot.partitions if partition.files})
+        self._request = config.features.ids.request
+        self._impressed = config.features.timestamps.impressed
+        self._time_cuts: NDArray[np.int64] | None = None
+        if isinstance(self._split, SplitByTime):
+            self._time_cuts = self._cut_times(self._split)
+        self._moved: list[tuple[NDArray[np.int64], int]] = []
+        if self._request is not None:
+            self._moved = self._requests_in_two_sets(self._request)
+
+    def codes(self, batch: pa.RecordBatch, partition: Partition, file: LogFile) -> Codes:
+        """The set of each row of a batch: (rows,) int8."""
+        codes = self._first_codes(batch, partition, file)
+        if self._moved and self._request is not None:
+            named = there(batch.column(self._request))
+            requests = id_numbers(batch.column(self._request))
+            for moved, code in self._moved:
+                codes[named & np.isin(requests, moved)] = code
+        return codes
+
+    def _first_codes(self, batch: pa.RecordBatch, partition: Partition, file: LogFile) -> Codes:
+        rows = batch.num_rows
+        match self._split:
+            case SplitByDays(calibration_days=calibration, test_days=test):
+                day = _day_of(partition)
+                # Of the days that are there: a tolerated gap leaves no set empty.
+                place = len(self._days) - self._days.index(day)
+                return np.full(rows, (place <= test + calibration) + (place <= test), dtype=np.int8)
+            case SplitByTime():
+                assert self._time_cuts is not None
+                assert self._impressed is not None
+                times = self._times(batch, file)
+                return np.searchsorted(self._time_cuts, times, side="right").astype(np.int8)
+            case SplitByHash(column=column, calibration_share=calibration_share, test_share=test_share):
+                draw = uniform(id_numbers(batch.column(column)), self._seed)
+                edges = np.array([calibration_share + test_share, test_share])
+                return (draw[:, np.newaxis] < edges).sum(axis=1).astype(np.int8)
+            case SplitByColumn(column=column):
+                return _codes_of_words(batch.column(column), column, file)
+        raise AssertionError(self._split)
+
+    def _scan(self, columns: list[str]) -> Iterator[tuple[pa.RecordBatch, Partition, LogFile]]:
+        for partition in self._snapshot.partitions:
+            for file in partition.files:
+                for batch in read_file(self._snapshot, file, columns):
+                    yield batch, partition, file
+
+    def _cut_times(self, split: SplitByTime) -> NDArray[np.int64]:
+        """Two times (ms): from the first on rows are calibration rows, from the second on test rows."""
+        assert self._impressed is not None
+        lows, highs = [], []
+        for batch, _, file in self._scan([self._impressed]):
+            times = self._times(batch, file)
+            lows.append(times.min(initial=np.iinfo(np.int64).max))
+            highs.append(times.max(initial=np.iinfo(np.int64).min))
+        low, high = min(lows), max(highs)
+        width = max(1, -(-(int(high) - int(low) + 1) // _TIME_BINS))
+        counts = np.zeros(_TIME_BINS, dtype=np.int64)
+        for batch, _, file in self._scan([self._impressed]):
+            bins = (self._times(batch, file) - low) // width
+            counts += np.bincount(bins, minlength=_TIME_BINS)
+        share = np.cumsum(counts) / counts.sum()
+        edges = [1.0 - split.calibration_share - split.test_share, 1.0 - split.test_share]
+        return low + (np.searchsorted(share, edges) + 1) * width
+
+    def _times(self, batch: pa.RecordBatch, file: LogFile) -> NDArray[np.int64]:
+        times = batch.column(str(self._impressed))
+        return id_numbers(milliseconds(times, f"{file.path}: column {self._impressed}"))
+
+    def _requests_in_two_sets(self, request: str) -> list[tuple[NDArray[np.int64], int]]:
+        seen: list[list[NDArray[np.int64]]] = [[] for _ in SPLITS]
+        columns = [request]
+        if isinstance(self._split, SplitByTime):
+            columns.append(str(self._impressed))
+        elif isinstance(self._split, SplitByHash | SplitByColumn):
+            columns.append(self._split.column)
+        for batch, partition, file in self._scan(list(dict.fromkeys(columns))):
+            codes = self._first_codes(batch, partition, file)
+            named, requests = there(batch.column(request)), id_numbers(batch.column(request))
+            for code in np.unique(codes):
+                seen[code].append(np.unique(requests[named & (codes == code)]))
+        known = [np.unique(np.concatenate(ids)) if ids else np.empty(0, np.int64) for ids in seen]
+        later = np.union1d(known[1], known[2])
+        moved = [(np.setdiff1d(np.intersect1d(known[0], later), known[2]), 1)]
+        moved.append((np.intersect1d(known[2], np.union1d(known[0], known[1])), 2))
+        return [(ids, code) for ids, code in moved if len(ids)]
+
+
+def _day_of(partition: Partition) -> date:
+    return date.fromisoformat(partition.name.removeprefix("date=")[:10])
+
+
+def _codes_of_words(words: pa.Array, column: str, file: LogFile) -> Codes:
+    if not pa.types.is_string(words.type) and not pa.types.is_large_string(words.type):
+        raise ValueError(
+            f"{file.path}: column {column} is {words.type}; a split is train, calibration or test"
+        )
+    codes = np.full(len(words), -1, dtype=np.int8)
+    values = words.to_numpy(zero_copy_only=False)
+    for code, name in enumerate(SPLITS):
+        codes[values == name] = code
+    if (codes < 0).any():
+        wrong = values[np.flatnonzero(codes < 0)[0]]
+        raise ValueError(f"{file.path}: column {column} has {wrong!r}; a split is train, calibration or test")
+    return codes

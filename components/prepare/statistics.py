@@ -1,0 +1,157 @@
+"""Statistics of the training rows, gathered in one pass in bounded memory."""
+
+import functools
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.common.storage.id_hashing import mix
+from components.prepare.collisions import HashedTables
+from components.prepare.rows import Rows
+from recap_model.config import RecapConfig
+from recap_model.data.dataset.statistics import FeatureStatistics
+
+_SHARES = np.linspace(0.0, 1.0, 65)
+_SAMPLE_BYTES = 64 << 20
+_MAX_SAMPLE_ROWS = 50_000
+
+
+class StatisticsBuilder:
+    """Moments of the signed log, knots of a sample that follows from the seed, ids with their counts, collisions.
+
+    Sums are kept by file and added in the order of the files at the end: adding floats in another order would give
+    other bits for another number of groups.
+    """
+
+    def __init__(self, config: RecapConfig) -> None:
+        self._seed = config.data.seed
+        self._width = config.features.width("continuous")
+        self._moments: list[NDArray[np.float64]] = []
+        self._sample_rows = min(_MAX_SAMPLE_ROWS, _SAMPLE_BYTES // (4 * max(self._width, 1)))
+        self._sample = np.empty((0, self._width), dtype=np.float32)
+        self._keys = np.empty(0, dtype=np.uint64)
+        self._tables = _tables_with_vocabulary(config)
+        self._ids: dict[str, dict[int, int]] = {name: {} for name in self._tables}
+        self._hashed = HashedTables(config)
+
+    def begin_file(self) -> None:
+        """The rows that follow are of the next file of the log; to be called before the first, too."""
+        self._moments.append(np.zeros((3, self._width)))
+
+    def add(self, rows: Rows) -> None:
+        """Take rows into account."""
+        if self._width:
+            self._add_continuous(rows)
+        for name, (index, _, _) in self._tables.items():
+            ids, counts = np.unique(rows.groups["discrete"][:, index], return_counts=True)
+            _add_counts(self._ids[name], zip(ids.tolist(), counts.tolist(), strict=True))
+
+        self._hashed.add(rows)
+
+    def add_crosses(self, crosses: Mapping[str, NDArray[np.uint64]]) -> None:
+        """Take into account what crosses hash, of the rows given to `add`."""
+        self._hashed.add_crosses(crosses)
+
+    def merge(self, later: "StatisticsBuilder") -> None:
+        """Take the rows of later files into account, which another builder of the same config has seen."""
+        self._moments += later._moments
+        self._keep(later._keys, later._sample)
+        for name, counts in later._ids.items():
+            _add_counts(self._ids[name], counts.items())
+        self._hashed.merge(later._hashed)
+
+    def state(self) -> dict[str, NDArray[np.generic]]:
+        """All that was gathered so far, as arrays."""
+        state: dict[str, NDArray[np.generic]] = {
+            "moments": np.reshape(self._moments, (-1, 3, self._width)),
+            "keys": self._keys,
+            "sample": self._sample,
+        }
+        for name, counts in self._ids.items():
+            state[f"ids/{name}"] = np.array(sorted(counts.items()), dtype=np.int64).reshape(-1, 2)
+        return state | {f"hashed/{name}": array for name, array in self._hashed.state().items()}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from the state of a builder of the same config."""
+        self._moments = list(state["moments"])
+        self._keys, self._sample = state["keys"], state["sample"]
+        for name in self._ids:
+            self._ids[name] = dict(state[f"ids/{name}"].tolist())
+        self._hashed.restore(
+            {name.removeprefix("hashed/"): state[name] for name in state if name.startswith("hashed/")}
+        )
+
+    def _add_continuous(self, rows: Rows) -> None:
+        values: NDArray[np.float32] = rows.groups["continuous"]  # type: ignore[assignment]
+        logs = np.sign(values) * np.log1p(np.abs(values), dtype=np.float64)
+        count, total, squares = self._moments[-1]
+        count += np.isfinite(logs).sum(axis=0)
+        total += np.nansum(logs, axis=0)
+        squares += np.nansum(logs**2, axis=0)
+        self._keep(mix(rows.number, self._seed + 1), values)
+
+    def _keep(self, keys: NDArray[np.uint64], sample: NDArray[np.float32]) -> None:
+        keys, sample = np.concatenate([self._keys, keys]), np.concatenate([self._sample, sample])
+        if len(keys) > self._sample_rows:
+            smallest = np.argpartition(keys, self._sample_rows)[: self._sample_rows]
+            keys, sample = keys[smallest], sample[smallest]
+        self._keys, self._sample = keys, sample
+
+    def result(self) -> FeatureStatistics:
+        """The statistics of all rows so far. A column without a finite value has mean 0, deviation 1."""
+        count, total, squares = functools.reduce(np.add, self._moments, np.zeros((3, self._width)))
+        count = np.maximum(count, 1)
+        mean = total / count
+        deviation = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
+        return FeatureStatistics(
+            log_mean=mean.tolist(),
+            log_std=np.where(deviation > 0, deviation, 1.0).tolist(),
+            knots=[_knots(column) for column in self._sample.T],
+            vocabularies={name: self._vocabulary(name) for name in self._tables},
+            collisions=self._hashed.result(),
+        )
+
+    def _vocabulary(self, name: str) -> dict[int, int]:
+        _, entries, min_count = self._tables[name]
+        frequent = [
+            (count, -value) for value, count in self._ids[name].items() if count >= min_count and value >= 0
+        ]
+        frequent.sort(reverse=True)
+        return {-value: count for count, value in frequent[: entries - 1]}
+
+
+def _add_counts(known: dict[int, int], counts: Iterable[tuple[int, int]]) -> None:
+    for value, count in counts:
+        known[value] = known.get(value, 0) + count
+
+
+def _knots(column: NDArray[np.float32]) -> list[float]:
+    """Quantiles of the values, and of those that are not the commonest one.
+
+    A count that is nearly always 0 has its information in the few rows where it is not, and its quantiles alone
+    would cut those into one or two pieces.
+    """
+    finite = np.sort(column[np.isfinite(column)])
+    if not len(finite):
+        return []
+    values, counts = np.unique(finite, return_counts=True)
+    others = finite[finite != values[counts.argmax()]]
+    parts = [np.quantile(part, _SHARES, method="nearest") for part in (finite, others) if len(part)]
+    return np.unique(np.concatenate(parts)).tolist()
+
+
+def _tables_with_vocabulary(config: RecapConfig) -> dict[str, tuple[int, int, int]]:
+    """For each discrete column looked up by frequency: its index, entries of its largest table, lowest count."""
+    tables = config.model.small_embeddings.tables if config.model.small_embeddings else []
+    columns = config.features.group_columns("discrete")
+    found: dict[str, tuple[int, int, int]] = {}
+    for table in tables:
+        if table.min_count is None:
+            continue
+        scalar = isinstance(config.features.discrete, list)
+        name = columns[table.index] if scalar else str(table.index)
+        _, entries, lowest = found.get(name, (table.index, 0, table.min_count))
+        found[name] = (table.index, max(entries, table.num_embeddings), min(lowest, table.min_count))
+    return found

@@ -1,0 +1,95 @@
+"""Rows that evaluate scored, under the log's column names, with the scores that it gave them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from components.common.artifacts.evaluation import SCORES_NAME
+from components.register.run_outputs import RunOutputs
+from recap_model.config.errors import in_one_line
+from recap_model.config.features import DENSE_GROUPS, FeaturesConfig, ListColumn
+from recap_model.data.dataset.reader import DatasetReader
+from recap_model.data.log.id_lists import PREFIX
+from recap_model.scoring import SCORE
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def scored_rows(run: RunOutputs, most: int) -> tuple[pa.Table, "pd.DataFrame"]:
+    """The first rows of the test set, at most so many, and evaluate's scores of them.
+
+    Returns:
+        The model's feature columns; a column for each task, and ``score``.
+
+    Raises:
+        FileNotFoundError: the evaluation or the test set has lost a file.
+        ValueError: the evaluation's scores are of other rows or tasks.
+    """
+    tasks = list(run.config.tasks)
+    reader = DatasetReader(run.test_set, tasks, most, config=run.config)
+    rows = next((rows for rows, _ in reader.batches_with_rows()), None)
+    if rows is None:
+        raise ValueError(f"{run.test_set}: has no row; run prepare on a window with data")
+    path = run.evaluation / SCORES_NAME
+    scores = _scores(path, tasks, len(rows))
+    if pq.read_metadata(path).num_rows != reader.rows:
+        raise ValueError(f"{path}: has scores of other rows than {run.test_set}; run evaluate again")
+    return to_columns(rows, run.config.features), scores
+
+
+def to_columns(rows: pa.RecordBatch, features: FeaturesConfig) -> pa.Table:
+    """A dataset's groups as columns of the log: what `read_groups` makes them of again."""
+    columns: dict[str, pa.Array] = {}
+    for group in DENSE_GROUPS:
+        value = getattr(features, group)
+        if not features.width(group):
+            continue
+        column = rows.column(group)
+        if isinstance(value, ListColumn):
+            columns[value.column] = column if value.slices is None else _whole_lists(column, value)
+            continue
+        values = _values(column)
+        columns |= {name: pa.array(values[:, number]) for number, name in enumerate(value)}
+    columns |= {name: rows.column(PREFIX + name) for name in features.sparse}
+    return pa.table(columns)
+
+
+def _values(column: pa.FixedSizeListArray) -> NDArray[np.generic]:
+    return np.asarray(column.flatten()).reshape(len(column), column.type.list_size)
+
+
+def _whole_lists(column: pa.FixedSizeListArray, stored: ListColumn) -> pa.FixedSizeListArray:
+    """Lists as wide as the log's, with zeros where the model does not read them."""
+    values = _values(column)
+    whole = np.zeros((len(column), stored.width), dtype=values.dtype)
+    whole[:, stored.places] = values
+    return pa.FixedSizeListArray.from_arrays(pa.array(whole.ravel()), stored.width)
+
+
+def _scores(path: Path, tasks: list[str], rows: int) -> "pd.DataFrame":
+    import pandas as pd
+
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: not there; run evaluate again")
+    wanted = {**{f"candidate/{task}": task for task in tasks}, "score/candidate": SCORE}
+    try:
+        with pq.ParquetFile(path) as file:
+            missing = [column for column in wanted if column not in file.schema_arrow.names]
+            if missing:
+                raise ValueError(f"{path}: no column {', '.join(missing)}; run evaluate again")
+            twice = [column for column in wanted if file.schema_arrow.names.count(column) > 1]
+            if twice:
+                raise ValueError(f"{path}: has more than one column {', '.join(twice)}; run evaluate again")
+            first = next(file.iter_batches(rows, columns=list(wanted)), None)
+    except (pa.ArrowException, OSError) as error:
+        reason = in_one_line(error)
+        raise ValueError(f"{path}: truncated or not Parquet ({reason}); run evaluate again") from None
+    found = 0 if first is None else len(first)
+    if first is None or found != rows:
+        raise ValueError(f"{path}: has scores of {found} rows, the test set of {rows}; run evaluate again")
+    return pd.DataFrame({name: np.asarray(first.column(column)) for column, name in wanted.items()})

@@ -1,0 +1,49 @@
+"""The files of the serving log, frozen as the log's own are."""
+
+import re
+from datetime import date
+from fnmatch import fnmatchcase
+
+from pyarrow.fs import FileSelector, FileSystem, FileType
+
+from components.common.artifacts.snapshot import ServingLog
+from components.common.storage.parquet import describe, open_root
+from components.common.storage.retrying import answer
+from components.resolve.window import Window, cut_pattern
+from recap_model.config.errors import in_one_line
+
+_DAY = re.compile(r"date=(\d{4}-\d{2}-\d{2})")
+
+
+def freeze_serving_log(pattern: str, window: Window) -> ServingLog:
+    """The files that match a pattern; of those in folders ``date=YYYY-MM-DD`` the ones of the window.
+
+    What is wrong with it does not end the run: the log is trained on all the same, and validate shows the reason.
+    """
+    address, parts = cut_pattern(pattern)
+    try:
+        filesystem, root = open_root(address)
+        paths = [path for path in _files(filesystem, root, parts) if _is_within(path, window)]
+        if not paths:
+            return ServingLog(root=address, missing=f"{pattern}: no file of the window matches")
+        return ServingLog(root=address, files=[describe(filesystem, root, path) for path in paths])
+    except (OSError, ValueError) as error:
+        reason = in_one_line(error)
+        return ServingLog(root=address, missing=f"{pattern}: cannot be read ({reason})")
+
+
+def _files(filesystem: FileSystem, root: str, parts: list[str]) -> list[str]:
+    if not parts and answer(filesystem, root).type == FileType.File:
+        raise ValueError("a pattern of files has a wildcard, as serving/date=*/*.parquet")
+    found = []
+    for info in answer(filesystem, FileSelector(root, recursive=True)):
+        inside = info.path.removeprefix(f"{root}/").split("/")
+        fits = not parts or (len(inside) == len(parts) and all(map(fnmatchcase, inside, parts)))
+        if info.type == FileType.File and info.base_name.endswith(".parquet") and fits:
+            found.append("/".join(inside))
+    return sorted(found)
+
+
+def _is_within(path: str, window: Window) -> bool:
+    matched = _DAY.search(path)
+    return matched is None or window.first <= date.fromisoformat(matched[1]) <= window.last

@@ -1,0 +1,75 @@
+"""The rows that a process trains on, and those held out to stop early by."""
+
+import os
+from pathlib import Path
+
+import torch
+
+from components.common.runtime.process_pool import cores
+from recap_model.config import RecapConfig
+from recap_model.data.dataset.device_prefetch import OnDevice
+from recap_model.data.dataset.prefetch import Prefetched, Rows
+from recap_model.data.dataset.reader import DatasetReader
+from recap_model.training import World
+
+_MOST_READING = 8
+
+
+def training_rows(train_set: Path, config: RecapConfig, world: World) -> tuple[Rows, Rows | None]:
+    """This process's part of every batch, made ahead by a thread; and of the held-out rows, if there are any.
+
+    Of a GPU's process the batches are on the GPU.
+
+    Raises ValueError if ``training.early_stopping`` is given, and its share of the rows is none of them.
+    """
+    training = config.training
+    on_gpu = world.device.type == "cuda"
+    early = training.early_stopping
+    share = 0.0 if early is None else early.share
+    reader = DatasetReader(
+        train_set,
+        list(config.tasks),
+        training.batch_size,
+        config=config,
+        weighting="training",
+        seed=training.seed,
+        held_out=share,
+        shard=world.shard,
+        # Batch norm needs two rows in each part of a batch.
+        min_rows=2 * world.size * training.micro_batches,
+        threads=_reading_threads(world.device),
+        pin=on_gpu,
+    )
+    rows: Rows = Prefetched(reader)
+    if on_gpu:
+        rows = OnDevice(rows, world.device)
+    if early is None:
+        return rows, None
+    held_out = DatasetReader(
+        train_set,
+        list(config.tasks),
+        training.batch_size,
+        config=config,
+        weighting="training",
+        held_out=share,
+        only_held_out=True,
+        shard=world.shard,
+        min_rows=world.size,
+    )
+    if not held_out.steps:
+        raise ValueError(
+            f"training.early_stopping.share: {share} of {reader.rows:,} training rows holds out none; raise it"
+        )
+    return rows, held_out
+
+
+def _reading_threads(device: torch.device) -> int:
+    """Threads that copy rows for a process that trains on ``device``.
+
+    One where the CPU also trains, and needs its cores; on a GPU this process's share of the node's cores, up to 8: a
+    GPU takes in rows faster than one thread copies them.
+    """
+    if device.type == "cpu":
+        return 1
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return max(1, min(cores() // processes, _MOST_READING))

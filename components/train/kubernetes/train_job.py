@@ -1,0 +1,155 @@
+"""Training as a job on several nodes of a cluster: what they are handed, and what becomes of it."""
+
+import logging
+import shutil
+from pathlib import Path
+
+from components.common.artifacts.model_manifest import ModelManifest
+from components.common.artifacts.snapshot import Snapshot, config_digest
+from components.common.runtime.atomic_output import atomic_directory, atomic_file
+from components.common.runtime.train_job import JobPlace, check_distribution, job_name
+from components.train.checkpoints import CHECKPOINTS_VARIABLE
+from components.train.interruption import stop_on_sigterm
+from components.train.kubernetes.wait import JobFailedError, run_to_end
+from components.train.local.torchrun import ERRORS_VARIABLE, told
+from recap_model.config import RecapConfig
+from recap_model.config.training import TrainJobConfig
+from recap_model.data.dataset.manifest import MANIFEST_NAME, DatasetManifest
+
+SECRETS_VARIABLE = "RECAP_SECRETS"
+_WORKER = "components.train.local.worker"
+
+log = logging.getLogger(__name__)
+
+
+class JobFolder:
+    """A run's folder on the volume that the train step and all nodes of its job see.
+
+    ``<shared>/jobs/<name>/`` holds copies of the snapshot and of the training set's manifest, which are small, and
+    takes the model, its curves, and what the processes fail with. Checkpoints lie in ``<shared>/checkpoints``, for
+    the next attempt.
+    """
+
+    def __init__(self, place: JobPlace, name: str) -> None:
+        self.path = Path(place.shared) / "jobs" / name
+        self.snapshot = self.path / "snapshot"
+        self.train_set = self.path / "train_set"
+        self.model = self.path / "model"
+        self.curves = self.path / "curves.html"
+        self.errors = self.path / "errors"
+        self.checkpoints = Path(place.shared) / "checkpoints"
+
+    @property
+    def arguments(self) -> list[str]:
+        """Of the worker."""
+        return [str(path) for path in (self.snapshot, self.train_set, self.model, self.curves)]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of the worker."""
+        return {ERRORS_VARIABLE: str(self.errors), CHECKPOINTS_VARIABLE: str(self.checkpoints)}
+
+    def fill(self, snapshot: Path, train_set: Path, dataset: DatasetManifest) -> None:
+        """Copy what the nodes read, into a folder that holds nothing else."""
+        self.remove()
+        self.errors.mkdir(parents=True)
+        self.checkpoints.mkdir(exist_ok=True)
+        shutil.copytree(snapshot, self.snapshot)
+        shutil.copytree(train_set, self.train_set)
+        # Where the rows lie may be said relative to the folder that was copied.
+        (self.train_set / MANIFEST_NAME).write_text(dataset.model_dump_json(indent=1))
+
+    def remove(self) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def train_as_job(
+    snapshot: Path,
+    train_set: Path,
+    out: Path,
+    curves: Path | None,
+    *,
+    frozen: Snapshot,
+    config: RecapConfig,
+    dataset: DatasetManifest,
+) -> None:
+    """Have the nodes of a TrainJob train, and publish the model that they leave.
+
+    The job is named after the run: an attempt of the step finds what an earlier one started.
+
+    Raises:
+        FileNotFoundError: the shared folder is not there, or the job left no model.
+        TryAgainError: SIGTERM came, here or to the job.
+        ValueError: the job failed, in its first process's words, or left a model that is not this training's.
+        OSError: the cluster refuses, or there was no end in time.
+    """
+    from components.train.kubernetes.job_client import SECRETS_FOLDER, JobRequest, KubernetesJob
+
+    place, size = check_distribution(config), config.training.distribution
+    assert place is not None
+    assert isinstance(size, TrainJobConfig)
+    _check_shared(place, dataset)
+    folder = JobFolder(place, job_name(frozen.run_id))
+    request = JobRequest(
+        folder.path.name,
+        size,
+        place,
+        _WORKER,
+        folder.arguments,
+        folder.environment | {SECRETS_VARIABLE: SECRETS_FOLDER},
+    )
+    job = KubernetesJob(request)
+    try:
+        with stop_on_sigterm() as stop:
+            run_to_end(
+                job,
+                lambda: folder.fill(snapshot, train_set, dataset),
+                lambda: publish(folder, out, curves, frozen, config, dataset),
+                deadline_s=60 * place.deadline_minutes,
+                stop=stop,
+            )
+    except JobFailedError as error:
+        raise told(folder.errors, str(error), around=str(error)) from None
+    finally:
+        folder.remove()
+
+
+def publish(
+    folder: JobFolder,
+    out: Path,
+    curves: Path | None,
+    frozen: Snapshot,
+    config: RecapConfig,
+    dataset: DatasetManifest,
+) -> None:
+    """Take a job's model over as the step's output, if its manifest is whole and says that it is this training's.
+
+    Raises FileNotFoundError or ValueError if it is not.
+    """
+    manifest = ModelManifest.read(folder.model)
+    made = (manifest.snapshot, manifest.config_digest, manifest.train_set)
+    if made != (frozen.digest, config_digest(config), dataset.fingerprint):
+        raise ValueError(
+            f"{folder.model}: is the model of another snapshot, config or training set; run the step again"
+        )
+    with atomic_directory(out) as whole:
+        shutil.copytree(folder.model, whole, dirs_exist_ok=True)
+    ModelManifest.read(out)
+    if curves is not None:
+        with atomic_file(curves) as file:
+            shutil.copyfile(folder.curves, file)
+    log.info("event=job_published steps=%d rows=%d", manifest.steps, manifest.rows)
+
+
+def _check_shared(place: JobPlace, dataset: DatasetManifest) -> None:
+    shared = Path(place.shared)
+    if not shared.is_dir():
+        raise FileNotFoundError(
+            f"{shared}: not there; the train step mounts the volume {place.claim} (train_job in the cluster's file)"
+        )
+    rows = dataset.rows_root
+    if "://" not in rows and shared.resolve() not in Path(rows).resolve().parents:
+        raise ValueError(
+            f"{rows}: other nodes do not see this folder; a training job's rows lie in an object store, or under "
+            f"{shared}"
+        )

@@ -1,0 +1,1 @@
+"""Training in one or several processes of this machine."""

@@ -1,0 +1,114 @@
+"""Training in several processes of this machine, started and watched by torch's elastic agent, as torchrun does."""
+
+import json
+import os
+import signal
+import sys
+import tempfile
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from components.common.runtime.environment import environment
+from components.common.runtime.process_pool import end_with
+from components.common.runtime.step import TryAgainError
+
+ERRORS_VARIABLE = "RECAP_TRAIN_ERRORS"
+_UNKNOWING = 3
+
+
+def run_group(processes: int, arguments: list[str]) -> None:
+    """Run ``components.train.local.worker`` in so many processes, and wait for all.
+
+    SIGTERM is handed on to them; they have 30 s to write a checkpoint.
+
+    Raises:
+        KeyboardInterrupt: SIGINT came.
+        TryAgainError: they were asked to stop, and did.
+        ValueError: one of them failed; the words are its own.
+    """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    with tempfile.TemporaryDirectory() as errors:
+        config = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=processes,
+            run_id=uuid.uuid4().hex,
+            rdzv_backend="c10d",
+            rdzv_endpoint="localhost:0",
+            max_restarts=0,
+        )
+        threads = max(1, (os.cpu_count() or 1) // processes)
+        variables = {ERRORS_VARIABLE: errors, "OMP_NUM_THREADS": str(threads)}
+        with environment(variables), _own_signal_handlers():
+            try:
+                elastic_launch(config, sys.executable)("-m", "components.train.local.worker", *arguments)
+            except SignalException as error:
+                raise _stopped(error.sigval, told(Path(errors), "")) from None
+            except ChildFailedError as error:
+                otherwise = (
+                    f"a process ended without a word ({str(error).splitlines()[0]}); its log may say more"
+                )
+                raise told(Path(errors), otherwise) from None
+
+
+def _stopped(number: signal.Signals, said: Exception) -> BaseException:
+    """What is raised after a signal; a process that it met before it could wait for one has said nothing of it."""
+    if number == signal.SIGINT:
+        return KeyboardInterrupt()
+    if isinstance(said, TryAgainError):
+        return said
+    return TryAgainError("asked to stop; run again, it goes on from its newest checkpoint if there is one")
+
+
+@contextmanager
+def member_of_a_group() -> Iterator[None]:
+    """Tell the process that started this one what is raised, and end with it if it is killed."""
+    end_with(os.getppid())
+    try:
+        yield
+    except Exception as error:
+        again = isinstance(error, TryAgainError)
+        plain = isinstance(error, ValueError | OSError)
+        message = str(error) if again or plain else f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        # A process that fails because another one has gone has less to say than that one.
+        words = {"weight": 1 if plain else 2 if again else _UNKNOWING, "again": again, "message": message}
+        if ERRORS_VARIABLE in os.environ:
+            path = Path(os.environ[ERRORS_VARIABLE]) / f"{int(os.environ['RANK']):06d}.json"
+            path.write_text(json.dumps(words))
+        raise
+
+
+def told(errors: Path, otherwise: str, around: str = "") -> Exception:
+    """What the processes said in the folder ``errors`` that they failed with, or a ValueError of other words.
+
+    ``around`` is added where none knows the reason: the process that did may have gone without a word.
+    """
+    words = [json.loads(path.read_text()) for path in sorted(errors.glob("*.json"))]
+    if not words:
+        return ValueError(otherwise)
+    first = min(words, key=lambda item: item["weight"])
+    message = first["message"]
+    if first["again"]:
+        return TryAgainError(message)
+    return ValueError(f"{message} ({around})" if around and first["weight"] == _UNKNOWING else message)
+
+
+@contextmanager
+def _own_signal_handlers() -> Iterator[None]:
+    """Put back what this process does at signals: torch's agent leaves handlers that raise in whatever follows."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+    before = {number: signal.getsignal(number) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,29 @@
+"""One training process of several: ``python -m components.train.local.worker SNAPSHOT TRAIN_SET OUT [CURVES]``."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+from components.train.kubernetes.train_job import SECRETS_VARIABLE
+from components.train.local.torchrun import member_of_a_group
+from components.train.train import train_in_process
+
+
+def main(arguments: list[str]) -> None:
+    """Train as the process that torchrun's environment says; what it raises ends the process."""
+    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(levelname)s %(message)s")
+    with member_of_a_group():
+        _take_secrets()
+        train_in_process(*arguments)
+
+
+def _take_secrets() -> None:
+    """Make each file of the folder that ``RECAP_SECRETS`` names an environment variable of its name."""
+    folder = os.environ.get(SECRETS_VARIABLE)
+    for path in Path(folder).glob("[!.]*") if folder else ():
+        os.environ.setdefault(path.name, path.read_text().strip())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,44 @@
+"""What training starts from: random weights, or another model's."""
+
+import logging
+import tempfile
+from pathlib import Path
+
+from components.common.artifacts.snapshot import Snapshot
+from components.common.registry import connect, download
+from recap_model import load_model
+from recap_model.config import RecapConfig
+from recap_model.model import MultiTaskRankingModel
+from recap_model.training.warm_start import warm_start
+
+log = logging.getLogger(__name__)
+
+
+def start_warm(model: MultiTaskRankingModel, snapshot: Snapshot, config: RecapConfig) -> str | None:
+    """Give the model the weights that ``training.warm_start`` names; returns whose they are, None if no one's.
+
+    Where it says ``champion`` and there is none, as in a first run, the model stays as it is.
+
+    Raises:
+        FileNotFoundError, ValueError: the other model is not there, cannot be read, or has nothing in common.
+    """
+    wanted, registered = config.training.warm_start, config.training.warm_start_version
+    if wanted is None:
+        return None
+    if wanted == "champion":
+        if snapshot.champion is None:
+            log.info("event=warm_start champion=none")
+            return None
+        registered = config.registry.model_name, snapshot.champion.version
+    if registered is None:
+        return _take(model, Path(wanted), wanted)
+    name, version = registered
+    with tempfile.TemporaryDirectory() as folder:
+        found = download(connect(snapshot.tracking_uri), name, version, folder)
+        return _take(model, found, f"{name} version {version}")
+
+
+def _take(model: MultiTaskRankingModel, folder: Path, whose: str) -> str:
+    new = warm_start(model, load_model(folder))
+    log.info("event=warm_start from=%r new=%d %s", whose, len(new), " ".join(new[:20]))
+    return whose

@@ -1,0 +1,1 @@
+"""Rules that a profile is held to, and what judges them."""

@@ -1,0 +1,202 @@
+"""Expectations of one's own on a scan: on the profile where it knows the answer of every row, else on the sample."""
+
+from typing import Any
+
+import pandas as pd
+
+from components.common.artifacts.snapshot import Snapshot
+from components.validate.checks.custom import Own
+from components.validate.checks.examples import MAX_EXAMPLES, frame_of, plain
+from components.validate.checks.great_expectations import Answer, Validator, expectations, rows_of
+from components.validate.profile.columns import Block, blocks_of
+from components.validate.profile.exact_sum import from_units
+from components.validate.profile.profile import PartitionProfile
+from components.validate.profile.row_sample import FILE_COLUMN
+from components.validate.profile.scan import Scan
+from components.validate.profile.statistics import Stats
+from components.validate.result import Result
+from recap_model.config import RecapConfig
+
+_NO_VALUES = ("id", "split")
+_WITHIN = "expect_table_row_count_to_be_between"
+_EQUAL = "expect_table_row_count_to_equal"
+_NOT_NULL = "expect_column_values_to_not_be_null"
+_BOUNDS = ("min_value", "max_value")
+
+
+def judge_own(
+    own: list[Own], scan: Scan, snapshot: Snapshot, config: RecapConfig, validator: Validator
+) -> list[Result]:
+    """A result for each, in their order."""
+    window, blocks = scan.profile.window(), blocks_of(config)
+    where = f"{snapshot.first_day} to {snapshot.last_day}"
+    results: dict[str, Result] = {}
+    of_values: list[tuple[Own, list[float]]] = []
+    for item in own:
+        found = _stats(item, window, blocks)
+        if item.name in (_WITHIN, _EQUAL):
+            results[item.place] = _of_rows(item, window.rows, where)
+        elif item.name == _NOT_NULL and found is not None:
+            results[item.place] = _of_nulls(item, *found, where)
+        elif found is not None and (values := _values(item, *found)) is not None:
+            of_values.append((item, values))
+    broken = _broken(of_values, validator)
+    for item, values in of_values:
+        seen = " and ".join(f"{value:g}" for value in values)
+        said = f"has {_OF_VALUES[item.name]} {seen}"
+        results[item.place] = _result(item, item.place not in broken, window.rows, said, where)
+    results |= _on_sample([item for item in own if item.place not in results], scan, config, validator)
+    return [results[item.place] for item in own]
+
+
+_OF_VALUES = {
+    "expect_column_values_to_be_between": "values between",
+    "expect_column_min_to_be_between": "a least value of",
+    "expect_column_max_to_be_between": "a greatest value of",
+    "expect_column_mean_to_be_between": "a mean of",
+}
+
+
+def _values(item: Own, stats: Stats, at: int) -> list[float] | None:
+    """What has to lie between the expectation's bounds if, and only if, it holds for all rows of the window."""
+    finite, total = int(stats.finite[at]), stats.total[at]
+    if item.name not in _OF_VALUES or item.kwargs.get("mostly", 1) != 1:
+        return None
+    if int(stats.infinities[at]) or not finite or not all(map(_is_number, map(item.kwargs.get, _BOUNDS))):
+        return None
+    low, high = float(stats.minimum[at]), float(stats.maximum[at])
+    match item.name:
+        case "expect_column_min_to_be_between":
+            return [low]
+        case "expect_column_max_to_be_between":
+            return [high]
+        case "expect_column_mean_to_be_between":
+            return None if total is None else [from_units(total) / finite]
+    return [low, high] if high > low else [low]
+
+
+def _is_number(bound: object) -> bool:
+    return bound is None or isinstance(bound, int | float)
+
+
+def _broken(of_values: list[tuple[Own, list[float]]], validator: Validator) -> set[str]:
+    """The places of those with a value beyond a bound: one table for all, as of the generated rules.
+
+    Great Expectations takes milliseconds for each expectation, however small the table.
+    """
+    rows = [
+        {
+            "place": item.place,
+            "value": value,
+            "bound": item.kwargs[bound],
+            "lower": lower,
+            "strict": bool(item.kwargs.get(strict)),
+        }
+        for item, values in of_values
+        for value in values
+        for bound, strict, lower in (("min_value", "strict_min", True), ("max_value", "strict_max", False))
+        if item.kwargs.get(bound) is not None
+    ]
+    broken: set[str] = set()
+    if not rows:
+        return broken
+    for (lower, strict), table in pd.DataFrame(rows).groupby(["lower", "strict"]):
+        high, low = ("value", "bound") if lower else ("bound", "value")
+        held = expectations.ExpectColumnPairValuesAToBeGreaterThanB(
+            column_A=high, column_B=low, or_equal=not strict, ignore_row_if="neither"
+        )
+        (places,) = validator.offending(table, [held])
+        broken |= set(table["place"].iloc[places])
+    return broken
+
+
+def _stats(item: Own, window: PartitionProfile, blocks: list[Block]) -> tuple[Stats, int] | None:
+    """The profile of the expectation's only column, and its place in it."""
+    if len(item.columns) != 1 or item.kwargs.get("row_condition"):
+        return None
+    (column,) = item.columns
+    for block in blocks:
+        scalar = column in block.columns and block.list_width is None
+        if scalar and block.key in window.blocks and (block.role not in _NO_VALUES or item.name == _NOT_NULL):
+            return window.blocks[block.key].stats, block.columns.index(column)
+    return None
+
+
+def _of_rows(item: Own, rows: int, where: str) -> Result:
+    low, high = item.kwargs.get("min_value"), item.kwargs.get("max_value")
+    if item.name == _EQUAL:
+        low = high = item.kwargs["value"]
+    above = low is None or rows > low or (rows == low and not item.kwargs.get("strict_min"))
+    below = high is None or rows < high or (rows == high and not item.kwargs.get("strict_max"))
+    return _result(item, above and below, rows, f"has {rows:,} rows", where)
+
+
+def _of_nulls(item: Own, stats: Stats, at: int, where: str) -> Result:
+    nulls, rows = int(stats.nulls[at] + stats.nans[at]), int(stats.rows[at])
+    holds = rows - nulls >= float(item.kwargs.get("mostly", 1.0)) * rows
+    return _result(item, holds, rows, f"is null in {nulls:,} of {rows:,} rows", where)
+
+
+def _on_sample(own: list[Own], scan: Scan, config: RecapConfig, validator: Validator) -> dict[str, Result]:
+    sample = scan.sample
+    there = set(sample.schema.names) if sample is not None and len(sample) else set()
+    held = [item for item in own if set(item.columns) <= there]
+    said = "cannot be checked: no row was sampled,"
+    results = {item.place: _result(item, False, 0, said, "") for item in own if item not in held}
+    if sample is None or not held:
+        return results
+    frame = frame_of(sample, list(dict.fromkeys(name for item in held for name in item.columns)), config)
+    for item, answer in zip(held, validator.answers(frame, [item.expectation for item in held]), strict=True):
+        results[item.place] = _of_answer(item, answer, frame, config)
+    return results
+
+
+def _of_answer(item: Own, answer: Answer, frame: pd.DataFrame, config: RecapConfig) -> Result:
+    where = f"a sample of {len(frame):,} rows"
+    if answer.error:
+        return _result(item, False, 0, f"cannot be computed: {answer.error},", where)
+    if not answer.checked:
+        return _result(item, False, 0, "has no value to check, which is no pass,", where)
+    if not answer.places:
+        seen = "" if answer.observed is None else f": {_short(answer.observed)} is seen"
+        return _result(item, answer.success, answer.checked, f"does not fulfil it{seen}", where)
+    ids = [name for name in config.features.ids.model_dump().values() if name in frame.columns]
+    shown = frame[[*dict.fromkeys([*ids, *item.columns, FILE_COLUMN])]]
+    examples = plain(rows_of(shown, answer.places[:MAX_EXAMPLES]))
+    values = ", ".join(_short(examples[0][column]) for column in item.columns)
+    count = len(answer.places)
+    observed = f"does not hold for {count:,} rows ({count / answer.checked:.1%}), such as {values},"
+    return _result(item, answer.success, answer.checked, observed, where, examples)
+
+
+def _result(
+    item: Own,
+    success: bool,
+    checked: int,
+    observed: str,
+    where: str,
+    examples: list[dict[str, Any]] | None = None,
+) -> Result:
+    if success:
+        return Result(item.name, item.severity, True, checked)
+    named = " and ".join(item.columns)
+    subject = "the log" if not named else f"column {named}" if len(item.columns) == 1 else f"columns {named}"
+    hidden = ("column", "column_A", "column_B", "column_list", "batch_id")
+    wanted = [f"{name} {_short(value)}" for name, value in item.kwargs.items() if name not in hidden]
+    advice = f"mend the log, or change {item.place}"
+    return Result(
+        item.name,
+        item.severity,
+        False,
+        checked,
+        subject,
+        observed,
+        where,
+        ", ".join(wanted),
+        advice,
+        examples or [],
+    )
+
+
+def _short(value: object) -> str:
+    return " ".join(str(value).split())[:100]

@@ -1,0 +1,170 @@
+"""Great Expectations over small frames, with what it lets pass by itself caught here.
+
+Great Expectations passes an empty table and lets nulls through a comparison, and its severities do not change a
+verdict. Here an empty frame fails its rules, a null is outside every bound, and severity is read by `Verdict`.
+"""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import pandas as pd
+
+__all__ = [
+    "Answer",
+    "Expectation",
+    "NoSuchExpectationError",
+    "Validator",
+    "expectation_named",
+    "expectation_of",
+    "expectations",
+    "rows_of",
+]
+
+# Great Expectations is imported here alone, because it reads this when it is imported.
+os.environ["GX_ANALYTICS_ENABLED"] = "False"
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import great_expectations as gx
+    from great_expectations import expectations
+    from great_expectations.core.batch_definition import BatchDefinition
+    from great_expectations.data_context.types.base import (
+        DataContextConfig,
+        InMemoryStoreBackendDefaults,
+        ProgressBarsConfig,
+    )
+    from great_expectations.exceptions import ExpectationNotFoundError
+    from great_expectations.expectations.expectation import Expectation
+    from great_expectations.expectations.registry import (
+        get_expectation_impl,
+        list_registered_expectation_implementations,
+    )
+
+from components.validate.checks.rules import Row, Rule
+
+_ROW = "recap.row"
+
+for _name in ("great_expectations", "great_expectations.data_context"):
+    logging.getLogger(_name).setLevel(logging.ERROR)
+
+
+def expectation_of(rule: Rule) -> Expectation:
+    """A rule as Great Expectations states it."""
+    high, low = (rule.value, rule.bound) if rule.sense == "at least" else (rule.bound, rule.value)
+    return expectations.ExpectColumnPairValuesAToBeGreaterThanB(
+        column_A=high, column_B=low, or_equal=True, ignore_row_if="neither", severity=rule.severity
+    )
+
+
+class NoSuchExpectationError(ValueError):
+    """Great Expectations has no expectation of a name."""
+
+
+def expectation_named(kind: str, kwargs: dict[str, Any]) -> Expectation:
+    """An expectation by its name, as ``expect_column_values_to_be_between``.
+
+    Raises NoSuchExpectationError, or ValueError for wrong arguments.
+    """
+    try:
+        of_kind = get_expectation_impl(kind)
+    except ExpectationNotFoundError:
+        near = get_close_matches(kind, list_registered_expectation_implementations(), 3)
+        hint = f"; near are {', '.join(near)}" if near else ""
+        raise NoSuchExpectationError(f"Great Expectations has no {kind!r}{hint}") from None
+    return of_kind(**kwargs)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What Great Expectations says of one expectation on a frame.
+
+    Attributes:
+        places: rows of the frame for which it does not hold; none of an expectation on a whole column.
+        checked: rows that have a value to check.
+        observed: what an expectation on a whole column saw.
+        error: why it cannot be computed, in one line.
+    """
+
+    success: bool
+    places: list[int]
+    checked: int
+    observed: Any = None
+    error: str = ""
+
+
+class Validator:
+    """An ephemeral context of Great Expectations that holds frames to expectations."""
+
+    def __init__(self) -> None:
+        nowhere = InMemoryStoreBackendDefaults(init_temp_docs_sites=False)
+        settings = DataContextConfig(
+            store_backend_defaults=nowhere, progress_bars=ProgressBarsConfig(globally=False)
+        )
+        context = gx.get_context(mode="ephemeral", project_config=settings)
+        asset = context.data_sources.add_pandas("recap").add_dataframe_asset("frame")
+        self._whole: BatchDefinition = asset.add_batch_definition_whole_dataframe("whole")
+
+    def offending(self, frame: pd.DataFrame, held: list[Expectation]) -> list[list[int]]:
+        """For each expectation the places of the frame's rows for which it does not hold.
+
+        Raises:
+            ValueError: the frame is empty, or an expectation cannot be computed on it.
+        """
+        return [list(_places(found)) for found in self._results(frame, held)]
+
+    def answers(self, frame: pd.DataFrame, held: list[Expectation]) -> list[Answer]:
+        """What each expectation, of whatever kind, says of the frame. Raises ValueError if the frame is empty."""
+        return [_answer(found, len(frame)) for found in self._results(frame, held)]
+
+    def _results(self, frame: pd.DataFrame, held: list[Expectation]) -> list[Any]:
+        if frame.empty:
+            raise ValueError("no row to check, which is no pass")
+        numbered = frame.reset_index(drop=True)
+        numbered[_ROW] = range(len(numbered))
+        placed = [item.copy(update={"meta": {"place": place}}) for place, item in enumerate(held)]
+        suite = gx.ExpectationSuite(name="recap", expectations=placed)
+        batch = self._whole.get_batch({"dataframe": numbered})
+        form = {"result_format": "COMPLETE", "unexpected_index_column_names": [_ROW]}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            results = batch.validate(suite, result_format=form).results
+        found = {item.expectation_config.meta["place"]: item for item in results}
+        return [found[place] for place in range(len(held))]
+
+
+def _places(result: Any) -> Iterator[int]:
+    if _raised(result.exception_info):
+        raise ValueError(f"cannot be computed: {result.expectation_config.type}: {result.exception_info}")
+    found = result.result.get("unexpected_index_list") or []
+    if not result.success and not found:
+        raise ValueError(f"{result.expectation_config.type} fails without naming a row")
+    yield from sorted({int(item[_ROW]) for item in found})
+
+
+def _answer(result: Any, rows: int) -> Answer:
+    if _raised(result.exception_info):
+        info = result.exception_info
+        several = [info] if "exception_message" in info else list(info.values())
+        said = " ".join(str(several[0].get("exception_message")).split())[:200]
+        return Answer(False, [], 0, error=said)
+    found = result.result
+    places = sorted({int(item[_ROW]) for item in found.get("unexpected_index_list") or []})
+    checked = int(found.get("element_count", rows)) - int(found.get("missing_count") or 0)
+    return Answer(bool(result.success), places, checked, found.get("observed_value"))
+
+
+def _raised(info: dict[str, Any]) -> bool:
+    if "raised_exception" in info:
+        return bool(info["raised_exception"])
+    return any(item.get("raised_exception") for item in info.values())
+
+
+def rows_of(frame: pd.DataFrame, places: list[int]) -> list[Row]:
+    """Rows of a frame as plain dicts."""
+    return [
+        {str(name): value for name, value in row.items()} for row in frame.iloc[places].to_dict("records")
+    ]

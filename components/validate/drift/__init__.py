@@ -1,0 +1,1 @@
+"""Comparison of two profiles: drift between windows, skew between training and serving."""

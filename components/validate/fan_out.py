@@ -1,0 +1,167 @@
+"""Validate on several pods: each reads a group of the log's files, and one judges what they found."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import pyarrow as pa
+from pyarrow import ipc
+from pydantic import NonNegativeInt, PositiveInt, ValidationError
+
+from components.common.artifacts.snapshot import MANIFEST_NAME, Snapshot
+from components.common.runtime.atomic_output import atomic_directory
+from components.common.storage.file_groups import cut
+from components.validate.profile.file_faults import Finding, Findings
+from components.validate.profile.profile import Profile
+from components.validate.profile.scan import Part, read_files
+from components.validate.result import Verdict
+from components.validate.validate import LOG, Check
+from recap_model.config import Config
+from recap_model.config.errors import first_reason
+
+_PROFILE, _FACTS, _TAKEN = "profile.parquet", "facts.json", "taken-{:05d}.arrow"
+
+
+class GroupManifest(Config):
+    """What a pod has found in its group, written last.
+
+    Attributes:
+        snapshot: its digest.
+        logs: the log, and the serving log if it can be read.
+        files: SHA-256 of each file, by ``<log>/<name>``.
+    """
+
+    snapshot: str
+    group: NonNegativeInt
+    groups: PositiveInt
+    logs: list[str]
+    files: dict[str, str]
+
+    @classmethod
+    def read(cls, folder: Path) -> "GroupManifest":
+        """Read a manifest, and hold the files to it. Raises FileNotFoundError or ValueError, which name the file."""
+        path = folder / MANIFEST_NAME
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: not there, so this group was not read; run its step again")
+        try:
+            manifest = cls.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise ValueError(f"{path}: not a group's manifest: {first_reason(error)}") from None
+        if manifest.files != digests(folder):
+            raise ValueError(f"{folder}: changed since its group's manifest was written; run its step again")
+        return manifest
+
+
+def validate_group(snapshot: str | Path, out: str | Path, group: int, groups: int) -> None:
+    """Read one of so many groups of the log's files, and of the serving log's if there is one.
+
+    A group that has no file, as there are fewer files than groups, has found nothing.
+
+    Args:
+        snapshot: what resolve wrote.
+        out: folder for what was found.
+        group: its number, from 0.
+
+    Raises:
+        FileNotFoundError, ValueError: as `validate_snapshot`, what is wrong with the log aside.
+        ChildProcessError: a process that read files was killed.
+    """
+    if not 0 <= group < groups:
+        raise ValueError(f"group {group} of {groups}: groups are numbered from 0 to {groups - 1}")
+    check = Check.of(snapshot)
+    with atomic_directory(out) as folder:
+        for name, log in check.logs.items():
+            found = Part()
+            for own in cut(log.snapshot, groups)[group : group + 1]:
+                found = read_files(log, own)
+            _write_part(found, folder / name)
+        manifest = GroupManifest(
+            snapshot=check.logs[LOG].snapshot.digest,
+            group=group,
+            groups=groups,
+            logs=list(check.logs),
+            files=digests(folder),
+        )
+        (folder / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=1))
+
+
+def join_groups(
+    snapshot: str | Path, parts: Sequence[str | Path], out: str | Path, docs: str | Path
+) -> Verdict:
+    """Judge what all groups found: the same bytes that `validate_snapshot` writes, and the same errors.
+
+    Args:
+        parts: what `validate_group` wrote for each group, in any order.
+
+    Raises:
+        FileNotFoundError, ValueError: a group is missing, of another snapshot, or was changed; and as
+            `validate_snapshot`.
+    """
+    check = Check.of(snapshot)
+    folders = [Path(part) for part in parts]
+    read = sorted(((GroupManifest.read(folder), folder) for folder in folders), key=lambda one: one[0].group)
+    _check([manifest for manifest, _ in read], check.logs[LOG].snapshot, list(check.logs))
+    found: dict[str, Part] = {}
+    for name, log in check.logs.items():
+        found[name] = Part()
+        for _, folder in read:
+            found[name].merge(_read_part(folder / name), log.sampler.most)
+    return check.conclude(found, out, docs)
+
+
+def _check(manifests: Sequence[GroupManifest], snapshot: Snapshot, logs: list[str]) -> None:
+    for manifest in manifests:
+        if manifest.snapshot != snapshot.digest:
+            raise ValueError(
+                f"group {manifest.group}: of another snapshot ({manifest.snapshot[:12]}); run its step again"
+            )
+        if manifest.logs != logs:
+            raise ValueError(
+                f"group {manifest.group}: the serving log could be read then or now, and not both times; run the "
+                "steps of all groups again"
+            )
+    groups = manifests[0].groups if manifests else 0
+    numbers = [manifest.group for manifest in manifests]
+    if not groups or len(numbers) != groups or numbers != list(range(len(numbers))):
+        raise ValueError(
+            f"groups {', '.join(str(manifest.group) for manifest in manifests)} of {groups}: the log is judged by "
+            "each group once; run the steps of all groups again"
+        )
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file in the folders of a group's logs."""
+    paths = sorted(path for path in folder.glob("*/*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+def _write_part(part: Part, folder: Path) -> None:
+    folder.mkdir()
+    part.profile.write(folder / _PROFILE)
+    findings = [{**asdict(finding), "files": sorted(finding.files)} for finding in part.findings]
+    (folder / _FACTS).write_text(json.dumps({"findings": findings, "forms": part.forms}))
+    for number, tables in enumerate(_of_one_schema(part.taken)):
+        with ipc.new_file(str(folder / _TAKEN.format(number)), tables[0].schema) as writer:
+            for table in tables:
+                writer.write_table(table)
+
+
+def _of_one_schema(tables: list[pa.Table]) -> list[list[pa.Table]]:
+    runs: list[list[pa.Table]] = []
+    for table in tables:
+        if runs and runs[-1][0].schema.equals(table.schema, check_metadata=True):
+            runs[-1].append(table)
+        else:
+            runs.append([table])
+    return runs
+
+
+def _read_part(folder: Path) -> Part:
+    """What `_write_part` wrote; a group's manifest has vouched for it."""
+    facts = json.loads((folder / _FACTS).read_text())
+    findings = Findings(Finding(**{**found, "files": set(found["files"])}) for found in facts["findings"])
+    taken = [ipc.open_file(path).read_all() for path in sorted(folder.glob(_TAKEN.split("{")[0] + "*"))]
+    forms = [(path, dict(forms)) for path, forms in facts["forms"]]
+    return Part(Profile.read(folder / _PROFILE), findings, forms, taken)

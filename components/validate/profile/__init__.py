@@ -1,0 +1,1 @@
+"""One pass over the log's files: a mergeable profile, file faults, sampled rows."""

@@ -1,0 +1,168 @@
+"""A mergeable profile of a log: counts, moments and a histogram of each column in each partition."""
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components.validate.profile.exact_sum import from_text, to_text
+from components.validate.profile.histogram import Sketch
+from components.validate.profile.statistics import COUNTS, Stats
+from recap_model.config.errors import in_one_line
+
+FORMAT = "recap-profile/2"
+_FORMAT_KEY, _ROWS_KEY = b"recap.format", b"recap.partition_rows"
+_LONGEST_REASON = 300
+_SCHEMA = pa.schema(
+    [
+        ("partition", pa.string()),
+        ("block", pa.string()),
+        ("column", pa.string()),
+        *[(name, pa.int64()) for name in COUNTS],
+        ("minimum", pa.float64()),
+        ("maximum", pa.float64()),
+        ("total", pa.string()),
+        ("squares", pa.string()),
+        ("bins", pa.list_(pa.int16())),
+        ("counts", pa.list_(pa.int64())),
+    ]
+)
+
+
+@dataclass
+class BlockProfile:
+    """One block of columns: a name for each position, their stats, and histograms where values are compared."""
+
+    labels: list[str]
+    stats: Stats
+    sketch: Sketch = field(default_factory=Sketch.empty)
+
+    def __add__(self, other: "BlockProfile") -> "BlockProfile":
+        if self.labels != other.labels:
+            raise ValueError("two profiles of different columns do not add up")
+        return BlockProfile(self.labels, self.stats + other.stats, self.sketch + other.sketch)
+
+
+@dataclass
+class PartitionProfile:
+    """One partition, or all: its rows and its blocks, by key."""
+
+    rows: int = 0
+    blocks: dict[str, BlockProfile] = field(default_factory=dict)
+
+    def add(self, key: str, labels: list[str], stats: Stats, sketch: Sketch | None = None) -> None:
+        """Add the stats and histograms of some more rows of a block."""
+        more = BlockProfile(labels, stats, sketch or Sketch.empty())
+        self.blocks[key] = self.blocks[key] + more if key in self.blocks else more
+
+    def __add__(self, other: "PartitionProfile") -> "PartitionProfile":
+        both = PartitionProfile(self.rows + other.rows, dict(self.blocks))
+        for key, block in other.blocks.items():
+            both.add(key, block.labels, block.stats, block.sketch)
+        return both
+
+
+@dataclass
+class Profile:
+    """Of a log, or of any part of it. Profiles of parts add up to the whole's, exactly and in any order."""
+
+    partitions: dict[str, PartitionProfile] = field(default_factory=dict)
+
+    def __add__(self, other: "Profile") -> "Profile":
+        none = PartitionProfile()
+        names = sorted({*self.partitions, *other.partitions})
+        return Profile(
+            {name: self.partitions.get(name, none) + other.partitions.get(name, none) for name in names}
+        )
+
+    def window(self) -> PartitionProfile:
+        """All partitions as one."""
+        return sum(self.partitions.values(), PartitionProfile())
+
+    def table(self) -> pa.Table:
+        """A row for each position of each block in each partition, sorted."""
+        columns: dict[str, list[object]] = {name: [] for name in _SCHEMA.names}
+        for partition, inside in sorted(self.partitions.items()):
+            for key, block in sorted(inside.blocks.items()):
+                width = len(block.labels)
+                columns["partition"] += [partition] * width
+                columns["block"] += [key] * width
+                columns["column"] += block.labels
+                for item in fields(Stats):
+                    columns[item.name] += _to_list(getattr(block.stats, item.name))
+                histograms = [block.sketch.of(place) for place in range(width)]
+                columns["bins"] += [bins for bins, _ in histograms]
+                columns["counts"] += [counts for _, counts in histograms]
+        rows = ";".join(f"{name}={inside.rows}" for name, inside in sorted(self.partitions.items()))
+        metadata = {_FORMAT_KEY: FORMAT.encode(), _ROWS_KEY: rows.encode()}
+        return pa.table(columns, schema=_SCHEMA.with_metadata(metadata))
+
+    def write(self, path: Path) -> None:
+        """Write `table` as Parquet: the same bytes for the same log, however its parts were grouped."""
+        pq.write_table(self.table(), path)
+
+    @classmethod
+    def read(cls, path: Path) -> "Profile":
+        """Read what `write` wrote. Raises ValueError if it is something else."""
+        try:
+            table = pq.read_table(path)
+        except (OSError, pa.ArrowException) as error:
+            reason = in_one_line(error)[:_LONGEST_REASON]
+            raise ValueError(f"{path}: not Parquet ({reason}); run validate again") from None
+        metadata = table.schema.metadata or {}
+        found = metadata.get(_FORMAT_KEY, b"").decode(errors="replace")
+        if not found:
+            raise ValueError(f"{path}: no profile of a log ({FORMAT}); run validate again")
+        if found != FORMAT:
+            raise ValueError(f"{path}: it is {found}, and this validate reads {FORMAT}")
+        try:
+            profile = cls._of(table) if table.schema.equals(_SCHEMA) else None
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
+            profile = None
+        if profile is None:
+            raise ValueError(f"{path}: not what validate writes; run validate again")
+        return profile
+
+    @classmethod
+    def _of(cls, table: pa.Table) -> "Profile":
+        """What `table` gave, from what may have been altered since."""
+        profile = cls()
+        for entry in filter(None, table.schema.metadata[_ROWS_KEY].decode().split(";")):
+            name, _, rows = entry.rpartition("=")
+            profile.partitions[name] = PartitionProfile(int(rows))
+        keys = list(zip(table["partition"].to_pylist(), table["block"].to_pylist(), strict=True))
+        starts = [place for place, key in enumerate(keys) if place == 0 or keys[place - 1] != key]
+        for start, end in zip(starts, [*starts, len(keys)][1:], strict=True):
+            partition, key = keys[start]
+            block = table.slice(start, end - start)
+            profile.partitions[partition].add(
+                key, block["column"].to_pylist(), _from_table(block), _sketch_from(block)
+            )
+        return profile
+
+
+def _to_list(values: object) -> list[object]:
+    if isinstance(values, np.ndarray):
+        return values.tolist()
+    assert isinstance(values, list)
+    return [None if value is None else to_text(value) for value in values]
+
+
+def _from_table(block: pa.Table) -> Stats:
+    arrays: dict[str, Any] = {name: block[name].to_numpy() for name in (*COUNTS, "minimum", "maximum")}
+    for name in ("total", "squares"):
+        arrays[name] = [None if text is None else from_text(text) for text in block[name].to_pylist()]
+    return Stats(**arrays)
+
+
+def _sketch_from(block: pa.Table) -> Sketch:
+    bins, counts = (block[name].combine_chunks() for name in ("bins", "counts"))
+    return Sketch.join(
+        [
+            (one.values.to_numpy().astype(np.int64), many.values.to_numpy())
+            for one, many in zip(bins, counts, strict=True)
+        ]
+    )

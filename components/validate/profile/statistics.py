@@ -1,0 +1,149 @@
+"""From an array of values to counts and moments: what a profile keeps of each position."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.validate.profile.exact_sum import to_units
+
+_VALUES_AT_ONCE = 1 << 18  # 2 MB
+
+Counts = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass
+class Stats:
+    """Counts and moments of a block's positions; those of two sets of rows add up.
+
+    Attributes, each (width,):
+        rows, nulls, nans, infinities, zeros, ones: counts of rows with such a value.
+        unknown: missing though neither null nor NaN: the id -1, an embedding of zeros, an empty list.
+        outside: values the role does not allow: not 0 or 1, a negative weight, a time far from its partition.
+        minimum, maximum: of the finite values; infinite where there is none.
+        total, squares: exact sums over the finite values, in units of 2**-1074; None if one overflowed.
+    """
+
+    rows: Counts
+    nulls: Counts
+    nans: Counts
+    infinities: Counts
+    zeros: Counts
+    ones: Counts
+    unknown: Counts
+    outside: Counts
+    minimum: Floats
+    maximum: Floats
+    total: list[int | None]
+    squares: list[int | None]
+
+    @classmethod
+    def empty(cls, width: int) -> "Stats":
+        """Stats of no row."""
+        counts = {name: np.zeros(width, dtype=np.int64) for name in COUNTS}
+        lowest, highest = np.full(width, np.inf), np.full(width, -np.inf)
+        nothing: list[int | None] = [0] * width
+        return cls(**counts, minimum=lowest, maximum=highest, total=nothing, squares=list(nothing))
+
+    @property
+    def missing(self) -> Counts:
+        """Rows without a value that the model could use, infinities aside."""
+        return self.nulls + self.nans + self.unknown
+
+    @property
+    def finite(self) -> Counts:
+        """Rows with a finite value."""
+        return self.rows - self.nulls - self.nans - self.infinities
+
+    def __add__(self, other: "Stats") -> "Stats":
+        counts: dict[str, Counts] = {name: getattr(self, name) + getattr(other, name) for name in COUNTS}
+        return Stats(
+            **counts,
+            minimum=np.minimum(self.minimum, other.minimum),
+            maximum=np.maximum(self.maximum, other.maximum),
+            total=list(_added(self.total, other.total)),
+            squares=list(_added(self.squares, other.squares)),
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Stats) and all(
+            np.array_equal(getattr(self, item.name), getattr(other, item.name)) for item in fields(self)
+        )
+
+
+COUNTS = ("rows", "nulls", "nans", "infinities", "zeros", "ones", "unknown", "outside")
+
+
+def _added(first: list[int | None], second: list[int | None]) -> Iterator[int | None]:
+    for one, other in zip(first, second, strict=True):
+        yield None if one is None or other is None else one + other
+
+
+def measure(
+    values: Floats, nulls: Counts, unknown: Flags | None = None, outside: Flags | None = None
+) -> Stats:
+    """Stats of some rows. A few columns are measured at a time, whose values stay in the processor's cache.
+
+    Args:
+        values: (rows, width) float64, in either memory order; null is NaN.
+        nulls: (width,) how many of the NaN are nulls.
+        unknown, outside: (rows, width) flags of such values.
+    """
+    rows, width = values.shape
+    at_once = max(1, _VALUES_AT_ONCE // max(rows, 1))
+    parts = []
+    for first in range(0, width, at_once):
+        some = slice(first, first + at_once)
+        flags = (None if one is None else one[:, some] for one in (unknown, outside))
+        parts.append(_measure(values[:, some], nulls[some], *flags))
+    return _joined(parts)
+
+
+def _joined(parts: list[Stats]) -> Stats:
+    if len(parts) == 1:
+        return parts[0]
+    columns: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in (*COUNTS, "minimum", "maximum")
+    }
+    for name in ("total", "squares"):
+        columns[name] = [one for part in parts for one in getattr(part, name)]
+    return Stats(**columns)
+
+
+def _measure(values: Floats, nulls: Counts, unknown: Flags | None, outside: Flags | None) -> Stats:
+    rows, width = values.shape
+    finite = np.isfinite(values)
+    counted = np.count_nonzero(finite, axis=0)
+    whole = int(counted.sum()) == values.size
+    nans = np.zeros(width, dtype=np.int64) if whole else np.count_nonzero(np.isnan(values), axis=0)
+    clean = values if whole else np.where(finite, values, 0.0)
+    lowest = values if whole else np.where(finite, values, np.inf)
+    highest = values if whole else np.where(finite, values, -np.inf)
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = clean.sum(axis=0)
+        squares = np.einsum("ij,ij->j", clean, clean)
+    return Stats(
+        rows=np.full(width, rows, dtype=np.int64),
+        nulls=nulls,
+        nans=nans - nulls,
+        infinities=rows - counted - nans,
+        zeros=np.count_nonzero(values == 0.0, axis=0),
+        ones=np.count_nonzero(values == 1.0, axis=0),
+        unknown=_count(unknown, width),
+        outside=_count(outside, width),
+        minimum=lowest.min(axis=0, initial=np.inf),
+        maximum=highest.max(axis=0, initial=-np.inf),
+        total=[to_units(value) if np.isfinite(value) else None for value in total.tolist()],
+        squares=[to_units(value) if np.isfinite(value) else None for value in squares.tolist()],
+    )
+
+
+def _count(flags: Flags | None, width: int) -> Counts:
+    if flags is None:
+        return np.zeros(width, dtype=np.int64)
+    return np.count_nonzero(flags, axis=0).astype(np.int64)

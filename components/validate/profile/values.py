@@ -1,0 +1,129 @@
+"""A block's columns as one array of float64, without a Python loop over rows or over a list's entries."""
+
+import hashlib
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pandas.util import hash_array
+
+from components.validate.profile.columns import Block
+from components.validate.profile.statistics import Counts, Floats, Stats
+from recap_model.data.log.columns import is_text, milliseconds, word_ids
+from recap_model.data.log.splitmix64 import mixed
+
+
+class WrongWidthError(ValueError):
+    """Lists of another width: ``found`` is the first one's, ``rows`` how many there are."""
+
+    def __init__(self, found: int, rows: int) -> None:
+        super().__init__(found, rows)
+        self.found, self.rows = found, rows
+
+
+@dataclass(frozen=True)
+class Values:
+    """Values of a block: (rows, width) float64 with NaN for null, and (width,) counts of the nulls."""
+
+    array: Floats
+    nulls: Counts
+
+
+def values_of(batch: pa.RecordBatch, block: Block) -> Values:
+    """The block's values; of an embedding its norm or its `_cosines`, of a list of any length its length.
+
+    Raises:
+        WrongWidthError: a list is longer or shorter than the block says.
+    """
+    if block.list_width is None:
+        return _scalars(batch, block)
+    column = batch.column(block.columns[0])
+    if pa.types.is_null(column.type):
+        nulls = np.full(block.width, len(column), dtype=np.int64)
+        return Values(np.full((len(column), block.width), np.nan), nulls)
+    if block.role == "sparse":
+        return _one_column(pc.list_value_length(column))
+    lists = _lists(column, block.list_width)
+    if block.role not in ("embedding", "direction"):
+        return lists
+    norms = np.sqrt(np.einsum("ij,ij->i", lists.array, lists.array))[:, np.newaxis]
+    values = norms if block.role == "embedding" else _cosines(lists.array, norms, block.width)
+    return Values(values, np.full(block.width, column.null_count, dtype=np.int64))
+
+
+def null_stats(batch: pa.RecordBatch, block: Block) -> Stats:
+    """Counts of rows and nulls alone, for ids: their values are nobody's business."""
+    stats = Stats.empty(block.width)
+    stats.rows += batch.num_rows
+    stats.nulls += np.array([batch.column(name).null_count for name in block.columns], dtype=np.int64)
+    stats.minimum[:], stats.maximum[:] = np.inf, -np.inf
+    return stats
+
+
+def hashes_of(column: pa.Array) -> NDArray[np.uint64]:
+    """A hash of each id, a null's being that of 0 or of no text; equal in every process."""
+    if pa.types.is_integer(column.type):
+        ids = pc.cast(column, pa.int64(), safe=False).fill_null(0)
+        return mixed(ids.to_numpy(zero_copy_only=False).view(np.uint64))
+    coded = column.fill_null("").dictionary_encode()
+    texts = coded.dictionary.to_numpy(zero_copy_only=False)
+    hashes: NDArray[np.uint64] = hash_array(texts, categorize=False)[coded.indices.to_numpy()]
+    return hashes
+
+
+def _cosines(vectors: Floats, norms: Floats, count: int) -> Floats:
+    """With so many fixed vectors of -1 and 1, (rows, count): another embedding of the same norm points elsewhere."""
+    width = vectors.shape[1]
+    cosines = np.empty((len(vectors), count))
+    for number in range(count):
+        coins = np.frombuffer(hashlib.shake_256(b"%d" % number).digest(width), dtype=np.int8)
+        # Not a matrix product, whose last bits depend on how many rows there are.
+        cosines[:, number] = np.einsum("ij,j->i", vectors, np.where(coins < 0, -1.0, 1.0))
+    with np.errstate(invalid="ignore"):
+        cosines /= norms * math.sqrt(width)
+    return cosines
+
+
+def _scalars(batch: pa.RecordBatch, block: Block) -> Values:
+    array = np.empty((len(block.columns), batch.num_rows))
+    nulls = np.zeros(len(block.columns), dtype=np.int64)
+    for place, name in enumerate(block.columns):
+        column = batch.column(name)
+        nulls[place] = column.null_count
+        array[place] = _floats(column)
+    return Values(array.T, nulls)
+
+
+def _one_column(column: pa.Array) -> Values:
+    return Values(_floats(column)[:, np.newaxis], np.array([column.null_count], dtype=np.int64))
+
+
+def _floats(column: pa.Array) -> Floats:
+    """Numbers as they are, a word's id, and of a timestamp its milliseconds."""
+    if is_text(column.type):
+        column = word_ids(column)
+    elif pa.types.is_timestamp(column.type):
+        column = milliseconds(column, "a time")
+    return pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+
+
+def _lists(column: pa.Array, width: int) -> Values:
+    if not pa.types.is_fixed_size_list(column.type):
+        lengths = pc.list_value_length(column).drop_null().to_numpy(zero_copy_only=False)
+        wrong = lengths != width
+        if wrong.any():
+            raise WrongWidthError(int(lengths[wrong][0]), int(np.count_nonzero(wrong)))
+    entries = pc.list_flatten(column)
+    inside = _floats(entries).reshape(-1, width)
+    nulls = np.full(width, column.null_count, dtype=np.int64)
+    if entries.null_count:
+        flags = entries.is_null().to_numpy(zero_copy_only=False).reshape(-1, width)
+        nulls += np.count_nonzero(flags, axis=0)
+    if not column.null_count:
+        return Values(inside, nulls)
+    array = np.full((len(column), width), np.nan)
+    array[column.is_valid().to_numpy(zero_copy_only=False)] = inside
+    return Values(array, nulls)

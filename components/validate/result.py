@@ -1,0 +1,138 @@
+"""The verdict: what each rule found, in words a person reads and as JSON a program reads."""
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from components.validate.drift.compare import Drift
+from recap_model.config.drift import DriftRule, Severity
+
+FORMAT = "recap-verdict/1"
+MAX_LINES = 20
+MAX_COLUMNS = 300
+
+Outcome = Literal["passed", "warnings", "failed"]
+Kind = Literal["drift", "skew"]
+DriftState = Literal["no_baseline", "within_bounds", "drifted"]
+
+DRIFT_RULES: dict[Kind, tuple[DriftRule, ...]] = {
+    "drift": (
+        "column_drift",
+        "missing_rate_drift",
+        "task_rate_drift",
+        "task_null_rate_drift",
+        "partition_rows_drift",
+    ),
+    "skew": ("column_skew", "missing_rate_skew"),
+}
+
+
+class ValidationFailed(ValueError):  # noqa: N818 - the step's name for it, read by who runs the pipeline
+    """The log breaks critical rules: a line for each, the most severe first."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a rule found: that it holds, or one thing for which it does not.
+
+    Attributes:
+        checked: how many columns, tasks, partitions or rows were held to the rule.
+        subject, observed, where, allowed, advice: of a failure; together they make its line.
+        examples: ids and values of offending rows from the sample, capped.
+    """
+
+    rule: str
+    severity: Severity
+    success: bool
+    checked: int = 0
+    subject: str = ""
+    observed: str = ""
+    where: str = ""
+    allowed: str = ""
+    advice: str = ""
+    examples: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def line(self) -> str:
+        """What is wrong, where, what is allowed, what to do."""
+        place = f" in {self.where}" if self.where else ""
+        said = [f"{self.subject} {self.observed}{place}", self.allowed, self.advice]
+        return f"{self.rule}: " + "; ".join(part for part in said if part)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All results of one snapshot: failures first, critical ones before warnings.
+
+    ``drifts`` are the comparisons with the champion's profile (drift) and the serving log (skew), made or not.
+    """
+
+    snapshot: str
+    first_day: str
+    last_day: str
+    rows: int
+    results: list[Result]
+    drifts: dict[Kind, Drift] = field(default_factory=dict)
+
+    def drift_state(self, kind: Kind) -> DriftState:
+        """ "drifted" if a rule of the comparison is broken; without a reference it is neither that nor a pass."""
+        if self.drifts[kind].found is None:
+            return "no_baseline"
+        rules = DRIFT_RULES[kind]
+        broken = any(item.rule in rules and not item.success for item in self.results)
+        return "drifted" if broken else "within_bounds"
+
+    def failures(self, severity: Severity) -> list[Result]:
+        """The failed results of one severity."""
+        return [item for item in self.results if not item.success and item.severity == severity]
+
+    @property
+    def outcome(self) -> Outcome:
+        """ "failed" if a critical rule is broken, "warnings" if another one is, else "passed"."""
+        if self.failures("critical"):
+            return "failed"
+        return "warnings" if self.failures("warning") else "passed"
+
+    def lines(self, severity: Severity) -> list[str]:
+        """A line for each failure, capped."""
+        lines = [item.line for item in self.failures(severity)]
+        hidden = len(lines) - MAX_LINES
+        return lines[:MAX_LINES] + ([f"and {hidden} more; the data docs have them all"] if hidden > 0 else [])
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values: NaN and infinities become null."""
+        return {
+            "format": FORMAT,
+            "snapshot": self.snapshot,
+            "window": [self.first_day, self.last_day],
+            "rows": self.rows,
+            "verdict": self.outcome,
+            **{kind: self._drift(kind) for kind in self.drifts},
+            "rules": [_plain({**asdict(item), "line": item.line}) for item in self.results],
+        }
+
+    def _drift(self, kind: Kind) -> dict[str, Any]:
+        drift = self.drifts[kind]
+        content = {"state": self.drift_state(kind), "against": drift.against, "reason": drift.reason}
+        if drift.found is None:
+            return content
+        moved = drift.worst()
+        columns = [_plain({**asdict(item), "excess": item.excess}) for item in moved[:MAX_COLUMNS]]
+        beyond = sum(item.furthest > 1.0 for item in moved)
+        return {
+            **content,
+            "compared": len(moved),
+            "beyond": beyond,
+            "new": drift.found.new,
+            "columns": columns,
+        }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

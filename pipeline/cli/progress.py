@@ -1,0 +1,65 @@
+"""What a person sees while a run goes on: a line for each step."""
+
+import time
+from contextlib import AbstractContextManager
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from pipeline.local.run import Event, StepEnded, StepProgress, StepStarted
+
+
+class LiveSteps(AbstractContextManager["LiveSteps"]):
+    """Shows events as bars on a terminal, and as a line for each finished step elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._started_s: dict[str, float] = {}
+        self._words: dict[str, str] = {}
+        self._bars: dict[str, TaskID] = {}
+        self._progress = Progress(
+            SpinnerColumn(finished_text="[green]✓"),
+            TextColumn("{task.description:<10}"),
+            BarColumn(bar_width=24),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[words]}", style="dim"),
+            console=console,
+        )
+
+    def __enter__(self) -> "LiveSteps":
+        if self._console.is_terminal:
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._console.is_terminal:
+            self._progress.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Show one event."""
+        match event:
+            case StepStarted(step):
+                self._started_s[step] = time.monotonic()
+                if self._console.is_terminal:
+                    self._bars[step] = self._progress.add_task(step, total=1.0, words="")
+            case StepProgress(step, share, what):
+                self._words[step] = what
+                if step in self._bars:
+                    self._progress.update(self._bars[step], completed=min(share, 0.99), words=what)
+            case StepEnded(step, succeeded):
+                self._end(step, succeeded)
+
+    def _end(self, step: str, succeeded: bool) -> None:
+        if step in self._bars:
+            if succeeded:
+                self._progress.update(self._bars[step], completed=1.0)
+            else:
+                self._progress.stop_task(self._bars[step])
+            return
+        seconds = time.monotonic() - self._started_s[step]
+        mark = "done" if succeeded else "FAILED"
+        words = self._words.get(step, "")
+        self._console.print(f"{step:<10} {mark:<6} {seconds:6.1f} s  {words}".rstrip(), highlight=False)

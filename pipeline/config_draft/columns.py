@@ -1,0 +1,213 @@
+"""What a log's columns can be, judged by their types and by some rows of its newest day."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow.parquet import ParquetFile
+
+from components.common.storage.parquet import batches_of, open_parquet_at, open_root
+from components.common.storage.retrying import answer
+from components.resolve.window import list_partitions
+from recap_model.config.features import EMBEDDING_GROUPS
+from recap_model.data.log.columns import FIRST_PLAUSIBLE_MS, LAST_PLAUSIBLE_MS, decoded, is_text
+
+_ROWS = 50_000
+_NAMES_OF_IDS = ("id", "type", "code", "category", "kind")
+_TOLD = 0.9  # so often a column is 1 only where the label is
+
+
+@dataclass(frozen=True)
+class Log:
+    """Rows of a log's newest day, and how much there is of all.
+
+    Attributes:
+        by_day: rows of each day back to the first gap, the newest first; of the others by the size of their files.
+    """
+
+    rows: pa.Table
+    by_day: list[int]
+
+    @property
+    def days(self) -> int:
+        """Partitions without a gap, up to the newest."""
+        return len(self.by_day)
+
+
+@dataclass
+class Columns:
+    """The columns by group; ``left_out`` has a reason for each other.
+
+    Attributes:
+        ids: of each discrete column how many ids the rows have.
+        embeddings: by group the column and its width.
+    """
+
+    continuous: list[str] = field(default_factory=list)
+    binary: list[str] = field(default_factory=list)
+    ids: dict[str, int] = field(default_factory=dict)
+    embeddings: dict[str, tuple[str, int]] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+def read_log(data: str) -> Log:
+    """Rows of the newest day that has files. Raises what `list_partitions` and `open_parquet_at` do."""
+    filesystem, root = open_root(data)
+    days = {day: files for day, files in list_partitions(filesystem, root, data).items() if files}
+    newest = max(days)
+    files = [open_parquet_at(filesystem, root, path) for path in days[newest]]
+    rows = list(_first_rows(files))
+    if not sum(map(len, rows)):
+        raise ValueError(f"{data}: date={newest} has no rows; write some")
+    gap = next(
+        (place for place, day in enumerate(sorted(days, reverse=True)) if (newest - day).days != place), None
+    )
+    table = pa.Table.from_batches([batch for batch in rows if batch.schema.equals(rows[0].schema)])
+    known = sorted(days, reverse=True)[: gap or len(days)]
+    sizes = [
+        sum(info.size for info in answer(filesystem, [f"{root}/{path}" for path in days[day]]))
+        for day in known
+    ]
+    newest_rows = sum(file.metadata.num_rows for file in files)
+    return Log(table.slice(0, _ROWS), [max(1, round(newest_rows * size / sizes[0])) for size in sizes])
+
+
+def _first_rows(files: list[ParquetFile]) -> Iterator[pa.RecordBatch]:
+    """Batches, up to the one with which there are enough rows."""
+    count = 0
+    for file in files:
+        for batch in batches_of(file, _ROWS, file.schema_arrow.names):
+            yield batch
+            count += len(batch)
+            if count >= _ROWS:
+                return
+
+
+def sort_columns(rows: pa.Table, named: set[str], discrete: set[str], labels: dict[str, str]) -> Columns:
+    """Sort the columns of some rows that are not ``named`` already.
+
+    Args:
+        discrete: columns that are ids.
+        labels: the label's column of each task; what looks like one, or gives one away, is left out.
+    """
+    found = Columns()
+    for name in rows.schema.names:
+        if name in named:
+            continue
+        if reason := _tells(rows, name, labels):
+            found.left_out[name] = reason
+        else:
+            _sort(found, name, _values(rows, name), name in discrete)
+    return found
+
+
+def _tells(rows: pa.Table, name: str, labels: dict[str, str]) -> str:
+    """Why a column of 0 and 1 tells a label, or ""."""
+    family = name.rpartition(".")[0]
+    if family and family in {label.rpartition(".")[0] for label in labels.values()}:
+        return "named like a label, and so perhaps one"
+    column = _values(rows, name)
+    if not (
+        pa.types.is_integer(column.type)
+        or pa.types.is_floating(column.type)
+        or pa.types.is_boolean(column.type)
+    ):
+        return ""
+    if not set(pc.unique(column).to_pylist()[:4]) <= {0, 1, None}:
+        return ""
+    chosen = column.cast(pa.float64()).fill_null(0.0).to_numpy() == 1.0
+    for task, label in labels.items():
+        positive = _values(rows, label).cast(pa.float64()).fill_null(0.0).to_numpy() == 1.0
+        if chosen.any() and positive[chosen].mean() > _TOLD and positive.mean() < _TOLD / 2:
+            return f"task {task} is positive in {positive[chosen].mean():.0%} of its rows, so rather what came of it"
+    return ""
+
+
+def task_before(rows: pa.Table, label: str, labels: dict[str, str]) -> str | None:
+    """The task without which a label is not known: it is null where that task's is not 1, and nowhere else."""
+    known = rows[label].is_valid()
+    for task, other in labels.items():
+        happened = pc.equal(rows[other].cast(pa.float64()), 1.0).fill_null(False)
+        if other != label and not pc.all(known).as_py() and known.equals(happened):
+            return task
+    return None
+
+
+def _values(rows: pa.Table, name: str) -> pa.Array:
+    """A column in a form that PyArrow counts the values of."""
+    column = decoded(rows[name])
+    return column.cast(pa.float32()) if pa.types.is_float16(column.type) else column
+
+
+def _sort(found: Columns, name: str, column: pa.Array, is_id: bool) -> None:
+    kind = column.type
+    if pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        _sort_list(found, name, column)
+        return
+    if reason := _unreadable(kind):
+        found.left_out[name] = reason
+        return
+    values = column.drop_null()
+    distinct = pc.count_distinct(values).as_py()
+    if reason := _unusable(kind, values, distinct):
+        found.left_out[name] = reason
+    elif (
+        is_text(kind) or is_id or (pa.types.is_integer(kind) and name.lower().split("_")[-1] in _NAMES_OF_IDS)
+    ):
+        found.ids[name] = distinct
+    elif pa.types.is_boolean(kind) or set(pc.unique(values).to_pylist()[:3]) <= {0, 1}:
+        found.binary.append(name)
+    else:
+        found.continuous.append(name)
+
+
+def _unreadable(kind: pa.DataType) -> str:
+    """Why a column of a type is no input, or ""."""
+    readable = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, is_text)
+    if pa.types.is_timestamp(kind):
+        return "a time; features.derived makes hours, days and ages of it"
+    if pa.types.is_null(kind):
+        return "no value in the rows looked at"
+    if any(test(kind) for test in readable):
+        return ""
+    cast = pa.types.is_decimal(kind) or pa.types.is_duration(kind) or pa.types.is_date(kind)
+    advice = "; an input if the log writes it as a number" if cast else ""
+    return f"of type {kind}, which the model does not read{advice}"
+
+
+def _unusable(kind: pa.DataType, values: pa.Array, distinct: int) -> str:
+    """Why a scalar column with such values is no input, or ""."""
+    if distinct < 2:
+        return "one value only in the rows looked at" if len(values) else "no value in the rows looked at"
+    if is_text(kind) and distinct > len(values) / 2:
+        return "words that hardly come twice"
+    if pa.types.is_integer(kind):
+        numbers = values.to_numpy(zero_copy_only=False)
+        if numbers.min() >= FIRST_PLAUSIBLE_MS and numbers.max() < LAST_PLAUSIBLE_MS:
+            return "looks like a time in milliseconds; features.derived makes hours, days and ages of it"
+        if distinct == len(values) and len(values) > 1 and np.ptp(numbers) >= len(values) - 1:
+            return "another number in each row, so rather an id of the row"
+    return ""
+
+
+def _sort_list(found: Columns, name: str, column: pa.Array) -> None:
+    lengths = pc.unique(pc.list_value_length(column.drop_null())).to_pylist()
+    if pa.types.is_integer(column.type.value_type):
+        found.left_out[name] = (
+            "lists of ids; name it in features.sparse, with a table in model.large_embeddings"
+        )
+    elif not pa.types.is_floating(column.type.value_type) or len(lengths) != 1 or not lengths[0]:
+        found.left_out[name] = (
+            f"of type {column.type}; the model reads lists of one length, of floats or of ids"
+        )
+    elif free := [group for group in EMBEDDING_GROUPS if group not in found.embeddings]:
+        group = name if name in free else _by_name(name, free)
+        found.embeddings[group] = (name, lengths[0])
+    else:
+        found.left_out[name] = "a fourth embedding; a model has places for three"
+
+
+def _by_name(name: str, free: list[str]) -> str:
+    return next((group for group in free if group.split("_")[0] in name.lower()), free[0])

@@ -1,0 +1,1 @@
+"""The pipeline on this machine, by kfp's local runners."""

@@ -1,0 +1,242 @@
+"""Writing a sample log: a day at a time, each there whole or not at all."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+
+from components.common.runtime.atomic_output import atomic_directory, atomic_file
+from pipeline.simulator.columns import SCHEMA, TRUTH_SCHEMA, Block, log_rows, truth_rows
+from pipeline.simulator.impressions import make_impressions
+from pipeline.simulator.labels import TASKS, make_engagements
+from pipeline.simulator.parameters import (
+    DEFAULT_DAYS,
+    DEFAULT_DRIFT,
+    DEFAULT_ROWS,
+    DEFAULT_START,
+    SampleParameters,
+)
+from pipeline.simulator.population import World, day_of, make_world
+from pipeline.simulator.posts import pool
+from recap_model.config.errors import first_reason
+
+PARAMETERS_NAME = "_sample.json"
+TRUTH_NAME = "_truth"
+BLOCK_ROWS = 65_536
+BLOCKS_PER_FILE = 8
+
+OnProgress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class SampleReport:
+    """The log as it now lies there: its rows and days, and which days this call has written."""
+
+    out: Path
+    rows: int
+    first_day: date
+    last_day: date
+    written: list[date]
+
+
+def write_log(
+    out: str | Path,
+    *,
+    rows: int = DEFAULT_ROWS,
+    days: int = DEFAULT_DAYS,
+    start: date = DEFAULT_START,
+    seed: int = 0,
+    drift: float = DEFAULT_DRIFT,
+    truth: bool = False,
+    on_progress: OnProgress | None = None,
+) -> SampleReport:
+    """Write ``rows`` impressions over ``days`` daily partitions, from ``start`` on.
+
+    Days that are there already stay as they are, so that an interrupted call is finished by the same call.
+
+    Args:
+        out: a folder that is new, empty, or holds a log of the same parameters.
+        drift: a day's step of the rates' random walk (log odds) and turn of the interests (radians).
+        truth: write the true probabilities as well, under ``out/_truth``.
+        on_progress: called with rows done and rows to do, after each block.
+
+    Raises:
+        ValueError: a parameter is out of its range, or ``out`` holds anything else.
+        NotADirectoryError: ``out`` is a file.
+    """
+    out = Path(out)
+    parameters = _checked(rows=rows, days=days, start=start, seed=seed, drift=drift, truth=truth)
+    _claim(out, parameters)
+    return _write_days(out, parameters, range(days), on_progress)
+
+
+def extend_log(out: str | Path, days: int = 1, on_progress: OnProgress | None = None) -> SampleReport:
+    """Write the next ``days`` days after the last of a sample log, by the log's own parameters.
+
+    A log whose first writing was interrupted is finished before.
+
+    Raises:
+        ValueError: ``days`` is under 1, or the parameters cannot be read.
+        FileNotFoundError: there is no sample log at ``out``.
+    """
+    out = Path(out)
+    if days < 1:
+        raise ValueError(f"days: {days} days cannot be added; give 1 or more")
+    if not is_sample_log(out):
+        raise FileNotFoundError(f"{out}: no sample log here (no {PARAMETERS_NAME}); write one first")
+    parameters = _read_parameters(out)
+    there = _days_there(out, parameters)
+    after = max(there) + 1 if there else 0
+    end = max(after, parameters.days) + days
+    if end > (date.max - parameters.start).days:
+        raise ValueError(f"days: {days} more days go past the year 9999")
+    return _write_days(out, parameters, range(after, end), on_progress)
+
+
+def is_sample_log(out: str | Path) -> bool:
+    """Whether a sample log was begun in this folder."""
+    return (Path(out) / PARAMETERS_NAME).is_file()
+
+
+def _checked(**given: object) -> SampleParameters:
+    try:
+        return SampleParameters.model_validate(given)
+    except ValidationError as error:
+        raise ValueError(first_reason(error)) from None
+
+
+def _claim(out: Path, parameters: SampleParameters) -> None:
+    """Make ``out`` the place of a log with these parameters, or say why it cannot be."""
+    if out.exists() and not out.is_dir():
+        raise NotADirectoryError(f"{out}: a file; a log is a folder, give the path of a new or empty one")
+    if is_sample_log(out):
+        return _agree(out, _read_parameters(out), parameters)
+    if out.is_dir():
+        foreign = sorted(
+            path.name for path in out.iterdir() if not path.name.startswith(f".{PARAMETERS_NAME}")
+        )
+        if foreign:
+            raise ValueError(
+                f"{out}: holds {foreign[0]!r}, which is of no sample log; give a new or empty folder"
+            )
+    for stale in out.glob(f".{PARAMETERS_NAME}.partial-*"):
+        stale.unlink()
+    with atomic_file(out / PARAMETERS_NAME) as file:
+        file.write_text(parameters.model_dump_json(indent=2) + "\n")
+
+
+def _agree(out: Path, there: SampleParameters, asked: SampleParameters) -> None:
+    differing = [
+        f"{name} {getattr(there, name)} and not {getattr(asked, name)}"
+        for name in SampleParameters.model_fields
+        if getattr(there, name) != getattr(asked, name)
+    ]
+    if differing:
+        raise ValueError(
+            f"{out}: holds a sample log of {', '.join(differing)}; give another folder, or extend this log"
+        )
+
+
+def _read_parameters(out: Path) -> SampleParameters:
+    path = out / PARAMETERS_NAME
+    try:
+        return SampleParameters.model_validate_json(path.read_text())
+    except ValidationError as error:
+        reason = first_reason(error)
+    except UnicodeDecodeError as error:
+        reason = str(error)
+    raise ValueError(
+        f"{path}: not the parameters of a sample log: {reason}; write a new log in another folder"
+    )
+
+
+def _partition(parameters: SampleParameters, number: int) -> str:
+    return f"date={parameters.date_of(number).isoformat()}"
+
+
+def _days_there(out: Path, parameters: SampleParameters) -> list[int]:
+    """Numbers of the days that have a partition; partitions of other dates are none of ours."""
+    numbers = []
+    for path in out.glob("date=????-??-??"):
+        try:
+            number = (date.fromisoformat(path.name.removeprefix("date=")) - parameters.start).days
+        except ValueError:
+            continue
+        if number >= 0:
+            numbers.append(number)
+    return sorted(numbers)
+
+
+def _write_days(
+    out: Path, parameters: SampleParameters, numbers: range, on_progress: OnProgress | None
+) -> SampleReport:
+    there = set(_days_there(out, parameters))
+    todo = [number for number in numbers if number not in there]
+    total, done = sum(map(parameters.rows_of, todo)), 0
+    world = make_world(parameters)
+    for number in todo:
+        _write_day(out, world, number, partial(_tell, on_progress, done, total))
+        done += parameters.rows_of(number)
+    present = _days_there(out, parameters)
+    return SampleReport(
+        out=out,
+        rows=sum(map(parameters.rows_of, present)),
+        first_day=parameters.date_of(present[0]),
+        last_day=parameters.date_of(present[-1]),
+        written=[parameters.date_of(number) for number in todo],
+    )
+
+
+def _tell(on_progress: OnProgress | None, before: int, total: int, rows_of_day: int) -> None:
+    if on_progress is not None:
+        on_progress(before + rows_of_day, total)
+
+
+def _write_day(out: Path, world: World, number: int, wrote: Callable[[int], None]) -> None:
+    """Write one partition, and its truth before it: the log's folder appears last."""
+    partition = _partition(world.parameters, number)
+    with ExitStack() as folders:
+        log = folders.enter_context(atomic_directory(out / partition))
+        truth = None
+        if world.parameters.truth:
+            truth = folders.enter_context(atomic_directory(out / TRUTH_NAME / partition))
+        rows = world.parameters.rows_of(number)
+        blocks = _blocks(world, number, rows)
+        per_file = BLOCK_ROWS * BLOCKS_PER_FILE
+        for part, first in enumerate(range(0, rows, per_file)):
+            name = f"part-{part:05d}.parquet"
+            with ExitStack() as files:
+                log_file = files.enter_context(_parquet(log / name, SCHEMA))
+                truth_file = files.enter_context(_parquet(truth / name, TRUTH_SCHEMA)) if truth else None
+                for log_batch, truth_batch in islice(blocks, BLOCKS_PER_FILE):
+                    log_file.write_batch(log_batch)
+                    if truth_file is not None:
+                        truth_file.write_batch(truth_batch)
+                    first += len(log_batch)
+                    wrote(first)
+
+
+def _blocks(world: World, number: int, rows: int) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
+    """A day's rows and their truth, `BLOCK_ROWS` at a time, so that memory does not grow with the day."""
+    day, posts = day_of(world, number, len(TASKS)), pool(world, number)
+    for index, first in enumerate(range(0, rows, BLOCK_ROWS)):
+        last = min(first + BLOCK_ROWS, rows)
+        shown = make_impressions(
+            world, day, posts, index, rows=last - first, span=(first / rows, last / rows)
+        )
+        engaged = make_engagements(world, day, posts, shown, index)
+        block = Block(world, day, posts, shown, index)
+        yield log_rows(block, engaged), truth_rows(block, engaged)
+
+
+def _parquet(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    # Dictionaries help where values repeat from row to row; continuous numbers and embeddings do without.
+    coded = [field.name for field in schema if field.type in (pa.int64(), pa.int8())]
+    return pq.ParquetWriter(path, schema, compression="zstd", compression_level=1, use_dictionary=coded)

@@ -1,0 +1,89 @@
+"""YAML from outside: the safe loader, and a line for all that it lets through or raises."""
+
+from typing import Any
+
+import yaml
+
+from recap_model.config.errors import in_one_line
+
+_MOST_NODES = 1_000_000  # far beyond any config, and still loaded in seconds
+_TAG = "tag:yaml.org,2002:"
+
+
+class _Loader(yaml.SafeLoader):
+    """Takes yes, no, on, off and 1:30 for words, as YAML 1.2 does, where PyYAML reads YAML 1.1.
+
+    A task may be called so, and a number of steps is not ``yes``.
+    """
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
+        tag = super().resolve(kind, value, implicit)
+        if kind is not yaml.ScalarNode or not implicit[0]:
+            return tag
+        is_word = tag == f"{_TAG}bool" and value.lower() not in ("true", "false")
+        is_clock = tag in (f"{_TAG}int", f"{_TAG}float") and ":" in value
+        return f"{_TAG}str" if is_word or is_clock else tag
+
+
+class ConfigError(ValueError):
+    """A config that cannot be used: one line for each thing that is wrong with it."""
+
+
+def read_yaml(text: bytes, source: str) -> Any:
+    """Values of YAML or JSON; ``source`` names it in errors. Raises ConfigError if it is neither."""
+    try:
+        return _load(text)
+    except RecursionError:
+        raise ConfigError(f"{source}: not YAML: nested too deeply; a config has a few levels") from None
+    except (yaml.YAMLError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
+        # The safe loader leaves all of these to its caller, for scalars that are not of their tag.
+        reason = in_one_line(error) or type(error).__name__
+        raise ConfigError(f"{source}: not YAML: {reason}") from None
+
+
+def _load(text: bytes) -> Any:
+    """Load YAML whose aliases stand for no more than a config holds. Raises ValueError if they do."""
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _expanded(node, {}) > _MOST_NODES:
+            raise ValueError(f"aliases stand for over {_MOST_NODES} values; write out what is needed")
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _expanded(node: yaml.Node, known: dict[int, int | None]) -> int:
+    """Values under a node, an alias counted as often as it is used. Raises ValueError if one holds itself."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) not in known:
+        known[id(node)] = None
+        if isinstance(node, yaml.MappingNode):
+            _refuse_doubles(node)
+        parts = (
+            node.value
+            if isinstance(node, yaml.SequenceNode)
+            else [part for pair in node.value for part in pair]
+        )
+        known[id(node)] = 1 + sum(_expanded(part, known) for part in parts)
+    size = known[id(node)]
+    if size is None:
+        raise ValueError("an alias stands for what it is itself in; write out what is needed")
+    return size
+
+
+def _refuse_doubles(mapping: yaml.MappingNode) -> None:
+    """Raise ValueError for a key that is there twice, of which the loader would drop the first without a word."""
+    lines: dict[str, int] = {}
+    for key, _ in mapping.value:
+        if not isinstance(key, yaml.ScalarNode):
+            continue
+        line = key.start_mark.line + 1
+        if key.value in lines:
+            raise ValueError(
+                f"{key.value!r} is written twice in one section, on lines {lines[key.value]} and {line}; keep one"
+            )
+        lines[key.value] = line

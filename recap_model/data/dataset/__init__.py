@@ -1,0 +1,1 @@
+"""Prepared datasets: manifest, statistics, shuffled reading into batches."""

@@ -1,0 +1,84 @@
+"""The manifest of a dataset that is ready to train on: what it holds, where its rows lie, how it was sampled.
+
+A dataset is a folder with this manifest; the rows lie where ``rows_root`` says, as Arrow IPC files with one
+fixed-size-list column for each group. The manifest is written last: a folder without one is no dataset.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import NonNegativeInt, ValidationError
+
+from recap_model.config.base import Config
+from recap_model.config.errors import first_reason
+from recap_model.config.uris import RelativePath
+
+MANIFEST_NAME = "_manifest.json"
+
+
+class RowFile(Config):
+    """A file of rows, by its path under ``rows_root``."""
+
+    path: RelativePath
+    rows: NonNegativeInt
+    bytes: NonNegativeInt
+    sha256: str
+
+
+class Sampling(Config):
+    """Shares of a task's positives and negatives that the rows still hold, over log and prepare together."""
+
+    positive_rate: float = 1.0
+    negative_rate: float = 1.0
+
+
+class TaskCounts(Config):
+    """Rows of the dataset that have a label for a task, and how many of them are positive."""
+
+    rows: NonNegativeInt
+    positives: NonNegativeInt
+
+
+class DatasetManifest(Config):
+    """A dataset: its rows' files, groups and tasks.
+
+    ``groups`` maps a group to its width; ``sparse`` names the columns of id lists.
+    ``tasks`` gives the order of the ``labels`` column's entries.
+    ``sampling`` has the rates that numeric calibration undoes; it is empty where weights undo them.
+    ``fingerprint`` is a digest of the rows' content.
+    """
+
+    format: Literal["recap-dataset/1"] = "recap-dataset/1"
+    split: Literal["train", "calibration", "test"]
+    rows_root: str
+    files: list[RowFile]
+    rows: NonNegativeInt
+    groups: dict[str, int]
+    sparse: list[str] = []
+    tasks: list[str]
+    counts: dict[str, TaskCounts]
+    sampling: dict[str, Sampling] = {}
+    window: tuple[str, str]
+    snapshot: str
+    fingerprint: str
+
+    @classmethod
+    def read(cls, folder: str | Path) -> "DatasetManifest":
+        """Read a dataset's manifest; relative ``rows_root`` becomes absolute.
+
+        Raises:
+            FileNotFoundError: the folder has no manifest, so it is no finished dataset.
+            ValueError: the manifest is not one of ours.
+        """
+        path = Path(folder) / MANIFEST_NAME
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{folder}: no {MANIFEST_NAME}, so no finished dataset; run prepare again"
+            )
+        try:
+            manifest = cls.model_validate_json(path.read_text())
+        except (ValidationError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path}: not the manifest of a dataset: {first_reason(error)}") from None
+        if "://" in manifest.rows_root or Path(manifest.rows_root).is_absolute():
+            return manifest
+        return manifest.model_copy(update={"rows_root": str((Path(folder) / manifest.rows_root).resolve())})

@@ -1,0 +1,70 @@
+"""Batches made by a thread while others are trained on."""
+
+import threading
+from collections.abc import Iterator
+from queue import Full, Queue
+from typing import Protocol
+
+from recap_model.data.dataset.batch import RecapBatch
+
+_DEPTH = 4
+_LOOK_S = 0.1
+
+
+class Rows(Protocol):
+    """What training needs of a reader: an epoch's batches, in an order that follows from its number."""
+
+    @property
+    def steps(self) -> int: ...
+
+    def batches(self, epoch: int, skip: int = 0) -> Iterator[RecapBatch]: ...
+
+
+class Prefetched:
+    """The batches of ``rows``, a few of them made ahead by a thread."""
+
+    def __init__(self, rows: Rows, depth: int = _DEPTH):
+        self._rows = rows
+        self._depth = depth
+
+    @property
+    def steps(self) -> int:
+        return self._rows.steps
+
+    def batches(self, epoch: int, skip: int = 0) -> Iterator[RecapBatch]:
+        """The same batches; what reading raises is raised where the batch was due."""
+        ready: Queue[RecapBatch | BaseException | None] = Queue(self._depth)
+        left = threading.Event()
+        thread = threading.Thread(target=self._fill, args=(ready, left, epoch, skip), daemon=True)
+        thread.start()
+        try:
+            while (item := ready.get()) is not None:
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+        finally:
+            left.set()
+            thread.join()
+
+    def _fill(
+        self,
+        ready: "Queue[RecapBatch | BaseException | None]",
+        left: threading.Event,
+        epoch: int,
+        skip: int,
+    ) -> None:
+        def offer(item: RecapBatch | BaseException | None) -> None:
+            while not left.is_set():
+                try:
+                    return ready.put(item, timeout=_LOOK_S)
+                except Full:
+                    continue
+
+        try:
+            for batch in self._rows.batches(epoch, skip):
+                offer(batch)
+                if left.is_set():
+                    return
+            offer(None)
+        except BaseException as error:  # noqa: BLE001 - raised again by the thread that reads
+            offer(error)

@@ -1,0 +1,114 @@
+"""The record batches of a dataset's files, by number: mapped into memory here, fetched one by one from elsewhere."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow.fs import FileSystem
+
+from recap_model.config.errors import in_one_line
+from recap_model.data.dataset.manifest import DatasetManifest, RowFile
+
+_DIGEST_CHUNK_BYTES = 1 << 20
+
+
+class RecordBatches:
+    """All record batches of a dataset, in the order of its files.
+
+    Attributes:
+        lengths: rows of each.
+
+    Raises:
+        FileNotFoundError: one of the files is not there.
+        ValueError: a file is not the one in the manifest; the message names it.
+    """
+
+    def __init__(self, manifest: DatasetManifest):
+        self._root = manifest.rows_root
+        self._described = manifest.files
+        self._files = [_open(self._root, file) for file in manifest.files]
+        self._places = [
+            (file, number)
+            for file, reader in enumerate(self._files)
+            for number in range(reader.num_record_batches)
+        ]
+        self.lengths = self._count()
+
+    def __getitem__(self, number: int) -> pa.RecordBatch:
+        file, place = self._places[number]
+        with _readable(self._where(file)):
+            return self._files[file].get_batch(place)
+
+    def check(self, numbers: set[int]) -> None:
+        """Raise ValueError if a file of these record batches has been cut off since it was mapped into memory.
+
+        Reading what is no longer there would end the process by a signal, without a word.
+        """
+        if "://" in self._root:
+            return
+        for file in {self._places[number][0] for number in numbers}:
+            with _readable(self._where(file)):
+                size = os.stat(self._where(file)).st_size
+            _check_size(self._where(file), size, self._described[file])
+
+    def verify(self) -> None:
+        """Compare every file's content with the manifest. Raises ValueError naming the first that differs."""
+        for number, file in enumerate(self._described):
+            digest = hashlib.sha256()
+            with _source(self._root, file.path) as stream:
+                while chunk := stream.read(_DIGEST_CHUNK_BYTES):
+                    digest.update(chunk)
+            if digest.hexdigest() != file.sha256:
+                raise ValueError(f"{self._where(number)}: changed since prepare wrote it; run prepare again")
+
+    def _where(self, file: int) -> str:
+        return f"{self._root}/{self._described[file].path}"
+
+    def _count(self) -> NDArray[np.int64]:
+        # By one narrow column: a whole record batch would be fetched, or its pages asked for, to be counted.
+        counts: list[int] = []
+        for file, (described, reader) in enumerate(zip(self._described, self._files, strict=True)):
+            with _readable(self._where(file)):
+                options = pa.ipc.IpcReadOptions(included_fields=[reader.schema.names.index("weight")])
+                narrow = pa.ipc.open_file(_source(self._root, described.path), options=options)
+                counts += [narrow.get_batch(number).num_rows for number in range(narrow.num_record_batches)]
+        return np.array(counts, dtype=np.int64)
+
+
+@contextmanager
+def _readable(where: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise ValueError(f"{where}: cannot be read ({in_one_line(error)}); run prepare again") from None
+
+
+def _source(root: str, path: str) -> pa.NativeFile:
+    if "://" not in root:
+        return pa.memory_map(f"{root}/{path}")
+    filesystem, base = FileSystem.from_uri(root)
+    return filesystem.open_input_file(f"{base}/{path}")
+
+
+def _open(root: str, file: RowFile) -> pa.ipc.RecordBatchFileReader:
+    where = f"{root}/{file.path}"
+    try:
+        source = _source(root, file.path)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{where}: the dataset's rows are not there; run prepare again") from None
+    except (OSError, pa.ArrowException) as error:
+        raise ValueError(f"{where}: cannot be read ({error}); run prepare again") from None
+    _check_size(where, source.size(), file)
+    try:
+        return pa.ipc.open_file(source)
+    except pa.ArrowException as error:
+        raise ValueError(f"{where}: not Arrow IPC ({error}); run prepare again") from None
+
+
+def _check_size(where: str, size: int, file: RowFile) -> None:
+    if size != file.bytes:
+        raise ValueError(f"{where}: has {size} bytes, the manifest says {file.bytes}; run prepare again")

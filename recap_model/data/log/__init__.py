@@ -1,0 +1,1 @@
+"""Columns of a log as the arrays of a model's groups."""

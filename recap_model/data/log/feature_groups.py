@@ -1,0 +1,120 @@
+"""Columns of the log as the arrays of the model's groups: the same for training rows and for requests."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from recap_model.config.errors import in_one_line
+from recap_model.config.features import DENSE_GROUPS, FeaturesConfig, ListColumn
+from recap_model.data.log.columns import decoded, is_text, word_ids
+from recap_model.data.log.derived import crossed, derive
+
+
+def read_groups(
+    rows: pa.RecordBatch | pa.Table, features: FeaturesConfig, where: str
+) -> dict[str, NDArray[np.generic]]:
+    """The dense groups that are configured, from rows under the log's own column names.
+
+    A missing or non-finite continuous value is NaN, which the model reads as missing; a missing binary value
+    is 0, a missing id -1, a missing embedding all zeros. An id that is a word is read as `word_ids` does.
+
+    Args:
+        where: names the rows in errors: a file, or "input".
+
+    Returns:
+        (rows, width) for each group; int64 for ``discrete``, else float32.
+
+    Raises:
+        ValueError: a column is not there, is no number, or is a list of another width; it names the column.
+    """
+    missing = features.missing(set(rows.schema.names))
+    if missing:
+        raise ValueError(f"{where}: no column {', '.join(missing)}; the model reads it as a feature")
+    return {
+        group: _read_group(rows, features, group, where) for group in DENSE_GROUPS if features.width(group)
+    }
+
+
+def read_crosses(rows: pa.RecordBatch, features: FeaturesConfig, where: str) -> dict[str, NDArray[np.uint64]]:
+    """What each derived cross hashes into its buckets: of the rows that miss none of its sources, a number each.
+
+    Raises as `read_groups` does.
+    """
+    return {
+        name: crossed(
+            column, [_column(rows, source) for source in column.of], f"{where}: derived column {name}"
+        )
+        for name, column in features.derived.items()
+        if column.kind == "cross"
+    }
+
+
+def _read_group(
+    rows: pa.RecordBatch | pa.Table, features: FeaturesConfig, group: str, where: str
+) -> NDArray[np.generic]:
+    value = getattr(features, group)
+    if isinstance(value, ListColumn):
+        return _lists(_column(rows, value.column), value, group, where)
+    columns = [
+        _numbers(_scalar(rows, features, name, where), group, f"{where}: column {name}") for name in value
+    ]
+    return np.stack(columns, axis=1)
+
+
+def _scalar(rows: pa.RecordBatch | pa.Table, features: FeaturesConfig, name: str, where: str) -> pa.Array:
+    """A column of the rows, or a derived one that is not there yet."""
+    if name in features.derived and name not in rows.schema.names:
+        derived = features.derived[name]
+        return derive(
+            derived, [_column(rows, source) for source in derived.of], f"{where}: derived column {name}"
+        )
+    return _column(rows, name)
+
+
+def _column(rows: pa.RecordBatch | pa.Table, name: str) -> pa.Array:
+    return decoded(rows.column(name))
+
+
+def _lists(column: pa.Array, wanted: ListColumn, group: str, where: str) -> NDArray[np.generic]:
+    what, width, kind = f"{where}: column {wanted.column}", wanted.width, column.type
+    if pa.types.is_null(kind):
+        column = column.cast(pa.list_(pa.float32(), width))
+    elif not (pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+        raise ValueError(f"{what} is {kind}; {group} needs lists of {width} numbers")
+    lengths = pc.unique(pc.list_value_length(column).drop_null()).to_pylist()
+    if any(length != width for length in lengths):
+        found = next(length for length in lengths if length != width)
+        raise ValueError(f"{what} has a list of {found}; {group} needs lists of {width} numbers")
+    there = column.is_valid().to_numpy(zero_copy_only=False)
+    values = _numbers(pc.list_flatten(column), group, what)
+    if there.all():
+        return _places(values.reshape(len(column), width), wanted)
+    filled = np.full((len(column), width), -1 if group == "discrete" else 0, dtype=values.dtype)
+    filled[there] = values.reshape(-1, width)
+    return _places(filled, wanted)
+
+
+def _places(lists: NDArray[np.generic], wanted: ListColumn) -> NDArray[np.generic]:
+    return lists if wanted.slices is None else lists[:, wanted.places]
+
+
+def _numbers(column: pa.Array, group: str, what: str) -> NDArray[np.generic]:
+    if group == "discrete" and is_text(column.type):
+        column = word_ids(column)
+    readable = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_null)
+    if not any(test(column.type) for test in readable):
+        raise ValueError(f"{what} is {column.type}; {group} needs numbers")
+    target = pa.int64() if group == "discrete" else pa.float32()
+    try:
+        column = pc.cast(column, target, safe=group == "discrete")
+    except pa.ArrowException as error:
+        raise ValueError(f"{what}: {in_one_line(error)}") from None
+    if group == "discrete":
+        return column.fill_null(-1).to_numpy(zero_copy_only=False)
+    if group == "binary":
+        column = column.fill_null(0.0)
+    values = column.to_numpy(zero_copy_only=False)
+    if group == "continuous" and not np.isfinite(values).all():
+        values = np.where(np.isfinite(values), values, np.float32(np.nan))
+    return values

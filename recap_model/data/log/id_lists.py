@@ -1,0 +1,93 @@
+"""Lists of ids of any length: read from the log, kept ragged in a dataset, filled up to one length in a batch."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from recap_model.config.errors import in_one_line
+from recap_model.config.features import FeaturesConfig
+
+PREFIX = "sparse."  # of a list's column in a dataset, where "labels" and "weight" are taken
+NO_ID = -1
+
+
+class Lists(NamedTuple):
+    """Lists of a record batch, without a copy: list n is ``values[offsets[n]:offsets[n + 1]]``."""
+
+    offsets: NDArray[np.int64]
+    values: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, column: pa.ListArray) -> "Lists":
+        """A column of `read_lists`, or a slice of one."""
+        return cls(column.offsets.to_numpy(), column.values.to_numpy())
+
+    def lengths(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Ids in the lists of these rows: (rows,)."""
+        return self.offsets[rows + 1] - self.offsets[rows]
+
+    def fill(self, rows: NDArray[np.int64], out: NDArray[np.int64]) -> None:
+        """Write the lists of these rows into ``out`` of (rows, longest), which holds `NO_ID` everywhere."""
+        places = np.arange(out.shape[1])
+        inside = places < self.lengths(rows)[:, np.newaxis]
+        out[inside] = self.values[(self.offsets[rows][:, np.newaxis] + places)[inside]]
+
+
+def padded(parts: list[tuple[Lists, NDArray[np.int64]]]) -> NDArray[np.int64]:
+    """The lists of rows of several record batches, one behind the other: (rows, longest), at least one wide."""
+    longest = max((int(lists.lengths(rows).max(initial=0)) for lists, rows in parts), default=0)
+    out = np.full((sum(len(rows) for _, rows in parts), max(longest, 1)), NO_ID)
+    done = 0
+    for lists, rows in parts:
+        lists.fill(rows, out[done : done + len(rows)])
+        done += len(rows)
+    return out
+
+
+def read_lists(
+    rows: pa.RecordBatch | pa.Table, features: FeaturesConfig, where: str
+) -> dict[str, pa.ListArray]:
+    """The columns of ``features.sparse`` as list<int64>: the same for training rows and for requests.
+
+    A null list is empty, a null in a list is left out, and of a list longer than ``features.longest_list`` its first
+    ids stay.
+
+    Args:
+        where: names the rows in errors: a file, or "input".
+
+    Raises:
+        ValueError: a column is not there, or is no list of integers; it names the column.
+    """
+    found = {}
+    for name in features.sparse:
+        if name not in rows.schema.names:
+            raise ValueError(f"{where}: no column {name}; the model reads it as a list of ids")
+        column = rows.column(name)
+        column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+        found[name] = _whole(column, features.longest_list, f"{where}: column {name}")
+    return found
+
+
+def _whole(column: pa.Array, longest: int | None, what: str) -> pa.ListArray:
+    kind = column.type
+    if pa.types.is_null(kind):
+        return pa.array([[]] * len(column), pa.list_(pa.int64()))
+    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
+        raise ValueError(f"{what} is {kind}; sparse needs lists of integers")
+    if not pa.types.is_integer(kind.value_type) and not pa.types.is_null(kind.value_type):
+        raise ValueError(f"{what} is {kind}; sparse needs lists of integers")
+    try:
+        ids = pc.list_flatten(column).cast(pa.int64())
+    except pa.ArrowException as error:
+        raise ValueError(f"{what}: {in_one_line(error)}") from None
+    parents = pc.list_parent_indices(column).to_numpy().astype(np.int64)
+    kept = ids.is_valid().to_numpy(zero_copy_only=False)
+    if longest is not None:
+        firsts = np.searchsorted(parents, parents)
+        kept &= np.arange(len(parents)) - firsts < longest
+    lengths = np.bincount(parents[kept], minlength=len(column))
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), ids.filter(pa.array(kept)))

@@ -1,0 +1,1 @@
+"""Training in several processes: process group, batch norm, sharded embedding tables."""

@@ -1,0 +1,123 @@
+"""The whole model as one graph, from features to calibrated probabilities and the score, for serving without us."""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from recap_model.data.dataset.batch import RecapBatch
+from recap_model.model import MultiTaskRankingModel
+
+OPSET = 20
+"""Of the ONNX graph."""
+
+_EXAMPLE_ROWS = 3
+_EXAMPLE_LIST = 2
+
+
+class ByGroup(nn.Module):
+    """A model on a plain dictionary of groups, id lists among them, each by its own name."""
+
+    def __init__(self, model: MultiTaskRankingModel):
+        super().__init__()
+        self.model = model
+
+    def forward(self, groups: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Groups as `RecapBatch` has them to what the model returns for them."""
+        sparse = {name: groups[name] for name in self.model.inputs.sparse}
+        dense = {name: groups[name] for name in self.model.inputs.widths}
+        return self.model(RecapBatch(**dense, sparse=sparse or None))
+
+
+def input_names(model: MultiTaskRankingModel) -> list[str]:
+    """The groups that an exported graph takes, in order."""
+    return [*model.inputs.widths, *model.inputs.sparse]
+
+
+def export_program(model: MultiTaskRankingModel) -> ExportedProgram:
+    """The model in evaluation mode as a program of torch alone, for any number of rows.
+
+    The program's module maps a dictionary of groups, each as in `RecapBatch`, to the outputs of the model; every
+    column of id lists may be of another length. It holds the weights and the fitted calibrators; save it with
+    ``torch.export.save``.
+    """
+    was_training = model.training
+    rows = Dim("rows", min=1)
+    shapes: dict[str, dict[int, Dim]] = {name: {0: rows} for name in model.inputs.widths}
+    for number, name in enumerate(model.inputs.sparse):
+        shapes[name] = {0: rows, 1: Dim(f"longest_list_{number}", min=1)}
+    try:
+        return torch.export.export(ByGroup(model.eval()), (_example(model),), dynamic_shapes=(shapes,))
+    finally:
+        model.train(was_training)
+
+
+def export_onnx(model: MultiTaskRankingModel, path: str | Path) -> None:
+    """Write the model as one ONNX file, which is there whole or not at all.
+
+    It has one input for each of `input_names`: float32, ids int64; and one output for each that the model
+    returns, by name: ``logits``, ``probabilities``, ``calibrated_probabilities`` (rows, tasks), ``score`` (rows,).
+
+    Raises:
+        ImportError: the extra ``onnx`` is not installed.
+    """
+    if find_spec("onnxscript") is None:
+        raise ImportError("ONNX needs packages that are not installed: pip install 'recap[onnx]'")
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.partial")
+    with _quiet_exporter():
+        program = export_program(model)
+        graph = torch.onnx.export(
+            program,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=input_names(model),
+            output_names=list(program.module()(_example(model))),
+            verbose=False,
+        )
+        assert graph is not None
+        try:
+            graph.save(str(partial), external_data=False)
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Without torch's words on packages that we do not use, and on parts of itself that it deprecates."""
+    registration = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = registration.level
+    registration.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        registration.setLevel(level)
+
+
+def _example(model: MultiTaskRankingModel) -> dict[str, Tensor]:
+    """Rows of nothing, on the model's device."""
+    device = model.score_weights.device
+    groups = {
+        name: torch.zeros(
+            _EXAMPLE_ROWS,
+            width,
+            device=device,
+            dtype=torch.int64 if name == "discrete" else model.score_weights.dtype,
+        )
+        for name, width in model.inputs.widths.items()
+    }
+    # Of different lengths, as lists are: of one length they would be taken to be always so.
+    return groups | {
+        name: torch.zeros(_EXAMPLE_ROWS, _EXAMPLE_LIST + number, dtype=torch.int64, device=device)
+        for number, name in enumerate(model.inputs.sparse)
+    }

@@ -1,1 +1,0 @@
-"""Rows per second and peak memory of the build step, for logs of growing length."""

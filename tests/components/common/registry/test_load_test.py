@@ -1,0 +1,76 @@
+"""The process of a proof sees what a version requires, and nothing else that is installed."""
+
+import shutil
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from components.common.registry import load_test, load_test_process
+from components.register.package import package
+from recap_model import create_ranking_model, data_spec, load_model, save_model
+from recap_model.scoring import score_rows
+from tests.tiny import FIRST_DAY, TASKS, tiny_config, tiny_rows
+
+CONFIG = tiny_config()
+ROWS = tiny_rows(FIRST_DAY, 20).select(CONFIG.features.columns())
+
+
+@pytest.fixture(scope="module")
+def packaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A version as it lies in a registry, with rows and their scores."""
+    import pandas as pd
+
+    place = tmp_path_factory.mktemp("proof")
+    save_model(create_ranking_model(data_spec(CONFIG), CONFIG, "cpu"), place / "model", CONFIG)
+    scores = score_rows(load_model(place / "model"), CONFIG.features, ROWS)
+    frame = pd.DataFrame(scores, columns=[*TASKS, "score"])
+    package(
+        place / "model",
+        ROWS,
+        CONFIG,
+        place / "version",
+        lambda folder: load_test.store_rows(folder, ROWS, frame),
+    )
+    return place / "version"
+
+
+@pytest.fixture
+def altered(packaged: Path, tmp_path: Path) -> Path:
+    """A copy of it, without digests."""
+    shutil.copytree(packaged, tmp_path / "version")
+    (tmp_path / "version" / "digests.json").unlink()
+    return tmp_path / "version"
+
+
+def _score(folder: Path, out: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-P", "-W", "ignore", load_test_process.__file__]
+    arguments = [str(folder), str(folder / load_test.ROWS_PATH), str(out)]
+    return subprocess.run([*command, *arguments], cwd=out, capture_output=True, text=True, check=False)
+
+
+def test_a_version_loads_with_what_it_requires_alone(packaged: Path, tmp_path: Path):
+    done = _score(packaged, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert load_test._difference(packaged, tmp_path, "m")[0] <= 1e-6
+    assert '"other_packages": []' in (tmp_path / "measured.json").read_text()
+
+
+def test_a_package_that_is_installed_and_not_required_is_not_there(altered: Path, tmp_path: Path):
+    loader = altered / "code" / "components" / "register" / "pyfunc.py"
+    loader.write_text("import hypothesis\n" + loader.read_text())
+    done = _score(altered, tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "ModuleNotFoundError: No module named 'hypothesis': the version does not require it"
+    )
+
+
+def test_a_package_of_another_release_than_required_is_told(altered: Path, tmp_path: Path):
+    requirements = altered / "requirements.txt"
+    here = version("pandas")
+    requirements.write_text(requirements.read_text().replace(f"pandas=={here}", "pandas==3.0.0"))
+    assert _score(altered, tmp_path).returncode == 0
+    assert f"pandas {here} for 3.0.0" in (tmp_path / "measured.json").read_text()

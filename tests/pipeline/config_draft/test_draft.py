@@ -1,0 +1,248 @@
+"""A drafted config is one that loads, names each column's part, and leaves out what tells the answer."""
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from pipeline.cli.app import app
+from pipeline.config_draft.columns import Log
+from pipeline.config_draft.config import Named, draft_config
+from recap_model import create_ranking_model
+from recap_model.config import RecapConfig, data_spec, load_config
+from tests.tiny import DAY_MS, FIRST_DAY, write_tiny_log
+
+DAY = date(2026, 5, 1)
+
+
+def shop_rows(rows: int = 400) -> pa.Table:
+    """A shop's impressions, as an analyst would write them: words, timestamps, and no milliseconds."""
+    random = np.random.default_rng(0)
+    clicked = random.random(rows) < 0.2
+    noon = int(datetime(2026, 5, 1, 12, tzinfo=UTC).timestamp() * 1000)
+    return pa.table(
+        {
+            "session": [f"s{number // 8}" for number in range(rows)],
+            "seen_at": pa.array(noon + np.arange(rows), pa.timestamp("ms")),
+            "price": random.lognormal(3.0, 1.0, rows),
+            "stock": random.integers(0, 500, rows),
+            "on_sale": random.random(rows) < 0.3,
+            "is_new": random.integers(0, 2, rows),
+            "brand": pa.array(random.choice(["a", "b", "c"], rows)).dictionary_encode(),
+            "shop_id": random.integers(0, 9, rows),
+            "title": [f"thing {number}" for number in range(rows)],
+            "row": np.arange(rows) + 10_000,
+            "listed_ms": noon - random.integers(0, 90 * DAY_MS, rows),
+            "country": ["nl"] * rows,
+            "image": pa.FixedSizeListArray.from_arrays(pa.array(random.normal(size=rows * 4)), 4),
+            "seen_before": pa.array([[1, 2]] * rows),
+            "photo": [b"x"] * rows,
+            "nothing": pa.nulls(rows, pa.float64()),
+            "clicked": clicked,
+            "bought": clicked & (random.random(rows) < 0.4),
+        }
+    )
+
+
+def write_shop(root: Path, days: int = 4) -> Path:
+    for day in range(days):
+        folder = root / f"date={date.fromordinal(DAY.toordinal() + day)}"
+        folder.mkdir(parents=True)
+        pq.write_table(shop_rows(), folder / "part.parquet")
+    return root
+
+
+def draft(*arguments: str | Path) -> tuple[int, str]:
+    """Exit status and output of ``recap config draft``."""
+    result = CliRunner().invoke(app, ["config", "draft", *map(str, arguments)])
+    return result.exit_code, result.output + (str(result.exception) if result.exception else "")
+
+
+def drafted(folder: Path, *arguments: str | Path) -> tuple[RecapConfig, str]:
+    status, text = draft(*arguments)
+    assert status == 0, text
+    (folder / "draft.yaml").write_text(text)
+    return load_config(folder / "draft.yaml"), text
+
+
+def test_columns_are_sorted_by_what_they_hold(tmp_path: Path):
+    log = write_shop(tmp_path / "log")
+    config, text = drafted(
+        tmp_path, "--data", log, "--task", "clicked", "--request", "session", "--impressed", "seen_at"
+    )
+    features = config.features
+    assert features.continuous == ["price", "stock"]
+    assert features.binary == ["on_sale", "is_new"]
+    assert features.discrete == ["brand", "shop_id"]
+    assert features.user_embedding is not None
+    assert features.user_embedding.model_dump(exclude_none=True) == {"column": "image", "width": 4}
+    assert (features.ids.request, features.timestamps.impressed) == ("session", "seen_at")
+    for line in (
+        "# left out: title: words that hardly come twice",
+        "# left out: row: another number in each row, so rather an id of the row",
+        "# left out: listed_ms: looks like a time in milliseconds; features.derived makes hours, days and ages of it",
+        "# left out: country: one value only in the rows looked at",
+        "# left out: seen_before: lists of ids; name it in features.sparse, with a table in model.large_embeddings",
+        "# left out: photo: of type binary, which the model does not read",
+        "# left out: nothing: no value in the rows looked at",
+        "# left out: bought: task clicked is positive in 100% of its rows, so rather what came of it",
+    ):
+        assert line in text.splitlines()
+    tables = config.model.small_embeddings.tables if config.model.small_embeddings else []
+    assert [(table.name, table.index) for table in tables] == [("brand", 0), ("shop_id", 1)]
+    assert config.data.days == 4
+
+
+def test_a_column_of_any_type_is_sorted_or_left_out_with_a_reason(tmp_path: Path):
+    odd = {
+        "null": pa.nulls(4),
+        "view": pa.array(["a", "b", "b", "a"], pa.string_view()),
+        "half": pa.array([0.5, 2.0, 3.0, None], pa.float16()),
+        "holes": pa.array([0.0, float("nan"), 0.0, 0.0]),
+        "clock": pa.array([1, 2, 3, 4], pa.time32("s")),
+        "day": pa.array([1, 2, 3, 4], pa.date32()),
+        "money": pa.array([Decimal("1.2")] * 4),
+        "wait": pa.array([1, 2, 3, 4], pa.duration("s")),
+        "struct": pa.array([{"a": 1}] * 4),
+        "map": pa.array([[("a", 1)]] * 4, pa.map_(pa.string(), pa.int64())),
+        "words": pa.array([["a"]] * 4),
+        "empty": pa.array([[]] * 4, pa.list_(pa.float32())),
+        "ragged": pa.array([[1.0], [], None, [1.0, 2.0]]),
+        "größe": pa.array([1.0, 2.0, 2.5, 9.0]),
+    }
+    for day in range(1, 4):
+        folder = tmp_path / f"log/date=2026-05-0{day}"
+        folder.mkdir(parents=True)
+        pq.write_table(pa.table({**odd, "clicked": [0, 1, 0, 1]}), folder / "part.parquet")
+    config, text = drafted(tmp_path, "--data", tmp_path / "log", "--task", "clicked")
+    assert config.features.continuous == ["half", "holes", "größe"]
+    assert config.features.discrete == ["view"]
+    left_out = {line.split(": ")[1] for line in text.splitlines() if line.startswith("# left out: ")}
+    assert left_out == set(odd) - {"half", "holes", "größe", "view"}
+
+
+def test_a_person_may_name_tasks_ids_and_what_to_leave_out(tmp_path: Path):
+    log = write_shop(tmp_path / "log")
+    config, _ = drafted(
+        tmp_path, "--data", log, "--task", "click=clicked", "--task", "bought", "--discrete", "stock",
+        "--leave-out", "price", "--user", "shop_id", "--discrete", "shop_id", "--name", "shop",
+    )  # fmt: skip
+    assert config.label_columns() == {"click": "clicked", "bought": "bought"}
+    assert config.features.discrete == ["session", "stock", "brand", "shop_id"]
+    assert config.features.continuous == []
+    create_ranking_model(data_spec(config), config, "cpu")
+    assert config.features.ids.user == "shop_id"
+    assert config.registry.model_name == "shop"
+
+
+def test_a_log_of_two_days_is_split_by_time_or_by_user(tmp_path: Path):
+    log = write_shop(tmp_path / "log", days=2)
+    by_time, _ = drafted(tmp_path, "--data", log, "--task", "clicked", "--impressed", "seen_at")
+    assert by_time.data.split.by == "time"
+    by_user, _ = drafted(tmp_path, "--data", log, "--task", "clicked", "--request", "session")
+    assert by_user.data.split.model_dump()["column"] == "session"
+    status, said = draft("--data", log, "--task", "clicked")
+    assert status == 1
+    assert "the log has 2 days, too few to train, calibrate and test on other days; name --impressed" in said
+
+
+def test_days_are_counted_back_to_the_first_gap(tmp_path: Path):
+    log = write_tiny_log(tmp_path / "log", days=6)
+    for file in (log / f"date={FIRST_DAY.replace(day=2)}").iterdir():
+        file.unlink()
+    config, _ = drafted(tmp_path, "--data", log, "--task", "like", "--leave-out", "reply")
+    assert config.data.days == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--task", "clacked"], "clacked: no such column; the log has session, seen_at, price"),
+        (["--task", "price"], "task price: column price has value"),
+        (["--task", "clicked", "--user", "nobody"], "nobody: no such column"),
+        (
+            ["--task", "none=nothing"],
+            "task none: column nothing has no 1 in the newest 400 rows; a task has both",
+        ),
+    ],
+)
+def test_what_is_named_wrongly_is_told_in_a_line(arguments: list[str], words: str, tmp_path: Path):
+    status, said = draft("--data", write_shop(tmp_path / "log", days=1), *arguments)
+    assert status == 1
+    assert words in said
+
+
+def test_files_are_not_read_once_there_are_enough_rows(tmp_path: Path):
+    log = write_shop(tmp_path / "log", days=3)
+    rows = pa.table({"price": np.arange(60_000.0), "clicked": np.arange(60_000) % 2})
+    for day in log.iterdir():
+        pq.write_table(rows, day / "part.parquet")
+    unread = max(log.iterdir()) / "unread.parquet"
+    pq.write_table(rows, unread)
+    content = unread.read_bytes()
+    unread.write_bytes(content[:4] + bytes(1000) + content[1004:])
+    config, _ = drafted(tmp_path, "--data", log, "--task", "clicked")
+    assert config.features.continuous == ["price"]
+
+
+def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path):
+    log, out = write_shop(tmp_path / "log"), tmp_path / "mine.yaml"
+    arguments: list[Any] = ["--data", log, "--task", "clicked", "--out", out]
+    status, said = draft(*arguments)
+    assert (status, said) == (0, f"{out}: look through it, then recap run --config {out} --data {log}\n")
+    before = out.read_text()
+    assert yaml.safe_load(before)["tasks"] == {"clicked": {"score_weight": 1.0}}
+    status, said = draft(*arguments)
+    assert status == 1
+    assert "is there already; remove it, or choose another --out" in said
+    assert out.read_text() == before
+
+
+def test_a_log_without_a_file_or_a_row_is_told(tmp_path: Path):
+    (tmp_path / "empty/date=2026-05-01").mkdir(parents=True)
+    assert "its partitions hold no Parquet file" in draft("--data", tmp_path / "empty", "--task", "a")[1]
+    pq.write_table(shop_rows(0), tmp_path / "empty/date=2026-05-01/part.parquet")
+    assert "date=2026-05-01 has no rows; write some" in draft("--data", tmp_path / "empty", "--task", "a")[1]
+    assert "no such data root" in draft("--data", tmp_path / "nowhere", "--task", "a")[1]
+
+
+def test_the_schedule_is_for_the_rows_there_are_and_not_for_those_of_the_newest_day(tmp_path: Path):
+    log = write_shop(tmp_path / "log", days=5)
+    pq.write_table(shop_rows(20_000), log / "date=2026-05-02" / "part.parquet")
+    config, _ = drafted(tmp_path, "--data", log, "--task", "clicked", "--leave-out", "bought")
+    rate = config.optimizer.single_task_learning_rate
+    assert rate.linear_ramp_to_cosine is not None
+    rows = rate.linear_ramp_to_cosine.final_num_steps * config.training.batch_size / config.training.epochs
+    assert rows == pytest.approx(20_800, rel=0.2)
+
+
+def test_a_label_that_is_null_where_another_did_not_happen_is_given_that_one(tmp_path: Path):
+    log = write_shop(tmp_path / "log")
+    for file in log.rglob("*.parquet"):
+        rows = shop_rows()
+        answered = pc.if_else(rows["clicked"], rows["bought"], None)
+        pq.write_table(rows.append_column("answered", answered), file)
+    tasks = ["--task", "clicked", "--task", "bought", "--task", "answered"]
+    config, _ = drafted(tmp_path, "--data", log, *tasks)
+    assert {name: task.given for name, task in config.tasks.items()} == {
+        "clicked": None,
+        "bought": None,
+        "answered": "clicked",
+    }
+
+
+@pytest.mark.parametrize(
+    ("rows", "batch", "epochs"), [(300, 128, 8), (27_000, 128, 4), (45_000, 256, 5), (80_000, 512, 6)]
+)
+def test_a_small_log_has_smaller_batches_for_about_as_many_steps(rows: int, batch: int, epochs: int):
+    log = Log(shop_rows(), [10, 10, rows])
+    drafted = yaml.safe_load(draft_config(log, Named({"clicked": "clicked"}, {}, {}), "shop"))
+    assert drafted["training"] == {"batch_size": batch, "epochs": epochs}

@@ -1,0 +1,115 @@
+"""Training with lists of ids, in one process or several (run with ``python -m``)."""
+
+import faulthandler
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn.functional import pad
+
+from recap_model import RecapBatch, RecapConfig
+from recap_model.distributed.sharded_tables import TableShare, sharing_tables
+from recap_model.training import Checkpoints, TrainingInterruptedError, World, joined, train
+from tests.recap_model.training.test_loop import FewRows, new_module
+from tests.tiny import tiny_config
+
+TABLES = [
+    {"name": "seen", "num_embeddings": 211, "embedding_dim": 3},
+    {"name": "liked", "num_embeddings": 107, "embedding_dim": 2, "hash": True},
+    {"name": "author", "num_embeddings": 55, "embedding_dim": 4},
+]
+
+
+def config_of(embeddings: str | None, **training: Any) -> RecapConfig:
+    """Three tables, which learn by Adam or as ``embeddings`` says."""
+    content = tiny_config().model_dump(exclude_none=True)
+    content["features"] |= {"sparse": [str(table["name"]) for table in TABLES]}
+    content["model"] |= {"large_embeddings": {"tables": TABLES}}
+    content["optimizer"] = {"single_task_learning_rate": {"constant": 0.01}, "adam": {"epsilon": 1e-3}}
+    if embeddings is not None:
+        rate = {"algorithm": embeddings, "learning_rate": {"constant": 0.05}}
+        content["optimizer"]["embeddings"] = rate
+    content["training"] = {"batch_size": 32, "epochs": 2, **training}
+    return RecapConfig.model_validate(content)
+
+
+class Lists(FewRows):
+    """127 rows with lists of up to six ids; process ``rank`` of ``size`` has its part of each batch."""
+
+    def __init__(self, world: World):
+        random = torch.Generator().manual_seed(4)
+        sparse = {}
+        for table in TABLES:
+            ids = torch.randint(-1, 60, (128, 6), generator=random)
+            sparse[str(table["name"])] = ids
+        super().__init__(sparse=sparse)  # type: ignore[arg-type]
+        self.all, self.world = self.all[slice(0, 127)], world
+
+    def batches(self, epoch: int, skip: int = 0) -> Iterator[RecapBatch]:
+        for batch in super().batches(epoch, skip):
+            own = batch[torch.arange(self.world.rank, len(batch), self.world.size)]
+            # Each process's longest list is of another length.
+            longer = {
+                name: pad(ids, (0, self.world.rank), value=-1) for name, ids in (own.sparse or {}).items()
+            }
+            yield replace(own, sparse=longer)
+
+
+class HeldOut(Lists):
+    def batches(self, epoch: int, skip: int = 0) -> Iterator[RecapBatch]:
+        yield self.all[torch.arange(self.world.rank, 30, self.world.size)]
+
+
+def run(config: RecapConfig, kind: str, folder: Path | None, stop_after: int | None, world: World) -> Any:
+    """Train from the newest checkpoint of ``folder``; returns the state, and how many entries are held here."""
+    share = None if kind == "replicated" or world.size == 1 else TableShare(kind, world.rank, world.size)  # type: ignore[arg-type]
+    asked = 0
+
+    def stop() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked == stop_after
+
+    torch.manual_seed(config.training.seed)
+    with sharing_tables(share):
+        module = new_module(config)
+    tables = module.model.inputs.large_embeddings.tables
+    held = [len(table.table.weight) for table in tables]
+    state = train(
+        module,
+        Lists(world),
+        config,
+        lambda progress: None,
+        held_out=HeldOut(world) if config.training.early_stopping else None,
+        checkpoints=None if folder is None else Checkpoints(folder),
+        world=world,
+        stop=stop,
+    )
+    return state, held
+
+
+def main(kind: str, config: str, folder: str, stop_after: str, out: str) -> None:
+    # Where one waits for ever, it says where, and ends.
+    faulthandler.dump_traceback_later(60, exit=True)
+    with joined(torch.device("cpu")) as world, suppress(TrainingInterruptedError):
+        parsed = RecapConfig.model_validate(json.loads(config))
+        found = _weights(parsed, kind, Path(folder) if folder else None, int(stop_after) or None, world)
+        if world.rank == 0:
+            torch.save(found, out)
+
+
+def _weights(
+    config: RecapConfig, kind: str, folder: Path | None, stop_after: int | None, world: World
+) -> Any:
+    """In a function of its own: nothing that talks to other processes may outlive `joined`."""
+    state, held = run(config, kind, folder, stop_after, world)
+    return {"weights": state.module.state_dict(), "held": world.gather(held)}
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
