@@ -31,6 +31,7 @@ RuleName = Literal[
     "weight_values",
     "id_nulls",
     "timestamp_nulls",
+    "timestamp_sentinels",
     "timestamp_unit",
     "timestamp_window",
     "timestamp_order",

@@ -85,7 +85,8 @@ def batches_of(
 def open_parquet_at(filesystem: FileSystem, root: str, path: str) -> ParquetFile:
     """Open ``path`` under ``root``; the errors are those of `open_parquet`."""
     try:
-        return ParquetFile(open_input(filesystem, f"{root}/{path}"))
+        # Read in nanoseconds, Arrow's default, the year 9999 of Spark's and Hive's INT96 becomes 1816.
+        return ParquetFile(open_input(filesystem, f"{root}/{path}"), coerce_int96_timestamp_unit="ms")
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such file under {root}; run resolve again") from None
     except PermissionError:

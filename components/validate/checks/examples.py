@@ -14,7 +14,13 @@ from components.validate.profile.row_sample import FILE_COLUMN
 from components.validate.result import Result
 from recap_model.config import RecapConfig
 from recap_model.config.validation import ColumnBounds
-from recap_model.data.log.columns import FIRST_PLAUSIBLE_MS, LAST_PLAUSIBLE_MS, decoded, milliseconds
+from recap_model.data.log.columns import (
+    FIRST_PLAUSIBLE_MS,
+    LAST_PLAUSIBLE_MS,
+    decoded,
+    is_timestamp,
+    milliseconds,
+)
 
 MAX_EXAMPLES = 5
 _LARGEST = 1.7976931348623157e308
@@ -147,7 +153,7 @@ def frame_of(sample: pa.Table, columns: list[str], config: RecapConfig) -> pd.Da
     for place, field in enumerate(table.schema):
         if pa.types.is_boolean(field.type):
             table = table.set_column(place, field.name, pc.cast(table.column(place), pa.int8()))
-        elif pa.types.is_timestamp(field.type):
+        elif is_timestamp(field.type):
             table = table.set_column(
                 place, field.name, milliseconds(decoded(table.column(place)), field.name)
             )

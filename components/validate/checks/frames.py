@@ -45,6 +45,7 @@ def frames_of(
         "embeddings": _embeddings(profile, window, features, config),
         **{f"keys:{role}": _keys(window, blocks, role, config) for role in KEY_ROLES},
         "times": _times(profile, config),
+        "no_times": _no_times(window, config),
         "order": _order(profile, config),
     }
     return {name: pd.DataFrame(list(items)) for name, items in rows.items()}
@@ -226,11 +227,12 @@ def _keys(window: PartitionProfile, blocks: list[Block], role: Role, config: Rec
             continue
         stats = window.blocks[block.key].stats
         for place, column in enumerate(block.labels):
-            wrong = stats.outside[place] if block.role == "weight" else stats.nulls[place]
+            wrong = stats.outside[place] if block.role == "weight" else stats.nulls[place] + stats.nans[place]
             yield {
                 "column": column,
                 "rows": int(stats.rows[place]),
                 "wrong": 0 if column == optional else int(wrong),
+                "sentinels": int(stats.nans[place]),
                 "max_wrong": 0,
             }
 
@@ -242,7 +244,7 @@ def _times(profile: Profile, config: RecapConfig) -> Rows:
         for place, column in enumerate(block.labels if block else ()):
             assert block is not None
             assert unit is not None
-            there = int(block.stats.rows[place] - block.stats.nulls[place])
+            there = int(block.stats.finite[place])
             yield {
                 "column": column,
                 "partition": name,
@@ -263,12 +265,23 @@ def _times(profile: Profile, config: RecapConfig) -> Rows:
                 "partition": name,
                 "lowest": float(moments.stats.minimum[place]),
                 "highest": float(moments.stats.maximum[place]),
-                "strange_rate": share(strange, int(moments.stats.rows[place] - moments.stats.nulls[place])),
+                "strange_rate": share(strange, int(moments.stats.finite[place])),
                 "outside_rate": 0.0,
                 "outside": 0,
                 "strange": strange,
                 "max_rate": allowed,
             }
+
+
+def _no_times(window: PartitionProfile, config: RecapConfig) -> Rows:
+    """How many values stand for no time, in columns of times that a row may lack."""
+    for role in ("timestamp", "moment"):
+        block = window.blocks.get(role)
+        for place, column in enumerate(block.labels if block else ()):
+            assert block is not None
+            counts = {"rows": int(block.stats.rows[place]), "sentinels": int(block.stats.nans[place])}
+            if role == "moment" or column == config.features.timestamps.engaged:
+                yield {"column": column, **counts, "max_sentinels": 0}
 
 
 def _order(profile: Profile, config: RecapConfig) -> Rows:

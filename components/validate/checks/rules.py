@@ -10,7 +10,7 @@ from components.validate.profile.timestamps import unit_in_words
 from recap_model.config import RecapConfig
 from recap_model.config.drift import DriftRule, Severity
 from recap_model.config.validation import RuleName
-from recap_model.data.log.columns import FIRST_PLAUSIBLE_MS, LAST_PLAUSIBLE_MS
+from recap_model.data.log.columns import FIRST_PLAUSIBLE_MS, LAST_PLAUSIBLE_MS, SENTINELS_IN_WORDS
 
 Row = dict[str, Any]
 
@@ -87,7 +87,7 @@ def rules_of(snapshot: Snapshot, config: RecapConfig) -> list[Rule]:
         rules += _of_embeddings(config)
     rules += _of_keys(window, roles)
     if roles & {"timestamp", "moment"}:
-        rules += _of_times(config)
+        rules += _of_times(window, roles, config)
     chosen: dict[str, Severity] = dict(config.validation.severity.items())
     rules = [_with_severity(rule, chosen.get(rule.name, rule.severity)) for rule in rules]
     return sorted(rules, key=lambda rule: rule.severity != "critical")
@@ -289,6 +289,12 @@ def _of_keys(window: str, roles: set[Any]) -> list[Rule]:
         observed = f"is null in {row['wrong']:,} of {row['rows']:,} rows"
         return Words(f"column {row['column']}", observed, window, "a row has one", "mend the log")
 
+    def no_time(row: Row) -> Words:
+        observed = f"has no time in {row['wrong']:,} of {row['rows']:,} rows"
+        if row["sentinels"]:
+            observed += f", {row['sentinels']:,} of them {SENTINELS_IN_WORDS},"
+        return Words(f"column {row['column']}", observed, window, "a row has one", "fix the log")
+
     def weight(row: Row) -> Words:
         observed = f"is negative, null or not finite in {row['wrong']:,} of {row['rows']:,} rows"
         return Words(f"column {row['column']}", observed, window, "a weight is 0 or more", "mend the log")
@@ -296,7 +302,7 @@ def _of_keys(window: str, roles: set[Any]) -> list[Rule]:
     rules = []
     named: tuple[tuple[str, RuleName, Severity, Callable[[Row], Words]], ...] = (
         ("weight", "weight_values", "critical", weight),
-        ("timestamp", "timestamp_nulls", "critical", nulls),
+        ("timestamp", "timestamp_nulls", "critical", no_time),
         ("split", "id_nulls", "warning", nulls),
         ("id", "id_nulls", "warning", nulls),
     )
@@ -306,7 +312,14 @@ def _of_keys(window: str, roles: set[Any]) -> list[Rule]:
     return rules
 
 
-def _of_times(config: RecapConfig) -> list[Rule]:
+def _of_times(window: str, roles: set[Any], config: RecapConfig) -> list[Rule]:
+    def sentinels(row: Row) -> Words:
+        observed = f"has {row['sentinels']:,} of {row['rows']:,} times that are read as missing"
+        allowed = f"a time is none of {SENTINELS_IN_WORDS}"
+        return Words(
+            f"column {row['column']}", observed, window, allowed, "write null where there is no time"
+        )
+
     def unit(row: Row) -> Words:
         value = (
             row["lowest"] if not FIRST_PLAUSIBLE_MS <= row["lowest"] < LAST_PLAUSIBLE_MS else row["highest"]
@@ -336,6 +349,11 @@ def _of_times(config: RecapConfig) -> list[Rule]:
         rate("timestamp_window", "times", "column", "outside_rate", outside),
     ]
     stamps = config.features.timestamps
+    if stamps.engaged or "moment" in roles:
+        frame, count, most = "no_times", "sentinels", "max_sentinels"
+        rules.append(
+            Rule("timestamp_sentinels", "warning", frame, "column", count, "at most", most, sentinels)
+        )
     if stamps.served and (stamps.impressed or stamps.engaged):
         rules.append(rate("timestamp_order", "order", "pair", "disordered_rate", disordered))
     return rules

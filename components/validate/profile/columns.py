@@ -35,7 +35,7 @@ _ROLE_OF_GROUP: dict[str, Role] = {
 }
 
 _DIRECTIONS = 4
-_TIMES_IN_WORDS = "timestamps, or integers (milliseconds since 1970-01-01 UTC)"
+_TIMES_IN_WORDS = "timestamps, dates, or integers (milliseconds since 1970-01-01 UTC)"
 _TypeTest = Callable[[pa.DataType], bool]
 _LISTS: tuple[_TypeTest, ...] = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 _NUMBERS: tuple[_TypeTest, ...] = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)

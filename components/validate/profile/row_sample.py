@@ -6,7 +6,7 @@ import pyarrow as pa
 from components.common.artifacts.snapshot import LogFile
 from components.validate.profile.statistics import Counts
 from components.validate.profile.values import hashes_of
-from recap_model.data.log.columns import decoded, is_text, milliseconds
+from recap_model.data.log.columns import decoded, is_text, is_timestamp, milliseconds
 
 SAMPLE_ROWS = 20_000
 FILE_COLUMN = "recap.file"  # the file that a row is from
@@ -68,7 +68,7 @@ def _alike(parts: list[pa.Table]) -> list[pa.Table]:
     several = {name: found for name, found in kinds.items() if len(found) > 1}
     words, times, flags, large = (
         {name for name, found in several.items() if any(map(test, found))}
-        for test in (is_text, pa.types.is_timestamp, pa.types.is_boolean, pa.types.is_uint64)
+        for test in (is_text, is_timestamp, pa.types.is_boolean, pa.types.is_uint64)
     )
     return [_changed(part, words, times, flags, large) for part in parts]
 

@@ -40,6 +40,7 @@ def measure_times(
 ) -> Iterator[tuple[str, list[str], Stats]]:
     """Stats of the timestamps, of those in another unit, and of pairs that are out of order.
 
+    ``nans`` of a block of times are the values that stand for no time, as `milliseconds` reads them.
     A value in another unit is counted as that alone: it is neither far from the partition nor out of order.
     """
     array = values.array

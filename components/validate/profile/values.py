@@ -93,6 +93,8 @@ def _scalars(batch: pa.RecordBatch, block: Block) -> Values:
     for place, name in enumerate(block.columns):
         column = batch.column(name)
         nulls[place] = column.null_count
+        if block.role in ("timestamp", "moment"):
+            column = milliseconds(column, f"column {name}")
         array[place] = _floats(column)
     return Values(array.T, nulls)
 
@@ -102,11 +104,9 @@ def _one_column(column: pa.Array) -> Values:
 
 
 def _floats(column: pa.Array) -> Floats:
-    """Numbers as they are, a word's id, and of a timestamp its milliseconds."""
+    """Numbers as they are, and a word's id."""
     if is_text(column.type):
         column = word_ids(column)
-    elif pa.types.is_timestamp(column.type):
-        column = milliseconds(column, "a time")
     return pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
 
 

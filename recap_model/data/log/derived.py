@@ -59,7 +59,10 @@ def _day(time: pa.Array) -> pa.Array:
 
 
 def _hours(earlier: pa.Array, later: pa.Array) -> pa.Array:
-    return pc.divide(pc.subtract(later, earlier).cast(pa.float64()), _MS_PER_HOUR)
+    # As float64 the difference of any two numbers is exact enough, and does not wrap around.
+    return pc.divide(
+        pc.subtract(*(time.cast(pa.float64(), safe=False) for time in (later, earlier))), _MS_PER_HOUR
+    )
 
 
 _COMPUTE: dict[str, Compute] = {

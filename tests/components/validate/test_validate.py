@@ -87,7 +87,7 @@ CRITICAL = {
     ),
     "times are text": (
         [replaced("impressed_ms", cast(pa.string()))],
-        f"column_type: column impressed_ms is string in {BROKEN}; allowed are timestamps, or integers "
+        f"column_type: column impressed_ms is string in {BROKEN}; allowed are timestamps, dates, or integers "
         "(milliseconds since 1970-01-01 UTC); mend the log, or change features.timestamps",
     ),
     "fixed-size lists have another width": (
@@ -150,8 +150,13 @@ CRITICAL = {
     ),
     "an impression has no time": (
         [replaced("impressed_ms", every(100, None))],
-        "timestamp_nulls: column impressed_ms is null in 2 of 1,000 rows in 2026-03-01 to 2026-03-05; a row "
-        "has one; mend the log",
+        "timestamp_nulls: column impressed_ms has no time in 2 of 1,000 rows in 2026-03-01 to 2026-03-05; a row "
+        "has one; fix the log",
+    ),
+    "an impression is of the year 9999": (
+        [replaced("impressed_ms", every(100, 253_402_214_400_000))],
+        "timestamp_nulls: column impressed_ms has no time in 2 of 1,000 rows, 2 of them -1, before 1900-01-02 or "
+        "after 5138 (as 9999-12-31), or the largest number of the type, in 2026-03-01",
     ),
     "a partition is empty": (
         [lambda table: table.slice(0, 0)],

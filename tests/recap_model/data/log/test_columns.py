@@ -1,7 +1,8 @@
 """Words, timestamps and dictionaries, as pandas and Spark write them, read as the same ids and times everywhere."""
 
 import hashlib
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -10,8 +11,10 @@ from hypothesis import strategies as st
 
 from recap_model.data.log.columns import decoded, milliseconds, word_ids
 from recap_model.data.log.feature_groups import read_groups
-from tests.tiny import FIRST_DAY, tiny_config, tiny_rows
+from tests.tiny import DAY_MS, FIRST_DAY, tiny_config, tiny_rows
 
+NOON = datetime(2026, 3, 1, 12)
+NOON_MS = 1_772_366_400_000
 MOMENTS = st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1))
 
 
@@ -55,6 +58,37 @@ def test_milliseconds_stay_and_what_is_no_time_is_refused():
     assert milliseconds(pa.nulls(2), "t").to_pylist() == [None, None]
     with pytest.raises(ValueError, match=r"^t is double; a time is a timestamp, or whole milliseconds since"):
         milliseconds(pa.array([1.0]), "t")
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "expected"),
+    [
+        (
+            [datetime(9999, 12, 31), datetime(1, 1, 1), datetime(1900, 1, 1), NOON],
+            pa.timestamp("us"),
+            NOON_MS,
+        ),
+        ([datetime(9999, 12, 31), datetime(1, 1, 1), datetime(1900, 1, 1), NOON], pa.timestamp("s"), NOON_MS),
+        ([2**63 - 1, -(2**63), -1, NOON_MS // 1000], pa.timestamp("s"), NOON_MS),
+        ([2**63 - 2, 2**62, -(2**62), NOON_MS // 1000], pa.timestamp("s"), NOON_MS),
+        ([2**63 - 1, -(2**63), -1, NOON_MS * 10**6], pa.timestamp("ns"), NOON_MS),
+        ([date(9999, 12, 31), date(1, 1, 1), None, date(2026, 3, 1)], pa.date32(), NOON_MS - DAY_MS // 2),
+        ([date(9999, 12, 31), date(1, 1, 1), None, date(2026, 3, 1)], pa.date64(), NOON_MS - DAY_MS // 2),
+        ([2**63 - 1, -(2**63), -1, NOON_MS], pa.int64(), NOON_MS),
+        ([253_402_214_400_000, -62_135_596_800_000, None, NOON_MS], pa.int64(), NOON_MS),
+        ([2**64 - 1, 2**63, 2**63 - 1, NOON_MS], pa.uint64(), NOON_MS),
+        ([2**31 - 1, -(2**31), -1, 1000], pa.int32(), 1000),
+        (
+            [None, None, -1, NOON_MS * 1000],
+            pa.int64(),
+            NOON_MS * 1000,
+        ),  # microseconds, for validate to refuse
+    ],
+)
+def test_what_stands_for_no_time_is_missing_and_nothing_wraps_around(
+    values: list[Any], kind: pa.DataType, expected: int
+):
+    assert milliseconds(pa.array(values, kind), "t").to_pylist() == [None, None, None, expected]
 
 
 def test_a_dictionary_is_read_as_its_values():
