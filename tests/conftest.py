@@ -2,9 +2,8 @@
 
 import os
 
-# Before anything imports them: one thread for the numerics, and no calls home.
+# Before anything imports them: one thread for the numerics.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("GX_ANALYTICS_ENABLED", "False")
 
 from pathlib import Path
 

@@ -1,8 +1,12 @@
 """Where a training keeps its checkpoints, so that the step finds them when it is run again."""
 
+import fcntl
 import hashlib
 import json
+import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -10,18 +14,24 @@ import torch
 from components.common.artifacts.snapshot import Snapshot, config_digest
 from recap_model.config import RecapConfig
 from recap_model.data.dataset.manifest import DatasetManifest
-from recap_model.training import Checkpoints
+from recap_model.training import Checkpoints, World
 
 CHECKPOINTS_VARIABLE = "RECAP_CHECKPOINTS"
+_LOCK = ".lock"
+
+log = logging.getLogger(__name__)
 
 
+@contextmanager
 def checkpoints_of(
-    out: Path, snapshot: Snapshot, config: RecapConfig, dataset: DatasetManifest
-) -> Checkpoints:
+    out: Path, snapshot: Snapshot, config: RecapConfig, dataset: DatasetManifest, world: World
+) -> Iterator[Checkpoints]:
     """The checkpoints of this training: of this config, this data, this start, this version of torch.
 
     They lie beside the step's output, or, where that does not outlive the process, under the folder that the
-    environment variable ``RECAP_CHECKPOINTS`` names. Another training's are never taken up, nor touched.
+    environment variable ``RECAP_CHECKPOINTS`` names. Another training's are never taken up, nor touched. Of
+    trainings of the same config and data at once each has a folder of its own, locked while it runs: the first
+    whose folder is free goes on from what is there.
     """
     champion = snapshot.champion.version if snapshot.champion is not None else None
     origin = [
@@ -31,6 +41,55 @@ def checkpoints_of(
         torch.__version__,
     ]
     name = hashlib.sha256(json.dumps(origin).encode()).hexdigest()[:32]
-    root = os.environ.get(CHECKPOINTS_VARIABLE)
-    folder = Path(root) if root else out.with_name(f"{out.name}.checkpoints")
-    return Checkpoints(folder / name, config.training.checkpoint.keep)
+    given = os.environ.get(CHECKPOINTS_VARIABLE)
+    root = Path(given) if given else out.with_name(f"{out.name}.checkpoints")
+    if world.rank > 0:
+        yield Checkpoints(root / world.gather("")[0], config.training.checkpoint.keep)
+        return
+    folder, lock = _lock_free_folder(root, name)
+    checkpoints = Checkpoints(folder, config.training.checkpoint.keep)
+    try:
+        world.gather(folder.name)
+        yield checkpoints
+    finally:
+        with suppress(OSError):
+            checkpoints.finish()
+        if not checkpoints.files():
+            checkpoints.clear()
+        os.close(lock)
+        with suppress(OSError):  # another training's may lie beside
+            root.rmdir()
+
+
+def _lock_free_folder(root: Path, name: str) -> tuple[Path, int]:
+    """A folder of checkpoints that no running training has, preferably one that has any; and its lock's handle."""
+    made = sorted(path for path in root.glob(f"{name}*") if Checkpoints(path).files())
+    new = (root / (name if number == 1 else f"{name}-{number}") for number in range(1, 1000))
+    for folder in (*made, *new):
+        if (lock := _lock(folder)) is not None:
+            return folder, lock
+    raise FileExistsError(
+        f"{root}: every folder of this training's checkpoints is in use; wait until one has ended"
+    )
+
+
+def _lock(folder: Path) -> int | None:
+    """The handle of a folder's lock, or None if another process has it."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        except FileNotFoundError:  # who had it has just removed the folder
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            return None
+        except OSError as error:
+            log.warning("event=no_lock folder=%s reason=%r", folder, error.strerror)
+            return lock
+        with suppress(FileNotFoundError):
+            if os.stat(folder / _LOCK).st_ino == os.fstat(lock).st_ino:
+                return lock
+        os.close(lock)

@@ -3,8 +3,6 @@
 import os
 from pathlib import Path
 
-import torch
-
 from components.common.runtime.process_pool import cores
 from recap_model.config import RecapConfig
 from recap_model.data.dataset.device_prefetch import OnDevice
@@ -37,7 +35,7 @@ def training_rows(train_set: Path, config: RecapConfig, world: World) -> tuple[R
         shard=world.shard,
         # Batch norm needs two rows in each part of a batch.
         min_rows=2 * world.size * training.micro_batches,
-        threads=_reading_threads(world.device),
+        threads=_reading_threads(world),
         pin=on_gpu,
     )
     rows: Rows = Prefetched(reader)
@@ -63,13 +61,13 @@ def training_rows(train_set: Path, config: RecapConfig, world: World) -> tuple[R
     return rows, held_out
 
 
-def _reading_threads(device: torch.device) -> int:
-    """Threads that copy rows for a process that trains on ``device``.
+def _reading_threads(world: World) -> int:
+    """Threads that copy rows for a process that trains.
 
     One where the CPU also trains, and needs its cores; on a GPU this process's share of the node's cores, up to 8: a
     GPU takes in rows faster than one thread copies them.
     """
-    if device.type == "cpu":
+    if world.device.type == "cpu":
         return 1
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if world.size > 1 else 1
     return max(1, min(cores() // processes, _MOST_READING))

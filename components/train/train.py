@@ -93,11 +93,17 @@ def train_model(
 
 
 def train_in_process(
-    snapshot: str | Path, train_set: str | Path, out: str | Path, curves: str | Path | None = None
+    snapshot: str | Path,
+    train_set: str | Path,
+    out: str | Path,
+    curves: str | Path | None = None,
+    *,
+    member: bool = False,
 ) -> None:
-    """`train_model` in this process: alone, or as one of those that torchrun has started, the first of which writes.
+    """`train_model` in this process: alone, or as a member of those that torchrun started, the first of which writes.
 
-    Raises as `train_model` does.
+    What torchrun says in the environment counts for a ``member`` only: a shell may have set ``RANK`` for another
+    program. Raises as `train_model` does.
     """
     frozen, config = Snapshot.read(snapshot)
     dataset = DatasetManifest.read(train_set)
@@ -107,17 +113,17 @@ def train_in_process(
             "training.compile: torch.compile needs a C++ compiler (g++, or what CXX names), and there is none, as in "
             "Recap's images; leave it out, or train where there is one"
         )
-    checkpoints = checkpoints_of(Path(out), frozen, config, dataset)
-    with joined(choose_device(config.training)) as world:
+    device = choose_device(config.training)
+    with (
+        joined(device) if member else contextlib.nullcontext(World(device=device)) as world,
+        checkpoints_of(Path(out), frozen, config, dataset, world) as checkpoints,
+    ):
         run = _Run(frozen, config, dataset, Path(train_set), checkpoints, world)
         if world.rank > 0:
             run.train(lambda progress: None)
             return
         run.write(Path(out), None if curves is None else Path(curves))
-    checkpoints.clear()
-    # Another training's checkpoints may lie beside.
-    with contextlib.suppress(OSError):
-        checkpoints.folder.parent.rmdir()
+        checkpoints.clear()
 
 
 class _Run:

@@ -1,5 +1,8 @@
 """Which commands there are, and how the process ends: 0 done, 1 the work failed, 2 wrong use, 130 interrupted."""
 
+import codecs
+import locale
+import os
 import sys
 from typing import Any
 
@@ -67,6 +70,7 @@ app.command()(score)
 
 def main() -> None:
     """Run the command line; what goes wrong is a line on standard error."""
+    _use_utf8()
     try:
         app()
     except SystemExit as end:
@@ -78,6 +82,13 @@ def main() -> None:
         from components.common.runtime.step import lines_of
 
         sys.exit(_say(lines_of(error), 1))
+
+
+def _use_utf8() -> None:
+    """Start again in Python's UTF-8 mode where the locale has another encoding: configs, logs and names are UTF-8."""
+    if "utf8" in sys._xoptions or codecs.lookup(locale.getencoding()).name == "utf-8":
+        return
+    os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
 
 def _say(lines: list[str], status: int) -> int:

@@ -7,7 +7,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from pipeline.local.run import Event, StepEnded, StepProgress, StepStarted
+from pipeline.local.events import Event, StepEnded, StepProgress, StepStarted
 
 
 class LiveSteps(AbstractContextManager["LiveSteps"]):

@@ -62,11 +62,13 @@ def run(
     from rich.console import Console
 
     from components.common.registry import default_tracking_uri
+    from components.common.runtime.step import log_level
     from pipeline.cli.progress import LiveSteps
     from pipeline.local.docker import check_images, container_settings
     from recap_model.config import load_config
     from recap_model.config.uris import without_secret
 
+    log_level()
     path = config_path(config)
     settings = load_config(path)
     if containers:

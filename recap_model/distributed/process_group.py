@@ -55,13 +55,10 @@ class World:
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[World]:
-    """Join the processes that torchrun has started, until the block ends.
+    """Join the processes that torchrun has started, of which this is one, until the block ends.
 
     They talk over NCCL if ``device`` is a GPU, each process having one, else over Gloo.
     """
-    if "LOCAL_RANK" not in os.environ:
-        yield World(device=device)
-        return
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)

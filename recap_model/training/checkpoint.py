@@ -64,7 +64,7 @@ class Checkpoints:
 
         With ``mapped`` they stay in the file until they are read, for who wants a part of them only.
         """
-        for path in reversed(self._files()):
+        for path in reversed(self.files()):
             if (state := _read(path, mapped)) is not None:
                 return state
         return None
@@ -74,7 +74,8 @@ class Checkpoints:
         self.finish()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _files(self) -> list[Path]:
+    def files(self) -> list[Path]:
+        """Those that are whole, the oldest first."""
         return sorted(self.folder.glob(f"*{_SUFFIX}"))
 
     def _write(self, step: int, state: dict[str, Any]) -> None:
@@ -87,7 +88,7 @@ class Checkpoints:
             os.fsync(stream.fileno())
         partial.replace(path)
         _sync_folder(self.folder)
-        for old in self._files()[: -self.keep]:
+        for old in self.files()[: -self.keep]:
             old.unlink()
 
 

@@ -15,6 +15,16 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
+from components.common.runtime.environment import environment, python_environment
+
+_CAUSES = {
+    signal.SIGKILL: "memory ran out, or somebody killed it; give it more memory, or less data, and run again",
+    signal.SIGXCPU: "its limit of CPU time (ulimit -t) is used up; raise it and run again",
+    signal.SIGXFSZ: "the limit on a file's size (ulimit -f) is reached; raise it and run again",
+    signal.SIGBUS: "a file was cut off while it was read, or its disk is full or broken; run again",
+    signal.SIGSEGV: "native code crashed; run again, and report it if it comes back",
+    signal.SIGABRT: "native code gave up, and its last words are in the log; run again",
+}
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _LOOK_S = 1.0
 
@@ -29,6 +39,15 @@ def cores() -> int:
         return max(1, min(bound, int(quota) // int(period)))
     except (OSError, ValueError):
         return bound
+
+
+def ended_by(number: int) -> str:
+    """What it means that this signal ended a process, and what to do."""
+    try:
+        sent = signal.Signals(number)
+    except ValueError:
+        return f"ended by signal {number}; run again"
+    return f"ended by {sent.name}: {_CAUSES[sent]}" if sent in _CAUSES else f"ended by {sent.name}; run again"
 
 
 def map_processes(
@@ -53,6 +72,7 @@ def map_processes(
             idle.put(process)
 
     with ExitStack() as stack:
+        stack.enter_context(environment(python_environment()))
         # Pools of one: a pool of several that loses a process while it starts another one waits for that for ever.
         for _ in range(count := min(processes, len(arguments))):
             pool = ProcessPoolExecutor(1, mp_context=context, initializer=end_with, initargs=(os.getpid(),))

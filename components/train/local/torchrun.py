@@ -10,12 +10,18 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from components.common.runtime.environment import environment
-from components.common.runtime.process_pool import end_with
+from components.common.runtime.environment import environment, python_environment
+from components.common.runtime.process_pool import end_with, ended_by
 from components.common.runtime.step import TryAgainError
 
+if TYPE_CHECKING:
+    from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
+
 ERRORS_VARIABLE = "RECAP_TRAIN_ERRORS"
+_PARENT_VARIABLE = "RECAP_TRAIN_PARENT"
+_LOOPBACK = "127.0.0.1"
 _UNKNOWING = 3
 
 
@@ -40,21 +46,35 @@ def run_group(processes: int, arguments: list[str]) -> None:
             nproc_per_node=processes,
             run_id=uuid.uuid4().hex,
             rdzv_backend="c10d",
-            rdzv_endpoint="localhost:0",
+            rdzv_endpoint=f"{_LOOPBACK}:0",
+            # By default the name of this machine, which need not have an address.
+            local_addr=_LOOPBACK,
             max_restarts=0,
         )
         threads = max(1, (os.cpu_count() or 1) // processes)
-        variables = {ERRORS_VARIABLE: errors, "OMP_NUM_THREADS": str(threads)}
+        variables = {
+            **python_environment(),
+            ERRORS_VARIABLE: errors,
+            # Asked for later, it would be the process that takes in orphans, had this one ended before.
+            _PARENT_VARIABLE: str(os.getpid()),
+            "OMP_NUM_THREADS": str(threads),
+        }
         with environment(variables), _own_signal_handlers():
             try:
                 elastic_launch(config, sys.executable)("-m", "components.train.local.worker", *arguments)
             except SignalException as error:
                 raise _stopped(error.sigval, told(Path(errors), "")) from None
             except ChildFailedError as error:
-                otherwise = (
-                    f"a process ended without a word ({str(error).splitlines()[0]}); its log may say more"
-                )
-                raise told(Path(errors), otherwise) from None
+                how = _unsaid(error.failures)
+                raise told(Path(errors), how, around=how) from None
+
+
+def _unsaid(failures: "dict[int, ProcessFailure]") -> str:
+    """How the first process that failed ended, where none said anything."""
+    rank, first = min(failures.items(), key=lambda failure: failure[1].timestamp)
+    if first.exitcode < 0:
+        return f"training process {rank} was {ended_by(-first.exitcode)}"
+    return f"training process {rank} ended with exit status {first.exitcode}; its last lines in the log may say why"
 
 
 def _stopped(number: signal.Signals, said: Exception) -> BaseException:
@@ -69,7 +89,7 @@ def _stopped(number: signal.Signals, said: Exception) -> BaseException:
 @contextmanager
 def member_of_a_group() -> Iterator[None]:
     """Tell the process that started this one what is raised, and end with it if it is killed."""
-    end_with(os.getppid())
+    end_with(int(os.environ.get(_PARENT_VARIABLE) or os.getppid()))
     try:
         yield
     except Exception as error:
@@ -87,7 +107,7 @@ def member_of_a_group() -> Iterator[None]:
 def told(errors: Path, otherwise: str, around: str = "") -> Exception:
     """What the processes said in the folder ``errors`` that they failed with, or a ValueError of other words.
 
-    ``around`` is added where none knows the reason: the process that did may have gone without a word.
+    ``around`` comes first where none knows the reason: the process that did may have gone without a word.
     """
     words = [json.loads(path.read_text()) for path in sorted(errors.glob("*.json"))]
     if not words:
@@ -96,7 +116,7 @@ def told(errors: Path, otherwise: str, around: str = "") -> Exception:
     message = first["message"]
     if first["again"]:
         return TryAgainError(message)
-    return ValueError(f"{message} ({around})" if around and first["weight"] == _UNKNOWING else message)
+    return ValueError(f"{around} ({message})" if around and first["weight"] == _UNKNOWING else message)
 
 
 @contextmanager

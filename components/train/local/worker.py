@@ -15,7 +15,7 @@ def main(arguments: list[str]) -> None:
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(levelname)s %(message)s")
     with member_of_a_group():
         _take_secrets()
-        train_in_process(*arguments)
+        train_in_process(*arguments, member=True)
 
 
 def _take_secrets() -> None:

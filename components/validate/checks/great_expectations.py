@@ -5,7 +5,6 @@ verdict. Here an empty frame fails its rules, a null is outside every bound, and
 """
 
 import logging
-import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,8 +24,6 @@ __all__ = [
     "rows_of",
 ]
 
-# Great Expectations is imported here alone, because it reads this when it is imported.
-os.environ["GX_ANALYTICS_ENABLED"] = "False"
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import great_expectations as gx

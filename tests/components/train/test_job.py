@@ -177,7 +177,7 @@ def test_a_node_that_is_lost_is_told_with_the_clusters_words(server: KubernetesA
         lambda: list(tmp_path.glob("checkpoints/*/*.checkpoint")), lambda: server.kill_node(job_name(RUN), 1)
     )
     with pytest.raises(
-        ValueError, match=r"\(training job recap-.* failed: JobsFailed: .*; last event: .*gpu-7"
+        ValueError, match=r"^training job recap-.* failed: JobsFailed: .*; last event: .*gpu-7"
     ) as caught:
         train_model(sets.snapshot, sets.train, tmp_path / "model")
     assert len(str(caught.value).splitlines()) == 1

@@ -1,42 +1,133 @@
-"""What is told of a run while kfp and the steps print."""
+"""A local run's steps as processes: what they import, what they print, and how they end."""
 
 import io
+import json
+import os
+import re
+import signal
+from pathlib import Path
+
+import pytest
 
 from components.common.runtime.step import ERROR_MARK, PROGRESS_MARK
-from pipeline.local.run import Event, StepEnded, StepProgress, StepStarted, _LogReader
+from pipeline.local.events import Event, StepEnded, StepProgress, StepStarted
+from pipeline.local.step_processes import Steps, run_process
 
-PRINTED = f"""\
-09:00:00.000 - INFO - Executing task \x1b[96m'train'\x1b[0m
-    INFO step=train event=start
-    {PROGRESS_MARK} 0.2500 step 10 of 40
-    {ERROR_MARK} train: labels: task like has value 2.0
-09:00:02.000 - INFO - Task \x1b[96m'train'\x1b[0m finished with status \x1b[91mFAILURE\x1b[0m
+
+def run_step(source: str, out: Path) -> tuple[Steps, list[Event], str]:
+    """A step whose function has this body, run as kfp would have it; it is to write the file ``made`` in ``out``."""
+    events: list[Event] = []
+    log = io.StringIO()
+    steps = Steps(log, events.append)
+    kind = {"schemaTitle": "system.Artifact", "schemaVersion": "0.0.1"}
+    outputs = {
+        "artifacts": {"made": {"artifacts": [{"uri": str(out / "made"), "name": "made", "type": kind}]}}
+    }
+    given = {"inputs": {}, "outputs": {**outputs, "outputFile": str(out / "executor_output.json")}}
+    body = "\n".join(f"    {line}" for line in source.splitlines())
+    program = f"def to_step():\n{body}\n"
+    arguments = ["--executor_input", json.dumps(given), "--function_to_execute", "to_step"]
+    status = run_process(steps, ["sh", "-ec", "not used", program, *arguments], {"STEP_OUT": str(out)})
+    assert events[0] == StepStarted("to-step")
+    assert events[-1] == StepEnded("to-step", status == 0)
+    return steps, events, log.getvalue()
+
+
+DONE = "import os, pathlib\npathlib.Path(os.environ['STEP_OUT'], 'made').touch()"
+
+
+def test_a_step_imports_nothing_from_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("components", "recap_model", "kfp", "random", "queue", "torch", "yaml"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported from the working folder')")
+    (tmp_path / "components").mkdir()
+    (tmp_path / "components" / "resolve.py").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep)  # an empty entry is the working folder
+    source = "import random, queue, yaml\nfrom components.common.runtime.process_pool import map_processes\n"
+    source += "assert list(map_processes(abs, [(-1,), (-2,)], 2)) == [1, 2]\n"
+    steps, _, log = run_step(source + DONE, tmp_path)
+    assert (steps.errors, "SystemExit" in log) == ([], False)
+
+
+def test_marks_count_with_the_runs_key_only_and_what_else_is_printed_is_log(tmp_path: Path):
+    source = f"""
+from components.common.runtime.step import progress, step
+import sys
+with step("to-step"):
+    print("{PROGRESS_MARK} much done")
+    print("{ERROR_MARK} to-step: forged")
+    print("Executing task 'other'")
+    sys.stdout.buffer.write(b"\\n\\xff\\x1b[31mred\\x1b[0m\\n")
+    progress(1, 4, "a file\\nof two lines")
+    raise ValueError("labels: \\x1b[31mtask\\x1b[0m like has value 2.0")
 """
+    steps, events, log = run_step(source, tmp_path)
+    assert events == [
+        StepStarted("to-step"),
+        StepProgress("to-step", 0.25, "a file of two lines"),
+        StepEnded("to-step", False),
+    ]
+    assert steps.errors == ["labels: task like has value 2.0"]
+    assert f"    {ERROR_MARK} to-step: labels: task like" in log
+    assert "red\n" in log
+    assert "\x1b" not in log
+    assert steps.key not in log
 
 
-def test_lines_become_events_wherever_the_output_is_cut():
-    for size in (1, 7, len(PRINTED)):
-        events: list[Event] = []
-        log = io.StringIO()
-        reader = _LogReader(log, events.append)
-        for start in range(0, len(PRINTED), size):
-            reader.write(PRINTED[start : start + size])
-        assert events == [
-            StepStarted("train"),
-            StepProgress("train", 0.25, "step 10 of 40"),
-            StepEnded("train", False),
-        ]
-        assert reader.said == ["labels: task like has value 2.0"]
-        assert "event=start" in log.getvalue()
-        assert PROGRESS_MARK not in log.getvalue()
-        assert "\x1b" not in log.getvalue()
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (
+            "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+            r"ended by SIGKILL: memory ran out, or somebody",
+        ),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", r"ended by SIGSEGV: native code crashed"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", r"ended by SIGTERM; run again"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGRTMIN + 1)", r"ended by signal \d+"),
+        ("import resource\nresource.setrlimit(resource.RLIMIT_CPU, (1, 9))\nwhile True: pass", r"ulimit -t"),
+        ("import os; os._exit(137)", r"ended by SIGKILL"),  # as a shell or a container says it
+        (
+            "import os; os._exit(0)",
+            r"exit status 0, but without its outputs \(made\): code that it runs ended",
+        ),
+        ("import sys; sys.exit(0)", r"exit status 0, but without its outputs \(made\)"),
+        (
+            "print('oh'); import os, sys; sys.stdout.flush(); os._exit(3)",
+            r"status 3 and no error .* printed: oh$",
+        ),
+        ("raise ValueError('x')", r"ended with exit status 1 and no error of its own\..*: ValueError: x$"),
+        (
+            "from components.common.runtime.step import step\nwith step('to-step'):\n    import sys; sys.exit(0)",
+            r"ephemeral_component\.py, line \d+, ended the process \(sys\.exit\) before the step was done",
+        ),
+        (
+            "from components.common.runtime.step import step\nimport os\nos.environ['RECAP_LOG_LEVEL'] = 'verbose'\n"
+            "with step('to-step'):\n    pass",
+            r"^RECAP_LOG_LEVEL: unknown level 'verbose'; levels: DEBUG, INFO, WARNING, ERROR$",
+        ),
+    ],
+)
+def test_how_a_step_ended_is_one_line(source: str, words: str, tmp_path: Path):
+    steps, _, _ = run_step(source, tmp_path)
+    (line,) = steps.errors
+    assert re.search(words, line), line
 
 
-def test_what_a_step_said_is_forgotten_when_it_is_run_again_but_not_when_the_next_one_starts():
-    reader = _LogReader(io.StringIO(), lambda event: None)
-    reader.write(PRINTED)
-    reader.write("09:00:02.001 - INFO - Executing task 'train'\n")
-    assert reader.said == []
-    reader.write(PRINTED.replace("Executing", "Ending"))
-    reader.write("09:00:03.000 - INFO - Executing task 'calibrate'\n")
-    assert reader.said == ["labels: task like has value 2.0"]
+def test_what_a_step_failed_with_is_forgotten_when_it_is_run_again_but_not_when_the_next_one_starts():
+    steps = Steps(io.StringIO(), lambda event: None)
+    train, calibrate = (["--function_to_execute", name] for name in ("train", "calibrate"))
+    steps.start(train)
+    steps.end(train, -signal.SIGKILL)
+    assert len(steps.errors) == 1
+    steps.start(train)
+    assert steps.errors == []
+    steps.end(train, 1)
+    steps.start(calibrate)
+    assert len(steps.errors) == 1
+
+
+def test_two_processes_that_print_into_each_others_lines_end_nothing():
+    events: list[Event] = []
+    steps = Steps(io.StringIO(), events.append)
+    steps.take(f"{PROGRESS_MARK}{steps.key} 0.2{PROGRESS_MARK}{steps.key} 0.3 step 3 of 10")
+    assert events == []

@@ -1,6 +1,9 @@
 """What a step says to whoever reads its last lines."""
 
 import os
+import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,3 +30,52 @@ def test_an_error_that_says_all_itself_is_said_as_it_is(tmp_path: Path):
 def test_a_bug_is_told_by_its_type():
     assert lines_of(KeyError("x")) == ["KeyError: 'x'"]
     assert lines_of(ZeroDivisionError()) == ["ZeroDivisionError"]
+
+
+def refuse(source: str, target: str) -> None:
+    with open("/dev/full", "wb", buffering=0) as full:
+        full.write(b"x")
+
+
+def copied_to_a_full_disk(folder: Path) -> None:
+    for name in ("a", "b"):
+        (folder / "from" / name).mkdir(parents=True)
+        (folder / "from" / name / "file").touch()
+    shutil.copytree(folder / "from", folder / "to", copy_function=refuse)
+
+
+def raised(error: Exception) -> Callable[[Path], None]:
+    def work(_: Path) -> None:
+        raise error
+
+    return work
+
+
+@pytest.mark.parametrize(
+    ("work", "line"),
+    [
+        (copied_to_a_full_disk, r"^\[Errno 28\] No space left on device; make room on the disk"),
+        (
+            raised(ValueError("registry sqlite:///a: database or disk is full")),
+            r"disk is full; make room on the disk",
+        ),
+        (
+            raised(RuntimeError("I/O error: No space left on device (os error 28)")),
+            r"\(os error 28\); make room",
+        ),
+        (
+            raised(OSError("a checkpoint cannot be written (No space left on device); make room")),
+            r"make room$",
+        ),
+        (raised(MemoryError()), r"^MemoryError; give the step more memory"),
+        (raised(RuntimeError("can't start new thread")), r"ulimit -u"),
+        (raised(OSError(24, "Too many open files")), r"ulimit -n"),
+    ],
+)
+def test_a_limit_that_a_library_met_is_one_line_with_what_to_do(
+    work: Callable[[Path], None], line: str, tmp_path: Path
+):
+    with pytest.raises((OSError, RuntimeError, ValueError, MemoryError)) as caught:
+        work(tmp_path)
+    (said,) = lines_of(caught.value)
+    assert re.search(line, said), said

@@ -1,7 +1,11 @@
-"""What ended a step is said, by processes and containers that really end so."""
+"""A step ends with its run, in a process and in a container, and how a container ended is said."""
 
 import contextlib
 import gc
+import io
+import json
+import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,64 +19,36 @@ from typing import Any
 
 import pytest
 
-from components.common.runtime.step import ERROR_MARK
-from pipeline.local.kfp_patches import _run_container, steps_to_their_end
+from pipeline.local.step_processes import Steps, run_container
 
 IMAGE = "python:3.11-slim"
 
 
-@pytest.mark.parametrize(
-    ("sent", "words"),
-    [
-        (signal.SIGKILL, "ended by SIGKILL: from outside, or as the machine ran out of memory; run again"),
-        (signal.SIGBUS, "ended by SIGBUS: a file was cut off while it was read"),
-        (signal.SIGSEGV, "ended by SIGSEGV; run again"),
-        (signal.SIGRTMIN + 1, f"ended by signal {signal.SIGRTMIN + 1}"),
-    ],
-)
-def test_the_signal_that_ended_a_process_is_named(sent: int, words: str, capsys: pytest.CaptureFixture[str]):
-    from kfp.local import subprocess_task_handler
-
-    with steps_to_their_end():
-        status = subprocess_task_handler.run_local_subprocess(
-            [sys.executable, "-c", f"import os; os.kill(os.getpid(), {int(sent)})"]
-        )
-    assert status == -sent
-    assert f"{ERROR_MARK} step: the step's process was {words}" in capsys.readouterr().out
-
-
-def test_an_exit_status_of_a_steps_own_is_left_to_it(capsys: pytest.CaptureFixture[str]):
-    from kfp.local import subprocess_task_handler
-
-    with steps_to_their_end():
-        assert subprocess_task_handler.run_local_subprocess([sys.executable, "-c", "exit(3)"]) == 3
-    assert ERROR_MARK not in capsys.readouterr().out
-
-
 STEP = """
-import os, pathlib, sys, time
-from components.common.runtime.step import step
-with step("train"):
-    pathlib.Path(sys.argv[1]).write_text(f"{os.getpid()}\\n")
-    time.sleep(60)
+def to_step():
+    import os, pathlib, time
+    from components.common.runtime.step import step
+    with step("train"):
+        pathlib.Path(os.environ["STEP_NOTE"]).write_text(f"{os.getpid()}\\n")
+        time.sleep(60)
 """
 RUN = """
 import signal, sys
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and so it would be here
-from kfp.local import subprocess_task_handler
-from pipeline.local.kfp_patches import steps_to_their_end
-with steps_to_their_end():
-    subprocess_task_handler.run_local_subprocess(
-        ["sh", "-c", '"$0" -c "$1" "$2"; true', sys.executable, *sys.argv[1:]]
-    )
+from pipeline.local.step_processes import Steps, run_process
+run_process(Steps(sys.stdout, lambda event: None), ["sh", "-ec", "", sys.argv[1], *sys.argv[2:]], {})
 """
 
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_steps_process_ends_when_the_run_alone_is_ended(sent: signal.Signals, tmp_path: Path):
     note = tmp_path / "step"
+    given = json.dumps({"inputs": {}, "outputs": {"outputFile": str(tmp_path / "executor_output.json")}})
     run = subprocess.Popen(
-        [sys.executable, "-c", RUN, STEP, str(note)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", RUN, STEP, "--function_to_execute", "to_step", "--executor_input", given],
+        env={**os.environ, "STEP_NOTE": str(note)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     assert happens_within(60, lambda: note.exists() and note.read_text().endswith("\n"))
     run.send_signal(sent)
@@ -111,8 +87,11 @@ def engine() -> Iterator[Any]:
 leaves_sockets = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 
 
-def run_to_its_end(engine: Any, command: list[str]) -> int:
-    return _run_container(engine, IMAGE, command, {}, labels=["recap.test"], network_mode="none")
+def run_to_its_end(engine: Any, command: list[str]) -> tuple[int, Steps, str]:
+    log = io.StringIO()
+    steps = Steps(log, lambda event: None)
+    status = run_container(steps, engine, IMAGE, command, {}, labels=["recap.test"], network_mode="none")
+    return status, steps, log.getvalue()
 
 
 def left_over() -> list[str]:
@@ -131,9 +110,11 @@ with step("train"):
 """
 CONTAINER_RUN = """
 import sys, docker
-from pipeline.local.kfp_patches import _run_container
+from pipeline.local.step_processes import Steps, run_container
 image, source, step = sys.argv[1:]
-_run_container(
+log = open(sys.stdout.fileno(), "w", buffering=1, closefd=False)
+run_container(
+    Steps(log, lambda event: None),
     docker.from_env(version="1.41"), image, ["python", "-c", step], {source: {"bind": "/source", "mode": "ro"}},
     labels=["recap.test"], network_mode="none", init=True, environment={"PYTHONPATH": "/source"},
 )
@@ -158,23 +139,33 @@ def test_a_steps_container_ends_when_the_run_is_killed(engine: Any):
 
 
 @leaves_sockets
-def test_a_containers_exit_status_and_words_come_through(engine: Any, capsys: pytest.CaptureFixture[str]):
-    assert run_to_its_end(engine, ["sh", "-c", "echo drafted é; exit 3"]) == 3
-    assert capsys.readouterr().out == "drafted é\n"
+def test_a_containers_exit_status_and_words_come_through(engine: Any):
+    status, steps, log = run_to_its_end(engine, ["sh", "-c", "echo drafted é; exit 3"])
+    assert status == 3
+    assert "    drafted é\n" in log
+    assert steps.errors[0].endswith(
+        "exit status 3 and no error of its own. The last line it printed: drafted é"
+    )
     assert left_over() == []
 
 
 @leaves_sockets
-@pytest.mark.parametrize("how", [("kill",), ("rm", "--force")])
-def test_a_container_that_is_killed_or_taken_away_has_failed(
-    engine: Any, how: tuple[str, ...], capsys: pytest.CaptureFixture[str]
-):
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [(("kill",), "ended by SIGKILL"), (("rm", "--force"), "somebody removed its container|SIGKILL")],
+)
+def test_a_container_that_is_killed_or_taken_away_has_failed(engine: Any, how: tuple[str, ...], words: str):
     timer = threading.Timer(1.5, lambda: docker(*how, *left_over()))
     timer.start()
-    assert run_to_its_end(engine, ["sleep", "60"]) == 137
+    status, steps, _ = run_to_its_end(engine, ["sleep", "60"])
     timer.join()
-    assert (
-        f"{ERROR_MARK} {IMAGE}: the step's container was ended by SIGKILL: from outside, or"
-        in capsys.readouterr().out
-    )
+    assert status != 0
+    assert re.search(words, steps.errors[0])
     assert left_over() == []
+
+
+@leaves_sockets
+def test_a_container_whose_step_a_signal_ended_says_so(engine: Any):
+    status, steps, _ = run_to_its_end(engine, ["sh", "-c", "sh -c 'kill -SEGV $$'"])
+    assert status == 128 + signal.SIGSEGV
+    assert "ended by SIGSEGV: native code crashed" in steps.errors[0]

@@ -1,0 +1,209 @@
+"""How a local run starts its steps, follows what they print, and says how one ended that could not say so itself."""
+
+import codecs
+import contextlib
+import json
+import os
+import re
+import secrets
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from components.common.runtime.environment import python_environment
+from components.common.runtime.process_pool import ended_by
+from components.common.runtime.step import ERROR_MARK, KEY_OF_RUN, PIPE_OF_RUN, PROGRESS_MARK
+from pipeline.local.events import Event, StepEnded, StepProgress, StepStarted
+
+_SIGNALLED = (
+    128  # and the signal's number is the exit status of a container, or a shell, whose process a signal ended
+)
+_LONGEST_LINE = 1 << 16
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+class Steps:
+    """The steps of one run: what they print goes to ``log``, what happens to ``on_event``.
+
+    A step's progress and errors are lines that begin with a mark and this run's ``key``, which steps are handed in
+    their environment. Whatever else they, or a user's code in them, print is kept in the log and means nothing.
+    """
+
+    def __init__(self, log: TextIO, on_event: Callable[[Event], None]) -> None:
+        self.key = secrets.token_hex(8)
+        self.step = ""
+        self.errors: list[str] = []
+        self._log = log
+        self._on_event = on_event
+        self._last = ""
+
+    def start(self, command: list[str]) -> None:
+        """A step begins, by the command that kfp has for it."""
+        step = _argument(command, "--function_to_execute", "step").replace("_", "-")
+        if step == self.step:
+            # The step is run again; what it failed with the last time is not how it ends.
+            self.errors.clear()
+        self.step, self._last = step, ""
+        self._on_event(StepStarted(step))
+
+    def take(self, line: str) -> None:
+        """One line that the step has printed."""
+        line = printable(line).rstrip()
+        progress, error = f"{PROGRESS_MARK}{self.key} ", f"{ERROR_MARK}{self.key} "
+        if line.startswith(progress):
+            share, _, what = line.removeprefix(progress).partition(" ")
+            # Two processes that print at once may cut each other's lines.
+            with contextlib.suppress(ValueError):
+                self._on_event(StepProgress(self.step, float(share), what))
+            return
+        if line.startswith(error):
+            text = line.removeprefix(error)
+            self.errors.append(text.partition(": ")[2])
+            line = f"{ERROR_MARK} {text}"
+        self._last = line.strip() or self._last
+        self._log.write(f"    {line}\n")
+
+    def end(self, command: list[str], status: int, killed: str | None = None) -> int:
+        """The step has ended so; returns 0 if it did all of its work. ``killed`` is what is known of its end."""
+        if killed is None and (status < 0 or status > _SIGNALLED):
+            killed = ended_by(-status if status < 0 else status - _SIGNALLED)
+        if killed is not None:
+            self._fail(f"the step was {killed}")
+        elif status and not self.errors:
+            last = f" The last line it printed: {self._last}" if self._last else ""
+            self._fail(f"ended with exit status {status} and no error of its own.{last}")
+        elif not status and (missing := _missing_outputs(command)):
+            status = 1
+            self._fail(
+                f"ended with exit status 0, but without its outputs ({', '.join(missing)}): code that it runs ended "
+                "the process (os._exit); remove that call from your own code, such as validation.expectations_file"
+            )
+        self._on_event(StepEnded(self.step, status == 0))
+        return status
+
+    def _fail(self, reason: str) -> None:
+        self.errors.append(reason)
+        self._log.write(f"    {ERROR_MARK} {self.step}: {reason}\n")
+
+
+def printable(text: str) -> str:
+    """Without a terminal's escape sequences and control characters: what a step prints may hold names of files."""
+    return _CONTROL.sub("", text)
+
+
+@contextlib.contextmanager
+def run_steps_as(steps: Steps) -> Iterator[None]:
+    """Have kfp's local runners start every step as here, and see each to its end.
+
+    kfp 2.17 reports a failure without a reason. It starts a step's Python by a shell, from the working folder, whose
+    modules would take the place of ours. When a run is killed, its step's process or container goes on, beside
+    the next run's; here it ends with the run, which holds a pipe of it. Of containers kfp leaves the removal to the
+    engine: one that is gone before kfp asks for its exit status, as a killed one may be, passes for one that
+    succeeded, and an interrupted run leaves its container running.
+    """
+    from kfp.local import docker_task_handler, subprocess_task_handler
+
+    in_process = subprocess_task_handler.run_local_subprocess
+    in_container = docker_task_handler.run_docker_container
+
+    def process(full_command: list[str], env_vars: dict[str, str] | None = None) -> int:
+        return run_process(steps, full_command, env_vars or {})
+
+    def container(client: Any, image: str, command: list[str], volumes: Any, **settings: Any) -> int:
+        return run_container(steps, client, image, command, volumes, **settings)
+
+    subprocess_task_handler.run_local_subprocess = process
+    docker_task_handler.run_docker_container = container
+    try:
+        yield
+    finally:
+        subprocess_task_handler.run_local_subprocess = in_process
+        docker_task_handler.run_docker_container = in_container
+
+
+def run_process(steps: Steps, command: list[str], variables: dict[str, str]) -> int:
+    """Run a step's function in a Python process of its own; returns the exit status.
+
+    Args:
+        command: kfp's: a shell's, with its script, the function's source, and the arguments of kfp's executor.
+    """
+    steps.start(command)
+    *_, source = command[:4]
+    environment = {**os.environ, **variables, **python_environment(), "_KFP_RUNTIME": "true"}
+    environment |= {PIPE_OF_RUN: "stdout", KEY_OF_RUN: steps.key}
+    with tempfile.TemporaryDirectory(prefix="recap-step-") as folder:
+        module = Path(folder) / "ephemeral_component.py"
+        module.write_text(source, "utf-8")
+        executor = [sys.executable, "-m", "kfp.dsl.executor_main", "--component_module_path", str(module)]
+        with subprocess.Popen(
+            [*executor, *command[4:]],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+        ) as process:
+            assert process.stdout is not None
+            while line := process.stdout.readline(_LONGEST_LINE):
+                steps.take(line)
+            status = process.wait()
+    return steps.end(command, status)
+
+
+def run_container(
+    steps: Steps, client: Any, image: str, command: list[str], volumes: Any, **settings: Any
+) -> int:
+    """Run a step's container and remove it; returns the exit status."""
+    from docker.errors import APIError, NotFound
+
+    steps.start(command)
+    environment = {**settings.pop("environment", {}), PIPE_OF_RUN: "stdin", KEY_OF_RUN: steps.key}
+    container = client.containers.create(
+        image, command, stdin_open=True, environment=environment, volumes=volumes, **settings
+    )
+    killed = None
+    try:
+        with contextlib.closing(container.attach_socket(params={"stdin": 1, "stream": 1})):
+            container.start()
+            with contextlib.closing(container.logs(stream=True, follow=True)) as printed:
+                for line in _lines(printed):
+                    steps.take(line)
+        status = int(container.wait()["StatusCode"])
+        container.reload()
+        if container.attrs["State"]["OOMKilled"]:
+            killed = "ended by the system: its container ran out of memory; give it more (pods of the cluster's file)"
+    except NotFound:
+        status, killed = 1, "ended: somebody removed its container; run again"
+    finally:
+        with contextlib.suppress(APIError):  # somebody else removes it, or has
+            container.remove(force=True)
+    return steps.end(command, status, killed)
+
+
+def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    rest = ""
+    for chunk in chunks:
+        *lines, rest = (rest + decoder.decode(chunk)).split("\n")
+        yield from lines
+        if len(rest) > _LONGEST_LINE:
+            yield rest
+            rest = ""
+    if rest:
+        yield rest
+
+
+def _argument(command: list[str], name: str, otherwise: str) -> str:
+    return command[command.index(name) + 1] if name in command else otherwise
+
+
+def _missing_outputs(command: list[str]) -> list[str]:
+    """Outputs of a step, by name, that are not there; all of them if kfp's executor did not come to its end."""
+    outputs = json.loads(_argument(command, "--executor_input", "{}")).get("outputs", {})
+    artifacts = {name: Path(one["artifacts"][0]["uri"]) for name, one in outputs.get("artifacts", {}).items()}
+    if "outputFile" in outputs and not Path(outputs["outputFile"]).exists():
+        return list(artifacts)
+    return [name for name, path in artifacts.items() if not path.exists()]
