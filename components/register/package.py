@@ -10,8 +10,9 @@ import pyarrow as pa
 
 import recap_model
 from components.common.registry import MODEL_PATH, write_digests
-from components.register import pyfunc
+from recap_model import serving
 from recap_model.config import RecapConfig
+from recap_model.file_digests import CACHE
 from recap_model.scoring import SCORE, optional_columns
 
 if TYPE_CHECKING:
@@ -38,20 +39,30 @@ def package(
     import mlflow.pyfunc
 
     staging = out.parent / f"{out.name}.staging"
-    code = _copy_code(staging / "code")
     shutil.copytree(model, staging / Path(MODEL_PATH).name)
     mlflow.pyfunc.save_model(
         path=str(out),
-        loader_module=pyfunc.__name__,
+        loader_module=serving.__name__,
         data_path=str(staging / Path(MODEL_PATH).name),
-        code_paths=[str(path) for path in code],
+        code_paths=[str(Path(recap_model.__file__).parent)],
         signature=signature(example.schema, config),
         input_example=_readable(example),
         pip_requirements=requirements(),
     )
     shutil.rmtree(staging)
+    _prevent_caches(out / "code")
     add(out)
     return write_digests(out)
+
+
+def _prevent_caches(code: Path) -> None:
+    """Put an empty file where Python would write bytecode.
+
+    MLflow loads a version of a local store in place. A cache that came with that could not be told from one that
+    somebody planted, and Python would trust it instead of the code whose digest was checked.
+    """
+    for folder in {path.parent for path in code.rglob("*.py")}:
+        (folder / CACHE).touch()
 
 
 def requirements() -> list[str]:
@@ -90,22 +101,6 @@ def signature(columns: pa.Schema, config: RecapConfig) -> "ModelSignature":
     kind = Object([Property(task, AnyType(), required=False) for task in weights])
     parameters = ParamSchema([ParamSpec("weights", kind, weights)])
     return ModelSignature(Schema(inputs), Schema(outputs), parameters)
-
-
-def _copy_code(target: Path) -> list[Path]:
-    """The model's package and the loader, under the names they are imported by."""
-    ignore = shutil.ignore_patterns("__pycache__")
-    model_code = target / recap_model.__name__
-    shutil.copytree(Path(recap_model.__file__).parent, model_code, ignore=ignore)
-    loader = Path(pyfunc.__file__)
-    package_names = pyfunc.__name__.split(".")[:-1]
-    folder = target
-    for name in package_names:
-        folder = folder / name
-        folder.mkdir()
-        (folder / "__init__.py").touch()
-    shutil.copyfile(loader, folder / loader.name)
-    return [model_code, target / package_names[0]]
 
 
 def _readable(rows: pa.Table) -> object:

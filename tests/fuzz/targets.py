@@ -24,7 +24,6 @@ from components.evaluate.gate_replay import replay_gate
 from components.prepare.fan_out import join_groups
 from components.prepare.prepare import prepare_datasets
 from components.register.load_test_rows import scored_rows
-from components.register.pyfunc import RecapPyfunc, _load_pyfunc
 from components.register.run_outputs import read_outputs
 from components.register.tracking import _evaluated as _evaluated_numbers
 from components.resolve.resolve import resolve_run
@@ -42,6 +41,7 @@ from recap_model.config import load_config, parse_config
 from recap_model.data.dataset.manifest import DatasetManifest
 from recap_model.data.dataset.reader import DatasetReader
 from recap_model.data.dataset.statistics import FeatureStatistics
+from recap_model.serving import RecapPyfunc, _load_pyfunc
 from tests.components.snapshots import snapshot_of
 from tests.faults.place import Place
 from tests.fuzz.alterations import Altered

@@ -4,7 +4,6 @@ A model is a folder of `recap_model.save_model`'s files with ``training.jsonl`` 
 folder without one is no finished model.
 """
 
-import hashlib
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +11,8 @@ from pydantic import NonNegativeInt, ValidationError
 
 from recap_model.config.base import Config
 from recap_model.config.errors import first_reason, printable
+from recap_model.config.uris import RelativePath
+from recap_model.file_digests import differences, folder_digests
 
 MANIFEST_NAME = "_manifest.json"
 TRAINING_LOG_NAME = "training.jsonl"
@@ -43,11 +44,12 @@ class ModelManifest(Config):
     precision: Literal["bf16", "fp32"]
     losses: dict[str, float]
     warm_start: str | None = None
-    files: dict[str, str] = {}
+    files: dict[RelativePath, str] = {}
 
     def write(self, folder: Path) -> "ModelManifest":
         """Write the manifest of a folder's files; returns it with their digests."""
-        files = {path.name: _sha256(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST_NAME}
+        files = folder_digests(folder)
+        files.pop(MANIFEST_NAME, None)
         manifest = self.model_copy(update={"files": files})
         (folder / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=1))
         return manifest
@@ -67,17 +69,9 @@ class ModelManifest(Config):
             manifest = cls.model_validate_json(path.read_text())
         except (ValidationError, UnicodeDecodeError) as error:
             raise ValueError(f"{path}: not the manifest of a model: {first_reason(error)}") from None
-        for name, digest in manifest.files.items():
-            file = path.parent / name
-            if not file.is_file():
-                raise FileNotFoundError(
-                    f"{printable(str(file))}: named in the manifest, but not there; run train again"
-                )
-            if _sha256(file) != digest:
-                raise ValueError(f"{file}: changed since the manifest was written; run train again")
+        for name, change in differences(path.parent, manifest.files, ignore=(MANIFEST_NAME,)).items():
+            shown = printable(str(path.parent / name))
+            if change == "lost":
+                raise FileNotFoundError(f"{shown}: named in the manifest, but not found; run train again")
+            raise ValueError(f"{shown}: {change} since the manifest was written; run train again")
         return manifest
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

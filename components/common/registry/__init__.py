@@ -10,12 +10,10 @@ from components.common.registry.connection import (
 )
 from components.common.registry.sqlite import locked_folder, sqlite_path, sqlite_uri
 from components.common.registry.version_files import (
-    DIGESTS_NAME,
     MODEL_PATH,
     ONNX_PATH,
     PROFILE_PATH,
     SNAPSHOT_PATH,
-    check_digests,
     download,
     fetch,
     fetch_file,
@@ -41,6 +39,7 @@ from components.common.registry.versions import (
     move_alias,
     versions,
 )
+from recap_model.file_digests import DIGESTS_NAME
 
 __all__ = [
     "APPROVAL_TAG",
@@ -64,7 +63,6 @@ __all__ = [
     "aliases",
     "artifact_location",
     "champion",
-    "check_digests",
     "connect",
     "default_tracking_uri",
     "download",

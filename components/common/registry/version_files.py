@@ -2,22 +2,24 @@
 
 import hashlib
 import json
+import os
 import shutil
+import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from components.common.registry.connection import RegistryError, first_line, in_one_line
 from components.common.registry.versions import DIGEST_TAG, get_version
+from recap_model.file_digests import CACHE, DIGESTS_NAME, differences, file_names, folder_digests
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 # In a version's artifacts:
-DIGESTS_NAME = "digests.json"  # the SHA-256 of every other file, by its path
 MODEL_PATH = "data/model"  # what `recap_model.load_model` reads
 ONNX_PATH = "onnx/model.onnx"  # if the config asked for it
 PROFILE_PATH = "profile/profile.parquet"  # validate's profile of the log that it comes from
@@ -57,8 +59,7 @@ def fetch(client: "MlflowClient", name: str, version: str, to: str | Path) -> Pa
         raise RegistryError(
             f"{name} version {version}: its artifacts at {source} cannot be read ({first_line(str(error))})"
         ) from None
-    _drop_bytecode(folder)
-    check_digests(folder, expected, f"{name} version {version}")
+    _check_digests(folder, expected, f"{name} version {version}")
     return folder
 
 
@@ -69,9 +70,9 @@ def _fetch_all(client: "MlflowClient", source: str, to: Path) -> Path:
     """
     import mlflow.artifacts
 
-    uri = client.tracking_uri
-    if urlsplit(source).scheme in ("", "file"):
-        return Path(mlflow.artifacts.download_artifacts(source, dst_path=str(to), tracking_uri=uri))
+    uri, local = client.tracking_uri, _local_folder(source)
+    if local is not None:
+        return _copy_regular_files(local, to / local.name)
     # Before the first is fetched, as those that are under way would be waited for.
     paths = list(_listed(source, uri))
     folder = to / source.rstrip("/").rpartition("/")[2]
@@ -91,6 +92,28 @@ def _fetch_all(client: "MlflowClient", source: str, to: Path) -> Path:
         finally:
             threads.shutdown(cancel_futures=True)
     return folder
+
+
+def _local_folder(source: str) -> Path | None:
+    """The folder that artifacts of this machine lie in; None for those of a server or a store."""
+    from mlflow.utils.file_utils import local_file_uri_to_path
+
+    return Path(local_file_uri_to_path(source)) if urlsplit(source).scheme in ("", "file") else None
+
+
+def _copy_regular_files(folder: Path, to: Path, names: Sequence[str] = ()) -> Path:
+    """Copy a folder's files, or those of these names.
+
+    Raises OSError for one that is not there, or is no regular file: a device or a pipe may have no end.
+    """
+    for name in names or file_names(folder):
+        if not stat.S_ISREG(os.lstat(folder / name).st_mode):
+            raise OSError(f"{name} is not a regular file")
+        (to / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(folder / name, to / name)
+    if not to.is_dir():
+        raise FileNotFoundError(f"{folder}: not found, or empty")
+    return to
 
 
 def _listed(source: str, uri: str) -> Iterator[str]:
@@ -140,7 +163,10 @@ def _fetch_path(client: "MlflowClient", source: str, folder: str, path: str, wha
     from mlflow.exceptions import MlflowException
     from requests import RequestException
 
+    local = _local_folder(source)
     try:
+        if local is not None:
+            return (_copy_regular_files(local, Path(folder), [path]) / path).read_bytes()
         found = mlflow.artifacts.download_artifacts(
             f"{source}/{path}", dst_path=folder, tracking_uri=client.tracking_uri
         )
@@ -155,36 +181,31 @@ def _not_ours(name: str, version: str) -> RegistryError:
     )
 
 
-def _drop_bytecode(folder: Path) -> None:
-    """Python leaves bytecode beside the code of a version in a local store, and would trust what it finds there."""
-    for cache in list(folder.rglob("__pycache__")):
-        shutil.rmtree(cache)
-
-
 def write_digests(folder: Path) -> str:
     """Write the digests of all files of a folder into it; returns the digest of what was written."""
-    content = json.dumps(_digests(folder), indent=1, sort_keys=True).encode()
+    digests = folder_digests(folder)
+    digests.pop(DIGESTS_NAME, None)
+    content = json.dumps(digests, indent=1, sort_keys=True).encode()
     (folder / DIGESTS_NAME).write_bytes(content)
     return hashlib.sha256(content).hexdigest()
 
 
-def check_digests(folder: Path, expected: str, what: str) -> None:
-    """Raise RegistryError unless a folder holds just what `write_digests` saw; ``what`` names it."""
+def _check_digests(folder: Path, expected: str, what: str) -> None:
+    """Raise RegistryError unless a folder holds what `write_digests` found, and nothing else; ``what`` names it."""
     path = folder / DIGESTS_NAME
     if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != expected:
         raise RegistryError(f"{what}: {DIGESTS_NAME} was altered or lost; register the model again")
-    recorded: dict[str, Any] = json.loads(path.read_text())
-    found = _digests(folder)
-    for name in sorted(recorded.keys() | found.keys()):
-        if recorded.get(name) != found.get(name):
-            state = "lost" if name not in found else "added" if name not in recorded else "altered"
-            raise RegistryError(f"{what}: {name} was {state} after registration; register the model again")
+    listed: dict[str, str] = json.loads(path.read_text())
+    if not any(name.endswith(f"/{CACHE}") for name in listed):
+        _drop_bytecode(folder)
+    for name, change in differences(folder, listed, ignore=(DIGESTS_NAME, *_LEFT_BY_LOADING)).items():
+        raise RegistryError(f"{what}: {name} was {change} after registration; register the model again")
 
 
-def _digests(folder: Path) -> dict[str, str]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != DIGESTS_NAME)
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in files
-        if path.name not in _LEFT_BY_LOADING
-    }
+def _drop_bytecode(folder: Path) -> None:
+    """Remove caches from the copy of a version that was packaged without files in their place.
+
+    Python wrote them when MLflow loaded the version from a local store.
+    """
+    for cache in list(folder.rglob(CACHE)):
+        shutil.rmtree(cache)

@@ -197,7 +197,7 @@ def test_a_version_loads_elsewhere_with_its_own_code(version: RegisteredVersion,
     folder = registry.fetch(client, NAME, version.version, tmp_path / "to")
     code = (
         f"import mlflow.pyfunc; mlflow.pyfunc.load_model({str(folder)!r}); "
-        "import recap_model, components.register.pyfunc as loader; "
+        "import recap_model, recap_model.serving as loader; "
         "print(recap_model.__file__); print(loader.__file__)"
     )
     command = [sys.executable, "-P", "-W", "ignore", "-c", code]
@@ -333,6 +333,26 @@ def test_a_version_that_was_altered_by_a_byte_fails_its_proof(version: Registere
             prove(client, NAME, version.version)
     finally:
         weights.write_bytes(content)
+
+
+def test_a_version_with_the_loader_of_the_release_before_is_proven(
+    version: RegisteredVersion, client, tmp_path: Path
+):
+    folder = registry.fetch(client, NAME, version.version, tmp_path / "to")
+    for guard in list(folder.rglob("__pycache__")):
+        guard.unlink()
+    loader = folder / "code" / "components" / "register" / "pyfunc.py"
+    loader.parent.mkdir(parents=True)
+    (folder / "code" / "recap_model" / "serving.py").rename(loader)
+    for package in (loader.parent, loader.parents[1]):
+        (package / "__init__.py").touch()
+    description = (folder / "MLmodel").read_text()
+    (folder / "MLmodel").write_text(description.replace("recap_model.serving", "components.register.pyfunc"))
+    tags = {registry.DIGEST_TAG: registry.write_digests(folder)}
+    client.create_registered_model("older")
+    client.create_model_version("older", folder.as_uri(), tags=tags)
+    subprocess.run([sys.executable, "-m", "compileall", "-q", folder / "code"], check=True)
+    assert prove(client, "older", "1").rows == version.proof.rows
 
 
 def test_a_deleted_experiment_is_one_line(tmp_path: Path):

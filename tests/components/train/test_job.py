@@ -161,7 +161,7 @@ def test_a_complete_job_without_its_model_is_no_success(
     message = {
         "nothing": "no _manifest.json, so no finished model",
         "another": "is the model of another snapshot, config or training set",
-        "torn": "changed since the manifest was written",
+        "torn": "altered since the manifest was written",
     }
     with pytest.raises((FileNotFoundError, ValueError), match=message[found]):
         train_model(sets.snapshot, sets.train, tmp_path / "model")

@@ -1,7 +1,10 @@
 """The training step, from a built set to a saved model."""
 
+import hashlib
 import json
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,6 @@ from mlflow import MlflowClient
 from components.common.artifacts.model_manifest import ModelManifest
 from components.common.artifacts.snapshot import Champion
 from components.common.registry import DIGEST_TAG, MODEL_PATH, connect, write_digests
-from components.common.runtime.atomic_output import atomic_directory
 from components.train.train import train_model
 from recap_model import load_model
 from recap_model.data.dataset.reader import DatasetReader
@@ -158,15 +160,48 @@ def test_a_gpu_that_is_not_there_is_said_so(sets: TinySets, tmp_path: Path, monk
         train_model(snapshot, sets.train, tmp_path / "model")
 
 
-def test_a_file_that_changed_since_the_manifest_is_named(model: Path, tmp_path: Path):
-    with atomic_directory(tmp_path / "copy") as folder:
-        for file in model.iterdir():
-            (folder / file.name).write_bytes(file.read_bytes())
-        (folder / "weights.safetensors").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"weights.safetensors: changed since the manifest was written"):
-        ModelManifest.read(tmp_path / "copy")
-    (tmp_path / "copy/weights.safetensors").unlink()
-    with pytest.raises(FileNotFoundError, match=r"weights.safetensors: named in the manifest, but not there"):
+def _list_as(folder: Path, name: str, file: Path) -> None:
+    """Add a file to a manifest, with its right digest."""
+    manifest = json.loads((folder / "_manifest.json").read_text())
+    manifest["files"][name] = hashlib.sha256(file.read_bytes()).hexdigest()
+    (folder / "_manifest.json").write_text(json.dumps(manifest))
+
+
+def _replace_by_link(folder: Path) -> None:
+    shutil.copyfile(folder / "weights.safetensors", folder.parent / "weights.safetensors")
+    (folder / "weights.safetensors").unlink()
+    (folder / "weights.safetensors").symlink_to("../weights.safetensors")
+
+
+def _replace_by_pipe(folder: Path) -> None:
+    (folder / "config.json").unlink()
+    os.mkfifo(folder / "config.json")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda folder: (folder / "weights.safetensors").write_bytes(b""),
+            "weights.safetensors: altered since",
+        ),
+        (
+            lambda folder: (folder / "weights.safetensors").unlink(),
+            "weights.safetensors: named in the manifest, but",
+        ),
+        (lambda folder: (folder / "more.bin").touch(), "more.bin: added since"),
+        (_replace_by_link, "weights.safetensors: altered since"),
+        (_replace_by_pipe, "config.json: altered since"),
+        (lambda folder: _list_as(folder, "../../log", Path(__file__)), "leads out of its folder"),
+        (lambda folder: _list_as(folder, "/etc/hostname", Path(__file__)), "leads out of its folder"),
+    ],
+)
+def test_a_model_whose_files_are_not_those_of_its_manifest_is_refused(
+    change: Callable[[Path], object], words: str, model: Path, tmp_path: Path
+):
+    shutil.copytree(model, tmp_path / "copy")
+    change(tmp_path / "copy")
+    with pytest.raises((ValueError, FileNotFoundError), match=words):
         ModelManifest.read(tmp_path / "copy")
 
 

@@ -1,6 +1,7 @@
 """The registry: what cannot be reached or was altered is one line; aliases and versions are read as they are."""
 
 import contextlib
+import os
 import socket
 import threading
 import time
@@ -194,6 +195,9 @@ def stored(client, tmp_path: Path) -> Path:
     (folder / registry.MODEL_PATH).mkdir(parents=True)
     (folder / registry.MODEL_PATH / "config.json").write_text("{}")
     (folder / "MLmodel").write_text("x")
+    (folder / "code").mkdir()
+    for name in ("module.py", "__pycache__"):
+        (folder / "code" / name).touch()
     _version(client, folder, **{registry.DIGEST_TAG: registry.write_digests(folder)})
     return folder
 
@@ -205,9 +209,13 @@ def test_a_version_is_downloaded_whole(client, stored: Path, tmp_path: Path):
 
 def test_what_loading_leaves_in_a_store_is_no_alteration(client, stored: Path, tmp_path: Path):
     (stored / "registered_model_meta").write_text("model_name: m")
-    (stored / "__pycache__").mkdir()
-    (stored / "__pycache__" / "x.pyc").write_text("x")
     registry.download(client, "m", "1", tmp_path / "to")
+
+
+def _cache(folder: Path) -> None:
+    (folder / "code" / "__pycache__").unlink()
+    (folder / "code" / "__pycache__").mkdir()
+    (folder / "code" / "__pycache__" / "module.cpython-311.pyc").touch()
 
 
 @pytest.mark.parametrize(
@@ -216,6 +224,14 @@ def test_what_loading_leaves_in_a_store_is_no_alteration(client, stored: Path, t
         (lambda folder: (folder / "MLmodel").write_text("y"), "m version 1: MLmodel was altered"),
         (lambda folder: (folder / "MLmodel").unlink(), "m version 1: MLmodel was lost"),
         (lambda folder: (folder / "code.py").write_text("y"), "m version 1: code.py was added"),
+        (lambda folder: (folder / "code" / "x.pyc").touch(), "m version 1: code/x.pyc was added"),
+        (_cache, "m version 1: code/__pycache__ was altered"),
+        (lambda folder: os.mkfifo(folder / "pipe"), "m version 1: .*pipe is not a regular file"),
+        (
+            lambda folder: (folder / "zero").symlink_to("/dev/zero"),
+            "m version 1: .*zero is not a regular file",
+        ),
+        (lambda folder: (folder / "root").symlink_to("/"), "m version 1: .*root is not a regular file"),
         (
             lambda folder: (folder / registry.DIGESTS_NAME).write_text("{}"),
             "digests.json was altered or lost",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from components.common.registry import load_test, load_test_process
+from components.common.registry import load_test, load_test_process, write_digests
 from components.register.package import package
 from recap_model import create_ranking_model, data_spec, load_model, save_model
 from recap_model.scoring import score_rows
@@ -39,9 +39,8 @@ def packaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def altered(packaged: Path, tmp_path: Path) -> Path:
-    """A copy of it, without digests."""
+    """A copy of it."""
     shutil.copytree(packaged, tmp_path / "version")
-    (tmp_path / "version" / "digests.json").unlink()
     return tmp_path / "version"
 
 
@@ -59,8 +58,9 @@ def test_a_version_loads_with_what_it_requires_alone(packaged: Path, tmp_path: P
 
 
 def test_a_package_that_is_installed_and_not_required_is_not_there(altered: Path, tmp_path: Path):
-    loader = altered / "code" / "components" / "register" / "pyfunc.py"
+    loader = altered / "code" / "recap_model" / "serving.py"
     loader.write_text("import hypothesis\n" + loader.read_text())
+    write_digests(altered)
     done = _score(altered, tmp_path)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
@@ -72,5 +72,6 @@ def test_a_package_of_another_release_than_required_is_told(altered: Path, tmp_p
     requirements = altered / "requirements.txt"
     here = version("pandas")
     requirements.write_text(requirements.read_text().replace(f"pandas=={here}", "pandas==3.0.0"))
+    write_digests(altered)
     assert _score(altered, tmp_path).returncode == 0
     assert f"pandas {here} for 3.0.0" in (tmp_path / "measured.json").read_text()

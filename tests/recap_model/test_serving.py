@@ -1,7 +1,11 @@
 """What MLflow loads of a version: any form of rows in, calibrated probabilities out, nothing unpickled."""
 
+import os
 import pickle
 import shutil
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +15,10 @@ import pytest
 import torch
 
 from components.register.package import package
-from components.register.pyfunc import RecapPyfunc
-from recap_model import create_ranking_model, data_spec, load_model, save_model
+from recap_model import create_ranking_model, data_spec, load_model, save_model, scoring
 from recap_model.data.dataset.batch import RecapBatch
+from recap_model.file_digests import file_names
+from recap_model.serving import RecapPyfunc
 from tests.tiny import FIRST_DAY, TASKS, tiny_config, tiny_rows
 
 CONFIG = tiny_config()
@@ -176,7 +181,7 @@ def test_no_rows_have_no_scores(loaded):
 
 
 def test_rows_are_scored_alike_in_any_batching(model_folder: Path, monkeypatch, expected: np.ndarray):
-    monkeypatch.setattr("components.register.pyfunc._ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("recap_model.serving._ROWS_AT_ONCE", 7)
     scores = RecapPyfunc(str(model_folder)).predict(ROWS)
     np.testing.assert_allclose(scores.to_numpy(), expected, rtol=0, atol=1e-6)
 
@@ -197,9 +202,7 @@ def test_loading_unpickles_nothing(packaged: Path, monkeypatch):
     for module, name in ((pickle, "load"), (pickle, "loads"), (pickle, "Unpickler"), (torch, "load")):
         monkeypatch.setattr(module, name, refuse)
     mlflow.pyfunc.load_model(str(packaged)).predict(ROWS.to_pandas())
-    kinds = {
-        path.suffix for path in packaged.rglob("*") if path.is_file() and "__pycache__" not in path.parts
-    }
+    kinds = {path.suffix for path in packaged.rglob("*") if path.is_file()}
     assert kinds <= {"", ".py", ".json", ".yaml", ".txt", ".safetensors", ".typed"}
 
 
@@ -215,28 +218,68 @@ def test_the_version_says_what_it_takes_and_returns_and_needs(packaged: Path, lo
     assert len(loaded.predict(example)) == len(example)
 
 
-@pytest.mark.parametrize("name", ["data/model/weights.safetensors", "code/recap_model/scoring.py"])
-def test_mlflow_does_not_load_a_version_of_which_a_byte_was_altered(
-    name: str, packaged: Path, tmp_path: Path
+def _flip_last_byte(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+
+def _plant_cache(path: Path) -> None:
+    path.parent.unlink()
+    path.parent.mkdir()
+    path.touch()
+
+
+WEIGHTS, CODE = "data/model/weights.safetensors", "code/recap_model/scoring.py"
+CACHED = "code/recap_model/__pycache__"
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        (WEIGHTS, _flip_last_byte, f"^{WEIGHTS}: altered since the version was registered"),
+        (CODE, _flip_last_byte, f"^{CODE}: altered"),
+        (WEIGHTS, Path.unlink, f"^{WEIGHTS}: lost"),
+        (WEIGHTS, lambda path: (path.unlink(), os.mkfifo(path)), f"^{WEIGHTS}: altered"),
+        (CODE, lambda path: (path.unlink(), path.symlink_to(scoring.__file__)), f"^{CODE}: altered"),
+        ("code/other.pyc", Path.touch, "^code/other.pyc: added"),
+        (
+            "code/recap_model/__pycache__/scoring.cpython-311.pyc",
+            _plant_cache,
+            "^code/recap_model/__pycache__: altered",
+        ),
+        ("data/link", lambda path: path.symlink_to("/"), "^data/link: added"),
+        ("digests.json", Path.unlink, r"digests\.json: missing or not a list of digests"),
+        ("digests.json", lambda path: path.write_text("["), r"digests\.json: missing or not a list"),
+        ("digests.json", lambda path: path.write_text("3"), r"digests\.json: missing or not a list"),
+        (
+            "digests.json",
+            lambda path: path.write_text("[" * 100_000),
+            r"digests\.json: missing or not a list",
+        ),
+        ("digests.json", lambda path: path.write_text('{"data/\\u0000": "a"}'), "added|altered"),
+        ("digests.json", lambda path: path.write_text("{}"), "added"),
+    ],
+)
+def test_mlflow_does_not_load_a_version_that_was_altered(
+    name: str, change: Callable[[Path], object], words: str, packaged: Path, tmp_path: Path
 ):
     import mlflow.pyfunc
 
     shutil.copytree(packaged, tmp_path / "version")
-    path = tmp_path / "version" / name
-    content = path.read_bytes()
-    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    with pytest.raises(ValueError, match=f"^{name}: altered or lost since the version was registered"):
-        mlflow.pyfunc.load_model(str(tmp_path / "version"))
-    path.unlink()
-    with pytest.raises((ValueError, ModuleNotFoundError)):
+    change(tmp_path / "version" / name)
+    with pytest.raises(ValueError, match=words):
         mlflow.pyfunc.load_model(str(tmp_path / "version"))
 
 
-@pytest.mark.parametrize("text", ["[", "3", "[" * 100_000, '{"data/\\u0000": "a"}'])
-def test_a_versions_list_of_digests_that_is_none_is_refused(text: str, packaged: Path, tmp_path: Path):
+def test_loading_a_version_in_place_leaves_nothing_in_it(packaged: Path, tmp_path: Path):
+    shutil.copytree(packaged, tmp_path / "version")
+    load = f"import mlflow.pyfunc; mlflow.pyfunc.load_model({str(tmp_path / 'version')!r})"
+    subprocess.run([sys.executable, "-P", "-W", "ignore", "-c", load], cwd=tmp_path, check=True)
+    assert file_names(tmp_path / "version") == file_names(packaged)
+
+
+def test_a_version_copied_without_what_is_named_like_a_cache_loads(packaged: Path, tmp_path: Path):
     import mlflow.pyfunc
 
-    shutil.copytree(packaged, tmp_path / "version")
-    (tmp_path / "version" / "digests.json").write_text(text)
-    with pytest.raises(ValueError, match=r"serve another version|altered or lost"):
-        mlflow.pyfunc.load_model(str(tmp_path / "version"))
+    shutil.copytree(packaged, tmp_path / "version", ignore=shutil.ignore_patterns("__pycache__"))
+    mlflow.pyfunc.load_model(str(tmp_path / "version"))

@@ -1,9 +1,8 @@
-"""What MLflow loads of a version: rows under the log's column names in, calibrated probabilities out.
+"""The MLflow pyfunc of a version: rows under the log's column names in, calibrated probabilities out.
 
-This file and ``recap_model`` travel inside the version, so it imports nothing else of this project.
+MLflow imports this module from the copy of ``recap_model`` inside the version.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,14 +14,14 @@ import pyarrow as pa
 from recap_model import RecapConfig, load_model
 from recap_model.config.errors import in_one_line
 from recap_model.config.features import FeaturesConfig
+from recap_model.file_digests import CACHE, DIGESTS_NAME, differences
 from recap_model.scoring import SCORE, optional_columns, score_rows, score_weights, slices
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _ROWS_AT_ONCE = 8192
-_DIGESTS_NAME = "digests.json"  # beside the folders; what the registry's module of this project calls it, too
-_LOADED = ("data/", "code/")
+_LOADED = ("MLmodel", "code/", "data/")
 
 
 class RecapPyfunc:
@@ -109,29 +108,22 @@ def _to_array(rows: Mapping[str, Any], name: str) -> pa.Array:
 
 
 def _load_pyfunc(data_path: str) -> RecapPyfunc:
-    """MLflow's entry: ``data_path`` is the folder that `recap_model.save_model` wrote."""
+    """MLflow's entry point: ``data_path`` is the folder that `recap_model.save_model` wrote."""
     _check_digests(Path(data_path).parents[1])
     return RecapPyfunc(data_path)
 
 
 def _check_digests(version: Path) -> None:
-    """Raise ValueError naming the file if the model or its code are not as they were registered."""
-    digests = version / _DIGESTS_NAME
-    if not digests.is_file():  # while MLflow is packaging it
-        return
+    """Raise ValueError naming the file if what MLflow loads of a version is not as it was registered."""
+    path = version / DIGESTS_NAME
     try:
-        listed = dict(json.loads(digests.read_text()))
+        listed = dict(json.loads(path.read_bytes())) if path.is_file() else None
     except (ValueError, TypeError, RecursionError):
-        raise ValueError(f"{digests}: not the digests of a version; serve another version") from None
-    for name, expected in listed.items():
-        if not name.startswith(_LOADED):
-            continue
-        try:
-            with (version / name).open("rb") as stream:
-                found = hashlib.file_digest(stream, "sha256").hexdigest()
-        except (OSError, ValueError):  # not there, or no name that a file may have
-            found = "none"
-        if found != expected:
-            raise ValueError(
-                f"{name}: altered or lost since the version was registered; serve another version"
-            )
+        listed = None
+    if listed is None:
+        raise ValueError(f"{path}: missing or not a list of digests; serve another version")
+    for name, change in differences(version, listed).items():
+        # Tools that copy a version may leave out what is named like a cache, but cannot put one in its place.
+        without_guard = change == "lost" and name.endswith(f"/{CACHE}")
+        if name.startswith(_LOADED) and not without_guard:
+            raise ValueError(f"{name}: {change} since the version was registered; serve another version")
