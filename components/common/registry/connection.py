@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.common.registry.sqlite import create_database, is_incomplete, sqlite_path, sqlite_uri
 from components.common.runtime.environment import environment
+from components.common.runtime.http_status import request_status
 from components.common.runtime.network_errors import network_reason
 
 if TYPE_CHECKING:
@@ -96,10 +97,14 @@ def _try_server(uri: str) -> None:
 
     certificate = os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH")
     insecure = os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1")
-    limits = (_CONNECT_TIMEOUT_S, _ANSWER_TIMEOUT_S)
     try:
-        requests.get(uri, timeout=limits, stream=True, verify=certificate or not insecure).close()
-    except (requests.RequestException, OSError) as error:
+        request_status(
+            requests.Request("GET", uri),
+            _ANSWER_TIMEOUT_S,
+            connect_s=_CONNECT_TIMEOUT_S,
+            verify=certificate or not insecure,
+        )
+    except (OSError, ValueError) as error:
         raise _unreachable(uri, network_reason(error, uri) or str(error)) from None
 
 

@@ -1,10 +1,15 @@
 """What a receiver of events gets, over a real socket."""
 
+import contextlib
+import gzip
 import hashlib
 import hmac
 import json
 import logging
+import resource
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -43,7 +48,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
-    monkeypatch.setattr(webhook, "_BACKOFF_S", 0.01)
+    monkeypatch.setattr(webhook, "_PAUSES_S", (0.0, 0.0, 0.0))
     with Receiver() as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -123,7 +128,7 @@ def test_what_does_not_arrive_is_a_warning_that_hides_the_address(
 def test_nobody_there_is_a_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, url: str
 ):
-    monkeypatch.setattr(webhook, "_BACKOFF_S", 0.01)
+    monkeypatch.setattr(webhook, "_PAUSES_S", (0.0, 0.0, 0.0))
     monkeypatch.setenv(webhook.URL, url)
     assert not webhook.send("promoted", {})
     assert "promoted" in caplog.text
@@ -136,3 +141,59 @@ def test_without_an_address_there_is_nothing_to_do(
     monkeypatch.delenv(webhook.URL, raising=False)
     assert not webhook.send("held", {})
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+BOMB = gzip.compress(bytes(50_000_000))
+FLOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n" + bytes(1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("sent", "piece", "arrives"),
+    [
+        (b"HTTP/1.1 200 OK\r\n" * 1000, 1, False),  # a byte at a time
+        (b"HTTP/1.1 100 Continue\r\n\r\n" * 1000, 25, False),
+        (FLOOD, len(FLOOD), True),
+        (FLOOD.replace(b"200 OK", b"302 Found\r\nLocation: /"), len(FLOOD), False),
+        (FLOOD.replace(b"200 OK", b"503 No\r\nRetry-After: 99999"), len(FLOOD), False),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(BOMB) + BOMB,
+            len(BOMB),
+            True,
+        ),
+        (b"HTTP/1.1 200 OK\r\nX: " + bytes(10_000_000), 10_000_000, False),  # a header without an end
+        (b"what?\r\n\r\n", 100, False),
+        (b"", 1, False),
+    ],
+)
+def test_a_receiver_that_misbehaves_costs_a_bounded_time_and_little_memory(
+    sent: bytes, piece: int, arrives: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(webhook, "_ANSWER_S", 0.3)
+    monkeypatch.setattr(webhook, "_IN_ALL_S", 0.8)
+    monkeypatch.setattr(webhook, "_PAUSES_S", (0.0, 0.0, 0.0))
+    over = threading.Event()
+
+    def answer(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            connection.recv(65536)
+            for start in range(0, len(sent), piece):
+                connection.sendall(sent[start : start + piece])
+                if over.wait(0.05):
+                    return
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=answer, args=(listener.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        monkeypatch.setenv(webhook.URL, f"http://127.0.0.1:{listener.getsockname()[1]}/?token=hidden")
+        threading.Thread(target=serve, daemon=True).start()
+        before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+        assert webhook.send("promoted", {}) == arrives
+        assert time.monotonic() - began < 5
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 40_000  # KiB
+        over.set()
+        listener.shutdown(socket.SHUT_RDWR)
+    assert ("was not sent to the webhook: " in caplog.text) != arrives
+    assert "hidden" not in caplog.text
