@@ -1,6 +1,7 @@
 """Which commands there are, and how the process ends: 0 done, 1 the work failed, 2 wrong use, 130 interrupted."""
 
 import codecs
+import contextlib
 import locale
 import os
 import sys
@@ -9,6 +10,7 @@ from typing import Any
 import typer
 import typer.core
 
+from pipeline.cli.arguments import check_encoding, empty_argument
 from pipeline.cli.cluster import backfill, release, runs, submit
 from pipeline.cli.compiling import compile_command
 from pipeline.cli.config import config_app
@@ -22,6 +24,7 @@ from pipeline.cli.run import run
 from pipeline.cli.sample import sample
 from pipeline.cli.schedule import schedule_app
 from pipeline.cli.score import score
+from pipeline.cli.terminal import open_standard_output, print_error
 
 _INTERRUPTED = 130
 _WHOLE = 200  # more characters than the first sentence of any command's help
@@ -32,6 +35,12 @@ class _Listing(typer.core.TyperGroup):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**{**settings, "rich_markup_mode": None})
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuse an empty value by name; a path of no characters would be the working folder."""
+        if empty := empty_argument(self, args):
+            ctx.fail(f"{empty}: an empty value; give one, or leave it out")
+        return super().parse_args(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Each command with the whole of its first sentence, which Typer would cut off at a line's end."""
@@ -71,17 +80,31 @@ app.command()(score)
 def main() -> None:
     """Run the command line; what goes wrong is a line on standard error."""
     _use_utf8()
+    output = open_standard_output()
+    stdout = sys.stdout
+    lines, status = _run_command()
+    with contextlib.suppress(OSError):
+        stdout.flush()
+    refused = output.status()
+    if not refused:
+        print_error(*lines)
+    sys.exit(refused or status)
+
+
+def _run_command() -> tuple[list[str], int]:
+    """The lines and the exit status with which a command ends."""
     try:
+        check_encoding(sys.argv[1:])
         app()
     except SystemExit as end:
         # Typer ends an interrupted command with this status, and without a word.
-        if end.code == _INTERRUPTED:
-            _say(["interrupted"], _INTERRUPTED)
-        raise
+        lines = ["interrupted"] if end.code == _INTERRUPTED else []
+        return lines, end.code if isinstance(end.code, int) else 0
     except (ValueError, OSError) as error:
         from components.common.runtime.step import lines_of
 
-        sys.exit(_say(lines_of(error), 1))
+        return lines_of(error), 1
+    return [], 0
 
 
 def _use_utf8() -> None:
@@ -89,9 +112,3 @@ def _use_utf8() -> None:
     if "utf8" in sys._xoptions or codecs.lookup(locale.getencoding()).name == "utf-8":
         return
     os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
-
-
-def _say(lines: list[str], status: int) -> int:
-    for line in lines:
-        print(f"recap: {line}", file=sys.stderr)
-    return status

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli.terminal import new_console, new_table
 from pipeline.cli.workspace import config_path
 
 gate_app = typer.Typer(help="The rules that decide on a promotion.", no_args_is_help=True)
@@ -39,13 +40,12 @@ def replay(
         content = {"outcome": outcome, "reason": reason, "rules": [rule.model_dump() for rule in rules]}
         print(json.dumps(content, indent=1))
     else:
-        from rich.console import Console
-        from rich.table import Table
+        from rich.text import Text
 
-        table = Table("rule", "verdict", "in words", box=None, pad_edge=False)
+        table = new_table("rule", "verdict", "in words")
         for rule in rules:
             table.add_row(rule.name, rule.verdict, rule.words)
-        console = Console()
+        console = new_console()
         console.print(table)
-        console.print(f"\n[bold]{outcome}[/bold]: {reason}", highlight=False)
+        console.print(Text.assemble("\n", (outcome, "bold"), f": {reason}"))
     raise typer.Exit(STATUS[outcome])

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.cli.terminal import new_console, printable
 from pipeline.cli.workspace import DEFAULT_NAME, DEFAULT_WORKSPACE, NameOption, UriOption, WorkspaceOption
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ def models(
     """
     if context.invoked_subcommand is not None:
         return
-    from rich.console import Console
-
     from components.promote.promotion_log import record_name
     from pipeline.cli.versions import alias_warning, list_versions, table
 
@@ -48,11 +47,11 @@ def models(
         more = f"; --name is one of: {others}" if others else ""
         print(f"{name}: no version in {client.tracking_uri}{more}")
         return
-    console = Console()
+    console = new_console()
     console.print(table(name, found, console.width))
     warning = alias_warning(client, name)
     if warning:
-        print(warning)
+        print(printable(warning))
 
 
 @models_app.command()
@@ -70,7 +69,7 @@ def show(
     from pipeline.cli.versions import describe, lines
 
     known = describe(_connect(uri, workspace), name, str(version))
-    print(json.dumps(known, indent=1) if as_json else "\n".join(lines(known)))
+    print(json.dumps(known, indent=1) if as_json else printable("\n".join(lines(known))))
 
 
 @models_app.command()
@@ -93,7 +92,7 @@ def diff(
         print(json.dumps(found, indent=1))
         return
     for field, (before, after) in found.items():
-        print(f"{field}: {change(before, after)}")
+        print(printable(f"{field}: {change(before, after)}"))
     if not found:
         print(f"{name}: versions {first} and {second} differ in nothing that is recorded")
 

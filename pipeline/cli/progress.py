@@ -7,7 +7,10 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from pipeline.cli.terminal import printable
 from pipeline.local.events import Event, StepEnded, StepProgress, StepStarted
+
+_ROOM_FOR_BARS = 70  # columns
 
 
 class LiveSteps(AbstractContextManager["LiveSteps"]):
@@ -20,11 +23,13 @@ class LiveSteps(AbstractContextManager["LiveSteps"]):
         self._bars: dict[str, TaskID] = {}
         self._progress = Progress(
             SpinnerColumn(finished_text="[green]✓"),
-            TextColumn("{task.description:<10}"),
-            BarColumn(bar_width=24),
+            TextColumn("{task.description:<10}", markup=False),
+            *([BarColumn(bar_width=24)] if console.width >= _ROOM_FOR_BARS else []),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[words]}", style="dim"),
+            TextColumn("{task.fields[words]}", style="dim", markup=False),
             console=console,
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
 
     def __enter__(self) -> "LiveSteps":
@@ -48,7 +53,7 @@ class LiveSteps(AbstractContextManager["LiveSteps"]):
             case StepProgress(step, share, what):
                 self._words[step] = what
                 if step in self._bars:
-                    self._progress.update(self._bars[step], completed=min(share, 0.99), words=what)
+                    self._progress.update(self._bars[step], completed=min(share, 0.99), words=printable(what))
             case StepEnded(step, succeeded):
                 self._end(step, succeeded)
 
@@ -62,4 +67,4 @@ class LiveSteps(AbstractContextManager["LiveSteps"]):
         seconds = time.monotonic() - self._started_s[step]
         mark = "done" if succeeded else "FAILED"
         words = self._words.get(step, "")
-        self._console.print(f"{step:<10} {mark:<6} {seconds:6.1f} s  {words}".rstrip(), highlight=False)
+        self._console.print(f"{step:<10} {mark:<6} {seconds:6.1f} s  {words}".rstrip(), soft_wrap=True)

@@ -4,12 +4,12 @@ import json
 import os
 import shlex
 import shutil
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.cli.terminal import new_console, print_error
 from pipeline.cli.workspace import (
     CHECKPOINTS,
     DEFAULT_NAME,
@@ -21,6 +21,9 @@ from pipeline.cli.workspace import (
     config_path,
     new_run,
 )
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 REPORTS = {
     "data": ("validate", "data_docs"),
@@ -59,12 +62,11 @@ def run(
 
     Example: `recap sample --out log && recap run --config sample --data log`
     """
-    from rich.console import Console
-
     from components.common.registry import default_tracking_uri
     from components.common.runtime.step import log_level
     from pipeline.cli.progress import LiveSteps
     from pipeline.local.docker import check_images, container_settings
+    from pipeline.local.run import StepFailedError, run_pipeline
     from recap_model.config import load_config
     from recap_model.config.uris import without_secret
 
@@ -79,8 +81,8 @@ def run(
     without_secret(data, "--data")
     folder = new_run(workspace)
     # The streams of now: while the steps run, sys.stdout is the log.
-    console = Console(file=sys.stderr if as_json else sys.stdout)
-    console.print(f"recap run: {path.stem} on {data}; log in {folder.log}", highlight=False, soft_wrap=True)
+    console = new_console(stderr=as_json)
+    console.print(f"recap run: {path.stem} on {data}; log in {folder.log}", soft_wrap=True)
     arguments = {
         "config": str(path.resolve()),
         "data_root": data if "://" in data else str(Path(data).resolve()),
@@ -90,28 +92,20 @@ def run(
     }
     os.environ.setdefault("RECAP_CHECKPOINTS", str((workspace / CHECKPOINTS).resolve()))
     inside = container_settings(arguments, folder.steps, workspace) if containers else None
-    with folder.in_use(), folder.temporary_files(), LiveSteps(console) as live:
-        outputs = _run(arguments, folder, live, inside)
+    try:
+        with folder.in_use(), folder.temporary_files(), LiveSteps(console) as live:
+            outputs = run_pipeline(arguments, folder.steps, folder.log, live, inside)
+    except StepFailedError as failure:
+        print_error(
+            *(f"{failure.step}: {line}" for line in failure.lines),
+            f"the run ended at {failure.step}; everything it printed is in {failure.log}",
+        )
+        raise typer.Exit(1) from None
     result = _collect(outputs, folder)
     if as_json:
         print(json.dumps(result, indent=1))
     else:
         _tell(result, console, _where(workspace, uri, default_tracking_uri(workspace)))
-
-
-def _run(arguments: dict[str, Any], folder: RunFolder, live: Any, containers: dict[str, Any] | None) -> Path:
-    from pipeline.local.run import StepFailedError, run_pipeline
-
-    try:
-        return run_pipeline(arguments, folder.steps, folder.log, live, containers)
-    except StepFailedError as failure:
-        for line in failure.lines:
-            print(f"recap: {failure.step}: {line}", file=sys.stderr)
-        print(
-            f"recap: the run ended at {failure.step}; everything it printed is in {failure.log}",
-            file=sys.stderr,
-        )
-        raise typer.Exit(1) from None
 
 
 def _collect(outputs: Path, folder: RunFolder) -> dict[str, Any]:
@@ -140,14 +134,17 @@ def _where(workspace: Path, uri: str, usual: str) -> tuple[str, str]:
     return folder if uri == usual else f" --tracking-uri {shlex.quote(uri)}", folder
 
 
-def _tell(result: dict[str, Any], console: Any, where: tuple[str, str]) -> None:
-    console.print()
+def _tell(result: dict[str, Any], console: "Console", where: tuple[str, str]) -> None:
+    from rich.text import Text
+
     promotion = result["promotion"]
-    console.print(f"Decision: [bold]{result['outcome']}[/bold]. {promotion['reason']}", highlight=False)
-    console.print("Reports:")
-    for name, path in result["reports"].items():
-        console.print(f"  {name:<12} {path}", highlight=False, soft_wrap=True)
+    console.print(Text.assemble("\nDecision: ", (result["outcome"], "bold"), f". {promotion['reason']}"))
     name = promotion["name"]
     model = "" if name == DEFAULT_NAME else f" --name {shlex.quote(name)}"
-    console.print(f"Versions:              recap models{model}{where[0]}", highlight=False, soft_wrap=True)
-    console.print(f"Report in a browser:   recap report{where[1]}", highlight=False, soft_wrap=True)
+    for line in (
+        "Reports:",
+        *(f"  {name:<12} {path}" for name, path in result["reports"].items()),
+        f"Versions:              recap models{model}{where[0]}",
+        f"Report in a browser:   recap report{where[1]}",
+    ):
+        console.print(line, soft_wrap=True)

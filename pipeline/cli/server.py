@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.cli.terminal import new_console, new_table, printable
 from pipeline.cli.workspace import TRACKING_URI
 
 if TYPE_CHECKING:
@@ -65,10 +66,7 @@ def run_of(
 
 def print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     """Print rows below their header, without lines between."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*header, box=None, pad_edge=False)
+    table = new_table(*header)
     for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+        table.add_row(*map(printable, row))
+    new_console().print(table)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from components.common import registry
 from components.promote.promotion_log import Move, read_moves
+from pipeline.cli.terminal import printable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -88,7 +89,7 @@ def _draw(name: str, cells: list[dict[str, str]], widths: dict[str, int], left_o
         justify: Literal["left", "right"] = "right" if numeric else "left"
         drawn.add_column(column, justify=justify, no_wrap=not folds, overflow="fold", min_width=least)
     for row in cells:
-        drawn.add_row(*(row[column] for column in widths))
+        drawn.add_row(*(printable(row[column]) for column in widths))
     if left_out:
         drawn.caption = f"A wider terminal shows {', '.join(left_out)}."
         drawn.caption_justify = "left"

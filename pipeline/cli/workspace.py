@@ -18,7 +18,9 @@ from components.common.runtime.environment import environment
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 
-WorkspaceOption = Annotated[Path, typer.Option(help="Folder that keeps the registry and the runs.")]
+WorkspaceOption = Annotated[
+    Path, typer.Option(file_okay=False, help="Folder that keeps the registry and the runs.")
+]
 TRACKING_URI = ("--tracking-uri", "--registry")
 UriOption = Annotated[
     str,

@@ -21,6 +21,13 @@ class StepFailedError(Exception):
     log: Path
 
 
+class _OutputRefused(BaseException):
+    """Whoever is told of events has no output left. No Exception: kfp and logging would go on without it."""
+
+    def __init__(self, reason: OSError) -> None:
+        self.reason = reason
+
+
 class _Printable(TextIOBase):
     """Takes what kfp prints, and keeps it without colours."""
 
@@ -56,6 +63,7 @@ def run_pipeline(
 
     Raises:
         StepFailedError: a step failed; what it had to say is in the exception.
+        OSError: raised by ``on_event``, which ends the run.
     """
     from kfp import local
 
@@ -65,7 +73,7 @@ def run_pipeline(
     root.mkdir(parents=True, exist_ok=True)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", buffering=1, encoding="utf-8") as stream:
-        steps = Steps(stream, on_event)
+        steps = Steps(stream, _ending_the_run(on_event))
         try:
             with _quiet(stream), run_steps_as(steps):
                 runner = local.SubprocessRunner(use_venv=False)
@@ -75,7 +83,19 @@ def run_pipeline(
                 retrain(**arguments)
         except RuntimeError as error:
             raise StepFailedError(steps.step, steps.errors or [printable(str(error))], log) from None
+        except _OutputRefused as refused:
+            raise refused.reason from None
     return next(folder for folder in root.iterdir() if folder.name.startswith("recap-retrain"))
+
+
+def _ending_the_run(on_event: Callable[[Event], None]) -> Callable[[Event], None]:
+    def tell(event: Event) -> None:
+        try:
+            on_event(event)
+        except OSError as error:
+            raise _OutputRefused(error) from None
+
+    return tell
 
 
 @contextlib.contextmanager

@@ -31,7 +31,6 @@ def _proven():
         for place in PROOFS:
             patched.setattr(place, lambda *_: PROOF)
         patched.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patched.setenv("COLUMNS", "160")
         yield
 
 
@@ -83,7 +82,7 @@ def test_versions_are_listed_in_a_table(workspace: Path):
 
 
 def test_the_table_fits_a_terminal_of_80_columns(workspace: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("pipeline.cli.terminal._UNBOUNDED", 80)
     recap(workspace, "promote", "2", "--approve", "by design")
     lines = recap(workspace, "models").stdout.splitlines()
     assert max(map(len, lines)) <= 80
@@ -93,19 +92,17 @@ def test_the_table_fits_a_terminal_of_80_columns(workspace: Path, monkeypatch: p
     assert "previous" in lines[3]
 
 
-@pytest.mark.parametrize(
-    ("columns", "left_out"), [(70, "who"), (58, "who, RCE, age"), (40, "who, RCE, age, AUC, data window")]
-)
 def test_a_narrow_terminal_has_fewer_columns_and_no_broken_word(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch, columns: int, left_out: str
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setenv("COLUMNS", str(columns))
     recap(workspace, "promote", "2", "--approve", "by design")
-    lines = recap(workspace, "models").stdout.splitlines()
-    assert max(map(len, lines)) <= columns
-    assert {"version", "aliases", "decision"} <= set(lines[1].split())
-    assert {"2", "champion", "HOLD"} <= set(lines[2].split())
-    assert " ".join(" ".join(lines[4:]).split()) == f"A wider terminal shows {left_out}."
+    for columns, left_out in ((70, "who"), (58, "who, RCE, age"), (40, "who, RCE, age, AUC, data window")):
+        monkeypatch.setattr("pipeline.cli.terminal._UNBOUNDED", columns)
+        lines = recap(workspace, "models").stdout.splitlines()
+        assert max(map(len, lines)) <= columns
+        assert {"version", "aliases", "decision"} <= set(lines[1].split())
+        assert {"2", "champion", "HOLD"} <= set(lines[2].split())
+        assert " ".join(" ".join(lines[4:]).split()) == f"A wider terminal shows {left_out}."
 
 
 def test_the_learning_rates_of_the_last_step_are_no_metrics_of_a_version(workspace: Path):
