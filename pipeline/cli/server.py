@@ -45,14 +45,16 @@ def run_of(
     last: date | None, data: str, tracking_uri: str, config: str, days: int
 ) -> tuple[str, dict[str, Any]]:
     """A run's name, which says its window, and its arguments; without a last day the schedule's time gives it."""
-    from recap_model.config.uris import without_secret
+    from recap_model.config.uris import mask_secrets, without_secret
 
     for where, uri in (("--data", data), ("--tracking-uri", tracking_uri)):
         if "://" not in uri or uri.startswith(("file:", "sqlite:")):
             raise ValueError(
-                f"{where}: {uri!r}: a cluster's pods see no folder of this machine; give a URI they reach"
+                f"{where}: {mask_secrets(uri)!r}: a cluster's pods see no folder of this machine; give a URI that "
+                "they reach"
             )
         without_secret(uri, where)
+    without_secret(config, "--config")
     end = last.isoformat() if last else ""
     arguments = {
         "data_root": data,

@@ -17,6 +17,7 @@ from components.common.runtime.network_errors import network_reason
 from pipeline.cluster.schedules import Schedule
 from pipeline.names import NAME
 from recap_model.config.errors import in_one_line
+from recap_model.config.uris import without_secret
 
 EXPERIMENT = "recap"
 _TIMEOUTS_S = (10.0, 60.0)
@@ -59,6 +60,7 @@ class Server:
     """
 
     def __init__(self, host: str, namespace: str = "", token: str | None = None) -> None:
+        without_secret(host, "KFP_HOST")
         if not host.startswith(("http://", "https://")):
             raise ClusterError(
                 f"host: {host!r} is no address; write http:// or https:// and the server's name"

@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from recap_model.config import ConfigError
 from recap_model.config.base import Config
-from recap_model.config.errors import reasons
+from recap_model.config.checking import check
 from recap_model.config.yaml import read_yaml
 
 Step = Literal[
@@ -190,9 +189,4 @@ def load_cluster(path: str | Path | None) -> ClusterSettings:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such cluster file")
-    try:
-        return ClusterSettings.model_validate(read_yaml(path.read_bytes(), str(path)) or {})
-    except ValidationError as error:
-        raise ConfigError(
-            "\n".join(f"{path}: {reason}" for reason in reasons(error, ClusterSettings))
-        ) from None
+    return check(ClusterSettings, read_yaml(path.read_bytes(), str(path)) or {}, str(path))

@@ -17,6 +17,7 @@ from components.common.runtime.environment import python_environment
 from components.common.runtime.process_pool import ended_by
 from components.common.runtime.step import ERROR_MARK, KEY_OF_RUN, PIPE_OF_RUN, PROGRESS_MARK
 from pipeline.local.events import Event, StepEnded, StepProgress, StepStarted
+from recap_model.config.uris import mask_secrets
 
 _SIGNALLED = (
     128  # and the signal's number is the exit status of a container, or a shell, whose process a signal ended
@@ -90,8 +91,8 @@ class Steps:
 
 
 def printable(text: str) -> str:
-    """Without a terminal's escape sequences and control characters: what a step prints may hold names of files."""
-    return _CONTROL.sub("", text)
+    """Without a terminal's escape sequences and control characters, as of names of files, and without secrets."""
+    return mask_secrets(_CONTROL.sub("", text))
 
 
 @contextlib.contextmanager

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, field_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 
 from recap_model.config.base import Config
-from recap_model.config.uris import without_secret
+from recap_model.config.uris import Address
 
 Rate = Annotated[float, Field(ge=0.0, le=1.0)]
 Severity = Literal["critical", "warning"]
@@ -72,13 +72,8 @@ class DriftConfig(Config):
     severity: dict[DriftRule, Severity] = Field(
         {}, description="critical stops the run; warning, the default of each, shows"
     )
-    serving_log: str | None = Field(
+    serving_log: Address | None = Field(
         None,
         min_length=1,
         description="pattern of Parquet files with the features as they were served, as serving/date=*/*.parquet",
     )
-
-    @field_validator("serving_log")
-    @classmethod
-    def _no_password(cls, pattern: str | None) -> str | None:
-        return pattern and without_secret(pattern, "the serving log")

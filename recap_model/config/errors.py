@@ -1,37 +1,122 @@
 """What pydantic finds wrong, in lines for a reader: the path of the field, what was given, what is allowed."""
 
-from collections.abc import Iterator
+import datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from recap_model.config.misspelt import no_such_setting
-from recap_model.config.uris import SecretInAddressError
+from recap_model.config.uris import SecretInAddressError, mask_secrets
+
+Path = tuple[str | int, ...]
 
 _LONGEST_INPUT, _LONGEST_REASON = 200, 800
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "finite": "a finite number",
+    "bool": "true or false",
+    "string": "text; put it in quotes",
+    "list": "a list",
+    "tuple": "a list",
+    "dict": "a mapping",
+    "mapping": "a mapping",
+    "model": "a mapping",
+    "date": "a date, as 2026-03-01",
+    "datetime": "a time, as 2026-03-01T12:00:00",
+}
+# The first of these that begins a type of pydantic's errors says what is allowed, out of the error's context.
+_ALLOWED: dict[str, Callable[[dict[str, Any]], str]] = {
+    "missing": lambda said: "is required",
+    "greater_than_equal": lambda said: f"must be at least {said['ge']}",
+    "greater_than": lambda said: f"must be greater than {said['gt']}",
+    "less_than_equal": lambda said: f"must be at most {said['le']}",
+    "less_than": lambda said: f"must be less than {said['lt']}",
+    "string_too_short": lambda said: "must not be empty",
+    "string_too_long": lambda said: f"must have at most {said['max_length']} characters",
+    "string_pattern_mismatch": lambda said: f"must match {said['pattern']}",
+    "string_unicode": lambda said: "must be text in UTF-8",
+    "too_short": lambda said: f"needs at least {said['min_length']}, has {said['actual_length']}",
+    "too_long": lambda said: f"takes at most {said['max_length']}, has {said['actual_length']}",
+    "literal_error": lambda said: f"must be {said['expected']}",
+    "union_tag_invalid": lambda said: f"{said['discriminator']} must be one of {said['expected_tags']}",
+    "union_tag_not_found": lambda said: f"{said['discriminator']} is required",
+    "none_required": lambda said: "must be left out",
+    "int_parsing_size": lambda said: "must be a number of at most 64 bits",
+}
 
 
-def reasons(error: ValidationError, model: type[BaseModel] | None = None) -> Iterator[str]:
+def reasons(
+    error: ValidationError, model: type[BaseModel] | None = None, content: object = None, path: Path = ()
+) -> Iterator[str]:
     """A line for each thing that is wrong: ``a.b.0: 'given': what is allowed``.
 
     Args:
-        model: what was validated; a field that it does not have is told with the nearest that it has.
+        model: an unknown field is reported with the nearest that this model has.
+        content: what it was given; paths then leave out pydantic's names for the choices of a union.
+        path: of what was validated in it.
     """
     for item in error.errors(include_url=False):
-        path = ".".join(printable(str(part)) for part in item["loc"] if part != "[key]")
-        message = item["msg"].removeprefix("Value error, ")
-        secret = isinstance(item.get("ctx", {}).get("error"), SecretInAddressError)
-        hidden = secret or isinstance(item["input"], dict | BaseModel) or item["type"] == "missing"
-        shown = "" if hidden else f"{_given(item['input'])[:_LONGEST_INPUT]}: "
+        location = (*path, *item["loc"])
+        where = dotted(_without_tags(location, content))
         if model is not None and item["type"] == "extra_forbidden":
-            shown, message = "", no_such_setting(model, item["loc"])
-        yield f"{path + ': ' if path else ''}{shown}{message}"[:_LONGEST_REASON]
+            given, allowed = "", no_such_setting(model, location)
+        else:
+            given, allowed = _given(item), _allowed(item)
+        yield f"{where + ': ' if where else ''}{given}{allowed}"[:_LONGEST_REASON]
 
 
-def _given(value: object) -> str:
+def dotted(path: Iterable[str | int]) -> str:
+    """A path as it is written in errors."""
+    return ".".join(printable(str(part)) for part in path)
+
+
+def _without_tags(location: Path, content: object) -> Iterator[str | int]:
+    """A location without "[key]" and, where the content is known, without the tag of a union's choice."""
+    for number, part in enumerate(location):
+        if part == "[key]":
+            continue
+        if isinstance(content, Mapping):
+            if part not in content and number < len(location) - 1:
+                continue
+            content = content.get(part)
+        elif isinstance(content, list):
+            if not isinstance(part, int):
+                continue
+            content = content[part] if part < len(content) else None
+        yield part
+
+
+def _given(item: Any) -> str:
+    """The value in front of what is said of it; not where it holds a secret, or is a whole section."""
+    secret = isinstance(item.get("ctx", {}).get("error"), SecretInAddressError)
+    hidden = secret or isinstance(item["input"], dict | BaseModel) or item["type"] == "missing"
+    return "" if hidden else f"{shown(item['input'])}: "
+
+
+def _allowed(item: Any) -> str:
+    kind, said = item["type"], item.get("ctx", {})
+    if kind == "value_error":
+        return item["msg"].removeprefix("Value error, ")
+    for name, write in _ALLOWED.items():
+        if kind == name:
+            return write(said)
+    known = _KINDS.get(kind.partition("_")[0])
+    return f"must be {known}" if known else item["msg"]
+
+
+def shown(value: object) -> str:
+    """A value as a config has it, cut where it is long."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, datetime.date):
+        return value.isoformat()
     try:
-        return repr(value)
+        text = mask_secrets(repr(value))
     except ValueError:  # Python writes no integer of over 4300 digits
         return "a number of too many digits"
+    return text if len(text) <= _LONGEST_INPUT else f"{text[:_LONGEST_INPUT]}…"
 
 
 def printable(name: str) -> str:
@@ -40,12 +125,12 @@ def printable(name: str) -> str:
 
 
 def in_one_line(error: object) -> str:
-    """All that an error says, its line breaks as spaces."""
-    return " ".join(str(error).split())
+    """All that an error says, its line breaks as spaces, secrets in addresses hidden."""
+    return mask_secrets(" ".join(str(error).split()))
 
 
 def first_reason(error: Exception) -> str:
     """The first of the `reasons`, or of another error the first line."""
     if isinstance(error, ValidationError):
         return next(reasons(error))
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return mask_secrets((str(error).strip().splitlines() or [type(error).__name__])[0])

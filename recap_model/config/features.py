@@ -1,9 +1,9 @@
 """The feature schema: which columns of the log make up which group of the model's input."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Annotated
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Discriminator, Field, NonNegativeInt, PositiveInt, Tag, model_validator
 
 from recap_model.config.base import Config
 from recap_model.config.derived import DerivedColumn
@@ -42,7 +42,10 @@ class ListColumn(Config):
 
 
 ScalarColumns = Annotated[list[str], Field(description="one scalar column of the log for each input")]
-Group = ScalarColumns | ListColumn
+Group = Annotated[
+    Annotated[ScalarColumns, Tag("columns")] | Annotated[ListColumn, Tag("list_column")],
+    Discriminator(lambda group: "list_column" if isinstance(group, Mapping | ListColumn) else "columns"),
+]
 
 
 class IdColumns(Config):

@@ -3,7 +3,7 @@
 from pydantic import Field, field_validator
 
 from recap_model.config.base import Config
-from recap_model.config.uris import without_secret
+from recap_model.config.uris import Address
 
 
 class RegistryConfig(Config):
@@ -11,7 +11,7 @@ class RegistryConfig(Config):
 
     model_name: str = Field("recap", min_length=1, description="no '/' or ':'")
     experiment: str = "recap"
-    tracking_uri: str | None = Field(
+    tracking_uri: Address | None = Field(
         None, description="of MLflow; MLFLOW_TRACKING_URI, else SQLite in the workspace, if not given"
     )
     require_approval: bool = Field(
@@ -25,8 +25,3 @@ class RegistryConfig(Config):
         if "/" in value or ":" in value:
             raise ValueError("the name of a registered model has no / and no :")
         return value
-
-    @field_validator("tracking_uri")
-    @classmethod
-    def _no_password(cls, uri: str | None) -> str | None:
-        return uri and without_secret(uri, "the registry")

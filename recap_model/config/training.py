@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     Discriminator,
     Field,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     Tag,
-    field_validator,
     model_validator,
 )
 
@@ -89,6 +89,15 @@ _REGISTRY_SCHEME = "models:/"
 _REGISTERED_VERSION = re.compile(re.escape(_REGISTRY_SCHEME) + r"([^/@]+)/(\d+)")
 
 
+def _no_moving_version(start: str) -> str:
+    if start.startswith(_REGISTRY_SCHEME) and not _REGISTERED_VERSION.fullmatch(start):
+        raise ValueError(
+            "names no version by its number, as models:/NAME/NUMBER does; an alias may move while a run goes "
+            "on (write champion for the version that has that alias when the run begins)"
+        )
+    return start
+
+
 class TrainingConfig(Config):
     """One pass of the training step."""
 
@@ -117,9 +126,8 @@ class TrainingConfig(Config):
     ema_decay: Annotated[float, Field(gt=0.0, lt=1.0)] | None = Field(
         None, description="keep a moving average of the weights, and end with it instead of the last weights"
     )
-    warm_start: str | None = Field(
+    warm_start: Annotated[str, Field(min_length=1), AfterValidator(_no_moving_version)] | None = Field(
         None,
-        min_length=1,
         description="`champion`, a version `models:/NAME/NUMBER`, or a model's folder, whose weights to start from; "
         "those that do not fit stay new",
     )
@@ -133,17 +141,6 @@ class TrainingConfig(Config):
         """Registered name and version that ``warm_start`` asks for by number, if it does."""
         match = _REGISTERED_VERSION.fullmatch(self.warm_start or "")
         return (match[1], match[2]) if match else None
-
-    @field_validator("warm_start")
-    @classmethod
-    def _no_moving_version(cls, value: str | None) -> str | None:
-        by_number = value is not None and _REGISTERED_VERSION.fullmatch(value)
-        if value is not None and value.startswith(_REGISTRY_SCHEME) and not by_number:
-            raise ValueError(
-                "names no version by its number, as models:/NAME/NUMBER does; an alias may move while a run goes "
-                "on (write champion for the version that has that alias when the run begins)"
-            )
-        return value
 
     @model_validator(mode="after")
     def _rows_for_every_part(self) -> "TrainingConfig":

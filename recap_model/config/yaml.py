@@ -1,20 +1,33 @@
 """YAML from outside: the safe loader, and a line for all that it lets through or raises."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import yaml
 
-from recap_model.config.errors import in_one_line
+from recap_model.config.errors import Path, dotted, in_one_line
 
 _MOST_NODES = 1_000_000  # far beyond any config, and still loaded in seconds
 _TAG = "tag:yaml.org,2002:"
+_TAGS_OF_VALUES = [f"{_TAG}{kind}" for kind in ("int", "float", "timestamp", "bool", "null")]
+_UNQUOTED = "!unquoted"
+
+
+class _UnquotedName(str):
+    """A key, as it is written, that YAML reads as a number, a date, true or null."""
 
 
 class _Loader(yaml.SafeLoader):
-    """Takes yes, no, on, off and 1:30 for words, as YAML 1.2 does, where PyYAML reads YAML 1.1.
+    """Reads yes, no, on, off and 1:30 as strings, as YAML 1.2 does, where PyYAML reads YAML 1.1.
 
-    A task may be called so, and a number of steps is not ``yes``.
+    A task may be called so, and a number of steps is not ``yes``. Keys are strings, whatever they look like.
     """
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag in _TAGS_OF_VALUES:
+                key.tag = _UNQUOTED
+        return super().construct_mapping(node, deep)
 
     def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
         tag = super().resolve(kind, value, implicit)
@@ -23,6 +36,9 @@ class _Loader(yaml.SafeLoader):
         is_word = tag == f"{_TAG}bool" and value.lower() not in ("true", "false")
         is_clock = tag in (f"{_TAG}int", f"{_TAG}float") and ":" in value
         return f"{_TAG}str" if is_word or is_clock else tag
+
+
+_Loader.add_constructor(_UNQUOTED, lambda loader, node: _UnquotedName(node.value))
 
 
 class ConfigError(ValueError):
@@ -39,6 +55,18 @@ def read_yaml(text: bytes, source: str) -> Any:
         # The safe loader leaves all of these to its caller, for scalars that are not of their tag.
         reason = in_one_line(error) or type(error).__name__
         raise ConfigError(f"{source}: not YAML: {reason}") from None
+
+
+def unquoted_names(content: object, path: Path = ()) -> Iterator[str]:
+    """A line for each key that is a number, a date, true or null where a name is expected."""
+    if isinstance(content, list):
+        for number, item in enumerate(content):
+            yield from unquoted_names(item, (*path, number))
+    elif isinstance(content, dict):
+        for name, value in content.items():
+            if isinstance(name, _UnquotedName):
+                yield f"{dotted((*path, name))}: a name is text; put it in quotes"
+            yield from unquoted_names(value, (*path, name))
 
 
 def _load(text: bytes) -> Any:

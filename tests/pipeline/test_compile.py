@@ -266,17 +266,17 @@ def test_an_amount_of_memory_that_is_taken_is_one_for_kubernetes_and_compiles(tm
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("gpu: {count: -1}", r"cluster.yaml: gpu.count: -1: Input should be greater"),
-        ("gpu: {resource: NVIDIA_TESLA_K80}", r"cluster.yaml: gpu.resource: .*String should match"),
-        ("pods: {train: {memory: 32 GB}}", r"cluster.yaml: pods.train.memory: '32 GB': String should match"),
-        ("pods: {deploy: {}}", r"cluster.yaml: pods.deploy: .*Input should be 'resolve'"),
+        ("gpu: {count: -1}", r"cluster.yaml: gpu.count: -1: must be at least 0"),
+        ("gpu: {resource: NVIDIA_TESLA_K80}", r"cluster.yaml: gpu.resource: .*must match"),
+        ("pods: {train: {memory: 32 GB}}", r"cluster.yaml: pods.train.memory: '32 GB': must match"),
+        ("pods: {deploy: {}}", r"cluster.yaml: pods.deploy: 'deploy': must be 'resolve'"),
         (
             "images: {digests: {data: latest}}",
-            r"cluster.yaml: images.digests.data: 'latest': String should match",
+            r"cluster.yaml: images.digests.data: 'latest': must match",
         ),
-        ("pods: {train: {retries: 11}}", r"cluster.yaml: pods.train.retries: 11: Input should be less"),
+        ("pods: {train: {retries: 11}}", r"cluster.yaml: pods.train.retries: 11: must be at most 10"),
         ("image: {}", r"cluster.yaml: image: there is no such setting; did you mean images"),
-        ("train_job: {}", r"cluster.yaml: train_job.claim: Field required"),
+        ("train_job: {}", r"cluster.yaml: train_job.claim: is required"),
         (
             "train_job: {claim: c}\ngpu: {count: 1}",
             r"cluster.yaml: gpu.count: 1: with train_job the step only waits",

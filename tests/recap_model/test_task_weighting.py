@@ -133,7 +133,7 @@ def test_balanced_tasks_learn_a_rare_task_better_than_equal_weights_do():
             "uncertainty finds its own",
         ),
         ({"loss": {"task_weighting": "uncertainty", "task_reduction": "max"}}, "use mean or sum"),
-        ({"loss": {"task_weights": {"share": 2.0}}}, "model.loss.task_weights: 'share' is no task"),
+        ({"loss": {"task_weights": {"share": 2.0}}}, "model.loss.task_weights: unknown task 'share'"),
         ({"loss": {"task_weights": {"like": 0.0}}}, "model.loss.task_weights.like: 0.0"),
     ],
 )

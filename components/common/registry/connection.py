@@ -14,6 +14,7 @@ from components.common.registry.sqlite import create_database, is_incomplete, sq
 from components.common.runtime.environment import environment
 from components.common.runtime.http_status import request_status
 from components.common.runtime.network_errors import network_reason
+from recap_model.config.uris import SecretInAddressError, mask_secrets, without_secret
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -49,7 +50,7 @@ def artifact_location(tracking_uri: str) -> str | None:
     if tracking_uri.startswith(("http://", "https://")):
         return None
     raise RegistryError(
-        f"tracking_uri: {_shown(tracking_uri)}: a database alone does not say where artifacts lie; create "
+        f"tracking_uri: {tracking_uri}: a database alone does not say where artifacts lie; create "
         "the experiment with mlflow experiments create --artifact-location, or use a tracking server"
     )
 
@@ -57,8 +58,12 @@ def artifact_location(tracking_uri: str) -> str | None:
 def connect(tracking_uri: str) -> "MlflowClient":
     """A client of a registry that answers; an SQLite database and its folder are created if need be.
 
-    Raises RegistryError, within seconds, if it does not answer.
+    Raises RegistryError, within seconds, if it does not answer, and for a URI that holds a password.
     """
+    try:
+        without_secret(tracking_uri, "tracking_uri")
+    except SecretInAddressError as error:
+        raise RegistryError(str(error)) from None
     for name, value in _MLFLOW_SETTINGS.items():
         os.environ.setdefault(name, value)
     # They print the traceback of what they then raise, or of what is seen later; both become our one line.
@@ -158,7 +163,7 @@ def _try_database(uri: str) -> None:
 
 def _unreachable(uri: str, reason: str) -> RegistryError:
     return RegistryError(
-        f"tracking_uri: {_shown(uri)}: the registry does not answer ({first_line(reason)}); {_remedy(reason)}"
+        f"tracking_uri: {uri}: the registry does not answer ({first_line(reason)}); {_remedy(reason)}"
     )
 
 
@@ -196,19 +201,11 @@ def in_one_line(where: "MlflowClient | str") -> Iterator[None]:
         if (reason := network_reason(error, uri)) is not None:
             raise _unreachable(uri, reason) from None
         refusal = _REFUSALS.get(getattr(error, "error_code", ""))
-        raise RegistryError(f"registry {_shown(uri)}: {refusal or first_line(str(error))}") from None
+        raise RegistryError(f"registry {uri}: {refusal or first_line(str(error))}") from None
 
 
 def first_line(text: str) -> str:
     """Of what went wrong; SQLAlchemy may say first where in its own work it was."""
     lines = [line.strip() for line in text.strip().splitlines()]
-    return next((line for line in lines if not line.startswith("(raised as a result")), "no reason given")[
-        :300
-    ]
-
-
-def _shown(uri: str) -> str:
-    """A URI without its password."""
-    scheme, separator, rest = uri.partition("://")
-    credentials, at, host = rest.rpartition("@")
-    return f"{scheme}{separator}{credentials.partition(':')[0] + at if at else ''}{host}"
+    said = next((line for line in lines if not line.startswith("(raised as a result")), "no reason given")
+    return mask_secrets(said)[:300]

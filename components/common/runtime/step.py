@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from components.common.runtime.process_pool import end_with_its_run
+from recap_model.config.uris import mask_secrets
 
 ERROR_MARK = "recap-error:"
 PROGRESS_MARK = "recap-progress:"
@@ -93,7 +94,7 @@ def step(name: str) -> Iterator[None]:
 
 def lines_of(error: Exception) -> list[str]:
     """What an error says to its reader; with what to do where the system says only a number and a word."""
-    lines = _text_of(error).strip().splitlines()
+    lines = mask_secrets(_text_of(error)).strip().splitlines()
     if not lines:
         lines = [type(error).__name__]
     elif not isinstance(error, ValueError | OSError):
@@ -137,9 +138,17 @@ def log_level() -> str:
     return level
 
 
+class _WithoutSecrets(logging.Formatter):
+    """Hides the secrets of addresses, which libraries quote, tracebacks too."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return mask_secrets(super().format(record))
+
+
 def _log_to_stdout() -> None:
     level = log_level()
-    logging.basicConfig(stream=sys.stdout, level=level, format="%(levelname)s %(message)s", force=True)
+    logging.basicConfig(stream=sys.stdout, level=level, force=True)
+    logging.getLogger().handlers[0].setFormatter(_WithoutSecrets("%(levelname)s %(message)s"))
     if level != "DEBUG":
         warnings.simplefilter("ignore")
         for noisy in ("mlflow", "alembic", "great_expectations", "matplotlib"):

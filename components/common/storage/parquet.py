@@ -11,6 +11,7 @@ from pyarrow.parquet import ParquetFile
 from components.common.artifacts.snapshot import LogFile, Snapshot
 from components.common.storage.retrying import answer, open_input
 from recap_model.config.errors import in_one_line
+from recap_model.config.uris import without_secret
 from recap_model.data.log.columns import decoded_rows
 
 _PYARROW_SCHEMES = ("file", "s3", "gs", "gcs", "hdfs")
@@ -20,7 +21,11 @@ _DIGEST_CHUNK_BYTES = 8 << 20
 
 
 def open_root(data_root: str) -> tuple[FileSystem, str]:
-    """The filesystem of a data root, and the root's path on it. Raises ValueError for an unknown scheme."""
+    """The filesystem of a data root, and the root's path on it.
+
+    Raises ValueError for an unknown scheme, or an address that holds a password.
+    """
+    without_secret(data_root, "the data root")
     scheme, separator, _ = data_root.partition("://")
     try:
         if not separator:
@@ -34,7 +39,7 @@ def open_root(data_root: str) -> tuple[FileSystem, str]:
         filesystem, path = fsspec.core.url_to_fs(data_root)
         return PyFileSystem(FSSpecHandler(filesystem)), path
     except (ArrowException, ValueError, ImportError) as error:
-        raise ValueError(f"{data_root}: cannot be opened as a data root: {error}") from None
+        raise ValueError(f"{data_root}: cannot be opened as a data root: {in_one_line(error)}") from None
 
 
 def _with_limit(scheme: str, uri: str) -> str:

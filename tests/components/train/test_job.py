@@ -234,9 +234,7 @@ def test_a_run_and_its_config_agree_on_whether_there_is_a_job(
     ):
         check_distribution(tiny_config())
     monkeypatch.setenv("RECAP_TRAIN_JOB", "{}")
-    with pytest.raises(
-        ValueError, match=r"RECAP_TRAIN_JOB: claim: Field required; compile the pipeline again"
-    ):
+    with pytest.raises(ValueError, match=r"RECAP_TRAIN_JOB: claim: is required; compile the pipeline again"):
         check_distribution(tiny_config())
 
 

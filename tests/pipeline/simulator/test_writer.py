@@ -117,11 +117,11 @@ def test_an_interrupted_call_leaves_nothing_half_written(tmp_path: Path):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"rows": 0}, "rows: 0: Input should be greater than 0"),
-        ({"days": 0}, "days: 0: Input should be greater than 0"),
+        ({"rows": 0}, "rows: 0: must be greater than 0"),
+        ({"days": 0}, "days: 0: must be greater than 0"),
         ({"rows": 3, "days": 4}, "rows must be at least days: 3 rows leave some of 4 days empty"),
-        ({"seed": -1}, "seed: -1: Input should be greater than or equal to 0"),
-        ({"drift": -0.1}, "drift: -0.1: Input should be greater than or equal to 0"),
+        ({"seed": -1}, "seed: -1: must be at least 0"),
+        ({"drift": -0.1}, "drift: -0.1: must be at least 0"),
         ({"drift": float("nan")}, "drift: nan: "),
         ({"start": date(9999, 12, 31)}, "6 days from 9999-12-31 go past the year 9999"),
     ],

@@ -25,7 +25,7 @@ def changed(**model: Any) -> dict[str, Any]:
     [
         (
             {"tower": {"mlp_config": {"layer_sizes": [4, 2]}}},
-            "model.tower: mlp_config.layer_sizes: a tower ends in 1 unit",
+            "model.tower.mlp_config.layer_sizes: a tower ends in 1 unit",
         ),
         (
             {"tower": TOWER | {"dcn_config": {"poly_degree": 1}}},
@@ -33,12 +33,12 @@ def changed(**model: Any) -> dict[str, Any]:
         ),
         (
             {"tower": {"dcn_config": {"poly_degree": 1}}},
-            "model.tower: dcn_config.output_mlp: a tower ends in 1 unit",
+            "model.tower.dcn_config.output_mlp: a tower ends in 1 unit",
         ),
-        ({"backbone": {"mlp_config": {"layer_sizes": [3]}}}, "model: backbone: share_none has none"),
-        ({"multi_task_type": "share_all"}, "model: backbone: needed by multi_task_type share_all"),
-        ({"multi_task_type": "mmoe"}, "model: mmoe: needed by multi_task_type mmoe"),
-        ({"ple": {"expert": {"mlp_config": {"layer_sizes": [3]}}}}, "model: ple: share_none has none"),
+        ({"backbone": {"mlp_config": {"layer_sizes": [3]}}}, "model.backbone: share_none has none"),
+        ({"multi_task_type": "share_all"}, "model.backbone: needed by multi_task_type share_all"),
+        ({"multi_task_type": "mmoe"}, "model.mmoe: needed by multi_task_type mmoe"),
+        ({"ple": {"expert": {"mlp_config": {"layer_sizes": [3]}}}}, "model.ple: share_none has none"),
         ({"multi_task_type": "share"}, "model.multi_task_type: 'share'"),
         ({"tasks": {"like": {"mlp_confg": {}}}}, "model.tasks.like.mlp_confg"),
         ({"tasks": {"a__b": TOWER}}, "model.tasks.a__b: .*would not survive"),
@@ -182,7 +182,7 @@ def test_every_tower_and_what_they_share_has_a_rate():
         parse_config(content)
     where = "optimizer.multi_task_learning_rates"
     for problem in (
-        f"{where}.tower_learning_rates: 'share' is no task",
+        f"{where}.tower_learning_rates: unknown task 'share'",
         f"{where}.tower_learning_rates: no rate for reply",
         f"{where}.backbone_learning_rate: needed by multi_task_type share_all",
     ):

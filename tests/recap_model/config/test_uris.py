@@ -3,7 +3,7 @@
 import pytest
 
 from recap_model.config import ConfigError, parse_config
-from recap_model.config.uris import without_secret
+from recap_model.config.uris import mask_secrets, without_secret
 from tests.tiny import tiny_config
 
 CANARY = "canary-7f3a"
@@ -18,6 +18,14 @@ CANARY = "canary-7f3a"
         (f"postgresql+psycopg2://someone:{CANARY}@database/mlflow", "PGPASSWORD"),
         (f"mysql://someone:{CANARY}@database/mlflow", "environment"),
         (f"http://someone:{CANARY}@x@mlflow:5000", "MLFLOW_TRACKING_PASSWORD"),
+        (f"HTTPS://{CANARY}@mlflow", "the environment"),
+        (f"postgresql://someone:{CANARY}/x@database/mlflow", "PGPASSWORD"),
+        (f"postgresql://database/mlflow?user=me&password={CANARY}", "PGPASSWORD"),
+        (f"s3://bucket/log?secret_key={CANARY}", "AWS_SECRET_ACCESS_KEY"),
+        (f"s3://bucket/log?region=x&X-Amz-Signature={CANARY}", "AWS_SECRET_ACCESS_KEY"),
+        (f"abfss://container@account.net/log?sig={CANARY}", "environment"),
+        (f"mssql+pyodbc:///?odbc_connect=Driver%3Dx%3BPWD%3D{CANARY}", "environment"),
+        (f"someone:{CANARY}@mlflow", "environment"),
     ],
 )
 def test_a_password_in_an_address_is_refused_and_not_repeated(address: str, way: str):
@@ -36,10 +44,19 @@ def test_a_password_in_an_address_is_refused_and_not_repeated(address: str, way:
         "/a/folder:with@signs",
         "sqlite:////folder/mlflow.db",
         "http://[::1]:5000",
+        "http://mlflow:5000/path@x",
+        "abfss://container@account.dfs.core.windows.net/log",
+        "gs://anonymous@bucket/log",
+        "s3://bucket/key=5/token=a/log?region=x&endpoint_override=localhost:9000",
     ],
 )
 def test_an_address_without_one_stays_as_it_is(address: str):
     assert without_secret(address, "data_root") == address
+
+
+def test_secrets_of_addresses_that_an_error_quotes_are_hidden():
+    said = f"Pool: https://{CANARY}@h:1/x?a=1&token={CANARY} from 'postgresql://u:{CANARY}/x@db' at a@b"
+    assert mask_secrets(said) == ("Pool: https://***@h:1/x?a=1&token=*** from 'postgresql://***@db' at a@b")
 
 
 def test_a_config_with_a_password_is_refused_by_the_path_of_its_field():

@@ -50,7 +50,8 @@ _SECONDS = 30  # MLflow by itself tries for minutes; a slow machine imports its 
     [
         ("http://127.0.0.1:9", r"does not answer \(127.0.0.1 port 9: connection refused\); start it"),
         ("http://nohost.invalid", r"does not answer \(nohost.invalid port 80: unknown host\)"),
-        ("postgresql://someone:secret@127.0.0.1:9/db", "postgresql://someone@127.0.0.1:9/db: the registry"),
+        ("postgresql://someone@127.0.0.1:9/db", "postgresql://someone@127.0.0.1:9/db: the registry"),
+        ("postgresql://someone:secret@127.0.0.1:9/db", "the address holds a password"),
         ("somewhere", "'somewhere' is no URI of a registry"),
         (
             "sqlite:////proc/nowhere/mlflow.db",

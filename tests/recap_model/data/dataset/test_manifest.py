@@ -31,7 +31,7 @@ def test_a_path_that_leads_out_of_the_folder_is_refused(path: str, content: dict
 
 
 def test_what_is_wrong_is_named_by_its_field(content: dict, tmp_path: Path):
-    with pytest.raises(ValueError, match="rows: 'many': Input should be a valid integer"):
+    with pytest.raises(ValueError, match="rows: 'many': must be a whole number"):
         _read(tmp_path, content | {"rows": "many"})
 
 

@@ -1,0 +1,163 @@
+"""Checks between the sections of a config: names that must agree, and settings that need one another."""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from pydantic import model_validator
+
+from recap_model.config.data import SplitByTime
+
+if TYPE_CHECKING:
+    from recap_model.config.recap import RecapConfig
+
+_NAMES_OF_TASKS = (
+    "model.tasks",
+    "model.loss.task_weights",
+    "optimizer.multi_task_learning_rates.tower_learning_rates",
+    "calibration.tasks",
+    "evaluation.gate.task_floors",
+    "evaluation.gate.objectives",
+    "data.negative_downsampling.tasks",
+)
+
+
+def check_of(errors: Callable[["RecapConfig"], Iterator[str]]) -> Any:
+    """A validator of the config that raises ValueError with all that a check finds, a line each."""
+
+    def hold(config: "RecapConfig") -> "RecapConfig":
+        found = list(errors(config))
+        if found:
+            raise ValueError("\n".join(found))
+        return config
+
+    return model_validator(mode="after")(hold)
+
+
+def unknown_tasks(config: "RecapConfig") -> Iterator[str]:
+    for where in _NAMES_OF_TASKS:
+        yield from _unknown(where, _value_at(config, where) or (), list(config.tasks))
+
+
+def missing_architectures(config: "RecapConfig") -> Iterator[str]:
+    missing = [task for task in config.tasks if task not in config.model.tasks]
+    if config.model.tower is None and missing:
+        yield f"model.tasks: no architecture for {', '.join(missing)}; add them or give model.tower"
+
+
+def _value_at(config: "RecapConfig", path: str) -> Any:
+    """A field by its path; None if it, or a section above it, is not given or could not be read."""
+    value: Any = config
+    for name in path.split("."):
+        value = getattr(value, name, None)
+    return value
+
+
+def settings_of_no_table(config: "RecapConfig") -> Iterator[str]:
+    distribution = config.training.distribution
+    if distribution and distribution.tables != "replicated" and not config.model.large_embeddings:
+        yield (
+            f"training.distribution.tables: {distribution.tables}, but there are no model.large_embeddings to share; "
+            "remove it"
+        )
+    if config.optimizer.embeddings and not (config.model.small_embeddings or config.model.large_embeddings):
+        yield "optimizer.embeddings: the model has no embedding table; remove it"
+
+
+def no_feature_column(config: "RecapConfig") -> Iterator[str]:
+    features, drift = config.features.columns(), config.validation.drift
+    for where, names in (
+        ("columns", config.validation.columns),
+        ("drift.columns", drift.columns),
+        ("drift.ignore", drift.ignore),
+    ):
+        for column in names:
+            if column not in features:
+                yield f"validation.{where}: {column!r} is no feature column; they are {', '.join(features)}"
+
+
+def features_that_are_labels(config: "RecapConfig") -> Iterator[str]:
+    for task, column in config.label_columns().items():
+        if column in config.features.columns():
+            yield f"tasks.{task}.label: column {column!r} is a feature too; a label is no input"
+
+
+def missing_keys(config: "RecapConfig") -> Iterator[str]:
+    """Times and ids that another section works with."""
+    stamps, ids = config.features.timestamps, config.features.ids
+    if config.data.rectify_labels is not None:
+        for name in ("impressed", "served", "engaged"):
+            if getattr(stamps, name) is None:
+                yield f"features.timestamps.{name}: needed by data.rectify_labels"
+    if config.data.deduplicate is not None:
+        for name in ("request", "candidate"):
+            if getattr(ids, name) is None:
+                yield f"features.ids.{name}: needed by data.deduplicate"
+    if stamps.computed is not None and stamps.impressed is None:
+        yield "features.timestamps.impressed: needed to hold features.timestamps.computed to it"
+    if isinstance(config.data.split, SplitByTime) and stamps.impressed is None:
+        yield "features.timestamps.impressed: needed by data.split.by time"
+
+
+def chains_without_a_first(config: "RecapConfig") -> Iterator[str]:
+    tasks = list(config.tasks)
+    after = {name: getattr(task, "given", None) for name, task in config.tasks.items()}
+    for name in tasks:
+        given = after[name]
+        yield from _unknown(f"tasks.{name}.given", [given] if given else [], tasks)
+        chain = [name]
+        while given in after and given not in chain:
+            chain.append(given)
+            given = after[given]
+        if given == name:
+            yield f"tasks.{name}.given: {' needs '.join([*chain, name])}; a chain of tasks has a first one"
+
+
+def missing_columns(config: "RecapConfig") -> Iterator[str]:
+    width = config.features.width("discrete")
+    for where, index in config.model.discrete_indices():
+        if index >= width:
+            yield f"{where}: {index}: features.discrete has {width} columns, numbered from 0"
+    large = config.model.large_embeddings
+    for number, table in enumerate(large.tables if large is not None else ()):
+        if table.name not in config.features.sparse:
+            columns = ", ".join(config.features.sparse) or "none"
+            where = f"model.large_embeddings.tables.{number}.name"
+            yield f"{where}: {table.name!r} is no column of features.sparse, which has {columns}"
+
+
+def no_discrete_column(config: "RecapConfig") -> Iterator[str]:
+    named = {
+        f"evaluation.slices.{number}.column": one.column
+        for number, one in enumerate(config.evaluation.slices)
+    }
+    if config.calibration.by_value is not None:
+        named["calibration.by_value.column"] = config.calibration.by_value.column
+    discrete = config.features.discrete
+    columns = discrete if isinstance(discrete, list) else []
+    for where, column in named.items():
+        if column not in columns:
+            known = ", ".join(columns) or "none by name"
+            yield f"{where}: {column!r} is no column of features.discrete, which has {known}"
+
+
+def missing_rates(config: "RecapConfig") -> Iterator[str]:
+    tasks, rates = list(config.tasks), config.optimizer.multi_task_learning_rates
+    if rates is None:
+        return
+    where = "optimizer.multi_task_learning_rates"
+    missing = [task for task in tasks if task not in rates.tower_learning_rates]
+    if missing:
+        yield f"{where}.tower_learning_rates: no rate for {', '.join(missing)}; a tower never takes a default"
+    if rates.backbone_learning_rate is not None:
+        return
+    kind = config.model.multi_task_type
+    if kind != "share_none":
+        yield f"{where}.backbone_learning_rate: needed by multi_task_type {kind}"
+    elif config.model.loss.task_weighting == "uncertainty":
+        yield f"{where}.backbone_learning_rate: needed by the uncertainties of model.loss.task_weighting"
+
+
+def _unknown(where: str, names: Any, tasks: list[str]) -> Iterator[str]:
+    for name in names:
+        if name not in tasks:
+            yield f"{where}: unknown task {name!r}; tasks: {', '.join(tasks)}"
