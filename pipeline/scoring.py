@@ -1,7 +1,9 @@
 """Scoring Parquet files with a model of the registry: a file out for each file in, whole or not at all."""
 
 import json
+import logging
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,9 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType, LocalFileSystem
+from pyarrow.fs import FileInfo, FileSystem, FileType, LocalFileSystem
 
 from components.common.runtime.atomic_output import atomic_file
+from components.common.storage.log_files import check_no_table, choose_files, list_folder, shorten
 from components.common.storage.parquet import batches_of, open_parquet_at, open_root
 from components.common.storage.retrying import answer
 from recap_model.config.errors import in_one_line
@@ -27,6 +30,8 @@ MANIFEST_NAME = "_manifest.json"
 _ROWS_AT_ONCE = 8192
 _META = b"recap.scores"
 _MODEL_URI = re.compile(r"^models:/([^/@]+)(?:/(\d+)|@([\w-]+))$")
+
+log = logging.getLogger(__name__)
 
 Tell = Callable[[int, str], None]
 T = TypeVar("T")
@@ -80,13 +85,14 @@ def score_files(source: Source, data: str, out: Path, weights: Mapping[str, floa
     ``_manifest.json`` is written last. Memory is that of a few batches of rows.
 
     Args:
-        data: a file, a folder, or a URI; names that begin with "_" or "." are left out.
+        data: a file, a folder, or a URI; what lies in it is read, refused or named as a log's files are.
         weights: of the score, instead of the model's own for these tasks.
         tell: called with the rows done so far and the file that is being scored.
 
     Raises:
         FileNotFoundError: there is no Parquet file.
-        ValueError: a file is broken, or a column is missing or not of its group's type; the message names both.
+        ValueError: the rows hold the scores' folder, or lie in it; a file is not Parquet, or broken; or a column is
+            missing or not of its group's type. The message names both.
     """
     from recap_model import RecapConfig, load_model
     from recap_model.scoring import score_weights
@@ -97,12 +103,11 @@ def score_files(source: Source, data: str, out: Path, weights: Mapping[str, floa
             f"{source.folder}: saved without its feature schema, so it cannot read rows of a log"
         )
     chosen = score_weights(model, weights)
-    filesystem, root, found = _files(data)
-    for name, _ in found:
-        if isinstance(filesystem, LocalFileSystem) and (out / name).resolve() == Path(root, name).resolve():
-            raise ValueError(
-                f"{out}: the scores of {name} would take the place of its rows; give another folder"
-            )
+    filesystem, root, found, not_read = _files(data)
+    if isinstance(filesystem, LocalFileSystem):
+        _check_apart(Path(open_root(data)[1]), Path(root), [name for name, _ in found], out)
+    if not_read:
+        log.warning("%s: not read: %s", data, shorten(not_read, 20))
     done, files = 0, {}
     for name, info in found:
         made_by = {
@@ -140,8 +145,9 @@ def _score_file(
     there = rows.schema_arrow.names
     ids = (features.ids.request, features.ids.user, features.ids.candidate)
     kept = [column for column in ids if column is not None and column in there]
-    wanted = [column for column in there if column in {*kept, *features.columns(), *features.derived}]
-    twice = sorted({column for column in wanted if there.count(column) > 1})
+    read = {*kept, *features.columns(), *features.derived}
+    wanted = [column for column in there if column in read]
+    twice = sorted(column for column, times in Counter(wanted).items() if times > 1)
     if twice:
         raise ValueError(f"{name}: column {', '.join(twice)} is there twice; write it once")
     schema = _schema(rows.schema_arrow, kept, [*model.tasks, SCORE], made_by)
@@ -173,28 +179,35 @@ def _ahead(items: Iterator[T]) -> Iterator[T]:
             yield item
 
 
-def _files(data: str) -> tuple[FileSystem, str, list[tuple[str, FileInfo]]]:
-    """The filesystem, the folder, and each Parquet file's path under it, in order."""
+def _files(data: str) -> tuple[FileSystem, str, list[tuple[str, FileInfo]], list[str]]:
+    """The filesystem, the folder, each Parquet file's path under it, in order, and what is passed over."""
     filesystem, path = open_root(data)
     try:
         info = answer(filesystem, path)
         if info.type == FileType.File:
             folder, _, name = info.path.rpartition("/")
-            return filesystem, folder, [(name, info)]
-        listed = (
-            answer(filesystem, FileSelector(path, recursive=True)) if info.type == FileType.Directory else []
-        )
+            check_no_table(filesystem, folder)
+            return filesystem, folder, [(name, info)], []
+        if info.type == FileType.Directory:
+            check_no_table(filesystem, path)
+            files, not_read = choose_files(filesystem, path, list_folder(filesystem, path))
+            if files:
+                return filesystem, path, [(one.path, one) for one in files], not_read
     except OSError as error:
         raise ConnectionError(f"{data}: cannot be listed: {in_one_line(error)}") from None
-    named = [(one.path.removeprefix(path).lstrip("/"), one) for one in listed if one.type == FileType.File]
-    found = [
-        (name, one)
-        for name, one in named
-        if name.endswith(".parquet") and not any(part.startswith(("_", ".")) for part in name.split("/"))
-    ]
-    if not found:
-        raise FileNotFoundError(f"{data}: no Parquet file there; give a file, or a folder of *.parquet")
-    return filesystem, path, sorted(found, key=lambda item: item[0])
+    raise FileNotFoundError(f"{data}: no Parquet file there; give a file, or a folder of *.parquet")
+
+
+def _check_apart(data: Path, root: Path, names: list[str], out: Path) -> None:
+    """Raise ValueError if scores would lie among the rows, where the next call would take them for rows."""
+    rows, scores = data.resolve(), out.resolve()
+    if rows.is_relative_to(scores):
+        raise ValueError(f"{out}: holds the rows ({data}); give another folder for the scores")
+    for path in (rows, *((root / name).resolve() for name in names)):
+        if scores.is_relative_to(path) or path.is_relative_to(scores):
+            raise ValueError(
+                f"{out}: the scores would lie among the rows ({path}); give another folder for them"
+            )
 
 
 def _is_made(target: Path, made_by: dict[str, Any]) -> bool:

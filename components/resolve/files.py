@@ -7,15 +7,8 @@ from typing import NamedTuple
 from pyarrow.fs import FileSystem
 
 from components.common.storage.parquet import open_root
-from components.resolve.window import (
-    Window,
-    choose_window,
-    cut_pattern,
-    in_hours,
-    list_partitions,
-    matching,
-    missing_days,
-)
+from components.resolve.log_folder import LogFolder
+from components.resolve.window import Window, choose_window, cut_pattern, in_hours, missing_days
 from recap_model.config import RecapConfig
 
 
@@ -27,6 +20,7 @@ class FilesFound(NamedTuple):
         filesystem, root: the same as Arrow opens it.
         paths: of the files under it, by day.
         missing: days of the window without a file.
+        not_read: files and folders beside them that are passed over.
     """
 
     data_root: str
@@ -35,6 +29,7 @@ class FilesFound(NamedTuple):
     window: Window
     paths: list[str]
     missing: list[date]
+    not_read: list[str]
 
 
 def find_files(config: RecapConfig, data_root: str, end_date: str, days: int, scheduled: str) -> FilesFound:
@@ -45,24 +40,32 @@ def find_files(config: RecapConfig, data_root: str, end_date: str, days: int, sc
     last = _parse_end(end_date, hours) or _before(scheduled, hours)
     folder, pattern = cut_pattern(data_root)
     filesystem, root = open_root(folder)
-    available = list_partitions(filesystem, root, folder)
-    if pattern:
-        available = matching(available, pattern, data_root)
+    available = LogFolder(filesystem, root, folder, pattern)
     if hours is not None:
-        window, available = in_hours(available, last, hours, config.data.tolerated_missing_hours)
-        missing = [day for day in window.days if not available.get(day)]
+        window, files = in_hours(available, last, hours, config.data.tolerated_missing_hours)
+        available.check_stray_days(window, is_newest=last is None)
+        missing = [day for day in window.days if not files.get(day)]
     else:
-        whole = (max(available) - min(available)).days + 1
+        days_there = list(available)
+        if pattern:
+            days_there = [day for day in available if available[day]]
+            available.check_has_files()
+        whole = (days_there[-1] - days_there[0]).days + 1
         length = days or (whole if pattern and last is None else config.data.days)
-        window = choose_window(list(available), last.date() if last else None, length)
+        window = choose_window(days_there, last.date() if last else None, length)
+        available.check_stray_days(window, is_newest=last is None)
+        files = {day: available[day] for day in window.days if day in available}
+        if not any(files.values()):
+            available.check_has_files()
         missing = missing_days(window, available, config.data.tolerated_missing_days)
     return FilesFound(
         data_root=folder if "://" in folder else str(Path(folder).resolve()),
         filesystem=filesystem,
         root=root,
         window=window,
-        paths=[path for day in window.days for path in available.get(day, ())],
+        paths=[path for day in window.days for path in files.get(day, ())],
         missing=missing,
+        not_read=available.not_read,
     )
 
 

@@ -21,6 +21,7 @@ from components.common.artifacts.snapshot import (
 from components.common.runtime.atomic_output import atomic_directory
 from components.common.runtime.step import progress
 from components.common.runtime.train_job import check_distribution
+from components.common.storage.log_files import shorten
 from components.common.storage.parquet import describe, open_root
 from components.resolve.files import FilesFound, find_files
 from components.resolve.serving_log import freeze_serving_log
@@ -72,6 +73,8 @@ def resolve_run(
     expectations = _read_expectations(str(config), settings)
     found = find_files(settings, data_root, end_date, days, scheduled)
     window = found.window
+    if found.not_read:
+        log.warning("event=not_read data_root=%s names=%s", found.data_root, shorten(found.not_read, 20))
     champion = _champion(settings, tracking_uri)
     _check_warm_start(settings, tracking_uri)
     serving = settings.validation.drift.serving_log
@@ -176,11 +179,12 @@ def _baseline(
 
 
 def _partitions(found: FilesFound) -> list[Partition]:
+    not_read = f"; not read: {shorten(found.not_read, 3)}" if found.not_read else ""
     with ThreadPoolExecutor(_DIGEST_THREADS) as pool:
         files = []
         for file in pool.map(lambda path: describe(found.filesystem, found.root, path), found.paths):
             files.append(file)
-            progress(len(files), len(found.paths), f"{len(files)} of {len(found.paths)} files")
+            progress(len(files), len(found.paths), f"{len(files)} of {len(found.paths)} files{not_read}")
     folders: dict[str, list[LogFile]] = {}
     for file in files:
         folders.setdefault(file.path.rpartition("/")[0], []).append(file)

@@ -4,9 +4,10 @@ import re
 from datetime import date
 from fnmatch import fnmatchcase
 
-from pyarrow.fs import FileSelector, FileSystem, FileType
+from pyarrow.fs import FileSystem, FileType
 
 from components.common.artifacts.snapshot import ServingLog
+from components.common.storage.log_files import check_no_table, choose_files, list_folder
 from components.common.storage.parquet import describe, open_root
 from components.common.storage.retrying import answer
 from components.resolve.window import Window, cut_pattern
@@ -35,13 +36,14 @@ def freeze_serving_log(pattern: str, window: Window) -> ServingLog:
 def _files(filesystem: FileSystem, root: str, parts: list[str]) -> list[str]:
     if not parts and answer(filesystem, root).type == FileType.File:
         raise ValueError("a pattern of files has a wildcard, as serving/date=*/*.parquet")
-    found = []
-    for info in answer(filesystem, FileSelector(root, recursive=True)):
-        inside = info.path.removeprefix(f"{root}/").split("/")
-        fits = not parts or (len(inside) == len(parts) and all(map(fnmatchcase, inside, parts)))
-        if info.type == FileType.File and info.base_name.endswith(".parquet") and fits:
-            found.append("/".join(inside))
-    return sorted(found)
+    check_no_table(filesystem, root)
+    matching = [info for info in list_folder(filesystem, root) if not parts or _fits(info.path, parts)]
+    return [info.path for info in choose_files(filesystem, root, matching).files]
+
+
+def _fits(path: str, parts: list[str]) -> bool:
+    inside = path.split("/")
+    return len(inside) == len(parts) and all(map(fnmatchcase, inside, parts))
 
 
 def _is_within(path: str, window: Window) -> bool:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import takewhile
 
 import numpy as np
 import pyarrow as pa
@@ -10,10 +12,12 @@ from pyarrow.parquet import ParquetFile
 
 from components.common.storage.parquet import batches_of, open_parquet_at, open_root
 from components.common.storage.retrying import answer
-from components.resolve.window import list_partitions
+from components.resolve.log_folder import LogFolder
+from components.resolve.window import Window, cut_pattern
 from recap_model.config.features import EMBEDDING_GROUPS
 from recap_model.data.log.columns import FIRST_PLAUSIBLE_MS, LAST_PLAUSIBLE_MS, decoded, is_text
 
+MOST_DAYS = 14  # that a drafted config trains on
 _ROWS = 50_000
 _NAMES_OF_IDS = ("id", "type", "code", "category", "kind")
 _TOLD = 0.9  # so often a column is 1 only where the label is
@@ -24,7 +28,8 @@ class Log:
     """Rows of a log's newest day, and how much there is of all.
 
     Attributes:
-        by_day: rows of each day back to the first gap, the newest first; of the others by the size of their files.
+        by_day: rows of each day back to the first gap, 14 at most, the newest first; of the others by the size of
+            their files.
     """
 
     rows: pa.Table
@@ -53,19 +58,20 @@ class Columns:
 
 
 def read_log(data: str) -> Log:
-    """Rows of the newest day that has files. Raises what `list_partitions` and `open_parquet_at` do."""
-    filesystem, root = open_root(data)
-    days = {day: files for day, files in list_partitions(filesystem, root, data).items() if files}
-    newest = max(days)
+    """Rows of the newest day that has files. Raises what `LogFolder` and `open_parquet_at` do."""
+    folder, pattern = cut_pattern(data)
+    filesystem, root = open_root(folder)
+    days = LogFolder(filesystem, root, folder, pattern)
+    days.check_has_files()
+    newest = next(day for day in reversed(list(days)) if days[day])
+    days.check_stray_days(Window(newest, newest), is_newest=True)
     files = [open_parquet_at(filesystem, root, path) for path in days[newest]]
     rows = list(_first_rows(files))
     if not sum(map(len, rows)):
         raise ValueError(f"{data}: date={newest} has no rows; write some")
-    gap = next(
-        (place for place, day in enumerate(sorted(days, reverse=True)) if (newest - day).days != place), None
-    )
     table = pa.Table.from_batches([batch for batch in rows if batch.schema.equals(rows[0].schema)])
-    known = sorted(days, reverse=True)[: gap or len(days)]
+    back = [newest - timedelta(days=offset) for offset in range(MOST_DAYS)]
+    known = list(takewhile(lambda day: days.get(day), back))
     sizes = [
         sum(info.size for info in answer(filesystem, [f"{root}/{path}" for path in days[day]]))
         for day in known

@@ -5,9 +5,9 @@ from typing import Any
 
 import yaml
 
-from pipeline.config_draft.columns import Columns, Log, sort_columns, task_before
+from pipeline.config_draft.columns import MOST_DAYS, Columns, Log, sort_columns, task_before
 
-_MOST_DAYS, _LEAST_DAYS = 14, 3
+_LEAST_DAYS = 3
 _STEPS = 1000  # about so many are enough for the net below; of fewer rows it makes several epochs
 _MOST_EPOCHS, _EPOCHS_WITHOUT_HARM, _ROWS_FOR_LARGE_BATCHES = 8, 7, 1_000_000
 _USUAL_BATCH = 512
@@ -196,7 +196,7 @@ def _data(log: Log, named: Named) -> dict[str, Any]:
 
 
 def _days(log: Log) -> int:
-    return min(log.days, _MOST_DAYS)
+    return min(log.days, MOST_DAYS)
 
 
 def _training_rows(log: Log) -> int:

@@ -65,6 +65,8 @@ def on_store(endpoint: str, *arguments: str) -> None:
 def test_a_log_in_a_bucket_makes_the_same_sets_and_the_same_model(tmp_path: Path, endpoint: str):
     log, here, there = (str(tmp_path / name) for name in ("log", "here", "there"))
     write_tiny_log(Path(log), days=5, rows=200)
+    newest = Path(log, "date=2026-03-05")
+    (newest / "part-00000.parquet").rename(newest / "000000_0")
     on_store(endpoint, "copy_log", log, "recap")
     on_store(endpoint, "build_and_train", here, log, "")
     on_store(endpoint, "build_and_train", there, "s3://recap/log", "s3://recap/run")

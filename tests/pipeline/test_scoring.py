@@ -140,15 +140,47 @@ def test_a_version_of_which_a_byte_was_altered_scores_nothing(place: Path, tmp_p
     assert not (tmp_path / "again").exists()
 
 
-@pytest.mark.parametrize("inside", ["", "date=2026-03-01"])
-def test_scores_do_not_take_the_place_of_the_rows(place: Path, tmp_path: Path, inside: str):
-    log = tmp_path / "log"
-    write_tiny_log(log, days=1, rows=10)
-    before = bytes_of(log)
-    folder = str(log / inside)
-    done = call("--model", str(place / "model"), "--in", folder, "--out", folder)
-    assert "would take the place of its rows; give another folder" in str(done.exception)
-    assert bytes_of(log) == before
+@pytest.mark.parametrize(
+    ("data", "out"),
+    [
+        ("log", "log"),
+        ("log", "log/scores"),
+        ("log", "link/date=2026-03-01"),
+        ("log/date=2026-03-01", "log"),
+        ("link/date=2026-03-01/part-00000.parquet", "log/date=2026-03-01"),
+        ("linked", "out"),
+    ],
+)
+def test_scores_do_not_lie_among_the_rows(place: Path, tmp_path: Path, data: str, out: str):
+    log = write_tiny_log(tmp_path / "log", days=1, rows=10)
+    (tmp_path / "link").symlink_to(log)
+    for folder in ("out", "linked"):
+        (tmp_path / folder).mkdir()
+    shutil.copy(log / "date=2026-03-01" / "part-00000.parquet", tmp_path / "out")
+    (tmp_path / "linked" / "more").symlink_to(tmp_path / "out")
+    before = bytes_of(tmp_path)
+    done = call("--model", str(place / "model"), "--in", str(tmp_path / data), "--out", str(tmp_path / out))
+    assert "give another folder for " in str(done.exception)
+    assert bytes_of(tmp_path) == before
+
+
+def test_files_of_any_ending_are_scored_and_what_is_not_read_is_named_or_refused(
+    place: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    log = write_tiny_log(tmp_path / "log", days=1, rows=10, files=2)
+    day = log / "date=2026-03-01"
+    (day / "part-00001.parquet").rename(day / "000000_0")
+    (day / "notes.txt").write_text("no rows")
+    arguments = ("--model", str(place / "model"), "--in", str(log), "--out", str(tmp_path / "out"))
+    assert "10 rows scored" in call(*arguments).stdout
+    assert "not read: date=2026-03-01/notes.txt" in caplog.text
+    (day / "part-00002.csv").write_text("a,b")
+    assert "part-00002.csv': not Parquet; write it as Parquet" in str(call(*arguments).exception)
+    (day / "part-00002.csv").unlink()
+    (log / "_delta_log").mkdir()
+    for data in (log, day, day / "000000_0"):
+        done = call("--model", str(place / "model"), "--in", str(data), "--out", str(tmp_path / "out"))
+        assert "is a table (Delta: _delta_log/)" in str(done.exception)
 
 
 def test_rows_without_an_embedding_are_scored_as_with_zeros(place: Path, tmp_path: Path):

@@ -58,6 +58,25 @@ def test_a_truncated_file_is_named(config: Path, log: Path):
     assert not (config.parent / "snapshot").exists()
 
 
+def test_a_day_in_files_of_several_endings_is_read_whole_and_the_rest_is_named(
+    config: Path, log: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+):
+    newest = log / "date=2026-03-05"
+    rows = pq.read_table(newest / "part-00000.parquet", partitioning=None)
+    pq.write_table(rows.slice(0, 8), newest / "part-00000.parquet")
+    pq.write_table(rows.slice(8, 8), newest / "part-1.parq")
+    pq.write_table(rows.slice(16), newest / "000000_0")
+    (newest / "notes.txt").write_text("no rows")
+    (log / "dt=2026-02-28").mkdir()
+    assert resolve(config, log).rows == 100
+    assert "names=dt=2026-02-28, date=2026-03-05/notes.txt" in caplog.text
+    assert "7 of 7 files; not read: dt=2026-02-28, date=2026-03-05/notes.txt" in capsys.readouterr().out
+    (log / "dt=2026-03-06").mkdir()
+    with pytest.raises(ValueError, match=r"'dt=2026-03-06' is of a day that is to be read \(2026-03-06\)"):
+        resolve(config, log)
+    assert resolve(config, log, end_date="2026-03-05").rows == 100
+
+
 def test_a_missing_root_an_empty_root_and_a_wrong_date_are_one_line_each(
     config: Path, log: Path, tmp_path: Path
 ):

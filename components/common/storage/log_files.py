@@ -1,0 +1,184 @@
+"""Files of a log's folder: each one that is not hidden is read, refused, or named as not read."""
+
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType
+
+from components.common.storage.retrying import answer, open_input
+from recap_model.config.errors import printable
+
+_PARQUET_ENDINGS = ("parquet", "parq", "pq")
+_PARQUET_MAGIC = b"PAR1"
+# Of files beside the rows, or of files that are still being written: they hold no rows, and are named as not read.
+_ENDINGS_WITHOUT_ROWS = (
+    *("crc", "md5", "sha1", "sha256", "txt", "md", "log", "html", "sql", "yaml", "yml"),
+    *("tmp", "temp", "partial", "inprogress", "_copying_"),
+)
+_TABLES = {"_delta_log": "Delta", ".hoodie": "Hudi", "metadata": "Iceberg"}
+_ICEBERG_ENDINGS = (".metadata.json", "version-hint.text")
+
+
+class Chosen(NamedTuple):
+    """Files of a folder: those that are Parquet, and the paths of those that hold no rows, both in order."""
+
+    files: list[FileInfo]
+    not_read: list[str]
+
+
+def is_hidden(path: str) -> bool:
+    """Whether a path is no part of a log: a name in it starts with "_" or ".", or marks a folder of an S3 store."""
+    return any(name.startswith(("_", ".")) or name.endswith("_$folder$") for name in path.split("/"))
+
+
+def shorten(names: list[str], most: int) -> str:
+    """The first of some names, and how many more there are.
+
+    >>> shorten(["a", "b", "c"], 2)
+    'a, b and 1 more'
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(printable, names[:most])) + more
+
+
+def list_folder(filesystem: FileSystem, folder: str, recursive: bool = True) -> list[FileInfo]:
+    """What is under a folder and not hidden, by its path there, in order.
+
+    A link to nothing, which Arrow leaves out of its lists, is of type NotFound.
+
+    Raises:
+        OSError: the folder cannot be listed.
+        ValueError: a name is not UTF-8, a link leads back to a folder above it, or a table lies in the folder.
+    """
+    if filesystem.type_name == "local":
+        found = list(_walk(folder, "", recursive, ()))
+    else:
+        found = [
+            FileInfo(
+                info.path.removeprefix(folder).lstrip("/"), info.type, mtime_ns=info.mtime_ns, size=info.size
+            )
+            for info in answer(filesystem, FileSelector(folder, recursive=recursive))
+        ]
+    for info in found:
+        for name in info.path.split("/"):
+            if name.startswith(("_", ".")) and name in _TABLES:
+                _refuse_table(f"{folder}/{info.path}", name)
+    return sorted((info for info in found if not is_hidden(info.path)), key=lambda info: info.path)
+
+
+def _walk(root: str, inside: str, recursive: bool, above: tuple[tuple[int, int], ...]) -> Iterator[FileInfo]:
+    folder = os.path.join(root, inside)
+    here = os.stat(folder)
+    above = (*above, (here.st_dev, here.st_ino))
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            path = f"{inside}/{entry.name}" if inside else entry.name
+            try:
+                path.encode()
+            except UnicodeEncodeError:
+                name = os.fsencode(entry.path)
+                raise ValueError(f"the file {name!r}: its name is not UTF-8; rename it") from None
+            try:
+                found = entry.stat()
+            except OSError:
+                yield FileInfo(path, FileType.NotFound)
+                continue
+            yield FileInfo(path, _type_of(found.st_mode), mtime_ns=found.st_mtime_ns, size=found.st_size)
+            if recursive and stat.S_ISDIR(found.st_mode) and not is_hidden(entry.name):
+                if (found.st_dev, found.st_ino) in above:
+                    raise ValueError(f"{entry.path!r}: a link to a folder above it; remove it")
+                yield from _walk(root, path, recursive, above)
+
+
+def _type_of(mode: int) -> FileType:
+    if stat.S_ISREG(mode):
+        return FileType.File
+    return FileType.Directory if stat.S_ISDIR(mode) else FileType.Unknown
+
+
+def choose_files(
+    filesystem: FileSystem,
+    root: str,
+    listed: Iterable[FileInfo],
+    check_place: Callable[[str], None] = lambda path: None,
+) -> Chosen:
+    """The Parquet files among some paths under ``root``.
+
+    A file is Parquet by its ending (``.parquet``, ``.parq``, ``.pq``) or, with another or none, by its first bytes.
+
+    Args:
+        check_place: raises ValueError for the path of a file with rows that lies where none may.
+
+    Raises:
+        ValueError: a file may hold rows and is not Parquet, or is a pipe, a device, or a link to nothing; or files
+            lie beside folders ``hour=HH``, whose rows they would repeat.
+        OSError: a file cannot be read.
+    """
+    chosen = Chosen([], [])
+    for info in listed:
+        ending = info.path.rpartition("/")[2].rpartition(".")[2].lower()
+        if info.type == FileType.NotFound:
+            raise ValueError(f"{info.path!r}: a link to nothing; restore what it leads to, or remove it")
+        if info.type == FileType.Directory:
+            continue
+        if info.type != FileType.File:
+            raise ValueError(f"{info.path!r}: a pipe or device, where a log has Parquet files; remove it")
+        if ending in _ENDINGS_WITHOUT_ROWS:
+            chosen.not_read.append(info.path)
+            continue
+        check_place(info.path)
+        if ending in _PARQUET_ENDINGS or _begins_as_parquet(filesystem, f"{root}/{info.path}"):
+            chosen.files.append(info)
+        elif not info.size:
+            chosen.not_read.append(info.path)
+        else:
+            raise ValueError(
+                f"{info.path!r}: not Parquet; write it as Parquet, move it, or begin its name with _ to leave it out"
+            )
+    _check_hours([info.path for info in chosen.files])
+    return chosen
+
+
+def _begins_as_parquet(filesystem: FileSystem, path: str) -> bool:
+    with open_input(filesystem, path) as stream:
+        return bool(stream.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC)
+
+
+def _check_hours(paths: list[str]) -> None:
+    """Raise ValueError for a folder with files both in it and in folders ``hour=HH``: a day beside its hours."""
+    folders = {path.rpartition("/")[0]: path for path in paths}
+    for folder, path in folders.items():
+        day, _, hour = folder.rpartition("/")
+        if hour.startswith("hour=") and day in folders:
+            raise ValueError(
+                f"{folders[day]!r}: lies beside {hour}/ of the same day, so rows would be read twice; keep the day's "
+                f"files or its hours, and remove the others ({path!r})"
+            )
+
+
+def check_no_table(filesystem: FileSystem, folder: str) -> None:
+    """Raise ValueError if a folder is a table, or lies in one: not all of a table's files hold current rows."""
+    while folder:
+        marks = [f"{folder}/{name}" for name in _TABLES]
+        for mark, info in zip(marks, answer(filesystem, marks), strict=True):
+            name = mark.rpartition("/")[2]
+            if info.type == FileType.Directory and (name != "metadata" or _is_icebergs(filesystem, mark)):
+                _refuse_table(mark, name)
+        parent, _, name = folder.rpartition("/")
+        if "=" not in name and name != "data":
+            return
+        folder = parent
+
+
+def _is_icebergs(filesystem: FileSystem, folder: str) -> bool:
+    return any(info.path.endswith(_ICEBERG_ENDINGS) for info in answer(filesystem, FileSelector(folder)))
+
+
+def _refuse_table(mark: str, name: str) -> None:
+    raise ValueError(
+        f"{mark.partition(f'/{name}')[0]}: is a table ({_TABLES[name]}: {name}/), not all of whose files hold "
+        "current rows; tables are not read in this release: write the current rows as Parquet in date=YYYY-MM-DD/, "
+        "and give that folder"
+    )
