@@ -202,9 +202,8 @@ def _argument(command: list[str], name: str, otherwise: str) -> str:
 
 
 def _missing_outputs(command: list[str]) -> list[str]:
-    """Outputs of a step, by name, that are not there; all of them if kfp's executor did not come to its end."""
+    """Outputs of a step, by name, if kfp's executor, which lists them at its end, did not come to it."""
     outputs = json.loads(_argument(command, "--executor_input", "{}")).get("outputs", {})
-    artifacts = {name: Path(one["artifacts"][0]["uri"]) for name, one in outputs.get("artifacts", {}).items()}
-    if "outputFile" in outputs and not Path(outputs["outputFile"]).exists():
-        return list(artifacts)
-    return [name for name, path in artifacts.items() if not path.exists()]
+    if "outputFile" not in outputs or Path(outputs["outputFile"]).exists():
+        return []
+    return list(outputs.get("artifacts", {}))

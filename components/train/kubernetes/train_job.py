@@ -11,12 +11,11 @@ from components.common.runtime.train_job import JobPlace, check_distribution, jo
 from components.train.checkpoints import CHECKPOINTS_VARIABLE
 from components.train.interruption import stop_on_sigterm
 from components.train.kubernetes.wait import JobFailedError, run_to_end
-from components.train.local.torchrun import ERRORS_VARIABLE, told
+from components.train.local.torchrun import ERRORS_VARIABLE, SECRETS_VARIABLE, told
 from recap_model.config import RecapConfig
 from recap_model.config.training import TrainJobConfig
 from recap_model.data.dataset.manifest import MANIFEST_NAME, DatasetManifest
 
-SECRETS_VARIABLE = "RECAP_SECRETS"
 _WORKER = "components.train.local.worker"
 
 log = logging.getLogger(__name__)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 ERRORS_VARIABLE = "RECAP_TRAIN_ERRORS"
-_PARENT_VARIABLE = "RECAP_TRAIN_PARENT"
+SECRETS_VARIABLE = "RECAP_SECRETS"
+PARENT_VARIABLE = "RECAP_TRAIN_PARENT"
 _LOOPBACK = "127.0.0.1"
 _UNKNOWING = 3
 
@@ -56,7 +57,7 @@ def run_group(processes: int, arguments: list[str]) -> None:
             **python_environment(),
             ERRORS_VARIABLE: errors,
             # Asked for later, it would be the process that takes in orphans, had this one ended before.
-            _PARENT_VARIABLE: str(os.getpid()),
+            PARENT_VARIABLE: str(os.getpid()),
             "OMP_NUM_THREADS": str(threads),
         }
         with environment(variables), _own_signal_handlers():
@@ -65,16 +66,18 @@ def run_group(processes: int, arguments: list[str]) -> None:
             except SignalException as error:
                 raise _stopped(error.sigval, told(Path(errors), "")) from None
             except ChildFailedError as error:
-                how = _unsaid(error.failures)
-                raise told(Path(errors), how, around=how) from None
+                raise told(Path(errors), *unsaid(error.failures)) from None
 
 
-def _unsaid(failures: "dict[int, ProcessFailure]") -> str:
-    """How the first process that failed ended, where none said anything."""
-    rank, first = min(failures.items(), key=lambda failure: failure[1].timestamp)
-    if first.exitcode < 0:
-        return f"training process {rank} was {ended_by(-first.exitcode)}"
-    return f"training process {rank} ended with exit status {first.exitcode}; its last lines in the log may say why"
+def unsaid(failures: "dict[int, ProcessFailure]") -> tuple[str, str]:
+    """How a process ended, where none said anything; and the same if it was by a signal, which none can say."""
+    for rank, failure in failures.items():
+        if failure.exitcode < 0 and -failure.exitcode != signal.SIGTERM:  # by which the agent ends the others
+            said = f"training process {rank} was {ended_by(-failure.exitcode)}"
+            return said, said
+    rank, failure = max(failures.items(), key=lambda item: item[1].exitcode)
+    status = f"training process {rank} ended with exit status {failure.exitcode}"
+    return f"{status}; its last lines in the log may say why", ""
 
 
 def _stopped(number: signal.Signals, said: Exception) -> BaseException:
@@ -89,7 +92,7 @@ def _stopped(number: signal.Signals, said: Exception) -> BaseException:
 @contextmanager
 def member_of_a_group() -> Iterator[None]:
     """Tell the process that started this one what is raised, and end with it if it is killed."""
-    end_with(int(os.environ.get(_PARENT_VARIABLE) or os.getppid()))
+    end_with(int(os.environ.get(PARENT_VARIABLE) or os.getppid()))
     try:
         yield
     except Exception as error:

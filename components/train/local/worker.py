@@ -5,15 +5,16 @@ import os
 import sys
 from pathlib import Path
 
-from components.train.kubernetes.train_job import SECRETS_VARIABLE
-from components.train.local.torchrun import member_of_a_group
-from components.train.train import train_in_process
+from components.train.local.torchrun import SECRETS_VARIABLE, member_of_a_group
 
 
 def main(arguments: list[str]) -> None:
     """Train as the process that torchrun's environment says; what it raises ends the process."""
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(levelname)s %(message)s")
     with member_of_a_group():
+        # Torch takes seconds to be imported, in which the process that started this one may be killed.
+        from components.train.train import train_in_process
+
         _take_secrets()
         train_in_process(*arguments, member=True)
 

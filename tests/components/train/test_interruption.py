@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from components.common.artifacts.snapshot import Snapshot
+from components.train.checkpoints import checkpoints_of
 from components.train.train import train_model
+from recap_model.data.dataset.manifest import DatasetManifest
+from recap_model.training import World
 from tests.components.train.killing import (
     TRY_AGAIN,
     config_of,
@@ -84,3 +88,21 @@ def test_a_checkpoint_of_another_config_is_not_taken_up(sets: TinySets, tmp_path
     train_model(other.snapshot, other.train, tmp_path / "afresh")
     assert same_model(tmp_path / "model", tmp_path / "afresh")
     assert list(tmp_path.glob("model.checkpoints/*/*.checkpoint"))
+
+
+def test_trainings_at_once_on_the_same_data_have_a_folder_each_and_a_killed_one_is_taken_up(
+    sets: TinySets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("RECAP_CHECKPOINTS", str(tmp_path / "kept"))
+    snapshot, config = Snapshot.read(sets.snapshot)
+    arguments = (tmp_path / "model", snapshot, config, DatasetManifest.read(sets.train), World())
+    with checkpoints_of(*arguments) as first:
+        with checkpoints_of(*arguments) as second:
+            assert second.folder != first.folder
+            second.write(3, {"step": 3})
+        assert second.files()
+        with checkpoints_of(*arguments) as third:
+            assert third.folder == second.folder
+            assert third.read_newest() == {"step": 3}
+            third.clear()
+    assert not (tmp_path / "kept").exists()

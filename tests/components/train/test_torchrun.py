@@ -12,9 +12,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import torch
+from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 from components.common.artifacts.model_manifest import ModelManifest
-from components.train.local.torchrun import run_group
+from components.train.local.torchrun import PARENT_VARIABLE, run_group, unsaid
 from components.train.train import train_model
 from recap_model import RecapConfig, load_model
 from recap_model.data.dataset.reader import DatasetReader
@@ -160,6 +161,42 @@ def test_two_processes_that_are_stopped_while_they_start_are_not_said_to_have_fa
         status,
         "recap-error: train: " + words,
     )
+
+
+MEMBER = f"""
+import os, sys, time
+from components.train.local.torchrun import member_of_a_group
+while os.getppid() == int(os.environ["{PARENT_VARIABLE}"]):
+    time.sleep(0.01)  # as long as torch takes to be imported, say
+with member_of_a_group():
+    time.sleep(600)
+"""
+STARTER = f"""
+import os, subprocess, sys
+os.environ["{PARENT_VARIABLE}"] = str(os.getpid())
+subprocess.Popen([sys.executable, "-c", sys.argv[1]])
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_process_whose_starter_was_killed_before_it_could_look_ends():
+    # What both write to is closed only when both have ended.
+    done = subprocess.run(
+        [sys.executable, "-c", STARTER, MEMBER], stdout=subprocess.PIPE, timeout=60, check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    ("statuses", "said"),
+    [
+        ({0: 1, 1: -9}, "training process 1 was ended by SIGKILL: memory ran out, or somebody killed it"),
+        ({0: -15, 1: 3}, "training process 1 ended with exit status 3"),
+    ],
+)
+def test_a_process_that_ended_without_a_word_is_named(statuses: dict[int, int], said: str):
+    failures = {rank: ProcessFailure(rank, 0, status, "") for rank, status in statuses.items()}
+    assert unsaid(failures)[0].startswith(said)
 
 
 def test_shares_of_every_batch_are_disjoint_and_make_up_the_batch(alone: Path):
