@@ -4,14 +4,15 @@ import importlib
 import os
 import sys
 
-STEPS = ("resolve", "validate", "prepare", "train", "calibrate", "evaluate", "register", "promote")
+from components.steps import STEPS
 
 
 def main(steps: list[str]) -> int:
     """Import what the steps run, and kfp's executor, which starts them; returns the exit status."""
-    unknown = [step for step in steps if step not in STEPS]
+    known = [step.name for step in STEPS]
+    unknown = [step for step in steps if step not in known]
     if unknown or not steps:
-        print(f"python -m components: give one or more of {', '.join(STEPS)}", file=sys.stderr)  # noqa: T201
+        print(f"python -m components: give one or more of {', '.join(known)}", file=sys.stderr)  # noqa: T201
         return 2
     importlib.import_module("kfp.dsl.executor_main")
     for step in steps:

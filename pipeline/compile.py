@@ -1,9 +1,10 @@
 """Compile the pipeline to the YAML that a Kubeflow Pipelines server takes."""
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from pipeline.cluster.settings import ClusterSettings, Step
+from components.steps import Step
+from pipeline.cluster.settings import ClusterSettings
 
 COMPILED = Path(__file__).parent / "compiled"
 
@@ -17,8 +18,8 @@ def compile_pipelines(out: Path = COMPILED, settings: ClusterSettings | None = N
 
     chosen = settings or ClusterSettings()
 
-    def placed(task: Any, step: str) -> None:
-        place(task, cast(Step, step), chosen)
+    def placed(task: Any, step: Step) -> None:
+        place(task, step, chosen)
 
     out.mkdir(parents=True, exist_ok=True)
     path = out / "retrain.yaml"

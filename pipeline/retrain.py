@@ -1,4 +1,4 @@
-"""The pipeline: from engagement logs to a promoted model, a step for each stretch of the data's way."""
+"""The pipeline as a graph: from engagement logs to a promoted model."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,13 +12,14 @@ from components.prepare.component import prepare, prepare_group, prepare_join
 from components.promote.component import promote
 from components.register.component import register
 from components.resolve.component import resolve
+from components.steps import NOTIFY, STEP_OF_NAME, STEPS, Step
 from components.train.component import train
 from components.validate.component import validate, validate_group, validate_join
-from pipeline.names import NAME, TITLE
+from pipeline import NAME
 
-STEPS = ("resolve", "validate", "prepare", "train", "calibrate", "evaluate", "register", "promote")
+TITLE = "Recap: retrain the ranking model"
 
-Place = Callable[[Any, str], None]
+Place = Callable[[Any, Step], None]
 
 
 def _steps(
@@ -32,7 +33,7 @@ def _steps(
     validate_groups: int = 1,
     build_groups: int = 1,
 ) -> None:
-    """The tasks in the order of the data's way; each is handed to ``place``, with the name of its step."""
+    """The tasks in the order of the data's way; each is handed to ``place``, with its step."""
     resolved = resolve(
         config=config,
         data_root=data_root,
@@ -41,25 +42,23 @@ def _steps(
         tracking_uri=tracking_uri,
         run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
         scheduled=scheduled,
-    ).set_display_name("Resolve window, files and champion")
+    )
     snapshot = resolved.outputs["snapshot"]
     validated = _validate(snapshot, validate_groups, place)
     prepared = _prepare(snapshot, validated.outputs["validated"], build_groups, place)
-    trained = train(snapshot=snapshot, train_set=prepared.outputs["train_set"]).set_display_name(
-        "Train the model"
-    )
+    trained = train(snapshot=snapshot, train_set=prepared.outputs["train_set"])
     calibrated = calibrate(
         snapshot=snapshot,
         model=trained.outputs["model"],
         calibration_set=prepared.outputs["calibration_set"],
-    ).set_display_name("Calibrate each task")
+    )
     model = calibrated.outputs["calibrated_model"]
     evaluated = evaluate(
         snapshot=snapshot,
         model=model,
         test_set=prepared.outputs["test_set"],
         validated=validated.outputs["validated"],
-    ).set_display_name("Evaluate and decide")
+    )
     evaluation = evaluated.outputs["evaluation"]
     registered = register(
         snapshot=snapshot,
@@ -70,44 +69,38 @@ def _steps(
         data_docs=validated.outputs["data_docs"],
         curves=trained.outputs["curves"],
         reliability=calibrated.outputs["reliability"],
-    ).set_display_name("Register the version")
+    )
     promoted = promote(version=registered.outputs["version"], evaluation=evaluation)
-    promoted.set_display_name("Promote if the decision is yes")
     tasks = (resolved, validated, prepared, trained, calibrated, evaluated, registered, promoted)
     for step, task in zip(STEPS, tasks, strict=True):
-        place(task, step)
+        place(task.set_display_name(step.title), step)
 
 
 def _validate(snapshot: Any, groups: int, place: Place) -> Any:
     """One task that reads the log and judges it; or a task for each group of files, and one that judges."""
-    title = "Validate the log"
     if groups == 1:
-        return validate(snapshot=snapshot).set_display_name(title)
+        return validate(snapshot=snapshot)
     with dsl.ParallelFor(list(range(groups)), name="Profile the log in groups") as group:
         part = validate_group(snapshot=snapshot, group=group, groups=groups)
-        place(part.set_display_name("Profile a group"), "validate")
-    joined = validate_join(snapshot=snapshot, parts=dsl.Collected(part.outputs["part"]))
-    return joined.set_display_name(title)
+        place(part.set_display_name("Profile a group"), STEP_OF_NAME["validate"])
+    return validate_join(snapshot=snapshot, parts=dsl.Collected(part.outputs["part"]))
 
 
 def _prepare(snapshot: Any, validated: Any, groups: int, place: Place) -> Any:
     """One task that reads the log and writes the sets; or a task for each group of files, and one that joins them."""
-    title = "Prepare training, calibration and test sets"
     if groups == 1:
-        return prepare(snapshot=snapshot, validated=validated).set_display_name(title)
+        return prepare(snapshot=snapshot, validated=validated)
     with dsl.ParallelFor(list(range(groups)), name="Read the log in groups") as group:
         part = prepare_group(snapshot=snapshot, validated=validated, group=group, groups=groups)
-        place(part.set_display_name("Read a group"), "prepare")
-    joined = prepare_join(snapshot=snapshot, parts=dsl.Collected(part.outputs["part"]))
-    return joined.set_display_name(title)
+        place(part.set_display_name("Read a group"), STEP_OF_NAME["prepare"])
+    return prepare_join(snapshot=snapshot, parts=dsl.Collected(part.outputs["part"]))
 
 
-def _here(task: Any, step: str) -> None:
+def _on_this_machine(task: Any, step: Step) -> None:
     # Most steps look at a registry or a log that moves, so that none is answered from a cache.
     task.set_caching_options(enable_caching=False)
-    if step == "train":
-        # A process may be taken away; the step then goes on from its checkpoint.
-        task.set_retry(num_retries=2)
+    if step.local_retries:
+        task.set_retry(num_retries=step.local_retries)
 
 
 @dsl.pipeline(name=NAME, display_name=TITLE)
@@ -127,15 +120,15 @@ def retrain(
         days: Days in the window; data.days of the config if 0.
         tracking_uri: MLflow tracking server or store that holds the registered model.
     """
-    _steps(data_root, config, end_date, days, tracking_uri, _here)
+    _steps(data_root, config, end_date, days, tracking_uri, _on_this_machine)
 
 
 def cluster_pipeline(place: Place, validate_groups: int = 1, build_groups: int = 1) -> Any:
-    """The same pipeline for a Kubeflow Pipelines server, with a step that always runs last and tells how it ended.
+    """The same pipeline for a Kubeflow Pipelines server, with a step that always runs last and reports how it ended.
 
     Args:
-        place: tells Kubernetes what a task, of the step with this name, asks for.
-        validate_groups, build_groups: pods that the step reads the log in, side by side.
+        place: sets the resources that a step's task requests from Kubernetes.
+        validate_groups, build_groups: pods that the step reads the log in.
     """
 
     @dsl.pipeline(name=NAME, display_name=TITLE)
@@ -155,10 +148,9 @@ def cluster_pipeline(place: Place, validate_groups: int = 1, build_groups: int =
             end_date: Last day of the window, YYYY-MM-DD; if empty, the last whole day (UTC) before the run's time.
             days: Days in the window; if 0, what the config says (data.days, data.hours).
         """
-        told = notify(run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, run_name=dsl.PIPELINE_JOB_NAME_PLACEHOLDER)
-        told.set_display_name("Tell how it ended")
-        place(told, "notify")
-        with dsl.ExitHandler(told, name="retrain"):
+        report = notify(run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, run_name=dsl.PIPELINE_JOB_NAME_PLACEHOLDER)
+        place(report.set_display_name(NOTIFY.title), NOTIFY)
+        with dsl.ExitHandler(report, name="retrain"):
             scheduled = dsl.PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER
             _steps(
                 data_root,

@@ -2,10 +2,10 @@
 
 from kfp import dsl
 
-from components.common.runtime import images
+from components.steps import base_image
 
 
-@dsl.component(base_image=images.REGISTRY, install_kfp_package=False)
+@dsl.component(base_image=base_image("notify"), install_kfp_package=False)
 def notify(status: dsl.PipelineTaskFinalStatus, run_id: str, run_name: str) -> None:
     """Delete what the run has left on the cluster, and tell how it ended: to the log, and to the webhook."""
     from components.common.runtime.step import step

@@ -2,10 +2,10 @@
 
 from kfp import dsl
 
-from components.common.runtime import images
+from components.steps import base_image
 
 
-@dsl.component(base_image=images.DATA, install_kfp_package=False)
+@dsl.component(base_image=base_image("prepare"), install_kfp_package=False)
 def prepare(
     snapshot: dsl.Input[dsl.Dataset],
     validated: dsl.Input[dsl.Dataset],
@@ -34,7 +34,7 @@ def prepare(
         )
 
 
-@dsl.component(base_image=images.DATA, install_kfp_package=False)
+@dsl.component(base_image=base_image("prepare"), install_kfp_package=False)
 def prepare_group(
     snapshot: dsl.Input[dsl.Dataset],
     validated: dsl.Input[dsl.Dataset],
@@ -52,7 +52,7 @@ def prepare_group(
         fan_out.prepare_group(snapshot.path, validated.path, part.path, group, groups, rows_beside(part.uri))
 
 
-@dsl.component(base_image=images.DATA, install_kfp_package=False)
+@dsl.component(base_image=base_image("prepare"), install_kfp_package=False)
 def prepare_join(
     snapshot: dsl.Input[dsl.Dataset],
     parts: dsl.Input[list[dsl.Dataset]],

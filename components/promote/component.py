@@ -2,10 +2,10 @@
 
 from kfp import dsl
 
-from components.common.runtime import images
+from components.steps import base_image
 
 
-@dsl.component(base_image=images.REGISTRY, install_kfp_package=False)
+@dsl.component(base_image=base_image("promote"), install_kfp_package=False)
 def promote(
     version: dsl.Input[dsl.Artifact],
     evaluation: dsl.Input[dsl.Artifact],

@@ -2,10 +2,10 @@
 
 from kfp import dsl
 
-from components.common.runtime import images
+from components.steps import base_image
 
 
-@dsl.component(base_image=images.REGISTRY, install_kfp_package=False)
+@dsl.component(base_image=base_image("register"), install_kfp_package=False)
 def register(
     snapshot: dsl.Input[dsl.Dataset],
     model: dsl.Input[dsl.Model],

@@ -2,10 +2,10 @@
 
 from kfp import dsl
 
-from components.common.runtime import images
+from components.steps import base_image
 
 
-@dsl.component(base_image=images.TRAINER, install_kfp_package=False)
+@dsl.component(base_image=base_image("train"), install_kfp_package=False)
 def train(
     snapshot: dsl.Input[dsl.Dataset],
     train_set: dsl.Input[dsl.Dataset],

@@ -2,10 +2,10 @@
 
 from kfp import dsl
 
-from components.common.runtime import images
+from components.steps import base_image
 
 
-@dsl.component(base_image=images.DATA, install_kfp_package=False)
+@dsl.component(base_image=base_image("validate"), install_kfp_package=False)
 def validate(
     snapshot: dsl.Input[dsl.Dataset],
     validated: dsl.Output[dsl.Dataset],
@@ -20,7 +20,7 @@ def validate(
         validate_snapshot(snapshot.path, validated.path, docs=data_docs.path)
 
 
-@dsl.component(base_image=images.DATA, install_kfp_package=False)
+@dsl.component(base_image=base_image("validate"), install_kfp_package=False)
 def validate_group(
     snapshot: dsl.Input[dsl.Dataset],
     group: int,
@@ -36,7 +36,7 @@ def validate_group(
         fan_out.validate_group(snapshot.path, part.path, group, groups)
 
 
-@dsl.component(base_image=images.DATA, install_kfp_package=False)
+@dsl.component(base_image=base_image("validate"), install_kfp_package=False)
 def validate_join(
     snapshot: dsl.Input[dsl.Dataset],
     parts: dsl.Input[list[dsl.Dataset]],

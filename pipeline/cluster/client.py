@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from components.common.runtime.network_errors import network_reason
+from pipeline import NAME
 from pipeline.cluster.schedules import Schedule
-from pipeline.names import NAME
 from recap_model.config.errors import in_one_line
 from recap_model.config.uris import without_secret
 

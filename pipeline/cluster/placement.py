@@ -6,19 +6,9 @@ from typing import Any
 from kfp import kubernetes
 
 from components.common.runtime.train_job import VARIABLE, JobPlace
-from pipeline.cluster.settings import ClusterSettings, GpuSettings, Image, PodSettings, Step
+from components.steps import Step
+from pipeline.cluster.settings import ClusterSettings, GpuSettings, Image, PodSettings
 
-IMAGE_OF: dict[Step, Image] = {
-    "resolve": "registry",
-    "validate": "data",
-    "prepare": "data",
-    "train": "trainer",
-    "calibrate": "trainer",
-    "evaluate": "registry",
-    "register": "registry",
-    "promote": "registry",
-    "notify": "registry",
-}
 _OBJECT_STORE = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_REGION")
 _MLFLOW = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 _WEBHOOK = ("RECAP_WEBHOOK_URL", "RECAP_WEBHOOK_SECRET")
@@ -33,9 +23,9 @@ def place(task: Any, step: Step, settings: ClusterSettings) -> None:
     Args:
         task: a `kfp.dsl.PipelineTask`, changed in place.
     """
-    pod = settings.pod(step)
-    on_gpu = step == "train" and settings.gpu.count > 0
-    image = settings.images.name("trainer-gpu" if on_gpu else IMAGE_OF[step])
+    pod, name = settings.pod(step.name), step.name
+    on_gpu = name == "train" and settings.gpu.count > 0
+    image = settings.images.name("trainer-gpu" if on_gpu else step.image)
     task.set_container_image(image)
     task.set_cpu_request(pod.cpu)
     if pod.cpu_limit is not None:
@@ -46,7 +36,7 @@ def place(task: Any, step: Step, settings: ClusterSettings) -> None:
         request_gpus(task, settings.gpu)
     # Every step may be repeated: outputs take their place whole, registering finds the run's version, and a
     # promotion that was done is found by its token.
-    if pod.retries and step != "notify":
+    if pod.retries and name != "notify":
         _retry(task, pod)
     # An answer from kfp's cache goes by URIs, which are new in every run, and by the images' names, under which
     # other code may lie; and most steps look at a registry or a log that moves.
@@ -57,18 +47,18 @@ def place(task: Any, step: Step, settings: ClusterSettings) -> None:
         task, run_as_user=settings.run_as_user, run_as_group=settings.run_as_user, run_as_non_root=True
     )
     kubernetes.empty_dir_mount(task, "scratch", "/tmp", size_limit=pod.scratch)
-    if step == "train":
+    if name == "train":
         kubernetes.empty_dir_mount(
             task, "shared-memory", "/dev/shm", medium="Memory", size_limit=settings.shared_memory
         )
-    if step == "register":
+    if name == "register":
         task.set_env_variable("RECAP_IMAGES", _images(settings))
     _give_secrets(task, step, settings)
-    if settings.train_job is not None and step in ("resolve", "train", "notify"):
+    if settings.train_job is not None and name in ("resolve", "train", "notify"):
         task.set_env_variable(VARIABLE, job_place(settings).model_dump_json())
-    if settings.train_job is not None and step == "train":
+    if settings.train_job is not None and name == "train":
         kubernetes.mount_pvc(task, settings.train_job.claim, settings.train_job.shared)
-    if settings.checkpoints is not None and step == "train":
+    if settings.checkpoints is not None and name == "train":
         # What lies beside the step's output goes with the pod.
         kubernetes.mount_pvc(task, settings.checkpoints, _CHECKPOINTS)
         task.set_env_variable("RECAP_CHECKPOINTS", _CHECKPOINTS)
@@ -139,9 +129,9 @@ def _give_secrets(task: Any, step: Step, settings: ClusterSettings) -> None:
     secrets = settings.secrets
     given: dict[str, tuple[str, ...]] = {secrets.object_store: _OBJECT_STORE}
     # Training may start from the champion's weights, which are in the registry.
-    if IMAGE_OF[step] == "registry" or step == "train":
+    if step.image == "registry" or step.name == "train":
         given[secrets.mlflow] = _MLFLOW
-    if step in ("promote", "notify"):
+    if step.name in ("promote", "notify"):
         given[secrets.webhook] = _WEBHOOK
     for name, keys in given.items():
         kubernetes.use_secret_as_env(task, name, {key: key for key in keys}, optional=True)

@@ -3,15 +3,21 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
+from components.steps import STEP_OF_NAME
 from recap_model.config.base import Config
 from recap_model.config.checking import check
 from recap_model.config.yaml import read_yaml
 
-Step = Literal[
-    "resolve", "validate", "prepare", "train", "calibrate", "evaluate", "register", "promote", "notify"
-]
+
+def _known_step(name: str) -> str:
+    if name not in STEP_OF_NAME:
+        raise ValueError(f"unknown step; steps: {', '.join(STEP_OF_NAME)}")
+    return name
+
+
+StepName = Annotated[str, AfterValidator(_known_step)]
 Image = Literal["data", "trainer", "trainer-gpu", "registry"]
 # What both kfp and Kubernetes take: kfp knows no fractions of bytes and no k, Kubernetes no K.
 Cpu = Annotated[str, Field(pattern=r"^([0-9]+(\.[0-9]+)?|[0-9]+m)$")]
@@ -84,7 +90,7 @@ class SecretSettings(Config):
     webhook: str = Field("recap-webhook", description="RECAP_WEBHOOK_URL, RECAP_WEBHOOK_SECRET")
 
 
-_PODS: dict[Step, PodSettings] = {
+_PODS: dict[StepName, PodSettings] = {
     "resolve": PodSettings(cpu="1", memory="2Gi", scratch="1Gi", timeout_minutes=60),
     "validate": PodSettings(cpu="4", memory="16Gi"),
     "prepare": PodSettings(cpu="4", memory="16Gi", scratch="100Gi", timeout_minutes=360),
@@ -105,7 +111,7 @@ class ClusterSettings(Config):
     """A cluster's file; see `docs/cluster.md`."""
 
     images: ImageSettings = ImageSettings()
-    pods: dict[Step, PodSettings] = Field(
+    pods: dict[StepName, PodSettings] = Field(
         {}, description="what is given takes the place of the step's default; the rest stays"
     )
     gpu: GpuSettings = GpuSettings()
@@ -132,10 +138,12 @@ class ClusterSettings(Config):
     secrets: SecretSettings = SecretSettings()
     run_as_user: PositiveInt = 10001
 
-    def pod(self, step: Step) -> PodSettings:
+    def pod(self, step: str) -> PodSettings:
         """What a step's pod asks for."""
         given = self.pods.get(step)
-        default = _WAITING if step == "train" and self.train_job is not None else _PODS[step]
+        default = (
+            _WAITING if step == "train" and self.train_job is not None else _PODS.get(step, PodSettings())
+        )
         return default.model_copy(update=given.model_dump(exclude_unset=True)) if given else default
 
     @property

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from components.common import registry
-from components.common.runtime import images
+from components.steps import STEPS, image_name
 
 UNPRIVILEGED = 10001
 """User and group of a step where the caller is root; the images' own."""
@@ -31,7 +31,7 @@ def check_images() -> None:
     with contextlib.closing(docker.from_env(version=_API)) as engine:
         try:
             engine.ping()
-            for image in (images.DATA, images.TRAINER, images.REGISTRY):
+            for image in sorted({image_name(step.image) for step in STEPS}):
                 try:
                     engine.images.get(image)
                 except ImageNotFound:

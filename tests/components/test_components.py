@@ -9,10 +9,11 @@ import textwrap
 
 import pytest
 
+from components.steps import STEP_OF_NAME
 from pipeline import retrain
 
 IN_PODS = ("validate_group", "validate_join", "prepare_group", "prepare_join")
-COMPONENTS = {name: getattr(retrain, name) for name in (*retrain.STEPS, *IN_PODS, "notify")}
+COMPONENTS = {name: getattr(retrain, name) for name in (*STEP_OF_NAME, *IN_PODS)}
 
 
 @pytest.mark.parametrize("name", COMPONENTS)

@@ -17,12 +17,13 @@ from components.promote import promote
 from components.promote.promotion_log import read_moves
 from components.register import register as registering
 from components.resolve.resolve import resolve_run
+from components.steps import STEPS as TABLE
 from components.train.train import train_model
 from components.validate.validate import validate_snapshot
 from tests.components.registries import NAME, PROOF, new_registry
 from tests.tiny import tiny_config, write_tiny_log
 
-STEPS = ("resolve", "validate", "prepare", "train", "calibrate", "evaluate", "register", "promote")
+STEPS = [step.name for step in TABLE]
 """In the order of the data's way."""
 
 WITH_REGISTRY = ("resolve", "train", "evaluate", "register", "promote")

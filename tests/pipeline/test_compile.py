@@ -11,14 +11,15 @@ from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
 from kubernetes.utils.quantity import parse_quantity
 
 from components.common.runtime.train_job import VARIABLE, JobPlace
+from components.steps import STEPS as TABLE
 from components.train.checkpoints import CHECKPOINTS_VARIABLE
 from pipeline.cluster.settings import ClusterSettings, load_cluster
 from pipeline.compile import COMPILED, compile_pipelines
-from pipeline.retrain import STEPS
 
 pytestmark = pytest.mark.filterwarnings("ignore:::kfp")
 
 GPUS = {"gpu": {"count": 2, "node_selector": {"pool": "h200"}}}
+STEPS = [step.name for step in TABLE]
 
 
 def documents(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
