@@ -270,7 +270,7 @@ def test_an_amount_of_memory_that_is_taken_is_one_for_kubernetes_and_compiles(tm
         ("gpu: {count: -1}", r"cluster.yaml: gpu.count: -1: must be at least 0"),
         ("gpu: {resource: NVIDIA_TESLA_K80}", r"cluster.yaml: gpu.resource: .*must match"),
         ("pods: {train: {memory: 32 GB}}", r"cluster.yaml: pods.train.memory: '32 GB': must match"),
-        ("pods: {deploy: {}}", r"cluster.yaml: pods.deploy: 'deploy': must be 'resolve'"),
+        ("pods: {deploy: {}}", r"cluster.yaml: pods.deploy: .*unknown step; steps: resolve, "),
         (
             "images: {digests: {data: latest}}",
             r"cluster.yaml: images.digests.data: 'latest': must match",
