@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from recap_model.calibration.modules import ByValueCalibrator
 from recap_model.config import RecapConfig
 from recap_model.config.features import DENSE_GROUPS
 from recap_model.config.model import ModelConfig
@@ -103,7 +102,7 @@ class MultiTaskRankingModel(nn.Module):
         dtype = self.score_weights.dtype
         net = self.net(self.inputs(checked(batch, self.inputs.widths, self.inputs.sparse, dtype)))
         logits = self.conditional(self._mapped(net.logits.to(dtype)))
-        calibrated = self._calibrated(self.sampling.shift(logits), batch.discrete)
+        calibrated = self._calibrated(self.sampling.shift(logits))
         probabilities = torch.sigmoid(calibrated)
         outputs = {
             "logits": logits,
@@ -125,16 +124,14 @@ class MultiTaskRankingModel(nn.Module):
             columns.append(self.affine_maps[key](column) if key in self.affine_maps else column)
         return torch.cat(columns, dim=1)
 
-    def _calibrated(self, logits: Tensor, discrete: Tensor | None) -> Tensor:
+    def _calibrated(self, logits: Tensor) -> Tensor:
         """Each task's logits through its fitted calibrator, if it has one."""
         if not len(self.calibrators):
             return logits
         columns = []
         for key, column in zip(map(module_key, self.tasks), logits.unbind(dim=1), strict=True):
             if key in self.calibrators:
-                calibrator = self.calibrators[key]
-                by_value = isinstance(calibrator, ByValueCalibrator)
-                column = calibrator(column, discrete) if by_value else calibrator(column)
+                column = self.calibrators[key](column)
             columns.append(column)
         return torch.stack(columns, dim=1)
 
@@ -175,19 +172,9 @@ class MultiTaskRankingModel(nn.Module):
     def set_calibrators(self, calibrators: Mapping[str, nn.Module]) -> None:
         """Put fitted calibrators behind the tasks' logits, in the place of all that were there before.
 
-        Each maps logits (rows,), sampling undone, to logits (rows,); a `ByValueCalibrator` takes the discrete group
-        beside them.
-
-        Raises:
-            ValueError: a name is no task, or a calibrator reads a column that the discrete group does not have.
+        Each maps logits (rows,), sampling undone, to logits (rows,). Raises ValueError for an unknown task.
         """
         self._check_tasks("calibrators", calibrators)
-        discrete = self.data_spec.get("discrete", 0)
-        for task, calibrator in calibrators.items():
-            if isinstance(calibrator, ByValueCalibrator) and calibrator.column >= discrete:
-                raise ValueError(
-                    f"calibrators: {task}: reads discrete column {calibrator.column}; there are {discrete}, from 0"
-                )
         self.calibrators = nn.ModuleDict(
             {module_key(task): calibrators[task] for task in self.tasks if task in calibrators}
         )

@@ -2,7 +2,6 @@
 
 import logging
 import shutil
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -22,17 +21,13 @@ from components.common.runtime.atomic_output import atomic_directory, atomic_fil
 from components.common.storage.id_hashing import there
 from recap_model import load_model, save_model
 from recap_model.calibration import (
-    HistogramByValue,
     LogitHistogram,
-    TaskCalibration,
     assign_folds,
-    fit_by_value,
     fit_calibrations,
 )
 from recap_model.config import RecapConfig
 from recap_model.data.dataset.manifest import DatasetManifest
 from recap_model.data.dataset.reader import DatasetReader
-from recap_model.data.dataset.record_batches import RecordBatches
 from recap_model.model import MultiTaskRankingModel
 from recap_model.training import choose_device
 
@@ -64,14 +59,12 @@ def calibrate_model(
     dataset = DatasetManifest.read(calibration_set)
     _check(manifest, dataset, frozen, config, Path(model), Path(calibration_set))
     ranking = load_model(model, device=str(choose_device(config.training)))
-    histogram, by_value = _fill(ranking, Path(calibration_set), config)
+    histogram = _fill(ranking, Path(calibration_set), config)
     calibrations = fit_calibrations(histogram, config.calibration)
-    if by_value is not None:
-        calibrations = [_by_value(by_value, one, config) for one in calibrations]
     for fitted in calibrations:
         log.info("event=calibrated task=%s method=%s reason=%r", fitted.task, fitted.method, fitted.reason)
     ranking.set_calibrators({one.task: one.calibrator for one in calibrations if one.calibrator is not None})
-    reports = measure(histogram, calibrations, by_value)
+    reports = measure(histogram, calibrations)
     with atomic_directory(out) as folder:
         save_model(ranking, folder, config)
         shutil.copyfile(Path(model) / TRAINING_LOG_NAME, folder / TRAINING_LOG_NAME)
@@ -84,60 +77,27 @@ def calibrate_model(
 
 
 @torch.inference_mode()
-def _fill(
-    model: MultiTaskRankingModel, calibration_set: Path, config: RecapConfig
-) -> tuple[LogitHistogram, HistogramByValue | None]:
+def _fill(model: MultiTaskRankingModel, calibration_set: Path, config: RecapConfig) -> LogitHistogram:
     """One pass over the rows: logits with the sampling undone, weighted to the natural distribution."""
     reader = DatasetReader(calibration_set, model.tasks, _BATCH_ROWS, config=config, weighting="natural")
     reader.verify()
-    folds, column = config.calibration.folds, _column(config)
-    histogram, by_value = LogitHistogram(model.tasks, folds), None
-    if config.calibration.by_value is not None:
-        values = _frequent(RecordBatches(reader.manifest), column, config.calibration.by_value.max_values)
-        by_value = HistogramByValue(model.tasks, values, folds)
+    folds = config.calibration.folds
+    histogram = LogitHistogram(model.tasks, folds)
     device = model.score_weights.device
     done = 0
     for rows, batch in reader.batches_with_rows():
         logits = model.sampling.shift(model(batch.to(device))["logits"])
         assert batch.labels is not None
         assert batch.weights is not None
-        counted = (
+        histogram.add(
             logits.cpu().numpy(),
             batch.labels.numpy(),
             batch.weights.numpy(),
             folds_of(rows, done, folds),
         )
-        histogram.add(*counted)
-        if by_value is not None:
-            assert batch.discrete is not None
-            by_value.add(*counted, batch.discrete[:, column].numpy())
         done += len(batch)
         step.progress(done, reader.rows, f"scored {done:,} of {reader.rows:,} rows")
-    return histogram, by_value
-
-
-def _by_value(histogram: HistogramByValue, common: TaskCalibration, config: RecapConfig) -> TaskCalibration:
-    """A task's correction by value; a task that has no fitted map on purpose, or for want of rows, has none here."""
-    fitted = common.method != "none" or "none" in common.cross_validated
-    return fit_by_value(histogram, common, _column(config)) if fitted else common
-
-
-def _column(config: RecapConfig) -> int:
-    """Number in the discrete group of the column that maps are corrected by; 0 if there is none."""
-    by_value, columns = config.calibration.by_value, config.features.discrete
-    return columns.index(by_value.column) if by_value is not None and isinstance(columns, list) else 0
-
-
-def _frequent(record_batches: RecordBatches, column: int, most: int) -> list[int]:
-    """The most frequent values of a discrete column; of equally frequent ones the smaller."""
-    counts: Counter[int] = Counter()
-    for number in range(len(record_batches.lengths)):
-        group = record_batches[number].column("discrete")
-        values = group.flatten().to_numpy().reshape(len(group), -1)[:, column]
-        counts.update(
-            dict(zip(*(found.tolist() for found in np.unique(values, return_counts=True)), strict=True))
-        )
-    return sorted(counts, key=lambda value: (-counts[value], value))[:most]
+    return histogram
 
 
 def folds_of(rows: pa.RecordBatch, first: int, folds: int) -> NDArray[np.int64]:

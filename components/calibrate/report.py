@@ -3,53 +3,27 @@
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from html import escape
 from typing import Any
-
-import numpy as np
 
 from components.common.html.glossary import legend
 from components.common.html.page import Axis, Series, line_chart, page, table
 from components.common.html.task_labels import tasks_of, within_family
 from recap_model.calibration import (
-    Bins,
-    ByValueCalibrator,
-    HistogramByValue,
     LogitHistogram,
     Reliability,
     TaskCalibration,
     calibrated_logit,
     reliability,
-    shared_by_value,
-    sigmoid,
 )
 
-_SHOWN_VALUES = 10
 _RATES = (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 0.999)
 
 
 @dataclass(frozen=True)
-class ValueReport:
-    """Rows of one value of the column that maps are corrected by: common map and own one against what happened.
-
-    ``value`` None stands for all values that have no map of their own.
-    """
-
-    value: int | None
-    rows: int
-    positives: int
-    observed: float
-    common: float
-    own: float
-
-
-@dataclass(frozen=True)
 class TaskReport:
-    """A task's calibrator and its rows, measured before (sampling undone) and after it.
-
-    ``by_value``: where the map is corrected by value, the values by falling number of rows.
-    """
+    """A task's calibrator and its rows, measured before (sampling undone) and after it."""
 
     calibration: TaskCalibration
     rows: int
@@ -57,24 +31,13 @@ class TaskReport:
     clipped: int
     before: Reliability
     after: Reliability
-    by_value: list[ValueReport] = field(default_factory=list)
 
 
-def measure(
-    histogram: LogitHistogram,
-    calibrations: Sequence[TaskCalibration],
-    by_value: HistogramByValue | None = None,
-) -> list[TaskReport]:
+def measure(histogram: LogitHistogram, calibrations: Sequence[TaskCalibration]) -> list[TaskReport]:
     """Each task's reliability on the calibration set, before and after."""
     reports = []
     for calibration in calibrations:
         bins = histogram.bins(calibration.task)
-        calibrator = calibration.calibrator
-        if isinstance(calibrator, ByValueCalibrator):
-            assert by_value is not None
-            after, values = _corrected(by_value, calibration, calibrator)
-        else:
-            after, values = reliability(bins, calibrated_logit(calibrator, bins.logit)), []
         reports.append(
             TaskReport(
                 calibration=calibration,
@@ -82,43 +45,10 @@ def measure(
                 positives=bins.positives,
                 clipped=int(histogram.clipped[histogram.tasks.index(calibration.task)]),
                 before=reliability(bins, bins.logit),
-                after=after,
-                by_value=values,
+                after=reliability(bins, calibrated_logit(calibration.calibrator, bins.logit)),
             )
         )
     return reports
-
-
-def _corrected(
-    histogram: HistogramByValue, calibration: TaskCalibration, calibrator: ByValueCalibrator
-) -> tuple[Reliability, list[ValueReport]]:
-    """All rows under the maps of their values, and the values one by one."""
-    values, every, mapped = [], [], []
-    for value, bins, common in shared_by_value(histogram, calibration):
-        if bins.total:
-            scale, bias = calibrator.of_value(value)
-            logit = scale * common + bias
-            every.append(bins)
-            mapped.append(logit)
-            values.append(
-                ValueReport(
-                    value=value,
-                    rows=bins.rows,
-                    positives=bins.positives,
-                    observed=float(bins.label.sum() / bins.total),
-                    common=float((bins.weight * sigmoid(common)).sum() / bins.total),
-                    own=float((bins.weight * sigmoid(logit)).sum() / bins.total),
-                )
-            )
-    own = np.concatenate(mapped)
-    rising = np.argsort(own, kind="stable")
-    weight, label, logits = (
-        np.concatenate([getattr(bins, name) for bins in every])[rising]
-        for name in ("weight", "label", "logit")
-    )
-    rows, positives = (sum(getattr(one, name) for one in values) for name in ("rows", "positives"))
-    merged = Bins(weight, label, logits, rows, positives)
-    return reliability(merged, own[rising]), sorted(values, key=lambda one: -one.rows)
 
 
 def as_json(reports: Sequence[TaskReport]) -> str:
@@ -149,7 +79,6 @@ def reliability_page(reports: Sequence[TaskReport]) -> str:
     ]
     note = '<p class="key">Before → after calibration; one figure where it changed nothing.</p>'
     charts = "".join(_diagram(report, within_family(report.calibration.task, tasks)) for report in reports)
-    values = "".join(_values(report) for report in reports if report.by_value)
     return page(
         "Calibration",
         lead,
@@ -158,28 +87,7 @@ def reliability_page(reports: Sequence[TaskReport]) -> str:
         note,
         legend("log loss", "ECE"),
         f'<div class="charts">{charts}</div>',
-        values,
     )
-
-
-def _values(report: TaskReport) -> str:
-    """Values that the common map serves worst, by the rows' worth of the difference."""
-    worst = sorted(report.by_value, key=lambda one: -one.rows * abs(one.common - one.observed))[
-        :_SHOWN_VALUES
-    ]
-    columns = ("value", "rows", "positives", "observed", "predicted by the common map", "by its own")
-    rows = [
-        (
-            "others" if one.value is None else str(one.value),
-            f"{one.rows:,}",
-            f"{one.positives:,}",
-            f"{one.observed:.5f}",
-            f"{one.common:.5f}",
-            f"{one.own:.5f}",
-        )
-        for one in worst
-    ]
-    return f"<h2>{escape(report.calibration.task)}, by value</h2>{table(columns, rows)}"
 
 
 def _figures(report: TaskReport) -> dict[str, Any]:
@@ -194,7 +102,6 @@ def _figures(report: TaskReport) -> dict[str, Any]:
         "clipped_rows": report.clipped,
         "before": _measured(report.before),
         "after": _measured(report.after),
-        "by_value": [asdict(value) for value in report.by_value],
     }
 
 

@@ -1,6 +1,5 @@
 """Calibration of each task's probability: a histogram of logits, fits on it, the modules they make."""
 
-from recap_model.calibration.by_value import HistogramByValue, fit_by_value, shared_by_value
 from recap_model.calibration.fit import TaskCalibration, calibrated_logit, fit_calibrations, fit_task
 from recap_model.calibration.folds import assign_folds
 from recap_model.calibration.histogram import Bins, LogitHistogram
@@ -9,7 +8,6 @@ from recap_model.calibration.modules import (
     MIN_SLOPE,
     AffineCalibrator,
     BetaCalibrator,
-    ByValueCalibrator,
     LogitCalibrator,
     PiecewiseLinearCalibrator,
     build_calibrator,
@@ -21,8 +19,6 @@ __all__ = [
     "AffineCalibrator",
     "BetaCalibrator",
     "Bins",
-    "ByValueCalibrator",
-    "HistogramByValue",
     "LogitCalibrator",
     "LogitHistogram",
     "PiecewiseLinearCalibrator",
@@ -31,10 +27,8 @@ __all__ = [
     "assign_folds",
     "build_calibrator",
     "calibrated_logit",
-    "fit_by_value",
     "fit_calibrations",
     "fit_task",
     "reliability",
-    "shared_by_value",
     "sigmoid",
 ]

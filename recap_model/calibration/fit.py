@@ -9,7 +9,7 @@ import torch
 from recap_model.calibration.histogram import Array, Bins, LogitHistogram
 from recap_model.calibration.isotonic import fit_isotonic
 from recap_model.calibration.logistic import log_loss
-from recap_model.calibration.modules import ByValueCalibrator, LogitCalibrator
+from recap_model.calibration.modules import LogitCalibrator
 from recap_model.calibration.parametric import fit_beta, fit_platt, fit_temperature
 from recap_model.calibration.piecewise import STRENGTHS, fit_piecewise
 from recap_model.config.calibration import CalibrationConfig
@@ -36,7 +36,7 @@ class TaskCalibration:
     task: str
     method: str
     reason: str
-    calibrator: LogitCalibrator | ByValueCalibrator | None
+    calibrator: LogitCalibrator | None
     cross_validated: dict[str, float] = field(default_factory=dict)
 
 

@@ -128,76 +128,6 @@ class PiecewiseLinearCalibrator(LogitCalibrator):
         }
 
 
-class ByValueCalibrator(nn.Module):
-    """A map that all rows share, then a scale and a bias by the row's value in a discrete column.
-
-    Among the rows of one value their order never changes; between values it may. A row of any other value passes
-    the shared map alone.
-
-    Args:
-        column: number of the column in the discrete group.
-        base: the shared map, or None for the logit as it is.
-
-    Shape:
-        logits: (rows,) float; discrete: (rows, columns) int64; returns (rows,).
-
-    >>> by_value = ByValueCalibrator(column=0, values=[7], scales=[2.0], biases=[1.0])
-    >>> by_value(torch.tensor([3.0, 3.0]), torch.tensor([[7], [8]]))
-    tensor([7., 3.])
-    """
-
-    values: Tensor
-    scales: Tensor
-    biases: Tensor
-    places: Tensor
-
-    def __init__(
-        self,
-        column: int,
-        values: Sequence[int],
-        scales: Sequence[float],
-        biases: Sequence[float],
-        base: LogitCalibrator | None = None,
-    ):
-        super().__init__()
-        if not values or not len(values) == len(set(values)) == len(scales) == len(biases):
-            raise ValueError(
-                f"values: {len(values)} for {len(scales)} scales and {len(biases)} biases; each has one of both"
-            )
-        if column < 0:
-            raise ValueError(f"column: {column}; columns are numbered from 0")
-        _at_least(MIN_SLOPE, "scales", min(scales))
-        self.column = column
-        self.base = base
-        self.register_buffer("values", torch.tensor(list(values), dtype=torch.int64))
-        self.register_buffer("scales", _number([1.0, *scales], "scales"))
-        self.register_buffer("biases", _number([0.0, *biases], "biases"))
-        self.register_buffer("places", torch.arange(1, len(values) + 1), persistent=False)
-
-    def forward(self, logits: Tensor, discrete: Tensor) -> Tensor:
-        shared = logits if self.base is None else self.base(logits)
-        # A sum over at most one place, since not every runtime of a graph can search; place 0 is any other value.
-        place = ((discrete[:, self.column].unsqueeze(1) == self.values) * self.places).sum(dim=1)
-        return self.scales[place] * shared + self.biases[place]
-
-    def of_value(self, value: int | None) -> tuple[float, float]:
-        """The scale and bias of a value; of None, or one that has none, 1 and 0."""
-        values = self.values.tolist()
-        place = values.index(value) + 1 if value in values else 0
-        return self.scales[place].item(), self.biases[place].item()
-
-    def spec(self) -> dict[str, Any]:
-        """As `LogitCalibrator.spec`."""
-        return {
-            "kind": "by_value",
-            "column": self.column,
-            "values": self.values.tolist(),
-            "scales": self.scales[1:].tolist(),
-            "biases": self.biases[1:].tolist(),
-            "base": None if self.base is None else self.base.spec(),
-        }
-
-
 _KINDS: dict[str, type[LogitCalibrator]] = {
     "affine": AffineCalibrator,
     "beta": BetaCalibrator,
@@ -205,25 +135,20 @@ _KINDS: dict[str, type[LogitCalibrator]] = {
 }
 
 
-def build_calibrator(spec: dict[str, Any]) -> LogitCalibrator | ByValueCalibrator:
+def build_calibrator(spec: dict[str, Any]) -> LogitCalibrator:
     """The map that a calibrator's ``spec`` describes. Raises ValueError if it describes none."""
     numbers = dict(spec)
     kind = numbers.pop("kind", None)
-    try:
-        if kind == "by_value":
-            base = numbers.pop("base")
-            return ByValueCalibrator(**numbers, base=None if base is None else _build_shared(base))
-        return _build_shared(spec)
-    except (TypeError, KeyError) as error:
-        raise ValueError(f"calibrator of kind {kind}: {error}") from None
-
-
-def _build_shared(spec: dict[str, Any]) -> LogitCalibrator:
-    numbers = dict(spec)
-    kind = numbers.pop("kind", None)
+    if kind == "by_value":
+        raise ValueError(
+            "calibrator of kind 'by_value': no longer supported; train and calibrate the model again"
+        )
     if kind not in _KINDS:
-        raise ValueError(f"calibrator of kind {kind!r}: the kinds are {', '.join((*_KINDS, 'by_value'))}")
-    return _KINDS[kind](**numbers)
+        raise ValueError(f"calibrator of kind {kind!r}: unknown; kinds: {', '.join(_KINDS)}")
+    try:
+        return _KINDS[kind](**numbers)
+    except TypeError as error:
+        raise ValueError(f"calibrator of kind {kind}: {error}") from None
 
 
 def _number(value: float | list[float], name: str) -> Tensor:

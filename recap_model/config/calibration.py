@@ -1,24 +1,13 @@
 """How each task's probability is calibrated on held-out rows."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from recap_model.config.base import Config
 
 CalibrationMethod = Literal["none", "temperature", "platt", "beta", "isotonic", "piecewise", "auto"]
-
-
-class CalibrateByValue(Config):
-    """A scale and a bias of each task's calibrated logit for each value of a discrete column."""
-
-    column: str = Field(description="one of features.discrete")
-    max_values: int = Field(
-        50,
-        ge=1,
-        le=1000,
-        description="values that get one, the most frequent of the calibration set; the rest keep the common map",
-    )
 
 
 class CalibrationConfig(Config):
@@ -47,13 +36,16 @@ class CalibrationConfig(Config):
         description="`auto` leaves piecewise out for a task with fewer positives (or negatives): its many knots "
         "follow chance in the tails, where a wrong probability is dear",
     )
-    by_value: CalibrateByValue | None = Field(
-        None,
-        description="correct each task's map by the values of a column, drawn to the common map where rows are "
-        "few, if cross-validation says that it helps; a task of method none, or of too few positives, is left out",
-    )
     folds: int = Field(5, ge=2, le=20, description="of the cross-validation; all rows of a user share one")
     knots: int = Field(32, ge=2, le=256, description="of the piecewise-linear map, at most")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_removed(cls, content: Any) -> Any:
+        # Configs that were stored with every default have this removed setting as null.
+        if isinstance(content, Mapping) and content.get("by_value", ...) is None:
+            return {name: value for name, value in content.items() if name != "by_value"}
+        return content
 
     def method_of(self, task: str) -> CalibrationMethod:
         """The method for one task."""

@@ -126,18 +126,12 @@ def missing_columns(config: "RecapConfig") -> Iterator[str]:
 
 
 def no_discrete_column(config: "RecapConfig") -> Iterator[str]:
-    named = {
-        f"evaluation.slices.{number}.column": one.column
-        for number, one in enumerate(config.evaluation.slices)
-    }
-    if config.calibration.by_value is not None:
-        named["calibration.by_value.column"] = config.calibration.by_value.column
     discrete = config.features.discrete
     columns = discrete if isinstance(discrete, list) else []
-    for where, column in named.items():
-        if column not in columns:
-            known = ", ".join(columns) or "none by name"
-            yield f"{where}: {column!r} is no column of features.discrete, which has {known}"
+    for number, one in enumerate(config.evaluation.slices):
+        if one.column not in columns:
+            where, known = f"evaluation.slices.{number}.column", ", ".join(columns) or "none by name"
+            yield f"{where}: {one.column!r} is no column of features.discrete, which has {known}"
 
 
 def missing_rates(config: "RecapConfig") -> Iterator[str]:

@@ -31,8 +31,7 @@ from tests.tiny import sparse_config, with_lists, write_tiny_log
 CONFIG = sparse_config()
 OUTPUTS = [*CONFIG.tasks, "score"]
 AFFINE = {"kind": "affine", "scale": 0.8, "bias": -0.4}
-BY_TOPIC = {"column": 1, "values": [2, 5, 0], "scales": [1.3, 0.6, 1.0], "biases": [0.2, -0.5, 0.9]}
-CALIBRATORS = [AFFINE, {"kind": "by_value", "base": AFFINE, **BY_TOPIC}]
+CALIBRATORS = [AFFINE, {"kind": "beta", "left": 0.5, "right": 0.9, "bias": 0.1}]
 
 
 @pytest.fixture(scope="module")

@@ -29,14 +29,7 @@ LISTS = {
 }
 CALIBRATORS = [
     {"kind": "piecewise_linear", "knots": [-2.0, 0.0, 1.0], "value": -1.0, "slopes": [0.5, 1.0, 2.0, 0.3]},
-    {
-        "kind": "by_value",
-        "column": 1,
-        "values": [0, 2],
-        "scales": [0.5, 2.0],
-        "biases": [1.0, -1.0],
-        "base": {"kind": "beta", "left": 0.5, "right": 0.9, "bias": 0.1},
-    },
+    {"kind": "beta", "left": 0.5, "right": 0.9, "bias": 0.1},
 ]
 SECTIONS = {
     "masknet": section(

@@ -8,7 +8,6 @@ from torch import nn
 
 import recap_model
 from recap_model import EmbeddingRankingModel, MultiTaskRankingModel, create_ranking_model
-from recap_model.calibration import ByValueCalibrator
 from recap_model.data.dataset.manifest import Sampling
 from recap_model.data.dataset.statistics import FeatureStatistics
 from tests.recap_model.models import MLP, TABLES, TOWER, WIDTHS, batch, section
@@ -244,22 +243,6 @@ def test_a_calibrator_works_on_the_logit_behind_the_sampling():
     torch.testing.assert_close(calibrated[:, 0], torch.sigmoid(shifted[:, 0]))
     with pytest.raises(ValueError, match="calibrators: 'share' is no task"):
         net.set_calibrators({"share": Double()})
-
-
-def test_a_calibrator_by_value_reads_the_rows_discrete_column():
-    net = model(data_config=RATES)
-    by_value = {"values": [int(batch().discrete[0, 1])], "scales": [2.0], "biases": [0.5]}
-    net.set_calibrators({"reply": ByValueCalibrator(column=1, **by_value)})
-    outputs = net(batch())
-    shifted = outputs["logits"] + torch.tensor([0.02, 1.0]).log()
-    held = batch().discrete[:, 1] == by_value["values"][0]
-    expected = torch.where(held, 2 * shifted[:, 1] + 0.5, shifted[:, 1])
-    torch.testing.assert_close(outputs["calibrated_probabilities"][:, 1], torch.sigmoid(expected))
-    columns = net.data_spec["discrete"]
-    with pytest.raises(
-        ValueError, match=f"reply: reads discrete column {columns}; there are {columns}, from 0"
-    ):
-        net.set_calibrators({"reply": ByValueCalibrator(column=columns, **by_value)})
 
 
 def test_statistics_fill_vocabularies_by_the_names_of_a_whole_configs_columns():

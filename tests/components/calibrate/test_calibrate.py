@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -148,64 +147,6 @@ def test_a_task_with_too_few_positives_keeps_the_analytic_correction_and_the_rep
     assert [report.calibration.calibrator for report in reports] == [None, None]
     assert "under calibration.min_positives 100" in reports[0].calibration.reason
     assert json.loads((tmp_path / "calibrated/calibration.json").read_text()) == {}
-
-
-def test_a_correction_by_value_is_in_the_model_and_in_the_report(tmp_path: Path):
-    # The net reads the position through no embedding, so what a position is worth is left to the correction.
-    config = tiny_config(
-        training=TRAINING,
-        calibration={"by_value": {"column": "position", "max_values": 3}, "method": "platt"},
-    )
-    folder = write_tiny_log(tmp_path / "log", rows=3000)
-    for file in folder.rglob("*.parquet"):
-        rows = pq.read_table(file)
-        position, like = (rows[name].to_numpy() for name in ("position", "like"))
-        like = np.where(position == 1, 1, np.where(position == 2, 0, like)).astype(np.int8)
-        likes = np.random.default_rng(0).random(len(like)) < 0.05
-        table = rows.set_column(
-            rows.column_names.index("like"), "like", pa.array(like ^ likes.astype(np.int8))
-        )
-        pq.write_table(table, file)
-    sets = build_tiny(tmp_path, config, folder)
-    train_model(sets.snapshot, sets.train, tmp_path / "model")
-    reports = calibrate_model(
-        sets.snapshot, tmp_path / "model", sets.calibration, tmp_path / "calibrated", tmp_path / "page.html"
-    )
-    like, reply = json.loads((tmp_path / "calibrated/calibration_report.json").read_text()).values()
-    assert "by 3 values, drawn to the common map" in like["reason"]
-    assert {one["value"] for one in like["by_value"]} == {0, 1, 2, None}
-    assert sum(one["rows"] for one in like["by_value"]) == like["rows"] == 3000
-    for one in like["by_value"]:
-        if one["value"] is not None:
-            assert abs(one["own"] - one["observed"]) < 0.02 + 0.1 * abs(one["common"] - one["observed"])
-    assert max(abs(one["common"] - one["observed"]) for one in like["by_value"]) > 0.2
-    assert like["after"]["log_loss"] < 0.8 * like["before"]["log_loss"]
-    assert "; not by value" in reply["reason"]
-    assert reply["by_value"] == []
-    page = (tmp_path / "page.html").read_text()
-    assert "<h2>like, by value</h2>" in page
-    assert "<h2>reply, by value</h2>" not in page
-    reader = DatasetReader(sets.calibration, ["like", "reply"], 10_000, config=config)
-    batch = next(reader.batches())
-    with torch.no_grad():
-        probability = load_model(tmp_path / "calibrated")(batch)["calibrated_probabilities"][:, 0].double()
-    assert batch.discrete is not None
-    assert batch.labels is not None
-    loss = torch.nn.functional.binary_cross_entropy(probability, batch.labels[:, 0].double())
-    assert reports[0].after.log_loss == pytest.approx(loss.item(), abs=1e-4)
-    for one in reports[0].by_value:
-        if one.value is not None:
-            held = batch.discrete[:, 0] == one.value
-            assert probability[held].mean().item() == pytest.approx(one.own, abs=1e-4)
-
-
-@pytest.mark.parametrize("method", ["none", "platt"])
-def test_a_task_without_a_map_has_no_correction_by_value_either(method: str, tmp_path: Path):
-    calibration = {"by_value": {"column": "topic"}, "method": method, "min_positives": 10_000}
-    sets = train_tiny(tmp_path, tiny_config(calibration=calibration), rows=200)
-    reports = calibrate_model(sets.snapshot, tmp_path / "model", sets.calibration, tmp_path / "calibrated")
-    assert [report.calibration.calibrator for report in reports] == [None, None]
-    assert all("by value" not in report.calibration.reason for report in reports)
 
 
 def test_rows_of_a_user_share_a_fold_where_users_are_known():
