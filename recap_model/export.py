@@ -3,7 +3,7 @@
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from recap_model.data.dataset.batch import RecapBatch
+from recap_model.export_metadata import onnx_metadata
 from recap_model.model import MultiTaskRankingModel
 
 OPSET = 20
@@ -59,11 +60,17 @@ def export_program(model: MultiTaskRankingModel) -> ExportedProgram:
         model.train(was_training)
 
 
-def export_onnx(model: MultiTaskRankingModel, path: str | Path) -> None:
-    """Write the model as one ONNX file, which is there whole or not at all.
+def export_onnx(
+    model: MultiTaskRankingModel, path: str | Path, origin: Mapping[str, str] | None = None
+) -> None:
+    """Write the model as one ONNX file, atomically.
 
     It has one input for each of `input_names`: float32, ids int64; and one output for each that the model
     returns, by name: ``logits``, ``probabilities``, ``calibrated_probabilities`` (rows, tasks), ``score`` (rows,).
+    Its metadata says how a row of the log becomes these inputs; see `onnx_metadata`.
+
+    Args:
+        origin: what the model was trained from, for the metadata.
 
     Raises:
         ImportError: the extra ``onnx`` is not installed.
@@ -83,6 +90,7 @@ def export_onnx(model: MultiTaskRankingModel, path: str | Path) -> None:
             verbose=False,
         )
         assert graph is not None
+        graph.model.metadata_props.update(onnx_metadata(model, OPSET, origin or {}))
         try:
             graph.save(str(partial), external_data=False)
             os.replace(partial, path)

@@ -152,7 +152,8 @@ def _assemble(run: RunOutputs, folder: Path) -> str:
         if run.config.registry.onnx:
             path = inside / registry.ONNX_PATH
             path.parent.mkdir()
-            export_onnx(load_model(run.model), path)
+            origin = {"model": run.name, "window": run.window, "pipeline_run": run.snapshot.run_id}
+            export_onnx(load_model(run.model), path, origin)
 
     example = _first_rows(run.snapshot, run.config.features.columns())
     return package(run.model, example, run.config, folder, add)

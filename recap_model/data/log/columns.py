@@ -5,7 +5,7 @@ import hashlib
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_WORD_BITS = (
+WORD_BITS = (
     52  # a hash of so many bits is exact as float64, too: of a million words one pair in 9,000 sets collides
 )
 
@@ -115,4 +115,4 @@ def _without_sentinels(numbers: pa.Array, unit: str) -> pa.Array:
 
 def _word_id(word: str) -> int:
     digest = hashlib.blake2b(word.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> (64 - _WORD_BITS)
+    return int.from_bytes(digest, "little") >> (64 - WORD_BITS)

@@ -1,0 +1,76 @@
+"""The metadata of an exported ONNX file: all that a program needs to score a row of the log with it.
+
+Each entry is JSON under a key of its own; ``docs/serving.md`` has a program that reads them:
+
+| key | |
+|---|---|
+| ``recap.inputs`` | the graph's inputs in order: their columns, and what stands for a missing value |
+| ``recap.derived`` | columns that are computed from others, as `DerivedColumn` |
+| ``recap.text_ids`` | how a word becomes an id |
+| ``recap.tasks``, ``recap.score_weights`` | the columns of the probabilities, and their weights in the score |
+| ``recap.versions``, ``recap.origin`` | of the packages that wrote the file, and what the model was trained from |
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from recap_model.config import RecapConfig
+from recap_model.config.features import FeaturesConfig, ListColumn
+from recap_model.data.log.columns import WORD_BITS
+from recap_model.data.log.id_lists import NO_ID
+from recap_model.model import MultiTaskRankingModel
+
+FORMAT = "recap-onnx/1"
+
+_PREFIX = "recap."
+_MISSING: dict[str, str | int] = {"continuous": "nan", "discrete": NO_ID}  # zero in other groups
+_HASHED_BITS = 64
+
+
+def onnx_metadata(model: MultiTaskRankingModel, opset: int, origin: Mapping[str, str]) -> dict[str, str]:
+    """The metadata of a model's graph; a model without a feature schema has its groups' widths for their columns."""
+    features = model.config.features if isinstance(model.config, RecapConfig) else None
+    weights = model.score_weights.tolist()
+    entries = {
+        "format": FORMAT,
+        "inputs": list(_inputs(model, features)),
+        "derived": {name: column.model_dump() for name, column in features.derived.items()}
+        if features
+        else {},
+        "text_ids": {
+            "hash": "blake2b",
+            "digest_size": _HASHED_BITS // 8,
+            "byteorder": "little",
+            "shift_right": _HASHED_BITS - WORD_BITS,
+        },
+        "tasks": model.tasks,
+        "score_weights": dict(zip(model.tasks, weights, strict=True)),
+        "versions": {**_releases(), "opset": opset},
+        "origin": dict(origin),
+    }
+    return {f"{_PREFIX}{key}": json.dumps(value) for key, value in entries.items()}
+
+
+def _inputs(model: MultiTaskRankingModel, features: FeaturesConfig | None) -> Iterator[dict[str, Any]]:
+    for group, width in model.inputs.widths.items():
+        value = getattr(features, group) if features else None
+        described = {"name": group, "width": width, "missing": _MISSING.get(group, 0)}
+        if isinstance(value, ListColumn):
+            yield {**described, "list": value.column, "list_width": value.width, "places": value.slices}
+        else:
+            yield {**described, "columns": value}
+    for name in model.inputs.sparse:
+        longest = features.longest_list if features else None
+        yield {"name": name, "ids": name, "longest": longest, "missing": NO_ID}
+
+
+def _releases() -> dict[str, str]:
+    releases = {}
+    for package in ("recap", "torch"):
+        try:
+            releases[package] = version(package)
+        except PackageNotFoundError:  # the library may be used from a folder
+            continue
+    return releases
