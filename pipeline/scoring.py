@@ -2,7 +2,6 @@
 
 import json
 import logging
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 MANIFEST_NAME = "_manifest.json"
 _ROWS_AT_ONCE = 8192
 _META = b"recap.scores"
-_MODEL_URI = re.compile(r"^models:/([^/@]+)(?:/(\d+)|@([\w-]+))$")
 
 log = logging.getLogger(__name__)
 
@@ -57,22 +55,14 @@ def find_model(model: str, tracking_uri: str, scratch: Path) -> Source:
     """
     if Path(model).is_dir():
         return Source(Path(model), str(Path(model).resolve()))
-    found = _MODEL_URI.match(model)
-    if found is None:
+    if not model.startswith("models:/"):
         raise FileNotFoundError(
             f"{model}: no such folder; give a model's folder, models:/NAME/VERSION or models:/NAME@ALIAS"
         )
     from components.common import registry
 
-    name, version, alias = found.groups()
     client = registry.connect(tracking_uri)
-    if alias is not None:
-        held = registry.aliases(client, name)
-        if alias not in held:
-            raise ValueError(
-                f"{model}: {name} has no alias {alias}; it has {', '.join(sorted(held)) or 'none'}"
-            )
-        version = held[alias]
+    name, version = registry.find_named_version(client, model)
     return Source(registry.download(client, name, version, scratch / "model"), f"models:/{name}/{version}")
 
 

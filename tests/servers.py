@@ -93,17 +93,14 @@ def _connects(uri: str) -> bool:
 
 
 @contextmanager
-def served(model: str, folder: Path, tracking_uri: str = "") -> Iterator[str]:
-    """``mlflow models serve`` of a version in this environment: the URI to post to."""
+def served(model: str, folder: Path) -> Iterator[str]:
+    """``mlflow models serve`` of a version's folder in this environment: the URI to post to."""
     port = free_port()
     uri = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-W", "ignore", "-m", "mlflow", "models", "serve", "--model-uri", model]
     command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
-    environment = {
-        "MLFLOW_TRACKING_URI": tracking_uri,
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-    }
-    process = Process(command, folder, lambda: _pings(uri), **environment)
+    programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    process = Process(command, folder, lambda: _pings(uri), PATH=programs)
     process.start()
     try:
         yield f"{uri}/invocations"

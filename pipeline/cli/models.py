@@ -1,6 +1,7 @@
 """``recap models``, ``recap promote``, ``recap rollback``: the versions in the registry, and which is champion."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -95,6 +96,27 @@ def diff(
         print(printable(f"{field}: {change(before, after)}"))
     if not found:
         print(f"{name}: versions {first} and {second} differ in nothing that is recorded")
+
+
+@models_app.command()
+def fetch(
+    model: Annotated[str, typer.Argument(help="NAME@ALIAS or NAME/VERSION.")],
+    out: Annotated[Path, typer.Option(help="Folder for the version: a new one, or one fetched before.")],
+    uri: UriOption = "",
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+) -> None:
+    """Fetch a version into a folder, each of its files checked, to serve it.
+
+    Example: `recap models fetch recap@champion --out champion`
+    """
+    from components.common import registry
+    from pipeline.fetch import fetch_version
+
+    client = _connect(uri, workspace)
+    name, version = registry.find_named_version(client, model)
+    fetch_version(client, name, version, out)
+    print(f"{out}: {name} version {version}, every file as it was registered. Serve it:")
+    print(f"mlflow models serve --env-manager local --model-uri {shlex.quote(str(out))}")
 
 
 def promote(

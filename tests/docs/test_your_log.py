@@ -38,6 +38,8 @@ def test_the_pages_commands_lead_to_a_champion_and_scores(tmp_path: Path):
         said += " ".join(done.stdout.split()) + "\n"
     (decision,) = [block.strip() for block in blocks("") if "Decision" in block]
     assert decision in said
+    (serve,) = [block.strip() for block in blocks("") if block.startswith("mlflow models serve")]
+    assert serve in said
     (shown,) = blocks("yaml")
     assert (
         yaml.safe_load(shown)["features"] == yaml.safe_load((tmp_path / "shop.yaml").read_text())["features"]

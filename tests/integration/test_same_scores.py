@@ -1,5 +1,6 @@
 """One model, one set of rows, and the same scores by every way of asking for them."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +15,11 @@ import pytest
 import requests
 import torch
 from numpy.typing import NDArray
+from typer.testing import CliRunner
 
 from components.common import registry
 from components.register.package import package
+from pipeline.cli.app import app
 from pipeline.scoring import Source, score_files
 from recap_model import create_ranking_model, data_spec, export_onnx, export_program, load_model, save_model
 from recap_model.calibration import build_calibrator
@@ -116,7 +119,8 @@ def registered(place: Path) -> str:
     features = pq.read_table(place / "rows.parquet").select(CONFIG.features.columns())
     package(place / "model", features.slice(0, 3), CONFIG, place / "version", lambda folder: None)
     client.create_registered_model("tiny")
-    client.create_model_version("tiny", (place / "version").as_uri())
+    digest = hashlib.sha256((place / "version" / registry.DIGESTS_NAME).read_bytes()).hexdigest()
+    client.create_model_version("tiny", (place / "version").as_uri(), tags={registry.DIGEST_TAG: digest})
     registry.move_alias(client, "tiny", "champion", "1")
     return uri
 
@@ -145,8 +149,20 @@ def test_the_pyfunc_gives_them_for_a_frame_and_arrays_and_arrow(place: Path, for
 
 @pytest.fixture(scope="module")
 def server(registered: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with served("models:/tiny@champion", tmp_path_factory.mktemp("served"), registered) as uri:
+    folder = tmp_path_factory.mktemp("served")
+    fetch = [
+        "models",
+        "fetch",
+        "tiny@champion",
+        "--out",
+        str(folder / "champion"),
+        "--tracking-uri",
+        registered,
+    ]
+    assert CliRunner().invoke(app, fetch).exit_code == 0
+    with served("champion", folder) as uri:
         yield uri
+    assert {path.name for path in folder.iterdir()} == {"champion", "server.log"}
 
 
 def asked(uri: str, frame: pd.DataFrame, **more: object) -> pd.DataFrame:

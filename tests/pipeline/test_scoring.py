@@ -220,7 +220,7 @@ def test_what_cannot_be_scored_is_one_line_and_leaves_no_file(place: Path, tmp_p
         (("--model", str(tmp_path / "none"), "--in", log), "no such folder; give a model's folder"),
         (
             ("--model", "models:/recap@champion", "--in", log, "--tracking-uri", uri),
-            "recap has no alias champion",
+            "model recap: has no alias champion",
         ),
         (("--model", model, "--in", str(tmp_path / "nothing")), "no Parquet file there"),
         (("--model", model, "--in", str(broken)), "part.parquet: truncated or not Parquet"),

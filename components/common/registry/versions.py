@@ -1,5 +1,6 @@
 """The versions of a registered model: which there are, what their tags say, and which has an alias."""
 
+import re
 from typing import TYPE_CHECKING, Literal
 
 from components.common.artifacts.snapshot import Champion
@@ -24,6 +25,8 @@ PIPELINE_RUN_TAG = "recap.pipeline_run"
 PROOF_TAG = "recap.proof"  # JSON of the proof, or "failed: " and why
 SCORES_TAG = "recap.scores"  # where evaluate left every test row's scores
 WINDOW_TAG = "recap.window"
+
+_NAMED_VERSION = re.compile(r"(?:models:/)?([^/@]+)(?:/(\d+)|@([\w-]+))")
 
 
 def aliases(client: "MlflowClient", name: str) -> dict[str, str]:
@@ -61,6 +64,24 @@ def get_version(client: "MlflowClient", name: str, version: str) -> "ModelVersio
             raise RegistryError(
                 f"model {name}: has no version {version}; recap models --name {name} lists those there are"
             ) from None
+
+
+def find_named_version(client: "MlflowClient", model: str) -> tuple[str, str]:
+    """The name and the number of ``NAME/VERSION`` or ``NAME@ALIAS``, with or without ``models:/`` before it.
+
+    Raises RegistryError if it is neither, or there is no such version or alias.
+    """
+    found = _NAMED_VERSION.fullmatch(model)
+    if found is None:
+        raise RegistryError(f"{model!r} names no version; give NAME/VERSION or NAME@ALIAS")
+    name, version, alias = found.groups()
+    if alias is not None:
+        held = aliases(client, name)
+        if alias not in held:
+            known = ", ".join(sorted(held)) or "none"
+            raise RegistryError(f"model {name}: has no alias {alias}; aliases: {known}")
+        version = held[alias]
+    return name, str(get_version(client, name, version).version)
 
 
 def versions(client: "MlflowClient", name: str) -> "list[ModelVersion]":
