@@ -92,7 +92,7 @@ def test_a_map_exports_with_any_number_of_rows(calibrator: LogitCalibrator):
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"kind": "spline"}, "kind 'spline': the kinds are affine, beta, piecewise_linear"),
+        ({"kind": "spline"}, "kind 'spline': unknown; kinds: affine, beta, piecewise_linear"),
         ({"kind": "affine", "scale": -1.0}, "scale: -1.0: a calibrator's slope is at least 0.01"),
         ({"kind": "affine", "scale": float("nan")}, "scale: nan"),
         ({"kind": "affine", "scale": 1.0, "bias": float("inf")}, "bias: inf: not finite"),
