@@ -4,6 +4,7 @@ MLflow imports this module from the copy of ``recap_model`` inside the version.
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,7 +92,7 @@ def _check_form(rows: Any) -> None:
             f"input: is a {type(rows).__name__}; give a pandas frame, a dict of arrays or an Arrow table"
         )
     names = list(rows.column_names if isinstance(rows, pa.Table) else rows)
-    twice = sorted({str(name) for name in names if names.count(name) > 1})
+    twice = sorted(str(name) for name, times in Counter(names).items() if times > 1)
     if twice:
         raise ValueError(f"input: more than one column {', '.join(twice)}; a column is given once")
 

@@ -149,7 +149,8 @@ def read_file(
     if verify:
         check_unchanged(snapshot, file)
     parquet = open_parquet(snapshot, file)
-    missing = [name for name in columns if name not in parquet.schema_arrow.names]
+    there = set(parquet.schema_arrow.names)
+    missing = [name for name in columns if name not in there]
     if missing:
         raise ValueError(
             f"{file.path}: no column {', '.join(missing)}; write it, or change features or tasks"

@@ -1,5 +1,6 @@
 """Rows that evaluate scored, under the log's column names, with the scores that it gave them."""
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,10 +80,11 @@ def _scores(path: Path, tasks: list[str], rows: int) -> "pd.DataFrame":
     wanted = {**{f"candidate/{task}": task for task in tasks}, "score/candidate": SCORE}
     try:
         with pq.ParquetFile(path) as file:
-            missing = [column for column in wanted if column not in file.schema_arrow.names]
+            there = Counter(file.schema_arrow.names)
+            missing = [column for column in wanted if column not in there]
             if missing:
                 raise ValueError(f"{path}: no column {', '.join(missing)}; run evaluate again")
-            twice = [column for column in wanted if file.schema_arrow.names.count(column) > 1]
+            twice = [column for column in wanted if there[column] > 1]
             if twice:
                 raise ValueError(f"{path}: has more than one column {', '.join(twice)}; run evaluate again")
             first = next(file.iter_batches(rows, columns=list(wanted)), None)

@@ -18,7 +18,7 @@ from recap_model.config.features import EMBEDDING_GROUPS
 from recap_model.data.log.columns import FIRST_PLAUSIBLE_MS, LAST_PLAUSIBLE_MS, decoded, is_text
 
 MOST_DAYS = 14  # that a drafted config trains on
-_ROWS = 50_000
+_ROWS, _VALUES = 50_000, 50_000_000  # that are looked at, at most
 _NAMES_OF_IDS = ("id", "type", "code", "category", "kind")
 _TOLD = 0.9  # so often a column is 1 only where the label is
 
@@ -66,7 +66,8 @@ def read_log(data: str) -> Log:
     newest = next(day for day in reversed(list(days)) if days[day])
     days.check_stray_days(Window(newest, newest), is_newest=True)
     files = [open_parquet_at(filesystem, root, path) for path in days[newest]]
-    rows = list(_first_rows(files))
+    enough = min(_ROWS, _VALUES // max(1, len(files[0].schema_arrow)))
+    rows = list(_first_rows(files, enough))
     if not sum(map(len, rows)):
         raise ValueError(f"{data}: date={newest} has no rows; write some")
     table = pa.Table.from_batches([batch for batch in rows if batch.schema.equals(rows[0].schema)])
@@ -77,17 +78,17 @@ def read_log(data: str) -> Log:
         for day in known
     ]
     newest_rows = sum(file.metadata.num_rows for file in files)
-    return Log(table.slice(0, _ROWS), [max(1, round(newest_rows * size / sizes[0])) for size in sizes])
+    return Log(table.slice(0, enough), [max(1, round(newest_rows * size / sizes[0])) for size in sizes])
 
 
-def _first_rows(files: list[ParquetFile]) -> Iterator[pa.RecordBatch]:
+def _first_rows(files: list[ParquetFile], enough: int) -> Iterator[pa.RecordBatch]:
     """Batches, up to the one with which there are enough rows."""
     count = 0
     for file in files:
-        for batch in batches_of(file, _ROWS, file.schema_arrow.names):
+        for batch in batches_of(file, enough, file.schema_arrow.names):
             yield batch
             count += len(batch)
-            if count >= _ROWS:
+            if count >= enough:
                 return
 
 
@@ -121,7 +122,7 @@ def _tells(rows: pa.Table, name: str, labels: dict[str, str]) -> str:
         or pa.types.is_boolean(column.type)
     ):
         return ""
-    if not set(pc.unique(column).to_pylist()[:4]) <= {0, 1, None}:
+    if not set(pc.unique(column)[:4].to_pylist()) <= {0, 1, None}:
         return ""
     chosen = column.cast(pa.float64()).fill_null(0.0).to_numpy() == 1.0
     for task, label in labels.items():
@@ -163,7 +164,7 @@ def _sort(found: Columns, name: str, column: pa.Array, is_id: bool) -> None:
         is_text(kind) or is_id or (pa.types.is_integer(kind) and name.lower().split("_")[-1] in _NAMES_OF_IDS)
     ):
         found.ids[name] = distinct
-    elif pa.types.is_boolean(kind) or set(pc.unique(values).to_pylist()[:3]) <= {0, 1}:
+    elif pa.types.is_boolean(kind) or set(pc.unique(values)[:3].to_pylist()) <= {0, 1}:
         found.binary.append(name)
     else:
         found.continuous.append(name)

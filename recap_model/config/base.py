@@ -1,5 +1,6 @@
 """The base of every section of the config, and the rules that several sections share."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, TypeVar, get_args
 
@@ -44,7 +45,7 @@ def exactly_one_of(section: Section, *fields: str) -> Section:
 def distinct_names(section: Section, field: str) -> Section:
     """Return ``section`` if the items of its list ``field`` have different names; else raise ValueError."""
     names = [item.name for item in getattr(section, field) or ()]
-    for name in names:
-        if names.count(name) > 1:
+    for name, times in Counter(names).items():
+        if times > 1:
             raise ValueError(f"{field}: the name {name!r} is given twice; a name belongs to one item")
     return section

@@ -1,5 +1,6 @@
 """The score table: every test row with its labels, and what candidate and champion say of it, as Parquet."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -108,7 +109,7 @@ def read_scores(path: str | Path, config: RecapConfig) -> ScoreTable:
         raise ValueError(
             f"{path}: has no column {', '.join(lacking)}; replay with the tasks and slices that it was evaluated with"
         )
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
     if twice:
         raise ValueError(f"{path}: has more than one column {printable(', '.join(twice))}; evaluate again")
     for name in [*needed, *[name for name in ("score/champion",) if name in names]]:

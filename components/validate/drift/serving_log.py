@@ -56,4 +56,4 @@ def _in_all(block: Block, schemas: list[pa.Schema]) -> Block | None:
 
 
 def _fits(block: Block, name: str, schema: pa.Schema) -> bool:
-    return schema.names.count(name) == 1 and block.allows(name, schema.field(name).type)
+    return len(schema.get_all_field_indices(name)) == 1 and block.allows(name, schema.field(name).type)

@@ -46,12 +46,13 @@ class FileReader:
 
     def forms(self) -> dict[str, str]:
         """Whether each column of ids is of words or of integers, in words."""
+        if self._parquet is None:
+            return {}
+        schema = self._parquet.schema_arrow
         return {
-            name: _form(self._parquet.schema_arrow.field(name).type)
+            name: _form(schema.field(name).type)
             for block in self._blocks
-            if self._parquet is not None
-            and block.role in ("id", "split", "discrete")
-            and not block.list_width
+            if block.role in ("id", "split", "discrete") and not block.list_width
             for name in block.columns
         }
 

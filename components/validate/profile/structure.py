@@ -37,7 +37,7 @@ def _is_readable(schema: pa.Schema, block: Block, file: LogFile, findings: Findi
 
 def _problem(schema: pa.Schema, block: Block, column: str) -> tuple[FileRule, str, str, str] | None:
     """Rule, what was found, what is allowed, what to do; None if the column is as it should be."""
-    count = schema.names.count(column)
+    count = len(schema.get_all_field_indices(column))
     if count != 1:
         observed = "is not there" if not count else f"is there {count} times"
         return "column_present", observed, "a column is there once", f"write it, or change {block.section}"
