@@ -47,7 +47,7 @@ def check_here(workspace: Path) -> Iterator[Finding]:
 def check_registry(tracking_uri: str, name: str) -> Iterator[Finding]:
     """Whether MLflow answers, and its champion is the one that was promoted last and is still there."""
     from components.common import registry
-    from components.promote.promotion_log import read_moves
+    from pipeline.version_summary import moves_of, row_problems
 
     database = registry.sqlite_path(tracking_uri)
     if database is not None and not database.exists():
@@ -57,7 +57,7 @@ def check_registry(tracking_uri: str, name: str) -> Iterator[Finding]:
         client = registry.connect(tracking_uri)
         known = registry.versions(client, name)
         aliases = registry.aliases(client, name)
-        moves = read_moves(client, name)
+        moves, broken = moves_of(client, name)
     except registry.RegistryError as error:
         yield Finding("registry", "fail", str(error))
         return
@@ -65,6 +65,13 @@ def check_registry(tracking_uri: str, name: str) -> Iterator[Finding]:
     yield Finding(
         "registry", "ok", f"{name}: {len(numbers)} versions, {len(moves)} recorded moves of the champion"
     )
+    for one in known:
+        for problem in row_problems(one):
+            words = f"{name} version {one.version}: {problem}; restore the database, or delete the version"
+            yield Finding("registry", "fail", words)
+    if broken:
+        yield Finding("registry", "fail", broken)
+        return
     for alias, number in sorted(aliases.items()):
         if number not in numbers:
             words = f"{name}: alias {alias} points to version {number}, which is not there; promote another"

@@ -58,7 +58,7 @@ def move_champion(
             f"model {name}: {moves[-1].who} was first and made version {moves[-1].to} champion; nothing was moved"
         )
     _apply(client, name, made)
-    return made
+    return made.model_copy(update={"applied": True})
 
 
 def settle(client: "MlflowClient", name: str) -> list[Move]:

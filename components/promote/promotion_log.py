@@ -40,6 +40,10 @@ def person() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
+class BrokenMoveError(RegistryError):
+    """A version of the record holds no move: somebody edited it."""
+
+
 class Audit(Config):
     """Why a champion moves.
 
@@ -134,6 +138,12 @@ def _create_record(client: "MlflowClient", name: str) -> None:
                 raise
 
 
+def _number(text: str) -> int:
+    if not text.isdecimal():
+        raise ValueError(f"its tag {_PREFIX}after is {text!r}, not a number")
+    return int(text)
+
+
 def _read(version: "ModelVersion") -> Move:
     said = {
         key.removeprefix(_PREFIX): value for key, value in version.tags.items() if key.startswith(_PREFIX)
@@ -141,7 +151,7 @@ def _read(version: "ModelVersion") -> Move:
     try:
         return Move(
             number=int(version.version),
-            after=int(said["after"]),
+            after=_number(said["after"]),
             source=None if said["from"] == "none" else said["from"],
             to=said["to"],
             applied="applied" in said,
@@ -149,9 +159,11 @@ def _read(version: "ModelVersion") -> Move:
         )
     except (KeyError, ValueError) as error:
         what = (
-            f"lacks the tag {_PREFIX}{error.args[0]}" if isinstance(error, KeyError) else first_reason(error)
+            f"it lacks the tag {_PREFIX}{error.args[0]}"
+            if isinstance(error, KeyError)
+            else first_reason(error)
         )
-        raise RegistryError(
+        raise BrokenMoveError(
             f"{version.name} version {version.version}: is no record of a move ({what}); put its tags back, or "
             "delete this version of the record"
         ) from None

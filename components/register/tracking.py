@@ -3,11 +3,13 @@
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from components.common import registry
+from components.common.artifacts.decision import Rule
 from components.common.artifacts.evaluation import REPORT_NAME
 from components.common.artifacts.model_manifest import TRAINING_LOG_NAME
 from components.common.registry.run_metrics import Number, curve, log_metrics
@@ -77,8 +79,25 @@ def _parameters(run: RunOutputs) -> dict[str, object]:
 
 
 def _evaluated(run: RunOutputs) -> Iterator[tuple[str, float, int]]:
-    for name, number in read_headline(run.evaluation).items():
+    found = read_headline(run.evaluation)
+    for name, number in {**found, **_means(found, run.decision.rules)}.items():
         yield name, number, 0
+
+
+def _means(found: Mapping[str, float], rules: Sequence[Rule]) -> dict[str, float]:
+    """``mean_auc`` and ``mean_rce`` over the tasks that the gate judged: of one positive an AUC says nothing.
+
+    >>> skipped = Rule(name="task", task="report", verdict="skipped", words="1 test positive; not judged")
+    >>> _means({"auc/like": 0.7, "auc/report": 1.0}, [skipped])
+    {'mean_auc': 0.7}
+    """
+    not_judged = {rule.task for rule in rules if rule.name == "task"}
+    judged: dict[str, list[float]] = {}
+    for name, number in found.items():
+        metric, _, task = name.partition("/")
+        if metric in ("auc", "rce") and task not in not_judged:
+            judged.setdefault(f"mean_{metric}", []).append(number)
+    return {name: fmean(numbers) for name, numbers in judged.items()}
 
 
 def _curves(model: Path) -> Iterator[Number]:

@@ -38,7 +38,7 @@ def models(
     from pipeline.cli.versions import alias_warning, list_versions, table
 
     client = _connect(uri, workspace)
-    found = list_versions(client, name, limit)
+    found, problems = list_versions(client, name, limit)
     if as_json:
         print(json.dumps(found, indent=1))
         return
@@ -50,9 +50,9 @@ def models(
         return
     console = new_console()
     console.print(table(name, found, console.width))
-    warning = alias_warning(client, name)
-    if warning:
-        print(printable(warning))
+    for line in (*problems, alias_warning(client, name)):
+        if line is not None:
+            print(printable(line))
 
 
 @models_app.command()

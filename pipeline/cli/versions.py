@@ -6,62 +6,33 @@ import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
 from components.common import registry
-from components.promote.promotion_log import Move, read_moves
 from pipeline.cli.terminal import printable
+from pipeline.version_summary import moves_of, proof_of, summarize_version
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities.model_registry import ModelVersion
     from rich.table import Table
 
 _TAG_PREFIX = "recap."
-_NO_RESULTS = ("proof/", "train/learning_rates/")  # metrics that say nothing of how good a model is
 _COLUMNS = ("version", "age", "data window", "aliases", "decision", "AUC", "RCE", "who")
 _MAY_FOLD, _GAP = ("aliases", "decision", "who"), 2
 _LEFT_OUT_FIRST = ("who", "RCE", "age", "AUC", "data window")
 
 
-def list_versions(client: "MlflowClient", name: str, limit: int) -> list[dict[str, Any]]:
-    """The newest versions, newest first: version, aliases, window, outcome, metrics and so on, ready for JSON."""
-    held, moves = registry.aliases(client, name), read_moves(client, name)
-    return [_summary(client, name, found, held, moves) for found in registry.versions(client, name)[:limit]]
-
-
-def _summary(
-    client: "MlflowClient", name: str, found: "ModelVersion", held: dict[str, str], moves: list[Move]
-) -> dict[str, Any]:
-    """``who`` made the version champion, the last time that somebody did."""
-    version, tags = str(found.version), found.tags
-    proof = tags.get(registry.PROOF_TAG, "none")
-    return {
-        "name": name,
-        "version": version,
-        "aliases": sorted(alias for alias, holder in held.items() if holder == version),
-        "window": tags.get(registry.WINDOW_TAG),
-        "outcome": tags.get(registry.OUTCOME_TAG),
-        "compared_with": tags.get(registry.COMPARED_TAG),
-        "proof": "passed" if proof.startswith("{") else proof,
-        "who": next((move.who for move in reversed(moves) if move.to == version), None),
-        "created": datetime.fromtimestamp(found.creation_timestamp / 1000, UTC).isoformat(timespec="seconds"),
-        "run_id": found.run_id,
-        "metrics": _metrics(client, found.run_id),
-    }
-
-
-def _metrics(client: "MlflowClient", run_id: str | None) -> dict[str, float]:
-    if not run_id:
-        return {}
-    with registry.in_one_line(client):
-        metrics = client.get_run(run_id).data.metrics
-    return {name: metrics[name] for name in sorted(metrics) if not name.startswith(_NO_RESULTS)}
+def list_versions(client: "MlflowClient", name: str, limit: int) -> tuple[list[dict[str, Any]], list[str]]:
+    """The newest versions, newest first, ready for JSON, and a line for each row of the registry that is wrong."""
+    held, (moves, broken) = registry.aliases(client, name), moves_of(client, name)
+    newest = registry.versions(client, name)[:limit]
+    found = [summarize_version(client, name, version, held, moves) for version in newest]
+    lines = [f"{name} version {row['version']}: {problem}" for row in found for problem in row["problems"]]
+    return found, [*lines, *([broken] if broken else [])]
 
 
 def table(name: str, versions: list[dict[str, Any]], width: int) -> "Table":
-    """A table for a terminal of so many columns; AUC and RCE are means over tasks.
+    """A table for a terminal of so many columns; AUC and RCE are means over the tasks that the gate judges.
 
     ``who`` promoted it last: the gate, or a person. What does not fit is left out, and named below.
     """
@@ -105,8 +76,8 @@ def _cells(row: dict[str, Any]) -> dict[str, str]:
         "data window": _window(row["window"] or ""),
         "aliases": ", ".join(row["aliases"]),
         "decision": f"{row['outcome'] or ''}{failed}",
-        "AUC": _mean(row["metrics"], "auc/", ".4f"),
-        "RCE": _mean(row["metrics"], "rce/", ".2f"),
+        "AUC": _mean(row["metrics"], "auc", ".4f"),
+        "RCE": _mean(row["metrics"], "rce", ".2f"),
         "who": "the gate" if by_gate else row["who"] or "",
     }
 
@@ -121,22 +92,26 @@ def _window(window: str) -> str:
     return f"{first}..{last[5:]}" if last and first[:5] == last[:5] else window
 
 
-def _age(created: str) -> str:
+def _age(created: str | None) -> str:
+    if created is None:
+        return "unknown"
     age = datetime.now(UTC) - datetime.fromisoformat(created)
     for unit, name in ((timedelta(days=1), "d"), (timedelta(hours=1), "h"), (timedelta(minutes=1), "min")):
         if age >= unit:
             return f"{age // unit} {name}"
-    return f"{age.seconds} s"
+    return f"{max(age, timedelta()).seconds} s"
 
 
-def _mean(metrics: dict[str, float], prefix: str, shown: str) -> str:
-    values = [value for name, value in metrics.items() if name.startswith(prefix)]
-    return format(fmean(values), shown) if values else ""
+def _mean(metrics: dict[str, float], name: str, shown: str) -> str:
+    """A metric's mean over the tasks that the gate judges; of a version that did not record it, over all tasks."""
+    tasks = [value for task, value in metrics.items() if task.startswith(f"{name}/")]
+    mean = metrics.get(f"mean_{name}", sum(tasks) / len(tasks) if tasks else None)
+    return "" if mean is None else format(mean, shown)
 
 
 def alias_warning(client: "MlflowClient", name: str) -> str | None:
     """A line if the champion is not the one of the newest recorded move; None if all is well."""
-    moves = read_moves(client, name)
+    moves, _ = moves_of(client, name)
     current = registry.aliases(client, name).get("champion")
     if not moves or moves[-1].to == current:
         return None
@@ -150,16 +125,16 @@ def alias_warning(client: "MlflowClient", name: str) -> str | None:
 def describe(client: "MlflowClient", name: str, version: str) -> dict[str, Any]:
     """All that is recorded of one version. Raises RegistryError if there is none."""
     found = registry.get_version(client, name, version)
-    all_moves = read_moves(client, name)
-    summary = _summary(client, name, found, registry.aliases(client, name), all_moves)
+    all_moves, broken = moves_of(client, name)
+    summary = summarize_version(client, name, found, registry.aliases(client, name), all_moves)
+    summary["problems"] += [broken] if broken else []
     moves = [move for move in all_moves if version in (move.source, move.to)]
     lineage = {
         key.removeprefix(_TAG_PREFIX): value
         for key, value in sorted(found.tags.items())
         if key.startswith(_TAG_PREFIX) and key != registry.PROOF_TAG
     }
-    proof = found.tags.get(registry.PROOF_TAG, "")
-    measured = {"measured": json.loads(proof)} if proof.startswith("{") else {}
+    measured = {"measured": proof} if (proof := proof_of(found)) else {}
     told = [f"{move.when} {move.who}: {move.source or 'none'} -> {move.to}, {move.why}" for move in moves]
     return {**summary, **measured, "lineage": lineage, "moves": told}
 

@@ -1,6 +1,7 @@
 """Evaluate over a trained tiny model: the same rows for both models, a sealed decision, a page."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -227,6 +228,26 @@ def test_the_command_tells_its_decision_by_its_status(built: tuple[TinySets, Pat
     decided = json.loads(done.output)
     assert done.exit_code == {"PROMOTE": 0, "HOLD": 3, "ERROR": 4}[decided["outcome"]]
     assert {rule["name"] for rule in decided["rules"]} >= {"rows", "non_inferior"}
+
+
+def test_a_policy_may_be_the_gate_alone_for_scores_that_lie_in_a_run(
+    built: tuple[TinySets, Path], tmp_path: Path
+):
+    sets, model = built
+    evaluation = tmp_path / "evaluate" / "evaluation"
+    evaluation.mkdir(parents=True)
+    score_test_set(model, sets.test, tiny_config(), None, evaluation / "scores.parquet")
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("gate: {min_rows: 100000}")
+    call = ["gate", "replay", "--scores", str(evaluation), "--policy", str(policy)]
+    with pytest.raises(FileNotFoundError, match=r"has only the section gate, and .* is in no run's folder"):
+        CliRunner().invoke(app, call, catch_exceptions=False)
+    shutil.copytree(sets.snapshot, tmp_path / "resolve" / "snapshot")
+    done = CliRunner().invoke(app, call)
+    assert (done.exit_code, "400 test rows; gate.min_rows is 100,000" in done.stdout) == (4, True)
+    policy.write_text("evaluation: {gate: {min_row: 1}}")
+    with pytest.raises(ValueError, match=r"policy.yaml: evaluation.gate.min_row: .*min_rows"):
+        CliRunner().invoke(app, call, catch_exceptions=False)
 
 
 SEVENTH = Champion(version="7", run_id="x")

@@ -36,7 +36,7 @@ def client(uri: str):
 
 @pytest.fixture
 def no_lease(monkeypatch) -> None:
-    monkeypatch.setattr(move_champion, "LEASE_S", 0.0)
+    monkeypatch.setattr("components.promote.move_champion.LEASE_S", 0.0)
 
 
 def _audit(why: str = "better") -> Audit:
@@ -131,7 +131,7 @@ def test_a_recorded_move_of_a_dead_promoter_is_completed_by_the_next(client):
 
 
 def test_a_promoter_waits_for_another_ones_aliases_no_longer_than_the_lease(client, monkeypatch):
-    monkeypatch.setattr(move_champion, "LEASE_S", 0.3)
+    monkeypatch.setattr("components.promote.move_champion.LEASE_S", 0.3)
     append_move(client, "m", None, "1", 0, _audit("died"))
     assert [move.applied for move in settle(client, "m")] == [True]
     assert registry.aliases(client, "m") == {"champion": "1"}
@@ -180,6 +180,6 @@ def test_a_record_of_which_a_tag_was_removed_is_refused_in_a_line(client):
     move_champion(client, "m", None, "1", _audit())
     client.delete_model_version_tag(record_name("m"), "1", "recap.move.after")
     with pytest.raises(
-        registry.RegistryError, match=r"version 1: is no record of a move \(lacks the tag .*after\)"
+        registry.RegistryError, match=r"version 1: is no record of a move \(it lacks the tag .*after\)"
     ):
         read_moves(client, "m")

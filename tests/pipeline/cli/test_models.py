@@ -1,8 +1,10 @@
 """``recap models``, ``promote`` and ``rollback`` on a real registry: what they print, move and refuse."""
 
+import contextlib
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +16,8 @@ from components.common import registry
 from components.promote.promote import promote_version
 from components.promote.promotion_log import person
 from pipeline.cli.app import app
-from pipeline.cli.versions import change
+from pipeline.cli.terminal import new_console
+from pipeline.cli.versions import change, table
 from tests.components.registries import NAME, PROOF, new_registry, register, run_outputs
 
 PROOFS = (
@@ -167,7 +170,54 @@ def test_rollback_returns_to_the_previous_champion(workspace: Path):
     done = recap(workspace, "rollback", "--why", "replies fell", "--json")
     moved = json.loads(done.stdout)
     assert (moved["champion"], moved["source"], moved["why"]) == ("1", "2", "replies fell")
+    assert moved["applied"] is True
     assert _aliases(workspace) == {"champion": "1", "previous": "2"}
+
+
+def test_rows_that_somebody_edited_are_named_beside_the_others(workspace: Path):
+    promotions = f"name = '{NAME}.promotions'"
+    with contextlib.closing(sqlite3.connect(workspace / "mlflow.db")) as database:
+        for change in (
+            "UPDATE model_versions SET creation_time = -5 WHERE version = 2",
+            "UPDATE model_version_tags SET value = '{half' WHERE version = 2 AND key = 'recap.proof'",
+            f"UPDATE model_versions SET run_id = 'gone' WHERE version = 1 AND name = '{NAME}'",
+            f"UPDATE model_version_tags SET value = 'x' WHERE {promotions} AND key = 'recap.move.after'",
+        ):
+            assert database.execute(change).rowcount == 1
+        database.commit()
+    time, proof = (
+        "its creation time -5 is no time in milliseconds since 1970",
+        "its tag recap.proof is not JSON",
+    )
+    move = "tiny.promotions version 1: is no record of a move (its tag recap.move.after is 'x', not a number)"
+    lines = recap(workspace, "models").stdout.splitlines()
+    assert lines[2].split()[:2] == ["2", "unknown"]
+    assert "champion" in lines[3]
+    assert lines[4:7] == [
+        f"tiny version 2: {time}",
+        f"tiny version 2: {proof}",
+        "tiny version 1: its MLflow run gone was deleted, and its metrics with it",
+    ]
+    assert lines[7].startswith(move)
+    assert json.loads(recap(workspace, "models", "show", "2", "--json").stdout)["problems"][:2] == [
+        time,
+        proof,
+    ]
+    found = recap(workspace, "doctor")
+    assert found.exit_code == 1
+    for words in (f"tiny version 2: {time}; restore", f"tiny version 2: {proof}; restore", move):
+        assert f"fail  registry   {words}" in found.stdout
+
+
+def test_a_mean_is_over_the_tasks_that_the_gate_judges():
+    summary = {"proof": "passed", "who": None, "version": "1", "created": None, "window": None, "aliases": []}
+    metrics = {"auc/like": 0.7, "auc/report": 1.0}
+    for measured, shown in ((metrics, "0.8500"), ({**metrics, "mean_auc": 0.7}, "0.7000")):
+        row = {**summary, "outcome": "HOLD", "metrics": measured}
+        console = new_console()
+        with console.capture() as printed:
+            console.print(table(NAME, [row], 200))
+        assert shown in printed.get()
 
 
 def test_an_alias_that_was_moved_by_other_means_is_told(workspace: Path):

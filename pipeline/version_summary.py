@@ -1,0 +1,105 @@
+"""Versions of a registered model as plain values, and what is wrong with a row of the registry."""
+
+import json
+import math
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from components.common import registry
+from components.promote.promotion_log import BrokenMoveError, Move, read_moves
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+_NO_RESULTS = ("proof/", "train/learning_rates/")  # metrics that say nothing of how good a model is
+_NOTHING_RECORDED = ("", "none")
+
+
+def summarize_version(
+    client: "MlflowClient", name: str, found: "ModelVersion", held: dict[str, str], moves: list[Move]
+) -> dict[str, Any]:
+    """One version, ready for JSON; ``who`` made it champion last, ``problems`` are those of its row.
+
+    Args:
+        held: the version that each alias points to.
+        moves: of the model's champion.
+    """
+    version, tags = str(found.version), found.tags
+    proof, created = tags.get(registry.PROOF_TAG, "none"), creation_time(found)
+    metrics = _metrics(client, found.run_id)
+    problems = list(row_problems(found))
+    if metrics is None:
+        problems.append(f"its MLflow run {found.run_id} was deleted, and its metrics with it")
+    return {
+        "name": name,
+        "version": version,
+        "aliases": sorted(alias for alias, holder in held.items() if holder == version),
+        "window": tags.get(registry.WINDOW_TAG),
+        "outcome": tags.get(registry.OUTCOME_TAG),
+        "compared_with": tags.get(registry.COMPARED_TAG),
+        "proof": "passed" if proof_of(found) else proof,
+        "who": next((move.who for move in reversed(moves) if move.to == version), None),
+        "created": created.isoformat(timespec="seconds") if created else None,
+        "run_id": found.run_id,
+        "metrics": metrics or {},
+        "problems": problems,
+    }
+
+
+def row_problems(found: "ModelVersion") -> Iterator[str]:
+    """What no registration writes into a version's row."""
+    if creation_time(found) is None:
+        yield f"its creation time {found.creation_timestamp!r} is no time in milliseconds since 1970"
+    proof = found.tags.get(registry.PROOF_TAG, "none")
+    if proof not in _NOTHING_RECORDED and not proof.startswith("failed") and not proof_of(found):
+        yield f"its tag {registry.PROOF_TAG} is not JSON"
+
+
+def moves_of(client: "MlflowClient", name: str) -> tuple[list[Move], str | None]:
+    """The recorded moves of a champion, and what is wrong with the record, without which there are none."""
+    try:
+        return read_moves(client, name), None
+    except BrokenMoveError as error:
+        return [], str(error)
+
+
+def creation_time(found: "ModelVersion") -> datetime | None:
+    """When a version was registered; None if its row holds no time."""
+    stamp: Any = found.creation_timestamp
+    if not isinstance(stamp, int) or stamp < 0:
+        return None
+    try:
+        return datetime.fromtimestamp(stamp / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def proof_of(found: "ModelVersion") -> dict[str, Any]:
+    """What the proof of a version measured; empty if there is none, or its tag is not JSON."""
+    try:
+        content = json.loads(found.tags.get(registry.PROOF_TAG, ""))
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _metrics(client: "MlflowClient", run_id: str | None) -> dict[str, float] | None:
+    """A run's finite metrics by name; None if there is no such run."""
+    from mlflow.exceptions import MlflowException
+
+    if not run_id:
+        return {}
+    with registry.in_one_line(client):
+        try:
+            metrics = client.get_run(run_id).data.metrics
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return None
+    return {
+        name: value
+        for name, value in sorted(metrics.items())
+        if not name.startswith(_NO_RESULTS) and math.isfinite(value)
+    }
