@@ -17,6 +17,7 @@ test: $(READY)            ## every check that a change must pass, but the benchm
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 month: $(READY)           ## thirty days of retraining with what goes wrong in a month: .recap-month/month.html
+	rm -rf .recap-month
 	$(BIN)/python -m tests.integration.month --out .recap-month
 
 lint: $(READY)            ## format, lint, types, who may import whom

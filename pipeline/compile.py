@@ -7,10 +7,14 @@ from components.steps import Step
 from pipeline.cluster.settings import ClusterSettings
 
 COMPILED = Path(__file__).parent / "compiled"
+_HEADER = b"# PIPELINE DEFINITION"  # what kfp begins a compiled pipeline with
 
 
 def compile_pipelines(out: Path = COMPILED, settings: ClusterSettings | None = None) -> list[Path]:
-    """Write the pipeline's YAML, its Kubernetes part included, into a folder; returns the files' paths."""
+    """Write the pipeline's YAML, its Kubernetes part included, into a folder; returns the files' paths.
+
+    Raises FileExistsError if a file of that name is there that is not a compiled pipeline.
+    """
     from kfp import compiler
 
     from pipeline.cluster.placement import place
@@ -23,6 +27,8 @@ def compile_pipelines(out: Path = COMPILED, settings: ClusterSettings | None = N
 
     out.mkdir(parents=True, exist_ok=True)
     path = out / "retrain.yaml"
+    if path.exists() and not (path.is_file() and path.read_bytes().startswith(_HEADER)):
+        raise FileExistsError(f"{path}: not a compiled pipeline; give another folder")
     made = cluster_pipeline(placed, chosen.validate_groups, chosen.build_groups)
     compiler.Compiler().compile(made, str(path))
     return [path]

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 MANIFEST_NAME = "_manifest.json"
 _ROWS_AT_ONCE = 8192
 _META = b"recap.scores"
+_FORMAT = "recap-scores/1"
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +82,7 @@ def score_files(source: Source, data: str, out: Path, weights: Mapping[str, floa
 
     Raises:
         FileNotFoundError: there is no Parquet file.
+        FileExistsError: a file of ``out`` that would be replaced holds no scores.
         ValueError: the rows hold the scores' folder, or lie in it; a file is not Parquet, or broken; or a column is
             missing or not of its group's type. The message names both.
     """
@@ -99,6 +101,7 @@ def score_files(source: Source, data: str, out: Path, weights: Mapping[str, floa
     if not_read:
         log.warning("%s: not read: %s", data, shorten(not_read, 20))
     done, files = 0, {}
+    _refuse_other_files(out, [name for name, _ in found])
     for name, info in found:
         made_by = {
             "model": source.name,
@@ -114,7 +117,7 @@ def score_files(source: Source, data: str, out: Path, weights: Mapping[str, floa
                 tell(now, name)
         files[name] = pq.read_metadata(target).num_rows
         done += files[name]
-    content = {"format": "recap-scores/1", "model": source.name, "weights": dict(weights), "files": files}
+    content = {"format": _FORMAT, "model": source.name, "weights": dict(weights), "files": files}
     with atomic_file(out / MANIFEST_NAME) as partial:
         partial.write_text(json.dumps(content | {"rows": done}, indent=1))
     return done
@@ -201,13 +204,27 @@ def _check_apart(data: Path, root: Path, names: list[str], out: Path) -> None:
 
 
 def _is_made(target: Path, made_by: dict[str, Any]) -> bool:
+    return _made_by(target) == _canonical(made_by)
+
+
+def _made_by(target: Path) -> bytes | None:
+    """What made a file of scores, as its metadata say; None if it is none."""
     if not target.is_file():
-        return False
+        return None
     try:
-        metadata = pq.read_schema(target).metadata or {}
+        return (pq.read_schema(target).metadata or {}).get(_META)
     except (pa.ArrowException, OSError):
-        return False
-    return metadata.get(_META) == _canonical(made_by)
+        return None
+
+
+def _refuse_other_files(out: Path, names: list[str]) -> None:
+    """Raise FileExistsError if a file would be replaced that scoring did not write."""
+    manifest = out / MANIFEST_NAME
+    others = [out / name for name in names if (out / name).exists() and _made_by(out / name) is None]
+    if manifest.exists() and not (manifest.is_file() and _FORMAT.encode() in manifest.read_bytes()):
+        others.append(manifest)
+    if others:
+        raise FileExistsError(f"{others[0]}: is there already and holds no scores; give another --out")
 
 
 def _schema(rows: pa.Schema, ids: list[str], scores: list[str], made_by: dict[str, Any]) -> pa.Schema:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 import recap_model
 from components.common.registry import MODEL_PATH, write_digests
+from components.common.runtime.atomic_output import MARK_NAME
 from recap_model import serving
 from recap_model.config import RecapConfig
 from recap_model.file_digests import CACHE
@@ -39,7 +40,7 @@ def package(
     import mlflow.pyfunc
 
     staging = out.parent / f"{out.name}.staging"
-    shutil.copytree(model, staging / Path(MODEL_PATH).name)
+    shutil.copytree(model, staging / Path(MODEL_PATH).name, ignore=shutil.ignore_patterns(MARK_NAME))
     mlflow.pyfunc.save_model(
         path=str(out),
         loader_module=serving.__name__,

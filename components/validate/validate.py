@@ -2,14 +2,13 @@
 
 import json
 import logging
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from components.common.artifacts.snapshot import MANIFEST_NAME, Snapshot
 from components.common.artifacts.validation_result import VERDICT_NAME
-from components.common.runtime.atomic_output import atomic_directory, atomic_file
+from components.common.runtime.atomic_output import atomic_directory, atomic_file, remove_directory
 from components.common.storage.file_groups import whole
 from components.validate.checks.custom import Own, read_own
 from components.validate.checks.run import judge
@@ -92,7 +91,7 @@ class Check:
             log.warning("%s", line)
         _log_summary(verdict)
         if verdict.outcome == "failed":
-            shutil.rmtree(out, ignore_errors=True)
+            remove_directory(out)
             raise ValidationFailed("\n".join(verdict.lines("critical")))
         _write(verdict, scan, out)
         return verdict

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from components.common.runtime.atomic_output import find_abandoned, remove_abandoned
 from components.common.runtime.environment import environment
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -57,10 +58,22 @@ class RunFolder:
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """As long as the block, or the process, lasts, `prune_runs` leaves the folder alone."""
+        """As long as the block, or the process, lasts, nothing of the folder is removed."""
         with (self.path / _LOCK).open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+    @contextmanager
+    def unless_in_use(self) -> Iterator[bool]:
+        """Whether no process runs this run; none begins to in the block."""
+        with ExitStack() as stack:
+            try:
+                lock = stack.enter_context((self.path / _LOCK).open("a"))
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                idle = True
+            except OSError:  # it is locked, or another user's
+                idle = False
+            yield idle
 
     @contextmanager
     def temporary_files(self) -> Iterator[None]:
@@ -83,11 +96,34 @@ class RunFolder:
 
 
 def new_run(workspace: Path) -> RunFolder:
-    """A fresh folder for a run, named by its start in UTC."""
+    """A fresh folder for a run, named by its start in UTC; what killed runs left half-written is removed."""
+    for run in _runs(workspace):
+        remove_leftovers(run)
     stamp = datetime.now(UTC).strftime(_STAMP)
     path = workspace / _RUNS / stamp
     path.mkdir(parents=True)
     return RunFolder(path)
+
+
+def remove_leftovers(run: Path, dry_run: bool = False) -> list[tuple[Path, int]]:
+    """Remove what a killed run left: temporary files, and partial outputs that no process is writing.
+
+    Returns:
+        What was removed (or would be), with the bytes that it held; nothing if the run is still going.
+    """
+    folder = RunFolder(run)
+    with folder.unless_in_use() as idle:
+        if not idle:
+            return []
+        temporary = run / _TEMPORARY
+        found = [*([temporary] if temporary.is_dir() else []), *find_abandoned(folder.steps)]
+        removed = [(path, _bytes_in(path)) for path in found]
+        for path in () if dry_run else found:
+            if path == temporary:
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                remove_abandoned(path)
+    return removed
 
 
 def newest_run(workspace: Path) -> RunFolder:
@@ -99,22 +135,24 @@ def newest_run(workspace: Path) -> RunFolder:
 
 
 def prune_runs(workspace: Path, keep: int, dry_run: bool = False) -> list[tuple[Path, int]]:
-    """Remove all but the newest ``keep`` runs, and checkpoints that no kept run can have written.
+    """Remove all but the newest ``keep`` runs, what killed runs left, and checkpoints that no kept run has written.
 
     A folder is renamed before it is removed, so that an interrupted call leaves no half of a run; the next call
-    removes what is left of it. Runs that are still going stay, and so does what is no run.
+    removes what is left of it. Runs that are still going stay, and so does what is no run, a run's folder with files
+    that no run writes included.
 
     Returns:
         What was removed (or would be), with the bytes that it held.
     """
     with _alone(workspace / _RUNS):
-        runs = sorted(path for path in (workspace / _RUNS).iterdir() if _is_run(path))
-        kept = [path for path in runs if path in runs[-keep:] or _is_in_use(path)]
+        runs = _runs(workspace)
+        kept = [path for path in runs if path in runs[-keep:] or _is_in_use(path) or _holds_other_files(path)]
         since = min((_begun(path) for path in kept), default=0.0)
-        checkpoints = [path for path in (workspace / CHECKPOINTS).glob("*") if path.stat().st_mtime < since]
-        leftovers = list((workspace / _RUNS).glob(f"{_REMOVED}*"))
-        old = [path for path in runs if path not in kept] + checkpoints + leftovers
+        checkpoints = [path for path in (workspace / CHECKPOINTS).glob("*") if _are_checkpoints(path, since)]
+        half_removed = [path for path in (workspace / _RUNS).glob(f"{_REMOVED}*") if _is_folder(path)]
+        old = [path for path in runs if path not in kept] + checkpoints + half_removed
         removed = [(path, _bytes_in(path)) for path in old]
+        removed += [item for path in kept for item in remove_leftovers(path, dry_run)]
         for path in () if dry_run else old:
             if not path.name.startswith(_REMOVED):
                 path = path.rename(workspace / _RUNS / f"{_REMOVED}{path.name}")
@@ -138,29 +176,45 @@ def _begun(run: Path) -> float:
     return datetime.strptime(run.name, _STAMP).replace(tzinfo=UTC).timestamp()
 
 
+def _runs(workspace: Path) -> list[Path]:
+    """The folders of runs, the oldest first."""
+    return sorted(path for path in (workspace / _RUNS).glob("*") if _is_run(path))
+
+
 def _is_run(path: Path) -> bool:
     try:
         _begun(path)
     except ValueError:
         return False
-    return path.is_dir()
+    return _is_folder(path)
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _holds_other_files(run: Path) -> bool:
+    """Whether something lies in a run's folder that no run writes: a user's notes, say."""
+    written = {"steps", "run.log", "reports", _LOCK, _TEMPORARY}
+    return any(path.name not in written for path in run.iterdir())
+
+
+def _are_checkpoints(folder: Path, before: float) -> bool:
+    """Whether it is a folder of a training's checkpoints and nothing else, last written before that time."""
+    if not _is_folder(folder) or folder.stat().st_mtime >= before:
+        return False
+    return all(path.suffix in (".checkpoint", ".partial") for path in folder.iterdir())
 
 
 def _is_in_use(run: Path) -> bool:
-    lock = run / _LOCK
-    if not lock.is_file():
-        return False
-    with lock.open() as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+    with RunFolder(run).unless_in_use() as idle:
+        return not idle
 
 
-def _bytes_in(folder: Path) -> int:
-    inside = (Path(top) / name for top, _, names in os.walk(folder) for name in names)
-    return sum(path.lstat().st_size for path in inside)
+def _bytes_in(path: Path) -> int:
+    """Of a file, or of all files in a folder."""
+    inside = (Path(top) / name for top, _, names in os.walk(path) for name in names)
+    return sum(each.lstat().st_size for each in ([path] if path.is_file() else inside))
 
 
 def complete_config(incomplete: str) -> list[str]:

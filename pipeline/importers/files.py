@@ -1,7 +1,6 @@
-"""What importers share: reading a delimited file at the door, writing a log whole or not at all."""
+"""Shared by importers: read a delimited file, write a log atomically."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -61,11 +60,11 @@ def require_values(path: Path, table: pa.Table, column: str, allowed: Sequence[o
 
 
 def write_log(out: Path, days: dict[date, pa.Table], extras: dict[str, str] | None = None) -> ImportReport:
-    """Write a partition for each day, and files beside them; ``out`` must not hold anything else.
+    """Write a partition for each day, and files beside them.
 
-    Raises FileExistsError if ``out`` is there and is no log, so that nothing foreign is replaced.
+    Raises FileExistsError if ``out`` holds anything that Recap did not write.
     """
-    with log_folder(out) as folder:
+    with atomic_directory(out) as folder:
         for day, rows in days.items():
             partition = folder / f"date={day.isoformat()}"
             partition.mkdir()
@@ -73,19 +72,3 @@ def write_log(out: Path, days: dict[date, pa.Table], extras: dict[str, str] | No
         for name, content in (extras or {}).items():
             (folder / name).write_text(content)
     return ImportReport(sum(len(rows) for rows in days.values()), min(days), max(days))
-
-
-@contextmanager
-def log_folder(out: Path) -> Iterator[Path]:
-    """A folder to write a log into, which takes the place of ``out`` when the block ends without an error.
-
-    Raises FileExistsError if ``out`` is there and is no log.
-    """
-    if out.exists() and (not out.is_dir() or any(not _of_a_log(path.name) for path in out.iterdir())):
-        raise FileExistsError(f"{out}: holds other things than a log; choose another folder")
-    with atomic_directory(out) as folder:
-        yield folder
-
-
-def _of_a_log(name: str) -> bool:
-    return name.startswith(("date=", "_", "."))

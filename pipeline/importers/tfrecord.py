@@ -17,7 +17,8 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.importers.files import ImportReport, log_folder
+from components.common.runtime.atomic_output import atomic_directory
+from pipeline.importers.files import ImportReport
 from recap_model.config.errors import in_one_line
 
 _GZIP = b"\x1f\x8b"
@@ -76,7 +77,7 @@ def import_tfrecord(source: Path, out: Path, *, time: str = "", day: date | None
 
 def _write(files: list[Path], out: Path, schema: pa.Schema, time: str, day: date | None) -> ImportReport:
     rows, writers = 0, dict[date, pq.ParquetWriter]()
-    with log_folder(out) as folder, ExitStack() as stack:
+    with atomic_directory(out) as folder, ExitStack() as stack:
         for file in files:
             for first, records in _chunks(file):
                 by_day: dict[date, list[dict[str, Any]]] = {}

@@ -1,4 +1,4 @@
-"""Writing a sample log: a day at a time, each there whole or not at all."""
+"""Write a sample log, each day's partition atomically."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from components.common.runtime.atomic_output import atomic_directory, atomic_file
+from components.common.runtime.atomic_output import atomic_directory, atomic_file, find_abandoned
 from pipeline.simulator.columns import SCHEMA, TRUTH_SCHEMA, Block, log_rows, truth_rows
 from pipeline.simulator.impressions import make_impressions
 from pipeline.simulator.labels import TASKS, make_engagements
@@ -119,15 +119,12 @@ def _claim(out: Path, parameters: SampleParameters) -> None:
     if is_sample_log(out):
         return _agree(out, _read_parameters(out), parameters)
     if out.is_dir():
-        foreign = sorted(
-            path.name for path in out.iterdir() if not path.name.startswith(f".{PARAMETERS_NAME}")
-        )
+        abandoned = find_abandoned(out)
+        foreign = sorted(path.name for path in out.iterdir() if path not in abandoned)
         if foreign:
             raise ValueError(
                 f"{out}: holds {foreign[0]!r}, which is of no sample log; give a new or empty folder"
             )
-    for stale in out.glob(f".{PARAMETERS_NAME}.partial-*"):
-        stale.unlink()
     with atomic_file(out / PARAMETERS_NAME) as file:
         file.write_text(parameters.model_dump_json(indent=2) + "\n")
 

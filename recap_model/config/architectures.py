@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
 
 from recap_model.config.base import Config, exactly_one_of
 
@@ -79,6 +79,17 @@ class AffineMapConfig(Config):
     bias: float = 0.0
 
 
+def _only_of_a_tower(effect: str, unused: float | None = None) -> BeforeValidator:
+    """A check that a field of the published class has the value that means nothing outside of a tower."""
+
+    def check(value: object) -> object:
+        if value != unused:
+            raise ValueError(f"{effect}, which only a tower has; remove it here, or set it in model.tasks")
+        return value
+
+    return BeforeValidator(check)
+
+
 class ArchitectureConfig(Config):
     """A tower: exactly one architecture."""
 
@@ -127,14 +138,18 @@ def _last_layer(config: ArchitectureConfig) -> tuple[str, int | None]:
 
 
 class BackboneConfig(Config):
-    """What the towers share: exactly one architecture."""
+    """What the towers share: exactly one architecture.
+
+    The published class is a tower's, so a published config writes a tower's other fields here too. They load at the
+    value that means nothing, and any other is refused.
+    """
 
     mlp_config: MlpConfig | None = None
     mask_net_config: MaskNetConfig | None = None
     dcn_config: DcnConfig | None = None
-    dlrm_config: None = Field(
-        None, description="a DLRM reads embeddings one by one; it is a tower's, never shared"
-    )
+    dlrm_config: Annotated[None, _only_of_a_tower("reads embeddings one by one")] = None
+    affine_map: Annotated[None, _only_of_a_tower("maps a task's logit")] = None
+    pos_weight: Annotated[float, _only_of_a_tower("weighs the positives in a task's loss", 1.0)] = 1.0
 
     @model_validator(mode="after")
     def _one_architecture(self) -> "BackboneConfig":

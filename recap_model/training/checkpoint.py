@@ -1,9 +1,9 @@
 """Checkpoints: all that training needs to go on from a step, in files that are there whole or not at all."""
 
+import contextlib
 import logging
 import os
 import pickle
-import shutil
 import zipfile
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from recap_model.config.errors import first_reason
 
-_SUFFIX = ".checkpoint"
+_SUFFIX, _PARTIAL = ".checkpoint", ".partial"
 
 log = logging.getLogger(__name__)
 
@@ -70,9 +70,12 @@ class Checkpoints:
         return None
 
     def clear(self) -> None:
-        """Remove the folder with all that is in it."""
+        """Remove all checkpoints, and the folder if it holds nothing else."""
         self.finish()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            for path in (*self._files(), *self.folder.glob(f"*{_PARTIAL}")):
+                path.unlink(missing_ok=True)
+            self.folder.rmdir()
 
     def files(self) -> list[Path]:
         """Those that are whole, the oldest first."""
@@ -81,7 +84,7 @@ class Checkpoints:
     def _write(self, step: int, state: dict[str, Any]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{step:012d}{_SUFFIX}"
-        partial = path.with_suffix(".partial")
+        partial = path.with_suffix(_PARTIAL)
         with partial.open("wb") as stream:
             torch.save(state, stream)
             stream.flush()

@@ -1,7 +1,6 @@
 """Live through a month: ``python -m tests.integration.month``; exit status 1 if a thing does not hold."""
 
 import argparse
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -15,10 +14,11 @@ from tests.integration.month.play import DayRecord, Month
 def main() -> int:
     """Play the days, print one line for each, write ``month.html`` and ``month.json``."""
     parser = argparse.ArgumentParser(description="a month of retraining, with what goes wrong in a month")
-    parser.add_argument("--out", type=Path, default=Path(".recap-month"), help="folder; a former month goes")
+    parser.add_argument("--out", type=Path, default=Path(".recap-month"), help="a new or empty folder")
     parser.add_argument("--days", type=int, default=30)
     given = parser.parse_args()
-    shutil.rmtree(given.out, ignore_errors=True)
+    if given.out.exists() and any(given.out.iterdir()):
+        parser.error(f"{given.out}: not empty; give a new or empty folder")
     began = time.monotonic()
     month = Month(given.out.resolve(), days_of(given.days))
     with month.registry():

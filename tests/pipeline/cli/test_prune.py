@@ -11,6 +11,7 @@ from threading import Event
 import pytest
 from typer.testing import CliRunner
 
+from components.common.runtime.atomic_output import atomic_directory
 from pipeline.cli.app import app
 from pipeline.cli.workspace import RunFolder, new_run, prune_runs
 
@@ -57,6 +58,45 @@ def test_what_an_interrupted_call_left_is_removed_by_the_next(runs: list[Path], 
     runs[0].rename(runs[0].with_name(f".removed-{runs[0].name}"))
     prune_runs(tmp_path, keep=3)
     assert _left(tmp_path) == [run.name for run in runs[1:]]
+
+
+def test_what_killed_runs_left_in_kept_ones_goes_by_prune_and_by_the_next_run(
+    runs: list[Path], tmp_path: Path
+):
+    def leave(run: Path) -> list[Path]:
+        train = run / "steps" / "recap-retrain-1" / "train"
+        left = [run / "tmp", train / ".model.partial-abcd1234", train / ".page.html.partial-abcd1234"]
+        for folder in left[:2]:
+            folder.mkdir(parents=True)
+            (folder / "half").write_bytes(bytes(10))
+        left[2].write_bytes(bytes(3))
+        return left
+
+    left = leave(runs[3])
+    with RunFolder(runs[3]).in_use():
+        assert prune_runs(tmp_path, keep=4) == []
+    with atomic_directory(left[1].with_name("other")) as partial:
+        assert prune_runs(tmp_path, keep=4, dry_run=True) == list(zip(left, (10, 10, 3), strict=True))
+        assert all(path.exists() for path in left)
+        assert prune_runs(tmp_path, keep=4) == list(zip(left, (10, 10, 3), strict=True))
+        assert partial.is_dir()
+    left = leave(runs[0])
+    new_run(tmp_path)
+    assert not any(path.exists() for path in left)
+
+
+def test_what_no_run_wrote_is_never_removed(runs: list[Path], tmp_path: Path):
+    (runs[0] / "notes.txt").write_text("precious")
+    link = runs[0].with_name("2026-02-01T10-00-00-000000")
+    link.symlink_to(runs[3])
+    notes = tmp_path / "checkpoints" / "mine" / "notes.txt"
+    notes.parent.mkdir(parents=True)
+    notes.write_text("precious")
+    os.utime(notes.parent, (0, 0))
+    assert prune_runs(tmp_path, keep=1) == [(runs[1], 1024), (runs[2], 1024)]
+    assert (runs[0] / "notes.txt").is_file()
+    assert link.is_symlink()
+    assert notes.is_file()
 
 
 def test_one_that_prunes_waits_for_another_that_does(runs: list[Path], tmp_path: Path, monkeypatch):

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from components.common.runtime.atomic_output import MARK_NAME
 from pipeline.simulator.labels import TASKS
 
 
@@ -36,5 +37,6 @@ def vectors(log: pa.Table, column: str) -> Any:
 
 
 def contents(root: Path) -> dict[str, bytes]:
-    """The bytes of every file under a folder, by its relative path."""
-    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    """The bytes of every file under a folder, by its relative path; marks of outputs are left out."""
+    files = [path for path in root.rglob("*") if path.is_file() and path.name != MARK_NAME]
+    return {str(path.relative_to(root)): path.read_bytes() for path in files}
