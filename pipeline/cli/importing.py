@@ -1,4 +1,4 @@
-"""``recap import``: public data sets into the layout of the data contract."""
+"""``recap import``: public data sets, and the published ranker's records and configuration."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,11 +6,12 @@ from typing import Annotated
 import typer
 
 import_app = typer.Typer(
-    help="Convert a public data set into a log that the pipeline reads.", no_args_is_help=True
+    help="Convert a public data set, or the published ranker's files, to what the pipeline reads.",
+    no_args_is_help=True,
 )
 
 Source = Annotated[Path, typer.Option(help="The data set's file, or the folder that holds it.")]
-Out = Annotated[Path, typer.Option(help="Folder to write the log into.")]
+Out = Annotated[Path, typer.Option(help="New or empty folder, or one of an earlier import, for the log.")]
 
 
 @import_app.command()
@@ -60,3 +61,34 @@ def tfrecord(
         raise ValueError(f"--day: {day!r} is no date; write YYYY-MM-DD") from None
     report = import_tfrecord(source, out, time=time, day=on)
     typer.echo(f"{out}: {report.rows:,} rows, {report.first_day} to {report.last_day}")
+
+
+@import_app.command("tml-config")
+def tml_config(
+    file: Annotated[Path, typer.Argument(help="The published configuration file, as local_prod.yaml.")],
+    out: Annotated[Path, typer.Option(help="Config to write; it must not exist.")],
+    segdense: Annotated[
+        Path | None,
+        typer.Option(
+            help="Segdense schema of the records, JSON; else the one that FILE names, if it is there."
+        ),
+    ] = None,
+) -> None:
+    """The published ranker's configuration, as a config that reads what `recap import tfrecord` writes.
+
+    Example: `recap import tml-config local_prod.yaml --segdense segdense.json --out mine.yaml`
+    """
+    from components.common.runtime.atomic_output import atomic_file
+    from pipeline.importers.tml_config import import_tml_config
+
+    if out.exists():
+        raise FileExistsError(f"{out}: exists; remove it, or choose another --out")
+    imported = import_tml_config(file, segdense)
+    with atomic_file(out) as partial:
+        partial.write_text(imported.text)
+    for note in imported.notes:
+        typer.echo(note)
+    when = f"--time {imported.time}" if imported.time else "--day YYYY-MM-DD"
+    typer.echo(f"{out}: {len(imported.config.tasks)} tasks. Read it, then")
+    typer.echo(f"  recap import tfrecord --source RECORDS --out LOG {when}")
+    typer.echo(f"  recap run --config {out} --data LOG")

@@ -77,7 +77,7 @@ def test_a_disk_that_fills_ends_training_in_a_line_and_the_last_checkpoint_stays
 def test_a_file_that_is_cut_off_while_training_is_named_and_the_last_checkpoint_stays(
     sets: TinySets, undisturbed: Path, tmp_path: Path
 ):
-    rows = next(sets.train.with_name("train.rows").iterdir())
+    rows = next(sets.train.with_name("train.rows").glob("*.arrow"))
     content = rows.read_bytes()
     child = start(sets, tmp_path / "model")
     wait_for_a_checkpoint(child, tmp_path)

@@ -141,7 +141,7 @@ def test_a_step_that_fails_leaves_no_model(tmp_path: Path):
 
 def test_rows_that_build_did_not_write_are_refused(tmp_path: Path):
     sets = build_tiny(tmp_path, CONFIG, write_tiny_log(tmp_path / "log"))
-    rows = next((tmp_path / "train.rows").iterdir())
+    rows = next((tmp_path / "train.rows").glob("*.arrow"))
     content = bytearray(rows.read_bytes())
     content[len(content) // 2] ^= 1
     rows.write_bytes(content)

@@ -61,7 +61,7 @@ def test_a_second_call_writes_only_what_is_missing(tmp_path: Path):
     log = tmp_path / "log"
     write_log(log, **SMALL)
     before = contents(log)
-    for path in sorted(log.glob("date=2026-03-02/*")):
+    for path in sorted(log.glob("date=2026-03-02/*.parquet")):
         path.unlink()
     (log / "date=2026-03-02").rmdir()
     kept = (log / "date=2026-03-01").stat().st_mtime_ns
