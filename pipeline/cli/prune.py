@@ -18,7 +18,8 @@ def prune(
 ) -> None:
     """Remove the folders of old runs: their data sets, scores and logs. Versions and their reports stay.
 
-    A run that is still going is never removed. The log of the data, the registry and its artifacts are not touched.
+    Partial outputs and temporary files of killed runs go too. A run that is still going is never removed, nor is what
+    no run wrote. The log of the data, the registry and its artifacts are not touched.
 
     Example: `recap prune --keep 5`
     """
@@ -27,7 +28,7 @@ def prune(
     removed = prune_runs(workspace, keep, dry_run)
     verb = "would remove" if dry_run else "removed"
     size = sum(bytes_of for _, bytes_of in removed)
-    folders = "folder" if len(removed) == 1 else "folders"
+    paths = "path" if len(removed) == 1 else "paths"
     for path, _ in removed:
         typer.echo(f"{verb} {path.relative_to(workspace)}")
-    typer.echo(f"{verb} {len(removed)} {folders}, {size / _MIB:,.1f} MiB")
+    typer.echo(f"{verb} {len(removed)} {paths}, {size / _MIB:,.1f} MiB")

@@ -4,9 +4,7 @@ A column that a label is made from is no feature of any task, since the tasks sh
 marital_stat and income_50k are left out, and so is the survey's instance_weight.
 """
 
-import gzip
 import json
-import tempfile
 from datetime import date
 from pathlib import Path
 
@@ -14,7 +12,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.importers.files import ImportReport, find_file, read_delimited, require_values, write_log
+from pipeline.importers.files import (
+    ImportReport,
+    find_file,
+    parse_delimited,
+    read_unpacked,
+    require_values,
+    write_log,
+)
 
 FILE = "census-income.test.gz"
 NUMBERS = (
@@ -123,19 +128,9 @@ def import_census(source: Path, out: Path) -> ImportReport:
 def _read(path: Path) -> pa.Table:
     """The file's columns, without the space that stands before each value."""
     kinds = {name: pa.int64() if name in NUMBERS else pa.string() for name in _COLUMNS}
-    with tempfile.NamedTemporaryFile("w", suffix=".csv") as plain:
-        try:
-            with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as lines:
-                plain.writelines(line.replace(", ", ",").lstrip() for line in lines)
-        except (OSError, UnicodeDecodeError, EOFError) as error:
-            raise ValueError(
-                f"{path}: cannot be unpacked ({error}); give the file as it was published"
-            ) from None
-        plain.flush()
-        try:
-            return read_delimited(Path(plain.name), kinds, ",", header=False)
-        except ValueError as error:
-            raise ValueError(str(error).replace(plain.name, str(path))) from None
+    lines = read_unpacked(path).splitlines(keepends=True)
+    content = b"".join(line.replace(b", ", b",").lstrip() for line in lines)
+    return parse_delimited(path, content, kinds, ",", header=False)
 
 
 def _split(rows: int) -> list[str]:

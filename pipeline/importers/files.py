@@ -1,5 +1,7 @@
 """Shared by importers: read a delimited file, write a log atomically."""
 
+import gzip
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -11,6 +13,9 @@ import pyarrow.parquet as pq
 
 from components.common.runtime.atomic_output import atomic_directory
 from recap_model.config.errors import in_one_line
+
+GZIP_MAGIC = b"\x1f\x8b"
+_MOST_BYTES = 1 << 29  # of a data set of this package, unpacked
 
 
 @dataclass(frozen=True)
@@ -32,13 +37,34 @@ def find_file(source: Path, name: str) -> Path:
     return path
 
 
-def read_delimited(path: Path, types: dict[str, pa.DataType], delimiter: str, header: bool) -> pa.Table:
-    """Read a file that has just these columns. Raises ValueError with the row that does not parse."""
+def read_unpacked(path: Path) -> bytes:
+    """The content of a file, gzip or not.
+
+    Raises ValueError if it cannot be unpacked, or is larger than any of the data sets: a gzip bomb, say.
+    """
+    try:
+        with path.open("rb") as plain:
+            packed = plain.read(2) == GZIP_MAGIC
+        with gzip.open(path) if packed else path.open("rb") as stream:
+            content = stream.read(_MOST_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{path}: cannot be unpacked ({error}); give the file as it was published") from None
+    if len(content) > _MOST_BYTES:
+        raise ValueError(f"{path}: over {_MOST_BYTES >> 20} MiB; give the file as it was published")
+    return content
+
+
+def parse_delimited(
+    path: Path, content: bytes, types: dict[str, pa.DataType], delimiter: str, header: bool
+) -> pa.Table:
+    """Parse the content of a file that has just these columns. Raises ValueError with the row that does not parse."""
     read = csv.ReadOptions(column_names=None if header else list(types), use_threads=False)
     parse = csv.ParseOptions(delimiter=delimiter)
     convert = csv.ConvertOptions(column_types=types, strings_can_be_null=False)
     try:
-        table = csv.read_csv(path, read_options=read, parse_options=parse, convert_options=convert)
+        table = csv.read_csv(
+            pa.BufferReader(content), read_options=read, parse_options=parse, convert_options=convert
+        )
         names = table.column_names
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = in_one_line(error)

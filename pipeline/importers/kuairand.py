@@ -13,7 +13,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.importers.files import ImportReport, find_file, read_delimited, require_values, write_log
+from pipeline.importers.files import (
+    ImportReport,
+    find_file,
+    parse_delimited,
+    read_unpacked,
+    require_values,
+    write_log,
+)
 
 FILE = "kuairand27k_kcore15.tsv"
 TASKS = {
@@ -42,7 +49,7 @@ def import_kuairand(source: Path, out: Path) -> ImportReport:
         ValueError: a column is missing, a value does not parse, or an engagement is not 0 or 1; the row is named.
     """
     path = find_file(source, FILE)
-    table = read_delimited(path, dict.fromkeys(_WHOLE, pa.int64()), "\t", header=True)
+    table = parse_delimited(path, read_unpacked(path), dict.fromkeys(_WHOLE, pa.int64()), "\t", header=True)
     for column in TASKS.values():
         require_values(path, table, column, (0, 1))
     rows = _columns({name: table[name].to_numpy() for name in _WHOLE})

@@ -18,12 +18,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.common.runtime.atomic_output import atomic_directory
-from pipeline.importers.files import ImportReport
+from pipeline.importers.files import GZIP_MAGIC, ImportReport
 from recap_model.config.errors import in_one_line
 
-_GZIP = b"\x1f\x8b"
 _MASK = 0xA282EAD8
-_ROWS_AT_ONCE = 8192
+_CHUNK_BYTES = (
+    1 << 24
+)  # of records that are turned into a table at once: as Python's numbers they take ten times that
+_MOST_RECORD_BYTES = 1 << 26  # a record is a row; the published ones have 30 kB
+_RECORD_OVERHEAD = 64  # so that records without content count too
+_READ_BYTES = 1 << 20
 _TYPES = {"int64_list": pa.int64(), "float_list": pa.float32(), "bytes_list": pa.binary()}
 
 
@@ -44,7 +48,9 @@ class _Column:
 
 
 def import_tfrecord(source: Path, out: Path, *, time: str = "", day: date | None = None) -> ImportReport:
-    """Write the records of a file, or of every file in a folder, as a log; two passes, memory of a few thousand rows.
+    """Write the records of a file, or of every file in a folder, as a log.
+
+    Two passes, in memory that does not grow with the rows.
 
     A feature with one value is a scalar column, one whose lists all have one length a fixed-size list, others lists;
     what a record lacks is null.
@@ -65,7 +71,7 @@ def import_tfrecord(source: Path, out: Path, *, time: str = "", day: date | None
     files = _files(source)
     columns: dict[str, _Column] = {}
     for file in files:
-        for number, record in enumerate(_records(file)):
+        for number, (record, _) in enumerate(_records(file)):
             _take_in(columns, record, f"{file}: record {number}")
     if not columns:
         raise ValueError(f"{source}: no record with a feature")
@@ -107,25 +113,26 @@ def _files(source: Path) -> list[Path]:
 
 def _chunks(file: Path) -> Iterator[tuple[int, list[Any]]]:
     chunk: list[Any] = []
-    first = 0
-    for record in _records(file):
+    first = held = 0
+    for record, size in _records(file):
         chunk.append(record)
-        if len(chunk) == _ROWS_AT_ONCE:
+        held += size
+        if held >= _CHUNK_BYTES:
             yield first, chunk
-            first, chunk = first + len(chunk), []
+            first, held, chunk = first + len(chunk), 0, []
     if chunk:
         yield first, chunk
 
 
-def _records(file: Path) -> Iterator[Any]:
-    """The features of each record, by name."""
+def _records(file: Path) -> Iterator[tuple[Any, int]]:
+    """The features of each record, by name, and the record's bytes."""
     try:
         from google.protobuf.message import DecodeError
         from tfrecord import example_pb2
     except ImportError:
         raise ValueError("reading TFRecord needs the extra tfrecord; pip install 'recap[tfrecord]'") from None
     with file.open("rb") as plain:
-        packed = plain.read(2) == _GZIP
+        packed = plain.read(2) == GZIP_MAGIC
     number = 0
     with gzip.open(file) if packed else file.open("rb") as stream:
         while True:
@@ -134,10 +141,11 @@ def _records(file: Path) -> Iterator[Any]:
                 content = _next_record(stream, where)
                 if content is None:
                     return
-                yield example_pb2.Example.FromString(content).features.feature
+                features = example_pb2.Example.FromString(content).features.feature
             except (EOFError, gzip.BadGzipFile, zlib.error, DecodeError) as error:
                 reason = in_one_line(error)
                 raise ValueError(f"{where}: cannot be unpacked ({reason}); copy the file again") from None
+            yield features, len(content) + _RECORD_OVERHEAD
             number += 1
 
 
@@ -150,12 +158,25 @@ def _next_record(stream: BinaryIO | gzip.GzipFile, where: str) -> bytes | None:
         raise ValueError(f"{where}: cut off; copy the file again")
     _check(head[:8], head[8:], where)
     length = struct.unpack("<Q", head[:8])[0]
-    content = stream.read(length)
+    if length > _MOST_RECORD_BYTES:
+        raise ValueError(
+            f"{where}: claims {length:,} bytes; a record of one row has at most {_MOST_RECORD_BYTES:,}"
+        )
+    content = _read(stream, length)
     checksum = stream.read(4)
     if len(checksum) < 4:
         raise ValueError(f"{where}: cut off; copy the file again")
     _check(content, checksum, where)
     return content
+
+
+def _read(stream: BinaryIO | gzip.GzipFile, length: int) -> bytes:
+    """Up to ``length`` bytes, in memory for those that are there and not for those that a header claims."""
+    parts = []
+    while length and (part := stream.read(min(length, _READ_BYTES))):
+        parts.append(part)
+        length -= len(part)
+    return b"".join(parts)
 
 
 def _check(content: bytes, checksum: bytes, where: str) -> None:

@@ -133,7 +133,7 @@ def test_a_dry_run_says_what_would_go_and_removes_nothing(runs: list[Path], tmp_
     done = CliRunner().invoke(app, ["prune", "--workspace", str(tmp_path), "--keep", "3", "--dry-run"])
     assert done.stdout.splitlines() == [
         f"would remove runs/{runs[0].name}",
-        "would remove 1 folder, 0.0 MiB",
+        "would remove 1 path, 0.0 MiB",
     ]
     assert len(_left(tmp_path)) == 4
 

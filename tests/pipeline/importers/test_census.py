@@ -1,5 +1,6 @@
 """The census' log: codes, labels, a fixed split, and no label's column among the features."""
 
+import gzip
 import json
 import os
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.importers import files
 from pipeline.importers.census import CATEGORIES, FILE, NUMBERS, import_census
 from recap_model.config import load_config
 
@@ -83,10 +85,16 @@ def test_a_broken_file_is_one_line_that_names_it(tmp_path: Path, old: str, new: 
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_is_no_gzip_is_named(tmp_path: Path):
+def test_a_file_that_is_cut_off_or_unpacks_to_too_much_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     path = tmp_path / FILE
-    path.write_text("no gzip")
+    path.write_bytes(gzip.compress(bytes(1 << 20))[:-9])
     with pytest.raises(ValueError, match="cannot be unpacked"):
+        import_census(tmp_path, tmp_path / "log")
+    monkeypatch.setattr(files, "_MOST_BYTES", 1 << 20)
+    path.write_bytes(gzip.compress(bytes((1 << 20) + 1)))
+    with pytest.raises(ValueError, match="over 1 MiB; give the file as it was published"):
         import_census(tmp_path, tmp_path / "log")
 
 

@@ -107,7 +107,7 @@ def test_a_missing_source_and_a_foreign_target_are_refused(tmp_path: Path):
     path = source(tmp_path, ROWS)
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "thesis.txt").touch()
-    with pytest.raises(FileExistsError, match="holds 'thesis.txt'"):
+    with pytest.raises(FileExistsError, match=r"holds 'thesis\.txt'"):
         import_kuairand(path, tmp_path / "home")
     assert (tmp_path / "home" / "thesis.txt").exists()
 

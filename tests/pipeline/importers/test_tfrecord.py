@@ -1,14 +1,18 @@
 """TFRecord files by another package's writer, as a log; and what is broken in one, by its record."""
 
 import gzip
+import os
+import struct
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
 import pyarrow.parquet as pq
 import pytest
 from tfrecord import TFRecordWriter
 
+from pipeline.importers import tfrecord as importer
 from pipeline.importers.tfrecord import import_tfrecord
 from tests.tiny import DAY_MS
 
@@ -54,6 +58,16 @@ def test_records_become_columns_and_fall_on_their_days(tmp_path: Path, packed: b
     assert (types["is_video"], types["time"]) == ("int64", "int64")
 
 
+def test_rows_are_written_some_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(importer, "_CHUNK_BYTES", 300)
+    import_tfrecord(write(tmp_path / "a"), tmp_path / "log", day=date(2026, 3, 9))
+    (file,) = (tmp_path / "log").rglob("*.parquet")
+    assert pq.ParquetFile(file).num_row_groups > 1
+    assert pq.ParquetFile(file).read()["continuous"].to_pylist() == [
+        [float(n), 0.5, -1.0] for n in range(ROWS)
+    ]
+
+
 def test_a_folder_of_files_is_one_log_of_one_day(tmp_path: Path):
     folder = tmp_path / "records"
     folder.mkdir()
@@ -67,6 +81,14 @@ def flipped(content: bytes, place: int) -> bytes:
     return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
 
 
+def claiming(length: int) -> bytes:
+    """The header of a record of that length, its checksum right, and the beginning of a record."""
+    head = struct.pack("<Q", length)
+    crc = google_crc32c.value(head)
+    masked = (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+    return head + struct.pack("<I", masked) + b"row"
+
+
 def test_a_broken_record_is_named_and_nothing_is_written(tmp_path: Path):
     content = write(tmp_path / "whole").read_bytes()
     broken = {
@@ -75,6 +97,10 @@ def test_a_broken_record_is_named_and_nothing_is_written(tmp_path: Path):
         content[:-7]: "record 4: cut off",
         b"PAR1" + content: "record 0: its checksum is wrong, or this is no TFRecord file",
         gzip.compress(content)[:-20]: "cannot be unpacked",
+        claiming(2**63): "record 0: claims 9,223,372,036,854,775,808 bytes",
+        claiming(2**40): "record 0: claims 1,099,511,627,776 bytes",
+        gzip.compress(content + claiming(2**40)): "record 5: claims 1,099,511,627,776 bytes",
+        claiming(2**26): "record 0: cut off",
     }
     path = tmp_path / "broken"
     for damaged, message in broken.items():
@@ -98,6 +124,8 @@ def test_a_feature_of_another_kind_a_missing_time_and_no_file_are_one_line_each(
         import_tfrecord(path, tmp_path / "log", time="name")
     with pytest.raises(ValueError, match="give either the feature"):
         import_tfrecord(path, tmp_path / "log")
-    with pytest.raises(FileNotFoundError, match="no such file; give a TFRecord file"):
-        import_tfrecord(tmp_path / "none", tmp_path / "log", time="time")
+    os.mkfifo(tmp_path / "pipe")
+    for source in ("none", "pipe"):
+        with pytest.raises(FileNotFoundError, match="no such file; give a TFRecord file"):
+            import_tfrecord(tmp_path / source, tmp_path / "log", time="time")
     assert not (tmp_path / "log").exists()
