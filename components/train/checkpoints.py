@@ -15,9 +15,9 @@ from components.common.artifacts.snapshot import Snapshot, config_digest
 from recap_model.config import RecapConfig
 from recap_model.data.dataset.manifest import DatasetManifest
 from recap_model.training import Checkpoints, World
+from recap_model.training.checkpoint import LOCK_NAME
 
 CHECKPOINTS_VARIABLE = "RECAP_CHECKPOINTS"
-_LOCK = ".lock"
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def _lock(folder: Path) -> int | None:
     while True:
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+            lock = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
         except FileNotFoundError:  # who had it has just removed the folder
             continue
         try:
@@ -90,6 +90,6 @@ def _lock(folder: Path) -> int | None:
             log.warning("event=no_lock folder=%s reason=%r", folder, error.strerror)
             return lock
         with suppress(FileNotFoundError):
-            if os.stat(folder / _LOCK).st_ino == os.fstat(lock).st_ino:
+            if os.stat(folder / LOCK_NAME).st_ino == os.fstat(lock).st_ino:
                 return lock
         os.close(lock)

@@ -203,7 +203,9 @@ def _are_checkpoints(folder: Path, before: float) -> bool:
     """Whether it is a folder of a training's checkpoints and nothing else, last written before that time."""
     if not _is_folder(folder) or folder.stat().st_mtime >= before:
         return False
-    return all(path.suffix in (".checkpoint", ".partial") for path in folder.iterdir())
+    return all(
+        path.suffix in (".checkpoint", ".partial") or path.name == ".lock" for path in folder.iterdir()
+    )
 
 
 def _is_in_use(run: Path) -> bool:

@@ -14,6 +14,9 @@ from torch import Tensor
 
 from recap_model.config.errors import first_reason
 
+LOCK_NAME = ".lock"
+"""Of a file beside them, which the training that has the folder locks."""
+
 _SUFFIX, _PARTIAL = ".checkpoint", ".partial"
 
 log = logging.getLogger(__name__)
@@ -73,7 +76,7 @@ class Checkpoints:
         """Remove all checkpoints, and the folder if it holds nothing else."""
         self.finish()
         with contextlib.suppress(OSError):
-            for path in (*self._files(), *self.folder.glob(f"*{_PARTIAL}")):
+            for path in (*self.files(), *self.folder.glob(f"*{_PARTIAL}"), self.folder / LOCK_NAME):
                 path.unlink(missing_ok=True)
             self.folder.rmdir()
 
