@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import NonNegativeInt, ValidationError
 
+from components.common.runtime.atomic_output import MARK_NAME
 from recap_model.config.base import Config
 from recap_model.config.errors import first_reason, printable
 from recap_model.config.uris import RelativePath
@@ -17,6 +18,7 @@ from recap_model.file_digests import differences, folder_digests
 MANIFEST_NAME = "_manifest.json"
 TRAINING_LOG_NAME = "training.jsonl"
 CALIBRATION_REPORT_NAME = "calibration_report.json"
+_OTHER_FILES = (MANIFEST_NAME, MARK_NAME)
 
 
 class ModelManifest(Config):
@@ -48,8 +50,7 @@ class ModelManifest(Config):
 
     def write(self, folder: Path) -> "ModelManifest":
         """Write the manifest of a folder's files; returns it with their digests."""
-        files = folder_digests(folder)
-        files.pop(MANIFEST_NAME, None)
+        files = {name: digest for name, digest in folder_digests(folder).items() if name not in _OTHER_FILES}
         manifest = self.model_copy(update={"files": files})
         (folder / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=1))
         return manifest
@@ -69,7 +70,7 @@ class ModelManifest(Config):
             manifest = cls.model_validate_json(path.read_text())
         except (ValidationError, UnicodeDecodeError) as error:
             raise ValueError(f"{path}: not the manifest of a model: {first_reason(error)}") from None
-        for name, change in differences(path.parent, manifest.files, ignore=(MANIFEST_NAME,)).items():
+        for name, change in differences(path.parent, manifest.files, ignore=_OTHER_FILES).items():
             shown = printable(str(path.parent / name))
             if change == "lost":
                 raise FileNotFoundError(f"{shown}: named in the manifest, but not found; run train again")
