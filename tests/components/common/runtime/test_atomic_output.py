@@ -128,7 +128,7 @@ def test_partial_outputs_of_a_killed_process_are_removed_and_those_of_a_living_o
         assert len(partial) == 2
         assert find_abandoned(tmp_path) == []
         writer.kill()
-    assert find_abandoned(tmp_path.parent) == sorted(partial)
+    assert find_abandoned(tmp_path) == sorted(partial)
     (tmp_path / ".other.partial-killed").mkdir()
     write(tmp_path / "model")
     with atomic_file(tmp_path / "page"):
