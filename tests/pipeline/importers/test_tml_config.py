@@ -117,8 +117,8 @@ def test_times_windows_masks_and_lists_of_ids_are_carried_over(tmp_path: Path):
 
 
 BROKEN: dict[str, tuple[dict[str, Any], str]] = {
-    "no data": ({"train_data": None}, "train_data: Field required"),
-    "no schema": ({"train_data.seg_dense_schema": None}, "train_data.seg_dense_schema: Field required"),
+    "no data": ({"train_data": None}, "train_data: is required"),
+    "no schema": ({"train_data.seg_dense_schema": None}, "train_data.seg_dense_schema: is required"),
     "no tasks of the data": ({"train_data.tasks": {}}, "train_data.tasks: .*at least 1"),
     "no tasks of the model": ({"model.tasks": {}}, "model.tasks: no task; a model predicts at least one"),
     "another task": (
@@ -192,10 +192,10 @@ def test_what_cannot_be_carried_over_is_one_line(tmp_path: Path, case: str):
     [
         ("{", "not JSON"),
         ("{}", "no features; a segdense schema is a list of them"),
-        ('{"schema": [{"feature_name": "x", "length": 1}]}', "schema.0.dtype: Field required"),
+        ('{"schema": [{"feature_name": "x", "length": 1}]}', "schema.0.dtype: is required"),
         (
             '{"schema": [{"feature_name": "x", "dtype": "float", "length": 1}]}',
-            "schema.0.dtype: 'float': Input should be 'int64_list', 'float_list' or 'bytes_list'",
+            "schema.0.dtype: 'float': must be 'int64_list', 'float_list' or 'bytes_list'",
         ),
         (
             json.dumps({"schema": segdense_schema()["schema"] * 2}),
