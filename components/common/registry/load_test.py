@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from components.common.artifacts.registered_version import Proof
-from components.common.registry import RegistryError, fetch, load_test_process
+from components.common.artifacts.registered_version import Proof, RegisteredVersion
+from components.common.registry import DIGEST_TAG, RegistryError, fetch, get_version, load_test_process
+from components.common.runtime.process_pool import ended_by
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,6 +64,19 @@ def prove(client: "MlflowClient", name: str, version: str) -> Proof:
     return Proof(rows=rows, worst_difference=difference, **measured)
 
 
+def check_proven(client: "MlflowClient", proven: RegisteredVersion) -> None:
+    """See that a version's files are, byte for byte, those that `prove` has loaded and scored for register.
+
+    Raises RegistryError if they are not.
+    """
+    what = f"{proven.name} version {proven.version}"
+    tags = get_version(client, proven.name, proven.version).tags
+    if tags.get(DIGEST_TAG) != proven.model_digest:
+        raise RegistryError(f"{what}: {DIGEST_TAG} was altered after registration; register the model again")
+    with tempfile.TemporaryDirectory(prefix="recap-proof-") as folder:
+        fetch(client, proven.name, proven.version, Path(folder) / "version")
+
+
 def _score(artifacts: Path, results: Path, what: str) -> None:
     # -P: the script's own folder is no place to import from.
     command = [sys.executable, "-P", "-W", "ignore", load_test_process.__file__]
@@ -72,7 +86,8 @@ def _score(artifacts: Path, results: Path, what: str) -> None:
             [*command, *map(str, arguments)],
             cwd=results,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=_TIMEOUT_S,
             check=False,
         )
@@ -80,6 +95,8 @@ def _score(artifacts: Path, results: Path, what: str) -> None:
         raise RegistryError(
             f"{what}: not loaded and scored within {_TIMEOUT_S} s; it gets no alias"
         ) from None
+    if done.returncode < 0:
+        raise RegistryError(f"{what}: the process that loads and scores it was {ended_by(-done.returncode)}")
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
         raise RegistryError(f"{what}: does not load and score in a fresh process: {last}")

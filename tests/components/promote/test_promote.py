@@ -17,7 +17,7 @@ from components.promote.promotion_log import Audit, append_move, read_moves
 from tests.components.registries import NAME, PROOF, new_registry, register, run_outputs
 
 REGISTER_PROOF = "components.register.register.prove"
-PROOFS = ("components.promote.promote.prove", "components.promote.manual.prove", REGISTER_PROOF)
+PROOFS = ("components.promote.manual.prove", REGISTER_PROOF)
 
 
 class Runs:
@@ -130,6 +130,16 @@ def test_a_version_that_was_altered_is_not_promoted(tmp_path: Path, monkeypatch)
     source = runs.client.get_model_version_download_uri(NAME, "1").removeprefix("file://")
     (Path(source) / "MLmodel").write_text("altered")
     with pytest.raises(RegistryError, match="tiny version 1: MLmodel was altered"):
+        runs.promote(1)
+    assert runs.aliases == {"candidate": "1"}
+
+
+def test_a_version_of_other_files_than_register_has_loaded_is_not_promoted(runs: Runs):
+    runs.register(1)
+    runs.client.set_model_version_tag(NAME, "1", registry.DIGEST_TAG, "0" * 64)
+    with pytest.raises(
+        RegistryError, match=r"tiny version 1: recap.model_digest was altered after registration"
+    ):
         runs.promote(1)
     assert runs.aliases == {"candidate": "1"}
 

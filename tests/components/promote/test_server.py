@@ -22,7 +22,6 @@ from tests.servers import Process, mlflow_server, postgres, postgres_binaries
 pytestmark = pytest.mark.slow
 PROOFS = (
     "components.promote.manual.prove",
-    "components.promote.promote.prove",
     "components.register.register.prove",
 )
 

@@ -21,7 +21,6 @@ from pipeline.cli.versions import change, table
 from tests.components.registries import NAME, PROOF, new_registry, register, run_outputs
 
 PROOFS = (
-    "components.promote.promote.prove",
     "components.promote.manual.prove",
     "components.register.register.prove",
 )
