@@ -1,8 +1,9 @@
 """How far a log may be from the one that the champion was trained on, and from what is served."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat
+from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat, model_validator
 
 from recap_model.config.base import Config
 from recap_model.config.uris import Address
@@ -23,29 +24,11 @@ DriftRule = Literal[
 
 
 class DriftBounds(Config):
-    """Bounds of one feature column; those not given are the section's own."""
-
-    max_psi: PositiveFloat | None = None
-    max_js: PositiveFloat | None = None
-    max_ks: PositiveFloat | None = None
-    max_mean_shift: PositiveFloat | None = None
-    max_vanished_share: Rate | None = None
-    max_missing_rate_change: Rate | None = None
-
-
-class DriftConfig(Config):
-    """Bounds on the change of each column, over the window and on each of its days.
-
-    More is allowed where chance explains more at a column's number of rows, and where the champion's own days differ
-    more from one another: twice as much as they do.
-    """
+    """Bounds of a feature column's drift metrics: one field for each entry of validate's table of metrics."""
 
     max_psi: PositiveFloat = Field(
         0.3,
         description="population stability index over tenths of the baseline's rows; its top values, of ids",
-    )
-    max_js: PositiveFloat = Field(
-        0.05, description="Jensen-Shannon divergence over the same classes, in bits, 0 to 1"
     )
     max_ks: PositiveFloat = Field(
         0.15, description="Kolmogorov-Smirnov statistic of a column of numbers, 0 to 1"
@@ -57,8 +40,32 @@ class DriftConfig(Config):
         0.01, description="of the baseline's rows: with ids that were there on each of its days and are gone"
     )
     max_missing_rate_change: Rate = Field(
-        0.1, description="of a feature's or a task's share of missing values"
+        0.1, description="of a feature's or a task's fraction of missing values"
     )
+
+
+def _known_bound(name: str) -> str:
+    if name not in DriftBounds.model_fields:
+        raise ValueError(f"unknown bound; bounds: {', '.join(DriftBounds.model_fields)}")
+    return name
+
+
+_Bound = Annotated[str, AfterValidator(_known_bound)]
+# Settings of earlier releases, which stored configs hold with their defaults.
+_REMOVED = ("max_js",)
+
+
+def _drop_removed(content: Any) -> Any:
+    return {name: value for name, value in content.items() if name not in _REMOVED and value is not None}
+
+
+class DriftConfig(DriftBounds):
+    """Bounds on the change of each column, over the window and on each of its days.
+
+    More is allowed where chance explains more at a column's number of rows, and where the champion's own days differ
+    more from one another: twice as much as they do.
+    """
+
     max_positive_rate_change: NonNegativeFloat = Field(
         0.3, description="of a task's positive rate, as a share of the baseline's"
     )
@@ -68,7 +75,9 @@ class DriftConfig(Config):
         "share more than the day",
     )
     ignore: list[str] = Field([], description="feature columns that are expected to move, as a day's number")
-    columns: dict[str, DriftBounds] = Field({}, description="bounds of single feature columns")
+    columns: dict[str, dict[_Bound, PositiveFloat]] = Field(
+        {}, description="bounds of single feature columns, as {likes: {max_psi: 0.5}}"
+    )
     severity: dict[DriftRule, Severity] = Field(
         {}, description="critical stops the run; warning, the default of each, shows"
     )
@@ -77,3 +86,20 @@ class DriftConfig(Config):
         min_length=1,
         description="pattern of Parquet files with the features as they were served, as serving/date=*/*.parquet",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_removed(cls, content: Any) -> Any:
+        if not isinstance(content, Mapping):
+            return content
+        kept, columns = _drop_removed(content), content.get("columns")
+        if isinstance(columns, Mapping):
+            kept["columns"] = {
+                name: _drop_removed(bounds) if isinstance(bounds, Mapping) else bounds
+                for name, bounds in columns.items()
+            }
+        return kept
+
+    def bounds_of(self, column: str) -> dict[str, float]:
+        """Each bound of one feature column, by its field's name."""
+        return {name: getattr(self, name) for name in DriftBounds.model_fields} | self.columns.get(column, {})

@@ -1,5 +1,6 @@
-"""What the short names in the pages' tables mean, for those who meet them there first."""
+"""Definitions of the metrics that pages show."""
 
+from collections.abc import Mapping
 from html import escape
 
 _MEANINGS = {
@@ -16,13 +17,17 @@ _MEANINGS = {
     "debiased ECE": "distance of predicted from observed rates over groups of rows, less what chance alone makes; "
     "about 0 for a calibrated task",
     "NDCG": "how near the order by score comes to the best order of each list; 1 is the best",
-    "PSI": "population stability index: how far two histograms are apart; 0 for equal ones",
-    "JS": "Jensen-Shannon divergence of two histograms in bits, 0 to 1",
-    "KS": "Kolmogorov-Smirnov: the largest distance of the two distribution functions, 0 to 1",
 }
 
 
 def legend(*names: str) -> str:
     """An HTML fragment that opens to the meanings of some names."""
-    items = "".join(f"<dt>{escape(name)}</dt><dd>{escape(_MEANINGS[name])}</dd>" for name in names)
+    return definitions({name: _MEANINGS[name] for name in names})
+
+
+def definitions(meanings: Mapping[str, str]) -> str:
+    """An HTML fragment that opens to the meaning of each name."""
+    items = "".join(
+        f"<dt>{escape(name)}</dt><dd>{escape(meaning)}</dd>" for name, meaning in meanings.items()
+    )
     return f"<details><summary>What the columns mean</summary><dl>{items}</dl></details>"

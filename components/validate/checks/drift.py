@@ -11,17 +11,11 @@ from components.common.artifacts.snapshot import Snapshot
 from components.validate.checks.rules import BOTH_SIDES, Row, Rule, Words
 from components.validate.drift.column import Change
 from components.validate.drift.compare import WINDOW, Comparison, Level
+from components.validate.drift.metrics import METRIC_OF_NAME
 from components.validate.result import Kind
 from recap_model.config import RecapConfig
 from recap_model.config.drift import DriftRule, Severity
 
-_WORDS = {
-    "psi": ("a PSI of {:.3g}", "max_psi"),
-    "js": ("a Jensen-Shannon divergence of {:.3g} bits", "max_js"),
-    "ks": ("a Kolmogorov-Smirnov statistic of {:.3g}", "max_ks"),
-    "mean_shift": ("a mean {:.3g} standard deviations away", "max_mean_shift"),
-    "vanished": ("ids of {:.3g} of its rows are gone", "max_vanished_share"),
-}
 _NEAR_A_POWER = 0.05
 
 
@@ -134,14 +128,13 @@ def _levels(levels: list[Level]) -> Iterator[dict[str, Any]]:
 
 def _moved(row: Row, against: str, where: str) -> Words:
     change: Change = row["change"]
-    metric = change.worst
-    name, bound = _WORDS[metric]
-    value, allowed = change.found[metric], change.allowed[metric]
-    observed = f"is not as in {against}: {name.format(value)}{_details(change)},"
+    metric = METRIC_OF_NAME[change.worst]
+    value, allowed = change.found[metric.name], change.allowed[metric.name]
+    observed = f"is not as in {against}: {metric.sentence.format(value)}{_details(change)},"
     days = row["days"] - (change.where != WINDOW)
     more = f" and {days} more day{'s' * (days > 1)}" if days > 0 and change.where != WINDOW else ""
     more = f", on {days} of its days" if days > 0 and change.where == WINDOW else more
-    said = f"at most {allowed:.3g} (validation.drift.{bound} and chance)"
+    said = f"at most {allowed:.3g} (validation.drift.{metric.bound} and chance)"
     return Words(f"column {change.column}", observed, where + more, said, _advice(change))
 
 

@@ -12,7 +12,7 @@ from components.validate.checks.frames import frames_of
 from components.validate.checks.great_expectations import Validator, expectation_of, rows_of
 from components.validate.checks.rules import EXPLAINS, Row, Rule, rules_of
 from components.validate.drift.compare import Drift, drift_of
-from components.validate.drift.effective_rows import likeness_of
+from components.validate.drift.effective_rows import intraclass_correlations
 from components.validate.drift.reference import Reference
 from components.validate.profile.columns import blocks_of
 from components.validate.profile.file_faults import FILE_RULES
@@ -48,9 +48,9 @@ def judge(
         validator = Validator()
         frames, rules = frames_of(scan.profile, snapshot, config, _unread(scan)), rules_of(snapshot, config)
         compared = any(reference.profile is not None for reference in (references or {}).values())
-        likeness = likeness_of(scan.sample, blocks_of(config)) if compared else {}
+        correlations = intraclass_correlations(scan.sample, blocks_of(config)) if compared else {}
         for kind, reference in (references or {}).items():
-            drift = drifts[kind] = drift_of(kind, reference, scan.profile, likeness, config)
+            drift = drifts[kind] = drift_of(kind, reference, scan.profile, correlations, config)
             if drift.found is not None:
                 frames |= drift_frames(kind, drift.found)
                 rules += drift_rules(kind, reference.name, drift.found, snapshot, config)

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from components.validate.drift import metrics
-from components.validate.drift.column import USUAL, Change, Column, Sample
-from components.validate.drift.effective_rows import Likeness, independence
+from components.validate.drift.column import BASELINE_SPREAD, Change, Column
+from components.validate.drift.effective_rows import Correlations, effective_fraction
 from components.validate.drift.reference import Reference
+from components.validate.drift.sample import Sample
 from components.validate.profile.columns import FEATURE_ROLES, blocks_of, with_directions
 from components.validate.profile.profile import PartitionProfile, Profile
 from components.validate.profile.statistics import Stats
@@ -63,12 +64,12 @@ class Drift:
 
 
 def drift_of(
-    kind: str, reference: Reference, profile: Profile, likeness: Likeness, config: RecapConfig
+    kind: str, reference: Reference, profile: Profile, correlations: Correlations, config: RecapConfig
 ) -> Drift:
     """Compare a profile with a reference, if there is one."""
     if reference.profile is None:
         return Drift(reference.name, reference.reason)
-    found = compare(profile, reference.profile, likeness, config, by_day=kind == "drift")
+    found = compare(profile, reference.profile, correlations, config, by_day=kind == "drift")
     if not found.changes:
         return Drift(reference.name, "it has no feature column in common with the log")
     return Drift(reference.name, found=found)
@@ -77,7 +78,7 @@ def drift_of(
 def compare(
     current: Profile,
     reference: Profile,
-    likeness: Likeness,
+    correlations: Correlations,
     config: RecapConfig,
     *,
     by_day: bool = True,
@@ -85,7 +86,7 @@ def compare(
     """Every feature column and task of two profiles.
 
     Args:
-        likeness: how alike the rows of one id are in each column, for what chance explains.
+        correlations: of the rows of one id in each column, for what chance explains.
         by_day: the reference is of days as these are, so that days, rates and numbers of rows are compared, too.
     """
     now, then = current.window(), reference.window()
@@ -100,7 +101,7 @@ def compare(
             source = block.columns[0] if block.list_width is not None else block.columns[place]
             if source in config.validation.drift.ignore:
                 continue
-            alike = likeness.get(label, {})
+            alike = correlations.get(label, {})
             whole = Sample.of(then, block.key, label, alike)
             if whole is None or not whole.rows:
                 comparison.new.append(label)
@@ -115,7 +116,7 @@ def compare(
     if by_day:
         parts, bounds = {WINDOW: now, **days}, config.validation.drift
         for task, label in config.label_columns().items():
-            alike = likeness.get(label, {})
+            alike = correlations.get(label, {})
             rates = _Rates(task, label, then, list(usual_days.values()), alike)
             comparison.rates += rates.levels(parts, _positives, relative=bounds.max_positive_rate_change)
             comparison.nulls += rates.levels(parts, _nulls, absolute=bounds.max_missing_rate_change)
@@ -158,14 +159,14 @@ class _Rates:
         usual, of_rows = share_in(self.then, self.column)
         if not of_rows:
             return
-        usual_alone = of_rows * independence(self.then, self.alike)
+        usual_alone = of_rows * effective_fraction(self.then, self.alike)
         own = [share_in(day, self.column)[0] for day in self.days]
         apart = max((abs(share - usual) for share in own if math.isfinite(share)), default=0.0)
-        habit = USUAL * apart if len(own) > 1 else 0.0
+        habit = BASELINE_SPREAD * apart if len(own) > 1 else 0.0
         for where, part in parts.items():
             share, rows = share_in(part, self.column)
             if rows:
-                alone = rows * independence(part, self.alike)
+                alone = rows * effective_fraction(part, self.alike)
                 chance = metrics.rate_noise(usual, usual_alone, share, alone)
                 slack = max(relative * usual + absolute, habit, chance)
                 yield Level(self.task, where, share, usual, usual - slack, usual + slack)

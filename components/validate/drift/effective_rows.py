@@ -1,15 +1,15 @@
-"""How alike the rows of one user, request or candidate are: alike rows tell less than as many independent ones.
+"""Intraclass correlation and design effect: how many independent rows correlated rows are worth.
 
-The intraclass correlation r of each column within the rows of one id, by the analysis of variance (Donner, Int.
-Statistical Review 54, 1986), on the sample. A mean over n rows in groups of m is as exact as over
-``n / (1 + (m - 1) r)`` independent rows (Kish, "Survey Sampling", 1965, ch. 5.4).
+The intraclass correlation r of each column within the rows of one user, request or candidate, by the analysis of
+variance (Donner, Int. Statistical Review 54, 1986), on the sample. The design effect of n rows in clusters of m is
+``1 + (m - 1) r``, and their effective sample size ``n / (1 + (m - 1) r)`` (Kish, "Survey Sampling", 1965, ch. 5.4).
 """
 
 import numpy as np
 import pyarrow as pa
 
 from components.validate.profile.columns import Block, with_directions
-from components.validate.profile.histogram import NUMBER_BINS, number_bins, units_of
+from components.validate.profile.histogram import NUMBER_BINS, estimate_cardinality, number_bins
 from components.validate.profile.profile import PartitionProfile
 from components.validate.profile.statistics import Counts, Flags, Floats
 from components.validate.profile.values import WrongWidthError, values_of
@@ -17,12 +17,12 @@ from recap_model.data.log.splitmix64 import mixed
 
 _COLUMNS_AT_ONCE = 64
 
-Likeness = dict[str, dict[str, float]]  # by column, then by the column of ids
+Correlations = dict[str, dict[str, float]]  # by column, then by the column of ids
 
 
-def likeness_of(sample: pa.Table | None, blocks: list[Block]) -> Likeness:
+def intraclass_correlations(sample: pa.Table | None, blocks: list[Block]) -> Correlations:
     """Of each position of features, weight and labels; a column that is not in the sample has none."""
-    found: Likeness = {}
+    found: Correlations = {}
     if sample is None:
         return found
     (batch,) = sample.combine_chunks().to_batches(max_chunksize=None)[:1]
@@ -46,21 +46,21 @@ def likeness_of(sample: pa.Table | None, blocks: list[Block]) -> Likeness:
             some = slice(first, first + _COLUMNS_AT_ONCE)
             classes, there = _classes(block, np.ascontiguousarray(values[some]))
             for name, codes in groups.items():
-                for label, alike in zip(block.labels[some], _alike(classes, there, codes), strict=True):
-                    found.setdefault(label, {})[name] = float(alike)
+                for label, one in zip(block.labels[some], _strongest(classes, there, codes), strict=True):
+                    found.setdefault(label, {})[name] = float(one)
     return found
 
 
-def independence(part: PartitionProfile, alike: dict[str, float]) -> float:
-    """For how many independent rows each row counts, 0 to 1; ``alike`` is of one column, by the column of ids.
+def effective_fraction(part: PartitionProfile, correlations: dict[str, float]) -> float:
+    """How many independent rows each row is worth, 0 to 1; ``correlations`` are of one column, by the column of ids.
 
     A user's requests are in the user, so of several effects the greatest stands for all.
     """
     block, effect = part.blocks.get("id"), 1.0
     for place, name in enumerate(block.labels if block else ()):
         assert block is not None
-        if units := units_of(block.sketch.of(place)[0]):
-            effect = max(effect, 1.0 + (part.rows / units - 1.0) * alike.get(name, 0.0))
+        if clusters := estimate_cardinality(block.sketch.of(place)[0]):
+            effect = max(effect, 1.0 + (part.rows / clusters - 1.0) * correlations.get(name, 0.0))
     return 1.0 / effect
 
 
@@ -76,12 +76,12 @@ def _groups(column: pa.Array) -> Counts:
     return column.dictionary_encode().indices.fill_null(-1).to_numpy().astype(np.int64) + 1
 
 
-def _alike(values: Floats, there: Flags, codes: Counts) -> Floats:
+def _strongest(values: Floats, there: Flags, codes: Counts) -> Floats:
     """Of each position the greater of its values' correlation and of that of being missing."""
-    alike = _correlations(values, there, codes)
+    of_values = _correlations(values, there, codes)
     if there.all():
-        return alike
-    return np.maximum(alike, _correlations(there.astype(np.float64), np.ones_like(there), codes))
+        return of_values
+    return np.maximum(of_values, _correlations(there.astype(np.float64), np.ones_like(there), codes))
 
 
 def _correlations(values: Floats, there: Flags, codes: Counts) -> Floats:
@@ -101,5 +101,5 @@ def _correlations(values: Floats, there: Flags, codes: Counts) -> Floats:
     between, within = between / freedom, np.maximum(within / inside, 0.0)
     spread = between + (usual_size - 1.0) * within
     defined = (groups > 1) & (groups < rows) & (spread > 0.0)
-    alike: Floats = np.clip((between - within) / np.where(defined, spread, np.inf), 0.0, 1.0)
-    return alike
+    correlations: Floats = np.clip((between - within) / np.where(defined, spread, np.inf), 0.0, 1.0)
+    return correlations

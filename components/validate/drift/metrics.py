@@ -1,12 +1,17 @@
-"""How far two samples of a column are from each other, and how far chance alone would bring them.
+"""The drift metrics: each with its distance, what chance adds to it, its bound and its words.
 
-Each takes counts: of the reference ``p`` and of the current rows ``q``, both (classes,), in the same classes.
+A metric is one entry of `METRICS`, and its bound a field of `recap_model.config.drift.DriftBounds`.
 """
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
+from components.validate.drift.sample import Sample
+from components.validate.profile.histogram import OWN_IDS
 from components.validate.profile.statistics import Counts, Floats
 
 CLASSES = 10
@@ -15,6 +20,175 @@ TOP_IDS = 19
 DEVIATIONS = 4.75
 _CHANCE = 1e-6
 _PRIOR = 0.5
+_NAMED_IDS = 3
+_VANISHED_ROWS = 15.0  # an id of which as many are expected is not gone by chance
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One column's rows in the reference, and in what is compared with it.
+
+    Attributes:
+        p, q: their rows by bin (bins,), in the same bins.
+        are_ids: the bins are of ids, which have no order.
+        stable_ids: bins of ids that were there on each of the reference's days; None where days are compared.
+    """
+
+    then: Sample
+    now: Sample
+    bins: Counts
+    p: Counts
+    q: Counts
+    are_ids: bool
+    stable_ids: Counts | None = None
+
+    @classmethod
+    def of(cls, then: Sample, now: Sample, *, are_ids: bool, stable_ids: Counts | None = None) -> "Pair":
+        """Align two samples."""
+        bins = np.union1d(then.bins, now.bins)
+        return cls(then, now, bins, then.counts_over(bins), now.counts_over(bins), are_ids, stable_ids)
+
+    @property
+    def has_values(self) -> bool:
+        """Whether there is a value on both sides."""
+        return bool(self.p.sum() and self.q.sum())
+
+    @property
+    def effective_rows(self) -> tuple[float, float]:
+        """Independent rows with a value that the rows of each side are worth."""
+        return (
+            float(self.p.sum()) * self.then.effective_fraction,
+            float(self.q.sum()) * self.now.effective_fraction,
+        )
+
+
+@dataclass(frozen=True)
+class Distance:
+    """A metric's value, what chance alone may make of it, and what it is of where that has a name."""
+
+    value: float
+    noise: float
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class DriftMetric:
+    """A way to tell two samples of a column apart.
+
+    Attributes:
+        name: in results, as ``psi``.
+        bound: the field of `DriftBounds`.
+        title: heads its column on a page.
+        meaning: the title, explained.
+        sentence: what is observed, with a place for the value.
+        unit: format of a value on a page.
+        measure: the distance of a pair, or None where it is not defined.
+        is_biased: chance makes it greater on average, and so is added to the bound; else it goes either way.
+    """
+
+    name: str
+    bound: str
+    title: str
+    meaning: str
+    sentence: str
+    measure: Callable[[Pair], Distance | None]
+    unit: str = ".3f"
+    is_biased: bool = False
+
+
+def _measure_psi(pair: Pair) -> Distance | None:
+    if not pair.has_values:
+        return None
+    classes = classes_of_ids(pair.p) if pair.are_ids else classes_of_numbers(pair.p)
+    p, q = into_classes(pair.p, classes), into_classes(pair.q, classes)
+    occupied = int(np.count_nonzero((p > 0) | (q > 0)))
+    return Distance(psi(p, q), psi_noise(occupied, *pair.effective_rows))
+
+
+def _measure_ks(pair: Pair) -> Distance | None:
+    if pair.are_ids or not pair.has_values:
+        return None
+    return Distance(kolmogorov_smirnov(pair.p, pair.q), ks_noise(*pair.effective_rows))
+
+
+def _measure_mean_shift(pair: Pair) -> Distance | None:
+    if pair.are_ids or not pair.has_values:
+        return None
+    (mean, deviation), (mean_now, deviation_now) = pair.then.moments, pair.now.moments
+    shift = abs(mean_now - mean) / deviation if deviation else math.nan
+    if not math.isfinite(shift):
+        return None
+    # Few rows may all be alike by chance, so that they do not say how wide the distribution is.
+    spread = 1.0 if math.isnan(deviation_now) else max(deviation_now / deviation, 1.0)
+    n, m = pair.effective_rows
+    return Distance(shift, mean_noise(1.0, n, spread, m))
+
+
+def _measure_vanished(pair: Pair) -> Distance | None:
+    """Fraction of the reference's rows with ids that were there on each of its days and now are not."""
+    if pair.stable_ids is None or not pair.are_ids or not pair.has_values:
+        return None
+    expected = pair.p / pair.p.sum() * pair.effective_rows[1]
+    lost = np.isin(pair.bins, pair.stable_ids) & (pair.q == 0) & (expected >= _VANISHED_ROWS)
+    names = [str(one) if one < OWN_IDS else "a hashed one" for one in pair.bins[lost].tolist()]
+    return Distance(float(pair.p[lost].sum() / pair.p.sum()), 0.0, ", ".join(names[:_NAMED_IDS]))
+
+
+def _measure_missing(pair: Pair) -> Distance:
+    before, after = pair.then.missing / pair.then.rows, pair.now.missing / pair.now.rows
+    rows_then = pair.then.rows * pair.then.effective_fraction
+    rows_now = pair.now.rows * pair.now.effective_fraction
+    return Distance(abs(after - before), rate_noise(before, rows_then, after, rows_now))
+
+
+METRICS = (
+    DriftMetric(
+        "psi",
+        "max_psi",
+        "PSI",
+        "population stability index: how far two histograms are apart; 0 for equal ones",
+        "a PSI of {:.3g}",
+        _measure_psi,
+        is_biased=True,
+    ),
+    DriftMetric(
+        "ks",
+        "max_ks",
+        "KS",
+        "Kolmogorov-Smirnov: the largest distance of the two distribution functions, 0 to 1",
+        "a Kolmogorov-Smirnov statistic of {:.3g}",
+        _measure_ks,
+    ),
+    DriftMetric(
+        "mean_shift",
+        "max_mean_shift",
+        "mean shift",
+        "change of the mean, in standard deviations of the reference",
+        "a mean {:.3g} standard deviations away",
+        _measure_mean_shift,
+    ),
+    DriftMetric(
+        "vanished",
+        "max_vanished_share",
+        "ids gone",
+        "fraction of the reference's rows whose ids no longer occur",
+        "ids of {:.3g} of its rows are gone",
+        _measure_vanished,
+        unit=".1%",
+    ),
+)
+MISSING = DriftMetric(
+    "missing",
+    "max_missing_rate_change",
+    "missing",
+    "change of the fraction of missing values",
+    "a missing rate {:.3g} away",
+    _measure_missing,
+    unit=".1%",
+)
+"""Has a rule of its own, apart from those on a column's values."""
+
+METRIC_OF_NAME = {metric.name: metric for metric in (*METRICS, MISSING)}
 
 
 def classes_of_numbers(p: Counts) -> Counts:
@@ -44,13 +218,13 @@ def into_classes(counts: Counts, classes: Counts) -> Floats:
 
 
 def psi(p: Floats, q: Floats) -> float:
-    """The population stability index, ``sum((q - p) * log(q / p))`` of the shares: Siddiqi, "Credit Risk
-    Scorecards", 2006, ch. 8; it is the divergence J of Kullback and Leibler, 1951, eq. 2.5.
+    """The population stability index, ``sum((q - p) * log(q / p))`` of the rows' fractions by class (classes,).
 
-    A class counts half a row more than it has, as of Krichevsky and Trofimov, 1981, so that an empty one is finite.
+    Siddiqi, "Credit Risk Scorecards", 2006, ch. 8; it is the divergence J of Kullback and Leibler, 1951, eq. 2.5. A
+    class counts half a row more than it has, as of Krichevsky and Trofimov, 1981, so that an empty one is finite.
     """
-    there = (p > 0) | (q > 0)
-    p, q = p[there] + _PRIOR, q[there] + _PRIOR
+    occupied = (p > 0) | (q > 0)
+    p, q = p[occupied] + _PRIOR, q[occupied] + _PRIOR
     p, q = p / p.sum(), q / q.sum()
     return float(np.sum((q - p) * np.log(q / p)))
 
@@ -60,26 +234,11 @@ def psi_noise(classes: int, n: float, m: float) -> float:
     than there are.
 
     Yurdakul and Naranjo, "Statistical properties of the population stability index", J. Risk Model Validation 14(4),
-    2020; the quantile by Wilson and Hilferty, 1931.
+    2020.
     """
-    free = classes - 1
-    if free < 1:
+    if classes < 2:
         return 0.0
-    spread = 2.0 / (9.0 * free)
-    quantile = free * (1.0 - spread + DEVIATIONS * math.sqrt(spread)) ** 3
-    return (1.0 / n + 1.0 / m) * quantile
-
-
-def jensen_shannon(p: Floats, q: Floats) -> float:
-    """The Jensen-Shannon divergence in bits, 0 to 1: Lin, IEEE Trans. Information Theory 37(1), 1991, eq. 4.1."""
-    p, q = p / p.sum(), q / q.sum()
-    middle = (p + q) / 2
-    return (_relative_entropy(p, middle) + _relative_entropy(q, middle)) / 2
-
-
-def js_noise(classes: int, n: float, m: float) -> float:
-    """What chance adds. Both this and PSI are f-divergences, of which PSI is eight times the curvature (in nats)."""
-    return psi_noise(classes, n, m) / (8.0 * math.log(2.0))
+    return (1.0 / n + 1.0 / m) * float(stats.chi2.isf(_CHANCE, classes - 1))
 
 
 def kolmogorov_smirnov(p: Counts, q: Counts) -> float:
@@ -101,8 +260,3 @@ def rate_noise(p: float, p_rows: float, q: float, q_rows: float) -> float:
 def mean_noise(p_deviation: float, p_rows: float, q_deviation: float, q_rows: float) -> float:
     """Standard error of the difference of two means (Welch, 1947), times 4.75."""
     return DEVIATIONS * math.sqrt(p_deviation**2 / p_rows + q_deviation**2 / q_rows)
-
-
-def _relative_entropy(p: Floats, q: Floats) -> float:
-    there = p > 0
-    return float(np.sum(p[there] * np.log2(p[there] / q[there])))

@@ -103,7 +103,7 @@ def sketch_units(hashes: list[NDArray[np.uint64]]) -> Sketch:
     return Sketch.join([(np.flatnonzero(counts), counts[counts > 0]) for counts in bins])
 
 
-def units_of(bins: Counts) -> float:
+def estimate_cardinality(bins: Counts) -> float:
     """How many ids have hit these of the 4096 buckets, at least; beyond 34,000 they are not told apart.
 
     Linear counting: Whang, Vander-Zanden and Taylor, ACM Trans. Database Systems 15(2), 1990.

@@ -5,10 +5,11 @@ from html import escape
 import numpy as np
 
 from components.common.artifacts.validation_result import DRIFT_IN_WORDS
-from components.common.html.glossary import legend
+from components.common.html.glossary import definitions
 from components.common.html.page import breakable, table
-from components.validate.drift.column import METRICS, Change
+from components.validate.drift.column import Change
 from components.validate.drift.compare import WINDOW, Drift, Level
+from components.validate.drift.metrics import METRICS
 from components.validate.drift.reference import Reference
 from components.validate.profile.profile import PartitionProfile, Profile
 from components.validate.profile.statistics import Counts, Floats
@@ -35,7 +36,7 @@ def drift_parts(verdict: Verdict, profile: Profile, references: dict[Kind, Refer
             _summary(drift),
             _pictures(drift, profile, reference),
             _columns(drift),
-            legend("PSI", "JS", "KS"),
+            definitions({metric.title: metric.meaning for metric in METRICS}),
         ]
         parts += _levels("task", drift.found.rates, ".4g") + _levels("day", drift.found.rows, ",.0f")
     return parts
@@ -57,26 +58,14 @@ def _summary(drift: Drift) -> str:
 
 
 def _columns(drift: Drift) -> str:
-    head = [
-        "column",
-        "where",
-        "of the bound",
-        "PSI",
-        "JS, bits",
-        "KS",
-        "mean moved by",
-        "ids gone",
-        "missing",
-        "was",
-    ]
+    head = ["column", "where", "of the bound", *(metric.title for metric in METRICS), "missing", "was"]
     rows: list[list[object]] = []
     changes = drift.worst()
     for change in changes[:_MAX_COLUMNS]:
-        figures = [_number(change.found.get(name), ".3f") for name in METRICS[:4]]
-        gone = _number(change.found.get("vanished"), ".1%")
+        figures = [_number(change.found.get(metric.name), metric.unit) for metric in METRICS]
         before, now = change.missing
-        share = f"{min(change.furthest, 9999):.2f}"
-        rows.append([change.column, change.where, share, *figures, gone, f"{now:.1%}", f"{before:.1%}"])
+        excess = f"{min(change.furthest, 9999):.2f}"
+        rows.append([change.column, change.where, excess, *figures, f"{now:.1%}", f"{before:.1%}"])
     more = len(changes) - _MAX_COLUMNS
     return table(head, rows) + (f"<p>and {more:,} more, nearer to it</p>" if more > 0 else "")
 

@@ -10,7 +10,7 @@ import pipeline
 from components.common.artifacts.snapshot import Snapshot
 from components.validate.checks.run import judge
 from components.validate.drift.compare import compare
-from components.validate.drift.effective_rows import likeness_of
+from components.validate.drift.effective_rows import intraclass_correlations
 from components.validate.drift.reference import Reference
 from components.validate.profile.columns import blocks_of
 from components.validate.profile.profile import Profile
@@ -78,7 +78,9 @@ def test_ten_clean_days_of_any_size_are_within_the_bounds(
     blocks = blocks_of(config)
     for window, _, champion in windows_of(tmp_path, root, config):
         assert champion.profile is not None
-        found = compare(window.profile, champion.profile, likeness_of(window.sample, blocks), config)
+        found = compare(
+            window.profile, champion.profile, intraclass_correlations(window.sample, blocks), config
+        )
         assert [change for change in found.changes if change.furthest > 1.0] == []
         levels = found.rates + found.nulls + found.rows
         assert [level for level in levels if not level.lowest <= level.value <= level.highest] == []

@@ -101,6 +101,12 @@ def halved(values: pa.ChunkedArray) -> pa.Array:
     return pc.if_else(pa.array(kept), values.combine_chunks(), pa.scalar(0, values.type))
 
 
+def sentinels(values: pa.ChunkedArray) -> pa.Array:
+    """A hundredth of the values become 9999."""
+    some = np.random.default_rng(0).random(len(values)) < 0.01
+    return pc.if_else(pa.array(some), pa.scalar(9999.0, values.type), values.combine_chunks())
+
+
 PLANTED: dict[str, tuple[list[Change], list[str]]] = {
     "the mean moves by half a deviation": (
         [moved("temperature", 0.5)],
@@ -152,6 +158,14 @@ PLANTED: dict[str, tuple[list[Change], list[str]]] = {
     "zeros stand for what is missing": (
         [replaced("last_visit_days", lambda values: pc.fill_null(values, 0.0))],
         ["missing_rate_drift: column last_visit_days has 0.0% missing values, version 7 20"],
+    ),
+    "one value in a hundred is a sentinel": (
+        [replaced("temperature", sentinels)],
+        ["column_drift: column temperature is not as in version 7: a mean "],
+    ),
+    "an id of eight rows in a hundred vanishes": (
+        [replaced("brand", lambda values: pc.if_else(pc.equal(values, BRAND + 2), BRAND + 99, values))],
+        ["column_drift: column brand is not as in version 7: ids of 0.0"],
     ),
     "a flag is turned round": (
         [replaced("is_new", lambda values: pc.cast(pc.subtract(1, values), pa.int8()))],
@@ -229,7 +243,7 @@ def test_a_warning_does_not_explain_critical_drift_away(tmp_path: Path, clean: P
 
 def test_a_column_may_be_left_out_and_have_bounds_of_its_own(tmp_path: Path, clean: Path, champion: Path):
     root = changed(tmp_path, clean, moved("temperature", 1.0), replaced("stock", lambda c: pc.add(c, 1.0)))
-    bounds = {"max_psi": 9.0, "max_js": 0.9, "max_ks": 0.9, "max_mean_shift": 9.0}
+    bounds = {"max_psi": 9.0, "max_ks": 0.9, "max_mean_shift": 9.0}
     config = shop_config(drift={"ignore": ["temperature"], "columns": {"stock": bounds}})
     assert lines(tmp_path, root, champion, config) == []
     (line,) = lines(tmp_path, root, champion, shop_config(drift={"ignore": ["temperature"]}))
@@ -266,6 +280,11 @@ def test_the_page_shows_the_furthest_column_first_with_its_histograms(
     [
         ({"max_psi": 0}, r"validation.drift.max_psi"),
         ({"max_pis": 0.2}, r"validation.drift.max_pis"),
+        (
+            {"columns": {"stock": {"max_pis": 1.0}}},
+            r"drift.columns.stock.max_pis: .*unknown bound; bounds: max_psi",
+        ),
+        ({"columns": {"stock": {"max_psi": 0}}}, r"validation.drift.columns.stock.max_psi"),
         ({"ignore": ["click"]}, r"validation.drift.ignore: 'click' is no feature column"),
         ({"columns": {"nothing": {}}}, r"validation.drift.columns: 'nothing' is no feature column"),
         ({"severity": {"drift": "critical"}}, r"validation.drift.severity.drift"),
@@ -304,3 +323,26 @@ def test_days_that_differ_by_habit_are_no_alarm_and_others_are(champion: Path, t
     new = replaced("category", lambda values: pa.array([7] * len(values)))
     (line,) = lines(tmp_path / "b", changed(tmp_path / "b", clean, new), champion)
     assert line.startswith("column_drift: column category ")
+
+
+def test_stored_bounds_of_a_removed_metric_are_read_past():
+    config = shop_config(drift={"max_js": 0.05, "columns": {"stock": {"max_js": 0.1, "max_psi": 0.5}}})
+    drift = config.validation.drift
+    assert drift.bounds_of("stock") == drift.bounds_of("amount") | {"max_psi": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("name", "metric"),
+    [
+        ("one value in a hundred is a sentinel", "mean_shift"),
+        ("an id of eight rows in a hundred vanishes", "vanished"),
+    ],
+)
+def test_one_metric_alone_sees_some_planted_changes(
+    tmp_path: Path, clean: Path, champion: Path, name: str, metric: str
+):
+    verdict = validate(tmp_path, changed(tmp_path, clean, *PLANTED[name][0]), shop_config(), champion)
+    changes = verdict.drifts["drift"].found.changes
+    (change,) = [change for change in changes if change.excess > 1.0 and change.where == DAY]
+    beyond = [one for one, value in change.found.items() if value > change.allowed[one]]
+    assert beyond == [metric]

@@ -5,9 +5,8 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
-from scipy.spatial.distance import jensenshannon
 
-from components.validate.drift.compare import metrics
+from components.validate.drift import metrics
 from components.validate.profile.histogram import lower_edges, number_bins
 
 PAIRS = {
@@ -39,12 +38,6 @@ def test_kolmogorov_smirnov_is_scipys_on_the_rows(name: str):
     assert found == pytest.approx(stats.ks_2samp(sorted_numbers(first), sorted_numbers(second)).statistic)
     widest = max(float((p / p.sum()).max()), float((q / q.sum()).max()))
     assert abs(found - stats.ks_2samp(first, second).statistic) <= widest
-
-
-@pytest.mark.parametrize("name", PAIRS)
-def test_jensen_shannon_is_the_square_of_scipys_distance(name: str):
-    p, q = counts_of(*PAIRS[name](np.random.default_rng(1), 5000))
-    assert metrics.jensen_shannon(p, q) == pytest.approx(jensenshannon(p, q, base=2) ** 2)
 
 
 def plain_psi(first: np.ndarray, second: np.ndarray) -> float:
@@ -90,12 +83,6 @@ def test_the_most_frequent_ids_have_a_class_each_and_new_ones_share_the_rest():
     assert metrics.classes_of_ids(p).tolist() == [2, metrics.TOP_IDS, 0, 1]
 
 
-@pytest.mark.parametrize("free", [1, 9, 19])
-def test_the_quantile_of_chi_square_is_scipys(free: int):
-    expected = stats.chi2.isf(stats.norm.sf(metrics.DEVIATIONS), free) * (1 / 300 + 1 / 700)
-    assert metrics.psi_noise(free + 1, 300, 700) == pytest.approx(expected, rel=0.15)
-
-
 def test_one_class_has_no_noise():
     assert metrics.psi_noise(1, 10, 10) == 0.0
 
@@ -109,7 +96,6 @@ def test_equal_distributions_stay_within_what_chance_explains(rows: int):
         classes = metrics.classes_of_numbers(p)
         in_p, in_q = metrics.into_classes(p, classes), metrics.into_classes(q, classes)
         assert metrics.psi(in_p, in_q) < metrics.psi_noise(len(in_p), 5 * rows, rows)
-        assert metrics.jensen_shannon(in_p, in_q) < metrics.js_noise(len(in_p), 5 * rows, rows)
         assert metrics.kolmogorov_smirnov(p, q) < metrics.ks_noise(5 * rows, rows)
         shift = abs(first.mean() - second.mean())
         assert shift < metrics.mean_noise(first.std(), 5 * rows, second.std(), rows)

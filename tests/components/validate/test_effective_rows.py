@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from components.validate.drift.effective_rows import independence, likeness_of
+from components.validate.drift.effective_rows import effective_fraction, intraclass_correlations
 from components.validate.profile.columns import Block
 from components.validate.profile.histogram import number_bins, sketch_units
 from components.validate.profile.profile import PartitionProfile
@@ -35,11 +35,12 @@ def test_the_correlation_is_that_of_scipys_analysis_of_variance():
     table = log()
     bins = number_bins(table["amount"].to_numpy()).reshape(50, 8)
     ratio = stats.f_oneway(*bins).statistic
-    assert likeness_of(table, [USERS, AMOUNTS])["amount"]["user"] == pytest.approx((ratio - 1) / (ratio + 7))
+    found = intraclass_correlations(table, [USERS, AMOUNTS])["amount"]["user"]
+    assert found == pytest.approx((ratio - 1) / (ratio + 7))
 
 
 def test_a_value_of_the_user_is_alike_in_all_rows_whatever_is_missing_and_noise_in_none():
-    alike = likeness_of(log(), [USERS, AMOUNTS])
+    alike = intraclass_correlations(log(), [USERS, AMOUNTS])
     assert alike["own"]["user"] == pytest.approx(1.0)
     assert alike["gaps"]["user"] == pytest.approx(1.0)
     assert alike["noise"]["user"] < 0.1
@@ -54,15 +55,15 @@ def part_of(users: int, each: int) -> PartitionProfile:
 
 def test_rows_that_are_all_alike_count_as_many_as_there_are_users():
     part = part_of(200, 10)
-    assert part.rows * independence(part, {"user": 1.0}) == pytest.approx(200, rel=0.05)
-    assert independence(part, {"user": 0.0}) == 1.0
-    assert independence(part, {}) == 1.0
+    assert part.rows * effective_fraction(part, {"user": 1.0}) == pytest.approx(200, rel=0.05)
+    assert effective_fraction(part, {"user": 0.0}) == 1.0
+    assert effective_fraction(part, {}) == 1.0
 
 
 def test_ids_that_are_strings_null_or_not_there_are_no_hindrance():
     table = log()
     strings = [None, *map(str, table["user"].to_pylist()[1:])]
     table = table.set_column(0, "user", pa.array(strings))
-    assert likeness_of(table, [USERS, AMOUNTS])["own"]["user"] > 0.9
-    assert likeness_of(table.drop_columns(["user"]), [USERS, AMOUNTS]) == {}
-    assert likeness_of(None, [USERS, AMOUNTS]) == {}
+    assert intraclass_correlations(table, [USERS, AMOUNTS])["own"]["user"] > 0.9
+    assert intraclass_correlations(table.drop_columns(["user"]), [USERS, AMOUNTS]) == {}
+    assert intraclass_correlations(None, [USERS, AMOUNTS]) == {}
