@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.workspace import DEFAULT_WORKSPACE, WorkspaceOption, prune_runs
+from pipeline.cli.workspace import DEFAULT_WORKSPACE, WorkspaceOption
+from pipeline.local.run_folders import prune_runs
 
 _MIB = 1 << 20
 

@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.workspace import DEFAULT_WORKSPACE, WorkspaceOption, newest_run
+from pipeline.cli.workspace import DEFAULT_WORKSPACE, WorkspaceOption
+from pipeline.local.run_folders import newest_run
 
 
 def report(

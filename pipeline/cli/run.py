@@ -11,16 +11,14 @@ import typer
 
 from pipeline.cli.terminal import new_console, print_error
 from pipeline.cli.workspace import (
-    CHECKPOINTS,
     DEFAULT_NAME,
     DEFAULT_WORKSPACE,
     TRACKING_URI,
-    RunFolder,
     WorkspaceOption,
     complete_config,
     config_path,
-    new_run,
 )
+from pipeline.local.run_folders import CHECKPOINTS, RunFolder, new_run
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -79,29 +77,29 @@ def run(
     # Before anything is written down: kfp logs every parameter.
     without_secret(uri, "--tracking-uri")
     without_secret(data, "--data")
-    folder = new_run(workspace)
-    # The streams of now: while the steps run, sys.stdout is the log.
-    console = new_console(stderr=as_json)
-    console.print(f"recap run: {path.stem} on {data}; log in {folder.log}", soft_wrap=True)
-    arguments = {
-        "config": str(path.resolve()),
-        "data_root": data if "://" in data else str(Path(data).resolve()),
-        "end_date": end_date,
-        "days": days,
-        "tracking_uri": uri,
-    }
-    os.environ.setdefault("RECAP_CHECKPOINTS", str((workspace / CHECKPOINTS).resolve()))
-    inside = container_settings(arguments, folder.steps, workspace) if containers else None
-    try:
-        with folder.in_use(), folder.temporary_files(), LiveSteps(console) as live:
-            outputs = run_pipeline(arguments, folder.steps, folder.log, live, inside)
-    except StepFailedError as failure:
-        print_error(
-            *(f"{failure.step}: {line}" for line in failure.lines),
-            f"the run ended at {failure.step}; everything it printed is in {failure.log}",
-        )
-        raise typer.Exit(1) from None
-    result = _collect(outputs, folder)
+    with new_run(workspace) as folder:
+        # The streams of now: while the steps run, sys.stdout is the log.
+        console = new_console(stderr=as_json)
+        console.print(f"recap run: {path.stem} on {data}; log in {folder.log}", soft_wrap=True)
+        arguments = {
+            "config": str(path.resolve()),
+            "data_root": data if "://" in data else str(Path(data).resolve()),
+            "end_date": end_date,
+            "days": days,
+            "tracking_uri": uri,
+        }
+        os.environ.setdefault("RECAP_CHECKPOINTS", str((workspace / CHECKPOINTS).resolve()))
+        inside = container_settings(arguments, folder.steps, workspace) if containers else None
+        try:
+            with folder.temporary_files(), LiveSteps(console) as live:
+                outputs = run_pipeline(arguments, folder.steps, folder.log, live, inside)
+        except StepFailedError as failure:
+            print_error(
+                *(f"{failure.step}: {line}" for line in failure.lines),
+                f"the run ended at {failure.step}; everything it printed is in {failure.log}",
+            )
+            raise typer.Exit(1) from None
+        result = _collect(outputs, folder)
     if as_json:
         print(json.dumps(result, indent=1))
     else:

@@ -8,7 +8,7 @@ from components.common.registry.connection import (
     in_one_line,
     patience,
 )
-from components.common.registry.sqlite import locked_folder, sqlite_path, sqlite_uri
+from components.common.registry.sqlite import sqlite_path, sqlite_uri
 from components.common.registry.version_files import (
     MODEL_PATH,
     ONNX_PATH,
@@ -73,7 +73,6 @@ __all__ = [
     "find_version",
     "get_version",
     "in_one_line",
-    "locked_folder",
     "move_alias",
     "patience",
     "sqlite_path",

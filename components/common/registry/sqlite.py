@@ -1,14 +1,12 @@
 """The SQLite database of a registry: its URI, its path, and its atomic creation."""
 
-import fcntl
-import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote, unquote
 
 from components.common.runtime.atomic_output import atomic_file
+from components.common.runtime.locks import locked_folder
 
 _SCHEME = "sqlite:///"
 _SPECIAL = frozenset("%?#")
@@ -80,14 +78,3 @@ def _has_content(path: Path) -> bool:
         return path.stat().st_size > 0
     except FileNotFoundError:
         return False
-
-
-@contextmanager
-def locked_folder(folder: Path) -> Iterator[None]:
-    """Only one process at a time is in the block, of those that lock the same folder."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)

@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 from pipeline.cli.app import app
 from pipeline.cli.run import _tell, _where
-from pipeline.cli.workspace import CONFIGS, config_path, new_run, newest_run
+from pipeline.cli.workspace import CONFIGS, config_path
+from pipeline.local.run_folders import new_run, newest_run
 from recap_model.config import ConfigError, load_config
 
 RUNNER = CliRunner()
@@ -52,9 +53,9 @@ def test_the_pipeline_is_compiled_where_told(tmp_path: Path):
 def test_the_report_is_the_newest_finished_runs(tmp_path: Path):
     with pytest.raises(FileNotFoundError, match="no finished run"):
         newest_run(tmp_path)
-    finished = new_run(tmp_path)
-    finished.reports.mkdir()
-    new_run(tmp_path)
+    with new_run(tmp_path) as finished, new_run(tmp_path):
+        finished.reports.mkdir()
+    (tmp_path / "runs" / "zz-latest").symlink_to(finished.path)
     result = RUNNER.invoke(app, ["report", "--workspace", str(tmp_path), "--no-show"])
     assert Path(result.stdout.strip()) == finished.reports / "evaluation.html"
 

@@ -1,5 +1,6 @@
 """``recap prune``: old runs go, the newest, those still going, and the registry stay."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 
 from components.common.runtime.atomic_output import atomic_directory
 from pipeline.cli.app import app
-from pipeline.cli.workspace import RunFolder, new_run, prune_runs
+from pipeline.local.run_folders import new_run, newest_run, prune_runs
 
 
 @pytest.fixture
@@ -40,11 +41,43 @@ def test_the_newest_runs_and_the_registry_stay(runs: list[Path], tmp_path: Path)
 
 
 def test_a_run_that_is_still_going_stays(runs: list[Path], tmp_path: Path):
-    with RunFolder(runs[0]).in_use():
+    with new_run(tmp_path) as going, new_run(tmp_path) as newest:
+        names = [going.path.name, newest.path.name]
         prune_runs(tmp_path, keep=1)
-        assert _left(tmp_path) == [runs[0].name, runs[3].name]
+        assert _left(tmp_path) == names
     prune_runs(tmp_path, keep=1)
-    assert _left(tmp_path) == [runs[3].name]
+    assert _left(tmp_path) == names[1:]
+
+
+def test_a_run_after_the_clock_was_set_back_is_the_newest(runs: list[Path], tmp_path: Path):
+    ahead = tmp_path / "runs" / "2199-12-31T23-59-59-999999"
+    (ahead / "reports").mkdir(parents=True)
+    with new_run(tmp_path) as run:
+        run.reports.mkdir()
+        assert run.path.name == "2200-01-01T00-00-00-000000"
+    assert newest_run(tmp_path) == run
+    prune_runs(tmp_path, keep=1)
+    assert _left(tmp_path) == [run.path.name]
+
+
+def test_a_link_to_a_run_and_a_run_that_cannot_be_removed_do_not_stop_the_others(
+    runs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    elsewhere = tmp_path / "elsewhere"
+    runs[0].rename(elsewhere)
+    runs[0].symlink_to(elsewhere)
+    remove = shutil.rmtree
+
+    def refuse_second(path: Path) -> None:
+        if path.name.endswith(runs[1].name):
+            raise PermissionError(13, "Permission denied", str(path))
+        remove(path)
+
+    monkeypatch.setattr(shutil, "rmtree", refuse_second)
+    with pytest.raises(PermissionError):
+        prune_runs(tmp_path, keep=1)
+    assert _left(tmp_path) == [f".removed-{runs[1].name}", runs[0].name, runs[3].name]
+    assert (elsewhere / "steps" / "rows").is_file()
 
 
 def test_what_is_no_run_stays_and_counts_for_none(runs: list[Path], tmp_path: Path):
@@ -73,7 +106,8 @@ def test_what_killed_runs_left_in_kept_ones_goes_by_prune_and_by_the_next_run(
         return left
 
     left = leave(runs[3])
-    with RunFolder(runs[3]).in_use():
+    with (runs[3] / ".running").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         assert prune_runs(tmp_path, keep=4) == []
     with atomic_directory(left[1].with_name("other")) as partial:
         assert prune_runs(tmp_path, keep=4, dry_run=True) == list(zip(left, (10, 10, 3), strict=True))
@@ -81,7 +115,8 @@ def test_what_killed_runs_left_in_kept_ones_goes_by_prune_and_by_the_next_run(
         assert prune_runs(tmp_path, keep=4) == list(zip(left, (10, 10, 3), strict=True))
         assert partial.is_dir()
     left = leave(runs[0])
-    new_run(tmp_path)
+    with new_run(tmp_path):
+        pass
     assert not any(path.exists() for path in left)
 
 
@@ -125,7 +160,10 @@ def test_checkpoints_older_than_every_kept_run_go(runs: list[Path], tmp_path: Pa
         folder.mkdir(parents=True)
         at = time.time() - age_days * 86_400
         os.utime(folder, (at, at))
-    prune_runs(tmp_path, keep=4)
+    with new_run(tmp_path):
+        prune_runs(tmp_path, keep=9)
+        assert len(list((tmp_path / "checkpoints").iterdir())) == 2
+    prune_runs(tmp_path, keep=9)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["fresh"]
 
 
@@ -145,11 +183,11 @@ def test_a_workspace_without_runs_is_said(tmp_path: Path):
 
 
 def test_temporary_files_of_a_runs_steps_go_with_the_run(tmp_path: Path):
-    run, before = new_run(tmp_path), os.environ.get("TMPDIR")
-    with run.temporary_files():
+    before = os.environ.get("TMPDIR")
+    with new_run(tmp_path) as run, run.temporary_files():
         made = Path(
             subprocess.run(["mktemp", "-d"], capture_output=True, text=True, check=True).stdout.strip()
         )
         assert made.is_relative_to(run.path)
     assert os.environ.get("TMPDIR") == before
-    assert list(run.path.iterdir()) == []
+    assert [path.name for path in run.path.iterdir()] == [".running"]
