@@ -1,6 +1,8 @@
 """Reading from a store that fails now and then: every request is made again a few times before it is an error."""
 
 import io
+import os
+import stat
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -50,8 +52,13 @@ def answer(filesystem: FileSystem, what: str | list[str] | FileSelector) -> Any:
 
 
 def open_input(filesystem: FileSystem, path: str) -> pa.NativeFile:
-    """A file to read at any place. Raises what the filesystem raises: FileNotFoundError, OSError."""
+    """A file to read at any place.
+
+    Raises what the filesystem raises (FileNotFoundError, OSError); OSError for a pipe or a device, which may not end.
+    """
     if filesystem.type_name == "local":
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise OSError(f"{path} is not a regular file")
         return filesystem.open_input_file(path)
     return pa.PythonFile(_RetryingFile(filesystem, path), mode="r")
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -89,6 +90,8 @@ def _readable(where: str) -> Iterator[None]:
 
 def _source(root: str, path: str) -> pa.NativeFile:
     if "://" not in root:
+        if not stat.S_ISREG(os.stat(f"{root}/{path}").st_mode):
+            raise OSError("not a regular file")
         return pa.memory_map(f"{root}/{path}")
     filesystem, base = FileSystem.from_uri(root)
     return filesystem.open_input_file(f"{base}/{path}")

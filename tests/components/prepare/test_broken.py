@@ -1,5 +1,6 @@
 """Logs that prepare cannot read, past validation: one line each that names the file, and nothing half-written."""
 
+import os
 import re
 from collections.abc import Callable
 from datetime import date
@@ -74,6 +75,11 @@ AFTER: dict[str, tuple[Callable[[Path], object], str]] = {
     "no Parquet": (lambda file: file.write_bytes(b"no"), "truncated or not Parquet|changed since"),
     "empty": (lambda file: file.write_bytes(b""), "truncated or not Parquet|changed since"),
     "vanished": (Path.unlink, "no such file"),
+    "a pipe": (lambda file: (file.unlink(), os.mkfifo(file)), "no such file|not a regular file"),
+    "a device": (
+        lambda file: (file.unlink(), file.symlink_to("/dev/zero")),
+        "no such file|not a regular file",
+    ),
     "rows added": (lambda file: pq.write_table(tiny_rows_of(file), file), "changed since resolve"),
 }
 

@@ -1,5 +1,7 @@
 """Expectations of one's own: as Great Expectations would judge all rows, refused in one line where they are wrong."""
 
+import importlib.util
+import py_compile
 from pathlib import Path
 from typing import Any
 
@@ -268,6 +270,14 @@ def test_a_file_that_is_not_there_is_named(log: Path, tmp_path: Path):
 
 def test_a_frozen_file_that_changed_is_refused(log: Path, tmp_path: Path):
     run_with(tmp_path, log, CODE)
+    altered = tmp_path / "altered.py"
+    altered.write_text("raise SystemExit('bytecode beside the file was run')")
+    frozen = tmp_path / "snapshot/expectations.py"
+    cache = Path(importlib.util.cache_from_source(str(frozen)))
+    py_compile.compile(
+        str(altered), str(cache), invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH
+    )
+    validate_snapshot(tmp_path / "snapshot", tmp_path / "validated", tmp_path / "docs.html")
     (tmp_path / "snapshot/expectations.py").write_text(CODE + "\n")
     with pytest.raises(ValueError, match=r"expectations.py: lost or changed since resolve wrote it"):
         validate_snapshot(tmp_path / "snapshot", tmp_path / "validated", tmp_path / "docs.html")

@@ -1,5 +1,6 @@
 """Batches of a dataset: every row once, in an order that follows from seed and epoch."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -95,4 +96,7 @@ def test_a_truncated_an_altered_and_a_missing_file_are_each_named(tmp_path: Path
         DatasetReader(sets.test, TASKS, 64, config=tiny_config())
     file.unlink()
     with pytest.raises(FileNotFoundError, match=r"part-00000\.arrow: the dataset's rows are not there"):
+        DatasetReader(sets.test, TASKS, 64, config=tiny_config())
+    os.mkfifo(file)
+    with pytest.raises(ValueError, match=r"part-00000\.arrow: cannot be read \(not a regular file\)"):
         DatasetReader(sets.test, TASKS, 64, config=tiny_config())
