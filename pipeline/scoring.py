@@ -133,7 +133,8 @@ def _score_file(
     made_by: dict[str, Any],
 ) -> Iterator[int]:
     """Score one file; yields how many rows were written, batch by batch. Reading, the net and writing overlap."""
-    from recap_model.scoring import SCORE, score_rows
+    from recap_model.config.names import SCORE
+    from recap_model.scoring import score_rows
 
     there = rows.schema_arrow.names
     ids = (features.ids.request, features.ids.user, features.ids.candidate)

@@ -16,8 +16,6 @@ from recap_model.data.log.feature_groups import read_groups
 from recap_model.data.log.id_lists import Lists, padded, read_lists
 from recap_model.model import MultiTaskRankingModel
 
-SCORE = "score"
-
 
 def score_rows(
     model: MultiTaskRankingModel,

@@ -15,8 +15,9 @@ import pyarrow as pa
 from recap_model import RecapConfig, load_model
 from recap_model.config.errors import in_one_line
 from recap_model.config.features import FeaturesConfig
+from recap_model.config.names import SCORE
 from recap_model.file_digests import CACHE, DIGESTS_NAME, differences
-from recap_model.scoring import SCORE, optional_columns, score_rows, score_weights, slices
+from recap_model.scoring import optional_columns, score_rows, score_weights, slices
 
 if TYPE_CHECKING:
     import pandas as pd

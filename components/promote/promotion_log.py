@@ -21,6 +21,7 @@ from pydantic import Field
 from components.common.registry import RegistryError, get_version, in_one_line, versions
 from recap_model.config import Config
 from recap_model.config.errors import first_reason
+from recap_model.config.names import RECORD_SUFFIX
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -69,7 +70,7 @@ class Move(Audit):
 
 def record_name(name: str) -> str:
     """The registered model whose versions are the moves of another one's champion."""
-    return f"{name}.promotions"
+    return f"{name}{RECORD_SUFFIX}"
 
 
 def read_moves(client: "MlflowClient", name: str) -> list[Move]:

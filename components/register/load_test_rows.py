@@ -13,9 +13,9 @@ from components.common.artifacts.evaluation import SCORES_NAME
 from components.register.run_outputs import RunOutputs
 from recap_model.config.errors import in_one_line
 from recap_model.config.features import DENSE_GROUPS, FeaturesConfig, ListColumn
+from recap_model.config.names import SCORE
 from recap_model.data.dataset.reader import DatasetReader
 from recap_model.data.log.id_lists import PREFIX
-from recap_model.scoring import SCORE
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -42,7 +42,9 @@ def run(
     end_date: Annotated[
         str, typer.Option(help="Last day of the window; the log's newest if not given.")
     ] = "",
-    days: Annotated[int, typer.Option(min=0, help="Days in the window; data.days of the config if 0.")] = 0,
+    days: Annotated[
+        int, typer.Option(min=0, max=36_600, help="Days in the window; data.days of the config if 0.")
+    ] = 0,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     tracking_uri: Annotated[
         str,

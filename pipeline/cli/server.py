@@ -29,7 +29,9 @@ TrackingOption = Annotated[
     typer.Option(*TRACKING_URI, envvar="MLFLOW_TRACKING_URI", help="MLflow server of the registry."),
 ]
 ConfigOption = Annotated[str, typer.Option(help="Config: a path in the images, or a URI.")]
-DaysOption = Annotated[int, typer.Option(min=0, help="Days in the window; data.days of the config if 0.")]
+DaysOption = Annotated[
+    int, typer.Option(min=0, max=36_600, help="Days in the window; data.days of the config if 0.")
+]
 DEFAULT_CONFIG = "pipeline/configs/heavy_ranker.yaml"
 
 

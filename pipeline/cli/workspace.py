@@ -16,8 +16,22 @@ UriOption = Annotated[
     str,
     typer.Option(*TRACKING_URI, help="MLflow's URI; else MLFLOW_TRACKING_URI, or SQLite in the workspace."),
 ]
+
+
+def _check_model(name: str) -> str:
+    from recap_model.config.names import check_model
+
+    try:
+        return check_model(name)
+    except ValueError as error:
+        raise typer.BadParameter(f"{name!r}: {error}") from None
+
+
 NameOption = Annotated[
-    str, typer.Option("--name", help="The registered model: registry.model_name of the config.")
+    str,
+    typer.Option(
+        "--name", callback=_check_model, help="The registered model: registry.model_name of the config."
+    ),
 ]
 DEFAULT_NAME = "recap"
 DEFAULT_WORKSPACE = Path(".recap")

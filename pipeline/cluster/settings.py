@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from components.steps import STEP_OF_NAME
 from recap_model.config.base import Config
@@ -47,14 +47,14 @@ class PodSettings(Config):
     cpu_limit: Cpu | None = Field(None, description="none: what the node has left")
     memory: Bytes = "8Gi"
     scratch: Bytes = Field("20Gi", description="size of /tmp")
-    timeout_minutes: PositiveInt = 120
+    timeout_minutes: Annotated[int, Field(ge=1, le=525_600)] = 120
     retries: int = Field(2, ge=0, le=10, description="after a failure, waiting 1, 2, 4, … minutes")
 
 
 class GpuSettings(Config):
     """GPUs of the training step; 0 trains on CPUs with the image ``trainer``, else with ``trainer-gpu``."""
 
-    count: NonNegativeInt = 0
+    count: Annotated[int, Field(ge=0, le=1_000)] = 0
     resource: str = Field("nvidia.com/gpu", pattern=r"^[a-z0-9.-]+\.[a-z]+/[a-zA-Z0-9._-]+$")
     node_selector: dict[str, str] = Field({}, description="labels of the nodes that have them")
     toleration: str | None = Field(
@@ -136,7 +136,7 @@ class ClusterSettings(Config):
         description="pods that prepare reads the log's files in; each asks for what `pods.prepare` says",
     )
     secrets: SecretSettings = SecretSettings()
-    run_as_user: PositiveInt = 10001
+    run_as_user: Annotated[int, Field(ge=1, le=2**31 - 1)] = 10001
 
     def pod(self, step: str) -> PodSettings:
         """What a step's pod asks for."""

@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from recap_model.config.base import Config, exactly_one_of
+from recap_model.config.numbers import Coefficient, Layers, LossWeight, PositiveFloat, Width
 
 Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
 Momentum = Annotated[float, Field(gt=0.0, le=1.0)]
@@ -26,7 +27,7 @@ class DropoutConfig(Config):
 class MlpConfig(Config):
     """Fully connected layers; the last one is linear unless ``final_layer_activation``."""
 
-    layer_sizes: list[PositiveInt] = Field(min_length=1)
+    layer_sizes: list[Width] = Field(min_length=1)
     batch_norm: BatchNormConfig | None = None
     dropout: DropoutConfig | None = None
     final_layer_activation: bool = False
@@ -35,8 +36,8 @@ class MlpConfig(Config):
 class MaskBlockConfig(Config):
     """One block of MaskNet (arXiv:2102.07619); the mask's hidden width by size or by factor."""
 
-    output_size: PositiveInt
-    aggregation_size: PositiveInt | None = None
+    output_size: Width
+    aggregation_size: Width | None = None
     reduction_factor: PositiveFloat | None = None
     input_layer_norm: bool = False
 
@@ -56,8 +57,8 @@ class MaskNetConfig(Config):
 class DcnConfig(Config):
     """DCN v2 (arXiv:2008.13535): cross layers with an MLP beside or behind them."""
 
-    poly_degree: PositiveInt
-    projection_dim: PositiveInt | None = Field(
+    poly_degree: Layers
+    projection_dim: Width | None = Field(
         None, description="rank of the cross layers' weights; full if not given"
     )
     parallel_mlp: MlpConfig | None = None
@@ -75,8 +76,8 @@ class DlrmConfig(Config):
 class AffineMapConfig(Config):
     """A learned scale and shift of the logit, started at these values."""
 
-    scale: float = 1.0
-    bias: float = 0.0
+    scale: Coefficient = 1.0
+    bias: Coefficient = 0.0
 
 
 def _only_of_a_tower(effect: str, unused: float | None = None) -> BeforeValidator:
@@ -98,7 +99,7 @@ class ArchitectureConfig(Config):
     dcn_config: DcnConfig | None = None
     dlrm_config: DlrmConfig | None = None
     affine_map: AffineMapConfig | None = None
-    pos_weight: PositiveFloat = Field(
+    pos_weight: LossWeight = Field(
         1.0,
         description="weight of the positives in this task's loss; training undoes it in calibrated probabilities",
     )

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import model_validator
 
 from recap_model.config.data import SplitByTime
+from recap_model.config.features import DENSE_GROUPS
+from recap_model.config.names import GRAPH_OUTPUTS, SCORE
 
 if TYPE_CHECKING:
     from recap_model.config.recap import RecapConfig
@@ -79,6 +81,42 @@ def features_that_are_labels(config: "RecapConfig") -> Iterator[str]:
     for task, column in config.label_columns().items():
         if column in config.features.columns():
             yield f"tasks.{task}.label: column {column!r} is a feature too; a label is no input"
+
+
+def labels_with_another_role(config: "RecapConfig") -> Iterator[str]:
+    features = config.features
+    roles = {"weight": features.weight}
+    for section in ("ids", "timestamps"):
+        roles |= {f"{section}.{name}": column for name, column in getattr(features, section)}
+    for task, label in config.label_columns().items():
+        for role, column in roles.items():
+            if column == label:
+                yield f"tasks.{task}.label: column {label!r} is features.{role} too; a column has one role"
+        if label in features.derived:
+            yield f"features.derived.{label}: is the label of task {task!r}; rename the derived column"
+
+
+def columns_of_scores_twice(config: "RecapConfig") -> Iterator[str]:
+    """A file of scores has a column for each id, each task, and the score."""
+    for name, column in config.features.ids:
+        if column in config.tasks:
+            yield (
+                f"tasks.{column}: is features.ids.{name} too, and a file of scores has a column for each; rename the "
+                "task and give the column as its label"
+            )
+        if column == SCORE:
+            yield f"features.ids.{name}: {SCORE!r} is the weighted score in a file of scores; rename the column"
+
+
+def inputs_of_a_graph_twice(config: "RecapConfig") -> Iterator[str]:
+    """An ONNX graph has an input for each group and each column of id lists, and outputs."""
+    taken = (*DENSE_GROUPS, *GRAPH_OUTPUTS)
+    for column in config.features.sparse if config.registry.onnx else ():
+        if column in taken:
+            yield (
+                f"features.sparse: {column!r} is another input or output of the ONNX graph; rename the column, "
+                "or set registry.onnx to false"
+            )
 
 
 def missing_keys(config: "RecapConfig") -> Iterator[str]:

@@ -2,9 +2,18 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from recap_model.config.base import Config
+from recap_model.config.names import ColumnName
+from recap_model.config.numbers import (
+    Days,
+    Hours,
+    NonNegativeInt,
+    PositiveFloat,
+    SamplingRate,
+    Seed,
+)
 
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 
@@ -24,7 +33,7 @@ class Deduplicate(Config):
 class NegativeDownsampling(Config):
     """Training keeps every row that is positive for a listed task, and a fixed share of the others."""
 
-    rate: Annotated[float, Field(gt=0.0, le=1.0)] = Field(description="share of the other rows that is kept")
+    rate: SamplingRate = Field(description="share of the other rows that is kept")
     tasks: list[str] | None = Field(None, description="tasks whose positives are kept; all if not given")
 
 
@@ -32,8 +41,8 @@ class SplitByDays(Config):
     """The newest days that have rows are the test set, the days before them the calibration set."""
 
     by: Literal["days"] = "days"
-    calibration_days: PositiveInt = 1
-    test_days: PositiveInt = 1
+    calibration_days: Days = 1
+    test_days: Days = 1
 
 
 class _SplitByShares(Config):
@@ -58,14 +67,14 @@ class SplitByHash(_SplitByShares):
     """All rows of one id (a user, say) fall into the same set, by a hash of the id."""
 
     by: Literal["hash"]
-    column: str
+    column: ColumnName
 
 
 class SplitByColumn(Config):
     """The log says it itself: a string column holds train, calibration or test."""
 
     by: Literal["column"]
-    column: str
+    column: ColumnName
 
 
 Split = Annotated[SplitByDays | SplitByTime | SplitByHash | SplitByColumn, Field(discriminator="by")]
@@ -74,8 +83,8 @@ Split = Annotated[SplitByDays | SplitByTime | SplitByHash | SplitByColumn, Field
 class DataConfig(Config):
     """From the log's partitions to three sets of rows."""
 
-    days: PositiveInt = Field(7, description="days of log in the window, the end date included")
-    hours: PositiveInt | None = Field(
+    days: Days = Field(7, description="days of log in the window, the end date included")
+    hours: Hours | None = Field(
         None,
         description="hours of log in the window, in the place of days, of a log with date=…/hour=… partitions",
     )
@@ -98,4 +107,4 @@ class DataConfig(Config):
         0.2,
         description="share of a hashed table's ids that may share their entry before prepare and train warn",
     )
-    seed: int = Field(17, description="of sampling, splitting by hash and shuffling")
+    seed: Seed = Field(17, description="of sampling, splitting by hash and shuffling")

@@ -2,9 +2,11 @@
 
 from typing import Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from recap_model.config.base import Config
+from recap_model.config.names import ColumnName
+from recap_model.config.numbers import TableSize
 
 DerivedKind = Literal[
     "ratio", "difference", "product", "hour_of_day", "day_of_week", "hours_between", "cross"
@@ -22,8 +24,8 @@ class DerivedColumn(Config):
     """
 
     kind: DerivedKind
-    of: list[str] = Field(min_length=1, description="columns of the log")
-    buckets: PositiveInt | None = Field(None, description="of a cross: its ids are 0 to buckets - 1")
+    of: list[ColumnName] = Field(min_length=1, description="columns of the log")
+    buckets: TableSize | None = Field(None, description="of a cross: its ids are 0 to buckets - 1")
 
     @property
     def is_of_times(self) -> bool:

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from recap_model.config.base import Config
+from recap_model.config.numbers import NonNegativeFloat, PositiveFloat
 from recap_model.config.uris import Address
 
 Rate = Annotated[float, Field(ge=0.0, le=1.0)]

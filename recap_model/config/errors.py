@@ -63,7 +63,8 @@ def reasons(
         if model is not None and item["type"] == "extra_forbidden":
             given, allowed = "", no_such_setting(model, location)
         else:
-            given, allowed = _given(item), _allowed(item)
+            is_key = bool(location) and item["input"] == location[-1]  # the path ends with it
+            given, allowed = "" if is_key else _given(item), _allowed(item)
         yield f"{where + ': ' if where else ''}{given}{allowed}"[:_LONGEST_REASON]
 
 

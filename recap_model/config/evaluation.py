@@ -2,17 +2,19 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
-from recap_model.config.base import Config
+from recap_model.config.base import Config, distinct_names
+from recap_model.config.names import ColumnName, Name
+from recap_model.config.numbers import Id, NonNegativeFloat, PositiveInt, Seed
 
 
 class SliceConfig(Config):
     """Metrics again for the rows whose discrete column has this value."""
 
-    name: str
-    column: str
-    value: int
+    name: Name
+    column: ColumnName
+    value: Id
 
 
 class Floors(Config):
@@ -24,6 +26,13 @@ class Floors(Config):
         None, description="bounds of predicted over observed"
     )
     max_ece: NonNegativeFloat | None = Field(None, description="debiased expected calibration error")
+
+    @model_validator(mode="after")
+    def _bounds_rise(self) -> "Floors":
+        ratio = self.calibration_ratio
+        if ratio is not None and ratio[0] > ratio[1]:
+            raise ValueError(f"calibration_ratio: {list(ratio)}: the lower bound comes first")
+        return self
 
 
 class GateConfig(Config):
@@ -84,6 +93,10 @@ class EvaluationConfig(Config):
     top_k: PositiveInt = Field(
         10, description="rows at the top of a request's (or user's) list that are looked at"
     )
-    bootstrap_replicates: PositiveInt = 100
-    seed: int = 5
+    bootstrap_replicates: Annotated[int, Field(ge=1, le=100_000)] = 100
+    seed: Seed = 5
     gate: GateConfig = GateConfig()
+
+    @model_validator(mode="after")
+    def _slices_differ(self) -> "EvaluationConfig":
+        return distinct_names(self, "slices")

@@ -3,10 +3,12 @@
 from collections.abc import Collection, Mapping
 from typing import Annotated
 
-from pydantic import Discriminator, Field, NonNegativeInt, PositiveInt, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from recap_model.config.base import Config
 from recap_model.config.derived import DerivedColumn
+from recap_model.config.names import ColumnName
+from recap_model.config.numbers import NonNegativeInt, PositiveInt
 
 EMBEDDING_GROUPS = ("user_embedding", "user_eng_embedding", "author_embedding")
 _SCALAR_GROUPS = ("continuous", "binary", "discrete")
@@ -18,7 +20,7 @@ _WIDEST = 1_000_000  # far beyond any list, and its places still fit into memory
 class ListColumn(Config):
     """A group stored as one column of fixed-size lists."""
 
-    column: str
+    column: ColumnName
     width: Annotated[int, Field(ge=1, le=_WIDEST)] = Field(description="numbers in each list of the log")
     slices: list[tuple[NonNegativeInt, PositiveInt]] | None = Field(
         None,
@@ -41,7 +43,7 @@ class ListColumn(Config):
         return [place for start, end in slices for place in range(start, end)]
 
 
-ScalarColumns = Annotated[list[str], Field(description="one scalar column of the log for each input")]
+ScalarColumns = Annotated[list[ColumnName], Field(description="one scalar column of the log for each input")]
 Group = Annotated[
     Annotated[ScalarColumns, Tag("columns")] | Annotated[ListColumn, Tag("list_column")],
     Discriminator(lambda group: "list_column" if isinstance(group, Mapping | ListColumn) else "columns"),
@@ -51,18 +53,22 @@ Group = Annotated[
 class IdColumns(Config):
     """Columns that say whose impression a row is. They are no inputs of the model."""
 
-    request: str | None = Field(None, description="one ranked list shown to one user")
-    user: str | None = Field(None, description="rows of one user are resampled together in evaluation")
-    candidate: str | None = Field(None, description="the post, video or item shown")
+    request: ColumnName | None = Field(None, description="one ranked list shown to one user")
+    user: ColumnName | None = Field(None, description="rows of one user are resampled together in evaluation")
+    candidate: ColumnName | None = Field(None, description="the post, video or item shown")
 
 
 class TimestampColumns(Config):
     """Columns of timestamps, or of int64 milliseconds since 1970-01-01 UTC."""
 
-    impressed: str | None = Field(None, description="when the candidate was seen; splits by time use it")
-    served: str | None = Field(None, description="when the ranked list was sent")
-    engaged: str | None = Field(None, description="when the first engagement happened, null where none did")
-    computed: str | None = Field(
+    impressed: ColumnName | None = Field(
+        None, description="when the candidate was seen; splits by time use it"
+    )
+    served: ColumnName | None = Field(None, description="when the ranked list was sent")
+    engaged: ColumnName | None = Field(
+        None, description="when the first engagement happened, null where none did"
+    )
+    computed: ColumnName | None = Field(
         None,
         description="when the features were computed; after the impression they would give away the label",
     )
@@ -77,16 +83,18 @@ class FeaturesConfig(Config):
     user_embedding: ListColumn | None = None
     user_eng_embedding: ListColumn | None = None
     author_embedding: ListColumn | None = None
-    sparse: list[str] = Field([], description="columns of int64 id lists of any length")
+    sparse: list[ColumnName] = Field([], description="columns of int64 id lists of any length")
     longest_list: PositiveInt | None = Field(
         None, description="ids of a sparse list that are read, its first ones; all if not given"
     )
-    derived: dict[str, DerivedColumn] = Field(
+    derived: dict[ColumnName, DerivedColumn] = Field(
         {}, description="columns computed from others of the log, which groups name like the log's own"
     )
     ids: IdColumns = IdColumns()
     timestamps: TimestampColumns = TimestampColumns()
-    weight: str | None = Field(None, description="a column of row weights, multiplied into every task's")
+    weight: ColumnName | None = Field(
+        None, description="a column of row weights, multiplied into every task's"
+    )
 
     @model_validator(mode="after")
     def _has_inputs(self) -> "FeaturesConfig":

@@ -2,10 +2,12 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from recap_model.config.architectures import BatchNormConfig
 from recap_model.config.base import Config, distinct_names, exactly_one_of
+from recap_model.config.names import Name
+from recap_model.config.numbers import NonNegativeInt, PositiveFloat, PositiveInt, TableSize, Width
 
 _HASH = "ids are hashed into the entries, which several may share; prepare reports how many do"
 
@@ -44,7 +46,7 @@ class Log1pAbsConfig(Config):
 class ClipLog1pAbsConfig(Config):
     """The signed log, clipped."""
 
-    clip_magnitude: PositiveFloat = 3e38
+    clip_magnitude: Annotated[float, Field(gt=0.0, le=3.4e38)] = 3e38
 
 
 class ZScoreLogConfig(Config):
@@ -57,8 +59,8 @@ class ZScoreLogConfig(Config):
 class PiecewiseLinearConfig(Config):
     """A missing flag, the standardised signed log, clipped, and an embedding of the place among knots."""
 
-    bins: PositiveInt = Field(64, description="stretches between knots that the model keeps of a column")
-    embedding_dim: PositiveInt = 8
+    bins: Width = Field(64, description="stretches between knots that the model keeps of a column")
+    embedding_dim: Width = 8
     clip_magnitude: PositiveFloat = 5.0
 
 
@@ -87,8 +89,8 @@ class FeaturizationConfig(Config):
 class PositionDebiasConfig(Config):
     """An embedding of the position, dropped to "unknown" in training by chance and always in serving."""
 
-    max_position: PositiveInt = 256
-    num_dims: PositiveInt = 64
+    max_position: Width = 256
+    num_dims: Width = 64
     drop_probability: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
     position_feature_index: NonNegativeInt = Field(description="column of the position in the discrete group")
 
@@ -101,9 +103,9 @@ class SmallEmbeddingTableConfig(Config):
     id is outside the table. Without either an id is its entry.
     """
 
-    name: str
-    num_embeddings: PositiveInt
-    embedding_dim: PositiveInt
+    name: Name
+    num_embeddings: TableSize
+    embedding_dim: Width
     index: NonNegativeInt = Field(description="column in the discrete group")
     min_count: PositiveInt | None = None
     hash: bool = Field(False, description=_HASH)
@@ -131,9 +133,9 @@ class LargeEmbeddingTableConfig(Config):
     table or the vocabulary read its entry 0.
     """
 
-    name: str = Field(description="of the table, and of its column in features.sparse")
-    num_embeddings: PositiveInt
-    embedding_dim: PositiveInt
+    name: Name = Field(description="of the table, and of its column in features.sparse")
+    num_embeddings: TableSize
+    embedding_dim: Width
     pretrained: str | None = Field(
         None,
         description="a .npy file of the values at the start: (num_embeddings, embedding_dim), or with vocab "

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from recap_model.config.architectures import ArchitectureConfig, BackboneConfig
 from recap_model.config.base import Config, distinct_names
@@ -13,31 +13,32 @@ from recap_model.config.inputs import (
     PositionDebiasConfig,
     SmallEmbeddingsConfig,
 )
-from recap_model.config.tasks import TaskName
+from recap_model.config.names import Name, TaskName
+from recap_model.config.numbers import Id, Layers, LossWeight, NonNegativeInt
 
 
 class StratifierConfig(Config):
     """Metrics again for rows whose discrete column has this value."""
 
-    name: str
+    name: Name
     index: NonNegativeInt
-    value: int
+    value: Id
 
 
 class MmoeConfig(Config):
     """Multi-gate mixture of experts (KDD 2018): experts that all tasks share, a softmax gate for each task."""
 
     expert: BackboneConfig = Field(description="architecture of each expert")
-    num_experts: PositiveInt = 4
+    num_experts: Layers = 4
 
 
 class PleConfig(Config):
     """Progressive layered extraction (RecSys 2020): experts of each task beside shared ones, in levels."""
 
     expert: BackboneConfig = Field(description="architecture of each expert, in every level")
-    levels: PositiveInt = 1
-    task_experts: PositiveInt = Field(1, description="experts of each task, in each level")
-    shared_experts: PositiveInt = Field(1, description="experts of all tasks, in each level")
+    levels: Layers = 1
+    task_experts: Layers = Field(1, description="experts of each task, in each level")
+    shared_experts: Layers = Field(1, description="experts of all tasks, in each level")
 
 
 class LossConfig(Config):
@@ -54,7 +55,7 @@ class LossConfig(Config):
         description="how much each task's loss counts: as task_weights says, by its trained uncertainty "
         "(arXiv:1705.07115), or so that the tasks' gradients in what they share are of one size (arXiv:2203.06801)",
     )
-    task_weights: dict[TaskName, PositiveFloat] = Field(
+    task_weights: dict[TaskName, LossWeight] = Field(
         {}, description="of task_weighting fixed; 1 for a task that is not named"
     )
 

@@ -2,10 +2,11 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from recap_model.config.base import Config, exactly_one_of
-from recap_model.config.tasks import TaskName
+from recap_model.config.names import TaskName
+from recap_model.config.numbers import Epsilon, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 
 class PiecewiseConstantConfig(Config):
@@ -73,7 +74,7 @@ class AdamConfig(Config):
 
     beta_1: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
     beta_2: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999
-    epsilon: PositiveFloat = 1e-7
+    epsilon: Epsilon = 1e-7
     weight_decay: NonNegativeFloat = Field(
         0.0, description="of weight matrices; never of biases, norms, embeddings"
     )
@@ -87,7 +88,7 @@ class EmbeddingsOptimizerConfig(Config):
         description="rowwise_adagrad keeps one sum of squares for each entry (arXiv:2104.05158)",
     )
     learning_rate: LearningRate
-    epsilon: PositiveFloat = 1e-8
+    epsilon: Epsilon = 1e-8
 
 
 class OptimizerConfig(Config):

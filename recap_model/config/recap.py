@@ -15,9 +15,10 @@ from recap_model.config.data import DataConfig
 from recap_model.config.evaluation import EvaluationConfig
 from recap_model.config.features import DENSE_GROUPS, FeaturesConfig
 from recap_model.config.model import ModelConfig
+from recap_model.config.names import TaskName
 from recap_model.config.optimizer import OptimizerConfig
 from recap_model.config.registry import RegistryConfig
-from recap_model.config.tasks import TaskConfig, TaskName
+from recap_model.config.tasks import TaskConfig
 from recap_model.config.training import TrainingConfig
 from recap_model.config.validation import ValidationConfig
 from recap_model.config.yaml import ConfigError, read_yaml
@@ -46,6 +47,9 @@ class RecapConfig(Config):
     _no_discrete_column = check_of(cross_checks.no_discrete_column)
     _no_feature_column = check_of(cross_checks.no_feature_column)
     _features_that_are_labels = check_of(cross_checks.features_that_are_labels)
+    _labels_with_another_role = check_of(cross_checks.labels_with_another_role)
+    _columns_of_scores_twice = check_of(cross_checks.columns_of_scores_twice)
+    _inputs_of_a_graph_twice = check_of(cross_checks.inputs_of_a_graph_twice)
     _missing_keys = check_of(cross_checks.missing_keys)
 
     def label_columns(self) -> dict[str, str]:

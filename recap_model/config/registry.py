@@ -1,16 +1,17 @@
 """Where models are registered, and who may promote them."""
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from recap_model.config.base import Config
+from recap_model.config.names import ModelName, Name
 from recap_model.config.uris import Address
 
 
 class RegistryConfig(Config):
     """A registered model of an MLflow tracking server or store."""
 
-    model_name: str = Field("recap", min_length=1, description="no '/' or ':'")
-    experiment: str = "recap"
+    model_name: ModelName = "recap"
+    experiment: Name = "recap"
     tracking_uri: Address | None = Field(
         None, description="of MLflow; MLFLOW_TRACKING_URI, else SQLite in the workspace, if not given"
     )
@@ -18,10 +19,3 @@ class RegistryConfig(Config):
         False, description="a version that the gate lets pass waits as challenger until a person approves it"
     )
     onnx: bool = Field(False, description="pack the model as an ONNX graph, too; needs the extra onnx")
-
-    @field_validator("model_name")
-    @classmethod
-    def _is_no_path(cls, value: str) -> str:
-        if "/" in value or ":" in value:
-            raise ValueError("the name of a registered model has no / and no :")
-        return value

@@ -4,18 +4,10 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    Discriminator,
-    Field,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    Tag,
-    model_validator,
-)
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from recap_model.config.base import Config
+from recap_model.config.numbers import PositiveFloat, PositiveInt, Processes, Seed
 
 
 class CheckpointConfig(Config):
@@ -45,7 +37,7 @@ class SingleNodeConfig(Config):
     """Training in several processes of one machine, each with its part of every batch."""
 
     kind: Literal["single_node"] = "single_node"
-    processes: PositiveInt = Field(description="one for each GPU, or for each share of the CPU's cores")
+    processes: Processes = Field(description="one for each GPU, or for each share of the CPU's cores")
     tables: Tables = Field("replicated", description=_TABLES)
 
 
@@ -53,8 +45,8 @@ class TrainJobConfig(Config):
     """Training on several nodes of a cluster, as a TrainJob of Kubeflow Trainer; see docs/cluster.md."""
 
     kind: Literal["train_job"]
-    nodes: PositiveInt
-    gpus_per_node: NonNegativeInt = Field(
+    nodes: Processes
+    gpus_per_node: Annotated[int, Field(ge=0, le=1_000)] = Field(
         0, description="a process for each; 0 is one process a node, on its CPUs"
     )
     tables: Tables = Field("replicated", description=_TABLES)
@@ -107,7 +99,7 @@ class TrainingConfig(Config):
     )
     epochs: PositiveInt = 1
     max_steps: PositiveInt | None = Field(None, description="stop after this many optimizer steps")
-    seed: int = Field(2024, ge=0, description="of the weights at the start, of shuffling, of dropout")
+    seed: Seed = Field(2024, description="of the weights at the start, of shuffling, of dropout")
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="`auto` takes a GPU where there is one"
     )
@@ -119,7 +111,7 @@ class TrainingConfig(Config):
     compile: bool = Field(
         False, description="let torch.compile fuse the net: a minute or so at the start, then faster steps"
     )
-    threads: PositiveInt | None = Field(
+    threads: Processes | None = Field(
         None, description="CPU threads; if not given, one for a small net and the process's number for others"
     )
     gradient_clip_norm: PositiveFloat | None = None

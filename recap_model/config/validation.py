@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from recap_model.config.base import Config
 from recap_model.config.drift import DriftConfig, Rate, Severity
+from recap_model.config.numbers import NonNegativeFloat, PositiveInt
 from recap_model.config.uris import RelativePath
 
 _BEYOND = 2**63

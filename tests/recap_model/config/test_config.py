@@ -69,14 +69,6 @@ def test_a_correction_by_value_is_refused_and_a_stored_null_is_not():
         parse_config(content)
 
 
-@pytest.mark.parametrize("name", ["a__b", "a_.b", ""])
-def test_a_task_name_that_would_not_survive_as_a_key_is_refused(name: str):
-    content = tiny_content()
-    content["tasks"][name] = {}
-    with pytest.raises(ConfigError, match="is no task name"):
-        parse_config(content)
-
-
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -192,7 +184,7 @@ def test_a_config_written_as_yaml_names_every_section():
         ({"distribution": {"kind": "train_job"}}, "training.distribution.nodes: is required"),
         (
             {"distribution": {"kind": "train_job", "nodes": 0}},
-            "distribution.nodes: 0: must be greater than 0",
+            "distribution.nodes: 0: must be at least 1",
         ),
         (
             {"distribution": {"kind": "train_job", "nodes": 2, "gpus_per_node": 4}, "device": "cpu"},

@@ -51,7 +51,7 @@ tasks.like.labl: there is no such setting; did you mean label?
 tasks.other: 3: must be a mapping
 model.backbone: needed by multi_task_type share_all
 model.tower.mlp_config.layer_sizes: a tower ends in 1 unit, its logit; got 2
-model.small_embeddings.tables.0.num_embeddings: 0: must be greater than 0
+model.small_embeddings.tables.0.num_embeddings: 0: must be at least 1
 model.small_embeddings.tables.1: 3: must be a mapping
 optimizer.single_task_learning_rate.constant: -1: must be greater than 0.0
 training.epochs: 'yes': must be a whole number
@@ -67,7 +67,7 @@ calibration.tasks: unknown task 'nosuch'; {_TASKS}
 calibration.tasks.like: 'plat': must be 'none', 'temperature', 'platt', 'beta', 'isotonic', 'piecewise' or 'auto'
 registry.tracking_uri: the address holds a password, token or key, which logs and artifacts would keep; give it by \
 PGPASSWORD in the environment, or ~/.pgpass
-registry.model_name: '': must not be empty
+registry.model_name: '': a name must not be empty
 """
 
 
