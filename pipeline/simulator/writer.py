@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from components.common.runtime.atomic_output import atomic_directory, atomic_file, find_abandoned
+from components.common.runtime.atomic_output import atomic_directory, atomic_file
 from pipeline.simulator.columns import SCHEMA, TRUTH_SCHEMA, Block, log_rows, truth_rows
 from pipeline.simulator.impressions import make_impressions
 from pipeline.simulator.labels import TASKS, make_engagements
@@ -119,8 +119,8 @@ def _claim(out: Path, parameters: SampleParameters) -> None:
     if is_sample_log(out):
         return _agree(out, _read_parameters(out), parameters)
     if out.is_dir():
-        abandoned = find_abandoned(out)
-        foreign = sorted(path.name for path in out.iterdir() if path not in abandoned)
+        partial = f".{PARAMETERS_NAME}.partial-"
+        foreign = sorted(path.name for path in out.iterdir() if not path.name.startswith(partial))
         if foreign:
             raise ValueError(
                 f"{out}: holds {foreign[0]!r}, which is of no sample log; give a new or empty folder"

@@ -48,6 +48,13 @@ def test_the_committed_pipelines_are_those_of_the_code(tmp_path: Path):
         assert committed.read_text() == path.read_text(), "stale; run recap compile and commit the result"
 
 
+def test_a_file_that_is_not_a_compiled_pipeline_is_never_replaced(tmp_path: Path):
+    (tmp_path / "retrain.yaml").write_text("precious")
+    with pytest.raises(FileExistsError, match="not a compiled pipeline; give another folder"):
+        compile_pipelines(tmp_path)
+    assert (tmp_path / "retrain.yaml").read_text() == "precious"
+
+
 def test_both_documents_are_what_the_servers_own_schemas_take():
     spec, executors = documents(COMPILED / "retrain.yaml")
     parsed = ParseDict(spec, PipelineSpec())

@@ -164,6 +164,17 @@ def test_scores_do_not_lie_among_the_rows(place: Path, tmp_path: Path, data: str
     assert bytes_of(tmp_path) == before
 
 
+@pytest.mark.parametrize("name", ["date=2026-03-01/part-00000.parquet", "_manifest.json"])
+def test_files_that_hold_no_scores_are_never_replaced(place: Path, tmp_path: Path, name: str):
+    mine = tmp_path / "out" / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("precious")
+    done = call("--model", str(place / "model"), "--in", str(place / "log"), "--out", str(tmp_path / "out"))
+    assert isinstance(done.exception, FileExistsError)
+    assert str(done.exception) == f"{mine}: is there already and holds no scores; give another --out"
+    assert bytes_of(tmp_path) == {f"out/{name}": b"precious"}
+
+
 def test_files_of_any_ending_are_scored_and_what_is_not_read_is_named_or_refused(
     place: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):

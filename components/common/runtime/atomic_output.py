@@ -181,7 +181,10 @@ def _replace_directory(partial: Path, out: Path) -> None:
 
 def _first_foreign(folder: Path) -> str | None:
     """A path in the directory that its mark does not list; None if there is none."""
-    return min(_content(folder) - _read_mark(folder), default=None)
+    listed = _read_mark(folder)
+    # The top first: a home directory is not walked through to be refused.
+    top = {path.name for path in folder.iterdir()} - {MARK_NAME}
+    return min(top - listed, default=None) or min(_content(folder) - listed, default=None)
 
 
 def _content(folder: Path) -> set[str]:
