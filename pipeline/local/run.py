@@ -8,8 +8,10 @@ from io import TextIOBase
 from pathlib import Path
 from typing import Any, TextIO
 
+from components.steps import STEPS
 from pipeline.local.events import Event
-from pipeline.local.step_processes import Steps, printable, run_steps_as
+from pipeline.local.step_processes import Steps, printable, run_steps_as, step_starter
+from pipeline.local.step_starter import StepStarter
 
 
 @dataclass
@@ -65,22 +67,16 @@ def run_pipeline(
         StepFailedError: a step failed; what it had to say is in the exception.
         OSError: raised by ``on_event``, which ends the run.
     """
-    from kfp import local
-
-    from pipeline.retrain import retrain
-
     root, log = Path(root), Path(log)
     root.mkdir(parents=True, exist_ok=True)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", buffering=1, encoding="utf-8") as stream:
         steps = Steps(stream, _ending_the_run(on_event))
         try:
-            with _quiet(stream), run_steps_as(steps):
-                runner = local.SubprocessRunner(use_venv=False)
-                if containers is not None:
-                    runner = local.DockerRunner(**containers)
-                local.init(runner, pipeline_root=str(root), workspace_root=str(root / "workspace"))
-                retrain(**arguments)
+            with _quiet(stream), contextlib.closing(step_starter(steps)) as starter:
+                if containers is None:
+                    starter.prepare(STEPS[0].name)
+                _run(arguments, root, steps, starter, containers)
         except RuntimeError as error:
             raise StepFailedError(steps.step, steps.errors or [printable(str(error))], log) from None
         except _OutputRefused as refused:
@@ -96,6 +92,25 @@ def _ending_the_run(on_event: Callable[[Event], None]) -> Callable[[Event], None
             raise _OutputRefused(error) from None
 
     return tell
+
+
+def _run(
+    arguments: dict[str, Any],
+    root: Path,
+    steps: Steps,
+    starter: StepStarter,
+    containers: dict[str, Any] | None,
+) -> None:
+    from kfp import local
+
+    from pipeline.retrain import retrain
+
+    with run_steps_as(steps, starter):
+        runner = local.SubprocessRunner(use_venv=False)
+        if containers is not None:
+            runner = local.DockerRunner(**containers)
+        local.init(runner, pipeline_root=str(root), workspace_root=str(root / "workspace"))
+        retrain(**arguments)
 
 
 @contextlib.contextmanager

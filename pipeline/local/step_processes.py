@@ -3,20 +3,17 @@
 import codecs
 import contextlib
 import json
-import os
 import re
 import secrets
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from components.common.runtime.environment import python_environment
 from components.common.runtime.process_pool import ended_by
 from components.common.runtime.step import ERROR_MARK, KEY_OF_RUN, PIPE_OF_RUN, PROGRESS_MARK
 from pipeline.local.events import Event, StepEnded, StepProgress, StepStarted
+from pipeline.local.step_starter import StepStarter
 from recap_model.config.uris import mask_secrets
 
 _SIGNALLED = (
@@ -41,14 +38,15 @@ class Steps:
         self._on_event = on_event
         self._last = ""
 
-    def start(self, command: list[str]) -> None:
-        """A step begins, by the command that kfp has for it."""
+    def start(self, command: list[str]) -> str:
+        """A step begins, by the command that kfp has for it; returns its name."""
         step = _argument(command, "--function_to_execute", "step").replace("_", "-")
         if step == self.step:
             # The step is run again; what it failed with the last time is not how it ends.
             self.errors.clear()
         self.step, self._last = step, ""
         self._on_event(StepStarted(step))
+        return step
 
     def take(self, line: str) -> None:
         """One line that the step has printed."""
@@ -96,7 +94,7 @@ def printable(text: str) -> str:
 
 
 @contextlib.contextmanager
-def run_steps_as(steps: Steps) -> Iterator[None]:
+def run_steps_as(steps: Steps, starter: StepStarter) -> Iterator[None]:
     """Have kfp's local runners start every step as here, and see each to its end.
 
     kfp 2.17 reports a failure without a reason. It starts a step's Python by a shell, from the working folder, whose
@@ -111,7 +109,7 @@ def run_steps_as(steps: Steps) -> Iterator[None]:
     in_container = docker_task_handler.run_docker_container
 
     def process(full_command: list[str], env_vars: dict[str, str] | None = None) -> int:
-        return run_process(steps, full_command, env_vars or {})
+        return run_process(steps, starter, full_command, env_vars or {})
 
     def container(client: Any, image: str, command: list[str], volumes: Any, **settings: Any) -> int:
         return run_container(steps, client, image, command, volumes, **settings)
@@ -125,28 +123,25 @@ def run_steps_as(steps: Steps) -> Iterator[None]:
         docker_task_handler.run_docker_container = in_container
 
 
-def run_process(steps: Steps, command: list[str], variables: dict[str, str]) -> int:
+def step_starter(steps: Steps) -> StepStarter:
+    """What starts the processes of these steps."""
+    return StepStarter({PIPE_OF_RUN: "stdout", KEY_OF_RUN: steps.key})
+
+
+def run_process(steps: Steps, starter: StepStarter, command: list[str], variables: dict[str, str]) -> int:
     """Run a step's function in a Python process of its own; returns the exit status.
 
     Args:
         command: kfp's: a shell's, with its script, the function's source, and the arguments of kfp's executor.
+        variables: of the environment, as kfp gives them.
     """
-    steps.start(command)
+    step = steps.start(command)
     *_, source = command[:4]
-    environment = {**os.environ, **variables, **python_environment(), "_KFP_RUNTIME": "true"}
-    environment |= {PIPE_OF_RUN: "stdout", KEY_OF_RUN: steps.key}
     with tempfile.TemporaryDirectory(prefix="recap-step-") as folder:
         module = Path(folder) / "ephemeral_component.py"
         module.write_text(source, "utf-8")
-        executor = [sys.executable, "-m", "kfp.dsl.executor_main", "--component_module_path", str(module)]
-        with subprocess.Popen(
-            [*executor, *command[4:]],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-        ) as process:
+        arguments = ["--component_module_path", str(module), *command[4:]]
+        with starter.start(step, arguments, variables) as process:
             assert process.stdout is not None
             while line := process.stdout.readline(_LONGEST_LINE):
                 steps.take(line)

@@ -1,5 +1,6 @@
 """A local run's steps as processes: what they import, what they print, and how they end."""
 
+import contextlib
 import io
 import json
 import os
@@ -11,7 +12,7 @@ import pytest
 
 from components.common.runtime.step import ERROR_MARK, PROGRESS_MARK
 from pipeline.local.events import Event, StepEnded, StepProgress, StepStarted
-from pipeline.local.step_processes import Steps, run_process
+from pipeline.local.step_processes import Steps, run_process, step_starter
 
 
 def run_step(source: str, out: Path) -> tuple[Steps, list[Event], str]:
@@ -27,7 +28,9 @@ def run_step(source: str, out: Path) -> tuple[Steps, list[Event], str]:
     body = "\n".join(f"    {line}" for line in source.splitlines())
     program = f"def to_step():\n{body}\n"
     arguments = ["--executor_input", json.dumps(given), "--function_to_execute", "to_step"]
-    status = run_process(steps, ["sh", "-ec", "not used", program, *arguments], {"STEP_OUT": str(out)})
+    with contextlib.closing(step_starter(steps)) as starter:
+        command = ["sh", "-ec", "not used", program, *arguments]
+        status = run_process(steps, starter, command, {"STEP_OUT": str(out)})
     assert events[0] == StepStarted("to-step")
     assert events[-1] == StepEnded("to-step", status == 0)
     return steps, events, log.getvalue()
@@ -131,3 +134,27 @@ def test_two_processes_that_print_into_each_others_lines_end_nothing():
     steps = Steps(io.StringIO(), events.append)
     steps.take(f"{PROGRESS_MARK}{steps.key} 0.2{PROGRESS_MARK}{steps.key} 0.3 step 3 of 10")
     assert events == []
+
+
+def test_a_step_that_was_killed_while_it_waited_for_its_turn_is_started_anew(tmp_path: Path):
+    steps = Steps(io.StringIO(), lambda event: None)
+    with contextlib.closing(step_starter(steps)) as starter:
+        starter.prepare("to-step")
+        (waiting,) = starter._ready.values()
+        waiting.kill()
+        waiting.wait()
+        with starter.start("to-step", ["--help"], {}) as process:
+            assert process.stdout is not None
+            assert "executor_input" in process.stdout.read()
+    assert process.returncode == 0
+
+
+def test_the_next_step_is_started_ahead_and_ends_with_the_run():
+    steps = Steps(io.StringIO(), lambda event: None)
+    with contextlib.closing(step_starter(steps)) as starter:
+        with starter.start("calibrate", ["--help"], {}) as process:
+            assert process.stdout is not None
+            process.stdout.read()
+        ((step, waiting),) = starter._ready.items()
+        assert step == "evaluate"
+    assert waiting.returncode == -signal.SIGKILL

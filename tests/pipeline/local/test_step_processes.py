@@ -35,8 +35,9 @@ def to_step():
 RUN = """
 import signal, sys
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and so it would be here
-from pipeline.local.step_processes import Steps, run_process
-run_process(Steps(sys.stdout, lambda event: None), ["sh", "-ec", "", sys.argv[1], *sys.argv[2:]], {})
+from pipeline.local.step_processes import Steps, run_process, step_starter
+steps = Steps(sys.stdout, lambda event: None)
+run_process(steps, step_starter(steps), ["sh", "-ec", "", sys.argv[1], *sys.argv[2:]], {})
 """
 
 

@@ -1,0 +1,67 @@
+"""Starting the processes of a local run's steps, each ahead of its turn."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from itertools import pairwise
+
+from components.common.runtime.environment import python_environment
+from components.steps import STEPS
+
+_NEXT = {before.name: after.name for before, after in pairwise(STEPS)}
+
+
+class StepStarter:
+    """Starts each step's process, and at once that of the next one, which imports meanwhile and waits for its turn.
+
+    Args:
+        variables: of their environment, beside this process's own.
+    """
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = dict(variables)
+        self._ready: dict[str, subprocess.Popen[str]] = {}
+
+    def prepare(self, step: str) -> None:
+        """Start a step's process, which waits for its turn."""
+        environment = {**os.environ, **python_environment(), **self._variables, "_KFP_RUNTIME": "true"}
+        self._ready[step] = subprocess.Popen(
+            [sys.executable, "-m", "pipeline.local.step_main", step],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+        )
+
+    def start(self, step: str, arguments: list[str], variables: Mapping[str, str]) -> subprocess.Popen[str]:
+        """Have a step's process run kfp's executor with these arguments, and variables of the environment."""
+        ready = self._ready.get(step)
+        if ready is not None and ready.poll() is not None:
+            _end(self._ready.pop(step))
+        if step not in self._ready:
+            self.prepare(step)
+        process = self._ready.pop(step)
+        assert process.stdin is not None
+        # One that was killed in this moment says by its exit status how it ended.
+        with contextlib.suppress(BrokenPipeError), process.stdin as turn:
+            turn.write(json.dumps([arguments, dict(variables)]) + "\n")
+        if (following := _NEXT.get(step)) is not None and following not in self._ready:
+            self.prepare(following)
+        return process
+
+    def close(self) -> None:
+        """End the processes that wait."""
+        for process in self._ready.values():
+            _end(process)
+        self._ready.clear()
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    with contextlib.suppress(BrokenPipeError), process:
+        pass
