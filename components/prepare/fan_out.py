@@ -20,14 +20,14 @@ from components.prepare.sampling import NegativeSampler
 from components.prepare.shard_parts import Part, write_parts
 from components.prepare.split import SPLITS
 from components.prepare.statistics import StatisticsBuilder
-from recap_model.config import Config, RecapConfig
+from recap_model.config import RecapConfig, StrictModel
 from recap_model.config.errors import first_reason
 from recap_model.data.dataset.manifest import MANIFEST_NAME, DatasetManifest
 
 _GATHERED_NAME = "gathered.npz"
 
 
-class GroupManifest(Config):
+class GroupManifest(StrictModel):
     """What a pod has made of its group, written last.
 
     Attributes:

@@ -18,12 +18,12 @@ from components.prepare.digest_sink import DigestSink
 from components.prepare.read_files import Gathered, Work, read_group
 from components.prepare.rows import Rows, from_record_batch, to_record_batch
 from components.prepare.shard_writer import ShardWriter, Written
-from recap_model.config import Config
+from recap_model.config import StrictModel
 
 Roots = Mapping[str, str]
 
 
-class Part(Config):
+class Part(StrictModel):
     """A part as it was written."""
 
     bytes: NonNegativeInt

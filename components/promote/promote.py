@@ -15,7 +15,7 @@ from components.common.runtime.atomic_output import atomic_directory
 from components.common.runtime.step import progress
 from components.promote.move_champion import ChampionMoved, move_champion
 from components.promote.promotion_log import Audit, read_moves
-from recap_model.config import Config
+from recap_model.config import StrictModel
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -25,7 +25,7 @@ PROMOTION_NAME = "promotion.json"
 log = logging.getLogger(__name__)
 
 
-class Promotion(Config):
+class Promotion(StrictModel):
     """What became of a decision. ``from`` and ``to`` are the champion's version before and after.
 
     ``waits`` says that a person's approval is all that is missing.

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from components.common.registry import RegistryError, get_version, in_one_line, versions
-from recap_model.config import Config
+from recap_model.config import StrictModel
 from recap_model.config.errors import first_reason
 from recap_model.config.names import RECORD_SUFFIX
 
@@ -45,7 +45,7 @@ class BrokenMoveError(RegistryError):
     """A version of the record holds no move: somebody edited it."""
 
 
-class Audit(Config):
+class Audit(StrictModel):
     """Why a champion moves.
 
     ``token`` names the attempt: a move with the same one is the same move, made once however often it is tried.

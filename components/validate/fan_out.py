@@ -18,13 +18,13 @@ from components.validate.profile.profile import Profile
 from components.validate.profile.scan import Part, read_files
 from components.validate.result import Verdict
 from components.validate.validate import LOG, Check
-from recap_model.config import Config
+from recap_model.config import StrictModel
 from recap_model.config.errors import first_reason
 
 _PROFILE, _FACTS, _TAKEN = "profile.parquet", "facts.json", "taken-{:05d}.arrow"
 
 
-class GroupManifest(Config):
+class GroupManifest(StrictModel):
     """What a pod has found in its group, written last.
 
     Attributes:

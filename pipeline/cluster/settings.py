@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from components.steps import STEP_OF_NAME
-from recap_model.config.base import Config
+from recap_model.config.base import StrictModel
 from recap_model.config.checking import check
 from recap_model.config.yaml import read_yaml
 
@@ -25,7 +25,7 @@ Bytes = Annotated[str, Field(pattern=r"^[0-9]+([KMGTPE]i|[MGTPE])?$")]
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 
-class ImageSettings(Config):
+class ImageSettings(StrictModel):
     """Where the images are: ``PREFIX`` + kind + ``:TAG``, or by digest."""
 
     prefix: str = Field(
@@ -40,7 +40,7 @@ class ImageSettings(Config):
         return f"{base}@{self.digests[kind]}" if kind in self.digests else f"{base}:{self.tag}"
 
 
-class PodSettings(Config):
+class PodSettings(StrictModel):
     """One step's pod. Requests are what it is given for certain; limits, where it is stopped."""
 
     cpu: Cpu = "2"
@@ -51,7 +51,7 @@ class PodSettings(Config):
     retries: int = Field(2, ge=0, le=10, description="after a failure, waiting 1, 2, 4, … minutes")
 
 
-class GpuSettings(Config):
+class GpuSettings(StrictModel):
     """GPUs of the training step; 0 trains on CPUs with the image ``trainer``, else with ``trainer-gpu``."""
 
     count: Annotated[int, Field(ge=0, le=1_000)] = 0
@@ -62,7 +62,7 @@ class GpuSettings(Config):
     )
 
 
-class TrainJobSettings(Config):
+class TrainJobSettings(StrictModel):
     """Training on several nodes by Kubeflow Trainer, for configs with ``training.distribution.kind: train_job``.
 
     What `gpu` says of the resource, the nodes and their taint holds for the job's nodes.
@@ -80,7 +80,7 @@ class TrainJobSettings(Config):
     service_account: str | None = Field(None, description="of the nodes' pods; else the namespace's default")
 
 
-class SecretSettings(Config):
+class SecretSettings(StrictModel):
     """Names of Kubernetes secrets whose keys become environment variables; a secret may be missing."""
 
     object_store: str = Field(
@@ -107,7 +107,7 @@ _WAITING = PodSettings(cpu="500m", memory="2Gi", scratch="10Gi", timeout_minutes
 _JOB_ENDS_EARLIER_MINUTES = 10
 
 
-class ClusterSettings(Config):
+class ClusterSettings(StrictModel):
     """A cluster's file; see `docs/cluster.md`."""
 
     images: ImageSettings = ImageSettings()

@@ -5,13 +5,13 @@ from typing import Any
 
 from pydantic import ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
 
-from recap_model.config.base import Config
+from recap_model.config.base import StrictModel
 from recap_model.config.errors import reasons
 from recap_model.config.tasks import SamplingRate, TaskName
 from recap_model.config.yaml import ConfigError, read_yaml
 
 
-class _Published(Config):
+class _Published(StrictModel):
     """A section of which only these fields are read: the others are of the published trainer's own running."""
 
     model_config = ConfigDict(extra="ignore")
@@ -38,7 +38,7 @@ class SampledTask(_Published):
     neg_downsampling_rate: SamplingRate = 1.0
 
 
-class TruncateAndSlice(Config):
+class TruncateAndSlice(StrictModel):
     """Entries of a group that are read: the first N, or those of a mask (.npy, 0 or 1 for each entry)."""
 
     continuous_feature_truncation: PositiveInt | None = None
@@ -47,7 +47,7 @@ class TruncateAndSlice(Config):
     binary_feature_mask_path: str | None = None
 
 
-class RectifyLabels(Config):
+class RectifyLabels(StrictModel):
     """Features that hold times in milliseconds, and the window in which an engagement counts."""
 
     label_rectification_window_in_hours: PositiveFloat = 3.0
@@ -56,7 +56,7 @@ class RectifyLabels(Config):
     label_to_engaged_timestamp_field: dict[str, str] = Field(min_length=1)
 
 
-class Preprocess(Config):
+class Preprocess(StrictModel):
     """What is done to rows before training."""
 
     truncate_and_slice: TruncateAndSlice = TruncateAndSlice()

@@ -6,14 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from recap_model.config.base import Config
+from recap_model.config.base import StrictModel
 from recap_model.config.errors import reasons
 from recap_model.config.yaml import ConfigError
 
 _LARGEST_BYTES = 1 << 28
 
 
-class Feature(Config):
+class Feature(StrictModel):
     """One feature of a record. A length of -1 is a list of any length."""
 
     model_config = ConfigDict(extra="ignore")

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
-from recap_model.config import Config
+from recap_model.config import StrictModel
 
 DEFAULT_ROWS = 60_000
 DEFAULT_DAYS = 6
@@ -13,7 +13,7 @@ DEFAULT_START = date(2026, 3, 1)
 DEFAULT_DRIFT = 0.02
 
 
-class SampleParameters(Config):
+class SampleParameters(StrictModel):
     """The parameters that `_sample.json` keeps.
 
     A day's rows depend on the seed, the day's number, the rows of a day and the drift, on no other day.

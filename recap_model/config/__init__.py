@@ -1,6 +1,6 @@
 """The config, a section a file: pydantic models that import neither torch nor anything heavy."""
 
-from recap_model.config.base import Config
+from recap_model.config.base import StrictModel
 from recap_model.config.model import ModelConfig
 from recap_model.config.optimizer import OptimizerConfig
 from recap_model.config.recap import (
@@ -13,11 +13,11 @@ from recap_model.config.recap import (
 )
 
 __all__ = [
-    "Config",
     "ConfigError",
     "ModelConfig",
     "OptimizerConfig",
     "RecapConfig",
+    "StrictModel",
     "data_spec",
     "load_config",
     "parse_config",

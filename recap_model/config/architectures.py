@@ -4,27 +4,27 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from recap_model.config.base import Config, exactly_one_of
+from recap_model.config.base import StrictModel, exactly_one_of
 from recap_model.config.numbers import Coefficient, Layers, LossWeight, PositiveFloat, Width
 
 Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
 Momentum = Annotated[float, Field(gt=0.0, le=1.0)]
 
 
-class BatchNormConfig(Config):
+class BatchNormConfig(StrictModel):
     """Batch normalisation: whether it learns a scale and a shift, and how fast its statistics move."""
 
     affine: bool = True
     momentum: Momentum = 0.1
 
 
-class DropoutConfig(Config):
+class DropoutConfig(StrictModel):
     """Drop-out: the share of activations set to zero in training."""
 
     rate: Rate = 0.1
 
 
-class MlpConfig(Config):
+class MlpConfig(StrictModel):
     """Fully connected layers; the last one is linear unless ``final_layer_activation``."""
 
     layer_sizes: list[Width] = Field(min_length=1)
@@ -33,7 +33,7 @@ class MlpConfig(Config):
     final_layer_activation: bool = False
 
 
-class MaskBlockConfig(Config):
+class MaskBlockConfig(StrictModel):
     """One block of MaskNet (arXiv:2102.07619); the mask's hidden width by size or by factor."""
 
     output_size: Width
@@ -46,7 +46,7 @@ class MaskBlockConfig(Config):
         return exactly_one_of(self, "aggregation_size", "reduction_factor")
 
 
-class MaskNetConfig(Config):
+class MaskNetConfig(StrictModel):
     """Mask blocks side by side or one behind the other, and an optional MLP on their output."""
 
     mask_blocks: list[MaskBlockConfig] = Field(min_length=1)
@@ -54,7 +54,7 @@ class MaskNetConfig(Config):
     mlp: MlpConfig | None = None
 
 
-class DcnConfig(Config):
+class DcnConfig(StrictModel):
     """DCN v2 (arXiv:2008.13535): cross layers with an MLP beside or behind them."""
 
     poly_degree: Layers
@@ -66,14 +66,14 @@ class DcnConfig(Config):
     output_mlp: MlpConfig | None = None
 
 
-class DlrmConfig(Config):
+class DlrmConfig(StrictModel):
     """DLRM (arXiv:1906.00091): an MLP on the dense part, dot products with the embeddings, an MLP on top."""
 
     bottom_mlp: MlpConfig
     top_mlp: MlpConfig
 
 
-class AffineMapConfig(Config):
+class AffineMapConfig(StrictModel):
     """A learned scale and shift of the logit, started at these values."""
 
     scale: Coefficient = 1.0
@@ -91,7 +91,7 @@ def _only_of_a_tower(effect: str, unused: float | None = None) -> BeforeValidato
     return BeforeValidator(check)
 
 
-class ArchitectureConfig(Config):
+class ArchitectureConfig(StrictModel):
     """A tower: exactly one architecture."""
 
     mlp_config: MlpConfig | None = None
@@ -138,7 +138,7 @@ def _last_layer(config: ArchitectureConfig) -> tuple[str, int | None]:
     return "dcn_config.output_mlp", None
 
 
-class BackboneConfig(Config):
+class BackboneConfig(StrictModel):
     """What the towers share: exactly one architecture.
 
     The published class is a tower's, so a published config writes a tower's other fields here too. They load at the

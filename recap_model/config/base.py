@@ -1,4 +1,4 @@
-"""The base of every section of the config, and the rules that several sections share."""
+"""The base of the sections of the config and of manifests, and the rules that several share."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, model_validator
 Section = TypeVar("Section", bound=BaseModel)
 
 
-class Config(BaseModel):
-    """A section: unknown fields are refused, values are never changed after they are read.
+class StrictModel(BaseModel):
+    """A strict, immutable pydantic model: unknown fields are refused, numbers are finite.
 
     A null is as if the field were not given, but where null is a value of its own, as of a bound that is not checked.
     Published configs are written so.

@@ -5,13 +5,13 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from recap_model.config.base import Config
+from recap_model.config.base import StrictModel
 from recap_model.config.numbers import PositiveInt
 
 CalibrationMethod = Literal["none", "temperature", "platt", "beta", "isotonic", "piecewise", "auto"]
 
 
-class CalibrationConfig(Config):
+class CalibrationConfig(StrictModel):
     """One method for all tasks, or one for each."""
 
     method: CalibrationMethod = Field(

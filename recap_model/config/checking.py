@@ -9,12 +9,11 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from recap_model.config.base import Config
-from recap_model.config.errors import Path, dotted, reasons
-from recap_model.config.misspelt import no_such_setting
+from recap_model.config.base import StrictModel
+from recap_model.config.errors import Path, dotted, no_such_setting, reasons
 from recap_model.config.yaml import ConfigError, unquoted_names
 
-Section = TypeVar("Section", bound=Config)
+Section = TypeVar("Section", bound=StrictModel)
 
 
 class _UnreadableError(Exception):

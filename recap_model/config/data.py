@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from recap_model.config.base import Config
+from recap_model.config.base import StrictModel
 from recap_model.config.names import ColumnName
 from recap_model.config.numbers import (
     Days,
@@ -18,26 +18,26 @@ from recap_model.config.numbers import (
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 
 
-class RectifyLabels(Config):
+class RectifyLabels(StrictModel):
     """A positive label stays only if impressed - served and engaged - served are both under a window."""
 
     window_hours: PositiveFloat = 3.0
 
 
-class Deduplicate(Config):
+class Deduplicate(StrictModel):
     """Of the rows with the same request and candidate one stays."""
 
     keep: Literal["first", "last"] = Field("first", description="of the rows, in the order of the log")
 
 
-class NegativeDownsampling(Config):
+class NegativeDownsampling(StrictModel):
     """Training keeps every row that is positive for a listed task, and a fixed share of the others."""
 
     rate: SamplingRate = Field(description="share of the other rows that is kept")
     tasks: list[str] | None = Field(None, description="tasks whose positives are kept; all if not given")
 
 
-class SplitByDays(Config):
+class SplitByDays(StrictModel):
     """The newest days that have rows are the test set, the days before them the calibration set."""
 
     by: Literal["days"] = "days"
@@ -45,7 +45,7 @@ class SplitByDays(Config):
     test_days: Days = 1
 
 
-class _SplitByShares(Config):
+class _SplitByShares(StrictModel):
     by: str
     calibration_share: Share = 0.1
     test_share: Share = 0.2
@@ -70,7 +70,7 @@ class SplitByHash(_SplitByShares):
     column: ColumnName
 
 
-class SplitByColumn(Config):
+class SplitByColumn(StrictModel):
     """The log says it itself: a string column holds train, calibration or test."""
 
     by: Literal["column"]
@@ -80,7 +80,7 @@ class SplitByColumn(Config):
 Split = Annotated[SplitByDays | SplitByTime | SplitByHash | SplitByColumn, Field(discriminator="by")]
 
 
-class DataConfig(Config):
+class DataConfig(StrictModel):
     """From the log's partitions to three sets of rows."""
 
     days: Days = Field(7, description="days of log in the window, the end date included")

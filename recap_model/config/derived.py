@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from recap_model.config.base import Config
+from recap_model.config.base import StrictModel
 from recap_model.config.names import ColumnName
 from recap_model.config.numbers import TableSize
 
@@ -14,7 +14,7 @@ DerivedKind = Literal[
 _SOURCES = {"hour_of_day": (1, 1), "day_of_week": (1, 1), "cross": (2, 8)}
 
 
-class DerivedColumn(Config):
+class DerivedColumn(StrictModel):
     """One column out of others of the same row; missing where one of those is.
 
     ``ratio`` is the first over the second, missing where that is 0; ``difference`` the first less the second;

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from recap_model.config.base import Config
+from recap_model.config.base import StrictModel
 from recap_model.config.numbers import NonNegativeFloat, PositiveFloat
 from recap_model.config.uris import Address
 
@@ -24,7 +24,7 @@ DriftRule = Literal[
 ]
 
 
-class DriftBounds(Config):
+class DriftBounds(StrictModel):
     """Bounds of a feature column's drift metrics: one field for each entry of validate's table of metrics."""
 
     max_psi: PositiveFloat = Field(

@@ -1,17 +1,19 @@
 """What pydantic finds wrong, in lines for a reader: the path of the field, what was given, what is allowed."""
 
 import datetime
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import difflib
+import types
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from recap_model.config.misspelt import no_such_setting
 from recap_model.config.uris import SecretInAddressError, mask_secrets
 
 Path = tuple[str | int, ...]
 
-_LONGEST_INPUT, _LONGEST_REASON = 200, 800
+_LONGEST_INPUT, _LONGEST_REASON, _LISTED = 200, 800, 12
 _KINDS = {
     "int": "a whole number",
     "float": "a number",
@@ -135,3 +137,40 @@ def first_reason(error: Exception) -> str:
     if isinstance(error, ValidationError):
         return next(reasons(error))
     return mask_secrets((str(error).strip().splitlines() or [type(error).__name__])[0])
+
+
+def no_such_setting(model: type[BaseModel], path: Sequence[str | int]) -> str:
+    """What to say of a field that pydantic found and ``model`` does not have at that path."""
+    known = sorted({name for one in _models_at(model, path[:-1]) for name in one.model_fields})
+    close = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.7)
+    if close:
+        return f"there is no such setting; did you mean {close[0]}?"
+    if len(known) > _LISTED:
+        known = [*known[:_LISTED], "…"]
+    return f"there is no such setting; those here are {', '.join(known)}"
+
+
+def _models_at(model: type[BaseModel], path: Sequence[str | int]) -> list[type[BaseModel]]:
+    """The models that may stand at a path: steps into fields, items and values, and choices of a union."""
+    here = [model]
+    for part in path:
+        inside = [one.model_fields[str(part)] for one in here if str(part) in one.model_fields]
+        if inside:
+            here = [found for field in inside for found in _models_of(field.annotation)]
+        else:
+            # The place of an item, the key of a value, or the choice of a union, by its class or its tag.
+            here = [one for one in here if _is_choice(one, part)] or here
+    return here
+
+
+def _models_of(annotation: object) -> Iterator[type[BaseModel]]:
+    """The models that an annotation speaks of, in lists, mappings, unions and annotations too."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif typing.get_origin(annotation) is not None or isinstance(annotation, types.UnionType):
+        for part in typing.get_args(annotation):
+            yield from _models_of(part)
+
+
+def _is_choice(model: type[BaseModel], part: str | int) -> bool:
+    return part == model.__name__ or part in [field.default for field in model.model_fields.values()]

@@ -4,12 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from recap_model.config.base import Config, distinct_names
+from recap_model.config.base import StrictModel, distinct_names
 from recap_model.config.names import ColumnName, Name
 from recap_model.config.numbers import Id, NonNegativeFloat, PositiveInt, Seed
 
 
-class SliceConfig(Config):
+class SliceConfig(StrictModel):
     """Metrics again for the rows whose discrete column has this value."""
 
     name: Name
@@ -17,7 +17,7 @@ class SliceConfig(Config):
     value: Id
 
 
-class Floors(Config):
+class Floors(StrictModel):
     """Absolute bounds on one task's calibrated probabilities; a bound that is not given is not checked."""
 
     min_auc: float | None = None
@@ -35,7 +35,7 @@ class Floors(Config):
         return self
 
 
-class GateConfig(Config):
+class GateConfig(StrictModel):
     """The rules of the decision. A rule that cannot be computed says no."""
 
     min_rows: PositiveInt = 1000
@@ -86,7 +86,7 @@ class GateConfig(Config):
         return self
 
 
-class EvaluationConfig(Config):
+class EvaluationConfig(StrictModel):
     """Metrics, slices, confidence and the gate."""
 
     slices: list[SliceConfig] = []

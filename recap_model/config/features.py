@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from recap_model.config.base import Config
+from recap_model.config.base import StrictModel
 from recap_model.config.derived import DerivedColumn
 from recap_model.config.names import ColumnName
 from recap_model.config.numbers import NonNegativeInt, PositiveInt
@@ -17,7 +17,7 @@ DENSE_GROUPS = ("continuous", "binary", "discrete", *EMBEDDING_GROUPS)
 _WIDEST = 1_000_000  # far beyond any list, and its places still fit into memory
 
 
-class ListColumn(Config):
+class ListColumn(StrictModel):
     """A group stored as one column of fixed-size lists."""
 
     column: ColumnName
@@ -50,7 +50,7 @@ Group = Annotated[
 ]
 
 
-class IdColumns(Config):
+class IdColumns(StrictModel):
     """Columns that say whose impression a row is. They are no inputs of the model."""
 
     request: ColumnName | None = Field(None, description="one ranked list shown to one user")
@@ -58,7 +58,7 @@ class IdColumns(Config):
     candidate: ColumnName | None = Field(None, description="the post, video or item shown")
 
 
-class TimestampColumns(Config):
+class TimestampColumns(StrictModel):
     """Columns of timestamps, or of int64 milliseconds since 1970-01-01 UTC."""
 
     impressed: ColumnName | None = Field(
@@ -74,7 +74,7 @@ class TimestampColumns(Config):
     )
 
 
-class FeaturesConfig(Config):
+class FeaturesConfig(StrictModel):
     """Groups of columns, each read to one 2-D tensor of (rows, width)."""
 
     continuous: Group = []

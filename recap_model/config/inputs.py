@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from recap_model.config.architectures import BatchNormConfig
-from recap_model.config.base import Config, distinct_names, exactly_one_of
+from recap_model.config.base import StrictModel, distinct_names, exactly_one_of
 from recap_model.config.names import Name
 from recap_model.config.numbers import NonNegativeInt, PositiveFloat, PositiveInt, TableSize, Width
 
@@ -14,7 +14,7 @@ _HASH = "ids are hashed into the entries, which several may share; prepare repor
 JoinedGroup = Literal["binary", "discrete", "user_embedding", "user_eng_embedding", "author_embedding"]
 
 
-class LayerNormConfig(Config):
+class LayerNormConfig(StrictModel):
     """Layer normalisation over all featurized inputs."""
 
     axis: Literal[-1] = -1
@@ -31,7 +31,7 @@ class LayerNormConfig(Config):
         return self
 
 
-class DoubleNormLogConfig(Config):
+class DoubleNormLogConfig(StrictModel):
     """Signed log, batch norm, clip, then layer norm together with the binary inputs."""
 
     batch_norm_config: BatchNormConfig | None = None
@@ -39,24 +39,24 @@ class DoubleNormLogConfig(Config):
     layer_norm_config: LayerNormConfig | None = None
 
 
-class Log1pAbsConfig(Config):
+class Log1pAbsConfig(StrictModel):
     """The signed log alone."""
 
 
-class ClipLog1pAbsConfig(Config):
+class ClipLog1pAbsConfig(StrictModel):
     """The signed log, clipped."""
 
     clip_magnitude: Annotated[float, Field(gt=0.0, le=3.4e38)] = 3e38
 
 
-class ZScoreLogConfig(Config):
+class ZScoreLogConfig(StrictModel):
     """The signed log, standardised by statistics of the training rows, clipped."""
 
     clip_magnitude: PositiveFloat = 5.0
     batch_norm_config: BatchNormConfig | None = None
 
 
-class PiecewiseLinearConfig(Config):
+class PiecewiseLinearConfig(StrictModel):
     """A missing flag, the standardised signed log, clipped, and an embedding of the place among knots."""
 
     bins: Width = Field(64, description="stretches between knots that the model keeps of a column")
@@ -64,7 +64,7 @@ class PiecewiseLinearConfig(Config):
     clip_magnitude: PositiveFloat = 5.0
 
 
-class FeaturizationConfig(Config):
+class FeaturizationConfig(StrictModel):
     """How continuous inputs are transformed, and which groups are joined to them."""
 
     log1p_abs_config: Log1pAbsConfig | None = None
@@ -86,7 +86,7 @@ class FeaturizationConfig(Config):
         )
 
 
-class PositionDebiasConfig(Config):
+class PositionDebiasConfig(StrictModel):
     """An embedding of the position, dropped to "unknown" in training by chance and always in serving."""
 
     max_position: Width = 256
@@ -95,7 +95,7 @@ class PositionDebiasConfig(Config):
     position_feature_index: NonNegativeInt = Field(description="column of the position in the discrete group")
 
 
-class SmallEmbeddingTableConfig(Config):
+class SmallEmbeddingTableConfig(StrictModel):
     """A table read by one discrete column. Missing ids, and ids outside the table, read its entry 0.
 
     With ``min_count``, ids are looked up among those that are so frequent in the training rows (the top
@@ -116,7 +116,7 @@ class SmallEmbeddingTableConfig(Config):
         return self
 
 
-class SmallEmbeddingsConfig(Config):
+class SmallEmbeddingsConfig(StrictModel):
     """Tables that are trained with the model's own optimizer."""
 
     tables: list[SmallEmbeddingTableConfig] = Field(min_length=1)
@@ -126,7 +126,7 @@ class SmallEmbeddingsConfig(Config):
         return distinct_names(self, "tables")
 
 
-class LargeEmbeddingTableConfig(Config):
+class LargeEmbeddingTableConfig(StrictModel):
     """A table read by the column of id lists that has its name; the entries of a row's ids are summed.
 
     With ``hash`` an id's entry is its hash, from 1 on; without it and ``vocab`` an id is its entry. Ids outside the
@@ -157,7 +157,7 @@ class LargeEmbeddingTableConfig(Config):
         return self
 
 
-class LargeEmbeddingsConfig(Config):
+class LargeEmbeddingsConfig(StrictModel):
     """Tables over ids of users, posts, authors."""
 
     tables: list[LargeEmbeddingTableConfig] = Field(min_length=1)

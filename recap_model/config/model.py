@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from recap_model.config.architectures import ArchitectureConfig, BackboneConfig
-from recap_model.config.base import Config, distinct_names
+from recap_model.config.base import StrictModel, distinct_names
 from recap_model.config.inputs import (
     FeaturizationConfig,
     LargeEmbeddingsConfig,
@@ -17,7 +17,7 @@ from recap_model.config.names import Name, TaskName
 from recap_model.config.numbers import Id, Layers, LossWeight, NonNegativeInt
 
 
-class StratifierConfig(Config):
+class StratifierConfig(StrictModel):
     """Metrics again for rows whose discrete column has this value."""
 
     name: Name
@@ -25,14 +25,14 @@ class StratifierConfig(Config):
     value: Id
 
 
-class MmoeConfig(Config):
+class MmoeConfig(StrictModel):
     """Multi-gate mixture of experts (KDD 2018): experts that all tasks share, a softmax gate for each task."""
 
     expert: BackboneConfig = Field(description="architecture of each expert")
     num_experts: Layers = 4
 
 
-class PleConfig(Config):
+class PleConfig(StrictModel):
     """Progressive layered extraction (RecSys 2020): experts of each task beside shared ones, in levels."""
 
     expert: BackboneConfig = Field(description="architecture of each expert, in every level")
@@ -41,7 +41,7 @@ class PleConfig(Config):
     shared_experts: Layers = Field(1, description="experts of all tasks, in each level")
 
 
-class LossConfig(Config):
+class LossConfig(StrictModel):
     """Weighted binary cross-entropy of each task, and how the tasks' losses become one."""
 
     normalise: bool = Field(
@@ -75,7 +75,7 @@ class LossConfig(Config):
         return self
 
 
-class ModelConfig(Config):
+class ModelConfig(StrictModel):
     """Inputs, shared layers, towers."""
 
     featurization_config: FeaturizationConfig

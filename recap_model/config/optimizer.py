@@ -4,12 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from recap_model.config.base import Config, exactly_one_of
+from recap_model.config.base import StrictModel, exactly_one_of
 from recap_model.config.names import TaskName
 from recap_model.config.numbers import Epsilon, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 
-class PiecewiseConstantConfig(Config):
+class PiecewiseConstantConfig(StrictModel):
     """A rate for each stretch of steps; one more value than boundaries."""
 
     learning_rate_boundaries: list[NonNegativeInt]
@@ -25,14 +25,14 @@ class PiecewiseConstantConfig(Config):
         return self
 
 
-class LinearRampToConstantConfig(Config):
+class LinearRampToConstantConfig(StrictModel):
     """From 0 to the rate in so many steps, then constant."""
 
     learning_rate: PositiveFloat
     num_ramp_steps: PositiveInt
 
 
-class LinearRampToCosineConfig(Config):
+class LinearRampToCosineConfig(StrictModel):
     """From 0 to the rate in so many steps, then down a cosine to the final rate at ``final_num_steps``."""
 
     learning_rate: PositiveFloat
@@ -47,7 +47,7 @@ class LinearRampToCosineConfig(Config):
         return self
 
 
-class LearningRate(Config):
+class LearningRate(StrictModel):
     """A schedule: exactly one kind."""
 
     constant: PositiveFloat | None = None
@@ -62,14 +62,14 @@ class LearningRate(Config):
         )
 
 
-class MultiTaskLearningRates(Config):
+class MultiTaskLearningRates(StrictModel):
     """A schedule for the backbone and one for each tower."""
 
     backbone_learning_rate: LearningRate | None = None
     tower_learning_rates: dict[TaskName, LearningRate]
 
 
-class AdamConfig(Config):
+class AdamConfig(StrictModel):
     """Adam (arXiv:1412.6980); decoupled weight decay (arXiv:1711.05101) where it is not 0."""
 
     beta_1: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
@@ -80,7 +80,7 @@ class AdamConfig(Config):
     )
 
 
-class EmbeddingsOptimizerConfig(Config):
+class EmbeddingsOptimizerConfig(StrictModel):
     """How embedding tables learn, small and large ones: only the entries that a batch reads are touched."""
 
     algorithm: Literal["rowwise_adagrad", "sgd"] = Field(
@@ -91,7 +91,7 @@ class EmbeddingsOptimizerConfig(Config):
     epsilon: Epsilon = 1e-8
 
 
-class OptimizerConfig(Config):
+class OptimizerConfig(StrictModel):
     """Adam, and either one learning rate or one for each tower; embedding tables may have a way of their own."""
 
     adam: AdamConfig = AdamConfig()

@@ -7,7 +7,7 @@ import yaml
 from pydantic import Field
 
 from recap_model.config import cross_checks
-from recap_model.config.base import Config
+from recap_model.config.base import StrictModel
 from recap_model.config.calibration import CalibrationConfig
 from recap_model.config.checking import check
 from recap_model.config.cross_checks import check_of
@@ -24,7 +24,7 @@ from recap_model.config.validation import ValidationConfig
 from recap_model.config.yaml import ConfigError, read_yaml
 
 
-class RecapConfig(Config):
+class RecapConfig(StrictModel):
     """Everything that decides on a run's result, besides the log and the champion."""
 
     features: FeaturesConfig

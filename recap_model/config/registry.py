@@ -2,12 +2,12 @@
 
 from pydantic import Field
 
-from recap_model.config.base import Config
+from recap_model.config.base import StrictModel
 from recap_model.config.names import ModelName, Name
 from recap_model.config.uris import Address
 
 
-class RegistryConfig(Config):
+class RegistryConfig(StrictModel):
     """A registered model of an MLflow tracking server or store."""
 
     model_name: ModelName = "recap"

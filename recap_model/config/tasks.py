@@ -2,12 +2,12 @@
 
 from pydantic import Field
 
-from recap_model.config.base import Config
+from recap_model.config.base import StrictModel
 from recap_model.config.names import ColumnName, TaskName
 from recap_model.config.numbers import Coefficient, SamplingRate
 
 
-class TaskConfig(Config):
+class TaskConfig(StrictModel):
     """One engagement: its label column, its weight in the score, the sampling its log went through."""
 
     label: ColumnName | None = Field(

@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
-from recap_model.config.base import Config
+from recap_model.config.base import StrictModel
 from recap_model.config.numbers import PositiveFloat, PositiveInt, Processes, Seed
 
 
-class CheckpointConfig(Config):
+class CheckpointConfig(StrictModel):
     """How often training writes all that it needs to go on from a step, and how many of these are kept."""
 
     every_minutes: PositiveFloat = 10.0
@@ -18,7 +18,7 @@ class CheckpointConfig(Config):
     keep: PositiveInt = 2
 
 
-class EarlyStoppingConfig(Config):
+class EarlyStoppingConfig(StrictModel):
     """End when the loss of held-out training rows no longer falls, with the weights of its lowest value."""
 
     share: Annotated[float, Field(gt=0.0, lt=0.5)] = Field(0.05, description="of training rows, held out")
@@ -33,7 +33,7 @@ _TABLES = (
 )
 
 
-class SingleNodeConfig(Config):
+class SingleNodeConfig(StrictModel):
     """Training in several processes of one machine, each with its part of every batch."""
 
     kind: Literal["single_node"] = "single_node"
@@ -41,7 +41,7 @@ class SingleNodeConfig(Config):
     tables: Tables = Field("replicated", description=_TABLES)
 
 
-class TrainJobConfig(Config):
+class TrainJobConfig(StrictModel):
     """Training on several nodes of a cluster, as a TrainJob of Kubeflow Trainer; see docs/cluster.md."""
 
     kind: Literal["train_job"]
@@ -90,7 +90,7 @@ def _no_moving_version(start: str) -> str:
     return start
 
 
-class TrainingConfig(Config):
+class TrainingConfig(StrictModel):
     """One pass of the training step."""
 
     batch_size: PositiveInt = Field(1024, description="rows of an optimizer step, over all processes")

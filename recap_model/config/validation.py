@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from recap_model.config.base import Config
+from recap_model.config.base import StrictModel
 from recap_model.config.drift import DriftConfig, Rate, Severity
 from recap_model.config.numbers import NonNegativeFloat, PositiveInt
 from recap_model.config.uris import RelativePath
@@ -40,7 +40,7 @@ RuleName = Literal[
 ]
 
 
-class ColumnBounds(Config):
+class ColumnBounds(StrictModel):
     """Bounds of one feature column; those not given are the section's own."""
 
     min: float | None = Field(None, description="no finite value is below")
@@ -71,7 +71,7 @@ def _writable(arguments: dict[str, Any]) -> dict[str, Any]:
     return arguments
 
 
-class ExpectationConfig(Config):
+class ExpectationConfig(StrictModel):
     """An expectation of Great Expectations, by its name and its arguments."""
 
     type: str = Field(pattern=r"^expect_[a-z0-9_]+$", description="as expect_column_values_to_be_between")
@@ -81,7 +81,7 @@ class ExpectationConfig(Config):
     severity: Severity = "warning"
 
 
-class ValidationConfig(Config):
+class ValidationConfig(StrictModel):
     """Bounds on the profile of the window. A critical failure stops the run, a warning is shown."""
 
     min_rows_per_partition: PositiveInt = 1

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from recap_model.config import Config
+from recap_model.config import StrictModel
 from recap_model.config.errors import first_reason
 
 DECISION_NAME = "decision.json"
@@ -16,7 +16,7 @@ Outcome = Literal["PROMOTE", "HOLD", "ERROR"]
 Verdict = Literal["pass", "fail", "error", "skipped"]
 
 
-class Rule(Config):
+class Rule(StrictModel):
     """One rule of the gate as it was applied.
 
     ``value`` is what was measured and ``bound`` what is allowed; ``words`` say both to a person.
@@ -31,14 +31,14 @@ class Rule(Config):
     words: str
 
 
-class DecidedAgainst(Config):
+class DecidedAgainst(StrictModel):
     """The version that was champion when the run began."""
 
     name: str
     version: str
 
 
-class Decision(Config):
+class Decision(StrictModel):
     """Outcome and rules; ``digest`` is of everything else here.
 
     Attributes:

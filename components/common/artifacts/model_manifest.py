@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import NonNegativeInt, ValidationError
 
 from components.common.runtime.atomic_output import MARK_NAME
-from recap_model.config.base import Config
+from recap_model.config.base import StrictModel
 from recap_model.config.errors import first_reason, printable
 from recap_model.config.uris import RelativePath
 from recap_model.file_digests import differences, folder_digests
@@ -21,7 +21,7 @@ CALIBRATION_REPORT_NAME = "calibration_report.json"
 _OTHER_FILES = (MANIFEST_NAME, MARK_NAME)
 
 
-class ModelManifest(Config):
+class ModelManifest(StrictModel):
     """A model's origin.
 
     Attributes:

@@ -5,13 +5,13 @@ from typing import Literal
 
 from pydantic import NonNegativeFloat, PositiveInt, ValidationError
 
-from recap_model.config import Config
+from recap_model.config import StrictModel
 from recap_model.config.errors import first_reason
 
 VERSION_NAME = "version.json"
 
 
-class Proof(Config):
+class Proof(StrictModel):
     """A version, fetched from the registry, scored its stored rows in a fresh process, and scored them right.
 
     The process saw no package but those that the version requires and theirs. ``worst_difference`` is the largest one
@@ -28,7 +28,7 @@ class Proof(Config):
     other_packages: list[str] = []
 
 
-class RegisteredVersion(Config):
+class RegisteredVersion(StrictModel):
     """A version of a registered model. ``run_id`` is MLflow's, ``pipeline_run`` the pipeline's own.
 
     ``require_approval`` is the run's config: whether a person has to approve.

@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import NonNegativeInt, ValidationError
 
-from recap_model.config import Config, ConfigError, RecapConfig, parse_config
+from recap_model.config import ConfigError, RecapConfig, StrictModel, parse_config
 from recap_model.config.errors import first_reason
 from recap_model.config.uris import RelativePath
 
@@ -22,7 +22,7 @@ BASELINE_NAME = "baseline.parquet"
 EXPECTATIONS_NAME = "expectations.py"
 
 
-class LogFile(Config):
+class LogFile(StrictModel):
     """A Parquet file of the log, by its path under the data root."""
 
     path: RelativePath
@@ -31,28 +31,28 @@ class LogFile(Config):
     sha256: str
 
 
-class Partition(Config):
+class Partition(StrictModel):
     """A day or an hour of the log: ``date=YYYY-MM-DD`` or ``date=YYYY-MM-DD/hour=HH``."""
 
     name: str
     files: list[LogFile]
 
 
-class Champion(Config):
+class Champion(StrictModel):
     """The model version that had the alias ``champion`` when the run began."""
 
     version: str
     run_id: str
 
 
-class Baseline(Config):
+class Baseline(StrictModel):
     """The profile that the champion was registered with, copied beside the manifest; or why there is none."""
 
     sha256: str | None = None
     missing: str = ""
 
 
-class ServingLog(Config):
+class ServingLog(StrictModel):
     """Files with the features as they were served, by their path under ``root``; or why there are none."""
 
     root: str
@@ -60,7 +60,7 @@ class ServingLog(Config):
     missing: str = ""
 
 
-class Snapshot(Config):
+class Snapshot(StrictModel):
     """Files, window and champion of one run."""
 
     format: Literal["recap-snapshot/1"] = "recap-snapshot/1"

@@ -9,7 +9,7 @@ import re
 
 from pydantic import NonNegativeInt, PositiveInt, ValidationError
 
-from recap_model.config import Config, RecapConfig
+from recap_model.config import RecapConfig, StrictModel
 from recap_model.config.errors import first_reason
 from recap_model.config.training import TrainJobConfig
 
@@ -19,7 +19,7 @@ GROUP, VERSION, PLURAL = "trainer.kubeflow.org", "v1alpha1", "trainjobs"
 _PLAIN_RUN_ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,35}[a-z0-9])?")
 
 
-class JobPlace(Config):
+class JobPlace(StrictModel):
     """What the nodes of a training job are given.
 
     Attributes:

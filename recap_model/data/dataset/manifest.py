@@ -9,14 +9,14 @@ from typing import Literal
 
 from pydantic import NonNegativeInt, ValidationError
 
-from recap_model.config.base import Config
+from recap_model.config.base import StrictModel
 from recap_model.config.errors import first_reason
 from recap_model.config.uris import RelativePath
 
 MANIFEST_NAME = "_manifest.json"
 
 
-class RowFile(Config):
+class RowFile(StrictModel):
     """A file of rows, by its path under ``rows_root``."""
 
     path: RelativePath
@@ -25,21 +25,21 @@ class RowFile(Config):
     sha256: str
 
 
-class Sampling(Config):
+class Sampling(StrictModel):
     """Shares of a task's positives and negatives that the rows still hold, over log and prepare together."""
 
     positive_rate: float = 1.0
     negative_rate: float = 1.0
 
 
-class TaskCounts(Config):
+class TaskCounts(StrictModel):
     """Rows of the dataset that have a label for a task, and how many of them are positive."""
 
     rows: NonNegativeInt
     positives: NonNegativeInt
 
 
-class DatasetManifest(Config):
+class DatasetManifest(StrictModel):
     """A dataset: its rows' files, groups and tasks.
 
     ``groups`` maps a group to its width; ``sparse`` names the columns of id lists.

@@ -4,13 +4,13 @@ from pathlib import Path
 
 from pydantic import NonNegativeInt, PositiveInt, ValidationError
 
-from recap_model.config.base import Config
+from recap_model.config.base import StrictModel
 from recap_model.config.errors import first_reason
 
 STATISTICS_NAME = "_statistics.json"
 
 
-class Collisions(Config):
+class Collisions(StrictModel):
     """How the ids of the training rows share the places that they are hashed into.
 
     Attributes:
@@ -32,7 +32,7 @@ class Collisions(Config):
     exact: bool
 
 
-class FeatureStatistics(Config):
+class FeatureStatistics(StrictModel):
     """Fitted on training rows only, by the prepare step; the model keeps them in its buffers.
 
     Attributes:
