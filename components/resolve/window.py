@@ -28,7 +28,7 @@ def cut_pattern(data_root: str) -> tuple[str, list[str]]:
     ('s3://logs/feed?region=eu-west-1', ['date=2026-03-0*', 'part-*.parquet'])
     """
     path, question, query = data_root.partition("?") if "://" in data_root else (data_root, "", "")
-    parts = path.split("/")
+    parts = path.rstrip("/").split("/")
     wild = [number for number, part in enumerate(parts) if "*" in part or "[" in part]
     if "://" not in data_root:  # a folder here may have such a name
         wild = [number for number in wild if not os.path.isdir("/".join(parts[: number + 1]))]

@@ -15,7 +15,7 @@ from components.common.storage.retrying import answer
 from components.resolve.log_folder import LogFolder
 from components.resolve.window import Window, cut_pattern
 from recap_model.config.features import EMBEDDING_GROUPS
-from recap_model.data.log.columns import FIRST_PLAUSIBLE_MS, LAST_PLAUSIBLE_MS, decoded, is_text
+from recap_model.data.log.columns import FIRST_PLAUSIBLE_MS, LAST_PLAUSIBLE_MS, decoded, is_text, milliseconds
 
 MOST_DAYS = 14  # that a drafted config trains on
 _ROWS, _VALUES = 50_000, 50_000_000  # that are looked at, at most
@@ -192,7 +192,8 @@ def _unusable(kind: pa.DataType, values: pa.Array, distinct: int) -> str:
         return "words that hardly come twice"
     if pa.types.is_integer(kind):
         numbers = values.to_numpy(zero_copy_only=False)
-        if numbers.min() >= FIRST_PLAUSIBLE_MS and numbers.max() < LAST_PLAUSIBLE_MS:
+        times = milliseconds(values, "a time").drop_null().to_numpy()  # without what stands for no time
+        if len(times) and times.min() >= FIRST_PLAUSIBLE_MS and times.max() < LAST_PLAUSIBLE_MS:
             return "looks like a time in milliseconds; features.derived makes hours, days and ages of it"
         if distinct == len(values) and len(values) > 1 and np.ptp(numbers) >= len(values) - 1:
             return "another number in each row, so rather an id of the row"

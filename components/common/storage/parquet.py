@@ -38,7 +38,7 @@ def open_root(data_root: str) -> tuple[FileSystem, str]:
 
         filesystem, path = fsspec.core.url_to_fs(data_root)
         return PyFileSystem(FSSpecHandler(filesystem)), path
-    except (ArrowException, ValueError, ImportError) as error:
+    except (ArrowException, ValueError, ImportError, RuntimeError) as error:  # a loop of links is the last
         raise ValueError(f"{data_root}: cannot be opened as a data root: {in_one_line(error)}") from None
 
 

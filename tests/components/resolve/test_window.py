@@ -41,4 +41,5 @@ def test_a_folder_whose_name_has_brackets_is_no_pattern(tmp_path: Path):
     log = tmp_path / "logs [prod]"
     log.mkdir()
     assert cut_pattern(str(log)) == (str(log), [])
-    assert cut_pattern(f"{log}/date=2026-03-*") == (str(log), ["date=2026-03-*"])
+    for end in ("", "/"):
+        assert cut_pattern(f"{log}/date=2026-03-*{end}") == (str(log), ["date=2026-03-*"])
