@@ -1,12 +1,12 @@
 """Versions of a registered model as plain values, and what is wrong with a row of the registry."""
 
-import json
 import math
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from components.common import registry
+from components.common.registry.load_test_record import passed
 from components.promote.promotion_log import BrokenMoveError, Move, read_moves
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def summarize_version(
         "window": tags.get(registry.WINDOW_TAG),
         "outcome": tags.get(registry.OUTCOME_TAG),
         "compared_with": tags.get(registry.COMPARED_TAG),
-        "proof": "passed" if proof_of(found) else proof,
+        "proof": "passed" if passed(proof) else proof,
         "who": next((move.who for move in reversed(moves) if move.to == version), None),
         "created": created.isoformat(timespec="seconds") if created else None,
         "run_id": found.run_id,
@@ -53,8 +53,8 @@ def row_problems(found: "ModelVersion") -> Iterator[str]:
     if creation_time(found) is None:
         yield f"its creation time {found.creation_timestamp!r} is no time in milliseconds since 1970"
     proof = found.tags.get(registry.PROOF_TAG, "none")
-    if proof not in _NOTHING_RECORDED and not proof.startswith("failed") and not proof_of(found):
-        yield f"its tag {registry.PROOF_TAG} is not JSON"
+    if proof not in _NOTHING_RECORDED and not proof.startswith("failed") and not passed(proof):
+        yield f"its tag {registry.PROOF_TAG} is not what register writes"
 
 
 def moves_of(client: "MlflowClient", name: str) -> tuple[list[Move], str | None]:
@@ -74,15 +74,6 @@ def creation_time(found: "ModelVersion") -> datetime | None:
         return datetime.fromtimestamp(stamp / 1000, UTC)
     except (ValueError, OverflowError, OSError):
         return None
-
-
-def proof_of(found: "ModelVersion") -> dict[str, Any]:
-    """What the proof of a version measured; empty if there is none, or its tag is not JSON."""
-    try:
-        content = json.loads(found.tags.get(registry.PROOF_TAG, ""))
-    except ValueError:
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _metrics(client: "MlflowClient", run_id: str | None) -> dict[str, float] | None:

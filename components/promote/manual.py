@@ -9,6 +9,7 @@ from components.common.artifacts.decision import Decision
 from components.common.registry.load_test import prove
 from components.common.runtime.webhook import send
 from components.promote.move_champion import move_champion, settle
+from components.promote.move_description import APPROVED
 from components.promote.promotion_log import Audit, Move, read_moves
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def promote_by_hand(client: "MlflowClient", name: str, version: str, approval: s
     decision = read_decision(client, name, version)
     _check_allowed(client, name, version, decision, approval)
     prove(client, name, version)
-    why = f"approved: {approval}" if approval is not None else decision.reason
+    why = f"{APPROVED}{approval}" if approval is not None else decision.reason
     expected = decision.champion.version if decision.champion else None
     move = move_champion(client, name, expected, version, Audit(why=why, decision=decision.digest))
     if move is not None:
@@ -78,7 +79,7 @@ def roll_back(
     broken_off = _broken_off(read_moves(client, name))
     moves, held = _between_moves(client, name)
     current, target = held.get("champion"), to or held.get("previous")
-    if to is None and moves and _is_rollback(moves[-1]) and moves[-1].to == current:
+    if to is None and moves and moves[-1].is_rollback and moves[-1].to == current:
         last = moves[-1]
         if broken_off:
             return last
@@ -111,11 +112,6 @@ def _between_moves(client: "MlflowClient", name: str) -> tuple[list[Move], dict[
         held = registry.aliases(client, name)
         if read_moves(client, name) == moves:
             return moves, held
-
-
-def _is_rollback(move: Move) -> bool:
-    """Nothing but a rollback is made without a decision."""
-    return not move.decision
 
 
 def _broken_off(moves: list[Move]) -> bool:

@@ -4,6 +4,7 @@ import time
 from typing import TYPE_CHECKING
 
 from components.common import registry
+from components.promote.move_description import describe_moves
 from components.promote.promotion_log import Audit, Move, append_move, mark_applied, read_moves
 
 if TYPE_CHECKING:
@@ -81,6 +82,9 @@ def _apply(client: "MlflowClient", name: str, move: Move) -> None:
             registry.move_alias(client, name, "previous", move.source)
         registry.move_alias(client, name, "champion", move.to)
         _drop_lesser_aliases(client, name, move.to)
+        moves = read_moves(client, name)
+        for version in filter(None, (move.source, move.to)):
+            describe_moves(client, name, version, moves)
         mark_applied(client, name, move)
         newest = read_moves(client, name)[-1]
         if newest.number == move.number:

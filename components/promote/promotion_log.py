@@ -67,6 +67,11 @@ class Move(Audit):
     to: str
     applied: bool
 
+    @property
+    def is_rollback(self) -> bool:
+        """Whether it is a rollback: no other move is made without a decision."""
+        return not self.decision
+
 
 def record_name(name: str) -> str:
     """The registered model whose versions are the moves of another one's champion."""

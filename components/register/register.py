@@ -1,5 +1,6 @@
 """Register a run's model as one version of the registry: its lineage, its artifacts, and a proof that it loads."""
 
+import json
 import logging
 import shutil
 import tempfile
@@ -16,7 +17,7 @@ from components.common.artifacts.registered_version import VERSION_NAME, Proof, 
 from components.common.artifacts.snapshot import Snapshot
 from components.common.artifacts.validation_result import VERDICT_NAME
 from components.common.registry.load_test import prove, store_rows
-from components.common.registry.run_metrics import log_metrics
+from components.common.registry.load_test_record import read_proof, record_failure, record_proof
 from components.common.runtime.atomic_output import atomic_directory
 from components.common.runtime.step import progress
 from components.common.storage.parquet import open_parquet
@@ -106,19 +107,16 @@ def _create(client: "MlflowClient", run: RunOutputs, evaluation_uri: str) -> "Mo
     progress(0.1, 1, "packaging the model")
     with tempfile.TemporaryDirectory(prefix="recap-register-") as temporary:
         folder = Path(temporary) / "model"
-        digest = _assemble(run, folder)
+        scores = f"{evaluation_uri.rstrip('/')}/{SCORES_NAME}"
+        digest = _assemble(run, folder, scores)
         progress(0.4, 1, "uploading the version")
         with registry.in_one_line(client):
             run_id = start_run(client, run)
             client.log_artifacts(run_id, str(folder), "model")
             _create_registered_model(client, run.name)
             source = f"{client.get_run(run_id).info.artifact_uri}/model"
-            tags = {
-                **run.lineage(),
-                registry.DIGEST_TAG: digest,
-                registry.SCORES_TAG: f"{evaluation_uri.rstrip('/')}/{SCORES_NAME}",
-            }
-            said = f"{run.decision.outcome}: {run.decision.reason}"
+            tags = {**run.tags(), registry.DIGEST_TAG: digest}
+            said = f"{run.decision.outcome}: {run.decision.reason}"[: registry.LONGEST_DESCRIPTION]
             return _create_version(client, run, source, run_id, tags, said)
 
 
@@ -138,14 +136,15 @@ def _create_version(
         return found
 
 
-def _assemble(run: RunOutputs, folder: Path) -> str:
-    """Everything that the version holds; returns the digest of it."""
+def _assemble(run: RunOutputs, folder: Path, scores: str) -> str:
+    """Write everything that the version holds; returns the digest of it."""
 
     def add(inside: Path) -> None:
         store_rows(inside, *scored_rows(run, _PROOF_ROWS))
         for name in _FROM_EVALUATION:
             _copy(run.evaluation / name, inside / "evaluation" / name)
         _write(inside / registry.SNAPSHOT_PATH, run.snapshot.model_dump_json(indent=1))
+        _write(inside / registry.LINEAGE_PATH, json.dumps(run.lineage(scores), indent=1))
         for name in _PROFILES:
             if (run.validated / name).is_file():
                 _copy(run.validated / name, inside / _PROFILE_FOLDER / name)
@@ -194,23 +193,15 @@ def _create_registered_model(client: "MlflowClient", name: str) -> None:
 
 def _prove(client: "MlflowClient", name: str, found: "ModelVersion") -> Proof:
     """The version's proof: the recorded one, or a new one, recorded on it whether it passes or not."""
-    recorded = found.tags.get(registry.PROOF_TAG, "")
-    if recorded.startswith("{"):
-        return Proof.model_validate_json(recorded)
+    recorded = read_proof(client, found)
+    if recorded is not None:
+        return recorded
     try:
         proof = prove(client, name, str(found.version))
     except registry.RegistryError as failure:
-        with registry.in_one_line(client):
-            client.set_model_version_tag(name, found.version, registry.PROOF_TAG, f"failed: {failure}"[:5000])
-            client.set_terminated(found.run_id, "FAILED")
+        record_failure(client, found, failure)
         raise
-    measured = proof.model_dump(exclude={"other_packages"})
-    with registry.in_one_line(client):
-        # The tag last: a version that has it is not proven again, by an attempt that would log these.
-        log_metrics(
-            client, found.run_id, [(f"proof/{name}", float(number), 0) for name, number in measured.items()]
-        )
-        client.set_model_version_tag(name, found.version, registry.PROOF_TAG, proof.model_dump_json())
+    record_proof(client, found, proof)
     return proof
 
 

@@ -1,6 +1,7 @@
 """What the steps before register left of one run, checked to belong together."""
 
 import hashlib
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,25 +39,37 @@ class RunOutputs:
     def name(self) -> str:
         return self.config.registry.model_name
 
-    def lineage(self) -> dict[str, str]:
+    def tags(self) -> dict[str, str]:
         """Tags of the version, and of its MLflow run."""
         compared = self.decision.champion
+        approval = {registry.APPROVAL_TAG: "person"} if self.config.registry.require_approval else {}
         return {
             registry.PIPELINE_RUN_TAG: self.snapshot.run_id,
             registry.WINDOW_TAG: self.window,
             registry.OUTCOME_TAG: self.decision.outcome,
             registry.DECISION_TAG: self.decision.digest,
-            registry.APPROVAL_TAG: "person" if self.config.registry.require_approval else "gate",
             registry.COMPARED_TAG: compared.version if compared else "none",
-            "recap.data_digest": self.snapshot.digest,
-            "recap.config_digest": self.snapshot.config_digest,
-            "recap.policy_digest": self.decision.policy,
-            "recap.source_revision": self.snapshot.source_revision,
-            registry.PARENT_TAG: self.manifest.warm_start or "none",
-            registry.IMAGES_TAG: os.environ.get(IMAGES_VARIABLE) or "none",
-            "recap.train_set": self.manifest.train_set,
-            "recap.calibration_set": self.manifest.calibration_set or "none",
-            "recap.test_set": self.decision.test_data,
+            **approval,
+        }
+
+    def lineage(self, scores: str) -> dict[str, object]:
+        """What the version was made from, for its artifacts.
+
+        Args:
+            scores: where the test rows' scores stay.
+        """
+        images = os.environ.get(IMAGES_VARIABLE)
+        return {
+            "data_digest": self.snapshot.digest,
+            "config_digest": self.snapshot.config_digest,
+            "policy_digest": self.decision.policy,
+            "source_revision": self.snapshot.source_revision,
+            "parent": self.manifest.warm_start,
+            "images": json.loads(images) if images else None,
+            "train_set": self.manifest.train_set,
+            "calibration_set": self.manifest.calibration_set,
+            "test_set": self.decision.test_data,
+            "scores": scores,
         }
 
 

@@ -16,12 +16,15 @@ from components.common.registry.run_metrics import Number, curve, log_metrics
 from components.register.headline import read_headline
 from components.register.run_outputs import RunOutputs
 from components.register.step_metrics import told_of_steps
+from recap_model.data.dataset.manifest import DatasetManifest
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import DatasetInput
 
 _STEP_TAG = "recap.step"
 _PARAMETERS_AT_ONCE = 100  # that a tracking server takes
+_LONGEST_DIGEST = 36  # characters of a data set's digest that MLflow's databases take
 
 
 def start_run(client: "MlflowClient", run: RunOutputs) -> str:
@@ -35,13 +38,38 @@ def start_run(client: "MlflowClient", run: RunOutputs) -> str:
     info = (
         found[0].info
         if found
-        else client.create_run(experiment, run_name=f"{run.name} {run.window}", tags=run.lineage()).info
+        else client.create_run(experiment, run_name=f"{run.name} {run.window}", tags=run.tags()).info
     )
     _log_parameters(client, info.run_id, _parameters(run))
     log_metrics(client, info.run_id, [*_evaluated(run), *_curves(run.model)])
+    client.log_inputs(info.run_id, list(_datasets(run)))
     _log_reports(client, info.run_id, run)
     _nest_steps(client, experiment, info.run_id, run)
     return info.run_id
+
+
+def _datasets(run: RunOutputs) -> Iterator["DatasetInput"]:
+    """The run's data sets as MLflow's own. Their source is the log that they were made from."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    test = DatasetManifest.read(run.test_set)
+    sets = {
+        "training": (run.manifest.train_set, {"rows": run.manifest.rows}),
+        "calibration": (run.manifest.calibration_set, {}),
+        "test": (test.fingerprint, {"rows": test.rows}),
+    }
+    root = run.snapshot.data_root
+    for context, (fingerprint, counted) in sets.items():
+        if fingerprint is None:
+            continue
+        dataset = Dataset(
+            name=f"{run.name} {context}",
+            digest=fingerprint[:_LONGEST_DIGEST],
+            source_type=root.partition("://")[0] if "://" in root else "local",
+            source=json.dumps({"uri": root}),
+            profile=json.dumps({"window": run.window, **counted, "fingerprint": fingerprint}),
+        )
+        yield DatasetInput(dataset, [InputTag("mlflow.data.context", context)])
 
 
 def _nest_steps(client: "MlflowClient", experiment: str, parent: str, run: RunOutputs) -> None:

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from components.common import registry
+from components.common.registry.load_test_record import read_proof
 from pipeline.cli.terminal import printable
-from pipeline.version_summary import moves_of, proof_of, summarize_version
+from pipeline.version_summary import moves_of, summarize_version
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
     from rich.table import Table
 
 _TAG_PREFIX = "recap."
@@ -129,14 +131,24 @@ def describe(client: "MlflowClient", name: str, version: str) -> dict[str, Any]:
     summary = summarize_version(client, name, found, registry.aliases(client, name), all_moves)
     summary["problems"] += [broken] if broken else []
     moves = [move for move in all_moves if version in (move.source, move.to)]
-    lineage = {
+    proof = read_proof(client, found)
+    measured = {"measured": proof.model_dump()} if proof else {}
+    told = [f"{move.when} {move.who}: {move.source or 'none'} -> {move.to}, {move.why}" for move in moves]
+    return {**summary, **measured, "lineage": _lineage(client, found), "moves": told}
+
+
+def _lineage(client: "MlflowClient", found: "ModelVersion") -> dict[str, Any]:
+    """What a version was made from: its tags, and the file of its artifacts, or why that cannot be read."""
+    tags = {
         key.removeprefix(_TAG_PREFIX): value
         for key, value in sorted(found.tags.items())
         if key.startswith(_TAG_PREFIX) and key != registry.PROOF_TAG
     }
-    measured = {"measured": proof} if (proof := proof_of(found)) else {}
-    told = [f"{move.when} {move.who}: {move.source or 'none'} -> {move.to}, {move.why}" for move in moves]
-    return {**summary, **measured, "lineage": lineage, "moves": told}
+    try:
+        content = registry.fetch_file(client, found.name, str(found.version), registry.LINEAGE_PATH)
+        return {**tags, **(json.loads(content) if content else {})}
+    except registry.RegistryError as error:
+        return {**tags, "artifacts": str(error)}
 
 
 def lines(known: dict[str, Any], indent: str = "") -> Iterator[str]:

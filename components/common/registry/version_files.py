@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MODEL_PATH = "data/model"  # what `recap_model.load_model` reads
 ONNX_PATH = "onnx/model.onnx"  # if the config asked for it
 PROFILE_PATH = "profile/profile.parquet"  # validate's profile of the log that it comes from
+LINEAGE_PATH = "lineage/lineage.json"  # what the version was made from; releases before wrote it into tags
 SNAPSHOT_PATH = "lineage/snapshot.json"  # every file of that log
 
 _FILES_AT_ONCE = 8

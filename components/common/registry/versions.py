@@ -13,18 +13,17 @@ if TYPE_CHECKING:
 # candidate: the newest version that passed its proof; challenger: waits for a person's approval.
 Alias = Literal["candidate", "challenger", "champion", "previous"]
 
-# Tags of a version:
-APPROVAL_TAG = "recap.approval"  # who promotes a version that the gate lets pass: "gate" or "person"
+# Tags of a version; all else that is known of its origin is in its artifacts, in LINEAGE_PATH:
+APPROVAL_TAG = "recap.approval"  # "person" where one has to approve what the gate lets pass
 COMPARED_TAG = "recap.compared_with"  # the champion's version, or "none"
 DECISION_TAG = "recap.decision_digest"
 DIGEST_TAG = "recap.model_digest"  # the SHA-256 of the file that lists the digests of all others
-IMAGES_TAG = "recap.images"  # JSON: the steps' images, or "none" where they were processes of one machine
 OUTCOME_TAG = "recap.outcome"
-PARENT_TAG = "recap.parent"  # what training started from, or "none"
 PIPELINE_RUN_TAG = "recap.pipeline_run"
-PROOF_TAG = "recap.proof"  # JSON of the proof, or "failed: " and why
-SCORES_TAG = "recap.scores"  # where evaluate left every test row's scores
+PROOF_TAG = "recap.proof"  # "passed" or "failed", and more; see load_test_record
 WINDOW_TAG = "recap.window"
+
+LONGEST_DESCRIPTION = 5000  # characters that MLflow's databases take
 
 _NAMED_VERSION = re.compile(r"(?:models:/)?([^/@]+)(?:/(\d+)|@([\w-]+))")
 

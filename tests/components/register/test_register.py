@@ -9,15 +9,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import mlflow.data
 import pandas as pd
 import pytest
 
 from components.common import registry
-from components.common.artifacts.registered_version import Proof, RegisteredVersion
+from components.common.artifacts.registered_version import RegisteredVersion
 from components.common.artifacts.snapshot import Snapshot
 from components.common.registry import RegistryError
 from components.common.registry.load_test import prove
 from components.register.register import register_version
+from recap_model.data.dataset.manifest import DatasetManifest
 from tests.components.registries import NAME, PROOF, TRAINED, Inputs, new_registry, register, run_outputs
 
 STEPS = ("resolve", "validate", "prepare", "train", "calibrate", "evaluate")
@@ -59,11 +61,29 @@ def test_a_version_is_registered_with_its_lineage(version: RegisteredVersion, in
     decision = json.loads((inputs.evaluation / "decision.json").read_text())
     assert tags["recap.pipeline_run"] == "run-1"
     assert tags["recap.window"] == "2026-03-01..2026-03-02"
-    assert tags["recap.data_digest"] == decision["snapshot"]
     assert tags["recap.decision_digest"] == decision["digest"] == version.decision_digest
     assert tags["recap.outcome"] == "PROMOTE"
     assert tags["recap.compared_with"] == "none"
-    assert Proof.model_validate_json(tags["recap.proof"]) == version.proof
+    assert tags["recap.proof"] == "passed"
+    assert len(tags) == 7
+    lineage = json.loads(registry.fetch_file(client, NAME, version.version, registry.LINEAGE_PATH))
+    assert lineage["data_digest"] == decision["snapshot"]
+    assert lineage["images"] is None
+
+
+def test_the_data_sets_are_mlflows_own_with_name_source_and_digest(
+    version: RegisteredVersion, inputs: Inputs, client
+):
+    logged = client.get_run(version.run_id).inputs.dataset_inputs
+    found = {one.tags[0].value: one.dataset for one in logged}
+    assert {context: one.digest for context, one in found.items()} == {
+        "training": "t",
+        "test": DatasetManifest.read(inputs.test_set).fingerprint[:36],
+    }
+    snapshot, _ = Snapshot.read(inputs.snapshot)
+    assert found["test"].name == "tiny test"
+    assert mlflow.data.get_source(found["test"]).uri == snapshot.data_root
+    assert json.loads(found["test"].profile)["rows"] == DatasetManifest.read(inputs.test_set).rows
 
 
 def test_the_lineage_names_images_and_parent_and_where_the_scores_stay(tmp_path: Path, monkeypatch, proven):
@@ -73,10 +93,10 @@ def test_the_lineage_names_images_and_parent_and_where_the_scores_stay(tmp_path:
     inputs = run_outputs(tmp_path / "run", uri, warm_start="tiny version 4")
     places = (inputs.snapshot, inputs.model, inputs.evaluation, inputs.validated, inputs.test_set)
     register_version(*places, tmp_path / "version", evaluation_uri="s3://bucket/run/evaluation")
-    tags = registry.get_version(registry.connect(uri), NAME, "1").tags
-    assert tags["recap.images"] == images
-    assert tags["recap.parent"] == "tiny version 4"
-    assert tags["recap.scores"] == "s3://bucket/run/evaluation/scores.parquet"
+    lineage = json.loads(registry.fetch_file(registry.connect(uri), NAME, "1", registry.LINEAGE_PATH))
+    assert lineage["images"] == json.loads(images)
+    assert lineage["parent"] == "tiny version 4"
+    assert lineage["scores"] == "s3://bucket/run/evaluation/scores.parquet"
 
 
 def test_each_step_is_a_run_nested_in_the_pipelines(version: RegisteredVersion, client):
@@ -120,7 +140,6 @@ def test_a_version_lists_every_file_of_the_log_that_it_comes_from(
 ):
     folder = registry.fetch(client, NAME, version.version, tmp_path)
     snapshot = Snapshot.model_validate_json((folder / registry.SNAPSHOT_PATH).read_text())
-    assert client.get_model_version(NAME, version.version).tags["recap.data_digest"] == snapshot.digest
     files = [file for part in snapshot.partitions for file in part.files]
     assert len(files) == 2
     for file in files:

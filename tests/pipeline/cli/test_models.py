@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -131,7 +132,41 @@ def test_one_version_is_shown_with_lineage_proof_and_moves(workspace: Path):
     assert shown["measured"] == PROOF.model_dump()
     (move,) = shown["moves"]
     assert "pipeline run run-1: none -> 1, the gate said PROMOTE." in move
+    assert shown["lineage"]["train_set"] == "t"
     assert "pipeline_run: run-1" in recap(workspace, "models", "show", "1").stdout
+
+
+def test_a_version_of_the_release_before_is_shown_with_the_lineage_of_its_tags(workspace: Path):
+    client = registry.connect(registry.default_tracking_uri(workspace))
+    client.set_model_version_tag(NAME, "2", registry.PROOF_TAG, PROOF.model_dump_json())
+    client.set_model_version_tag(NAME, "2", registry.DIGEST_TAG, "0" * 64)
+    client.set_model_version_tag(NAME, "2", "recap.data_digest", "1" * 64)
+    shown = json.loads(recap(workspace, "models", "show", "2", "--json").stdout)
+    assert shown["proof"] == "passed"
+    assert shown["measured"] == PROOF.model_dump()
+    assert shown["lineage"]["data_digest"] == "1" * 64
+    assert "digests.json was altered" in shown["lineage"]["artifacts"]
+
+
+def _description(workspace: Path, version: str) -> str:
+    client = registry.connect(registry.default_tracking_uri(workspace))
+    return registry.get_version(client, NAME, version).description
+
+
+def test_a_versions_description_says_who_moved_it_and_why_before_its_decision(workspace: Path):
+    assert _description(workspace, "2") == "HOLD: the gate said HOLD."
+    recap(workspace, "promote", "2", "--approve", "replies are down\nby design")
+    approved, decision = _description(workspace, "2").split("\n\n")
+    assert re.fullmatch(rf"Approved by {re.escape(person())} at \S+: replies are down by design", approved)
+    assert decision == "Decision at registration: HOLD: the gate said HOLD."
+    replaced, promoted, _ = _description(workspace, "1").split("\n\n")
+    assert replaced.startswith(f"Replaced by version 2, approved by {person()} at ")
+    assert promoted.startswith("Promoted by pipeline run run-1 at ")
+    recap(workspace, "rollback", "--why", "complaints")
+    assert _description(workspace, "2").startswith(f"Rolled back to version 1 by {person()} at ")
+    again = _description(workspace, "1")
+    assert again.startswith(f"Champion again, rolled back to by {person()} at ")
+    assert again.count("Decision at registration:") == 1
 
 
 def test_two_versions_are_compared(workspace: Path):
@@ -186,7 +221,7 @@ def test_rows_that_somebody_edited_are_named_beside_the_others(workspace: Path):
         database.commit()
     time, proof = (
         "its creation time -5 is no time in milliseconds since 1970",
-        "its tag recap.proof is not JSON",
+        "its tag recap.proof is not what register writes",
     )
     move = "tiny.promotions version 1: is no record of a move (its tag recap.move.after is 'x', not a number)"
     lines = recap(workspace, "models").stdout.splitlines()
