@@ -51,7 +51,7 @@ def check_registry(tracking_uri: str, name: str) -> Iterator[Finding]:
 
     database = registry.sqlite_path(tracking_uri)
     if database is not None and not database.exists():
-        yield Finding("registry", "ok", f"{database}: not there yet; the first run makes it")
+        yield Finding("registry", "ok", f"{database}: does not exist yet; the first run creates it")
         return
     try:
         client = registry.connect(tracking_uri)
@@ -74,7 +74,7 @@ def check_registry(tracking_uri: str, name: str) -> Iterator[Finding]:
         return
     for alias, number in sorted(aliases.items()):
         if number not in numbers:
-            words = f"{name}: alias {alias} points to version {number}, which is not there; promote another"
+            words = f"{name}: alias {alias} points to version {number}, which does not exist; promote another"
             yield Finding("registry", "fail", words)
     now, last = aliases.get("champion"), moves[-1].to if moves else None
     if now == last and now is None:
@@ -89,8 +89,8 @@ def check_registry(tracking_uri: str, name: str) -> Iterator[Finding]:
         )
         yield Finding("champion", "fail", f"{name}: {words}")
     else:
-        words = f"the alias is {'on ' + now if now else 'not set'}, the record says {last or 'none'}: moved by hand"
-        yield Finding("champion", "fail", f"{name}: {words}; recap promote the version that is meant")
+        words = f"the alias is {'on ' + now if now else 'not set'}, the record says {last or 'none'}: moved outside"
+        yield Finding("champion", "fail", f"{name}: {words} Recap; recap promote the version that is meant")
 
 
 def check_cluster(connect: "Callable[[], Server]") -> Iterator[Finding]:

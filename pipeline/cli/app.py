@@ -5,17 +5,16 @@ import contextlib
 import locale
 import os
 import sys
-from typing import Any
 
 import typer
-import typer.core
 
-from pipeline.cli.arguments import check_encoding, empty_argument
+from pipeline.cli.arguments import check_encoding
 from pipeline.cli.cluster import backfill, release, runs, submit
 from pipeline.cli.compiling import compile_command
 from pipeline.cli.config import config_app
 from pipeline.cli.doctor import doctor
 from pipeline.cli.gate import gate_app
+from pipeline.cli.groups import CommandGroup
 from pipeline.cli.importing import import_app
 from pipeline.cli.models import models_app, promote, rollback
 from pipeline.cli.prune import prune
@@ -27,34 +26,14 @@ from pipeline.cli.score import score
 from pipeline.cli.terminal import open_standard_output, print_error
 
 _INTERRUPTED = 130
-_WHOLE = 200  # more characters than the first sentence of any command's help
-
-
-class _Listing(typer.core.TyperGroup):
-    """The list of commands, in plain text: Rich, which sets the other pages, is half of the time to start."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**{**settings, "rich_markup_mode": None})
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Refuse an empty value by name; a path of no characters would be the working folder."""
-        if empty := empty_argument(self, args):
-            ctx.fail(f"{empty}: an empty value; give one, or leave it out")
-        return super().parse_args(ctx, args)
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Each command with the whole of its first sentence, which Typer would cut off at a line's end."""
-        commands = [(name, self.commands[name]) for name in self.list_commands(ctx)]
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, one.get_short_help_str(_WHOLE)) for name, one in commands])
 
 
 app = typer.Typer(
     name="recap",
-    cls=_Listing,
+    cls=CommandGroup,
     help="Keep a multi-task ranking model fresh: from engagement logs to a promoted model.",
     no_args_is_help=True,
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 app.command()(run)

@@ -63,9 +63,9 @@ def backfill(
     namespace: NamespaceOption = "",
     token_file: TokenOption = None,
 ) -> None:
-    """Start a run for each day of a stretch, the oldest first.
+    """Start a run for each day of a range, the oldest first.
 
-    Days that have a run of that name already, unless it failed, are left out, so that it can be called again.
+    Days that already have a run of that name are skipped, unless it failed, so the command can be repeated.
 
     Example: `recap backfill --from 2026-03-01 --to 2026-03-07 --data s3://logs --tracking-uri http://mlflow:5000`
     """
@@ -79,7 +79,7 @@ def backfill(
             day = begin + timedelta(days=offset)
             name, arguments = run_of(day, data, tracking_uri, config, days)
             if name in known:
-                typer.echo(f"{name}: is there already")
+                typer.echo(f"{name}: already exists")
                 continue
             typer.echo(f"{name}: {_link(host, server.submit(package, arguments, name))}")
 
@@ -89,7 +89,7 @@ def runs(
     namespace: NamespaceOption = "",
     token_file: TokenOption = None,
     limit: Annotated[int, typer.Option(min=1, max=100, help="Runs to list, the newest first.")] = 20,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the list for a machine.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
 ) -> None:
     """List the newest runs on a cluster.
 
@@ -119,7 +119,7 @@ def release(
 ) -> None:
     """Upload the pipeline as a new version, print what differs from the last one, and move every schedule to it.
 
-    A release that broke off is finished by the same call again.
+    An interrupted release is completed by repeating the command.
 
     Example: `recap release --version v2 --cluster cluster.yaml`
     """

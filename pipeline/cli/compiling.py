@@ -8,7 +8,7 @@ import typer
 ClusterOption = Annotated[
     Path | None,
     typer.Option(
-        help="YAML file that describes the cluster: images, resources, GPUs, secrets; else defaults."
+        help="YAML file that describes the cluster: images, resources, GPUs, secrets; defaults if not given."
     ),
 ]
 
@@ -28,7 +28,7 @@ def compile_command(
 
     if cluster is not None and out is None:
         raise ValueError(
-            "--out: give a folder with --cluster; pipeline/compiled holds what the defaults compile to"
+            "--out: give a folder with --cluster; pipeline/compiled holds the default compilation"
         )
     for path in compile_pipelines(out or COMPILED, load_cluster(cluster)):
         typer.echo(str(path))

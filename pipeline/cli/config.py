@@ -5,10 +5,13 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli.groups import CommandGroup
 from pipeline.cli.workspace import complete_config, config_path
 
 config_app = typer.Typer(
-    help="Draft a config for a log, check one, or print it with every default.", no_args_is_help=True
+    cls=CommandGroup,
+    help="Draft a config for a log, check one, or print it with every default.",
+    no_args_is_help=True,
 )
 
 ConfigArgument = Annotated[
@@ -21,7 +24,7 @@ ConfigArgument = Annotated[
 
 @config_app.command()
 def check(config: ConfigArgument) -> None:
-    """Say all that is wrong with a config, a line for each error; exit status 1 if anything is.
+    """Check a config and print every error, one a line. Exit status 1 if there is any.
 
     Example: `recap config check mine.yaml`
     """
@@ -30,7 +33,7 @@ def check(config: ConfigArgument) -> None:
     path = config_path(config)
     settings = load_config(path)
     typer.echo(
-        f"{path}: fine; {len(settings.tasks)} tasks, {len(settings.features.columns())} feature columns"
+        f"{path}: valid; {len(settings.tasks)} tasks, {len(settings.features.columns())} feature columns"
     )
 
 
@@ -55,19 +58,22 @@ def draft(
         Path | None, typer.Option(help="File to write, if not standard output; it must not exist.")
     ] = None,
     request: Annotated[
-        str | None, typer.Option(help="Column of the ranked list that a row belongs to.")
+        str | None,
+        typer.Option(help="Column with the id of the request, the ranked list that a row belongs to."),
     ] = None,
-    user: Annotated[str | None, typer.Option(help="Column of who saw it.")] = None,
-    candidate: Annotated[str | None, typer.Option(help="Column of what was shown.")] = None,
-    impressed: Annotated[str | None, typer.Option(help="Column of when it was seen.")] = None,
-    served: Annotated[str | None, typer.Option(help="Column of when the list was sent.")] = None,
-    engaged: Annotated[str | None, typer.Option(help="Column of when it was engaged with.")] = None,
+    user: Annotated[str | None, typer.Option(help="Column with the user's id.")] = None,
+    candidate: Annotated[str | None, typer.Option(help="Column with the candidate's id.")] = None,
+    impressed: Annotated[str | None, typer.Option(help="Column with the time of the impression.")] = None,
+    served: Annotated[
+        str | None, typer.Option(help="Column with the time at which the list was served.")
+    ] = None,
+    engaged: Annotated[str | None, typer.Option(help="Column with the time of the engagement.")] = None,
     discrete: Annotated[
         list[str] | None,
-        typer.Option(help="A column of numbers that are ids, beside those that look so. Repeatable."),
+        typer.Option(help="A numeric column that holds ids, besides those detected. Repeatable."),
     ] = None,
     leave_out: Annotated[
-        list[str] | None, typer.Option(help="A column that is not to be an input. Repeatable.")
+        list[str] | None, typer.Option(help="A column to exclude from the inputs. Repeatable.")
     ] = None,
     name: Annotated[str, typer.Option(help="Name of the registered model.")] = "recap",
 ) -> None:
@@ -80,7 +86,7 @@ def draft(
     from recap_model.config.recap import parse_yaml
 
     if out is not None and out.exists():
-        raise FileExistsError(f"{out}: is there already; remove it, or choose another --out")
+        raise FileExistsError(f"{out}: already exists; remove it, or choose another --out")
     labels = {one.partition("=")[0]: one.partition("=")[2] or one for one in task}
     ids = {"request": request, "user": user, "candidate": candidate}
     times = {"impressed": impressed, "served": served, "engaged": engaged}
@@ -97,4 +103,4 @@ def draft(
         typer.echo(text, nl=False)
         return
     out.write_text(text)
-    typer.echo(f"{out}: look through it, then recap run --config {out} --data {data}")
+    typer.echo(f"{out}: review it, then recap run --config {out} --data {data}")

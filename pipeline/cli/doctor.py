@@ -17,15 +17,15 @@ def doctor(
     host: Annotated[
         str,
         typer.Option(
-            envvar="KFP_HOST", help="Address of the pipelines' API; without it no cluster is looked at."
+            envvar="KFP_HOST", help="Address of the pipelines' API; without it the cluster is not checked."
         ),
     ] = "",
     namespace: NamespaceOption = "",
     token_file: TokenOption = None,
     cluster: ClusterOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the findings for a machine.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Check packages, workspace, registry and, with --host, the cluster; say what to do. Exit status 1 if one fails.
+    """Check packages, workspace, registry and, with --host, the cluster. Exit status 1 if a check fails.
 
     Example: `recap doctor --host http://127.0.0.1:8888 --cluster cluster.yaml`
     """
@@ -44,7 +44,7 @@ def doctor(
         findings += check_cluster(lambda: connect_server(host, namespace, token_file))
         findings += check_kubernetes(settings, namespace)
     else:
-        findings.append(Finding("server", "ok", "no cluster looked at; give --host or set KFP_HOST"))
+        findings.append(Finding("server", "ok", "cluster not checked; give --host or set KFP_HOST"))
     if as_json:
         print(json.dumps([vars(finding) for finding in findings], indent=1))
     else:

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli.groups import CommandGroup
 from pipeline.cli.terminal import new_console, new_table
 from pipeline.cli.workspace import config_path
 
 if TYPE_CHECKING:
     from recap_model.config import RecapConfig
 
-gate_app = typer.Typer(help="The rules that decide on a promotion.", no_args_is_help=True)
+gate_app = typer.Typer(cls=CommandGroup, help="The rules that decide on a promotion.", no_args_is_help=True)
 STATUS = {"PROMOTE": 0, "HOLD": 3, "ERROR": 4}
 
 
@@ -30,7 +31,7 @@ def replay(
             help="A config, or a file with nothing but its `evaluation` or `gate`; the rest is then the run's."
         ),
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="Print the decision for a machine.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the decision as JSON.")] = False,
 ) -> None:
     """Decide again from stored scores under another policy; nothing is promoted or written.
 

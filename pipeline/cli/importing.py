@@ -5,7 +5,10 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli.groups import CommandGroup
+
 import_app = typer.Typer(
+    cls=CommandGroup,
     help="Convert a public data set, or the published ranker's files, to what the pipeline reads.",
     no_args_is_help=True,
 )

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.cli.groups import CommandGroup
 from pipeline.cli.terminal import new_console, printable
 from pipeline.cli.workspace import DEFAULT_NAME, DEFAULT_WORKSPACE, NameOption, UriOption, WorkspaceOption
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-models_app = typer.Typer(invoke_without_command=True)
+models_app = typer.Typer(cls=CommandGroup, invoke_without_command=True)
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result for a machine.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 VersionArgument = Annotated[int, typer.Argument(min=1, help="A version's number.")]
 
 
@@ -63,7 +64,7 @@ def show(
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     as_json: JsonOption = False,
 ) -> None:
-    """Show all that is known of one version: lineage, decision, proof, metrics, moves.
+    """Show one version: lineage, decision, proof, metrics, moves.
 
     Example: `recap models show 7`
     """
@@ -95,7 +96,7 @@ def diff(
     for field, (before, after) in found.items():
         print(printable(f"{field}: {change(before, after)}"))
     if not found:
-        print(f"{name}: versions {first} and {second} differ in nothing that is recorded")
+        print(f"{name}: versions {first} and {second} have no recorded difference")
 
 
 @models_app.command()
@@ -122,7 +123,7 @@ def fetch(
 def promote(
     version: VersionArgument,
     approve: Annotated[
-        str | None, typer.Option(help="Why you take a version that is on hold or waits for approval.")
+        str | None, typer.Option(help="Why to promote a version that is on hold or waits for approval.")
     ] = None,
     name: NameOption = DEFAULT_NAME,
     uri: UriOption = "",
@@ -169,7 +170,7 @@ def _connect(uri: str, workspace: Path) -> "MlflowClient":
     uri = uri or registry.default_tracking_uri(workspace)
     database = registry.sqlite_path(uri)
     if database is not None and not database.is_file():
-        raise FileNotFoundError(f"{database}: no registry here yet; recap run makes one")
+        raise FileNotFoundError(f"{database}: no registry yet; recap run creates one")
     import logging
     import warnings
 

@@ -6,6 +6,7 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 from pipeline.cli.terminal import printable
 from pipeline.local.events import Event, StepEnded, StepProgress, StepStarted
@@ -23,10 +24,12 @@ class LiveSteps(AbstractContextManager["LiveSteps"]):
         self._bars: dict[str, TaskID] = {}
         self._progress = Progress(
             SpinnerColumn(finished_text="[green]✓"),
-            TextColumn("{task.description:<10}", markup=False),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, min_width=9)),
             *([BarColumn(bar_width=24)] if console.width >= _ROOM_FOR_BARS else []),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[words]}", style="dim", markup=False),
+            TimeElapsedColumn(table_column=Column(no_wrap=True, min_width=7)),
+            TextColumn(
+                "{task.fields[words]}", style="dim", markup=False, table_column=Column(no_wrap=True, ratio=1)
+            ),
             console=console,
             redirect_stdout=False,
             redirect_stderr=False,

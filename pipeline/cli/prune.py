@@ -14,7 +14,7 @@ def prune(
     keep: Annotated[int, typer.Option(min=1, help="Newest runs to keep.")] = 10,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")
+        bool, typer.Option("--dry-run", help="Print what would be removed, and remove nothing.")
     ] = False,
 ) -> None:
     """Remove the folders of old runs: their data sets, scores and logs. Versions and their reports stay.
@@ -25,7 +25,7 @@ def prune(
     Example: `recap prune --keep 5`
     """
     if not (workspace / "runs").is_dir():
-        raise FileNotFoundError(f"{workspace}: no runs here; give the workspace that recap run used")
+        raise FileNotFoundError(f"{workspace}: no runs; give the workspace that recap run used")
     removed = prune_runs(workspace, keep, dry_run)
     verb = "would remove" if dry_run else "removed"
     size = sum(bytes_of for _, bytes_of in removed)

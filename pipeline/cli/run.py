@@ -56,7 +56,7 @@ def run(
     containers: Annotated[
         bool, typer.Option(help="Run each step in its container image; build them by `make images`.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result for a machine.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Run every step here: validate, prepare, train, calibrate, evaluate, register, promote.
 

@@ -16,7 +16,8 @@ def sample(
     ),
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
     drift: Annotated[
-        float, typer.Option(min=0.0, help="How fast interests and rates move; 0 is not at all.")
+        float,
+        typer.Option(min=0.0, help="How fast interests and rates change from day to day; 0 for not at all."),
     ] = 0.02,
     truth: Annotated[bool, typer.Option(help="Write the true probabilities as well, under _truth/.")] = False,
     extend: Annotated[bool, typer.Option(help="If a sample log is there already, add its next day.")] = False,

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
+from pipeline.cli.groups import CommandGroup
 from pipeline.cli.server import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -21,7 +22,7 @@ from pipeline.cli.server import (
     run_of,
 )
 
-schedule_app = typer.Typer(help="Runs at set times.", no_args_is_help=True)
+schedule_app = typer.Typer(cls=CommandGroup, help="Scheduled runs.", no_args_is_help=True)
 ScheduleArgument = Annotated[str, typer.Argument(help="The schedule's name.")]
 
 
@@ -42,7 +43,7 @@ def create(
 ) -> None:
     """Run the newest released version at set times, on the last whole day (UTC) before each.
 
-    One run at a time; times that were missed are not made up for (see `recap backfill`).
+    One run at a time; missed times are not caught up (see `recap backfill`).
 
     Example: `recap schedule create nightly --cron '30 3 * * *' --data s3://logs/impressions`
     """
@@ -52,7 +53,7 @@ def create(
     expression, zone = six_fields(cron), _zone(time_zone)
     server = connect_server(host, namespace, token_file)
     if any(one.name == name for one in server.schedules()):
-        raise ClusterError(f"schedule {name!r}: is there already; delete it first, or choose another name")
+        raise ClusterError(f"schedule {name!r}: already exists; delete it first, or choose another name")
     version = server.newest_version()
     if version is None:
         raise ClusterError(f"{host}: no version of the pipeline yet; upload one by recap release")
@@ -72,7 +73,7 @@ def list_schedules(
     namespace: NamespaceOption = "",
     token_file: TokenOption = None,
     time_zone: Annotated[str, typer.Option(help="Zone in which the server reads cron.")] = "UTC",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the list for a machine.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
 ) -> None:
     """List the schedules.
 
@@ -110,7 +111,7 @@ def pause(
 def resume(
     name: ScheduleArgument, host: HostOption, namespace: NamespaceOption = "", token_file: TokenOption = None
 ) -> None:
-    """Let a paused schedule fire again; what it missed is not made up for.
+    """Let a paused schedule fire again; missed times are not caught up.
 
     Example: `recap schedule resume nightly`
     """

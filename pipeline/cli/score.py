@@ -25,7 +25,7 @@ def score(
 ) -> None:
     """Score rows: ids, each task's calibrated probability, and the weighted score.
 
-    Files that are scored already are left as they are, so a run that was cut off goes on when it is called again.
+    Files that are already scored are skipped, so an interrupted call resumes when it is repeated.
 
     Example: `recap score --in log/date=2026-03-07 --out scores`
     """

@@ -120,7 +120,7 @@ def alias_warning(client: "MlflowClient", name: str) -> str | None:
     is_now = f"version {current}" if current else "no version"
     return (
         f"model {name}: the record says that {moves[-1].who} made version {moves[-1].to} champion at "
-        f"{moves[-1].when}, but {is_now} is; the alias was moved by other means, or the promoter died"
+        f"{moves[-1].when}, but {is_now} is; the alias was moved outside Recap, or the promotion was interrupted"
     )
 
 

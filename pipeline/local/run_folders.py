@@ -118,7 +118,7 @@ def newest_run(workspace: Path) -> RunFolder:
     """The newest run that has reports. Raises FileNotFoundError if there is none."""
     found = [path for path in _run_folders(workspace) if (path / "reports").is_dir()]
     if not found:
-        raise FileNotFoundError(f"{workspace}: no finished run here; start one with recap run")
+        raise FileNotFoundError(f"{workspace}: no finished run; start one with recap run")
     return RunFolder(found[-1])
 
 

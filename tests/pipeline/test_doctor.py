@@ -39,8 +39,8 @@ def by(findings: Iterator[Finding], what: str) -> list[tuple[str, str]]:
 def test_a_fresh_machine_is_well_and_nothing_is_made_by_looking(tmp_path: Path):
     status, output = call("doctor", "--workspace", str(tmp_path / "new"))
     assert status == 0, output
-    assert "mlflow.db: not there yet; the first run makes it" in output
-    assert "no cluster looked at" in output
+    assert "mlflow.db: does not exist yet; the first run creates it" in output
+    assert "cluster not checked" in output
     assert list(tmp_path.iterdir()) == []
 
 
@@ -77,7 +77,7 @@ def test_a_champion_that_was_moved_or_deleted_by_hand_is_found(tmp_path: Path):
     ((state, words),) = by(check_registry(uri, "tiny"), "champion")
     assert (state, words) == (
         "fail",
-        "tiny: the alias is on 2, the record says none: moved by hand; recap promote the version that is meant",
+        "tiny: the alias is on 2, the record says none: moved outside Recap; recap promote the version that is meant",
     )
 
 

@@ -11,9 +11,11 @@ import re
 import resource
 import select
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
@@ -32,14 +34,15 @@ def main(version: Path, rows: Path, out: Path) -> None:
     import pandas as pd
 
     frame = pd.read_parquet(rows)
-    start = time.perf_counter()
-    model = mlflow.pyfunc.load_model(str(version), suppress_warnings=True)
-    load_s = time.perf_counter() - start
-    latencies_ms = []
-    for _ in range(_REPEATS):
+    with _path_without_escapes(version) as path:
         start = time.perf_counter()
-        scores = model.predict(frame)
-        latencies_ms.append((time.perf_counter() - start) * 1e3)
+        model = mlflow.pyfunc.load_model(str(path), suppress_warnings=True)
+        load_s = time.perf_counter() - start
+        latencies_ms = []
+        for _ in range(_REPEATS):
+            start = time.perf_counter()
+            scores = model.predict(frame)
+            latencies_ms.append((time.perf_counter() - start) * 1e3)
     scores.to_parquet(out / "scores.parquet")
     measured = {
         "load_s": load_s,
@@ -49,6 +52,19 @@ def main(version: Path, rows: Path, out: Path) -> None:
         "other_packages": list(_of_other_release(pinned)),
     }
     (out / "measured.json").write_text(json.dumps(measured))
+
+
+@contextmanager
+def _path_without_escapes(version: Path) -> Iterator[Path]:
+    """The folder, by a link where its path holds a percent sign: MLflow decodes local paths as if they were URIs."""
+    if "%" not in str(version.resolve()):
+        yield version
+        return
+    with tempfile.TemporaryDirectory(prefix="recap-version-", dir="/tmp") as folder:
+        # To the parent: MLflow follows a link to the version itself, and refuses it as outside of its folder.
+        link = Path(folder) / "versions"
+        link.symlink_to(version.resolve().parent)
+        yield link / version.name
 
 
 def _end_with_reader() -> None:

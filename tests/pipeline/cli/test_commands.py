@@ -18,7 +18,7 @@ RUNNER = CliRunner()
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in CONFIGS.glob("*.yaml")))
 def test_every_config_that_comes_along_is_fine_and_shows_every_section(name: str):
-    assert "fine" in RUNNER.invoke(app, ["config", "check", name]).stdout
+    assert "valid" in RUNNER.invoke(app, ["config", "check", name]).stdout
     shown = RUNNER.invoke(app, ["config", "show", name])
     assert yaml.safe_load(shown.stdout) == load_config(CONFIGS / f"{name}.yaml").model_dump(mode="json")
 
@@ -71,7 +71,7 @@ def test_every_command_explains_itself(command: list[str]):
 
 def test_a_workspace_without_a_registry_says_what_makes_one(tmp_path: Path):
     result = RUNNER.invoke(app, ["models", "--workspace", str(tmp_path), "--json"])
-    assert "no registry here yet; recap run makes one" in str(result.exception)
+    assert "no registry yet; recap run creates one" in str(result.exception)
 
 
 def test_a_run_names_the_commands_that_find_its_model_and_its_report(capsys: pytest.CaptureFixture[str]):

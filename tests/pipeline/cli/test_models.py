@@ -259,7 +259,7 @@ def test_an_alias_that_was_moved_by_other_means_is_told(workspace: Path):
     client.delete_model_version(NAME, "1")
     printed = " ".join(recap(workspace, "models").stdout.split())
     assert "made version 1 champion" in printed
-    assert "but no version is; the alias was moved by other means" in printed
+    assert "but no version is; the alias was moved outside Recap" in printed
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def _process(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("models",), "no registry here yet; recap run makes one"),
+        (("models",), "no registry yet; recap run creates one"),
         (
             ("models", "show", "7"),
             "model tiny: has no version 7; recap models --name tiny lists those there are",

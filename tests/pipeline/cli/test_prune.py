@@ -179,7 +179,7 @@ def test_a_dry_run_says_what_would_go_and_removes_nothing(runs: list[Path], tmp_
 def test_a_workspace_without_runs_is_said(tmp_path: Path):
     done = CliRunner().invoke(app, ["prune", "--workspace", str(tmp_path)])
     assert isinstance(done.exception, FileNotFoundError)
-    assert "no runs here" in str(done.exception)
+    assert "no runs; give" in str(done.exception)
 
 
 def test_temporary_files_of_a_runs_steps_go_with_the_run(tmp_path: Path):

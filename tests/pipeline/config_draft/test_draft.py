@@ -199,12 +199,12 @@ def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path):
     log, out = write_shop(tmp_path / "log"), tmp_path / "mine.yaml"
     arguments: list[Any] = ["--data", log, "--task", "clicked", "--out", out]
     status, said = draft(*arguments)
-    assert (status, said) == (0, f"{out}: look through it, then recap run --config {out} --data {log}\n")
+    assert (status, said) == (0, f"{out}: review it, then recap run --config {out} --data {log}\n")
     before = out.read_text()
     assert yaml.safe_load(before)["tasks"] == {"clicked": {"score_weight": 1.0}}
     status, said = draft(*arguments)
     assert status == 1
-    assert "is there already; remove it, or choose another --out" in said
+    assert "already exists; remove it, or choose another --out" in said
     assert out.read_text() == before
 
 

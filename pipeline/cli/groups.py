@@ -1,0 +1,28 @@
+"""Groups of commands: their help as plain text, and no empty arguments."""
+
+from typing import Any
+
+import typer.core
+
+from pipeline.cli.arguments import empty_argument
+
+_WHOLE = 200  # more characters than the first sentence of any command's help
+
+
+class CommandGroup(typer.core.TyperGroup):
+    """Commands whose help is plain text: Rich cuts names in narrow columns, and is half of the time to start."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{**settings, "rich_markup_mode": None})
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuse an empty value by name; a path of no characters would be the working folder."""
+        if empty := empty_argument(self, args):
+            ctx.fail(f"{empty}: an empty value; give one, or leave it out")
+        return super().parse_args(ctx, args)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Each command with the whole of its first sentence, which Typer would cut off at a line's end."""
+        commands = [(name, self.commands[name]) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, one.get_short_help_str(_WHOLE)) for name, one in commands])
