@@ -2,7 +2,6 @@
 
 import json
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,7 +21,6 @@ from recap_model.config.errors import in_one_line
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from recap_model.config.features import FeaturesConfig
     from recap_model.model import MultiTaskRankingModel
 
 MANIFEST_NAME = "_manifest.json"
@@ -86,14 +84,14 @@ def score_files(source: Source, data: str, out: Path, weights: Mapping[str, floa
         ValueError: the rows hold the scores' folder, or lie in it; a file is not Parquet, or broken; or a column is
             missing or not of its group's type. The message names both.
     """
-    from recap_model import RecapConfig, load_model
-    from recap_model.scoring import score_weights
+    from recap_model import load_model
+    from recap_model.scoring import config_of, score_weights
 
     model = load_model(source.folder)
-    if not isinstance(model.config, RecapConfig):
-        raise ValueError(
-            f"{source.folder}: saved without its feature schema, so it cannot read rows of a log"
-        )
+    try:
+        config_of(model)
+    except ValueError as error:
+        raise ValueError(f"{source.folder}: {error}") from None
     chosen = score_weights(model, weights)
     filesystem, root, found, not_read = _files(data)
     if isinstance(filesystem, LocalFileSystem):
@@ -112,7 +110,7 @@ def score_files(source: Source, data: str, out: Path, weights: Mapping[str, floa
         if not _is_made(target, made_by):
             rows = open_parquet_at(filesystem, root, name)
             now = done
-            for count in _score_file(model, model.config.features, rows, chosen, name, target, made_by):
+            for count in _score_file(model, rows, chosen, name, target, made_by):
                 now += count
                 tell(now, name)
         files[name] = pq.read_metadata(target).num_rows
@@ -125,7 +123,6 @@ def score_files(source: Source, data: str, out: Path, weights: Mapping[str, floa
 
 def _score_file(
     model: "MultiTaskRankingModel",
-    features: "FeaturesConfig",
     rows: pq.ParquetFile,
     weights: "Tensor | None",
     name: str,
@@ -134,20 +131,24 @@ def _score_file(
 ) -> Iterator[int]:
     """Score one file; yields how many rows were written, batch by batch. Reading, the net and writing overlap."""
     from recap_model.config.names import SCORE
-    from recap_model.scoring import score_rows
+    from recap_model.data.log.schema import check_columns, check_request, columns_named, log_columns
+    from recap_model.scoring import config_of, score_rows
 
-    there = rows.schema_arrow.names
+    columns, model_config = rows.schema_arrow, config_of(model)
+    features = model_config.features
+    there = columns.names
     ids = (features.ids.request, features.ids.user, features.ids.candidate)
-    kept = [column for column in ids if column is not None and column in there]
+    kept = list(dict.fromkeys(column for column in ids if column is not None and column in there))
     read = {*kept, *features.columns(), *features.derived}
-    wanted = [column for column in there if column in read]
-    twice = sorted(column for column, times in Counter(wanted).items() if times > 1)
-    if twice:
-        raise ValueError(f"{name}: column {', '.join(twice)} is there twice; write it once")
-    schema = _schema(rows.schema_arrow, kept, [*model.tasks, SCORE], made_by)
+    wanted = [column for column in dict.fromkeys(there) if column in read]
+    check_request(columns, model_config, name)
+    check_columns(
+        columns, [one for one in columns_named(log_columns(model_config), kept) if one.role == "id"], name
+    )
+    schema = _schema(columns, kept, [*model.tasks, SCORE], made_by)
 
     def scored(batch: pa.RecordBatch) -> pa.RecordBatch:
-        scores = score_rows(model, features, batch, weights, where=name)
+        scores = score_rows(model, batch, weights, where=name)
         return pa.record_batch([*map(batch.column, kept), *map(pa.array, scores.T)], schema=schema)
 
     with atomic_file(target) as partial, pq.ParquetWriter(partial, schema) as writer:

@@ -18,14 +18,13 @@ from typing import Any
 
 from recap_model.config import RecapConfig
 from recap_model.config.features import FeaturesConfig, ListColumn
-from recap_model.data.log.columns import WORD_BITS
-from recap_model.data.log.id_lists import NO_ID
+from recap_model.data.log.id_hashing import MISSING_ID, WORD_BITS
 from recap_model.model import MultiTaskRankingModel
 
 FORMAT = "recap-onnx/1"
 
 _PREFIX = "recap."
-_MISSING: dict[str, str | int] = {"continuous": "nan", "discrete": NO_ID}  # zero in other groups
+_MISSING: dict[str, str | int] = {"continuous": "nan", "discrete": MISSING_ID}  # zero in other groups
 _HASHED_BITS = 64
 
 
@@ -63,7 +62,7 @@ def _inputs(model: MultiTaskRankingModel, features: FeaturesConfig | None) -> It
             yield {**described, "columns": value}
     for name in model.inputs.sparse:
         longest = features.longest_list if features else None
-        yield {"name": name, "ids": name, "longest": longest, "missing": NO_ID}
+        yield {"name": name, "ids": name, "longest": longest, "missing": MISSING_ID}
 
 
 def _releases() -> dict[str, str]:

@@ -9,17 +9,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from recap_model.config import RecapConfig
 from recap_model.config.errors import printable
 from recap_model.config.features import EMBEDDING_GROUPS, FeaturesConfig
 from recap_model.data.dataset.batch import RecapBatch
 from recap_model.data.log.feature_groups import read_groups
 from recap_model.data.log.id_lists import Lists, padded, read_lists
+from recap_model.data.log.schema import check_request
 from recap_model.model import MultiTaskRankingModel
 
 
 def score_rows(
     model: MultiTaskRankingModel,
-    features: FeaturesConfig,
     rows: pa.RecordBatch | pa.Table,
     weights: Tensor | None = None,
     where: str = "input",
@@ -36,8 +37,11 @@ def score_rows(
         (rows, tasks + 1); the last column is the score.
 
     Raises:
-        ValueError: a column is missing or not of its group's type; the message names it.
+        ValueError: a column is missing, twice there or not of its group's type; the message names it.
     """
+    config = config_of(model)
+    features = config.features
+    check_request(rows.schema, config, where)
     for column in optional_columns(features):
         if column not in rows.schema.names:
             rows = rows.append_column(column, pa.nulls(rows.num_rows))
@@ -55,6 +59,13 @@ def score_rows(
         probabilities = outputs["calibrated_probabilities"]
         score = outputs["score"] if weights is None else (probabilities * weights).sum(dim=1)
         return torch.cat([probabilities, score.unsqueeze(1)], dim=1).float().numpy()
+
+
+def config_of(model: MultiTaskRankingModel) -> RecapConfig:
+    """The whole config that a model was saved with. Raises ValueError if it was saved without."""
+    if not isinstance(model.config, RecapConfig):
+        raise ValueError("the model was saved without its feature schema; save it with the whole config")
+    return model.config
 
 
 def optional_columns(features: FeaturesConfig) -> list[str]:

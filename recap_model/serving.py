@@ -4,7 +4,6 @@ MLflow imports this module from the copy of ``recap_model`` inside the version.
 """
 
 import json
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from recap_model import RecapConfig, load_model
+from recap_model import load_model
 from recap_model.config.errors import in_one_line
 from recap_model.config.features import FeaturesConfig
 from recap_model.config.names import SCORE
 from recap_model.file_digests import CACHE, DIGESTS_NAME, differences
-from recap_model.scoring import optional_columns, score_rows, score_weights, slices
+from recap_model.scoring import config_of, optional_columns, score_rows, score_weights, slices
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,10 +30,10 @@ class RecapPyfunc:
 
     def __init__(self, folder: str) -> None:
         self.model = load_model(folder)
-        config = self.model.config
-        if not isinstance(config, RecapConfig):
-            raise ValueError(f"{folder}: saved without its feature schema; save it with the whole config")
-        self.features = config.features
+        try:
+            self.features = config_of(self.model).features
+        except ValueError as error:
+            raise ValueError(f"{folder}: {error}") from None
 
     def get_raw_model(self) -> "RecapPyfunc":
         """This object, through which `predict` also takes Arrow tables."""
@@ -60,9 +59,9 @@ class RecapPyfunc:
 
         weights = score_weights(self.model, (params or {}).get("weights") or {})
         table = to_table(model_input, self.features)
-        scored = [
-            score_rows(self.model, self.features, rows, weights) for rows in slices(table, _ROWS_AT_ONCE)
-        ] or [np.empty((0, len(self.model.tasks) + 1), dtype=np.float32)]
+        scored = [score_rows(self.model, rows, weights) for rows in slices(table, _ROWS_AT_ONCE)] or [
+            np.empty((0, len(self.model.tasks) + 1), dtype=np.float32)
+        ]
         index = model_input.index if isinstance(model_input, pd.DataFrame) else None
         return pd.DataFrame(np.concatenate(scored), columns=[*self.model.tasks, SCORE], index=index)
 
@@ -75,11 +74,14 @@ def to_table(rows: Any, features: FeaturesConfig) -> pa.Table:
     if isinstance(rows, pa.RecordBatch):
         rows = pa.Table.from_batches([rows])
     _check_form(rows)
-    names = set(rows.column_names if isinstance(rows, pa.Table) else rows)
-    columns, missing = features.columns(), features.missing(names)
+    names = list(rows.column_names if isinstance(rows, pa.Table) else rows)
+    columns, missing = features.columns(), features.missing(set(names))
     if missing and (len(missing) == len(columns) or not set(missing) <= set(optional_columns(features))):
         raise ValueError(f"input: no column {', '.join(missing)}; the model reads it as a feature")
-    present = [column for column in (*columns, *features.derived) if column in names]
+    present = [column for column in (*columns, *features.derived) if column in set(names)]
+    for name in present:
+        if (count := names.count(name)) > 1:
+            raise ValueError(f"input: column {name} is there {count} times; a column is there once")
     if isinstance(rows, pa.Table):
         return rows.select(present)
     return pa.table({name: _to_array(rows, name) for name in present})
@@ -92,10 +94,6 @@ def _check_form(rows: Any) -> None:
         raise ValueError(
             f"input: is a {type(rows).__name__}; give a pandas frame, a dict of arrays or an Arrow table"
         )
-    names = list(rows.column_names if isinstance(rows, pa.Table) else rows)
-    twice = sorted(str(name) for name, times in Counter(names).items() if times > 1)
-    if twice:
-        raise ValueError(f"input: more than one column {', '.join(twice)}; a column is given once")
 
 
 def _to_array(rows: Mapping[str, Any], name: str) -> pa.Array:

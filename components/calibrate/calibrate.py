@@ -18,16 +18,15 @@ from components.common.artifacts.model_manifest import (
 from components.common.artifacts.snapshot import Snapshot, config_digest
 from components.common.runtime import step
 from components.common.runtime.atomic_output import atomic_directory, atomic_file
-from components.common.storage.id_hashing import there
 from recap_model import load_model, save_model
 from recap_model.calibration import (
     LogitHistogram,
-    assign_folds,
     fit_calibrations,
 )
 from recap_model.config import RecapConfig
 from recap_model.data.dataset.manifest import DatasetManifest
 from recap_model.data.dataset.reader import DatasetReader
+from recap_model.data.log.id_hashing import assign_folds, is_present
 from recap_model.model import MultiTaskRankingModel
 from recap_model.training import choose_device
 
@@ -106,7 +105,7 @@ def folds_of(rows: pa.RecordBatch, first: int, folds: int) -> NDArray[np.int64]:
     for name in ("user", "request"):
         if name in rows.schema.names:
             ids = rows.column(name)
-            return np.where(there(ids), assign_folds(ids, folds), alone)
+            return np.where(is_present(ids), assign_folds(ids, folds), alone)
     return alone
 
 

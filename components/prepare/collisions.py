@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.common.storage.id_hashing import mix
 from components.prepare.rows import Rows
 from recap_model.config import RecapConfig
 from recap_model.data.dataset.statistics import Collisions
-from recap_model.data.log.id_hashing import hashed
+from recap_model.data.log.id_hashing import MISSING_ID, hash_buckets, mix
 from recap_model.data.log.id_lists import Lists
 
 _SAMPLE_IDS = 1 << 16
@@ -57,7 +56,7 @@ class CollisionCounter:
     ) -> None:
         """Count ids, none missing, that are hashed as a table hashes them, or lie in ``places``."""
         distinct, firsts, counts = np.unique(ids, return_index=True, return_counts=True)
-        where = hashed(distinct.astype(np.int64), self.places) if places is None else places[firsts]
+        where = hash_buckets(distinct.astype(np.int64), self.places) if places is None else places[firsts]
         keys = mix(distinct.astype(np.int64), _SEED)
         self._total += len(ids)
         self._keep(keys, where)
@@ -136,7 +135,7 @@ class HashedTables:
                 ids = lists.values[lists.offsets[0] : lists.offsets[-1]]
             else:
                 ids = rows.groups["discrete"][:, source.index]  # type: ignore[assignment]
-            self.counters[path].add(ids[ids >= 0])
+            self.counters[path].add(ids[ids != MISSING_ID])
 
     def add_crosses(self, crosses: Mapping[str, NDArray[np.uint64]]) -> None:
         """Count what crosses hash, as `read_crosses` gives it."""

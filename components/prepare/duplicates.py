@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.common.artifacts.snapshot import Snapshot
-from components.common.storage.id_hashing import id_numbers, mix, there
 from components.prepare.rows import read_file
 from recap_model.config import RecapConfig
+from recap_model.data.log.id_hashing import id_numbers, is_present, mix
+from recap_model.data.log.schema import LogColumn, columns_named, log_columns
 
 _ROWS_PER_BUCKET = 2_000_000
 _ENTRY = np.dtype([("key", np.uint64), ("number", np.int64)])
@@ -33,7 +34,8 @@ def find_duplicates(snapshot: Snapshot, config: RecapConfig) -> NDArray[np.int64
     buckets = max(1, -(-snapshot.rows // _ROWS_PER_BUCKET))
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{bucket:05d}" for bucket in range(buckets)]
-        for entries in _entries(snapshot, request, candidate):
+        columns = columns_named(log_columns(config), (request, candidate))
+        for entries in _entries(snapshot, request, candidate, columns):
             bucket_of = entries["key"] % np.uint64(buckets)
             for bucket in np.unique(bucket_of).tolist():
                 with paths[bucket].open("ab") as file:
@@ -42,17 +44,19 @@ def find_duplicates(snapshot: Snapshot, config: RecapConfig) -> NDArray[np.int64
     return np.sort(np.concatenate(found)) if found else np.empty(0, dtype=np.int64)
 
 
-def _entries(snapshot: Snapshot, request: str, candidate: str) -> Iterator[NDArray[np.void]]:
+def _entries(
+    snapshot: Snapshot, request: str, candidate: str, columns: list[LogColumn]
+) -> Iterator[NDArray[np.void]]:
     number = 0
     for partition in snapshot.partitions:
         for file in partition.files:
-            for batch in read_file(snapshot, file, [request, candidate]):
+            for batch in read_file(snapshot, file, columns):
                 entries = np.empty(batch.num_rows, dtype=_ENTRY)
                 requests = mix(id_numbers(batch.column(request)), 0).view(np.int64)
                 entries["key"] = mix(requests ^ mix(id_numbers(batch.column(candidate)), 1).view(np.int64), 2)
                 entries["number"] = np.arange(number, number + batch.num_rows)
                 number += batch.num_rows
-                yield entries[there(batch.column(request)) & there(batch.column(candidate))]
+                yield entries[is_present(batch.column(request)) & is_present(batch.column(candidate))]
 
 
 def _later(entries: NDArray[np.void], keep: str) -> NDArray[np.int64]:

@@ -15,7 +15,9 @@ from components.common.runtime.step import progress
 from components.common.storage.file_groups import Group, cut
 from components.common.storage.parquet import open_root
 from components.prepare.duplicates import find_duplicates
+from components.prepare.id_forms import IdForms
 from components.prepare.read_files import Gathered, Tell, Work, read_group
+from components.prepare.rows import columns_to_read
 from components.prepare.sampling import NegativeSampler
 from components.prepare.shard_parts import join_parts, remove_parts, write_parts
 from components.prepare.shard_writer import ShardWriter, Written, counts
@@ -130,7 +132,8 @@ def _fill(
 def plan(snapshot: Snapshot, config: RecapConfig) -> Work:
     """Find out what every group has to know."""
     splitter, duplicates = Splitter(snapshot, config), find_duplicates(snapshot, config)
-    return Work(snapshot, config, splitter, duplicates, _shards(snapshot))
+    forms = IdForms.read(snapshot, columns_to_read(config))
+    return Work(snapshot, config, splitter, duplicates, _shards(snapshot), forms)
 
 
 def files_of(snapshot: Snapshot) -> list[tuple[str, int]]:

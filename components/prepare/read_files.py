@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from components.common.artifacts.snapshot import Snapshot
 from components.common.storage.file_groups import Group
+from components.prepare.id_forms import IdForms
 from components.prepare.rows import Rows, columns_to_read, read_file, to_rows
 from components.prepare.sampling import NegativeSampler
 from components.prepare.shard_writer import by_shard
@@ -27,6 +28,7 @@ class Work:
     Attributes:
         duplicates: numbers of the rows that are left out, rising.
         shards: files of the training set.
+        forms: of the log's columns of ids.
     """
 
     snapshot: Snapshot
@@ -34,6 +36,7 @@ class Work:
     splitter: Splitter
     duplicates: NDArray[np.int64]
     shards: int
+    forms: IdForms
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def read_group(work: Work, group: Group, add: Add, tell: Tell = lambda rows: Non
     for partition, file in group.files:
         gathered.statistics.begin_file()
         for batch in read_file(work.snapshot, file, columns, verify=True):
-            rows = to_rows(batch, config, file.path, first)
+            rows = to_rows(batch, config, work.forms, file.path, first)
             codes = work.splitter.codes(batch, partition, file)
             codes[_among(rows.number, work.duplicates)] = len(SPLITS)
             train = gathered.sampler(rows.take(codes == 0))

@@ -1,6 +1,6 @@
 """Rows of the log as the arrays of a dataset: groups, labels, weight, ids and timestamps."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,13 +10,23 @@ from numpy.typing import NDArray
 
 from components.common.artifacts.snapshot import LogFile, Snapshot
 from components.common.storage.parquet import batches_of, check_unchanged, open_parquet
+from components.prepare.id_forms import IdForms
 from recap_model.config import RecapConfig
 from recap_model.config.data import SplitByColumn, SplitByHash
 from recap_model.config.errors import in_one_line
 from recap_model.config.features import DENSE_GROUPS
-from recap_model.data.log.columns import is_text, milliseconds
+from recap_model.data.log.columns import milliseconds
 from recap_model.data.log.feature_groups import read_groups
 from recap_model.data.log.id_lists import PREFIX, read_lists
+from recap_model.data.log.schema import (
+    WEIGHT_VALUES,
+    LogColumn,
+    Role,
+    check_columns,
+    columns_named,
+    invalid_values,
+    log_columns,
+)
 
 _MS_PER_HOUR = 3_600_000
 _ROWS_AT_ONCE = 16_384
@@ -122,8 +132,8 @@ def key_columns(config: RecapConfig) -> dict[str, str]:
     return {name: column for name, column in named.items() if column is not None}
 
 
-def columns_to_read(config: RecapConfig) -> list[str]:
-    """Every column that prepare needs, each once."""
+def columns_to_read(config: RecapConfig) -> list[LogColumn]:
+    """Every column that prepare needs, in each of its roles."""
     split = config.data.split
     extra = [split.column] if isinstance(split, SplitByColumn | SplitByHash) else []
     stamps = config.features.timestamps
@@ -131,11 +141,11 @@ def columns_to_read(config: RecapConfig) -> list[str]:
     times += [stamps.computed] if stamps.computed else []
     weight = [config.features.weight]
     named = [*config.features.columns(), *config.label_columns().values(), *key_columns(config).values()]
-    return list(dict.fromkeys(name for name in (*named, *extra, *times, *weight) if name is not None))
+    return columns_named(log_columns(config), {name for name in (*named, *extra, *times, *weight) if name})
 
 
 def read_file(
-    snapshot: Snapshot, file: LogFile, columns: list[str], verify: bool = False
+    snapshot: Snapshot, file: LogFile, columns: Sequence[LogColumn], verify: bool = False
 ) -> Iterator[pa.RecordBatch]:
     """Batches of some columns of one file.
 
@@ -144,40 +154,45 @@ def read_file(
 
     Raises:
         FileNotFoundError: the file vanished since resolve froze it.
-        ValueError: it changed since, lacks a column, or cannot be read; it names the file.
+        ValueError: it changed since, a column is not as its role allows, or cannot be read; it names the file.
     """
     if verify:
         check_unchanged(snapshot, file)
     parquet = open_parquet(snapshot, file)
-    there = set(parquet.schema_arrow.names)
-    missing = [name for name in columns if name not in there]
-    if missing:
-        raise ValueError(
-            f"{file.path}: no column {', '.join(missing)}; write it, or change features or tasks"
-        )
+    check_columns(parquet.schema_arrow, columns, file.path)
     if parquet.metadata.num_rows != file.rows:
         raise ValueError(f"{file.path}: changed since resolve listed it; run resolve again")
     try:
-        yield from batches_of(parquet, _ROWS_AT_ONCE, columns, use_threads=False)
+        names = list(dict.fromkeys(column.name for column in columns))
+        yield from batches_of(parquet, _ROWS_AT_ONCE, names, use_threads=False)
     except (OSError, pa.ArrowException) as error:
         reason = in_one_line(error)
         raise ValueError(f"{file.path}: cannot be read ({reason}); write the file again") from None
 
 
-def to_rows(batch: pa.RecordBatch, config: RecapConfig, file: str, first: int) -> Rows:
+def to_rows(batch: pa.RecordBatch, config: RecapConfig, forms: IdForms, file: str, first: int) -> Rows:
     """Turn a batch of the log into rows; ``first`` is the number of its first row.
 
     Features are read as `read_groups` reads them, here and in serving. Raises ValueError naming file and column
-    where a column cannot be read, or the features of a row were computed after its impression.
+    where a value is not as its role allows, or the features of a row were computed after its impression.
     """
+    forms.check(batch.schema, file)
     _check_computed_before(batch, config, file)
     groups = read_groups(batch, config.features, file)
-    labels = np.stack([_floats(batch, column, file) for column in config.label_columns().values()], axis=1)
+    labels = np.stack(
+        [
+            _floats(batch, column, "label", file, "a label is 0, 1 or null")
+            for column in config.label_columns().values()
+        ],
+        axis=1,
+    )
     weight = np.ones(batch.num_rows, dtype=np.float32)
     if config.features.weight:
-        weight = _floats(batch, config.features.weight, file)
+        weight = _floats(batch, config.features.weight, "weight", file, WEIGHT_VALUES)
     keys = {
-        name: _times(batch, column, file) if name == "impressed" else _ids(batch.column(column))
+        name: _times(batch, column, file)
+        if name == "impressed"
+        else forms.normalize(column, batch.column(column))
         for name, column in key_columns(config).items()
     }
     number = np.arange(first, first + batch.num_rows, dtype=np.int64)
@@ -201,22 +216,18 @@ def _check_computed_before(batch: pa.RecordBatch, config: RecapConfig, file: str
         )
 
 
-def _ids(column: pa.Array) -> pa.Array:
-    """Ids in one type for all files, whose integers and words may be of several widths."""
-    if is_text(column.type):
-        return column.cast(pa.string())
-    return column.cast(pa.int64()) if pa.types.is_signed_integer(column.type) else column
-
-
 def _times(batch: pa.RecordBatch, column: str, file: str) -> pa.Array:
     return milliseconds(batch.column(column), f"{file}: column {column}")
 
 
-def _floats(batch: pa.RecordBatch, column: str, file: str) -> NDArray[np.float32]:
-    array = batch.column(column)
-    if not any(test(array.type) for test in (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)):
-        raise ValueError(f"{file}: column {column} is {array.type}; labels and weights are numbers")
-    return array.cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False)
+def _floats(batch: pa.RecordBatch, column: str, role: Role, file: str, allowed: str) -> NDArray[np.float32]:
+    values = batch.column(column).cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False)
+    wrong = invalid_values(role, values)
+    if wrong.any():
+        raise ValueError(
+            f"{file}: column {column} has value {values[wrong][0]:g}; {allowed}; fix the log, or name another column"
+        )
+    return values
 
 
 def _rectify(

@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from components.common.storage.id_hashing import uniform
 from components.prepare.rows import Rows
 from recap_model.config import RecapConfig
 from recap_model.data.dataset.manifest import Sampling
+from recap_model.data.log.id_hashing import uniform
 
 
 class NegativeSampler:

@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 from pyarrow import ipc
 from pyarrow.fs import FileSystem
 
-from components.common.storage.id_hashing import mix
 from components.prepare.digest_sink import DigestSink
 from components.prepare.rows import Rows, concatenate, to_record_batch
 from recap_model.data.dataset.manifest import RowFile, TaskCounts
+from recap_model.data.log.id_hashing import mix
 
 _RECORD_BATCH_BYTES = 32 << 20
 _RECORD_BATCH_ROWS = (256, 8192)

@@ -8,11 +8,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from components.common.artifacts.snapshot import LogFile, Partition, Snapshot
-from components.common.storage.id_hashing import id_numbers, there, uniform
 from components.prepare.rows import read_file
 from recap_model.config import RecapConfig
 from recap_model.config.data import SplitByColumn, SplitByDays, SplitByHash, SplitByTime
 from recap_model.data.log.columns import milliseconds
+from recap_model.data.log.id_hashing import id_numbers, is_present, uniform
+from recap_model.data.log.schema import columns_named, log_columns
 
 SPLITS = ("train", "calibration", "test")
 _TIME_BINS = 1 << 20
@@ -32,6 +33,7 @@ class Splitter:
 
     def __init__(self, snapshot: Snapshot, config: RecapConfig) -> None:
         self._snapshot = snapshot
+        self._columns = log_columns(config)
         self._split = config.data.split
         self._seed = config.data.seed
         self._days = sorted({_day_of(partition) for partition in snapshot.partitions if partition.files})
@@ -48,7 +50,7 @@ class Splitter:
         """The set of each row of a batch: (rows,) int8."""
         codes = self._first_codes(batch, partition, file)
         if self._moved and self._request is not None:
-            named = there(batch.column(self._request))
+            named = is_present(batch.column(self._request))
             requests = id_numbers(batch.column(self._request))
             for moved, code in self._moved:
                 codes[named & np.isin(requests, moved)] = code
@@ -76,9 +78,10 @@ class Splitter:
         raise AssertionError(self._split)
 
     def _scan(self, columns: list[str]) -> Iterator[tuple[pa.RecordBatch, Partition, LogFile]]:
+        known = columns_named(self._columns, columns)
         for partition in self._snapshot.partitions:
             for file in partition.files:
-                for batch in read_file(self._snapshot, file, columns):
+                for batch in read_file(self._snapshot, file, known):
                     yield batch, partition, file
 
     def _cut_times(self, split: SplitByTime) -> NDArray[np.int64]:
@@ -112,7 +115,7 @@ class Splitter:
             columns.append(self._split.column)
         for batch, partition, file in self._scan(list(dict.fromkeys(columns))):
             codes = self._first_codes(batch, partition, file)
-            named, requests = there(batch.column(request)), id_numbers(batch.column(request))
+            named, requests = is_present(batch.column(request)), id_numbers(batch.column(request))
             for code in np.unique(codes):
                 seen[code].append(np.unique(requests[named & (codes == code)]))
         known = [np.unique(np.concatenate(ids)) if ids else np.empty(0, np.int64) for ids in seen]
@@ -127,10 +130,6 @@ def _day_of(partition: Partition) -> date:
 
 
 def _codes_of_words(words: pa.Array, column: str, file: LogFile) -> Codes:
-    if not pa.types.is_string(words.type) and not pa.types.is_large_string(words.type):
-        raise ValueError(
-            f"{file.path}: column {column} is {words.type}; a split is train, calibration or test"
-        )
     codes = np.full(len(words), -1, dtype=np.int8)
     values = words.to_numpy(zero_copy_only=False)
     for code, name in enumerate(SPLITS):

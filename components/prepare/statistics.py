@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.common.storage.id_hashing import mix
 from components.prepare.collisions import HashedTables
 from components.prepare.rows import Rows
 from recap_model.config import RecapConfig
 from recap_model.data.dataset.statistics import FeatureStatistics
+from recap_model.data.log.id_hashing import MISSING_ID, mix
 
 _SHARES = np.linspace(0.0, 1.0, 65)
 _SAMPLE_BYTES = 64 << 20
@@ -116,7 +116,9 @@ class StatisticsBuilder:
     def _vocabulary(self, name: str) -> dict[int, int]:
         _, entries, min_count = self._tables[name]
         frequent = [
-            (count, -value) for value, count in self._ids[name].items() if count >= min_count and value >= 0
+            (count, -value)
+            for value, count in self._ids[name].items()
+            if count >= min_count and value != MISSING_ID
         ]
         frequent.sort(reverse=True)
         return {-value: count for count, value in frequent[: entries - 1]}

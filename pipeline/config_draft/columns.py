@@ -1,5 +1,6 @@
 """What a log's columns can be, judged by their types and by some rows of its newest day."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -15,7 +16,16 @@ from components.common.storage.retrying import answer
 from components.resolve.log_folder import LogFolder
 from components.resolve.window import Window, cut_pattern
 from recap_model.config.features import EMBEDDING_GROUPS
-from recap_model.data.log.columns import FIRST_PLAUSIBLE_MS, LAST_PLAUSIBLE_MS, decoded, is_text, milliseconds
+from recap_model.data.log.columns import (
+    FIRST_PLAUSIBLE_MS,
+    LAST_PLAUSIBLE_MS,
+    decoded,
+    is_list,
+    is_text,
+    milliseconds,
+)
+from recap_model.data.log.id_hashing import normalized_ids
+from recap_model.data.log.schema import form_of
 
 MOST_DAYS = 14  # that a drafted config trains on
 _ROWS, _VALUES = 50_000, 50_000_000  # that are looked at, at most
@@ -30,10 +40,12 @@ class Log:
     Attributes:
         by_day: rows of each day back to the first gap, 14 at most, the newest first; of the others by the size of
             their files.
+        twice: columns that are more than once in a file; they are not among the rows'.
     """
 
     rows: pa.Table
     by_day: list[int]
+    twice: frozenset[str] = frozenset()
 
     @property
     def days(self) -> int:
@@ -70,7 +82,7 @@ def read_log(data: str) -> Log:
     rows = list(_first_rows(files, enough))
     if not sum(map(len, rows)):
         raise ValueError(f"{data}: date={newest} has no rows; write some")
-    table = pa.Table.from_batches([batch for batch in rows if batch.schema.equals(rows[0].schema)])
+    twice = [name for file in files for name, count in Counter(file.schema_arrow.names).items() if count > 1]
     back = [newest - timedelta(days=offset) for offset in range(MOST_DAYS)]
     known = list(takewhile(lambda day: days.get(day), back))
     sizes = [
@@ -78,18 +90,29 @@ def read_log(data: str) -> Log:
         for day in known
     ]
     newest_rows = sum(file.metadata.num_rows for file in files)
-    return Log(table.slice(0, enough), [max(1, round(newest_rows * size / sizes[0])) for size in sizes])
+    by_day = [max(1, round(newest_rows * size / sizes[0])) for size in sizes]
+    return Log(_joined(rows).slice(0, enough), by_day, frozenset(twice))
 
 
 def _first_rows(files: list[ParquetFile], enough: int) -> Iterator[pa.RecordBatch]:
     """Batches, up to the one with which there are enough rows."""
     count = 0
     for file in files:
-        for batch in batches_of(file, enough, file.schema_arrow.names):
+        once = [name for name, copies in Counter(file.schema_arrow.names).items() if copies == 1]
+        for batch in batches_of(file, enough, once):
             yield batch
             count += len(batch)
             if count >= enough:
                 return
+
+
+def _joined(batches: list[pa.RecordBatch]) -> pa.Table:
+    """All batches, where their types go together; else those that are like the first."""
+    tables = [pa.Table.from_batches([batch]) for batch in batches]
+    try:
+        return pa.concat_tables(tables, promote_options="permissive")
+    except pa.ArrowException:
+        return pa.concat_tables(table for table in tables if table.schema.equals(tables[0].schema))
 
 
 def sort_columns(rows: pa.Table, named: set[str], discrete: set[str], labels: dict[str, str]) -> Columns:
@@ -99,34 +122,30 @@ def sort_columns(rows: pa.Table, named: set[str], discrete: set[str], labels: di
         discrete: columns that are ids.
         labels: the label's column of each task; what looks like one, or gives one away, is left out.
     """
-    found = Columns()
-    for name in rows.schema.names:
-        if name in named:
-            continue
-        if reason := _tells(rows, name, labels):
+    found, unnamed = Columns(), [name for name in rows.schema.names if name not in named]
+    families = {_family(label) for label in labels.values()} - {""}
+    if len({_family(name) for name in unnamed}) == 1:  # a prefix of all columns tells nothing
+        families = set()
+    for name in unnamed:
+        if _family(name) in families:
+            found.left_out[name] = "named like a label, and so perhaps one"
+        elif reason := _tells(rows, name, labels):
             found.left_out[name] = reason
         else:
-            _sort(found, name, _values(rows, name), name in discrete)
+            _sort(found, name, decoded(rows[name]), name in discrete)
     return found
 
 
 def _tells(rows: pa.Table, name: str, labels: dict[str, str]) -> str:
     """Why a column of 0 and 1 tells a label, or ""."""
-    family = name.rpartition(".")[0]
-    if family and family in {label.rpartition(".")[0] for label in labels.values()}:
-        return "named like a label, and so perhaps one"
-    column = _values(rows, name)
-    if not (
-        pa.types.is_integer(column.type)
-        or pa.types.is_floating(column.type)
-        or pa.types.is_boolean(column.type)
-    ):
+    column = decoded(rows[name])
+    if form_of(column.type) not in ("boolean", "integer", "float"):
         return ""
     if not set(pc.unique(column)[:4].to_pylist()) <= {0, 1, None}:
         return ""
     chosen = column.cast(pa.float64()).fill_null(0.0).to_numpy() == 1.0
     for task, label in labels.items():
-        positive = _values(rows, label).cast(pa.float64()).fill_null(0.0).to_numpy() == 1.0
+        positive = label_values(rows, label).fill_null(0.0).to_numpy() == 1.0
         if chosen.any() and positive[chosen].mean() > _TOLD and positive.mean() < _TOLD / 2:
             return f"task {task} is positive in {positive[chosen].mean():.0%} of its rows, so rather what came of it"
     return ""
@@ -134,35 +153,38 @@ def _tells(rows: pa.Table, name: str, labels: dict[str, str]) -> str:
 
 def task_before(rows: pa.Table, label: str, labels: dict[str, str]) -> str | None:
     """The task without which a label is not known: it is null where that task's is not 1, and nowhere else."""
-    known = rows[label].is_valid()
+    known = label_values(rows, label).is_valid()
     for task, other in labels.items():
-        happened = pc.equal(rows[other].cast(pa.float64()), 1.0).fill_null(False)
+        happened = pc.equal(label_values(rows, other), 1.0).fill_null(False)
         if other != label and not pc.all(known).as_py() and known.equals(happened):
             return task
     return None
 
 
-def _values(rows: pa.Table, name: str) -> pa.Array:
-    """A column in a form that PyArrow counts the values of."""
-    column = decoded(rows[name])
-    return column.cast(pa.float32()) if pa.types.is_float16(column.type) else column
+def label_values(rows: pa.Table, name: str) -> pa.Array:
+    """A label's values, float64, null where it is missing."""
+    values = decoded(rows[name]).cast(pa.float64())
+    return pc.if_else(pc.is_nan(values), pa.scalar(None, pa.float64()), values)
+
+
+def _family(name: str) -> str:
+    return name.rpartition(".")[0]
 
 
 def _sort(found: Columns, name: str, column: pa.Array, is_id: bool) -> None:
     kind = column.type
-    if pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind):
+    if is_list(kind):
         _sort_list(found, name, column)
         return
     if reason := _unreadable(kind):
         found.left_out[name] = reason
         return
-    values = column.drop_null()
+    is_word = form_of(kind) in ("text", "binary")
+    values = (normalized_ids(column) if is_word else column).drop_null()
     distinct = pc.count_distinct(values).as_py()
-    if reason := _unusable(kind, values, distinct):
+    if reason := _unusable(values, distinct):
         found.left_out[name] = reason
-    elif (
-        is_text(kind) or is_id or (pa.types.is_integer(kind) and name.lower().split("_")[-1] in _NAMES_OF_IDS)
-    ):
+    elif is_word or is_id or (pa.types.is_integer(kind) and name.lower().split("_")[-1] in _NAMES_OF_IDS):
         found.ids[name] = distinct
     elif pa.types.is_boolean(kind) or set(pc.unique(values)[:3].to_pylist()) <= {0, 1}:
         found.binary.append(name)
@@ -172,20 +194,21 @@ def _sort(found: Columns, name: str, column: pa.Array, is_id: bool) -> None:
 
 def _unreadable(kind: pa.DataType) -> str:
     """Why a column of a type is no input, or ""."""
-    readable = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, is_text)
-    if pa.types.is_timestamp(kind):
+    form = form_of(kind)
+    if form == "timestamp":
         return "a time; features.derived makes hours, days and ages of it"
-    if pa.types.is_null(kind):
+    if form == "null":
         return "no value in the rows looked at"
-    if any(test(kind) for test in readable):
+    if form != "other":
         return ""
-    cast = pa.types.is_decimal(kind) or pa.types.is_duration(kind) or pa.types.is_date(kind)
+    cast = pa.types.is_decimal(kind) or pa.types.is_duration(kind)
     advice = "; an input if the log writes it as a number" if cast else ""
     return f"of type {kind}, which the model does not read{advice}"
 
 
-def _unusable(kind: pa.DataType, values: pa.Array, distinct: int) -> str:
+def _unusable(values: pa.Array, distinct: int) -> str:
     """Why a scalar column with such values is no input, or ""."""
+    kind = values.type
     if distinct < 2:
         return "one value only in the rows looked at" if len(values) else "no value in the rows looked at"
     if is_text(kind) and distinct > len(values) / 2:
@@ -202,11 +225,12 @@ def _unusable(kind: pa.DataType, values: pa.Array, distinct: int) -> str:
 
 def _sort_list(found: Columns, name: str, column: pa.Array) -> None:
     lengths = pc.unique(pc.list_value_length(column.drop_null())).to_pylist()
-    if pa.types.is_integer(column.type.value_type):
+    form = form_of(column.type.value_type)
+    if form in ("integer", "text", "binary"):
         found.left_out[name] = (
             "lists of ids; name it in features.sparse, with a table in model.large_embeddings"
         )
-    elif not pa.types.is_floating(column.type.value_type) or len(lengths) != 1 or not lengths[0]:
+    elif form != "float" or len(lengths) != 1 or not lengths[0]:
         found.left_out[name] = (
             f"of type {column.type}; the model reads lists of one length, of floats or of ids"
         )

@@ -5,13 +5,15 @@ from typing import Any
 
 import yaml
 
-from pipeline.config_draft.columns import MOST_DAYS, Columns, Log, sort_columns, task_before
+from pipeline.config_draft.columns import MOST_DAYS, Columns, Log, label_values, sort_columns, task_before
+from recap_model.data.log.schema import LogColumn, check_columns
 
 _LEAST_DAYS = 3
 _STEPS = 1000  # about so many are enough for the net below; of fewer rows it makes several epochs
 _MOST_EPOCHS, _EPOCHS_WITHOUT_HARM, _ROWS_FOR_LARGE_BATCHES = 8, 7, 1_000_000
 _USUAL_BATCH = 512
 _MIN_COUNT = 20
+_WHERE = "the log"
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ def draft_config(log: Log, named: Named, model_name: str) -> str:
     columns = sort_columns(
         log.rows, set(named.columns) - set(named.discrete), set(named.discrete), named.tasks
     )
+    columns.left_out |= dict.fromkeys(sorted(log.twice), "more than once in a file")
     sections = {
         "features": _features(columns, named),
         "tasks": {task: _task(task, label, log, named) for task, label in named.tasks.items()},
@@ -92,15 +95,23 @@ def _task(name: str, label: str, log: Log, named: Named) -> dict[str, object]:
 
 
 def _check(log: Log, named: Named) -> None:
-    names = log.rows.schema.names
+    schema = log.rows.schema
     for column in (*named.columns, *named.discrete):
-        if column not in names:
-            raise ValueError(f"{column}: no such column; the log has {', '.join(names)}")
+        if column in log.twice:
+            raise ValueError(
+                f"column {column} is more than once in a file; a column is there once; write it once"
+            )
+        if schema.get_field_index(column) < 0:
+            raise ValueError(f"{column}: no such column; the log has {', '.join(schema.names)}")
+    check_columns(schema, [LogColumn(name, "id", "features.ids") for name in named.ids.values()], _WHERE)
+    times = [LogColumn(name, "timestamp", "features.timestamps") for name in named.timestamps.values()]
+    ids = [LogColumn(name, "discrete", "features.discrete", any_id=True) for name in named.discrete]
+    check_columns(schema, [*times, *ids], _WHERE)
     for task, label in named.tasks.items():
-        values = set(log.rows[label].unique().to_pylist()) - {None}
-        if not {0, 1} >= values:
-            strange = next(iter(values - {0, 1}))
-            raise ValueError(f"task {task}: column {label} has value {strange!r}; a label is 0, 1 or null")
+        check_columns(schema, [LogColumn(label, "label", f"tasks.{task}.label")], _WHERE)
+        values = set(label_values(log.rows, label).unique().to_pylist()) - {None}
+        if strange := sorted(values - {0, 1}):
+            raise ValueError(f"task {task}: column {label} has value {strange[0]:g}; a label is 0, 1 or null")
         if len(values) < 2:
             raise ValueError(
                 f"task {task}: column {label} has no {'0' if 1 in values else '1'} in the newest "

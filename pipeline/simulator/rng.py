@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recap_model.data.log.splitmix64 import mixed
+from recap_model.data.log.id_hashing import splitmix64
 
 Array = NDArray[Any]
 
@@ -44,5 +44,5 @@ def pair_uniform(seed: int, stream: Stream, left: Array, right: Array) -> Array:
     ``left`` and ``right`` are integer arrays of shapes that broadcast.
     """
     salt = np.random.default_rng([seed, stream]).integers(0, 2**63, 1).astype(np.uint64)
-    bits = mixed(mixed(left.astype(np.uint64) + salt) + right.astype(np.uint64))
+    bits = splitmix64(splitmix64(left.astype(np.uint64) + salt) + right.astype(np.uint64))
     return ((bits >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53

@@ -1,7 +1,6 @@
 """Calibration of each task's probability: a histogram of logits, fits on it, the modules they make."""
 
 from recap_model.calibration.fit import TaskCalibration, calibrated_logit, fit_calibrations, fit_task
-from recap_model.calibration.folds import assign_folds
 from recap_model.calibration.histogram import Bins, LogitHistogram
 from recap_model.calibration.logistic import sigmoid
 from recap_model.calibration.modules import (
@@ -24,7 +23,6 @@ __all__ = [
     "PiecewiseLinearCalibrator",
     "Reliability",
     "TaskCalibration",
-    "assign_folds",
     "build_calibrator",
     "calibrated_logit",
     "fit_calibrations",

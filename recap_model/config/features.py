@@ -79,11 +79,11 @@ class FeaturesConfig(StrictModel):
 
     continuous: Group = []
     binary: Group = []
-    discrete: Group = Field([], description="int64 ids; null reads as -1, the unknown id")
+    discrete: Group = Field([], description="ids: integers, text or binary; null reads as -1, the unknown id")
     user_embedding: ListColumn | None = None
     user_eng_embedding: ListColumn | None = None
     author_embedding: ListColumn | None = None
-    sparse: list[ColumnName] = Field([], description="columns of int64 id lists of any length")
+    sparse: list[ColumnName] = Field([], description="columns of id lists of any length")
     longest_list: PositiveInt | None = Field(
         None, description="ids of a sparse list that are read, its first ones; all if not given"
     )

@@ -100,7 +100,7 @@ class SmallEmbeddingTableConfig(StrictModel):
 
     With ``min_count``, ids are looked up among those that are so frequent in the training rows (the top
     ``num_embeddings - 1`` of them); others are unknown. With ``hash`` an id's entry is its hash, from 1 on, and no
-    id is outside the table. Without either an id is its entry.
+    id is outside the table. With either, ids are integers of any sign, text or binary. Without, an id is its entry.
     """
 
     name: Name
@@ -142,7 +142,9 @@ class LargeEmbeddingTableConfig(StrictModel):
         "(ids of vocab, embedding_dim)",
     )
     vocab: str | None = Field(
-        None, description="a text file with an id a line, at most num_embeddings - 1 of them"
+        None,
+        description="a text file with an id on each line, at most num_embeddings - 1 of them: integers, or text "
+        "where the column is of text or binary",
     )
 
     hash: bool = Field(False, description=_HASH)

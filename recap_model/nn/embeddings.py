@@ -7,10 +7,9 @@ from torch import Tensor, nn
 
 from recap_model.config.inputs import SmallEmbeddingsConfig
 from recap_model.data.dataset.statistics import FeatureStatistics
-from recap_model.data.log.id_hashing import hashed
+from recap_model.data.log.id_hashing import MISSING_ID, hash_buckets
 from recap_model.distributed.sharded_tables import Bounds, uniform_part
 
-MISSING_ID = -1
 EMPTY_PLACE = torch.iinfo(torch.int64).max
 
 
@@ -85,8 +84,8 @@ class IdEmbedding(nn.Module):
         if self.vocabulary is not None:
             return self.vocabulary(ids)
         if self.hash_ids:
-            places = hashed(ids, self.num_embeddings - 1) + 1
-            return torch.where(ids >= 0, places, torch.zeros_like(ids))
+            places = hash_buckets(ids, self.num_embeddings - 1) + 1
+            return torch.where(ids != MISSING_ID, places, torch.zeros_like(ids))
         inside = (ids >= 0) & (ids < self.num_embeddings)
         return torch.where(inside, ids, torch.zeros_like(ids))
 
@@ -163,7 +162,9 @@ class SmallEmbeddings(nn.Module):
         known = (ids >= 0) & (ids < self.sizes)
         entries = torch.where(known, ids, torch.zeros_like(ids))
         if any(self.hash_ids):
-            entries = torch.where(self.hashes & (ids >= 0), hashed(ids, self.places) + 1, entries)
+            entries = torch.where(
+                self.hashes & (ids != MISSING_ID), hash_buckets(ids, self.places) + 1, entries
+            )
         if not self.vocabularies:
             return entries
         columns = list(entries.unbind(dim=1))

@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding_bag
 
 from recap_model.config.inputs import LargeEmbeddingsConfig, LargeEmbeddingTableConfig
+from recap_model.data.log.id_hashing import feature_ids
 from recap_model.distributed.sharded_tables import NO_ENTRY, current_share, read_parts
 from recap_model.nn.embeddings import EMPTY_PLACE, MISSING_ID, IdEmbedding, Vocabulary
 
@@ -113,21 +115,37 @@ def _take(table: IdEmbedding, values: Tensor, by_id: list[int] | None) -> None:
 def _read_vocabulary(path: Path, places: int) -> list[int]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file of ids, which model.large_embeddings names as vocab")
+    lines = path.read_text(errors="replace").splitlines()
+    found = [_integer(line) for line in lines]
+    if found and found[0] is None:  # of text, so that an integer is none of its ids
+        words = feature_ids(pa.array(lines)).to_pylist()
+        found = [
+            word if line and id_ is None else None
+            for word, line, id_ in zip(words, lines, found, strict=True)
+        ]
     ids: dict[int, int] = {}
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
-        try:
-            id_ = int(line)
-        except ValueError:
-            id_ = EMPTY_PLACE
-        if not -EMPTY_PLACE <= id_ < EMPTY_PLACE:
-            text = line[:100].decode(errors="replace")
-            raise ValueError(f"{path}: line {number}: {text!r} is no id; a vocab has an int64 a line")
+    for number, (line, id_) in enumerate(zip(lines, found, strict=True), start=1):
+        if id_ is None:
+            raise ValueError(
+                f"{path}: line {number}: {line[:100]!r} is no id; a vocab has an integer of 64 bits on each line, or "
+                "text on each line"
+            )
         if id_ in ids:
             raise ValueError(f"{path}: line {number}: id {id_} is on line {ids[id_]} too")
         ids[id_] = number
     if len(ids) > places:
         raise ValueError(f"{path}: {len(ids)} ids; the table has room for {places}: raise num_embeddings")
     return list(ids)
+
+
+def _integer(line: str) -> int | None:
+    """A line as an id: the int64 of the same 64 bits; None if it is none."""
+    try:
+        number = int(line)
+    except ValueError:
+        return None
+    number -= 2**64 if 2**63 <= number < 2**64 else 0
+    return number if -EMPTY_PLACE <= number < EMPTY_PLACE else None
 
 
 def _read_values(config: LargeEmbeddingTableConfig, rows: int) -> Tensor:
@@ -140,4 +158,8 @@ def _read_values(config: LargeEmbeddingTableConfig, rows: int) -> Tensor:
         raise ValueError(f"{path}: not a .npy file of numbers: {error}") from None
     if values.shape != (rows, config.embedding_dim):
         raise ValueError(f"{path}: expected shape {(rows, config.embedding_dim)}, got {tuple(values.shape)}")
+    not_finite = ~values.to(torch.float32).isfinite().all(dim=1)
+    if not_finite.any():
+        row = int(not_finite.nonzero()[0])
+        raise ValueError(f"{path}: row {row} has a value that is NaN or infinite; write finite numbers")
     return values

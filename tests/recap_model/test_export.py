@@ -24,7 +24,8 @@ MASKNET = {
 }
 LISTS = {
     "tables": [
-        {"name": name, "num_embeddings": 9, "embedding_dim": 3} for name in ("seen", "liked", "shared")
+        {"name": name, "num_embeddings": 9, "embedding_dim": 3, "hash": name == "liked"}
+        for name in ("seen", "liked", "shared")
     ]
 }
 CALIBRATORS = [
@@ -60,7 +61,10 @@ def rows_of(count: int) -> RecapBatch:
     """Random rows with id lists, each column's of another length, and with values that are not finite."""
     lengths = {"seen": 4, "liked": 1, "shared": 4}
     sparse = {name: torch.randint(-1, 9, (count, length)) for name, length in lengths.items()}
+    sparse["liked"][0] = -(2**62)
     rows = batch(count, seed=1, sparse=sparse)
+    assert rows.discrete is not None
+    rows.discrete[0], rows.discrete[-1] = -77, -(2**63)
     rows.continuous[0, 0], rows.continuous[-1, 1] = float("nan"), float("inf")
     return rows
 

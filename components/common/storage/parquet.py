@@ -3,21 +3,23 @@
 import hashlib
 from collections.abc import Iterator
 
+import pyarrow as pa
 from pyarrow import RecordBatch
 from pyarrow.fs import FileSystem, FSSpecHandler, PyFileSystem
 from pyarrow.lib import ArrowException
-from pyarrow.parquet import ParquetFile
+from pyarrow.parquet import FileMetaData, ParquetFile, read_metadata
 
 from components.common.artifacts.snapshot import LogFile, Snapshot
 from components.common.storage.retrying import answer, open_input
 from recap_model.config.errors import in_one_line
 from recap_model.config.uris import without_secret
-from recap_model.data.log.columns import decoded_rows
+from recap_model.data.log.columns import decoded_rows, plain_type
 
 _PYARROW_SCHEMES = ("file", "s3", "gs", "gcs", "hdfs")
 # Arrow's client for Google's store tries for a quarter of an hour if it is not told.
 _GCS_RETRY_S = 20
 _DIGEST_CHUNK_BYTES = 8 << 20
+_ARROW_SCHEMA = b"ARROW:schema"  # the key in a Parquet file's metadata
 
 
 def open_root(data_root: str) -> tuple[FileSystem, str]:
@@ -91,7 +93,11 @@ def open_parquet_at(filesystem: FileSystem, root: str, path: str) -> ParquetFile
     """Open ``path`` under ``root``; the errors are those of `open_parquet`."""
     try:
         # Read in nanoseconds, Arrow's default, the year 9999 of Spark's and Hive's INT96 becomes 1816.
-        return ParquetFile(open_input(filesystem, f"{root}/{path}"), coerce_int96_timestamp_unit="ms")
+        source, options = open_input(filesystem, f"{root}/{path}"), {"coerce_int96_timestamp_unit": "ms"}
+        file = ParquetFile(source, **options)
+        if _has_null_lists(file):
+            return ParquetFile(source, metadata=_without_arrow_schema(file), **options)
+        return file
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such file under {root}; run resolve again") from None
     except PermissionError:
@@ -101,6 +107,28 @@ def open_parquet_at(filesystem: FileSystem, root: str, path: str) -> ParquetFile
         if isinstance(error, ConnectionError | TimeoutError) or "AWS Error" in reason:
             raise ConnectionError(f"{path}: the store stopped answering ({reason}); run it again") from None
         raise ValueError(f"{path}: truncated or not Parquet ({reason}); write the file again") from None
+
+
+def _has_null_lists(file: ParquetFile) -> bool:
+    """Whether a column of lists of one length may have a null, which PyArrow cannot read as such (arrow #35692)."""
+    fixed = tuple(
+        f"{field.name}." for field in file.schema_arrow if pa.types.is_fixed_size_list(plain_type(field.type))
+    )
+    for leaf in range(file.metadata.num_columns if fixed else 0):
+        if file.schema.column(leaf).path.startswith(fixed):
+            for group in range(file.metadata.num_row_groups):
+                statistics = file.metadata.row_group(group).column(leaf).statistics
+                if statistics is None or not statistics.has_null_count or statistics.null_count:
+                    return True
+    return False
+
+
+def _without_arrow_schema(file: ParquetFile) -> FileMetaData:
+    """The file's metadata without the Arrow schema that its writer put in: lists are then of any length."""
+    sink = pa.BufferOutputStream()
+    file.metadata.write_metadata_file(sink)
+    renamed = sink.getvalue().to_pybytes().replace(_ARROW_SCHEMA, b"X" * len(_ARROW_SCHEMA))
+    return read_metadata(pa.BufferReader(renamed))
 
 
 def digest(filesystem: FileSystem, path: str) -> tuple[str, int]:

@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from components.common.storage.id_hashing import id_numbers, there
 from components.evaluate.metrics.group_sample import GroupSample
 from components.evaluate.scoring.score_table import ScoreTable
 from recap_model.config import RecapConfig
+from recap_model.data.log.id_hashing import id_numbers, is_present
 from recap_model.metrics import ProbabilitySketch, cells_of
 
 EVERYTHING = ""  # the part that is all rows; the others are slices, by their names
@@ -143,7 +143,7 @@ class Tally:
 
 def _of_groups(ids: pa.Array, columns: dict[str, Column]) -> tuple[NDArray[np.int64], dict[str, Column]]:
     """The numbers of the rows' groups, and columns of those rows; without rows that lack the id."""
-    named = there(ids)
+    named = is_present(ids)
     return id_numbers(ids)[named], {name: values[named] for name, values in columns.items()}
 
 

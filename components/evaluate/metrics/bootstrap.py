@@ -11,9 +11,9 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from components.common.storage.id_hashing import id_numbers, mix, there
 from components.evaluate.metrics.accumulate import Tally, TaskRows, columns_of, task_rows
 from components.evaluate.scoring.score_table import ScoreTable
+from recap_model.data.log.id_hashing import id_numbers, is_present, mix
 from recap_model.metrics import cells_of
 
 METRICS = ("auc", "log_loss", "rce", "calibration_ratio")
@@ -41,7 +41,7 @@ def replicates_of(table: ScoreTable, tally: Tally, replicates: int, seed: int) -
     for batch in table.batches([*user, *columns_of(table)]):
         whose = np.arange(done, done + batch.num_rows, dtype=np.int64)
         if user:
-            whose = np.where(there(batch.column("user")), id_numbers(batch.column("user")), whose)
+            whose = np.where(is_present(batch.column("user")), id_numbers(batch.column("user")), whose)
         clusters = (mix(whose, _SEED) % np.uint64(CLUSTERS)).astype(np.int64)
         for (part, task), rows in task_rows(batch, table):
             cluster = clusters if rows.place is None else clusters[rows.place]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.common.storage.id_hashing import uniform
+from recap_model.data.log.id_hashing import uniform
 
 MOST_ROWS = 250_000
 _SEED = 71

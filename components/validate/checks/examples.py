@@ -21,6 +21,8 @@ from recap_model.data.log.columns import (
     is_timestamp,
     milliseconds,
 )
+from recap_model.data.log.id_hashing import normalized_ids
+from recap_model.data.log.schema import form_of
 
 MAX_EXAMPLES = 5
 _LARGEST = 1.7976931348623157e308
@@ -157,6 +159,8 @@ def frame_of(sample: pa.Table, columns: list[str], config: RecapConfig) -> pd.Da
             table = table.set_column(
                 place, field.name, milliseconds(decoded(table.column(place)), field.name)
             )
+        elif form_of(field.type) == "binary":
+            table = table.set_column(place, field.name, normalized_ids(table.column(place)))
     return table.to_pandas()
 
 

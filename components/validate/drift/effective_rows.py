@@ -13,7 +13,7 @@ from components.validate.profile.histogram import NUMBER_BINS, estimate_cardinal
 from components.validate.profile.profile import PartitionProfile
 from components.validate.profile.statistics import Counts, Flags, Floats
 from components.validate.profile.values import WrongWidthError, values_of
-from recap_model.data.log.splitmix64 import mixed
+from recap_model.data.log.id_hashing import splitmix64
 
 _COLUMNS_AT_ONCE = 64
 
@@ -67,7 +67,7 @@ def effective_fraction(part: PartitionProfile, correlations: dict[str, float]) -
 def _classes(block: Block, values: Floats) -> tuple[Floats, Flags]:
     """(columns, rows) numbers by their bins, which skewness does not stretch; ids as numbers without an order."""
     if block.role == "discrete":
-        unordered = mixed(values.view(np.uint64)) % np.uint64(NUMBER_BINS)
+        unordered = splitmix64(values.view(np.uint64)) % np.uint64(NUMBER_BINS)
         return unordered.astype(np.float64), np.isfinite(values)
     return number_bins(values).astype(np.float64), np.isfinite(values)
 

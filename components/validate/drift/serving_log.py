@@ -51,9 +51,5 @@ def _in_all(block: Block, schemas: list[pa.Schema]) -> Block | None:
     """The block with those of its columns that every file has in a type that it may have."""
     if block.role not in _ROLES:
         return None
-    columns = tuple(name for name in block.columns if all(_fits(block, name, one) for one in schemas))
-    return replace(block, columns=columns) if columns else None
-
-
-def _fits(block: Block, name: str, schema: pa.Schema) -> bool:
-    return len(schema.get_all_field_indices(name)) == 1 and block.allows(name, schema.field(name).type)
+    members = tuple(one for one in block.members if not any(map(one.refusal, schemas)))
+    return replace(block, members=members) if members else None

@@ -15,12 +15,20 @@ from components.validate.profile.profile import PartitionProfile
 from components.validate.profile.statistics import Flags, Floats, measure
 from components.validate.profile.structure import readable_blocks
 from components.validate.profile.timestamps import Span, measure_moments, measure_times
-from components.validate.profile.values import Values, WrongWidthError, hashes_of, null_stats, values_of
+from components.validate.profile.values import Values, WrongWidthError, null_stats, values_of
 from recap_model.config import RecapConfig
 from recap_model.config.errors import in_one_line
-from recap_model.data.log.columns import decoded_rows, is_text, plain_type
-
-_INT64_END = 2.0**63
+from recap_model.data.log.columns import decoded_rows, is_list, is_text, plain_type
+from recap_model.data.log.id_hashing import sketch_hashes
+from recap_model.data.log.schema import (
+    ID_ROLES,
+    ID_VALUES,
+    form_of,
+    id_form,
+    invalid_ids,
+    invalid_values,
+    log_columns,
+)
 
 
 class FileReader:
@@ -41,20 +49,23 @@ class FileReader:
         self._parquet = self._open(snapshot)
         self._blocks: list[Block] = []
         if self._parquet is not None:
-            self._blocks = readable_blocks(self._parquet, file, blocks, findings)
+            self._schema = self._parquet.schema_arrow
+            names = {name for block in blocks for name in block.columns}
+            others = [
+                column for column in log_columns(config) if not column.measured and column.name in names
+            ]
+            self._blocks = readable_blocks(self._parquet, file, blocks, others, findings)
         self.whole = len(self._blocks) == len(blocks)
 
     def forms(self) -> dict[str, str]:
-        """Whether each column of ids is of words or of integers, in words."""
-        if self._parquet is None:
-            return {}
-        schema = self._parquet.schema_arrow
-        return {
-            name: _form(schema.field(name).type)
+        """Whether each column of ids is of text or of integers; one without a value is neither."""
+        found = {
+            name: id_form(self._schema.field(name).type)
             for block in self._blocks
-            if block.role in ("id", "split", "discrete") and not block.list_width
+            if block.role in ID_ROLES and not block.list_width
             for name in block.columns
         }
+        return {name: form for name, form in found.items() if form is not None}
 
     def _open(self, snapshot: Snapshot) -> ParquetFile | None:
         try:
@@ -124,10 +135,10 @@ class FileReader:
             self._check_discrete(block, values)
             return array == -1.0, None
         if block.role == "weight":
-            return None, ~((array >= 0.0) & (array < np.inf))
+            return None, invalid_values("weight", array)
         if block.role not in ("label", "binary"):
             return None, None
-        outside = ~((array == 0.0) | (array == 1.0) | np.isnan(array))
+        outside = invalid_values("label", array)
         if block.role == "label" and outside.any():
             self._check_labels(block, array, outside)
         return None, outside
@@ -141,15 +152,16 @@ class FileReader:
                     f"task {task}",
                     f"has value {float(wrong[0])}",
                     "a label is 0, 1 or null",
-                    f"mend the log, or map another column in tasks.{task}.label",
+                    f"fix the log, or map another column in tasks.{task}.label",
                     len(wrong),
                 )
 
     def _check_discrete(self, block: Block, values: Values) -> None:
-        """Ids that are stored as floats must be whole numbers: prepare casts them to int64 and refuses others."""
-        array = values.array
-        with np.errstate(invalid="ignore"):
-            wrong = ~np.isnan(array) & ((array != np.floor(array)) | (np.abs(array) >= _INT64_END))
+        """Ids that are stored as floats must be whole numbers, as `read_ids` has it."""
+        array, floats = values.array, self._are_floats(block)
+        if not floats.any():
+            return
+        wrong = invalid_ids(array) & floats
         no_ids = np.count_nonzero(np.isnan(array), axis=0) - values.nulls
         for place in np.flatnonzero(wrong.any(axis=0) | (no_ids > 0)):
             first = array[wrong[:, place], place][:1]
@@ -157,10 +169,15 @@ class FileReader:
                 "discrete_values",
                 f"column {block.labels[place]}",
                 f"has value {float(first[0]) if len(first) else float('nan')}",
-                "discrete ids are int64",
-                f"mend the log, or move the column out of {block.section}",
+                ID_VALUES,
+                f"fix the log, or move the column out of {block.section}",
                 int(np.count_nonzero(wrong[:, place]) + no_ids[place]),
             )
+
+    def _are_floats(self, block: Block) -> Flags:
+        """Which positions of a block are stored as floats: (width,), or (1,) of lists."""
+        kinds = [plain_type(self._schema.field(name).type) for name in block.columns]
+        return np.array([form_of(kind.value_type if is_list(kind) else kind) == "float" for kind in kinds])
 
     def _note(
         self, rule: FileRule, subject: str, observed: str, allowed: str, advice: str, rows: int
@@ -182,16 +199,10 @@ def _in_utf8(batch: pa.RecordBatch) -> pa.RecordBatch:
     return batch
 
 
-def _form(kind: pa.DataType) -> str:
-    if is_text(kind):
-        return "words"
-    return "unsigned 64-bit integers" if plain_type(kind) == pa.uint64() else "integers"
-
-
 def _units(batch: pa.RecordBatch, block: Block) -> Sketch | None:
     if block.role != "id":
         return None
-    return sketch_units([hashes_of(batch.column(name).drop_null()) for name in block.columns])
+    return sketch_units([sketch_hashes(batch.column(name).drop_null()) for name in block.columns])
 
 
 def _sketch(block: Block, array: Floats, unknown: Flags | None) -> Sketch | None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.validate.profile.statistics import Counts, Flags, Floats
-from recap_model.data.log.splitmix64 import mixed
+from recap_model.data.log.id_hashing import splitmix64
 
 _MANTISSA_BITS = 4
 _LEAST, _GREATEST = -64, 96  # powers of two
@@ -123,7 +123,7 @@ def id_bins(values: Floats) -> NDArray[np.int32]:
     own = (values >= 0.0) & (values < OWN_IDS)
     with np.errstate(invalid="ignore"):
         small = np.where(own, values, 0.0).astype(np.int32)
-    hashed = (OWN_IDS + mixed(values.view(np.uint64)) % np.uint64(_HASHED_IDS)).astype(np.int32)
+    hashed = (OWN_IDS + splitmix64(values.view(np.uint64)) % np.uint64(_HASHED_IDS)).astype(np.int32)
     return np.where(np.isfinite(values), np.where(own, small, hashed), ID_BINS).astype(np.int32)
 
 

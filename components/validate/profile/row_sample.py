@@ -5,8 +5,9 @@ import pyarrow as pa
 
 from components.common.artifacts.snapshot import LogFile
 from components.validate.profile.statistics import Counts
-from components.validate.profile.values import hashes_of
-from recap_model.data.log.columns import decoded, is_text, is_timestamp, milliseconds
+from recap_model.data.log.columns import decoded, is_timestamp, milliseconds
+from recap_model.data.log.id_hashing import normalized_ids, sketch_hashes
+from recap_model.data.log.schema import id_form
 
 SAMPLE_ROWS = 20_000
 FILE_COLUMN = "recap.file"  # the file that a row is from
@@ -52,7 +53,7 @@ class Sampler:
         if self._total <= self._wanted:
             return np.arange(batch.num_rows)
         least = np.uint64((self._wanted << 64) // self._total)
-        return np.flatnonzero(hashes_of(batch.column(self._request)) < least)
+        return np.flatnonzero(sketch_hashes(batch.column(self._request)) < least)
 
 
 def in_one(parts: list[pa.Table]) -> pa.Table | None:
@@ -68,15 +69,19 @@ def _alike(parts: list[pa.Table]) -> list[pa.Table]:
     several = {name: found for name, found in kinds.items() if len(found) > 1}
     words, times, flags, large = (
         {name for name, found in several.items() if any(map(test, found))}
-        for test in (is_text, is_timestamp, pa.types.is_boolean, pa.types.is_uint64)
+        for test in (_is_text_id, is_timestamp, pa.types.is_boolean, pa.types.is_uint64)
     )
     return [_changed(part, words, times, flags, large) for part in parts]
+
+
+def _is_text_id(kind: pa.DataType) -> bool:
+    return id_form(kind) == "text"
 
 
 def _changed(part: pa.Table, words: set[str], times: set[str], flags: set[str], large: set[str]) -> pa.Table:
     for place, name in enumerate(part.schema.names):
         if name in words:
-            part = part.set_column(place, name, part.column(place).cast(pa.string()))
+            part = part.set_column(place, name, normalized_ids(part.column(place)).cast(pa.string()))
         elif name in times:
             part = part.set_column(place, name, milliseconds(decoded(part.column(place)), name))
         elif name in flags and pa.types.is_boolean(part.schema.field(place).type):

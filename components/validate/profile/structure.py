@@ -1,17 +1,24 @@
 """What a file's footer tells before a row of it is read: columns, types, widths, rows."""
 
+from collections.abc import Iterable
+
 import pyarrow as pa
 from pyarrow.parquet import ParquetFile
 
 from components.common.artifacts.snapshot import LogFile
 from components.validate.profile.columns import Block
-from components.validate.profile.file_faults import FileRule, Findings
+from components.validate.profile.file_faults import Findings
+from recap_model.data.log.schema import LogColumn
 
 
 def readable_blocks(
-    parquet: ParquetFile, file: LogFile, blocks: list[Block], findings: Findings
+    parquet: ParquetFile, file: LogFile, blocks: list[Block], others: Iterable[LogColumn], findings: Findings
 ) -> list[Block]:
-    """The blocks of a file that can be measured; what is wrong with the others goes to ``findings``."""
+    """The blocks of a file that can be measured; what is wrong with the others goes to ``findings``.
+
+    Args:
+        others: roles of the blocks' columns in which they are not measured.
+    """
     schema = parquet.schema_arrow
     if parquet.metadata.num_rows != file.rows:
         findings.add(
@@ -23,38 +30,23 @@ def readable_blocks(
             file=file.path,
         )
         return []
-    return [block for block in blocks if _is_readable(schema, block, file, findings)]
+    refused = _refused(
+        [*(column for block in blocks for column in block.members), *others], schema, file, findings
+    )
+    return [block for block in blocks if refused.isdisjoint(block.columns)]
 
 
-def _is_readable(schema: pa.Schema, block: Block, file: LogFile, findings: Findings) -> bool:
-    problems = {column: _problem(schema, block, column) for column in block.columns}
-    for column, problem in problems.items():
-        if problem is not None:
-            rule, observed, allowed, advice = problem
-            findings.add(rule, f"column {column}", observed, allowed, advice, file=file.path)
-    return not any(problems.values())
-
-
-def _problem(schema: pa.Schema, block: Block, column: str) -> tuple[FileRule, str, str, str] | None:
-    """Rule, what was found, what is allowed, what to do; None if the column is as it should be."""
-    count = len(schema.get_all_field_indices(column))
-    if count != 1:
-        observed = "is not there" if not count else f"is there {count} times"
-        return "column_present", observed, "a column is there once", f"write it, or change {block.section}"
-    kind = schema.field(column).type
-    if not block.allows(column, kind):
-        return (
-            "column_type",
-            f"is {kind}",
-            f"allowed are {block.allowed(column)}",
-            f"mend the log, or change {block.section}",
-        )
-    wanted = block.list_width
-    if wanted and pa.types.is_fixed_size_list(kind) and kind.list_size != wanted:
-        return (
-            "list_width",
-            f"has lists of {kind.list_size}",
-            f"{block.section} says {wanted}",
-            "change one of them",
-        )
-    return None
+def _refused(columns: list[LogColumn], schema: pa.Schema, file: LogFile, findings: Findings) -> set[str]:
+    refused: set[str] = set()
+    for column in columns:
+        if refusal := column.refusal(schema):
+            refused.add(column.name)
+            findings.add(
+                refusal.rule,
+                f"column {column.name}",
+                refusal.observed,
+                refusal.allowed,
+                refusal.advice,
+                file=file.path,
+            )
+    return refused

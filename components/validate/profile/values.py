@@ -7,13 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
-from pandas.util import hash_array
 
 from components.validate.profile.columns import Block
 from components.validate.profile.statistics import Counts, Floats, Stats
-from recap_model.data.log.columns import is_text, milliseconds, word_ids
-from recap_model.data.log.splitmix64 import mixed
+from recap_model.data.log.columns import milliseconds
+from recap_model.data.log.id_hashing import feature_ids
 
 
 class WrongWidthError(ValueError):
@@ -63,17 +61,6 @@ def null_stats(batch: pa.RecordBatch, block: Block) -> Stats:
     return stats
 
 
-def hashes_of(column: pa.Array) -> NDArray[np.uint64]:
-    """A hash of each id, a null's being that of 0 or of no text; equal in every process."""
-    if pa.types.is_integer(column.type):
-        ids = pc.cast(column, pa.int64(), safe=False).fill_null(0)
-        return mixed(ids.to_numpy(zero_copy_only=False).view(np.uint64))
-    coded = column.fill_null("").dictionary_encode()
-    texts = coded.dictionary.to_numpy(zero_copy_only=False)
-    hashes: NDArray[np.uint64] = hash_array(texts, categorize=False)[coded.indices.to_numpy()]
-    return hashes
-
-
 def _cosines(vectors: Floats, norms: Floats, count: int) -> Floats:
     """With so many fixed vectors of -1 and 1, (rows, count): another embedding of the same norm points elsewhere."""
     width = vectors.shape[1]
@@ -95,7 +82,7 @@ def _scalars(batch: pa.RecordBatch, block: Block) -> Values:
         nulls[place] = column.null_count
         if block.role in ("timestamp", "moment"):
             column = milliseconds(column, f"column {name}")
-        array[place] = _floats(column)
+        array[place] = _floats(column, block.role == "discrete")
     return Values(array.T, nulls)
 
 
@@ -103,10 +90,10 @@ def _one_column(column: pa.Array) -> Values:
     return Values(_floats(column)[:, np.newaxis], np.array([column.null_count], dtype=np.int64))
 
 
-def _floats(column: pa.Array) -> Floats:
-    """Numbers as they are, and a word's id."""
-    if is_text(column.type):
-        column = word_ids(column)
+def _floats(column: pa.Array, ids: bool = False) -> Floats:
+    """Numbers as they are, of ids the int64 that the model reads."""
+    if ids and not pa.types.is_floating(column.type):
+        column = feature_ids(column)
     return pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
 
 

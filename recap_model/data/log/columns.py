@@ -1,14 +1,7 @@
-"""Columns in the forms that logs have: words become ids, timestamps milliseconds, dictionaries their values."""
-
-import hashlib
+"""Columns in the forms that logs have: dictionaries become their values, timestamps milliseconds."""
 
 import pyarrow as pa
 import pyarrow.compute as pc
-
-WORD_BITS = (
-    52  # a hash of so many bits is exact as float64, too: of a million words one pair in 9,000 sets collides
-)
-
 
 # Milliseconds from 1973 to 5138; the same days in seconds are below, in microseconds above.
 FIRST_PLAUSIBLE_MS, LAST_PLAUSIBLE_MS = 1e11, 1e14
@@ -24,19 +17,27 @@ SENTINELS_IN_WORDS = "-1, before 1900-01-02 or after 5138 (as 9999-12-31), or th
 
 
 def plain_type(kind: pa.DataType) -> pa.DataType:
-    """The type of a column's values, which a dictionary-encoded one keeps apart."""
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
+    """The type of a column's values: `decoded` makes a column of it.
+
+    A dictionary or a run counts as its values, an extension (UUID, tensor, bool8) as its storage, a view as what it
+    is a view of, half precision as single precision.
+    """
+    if isinstance(kind, pa.BaseExtensionType):
+        return plain_type(kind.storage_type)
+    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
+        return plain_type(kind.value_type)
+    if pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind):
+        return pa.large_list(kind.value_type)
+    return _PLAIN.get(kind, kind)
+
+
+_PLAIN = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary(), pa.float16(): pa.float32()}
 
 
 def is_text(kind: pa.DataType) -> bool:
-    """Whether a column is of words, encoded as a dictionary or not."""
+    """Whether a column is of words, however they are encoded."""
     kind = plain_type(kind)
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
-
-
-def is_time(kind: pa.DataType) -> bool:
-    """Whether `milliseconds` reads such a column."""
-    return bool(pa.types.is_integer(kind) or is_timestamp(kind))
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def is_timestamp(kind: pa.DataType) -> bool:
@@ -44,27 +45,40 @@ def is_timestamp(kind: pa.DataType) -> bool:
     return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind))
 
 
+def is_binary(kind: pa.DataType) -> bool:
+    """Whether a column is of bytes, of one length or any, however they are encoded."""
+    kind = plain_type(kind)
+    tests = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
+    return any(test(kind) for test in tests) and not pa.types.is_decimal(kind)
+
+
+def is_list(kind: pa.DataType) -> bool:
+    """Whether a column is of lists, of one length or any."""
+    kind = plain_type(kind)
+    return any(test(kind) for test in (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list))
+
+
 def decoded(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """A column in one piece, without a dictionary or a view, whose kernels PyArrow does not all have."""
+    """A column in one piece and of its `plain_type`, as PyArrow has not all kernels for the others."""
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    return column.cast(pa.string()) if pa.types.is_string_view(column.type) else column
+    while column.type != (plain := plain_type(column.type)):
+        if isinstance(column.type, pa.BaseExtensionType):
+            column = column.storage
+        elif pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        elif pa.types.is_run_end_encoded(column.type):
+            column = pc.run_end_decode(column)
+        else:
+            column = column.cast(plain)
+    return column
 
 
 def decoded_rows(rows: pa.RecordBatch) -> pa.RecordBatch:
-    """Rows whose columns have no dictionaries and views; the same where none has."""
-    if not any(pa.types.is_dictionary(kind) or pa.types.is_string_view(kind) for kind in rows.schema.types):
+    """Rows whose columns are of their plain types; the same where all are."""
+    if all(plain_type(kind) == kind for kind in rows.schema.types):
         return rows
     return pa.RecordBatch.from_arrays([decoded(column) for column in rows.columns], rows.schema.names)
-
-
-def word_ids(words: pa.Array) -> pa.Array:
-    """An id for each word, int64 from 0 to 2^52 - 1: its hash (BLAKE2b, RFC 7693). Null stays null."""
-    coded = words.dictionary_encode()
-    ids = pa.array([_word_id(word) for word in coded.dictionary.to_pylist()], pa.int64())
-    return ids.take(coded.indices)
 
 
 def milliseconds(times: pa.Array, what: str) -> pa.Array:
@@ -74,14 +88,14 @@ def milliseconds(times: pa.Array, what: str) -> pa.Array:
     times before 1900-01-02 or from the year 5138 on. No value wraps around. Integers that are a time in microseconds
     or nanoseconds stay as they are, for `recap_model` cannot tell: validate refuses them.
 
-    Raises ValueError beginning with ``what`` for a column that `is_time` does not accept.
+    Raises ValueError beginning with ``what`` for a column that is no time.
     """
     kind = times.type
     if pa.types.is_null(kind):
         return times.cast(pa.int64())
     if pa.types.is_date(kind):
         times = times.cast(pa.timestamp("s" if pa.types.is_date32(kind) else "ms"))
-    elif not is_time(kind):
+    elif not (pa.types.is_integer(kind) or is_timestamp(kind)):
         raise ValueError(
             f"{what} is {kind}; a time is a timestamp, or whole milliseconds since 1970-01-01 UTC"
         )
@@ -111,8 +125,3 @@ def _without_sentinels(numbers: pa.Array, unit: str) -> pa.Array:
     sentinel = pc.greater_equal(numbers, at(_FIRST_SENTINEL_MS))
     sentinel = pc.and_(sentinel, pc.less(numbers, at(_FIRST_OTHER_UNIT_MS)))
     return pc.if_else(pc.and_not(is_time, sentinel), numbers, pa.scalar(None, kind))
-
-
-def _word_id(word: str) -> int:
-    digest = hashlib.blake2b(word.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> (64 - WORD_BITS)

@@ -8,8 +8,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recap_model.config.derived import DerivedColumn
-from recap_model.data.log.columns import is_text, milliseconds, word_ids
-from recap_model.data.log.splitmix64 import mixed
+from recap_model.data.log.columns import decoded, milliseconds
+from recap_model.data.log.id_hashing import splitmix64
+from recap_model.data.log.schema import read_ids
 
 _MS_PER_HOUR = 3_600_000.0
 
@@ -76,29 +77,16 @@ _COMPUTE: dict[str, Compute] = {
 
 
 def _numbers(array: pa.Array, times: bool, what: str) -> pa.Array:
-    kind = array.type
+    array = decoded(array)
     if times:
         return milliseconds(array, what)
-    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_null)
-    if not any(test(kind) for test in tests):
-        raise ValueError(f"{what} is {kind}; it has to be numbers")
-    if pa.types.is_boolean(kind):
+    if pa.types.is_boolean(array.type):
         array = array.cast(pa.int8())
     return array.cast(pa.float64(), safe=False)
 
 
 def _all_ids(column: DerivedColumn, sources: list[pa.Array], where: str) -> list[pa.Array]:
-    return [_ids(array, f"{where}: {name}") for name, array in zip(column.of, sources, strict=True)]
-
-
-def _ids(array: pa.Array, what: str) -> pa.Array:
-    if is_text(array.type):
-        return word_ids(array)
-    if not (
-        pa.types.is_integer(array.type) or pa.types.is_boolean(array.type) or pa.types.is_null(array.type)
-    ):
-        raise ValueError(f"{what} is {array.type}; a cross is of whole numbers or words")
-    return array.cast(pa.int64(), safe=False)
+    return [read_ids(array, f"{where}: {name}") for name, array in zip(column.of, sources, strict=True)]
 
 
 def _hashes(ids: list[pa.Array]) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
@@ -109,5 +97,5 @@ def _hashes(ids: list[pa.Array]) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]
         missing |= column.is_null().to_numpy(zero_copy_only=False)
         numbers = column.fill_null(0).to_numpy(zero_copy_only=False)
         # Mixed after each column, which keeps (1, 2) and (2, 1) apart.
-        hashes = mixed(hashes + numbers.astype(np.uint64))
+        hashes = splitmix64(hashes + numbers.astype(np.uint64))
     return hashes, missing

@@ -5,19 +5,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from recap_model.config.errors import in_one_line
 from recap_model.config.features import DENSE_GROUPS, FeaturesConfig, ListColumn
-from recap_model.data.log.columns import decoded, is_text, word_ids
+from recap_model.data.log.columns import decoded
 from recap_model.data.log.derived import crossed, derive
+from recap_model.data.log.id_hashing import MISSING_ID
+from recap_model.data.log.schema import read_ids
 
 
 def read_groups(
     rows: pa.RecordBatch | pa.Table, features: FeaturesConfig, where: str
 ) -> dict[str, NDArray[np.generic]]:
-    """The dense groups that are configured, from rows under the log's own column names.
+    """The dense groups that are configured, from rows under the log's own column names, of types that are allowed.
 
     A missing or non-finite continuous value is NaN, which the model reads as missing; a missing binary value
-    is 0, a missing id -1, a missing embedding all zeros. An id that is a word is read as `word_ids` does.
+    is 0, a missing id -1, a missing embedding all zeros. Ids are read as `feature_ids` does.
 
     Args:
         where: names the rows in errors: a file, or "input".
@@ -26,7 +27,7 @@ def read_groups(
         (rows, width) for each group; int64 for ``discrete``, else float32.
 
     Raises:
-        ValueError: a column is not there, is no number, or is a list of another width; it names the column.
+        ValueError: a column is not there, has a list of another width or an id that is no whole number.
     """
     missing = features.missing(set(rows.schema.names))
     if missing:
@@ -80,8 +81,6 @@ def _lists(column: pa.Array, wanted: ListColumn, group: str, where: str) -> NDAr
     what, width, kind = f"{where}: column {wanted.column}", wanted.width, column.type
     if pa.types.is_null(kind):
         column = column.cast(pa.list_(pa.float32(), width))
-    elif not (pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind)):
-        raise ValueError(f"{what} is {kind}; {group} needs lists of {width} numbers")
     lengths = pc.unique(pc.list_value_length(column).drop_null()).to_pylist()
     if any(length != width for length in lengths):
         found = next(length for length in lengths if length != width)
@@ -90,7 +89,7 @@ def _lists(column: pa.Array, wanted: ListColumn, group: str, where: str) -> NDAr
     values = _numbers(pc.list_flatten(column), group, what)
     if there.all():
         return _places(values.reshape(len(column), width), wanted)
-    filled = np.full((len(column), width), -1 if group == "discrete" else 0, dtype=values.dtype)
+    filled = np.full((len(column), width), MISSING_ID if group == "discrete" else 0, dtype=values.dtype)
     filled[there] = values.reshape(-1, width)
     return _places(filled, wanted)
 
@@ -100,18 +99,9 @@ def _places(lists: NDArray[np.generic], wanted: ListColumn) -> NDArray[np.generi
 
 
 def _numbers(column: pa.Array, group: str, what: str) -> NDArray[np.generic]:
-    if group == "discrete" and is_text(column.type):
-        column = word_ids(column)
-    readable = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_null)
-    if not any(test(column.type) for test in readable):
-        raise ValueError(f"{what} is {column.type}; {group} needs numbers")
-    target = pa.int64() if group == "discrete" else pa.float32()
-    try:
-        column = pc.cast(column, target, safe=group == "discrete")
-    except pa.ArrowException as error:
-        raise ValueError(f"{what}: {in_one_line(error)}") from None
     if group == "discrete":
-        return column.fill_null(-1).to_numpy(zero_copy_only=False)
+        return read_ids(column, what).fill_null(MISSING_ID).to_numpy(zero_copy_only=False)
+    column = pc.cast(decoded(column), pa.float32(), safe=False)
     if group == "binary":
         column = column.fill_null(0.0)
     values = column.to_numpy(zero_copy_only=False)

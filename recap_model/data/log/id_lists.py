@@ -7,11 +7,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from recap_model.config.errors import in_one_line
 from recap_model.config.features import FeaturesConfig
+from recap_model.data.log.columns import decoded
+from recap_model.data.log.id_hashing import MISSING_ID, feature_ids
 
 PREFIX = "sparse."  # of a list's column in a dataset, where "labels" and "weight" are taken
-NO_ID = -1
 
 
 class Lists(NamedTuple):
@@ -30,7 +30,7 @@ class Lists(NamedTuple):
         return self.offsets[rows + 1] - self.offsets[rows]
 
     def fill(self, rows: NDArray[np.int64], out: NDArray[np.int64]) -> None:
-        """Write the lists of these rows into ``out`` of (rows, longest), which holds `NO_ID` everywhere."""
+        """Write the lists of these rows into ``out`` of (rows, longest), which holds `MISSING_ID` everywhere."""
         places = np.arange(out.shape[1])
         inside = places < self.lengths(rows)[:, np.newaxis]
         out[inside] = self.values[(self.offsets[rows][:, np.newaxis] + places)[inside]]
@@ -39,7 +39,7 @@ class Lists(NamedTuple):
 def padded(parts: list[tuple[Lists, NDArray[np.int64]]]) -> NDArray[np.int64]:
     """The lists of rows of several record batches, one behind the other: (rows, longest), at least one wide."""
     longest = max((int(lists.lengths(rows).max(initial=0)) for lists, rows in parts), default=0)
-    out = np.full((sum(len(rows) for _, rows in parts), max(longest, 1)), NO_ID)
+    out = np.full((sum(len(rows) for _, rows in parts), max(longest, 1)), MISSING_ID)
     done = 0
     for lists, rows in parts:
         lists.fill(rows, out[done : done + len(rows)])
@@ -59,30 +59,20 @@ def read_lists(
         where: names the rows in errors: a file, or "input".
 
     Raises:
-        ValueError: a column is not there, or is no list of integers; it names the column.
+        ValueError: a column is not there; it is named.
     """
     found = {}
     for name in features.sparse:
         if name not in rows.schema.names:
             raise ValueError(f"{where}: no column {name}; the model reads it as a list of ids")
-        column = rows.column(name)
-        column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-        found[name] = _whole(column, features.longest_list, f"{where}: column {name}")
+        found[name] = _whole(decoded(rows.column(name)), features.longest_list)
     return found
 
 
-def _whole(column: pa.Array, longest: int | None, what: str) -> pa.ListArray:
-    kind = column.type
-    if pa.types.is_null(kind):
+def _whole(column: pa.Array, longest: int | None) -> pa.ListArray:
+    if pa.types.is_null(column.type):
         return pa.array([[]] * len(column), pa.list_(pa.int64()))
-    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
-        raise ValueError(f"{what} is {kind}; sparse needs lists of integers")
-    if not pa.types.is_integer(kind.value_type) and not pa.types.is_null(kind.value_type):
-        raise ValueError(f"{what} is {kind}; sparse needs lists of integers")
-    try:
-        ids = pc.list_flatten(column).cast(pa.int64())
-    except pa.ArrowException as error:
-        raise ValueError(f"{what}: {in_one_line(error)}") from None
+    ids = feature_ids(pc.list_flatten(column))
     parents = pc.list_parent_indices(column).to_numpy().astype(np.int64)
     kept = ids.is_valid().to_numpy(zero_copy_only=False)
     if longest is not None:

@@ -32,7 +32,10 @@ BEFORE: dict[str, tuple[Change, str]] = {
         put("likes", lambda rows: rows["likes"].cast(pa.string())),
         "column likes is string",
     ),
-    "an id is a fraction": (put("topic", lambda rows: pa.array([0.5] * len(rows))), "column topic: "),
+    "an id is a fraction": (
+        put("topic", lambda rows: pa.array([0.5] * len(rows))),
+        "column topic has value 0.5",
+    ),
     "a list has another width": (
         put("user_embedding", of_width(3)),
         "column user_embedding has a list of 3; user_embedding needs lists of 4 numbers",
@@ -43,8 +46,8 @@ BEFORE: dict[str, tuple[Change, str]] = {
     ),
     "a list is a number": (put("user_embedding", lambda rows: rows["likes"]), "user_embedding is float"),
     "a label is text": (put("like", lambda rows: pa.array(["1"] * len(rows))), "column like is string"),
-    "a column is missing": (lambda rows: rows.drop_columns(["replies"]), "no column replies"),
-    "a label is missing": (lambda rows: rows.drop_columns(["reply"]), "no column reply"),
+    "a column is missing": (lambda rows: rows.drop_columns(["replies"]), "column replies is not there"),
+    "a label is missing": (lambda rows: rows.drop_columns(["reply"]), "column reply is not there"),
 }
 
 

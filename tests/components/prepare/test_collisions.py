@@ -15,7 +15,7 @@ from components.train.train import train_model
 from recap_model.config import RecapConfig
 from recap_model.data.dataset.reader import DatasetReader
 from recap_model.data.dataset.statistics import Collisions, FeatureStatistics
-from recap_model.data.log.id_hashing import hashed
+from recap_model.data.log.id_hashing import hash_buckets
 from tests.components.prepare.conftest import grouped_config
 from tests.datasets import TinySets, build_tiny
 from tests.tiny import TASKS
@@ -28,7 +28,7 @@ def counted(ids: list[int], places: int) -> tuple[int, float, int, float]:
     """Distinct ids, the share of them that share a place, impressions, the share of those, by counting all."""
     members: dict[int, set[int]] = defaultdict(set)
     for id_ in ids:
-        members[int(hashed(np.array([id_]), places)[0])].add(id_)
+        members[int(hash_buckets(np.array([id_]), places)[0])].add(id_)
     impressions = Counter(ids)
     shared = [id_ for place in members.values() if len(place) > 1 for id_ in place]
     read = sum(impressions[id_] for id_ in shared)
@@ -74,10 +74,10 @@ def test_many_ids_of_many_places_are_estimated_closely_in_little_memory(
     found = counter.result()
     assert parts[-1].result() == found
     assert not found.exact
-    where, per_place = np.unique(hashed(ids, places), return_counts=True)
+    where, per_place = np.unique(hash_buckets(ids, places), return_counts=True)
     shared = set(where[per_place > 1].tolist())
-    truth = np.mean([place in shared for place in hashed(ids, places).tolist()])
-    truth_read = np.mean([place in shared for place in hashed(every, places).tolist()])
+    truth = np.mean([place in shared for place in hash_buckets(ids, places).tolist()])
+    truth_read = np.mean([place in shared for place in hash_buckets(every, places).tolist()])
     assert found.ids == pytest.approx(400_000, rel=0.012)
     assert found.sharing == pytest.approx(truth, abs=0.012)
     if followed >= places:

@@ -65,6 +65,6 @@ def test_a_trained_net_learns_from_the_lists_and_scores_them_alike_from_set_and_
         outputs = [model(batch) for _, batch in reader.batches_with_rows()]
     found = torch.cat([output["calibrated_probabilities"] for output in outputs])[:, 0].numpy()
     rows = pq.read_table(log / "date=2026-03-05" / "part-00000.parquet")
-    np.testing.assert_allclose(score_rows(model, CONFIG.features, rows)[:, 0], found, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(score_rows(model, rows)[:, 0], found, rtol=1e-5, atol=1e-6)
     liked = rows["like"].to_numpy() > 0
     assert found[liked].min() > found[~liked].max()

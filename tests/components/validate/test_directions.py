@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from components.validate.profile.columns import Block
 from components.validate.profile.values import values_of
 from recap_model.config import RecapConfig
+from recap_model.data.log.schema import LogColumn
 from tests.components.validate.broken import profile_of, validate
 from tests.components.validate.shop import FIRST, shop_config, shop_rows
 
 WIDTH, ROWS, DAYS = 16, 1500, 4
-BLOCK = Block("direction", "features.user_embedding", ("taste",), WIDTH)
+BLOCK = Block("direction", (LogColumn("taste", "embedding", "features.user_embedding", WIDTH),))
 Vectors = NDArray[np.float64]
 
 

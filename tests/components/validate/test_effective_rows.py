@@ -10,10 +10,16 @@ from components.validate.profile.columns import Block
 from components.validate.profile.histogram import number_bins, sketch_units
 from components.validate.profile.profile import PartitionProfile
 from components.validate.profile.statistics import Stats
-from recap_model.data.log.splitmix64 import mixed
+from recap_model.data.log.id_hashing import splitmix64
+from recap_model.data.log.schema import LogColumn
 
-USERS = Block("id", "features.ids", ("user",))
-AMOUNTS = Block("continuous", "features.continuous", ("amount", "noise", "own", "gaps"))
+USERS = Block("id", (LogColumn("user", "id", "features.ids"),))
+AMOUNTS = Block(
+    "continuous",
+    tuple(
+        LogColumn(name, "continuous", "features.continuous") for name in ("amount", "noise", "own", "gaps")
+    ),
+)
 
 
 def log(users: int = 50, each: int = 8) -> pa.Table:
@@ -48,7 +54,7 @@ def test_a_value_of_the_user_is_alike_in_all_rows_whatever_is_missing_and_noise_
 
 def part_of(users: int, each: int) -> PartitionProfile:
     part = PartitionProfile(users * each)
-    hashes = mixed(np.repeat(np.arange(users), each).view(np.uint64))
+    hashes = splitmix64(np.repeat(np.arange(users), each).view(np.uint64))
     part.add("id", ["user"], Stats.empty(1), sketch_units([hashes]))
     return part
 

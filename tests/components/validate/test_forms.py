@@ -8,7 +8,7 @@ import pytest
 
 from components.validate.profile.profile import Profile
 from recap_model.config import RecapConfig, parse_config
-from recap_model.data.log.columns import word_ids
+from recap_model.data.log.id_hashing import feature_ids
 from tests.components.validate.broken import lines_of, profile_of, replaced, validate, write_broken
 from tests.tiny import tiny_config
 
@@ -40,7 +40,7 @@ def test_words_that_a_table_looks_up_are_measured_as_their_ids(form, tmp_path: P
     log = write_broken(tmp_path / "log", replaced("topic", form), everywhere=True)
     assert validate(tmp_path, log, looking_up()).outcome == "passed"
     block = Profile.read(tmp_path / "validated/profile.parquet").window().blocks["discrete"]
-    ids = word_ids(pa.array([f"topic {number}" for number in range(7)])).to_pylist()
+    ids = feature_ids(pa.array([f"topic {number}" for number in range(7)])).to_pylist()
     place = block.labels.index("topic")
     assert (block.stats.minimum[place], block.stats.maximum[place]) == (min(ids), max(ids))
 
@@ -49,8 +49,8 @@ def test_words_that_a_table_would_take_as_places_are_refused(tmp_path: Path):
     log = write_broken(tmp_path / "log", replaced("topic", as_categories))
     assert lines_of(tmp_path, log) == [
         "column_type: column topic is dictionary<values=string, indices=int32, ordered=0> in "
-        "date=2026-03-03/part-00000.parquet; allowed are integers; words only where a table with min_count or "
-        "hash reads them; mend the log, or change features.discrete"
+        "date=2026-03-03/part-00000.parquet; allowed are integers; text or binary only where a table with "
+        "min_count or hash reads them; fix the log, or change features.discrete"
     ]
 
 
@@ -109,7 +109,7 @@ def test_a_time_of_a_derived_column_that_is_in_seconds_is_told(tmp_path: Path):
 def test_ids_that_are_words_in_one_file_and_integers_in_another_are_refused(column: str, tmp_path: Path):
     log = write_broken(tmp_path / "log", replaced(column, lambda ids: ids.cast(pa.string())))
     assert lines_of(tmp_path, log) == [
-        f"column_type: column {column} has words, and integers in date=2026-03-01/part-00000.parquet, in "
+        f"column_type: column {column} has text, and integers in date=2026-03-01/part-00000.parquet, in "
         "date=2026-03-03/part-00000.parquet; ids are of one type in all files; write the files alike"
     ]
 
@@ -133,12 +133,3 @@ def test_flags_may_be_booleans_in_some_files_and_numbers_in_others(
     day = "date=2026-03-03/part-00000.parquet"
     (log / day).write_bytes((tmp_path / "other" / day).read_bytes())
     assert validate(tmp_path, log).outcome == "passed"
-
-
-def test_ids_beyond_signed_integers_in_one_file_are_told(tmp_path: Path):
-    large = replaced("post_id", lambda ids: pa.chunked_array([pa.array([2**64 - 1] * len(ids), pa.uint64())]))
-    assert lines_of(tmp_path, write_broken(tmp_path / "log", large))[0] == (
-        "column_type: column post_id has unsigned 64-bit integers, and integers in "
-        "date=2026-03-01/part-00000.parquet, in date=2026-03-03/part-00000.parquet; ids are of one type in all "
-        "files; write the files alike"
-    )

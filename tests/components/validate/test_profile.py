@@ -16,9 +16,12 @@ from components.validate.profile.profile import BlockProfile, PartitionProfile, 
 from components.validate.profile.statistics import Stats, measure
 from components.validate.profile.timestamps import Span
 from components.validate.profile.values import WrongWidthError, values_of
+from recap_model.data.log.schema import LogColumn
 
 floats = st.floats(width=32, allow_nan=True, allow_infinity=True)
 arrays = hnp.arrays(np.float64, st.tuples(st.integers(0, 20), st.just(3)), elements=floats)
+
+LISTS = Block("continuous", (LogColumn("x", "continuous", "features.continuous", 2),))
 
 
 def stats_of(values: np.ndarray) -> Stats:
@@ -102,7 +105,7 @@ def batch_of(array: pa.Array) -> pa.RecordBatch:
 )
 def test_a_list_column_is_read_by_position_and_null_lists_and_entries_are_counted(kind):
     batch = batch_of(pa.array([[1, 2], None, [3, None]], type=kind))
-    values = values_of(batch, Block("continuous", "features.continuous", ("x",), 2))
+    values = values_of(batch, LISTS)
     np.testing.assert_array_equal(values.array, [[1, 2], [np.nan, np.nan], [3, np.nan]])
     assert values.nulls.tolist() == [1, 2]
 
@@ -124,13 +127,15 @@ def test_a_profile_whose_columns_were_altered_is_refused(tmp_path: Path):
 
 def test_a_slice_of_lists_is_read_from_its_own_start():
     batch = batch_of(pa.array([[1.0, 2.0], [3.0, 4.0]], type=pa.list_(pa.float32(), 2))).slice(1)
-    values = values_of(batch, Block("continuous", "features.continuous", ("x",), 2))
+    values = values_of(batch, LISTS)
     assert values.array.tolist() == [[3.0, 4.0]]
 
 
 def test_an_embedding_is_measured_by_its_norm():
     batch = batch_of(pa.array([[3.0, 4.0], [0.0, 0.0], None], type=pa.list_(pa.float32(), 2)))
-    values = values_of(batch, Block("embedding", "features.user_embedding", ("x",), 2))
+    values = values_of(
+        batch, Block("embedding", (LogColumn("x", "embedding", "features.user_embedding", 2),))
+    )
     np.testing.assert_array_equal(values.array, [[5.0], [0.0], [np.nan]])
     assert values.nulls.tolist() == [1]
 
@@ -138,7 +143,7 @@ def test_an_embedding_is_measured_by_its_norm():
 def test_lists_of_another_width_are_told_with_their_number():
     batch = batch_of(pa.array([[1.0, 2.0], [1.0], [1.0, 2.0, 3.0]]))
     with pytest.raises(WrongWidthError) as caught:
-        values_of(batch, Block("continuous", "features.continuous", ("x",), 2))
+        values_of(batch, LISTS)
     assert (caught.value.found, caught.value.rows) == (1, 2)
 
 

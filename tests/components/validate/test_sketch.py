@@ -18,7 +18,7 @@ from components.validate.profile.histogram import (
     sketch_numbers,
     sketch_units,
 )
-from recap_model.data.log.splitmix64 import mixed
+from recap_model.data.log.id_hashing import splitmix64
 
 anything = st.floats(allow_nan=True, allow_infinity=True)
 columns = hnp.arrays(np.float64, st.tuples(st.integers(0, 30), st.just(3)), elements=anything)
@@ -80,7 +80,7 @@ def test_more_columns_than_are_counted_at_once_keep_their_places():
 
 @pytest.mark.parametrize("ids", [20, 1000, 10_000])
 def test_the_number_of_ids_is_told_from_the_buckets_they_hit(ids: int):
-    hashes = mixed(np.repeat(np.arange(ids), 7).view(np.uint64))
+    hashes = splitmix64(np.repeat(np.arange(ids), 7).view(np.uint64))
     bins, counts = sketch_units([hashes, hashes[:0]]).of(0)
     assert counts.sum() == 7 * ids
     assert estimate_cardinality(bins) == pytest.approx(ids, rel=0.05)

@@ -93,7 +93,7 @@ def test_columns_are_sorted_by_what_they_hold(tmp_path: Path):
         "# left out: sold_ms: looks like a time in milliseconds; features.derived makes hours, days and ages of it",
         "# left out: country: one value only in the rows looked at",
         "# left out: seen_before: lists of ids; name it in features.sparse, with a table in model.large_embeddings",
-        "# left out: photo: of type binary, which the model does not read",
+        "# left out: photo: one value only in the rows looked at",
         "# left out: nothing: no value in the rows looked at",
         "# left out: bought: task clicked is positive in 100% of its rows, so rather what came of it",
     ):

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import log_loss as sklearn_log_loss
 from sklearn.metrics import roc_auc_score
 
-from recap_model.calibration import LogitHistogram, assign_folds, reliability
+from recap_model.calibration import LogitHistogram, reliability
+from recap_model.data.log.id_hashing import assign_folds
 from tests.recap_model.calibration.simulated import histogram_of, rows
 
 FIELDS = ("weight", "label", "logit", "rows", "positives", "clipped")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from recap_model.config.inputs import LargeEmbeddingsConfig, SmallEmbeddingsConfig
 from recap_model.data.dataset.statistics import FeatureStatistics
-from recap_model.data.log.id_hashing import hashed
+from recap_model.data.log.id_hashing import hash_buckets
 from recap_model.nn import LargeEmbeddings, SmallEmbeddings, Vocabulary
 
 INT64 = st.integers(-(2**63), 2**63 - 2)
@@ -52,9 +52,9 @@ def test_a_hashed_id_reads_the_entry_of_its_hash_and_a_missing_one_the_unknown()
     plain = {"name": "plain", "num_embeddings": 1, "embedding_dim": 3, "index": 0}
     topic = {"name": "topic", "num_embeddings": 6, "embedding_dim": 3, "index": 1, "hash": True}
     module = SmallEmbeddings(SmallEmbeddingsConfig(tables=[plain, topic]))
-    ids = [0, 3, 2**62, 17]
+    ids = [0, 3, 2**62, 17, -77, -(2**63)]
     _, out = module(torch.tensor([[0, id_] for id_ in [*ids, -1]]))
-    entries = [1 + int(hashed(np.array([id_]), 5)[0]) for id_ in ids]
+    entries = [1 + int(hash_buckets(np.array([id_]), 5)[0]) for id_ in ids]
     torch.testing.assert_close(out, module.weight_of(1)[[*entries, 0]])
     large = LargeEmbeddings(
         LargeEmbeddingsConfig(

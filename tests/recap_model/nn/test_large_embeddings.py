@@ -1,11 +1,15 @@
 """Large embeddings: sums over lists of ids, and the files they start from."""
 
+import io
+
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
 from recap_model import create_ranking_model, load_model, save_model
 from recap_model.config.inputs import LargeEmbeddingsConfig
+from recap_model.data.log.id_hashing import feature_ids
 from recap_model.nn import LargeEmbeddings
 from tests.recap_model.models import WIDTHS, batch, section
 from tests.tiny import tiny_config
@@ -26,11 +30,36 @@ def test_entries_of_a_rows_ids_are_summed():
     torch.testing.assert_close(out, expected)
 
 
+def npy(value: float) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, np.array([[7, 0], [value, 0], [6, 0]]))
+    return stream.getvalue()
+
+
 @pytest.fixture
 def files(tmp_path):
     (tmp_path / "ids.txt").write_text("70\n-5\n60\n")
     np.save(tmp_path / "values.npy", np.array([[7, 0], [5, 0], [6, 0]], dtype=np.float32))
     return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("lines", "column"),
+    [
+        (
+            ["b", "550e8400-e29b-41d4-a716-446655440000"],
+            pa.array(["b", "550e8400-e29b-41d4-a716-446655440000"]),
+        ),
+        (["18446744073709551611", "-77"], pa.array([2**64 - 5, 2**64 - 77], pa.uint64())),
+    ],
+)
+def test_a_vocabulary_is_of_text_or_of_integers_of_any_sign(lines, column, files):
+    (files / "ids.txt").write_text("\n".join(lines))
+    module = LargeEmbeddings(config(vocab=str(files / "ids.txt")))
+    module.read_files(config(vocab=str(files / "ids.txt")))
+    ids = feature_ids(column)
+    entries = module.tables[0].entries(torch.tensor(ids.to_pylist()))
+    assert sorted(entries.tolist()) == [1, 2]
 
 
 def test_values_belong_to_the_ids_of_their_lines(files):
@@ -58,11 +87,19 @@ def test_a_saved_model_needs_the_files_no_more(files):
     ("file", "content", "message"),
     [
         ("ids.txt", "1\nx\n", r"ids\.txt: line 2: 'x' is no id"),
+        (
+            "ids.txt",
+            "x\n\n",
+            r"ids\.txt: line 2: '' is no id; .* integer of 64 bits on each line, or text on",
+        ),
         ("ids.txt", b"1\n\xff\n", r"ids\.txt: line 2: '\ufffd' is no id"),
         ("ids.txt", f"{2**63 - 2}\n{2**63 - 1}\n", r"ids\.txt: line 2: '9223372036854775807' is no id"),
         ("ids.txt", "1\n1\n", "line 2: id 1 is on line 1 too"),
         ("ids.txt", "1\n2\n3\n4\n", "4 ids; the table has room for 3"),
         ("ids.txt", "1\n2\n", r"values\.npy: expected shape \(2, 2\), got \(3, 2\)"),
+        ("ids.txt", "x\n5\n", r"ids\.txt: line 2: '5' is no id"),
+        ("values.npy", npy(np.nan), r"values\.npy: row 1 has a value that is NaN or infinite"),
+        ("values.npy", npy(1e39), r"values\.npy: row 1 has a value that is NaN or infinite"),
         ("values.npy", "no", r"values\.npy: not a \.npy file"),
         ("ids.txt", None, r"ids\.txt: no such file"),
         ("values.npy", None, r"values\.npy: no such file"),

@@ -25,7 +25,7 @@ def packaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     place = tmp_path_factory.mktemp("proof")
     save_model(create_ranking_model(data_spec(CONFIG), CONFIG, "cpu"), place / "model", CONFIG)
-    scores = score_rows(load_model(place / "model"), CONFIG.features, ROWS)
+    scores = score_rows(load_model(place / "model"), ROWS)
     frame = pd.DataFrame(scores, columns=[*TASKS, "score"])
     package(
         place / "model",

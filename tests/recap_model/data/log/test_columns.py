@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recap_model.data.log.columns import decoded, milliseconds, word_ids
+from recap_model.data.log.columns import decoded, milliseconds
 from recap_model.data.log.feature_groups import read_groups
+from recap_model.data.log.id_hashing import feature_ids
 from tests.tiny import DAY_MS, FIRST_DAY, tiny_config, tiny_rows
 
 NOON = datetime(2026, 3, 1, 12)
@@ -20,17 +21,17 @@ MOMENTS = st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1))
 
 def test_a_words_id_is_the_first_52_bits_of_its_hash():
     digest = hashlib.blake2b("c7é".encode(), digest_size=8).digest()
-    assert word_ids(pa.array(["c7é", None, "c7é"])).to_pylist() == [
+    assert feature_ids(pa.array(["c7é", None, "c7é"])).to_pylist() == [
         int.from_bytes(digest, "little") >> 12,
         None,
         int.from_bytes(digest, "little") >> 12,
     ]
-    assert word_ids(pa.array([], pa.large_string())).to_pylist() == []
+    assert feature_ids(pa.array([], pa.large_string())).to_pylist() == []
 
 
 @given(st.lists(st.text(max_size=5), unique=True, min_size=2))
 def test_words_that_differ_have_ids_that_differ_and_are_exact_as_floats(words: list[str]):
-    ids = word_ids(pa.array(words)).to_pylist()
+    ids = feature_ids(pa.array(words)).to_pylist()
     assert len(set(ids)) == len(words)
     assert all(0 <= number < 2**52 and int(float(number)) == number for number in ids)
 
@@ -100,14 +101,7 @@ def test_words_in_the_discrete_group_are_read_as_their_ids_in_any_encoding():
     rows, features = tiny_rows(FIRST_DAY, 3), tiny_config().features
     place = rows.schema.get_field_index("topic")
     words = pa.array(["cats", None, "dogs"])
-    expected = [[0, word_ids(words)[0].as_py()], [1, -1], [2, word_ids(words)[2].as_py()]]
+    expected = [[0, feature_ids(words)[0].as_py()], [1, -1], [2, feature_ids(words)[2].as_py()]]
     for column in (words, words.cast(pa.large_string()), words.dictionary_encode()):
         groups = read_groups(rows.set_column(place, "topic", column), features, "rows")
         assert groups["discrete"].tolist() == expected
-
-
-def test_words_elsewhere_are_no_numbers():
-    rows = tiny_rows(FIRST_DAY, 3)
-    words = rows.set_column(rows.schema.get_field_index("likes"), "likes", pa.array(["a", "b", "c"]))
-    with pytest.raises(ValueError, match="rows: column likes is string; continuous needs numbers"):
-        read_groups(words, tiny_config().features, "rows")

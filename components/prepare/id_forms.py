@@ -1,0 +1,51 @@
+"""Whether a log's ids are integers or text: one of the two in all files, or one id would be two."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from components.common.artifacts.snapshot import Snapshot
+from components.common.storage.parquet import open_parquet
+from recap_model.data.log.id_hashing import normalized_ids
+from recap_model.data.log.schema import ID_ROLES, IdForm, LogColumn, id_form
+
+
+@dataclass(frozen=True)
+class IdForms:
+    """The form of each column of ids, and the first file that has it; a column without a value in any has none."""
+
+    found: Mapping[str, tuple[IdForm, str]]
+
+    @classmethod
+    def read(cls, snapshot: Snapshot, columns: Sequence[LogColumn]) -> "IdForms":
+        """From the footers of the log's files, up to the first in which every column has a form.
+
+        Raises as `open_parquet`.
+        """
+        wanted = {column.name for column in columns if column.role in ID_ROLES}
+        found: dict[str, tuple[IdForm, str]] = {}
+        for file in (file for partition in snapshot.partitions for file in partition.files):
+            if not wanted - set(found):
+                break
+            schema = open_parquet(snapshot, file).schema_arrow
+            for name in wanted - set(found):
+                if schema.get_field_index(name) >= 0 and (form := id_form(schema.field(name).type)):
+                    found[name] = form, file.path
+        return cls(found)
+
+    def check(self, schema: pa.Schema, file: str) -> None:
+        """Raise ValueError for a column of ids that has another form in this file."""
+        for name, (form, first) in self.found.items():
+            here = id_form(schema.field(name).type) if schema.get_field_index(name) >= 0 else None
+            if here not in (form, None):
+                raise ValueError(
+                    f"{file}: column {name} has {here}, and {form} in {first}; ids are of one type in all files; "
+                    "write the files alike"
+                )
+
+    def normalize(self, name: str, ids: pa.Array) -> pa.Array:
+        """Ids of one column in one type for all files, whose columns may be of several widths or without a value."""
+        if not pa.types.is_null(ids.type):
+            return normalized_ids(ids)
+        return ids.cast(pa.string() if self.found.get(name, ("",))[0] == "text" else pa.int64())
