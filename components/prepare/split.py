@@ -17,6 +17,7 @@ from recap_model.data.log.schema import columns_named, log_columns
 
 SPLITS = ("train", "calibration", "test")
 _TIME_BINS = 1 << 20
+_NO_TIME = np.iinfo(np.int64).min
 
 Codes = NDArray[np.int8]
 
@@ -90,21 +91,27 @@ class Splitter:
         lows, highs = [], []
         for batch, _, file in self._scan([self._impressed]):
             times = self._times(batch, file)
-            lows.append(times.min(initial=np.iinfo(np.int64).max))
-            highs.append(times.max(initial=np.iinfo(np.int64).min))
+            if len(known := times[times != _NO_TIME]):
+                lows.append(known.min())
+                highs.append(known.max())
+        if not lows:
+            raise ValueError(
+                f"column {self._impressed} has no time in any row; data.split by time needs them"
+            )
         low, high = min(lows), max(highs)
         width = max(1, -(-(int(high) - int(low) + 1) // _TIME_BINS))
         counts = np.zeros(_TIME_BINS, dtype=np.int64)
         for batch, _, file in self._scan([self._impressed]):
-            bins = (self._times(batch, file) - low) // width
-            counts += np.bincount(bins, minlength=_TIME_BINS)
+            times = self._times(batch, file)
+            counts += np.bincount((times[times != _NO_TIME] - low) // width, minlength=_TIME_BINS)
         share = np.cumsum(counts) / counts.sum()
         edges = [1.0 - split.calibration_share - split.test_share, 1.0 - split.test_share]
         return low + (np.searchsorted(share, edges) + 1) * width
 
     def _times(self, batch: pa.RecordBatch, file: LogFile) -> NDArray[np.int64]:
-        times = batch.column(str(self._impressed))
-        return id_numbers(milliseconds(times, f"{file.path}: column {self._impressed}"))
+        """Milliseconds, before all others where there is no time: such a row is for training."""
+        times = milliseconds(batch.column(str(self._impressed)), f"{file.path}: column {self._impressed}")
+        return times.fill_null(_NO_TIME).to_numpy(zero_copy_only=False)
 
     def _requests_in_two_sets(self, request: str) -> list[tuple[NDArray[np.int64], int]]:
         seen: list[list[NDArray[np.int64]]] = [[] for _ in SPLITS]

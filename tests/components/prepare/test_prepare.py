@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -130,6 +131,12 @@ def test_rates_for_calibration_undo_the_sampling_of_every_task(tmp_path: Path):
 
 def test_a_split_by_time_cuts_at_the_stated_shares_and_never_through_a_request(tmp_path: Path, log: Path):
     split = {"by": "time", "calibration_share": 0.1, "test_share": 0.2}
+    file = log / "date=2026-03-05" / "part-00000.parquet"
+    rows = pq.read_table(file)
+    year_9999 = [253_402_214_400_000, *rows["impressed_ms"].to_pylist()[1:]]  # no time, which moves no cut
+    pq.write_table(
+        rows.set_column(rows.column_names.index("impressed_ms"), "impressed_ms", [year_9999]), file
+    )
     sets = build_tiny(tmp_path, tiny_config(data={"days": 5, "split": split}), log)
     train, calibration, test = (table(folder) for folder in (sets.train, sets.calibration, sets.test))
     assert len(test) == pytest.approx(200, abs=10)
@@ -137,7 +144,7 @@ def test_a_split_by_time_cuts_at_the_stated_shares_and_never_through_a_request(t
     requests = [set(part["request"].to_pylist()) for part in (train, calibration, test)]
     assert not requests[0] & requests[1]
     assert not (requests[0] | requests[1]) & requests[2]
-    assert max(train["impressed"].to_pylist()) <= max(test["impressed"].to_pylist())
+    assert pc.max(train["impressed"]).as_py() <= pc.max(test["impressed"]).as_py()
 
 
 def test_a_request_across_the_cut_goes_whole_into_the_later_set(tmp_path: Path, log: Path):
