@@ -1,4 +1,4 @@
-"""Nobody is told of a run who was not named: no telemetry, in a process as a user starts it."""
+"""Libraries in a process as a user starts it: no telemetry, and no home folder needed."""
 
 import os
 import subprocess
@@ -34,3 +34,18 @@ def test_a_plain_process_sends_nothing_home_and_writes_nothing_there(tmp_path: P
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["None"]
     assert list(home.rglob("*")) == []
+
+
+NO_HOME = """
+import pwd
+def unknown(uid):
+    raise KeyError(f"getpwuid(): uid not found: {uid}")
+pwd.getpwuid = unknown
+import components, pathlib
+pathlib.Path.home()  # as MLflow and Great Expectations do when they are imported
+"""
+
+
+def test_a_user_without_a_home_folder_is_given_one_that_is_not_there():
+    kept = {name: value for name, value in os.environ.items() if name != "HOME"}
+    subprocess.run([sys.executable, "-c", NO_HOME], env=kept, check=True)
