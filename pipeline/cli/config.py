@@ -83,11 +83,17 @@ def draft(
     """
     from pipeline.config_draft.columns import read_log
     from pipeline.config_draft.config import Named, draft_config
+    from recap_model.config.names import check_task
     from recap_model.config.recap import parse_yaml
 
     if out is not None and out.exists():
         raise FileExistsError(f"{out}: already exists; remove it, or choose another --out")
     labels = {one.partition("=")[0]: one.partition("=")[2] or one for one in task}
+    for label in labels:
+        try:
+            check_task(label)
+        except ValueError as error:
+            raise ValueError(f"--task {label!r}: {error}, as --task NAME={labels[label]}") from None
     ids = {"request": request, "user": user, "candidate": candidate}
     times = {"impressed": impressed, "served": served, "engaged": engaged}
     named = Named(

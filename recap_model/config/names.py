@@ -37,7 +37,8 @@ def check_name(name: str) -> str:
     return name
 
 
-def _check_task(name: str) -> str:
+def check_task(name: str) -> str:
+    """A task's name that MLflow, modules and files of scores can hold. Raises ValueError for another."""
     if name.replace(".", "__").replace("__", ".") != name:
         raise ValueError(
             "a task's name has no '__' and no '_' beside a '.', as modules store '.' as '__'; rename it"
@@ -78,5 +79,5 @@ def check_model(name: str) -> str:
 
 Name = Annotated[str, AfterValidator(check_name)]
 ColumnName = Name
-TaskName = Annotated[Name, AfterValidator(_check_task)]
+TaskName = Annotated[Name, AfterValidator(check_task)]
 ModelName = Annotated[str, AfterValidator(check_model)]

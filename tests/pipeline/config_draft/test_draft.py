@@ -248,3 +248,10 @@ def test_a_small_log_has_smaller_batches_for_about_as_many_steps(rows: int, batc
     log = Log(shop_rows(), [10, 10, rows])
     drafted = yaml.safe_load(draft_config(log, Named({"clicked": "clicked"}, {}, {}), "shop"))
     assert drafted["training"] == {"batch_size": batch, "epochs": epochs}
+
+
+def test_a_column_whose_name_no_task_may_have_is_drafted_under_another():
+    drafted = CliRunner().invoke(app, ["config", "draft", "--data", "log", "--task", "CTR@10"])
+    assert "rename the task, and give the column as its label, as --task NAME=CTR@10" in str(
+        drafted.exception
+    )
