@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 models_app = typer.Typer(cls=CommandGroup, invoke_without_command=True)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-VersionArgument = Annotated[int, typer.Argument(min=1, help="A version's number.")]
+VersionArgument = Annotated[int, typer.Argument(min=1, max=(1 << 31) - 1, help="A version's number.")]
 
 
 @models_app.callback()

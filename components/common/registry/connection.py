@@ -72,6 +72,8 @@ def connect(tracking_uri: str) -> "MlflowClient":
     if tracking_uri.startswith(("http://", "https://")):
         _try_server(tracking_uri)
         _refuse_empty_answers()
+    elif tracking_uri.startswith("sqlite:") and sqlite_path(tracking_uri) is None:
+        raise RegistryError(f"tracking_uri: {tracking_uri!r} names no file; give sqlite:///FILE")
     elif "://" in tracking_uri:
         _try_database(tracking_uri)
     else:
@@ -157,7 +159,11 @@ def _try_database(uri: str) -> None:
         engine = sqlalchemy.create_engine(uri)
         sqlalchemy.inspect(engine).get_table_names()
         engine.dispose()
-    except (sqlalchemy.exc.SQLAlchemyError, ImportError, OSError) as error:
+    except (ImportError, sqlalchemy.exc.NoSuchModuleError) as error:
+        raise RegistryError(
+            f"tracking_uri: {uri}: no driver for this database ({error}); install it, or use a tracking server"
+        ) from None
+    except (sqlalchemy.exc.SQLAlchemyError, OSError) as error:
         raise _unreachable(uri, str(error)) from None
 
 

@@ -41,6 +41,9 @@ _REMEDIES = {
     errno.ENOMEM: _MEMORY,
     errno.EROFS: "this place can only be read; write elsewhere",
     errno.EACCES: "ask for the right to it, or take another place",
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "a part of this path is a file; give another path",
+    errno.EISDIR: "this is a folder; give a file",
 }
 # Libraries pass on the system's words without its number: MLflow, SQLite, torch, safetensors, shutil.
 _WORDS = {
@@ -107,6 +110,8 @@ def _text_of(error: Exception) -> str:
     if isinstance(error, shutil.Error) and isinstance(error.args[0], list) and error.args[0]:
         # copytree lists every file that it did not copy, as a source, a target and why.
         return str(error.args[0][0][-1])
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
     return str(error)
 
 

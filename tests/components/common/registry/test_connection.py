@@ -50,9 +50,11 @@ _SECONDS = 30  # MLflow by itself tries for minutes; a slow machine imports its 
     [
         ("http://127.0.0.1:9", r"does not answer \(127.0.0.1 port 9: connection refused\); start it"),
         ("http://nohost.invalid", r"does not answer \(nohost.invalid port 80: unknown host\)"),
-        ("postgresql://someone@127.0.0.1:9/db", "postgresql://someone@127.0.0.1:9/db: the registry"),
+        ("postgresql://someone@127.0.0.1:9/db", "postgresql://someone@127.0.0.1:9/db: no driver"),
         ("postgresql://someone:secret@127.0.0.1:9/db", "the address holds a password"),
         ("somewhere", "'somewhere' is no URI of a registry"),
+        ("sqlite://", "'sqlite://' names no file"),
+        ("nodatabase://host/db", "no driver for this database .*; install it"),
         (
             "sqlite:////proc/nowhere/mlflow.db",
             "/proc/nowhere/mlflow.db: the registry's database cannot be created",
@@ -118,7 +120,8 @@ def test_an_answer_that_is_none_is_one_line(content: bytes, words: str, monkeypa
 def test_a_server_that_refuses_or_breaks_off_is_said_so(
     scheme: str, answer: bytes | None, words: str, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("components.common.registry.connection._ANSWER_TIMEOUT_S", 0.2)
+    if answer is None:
+        monkeypatch.setattr("components.common.registry.connection._ANSWER_TIMEOUT_S", 0.2)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with socket.create_server(("127.0.0.1", 0)) as listener:
 

@@ -20,11 +20,20 @@ def test_a_full_disk_comes_with_what_to_do():
     assert line.endswith("No space left on device; make room on the disk, or write elsewhere, and run again")
 
 
-def test_an_error_that_says_all_itself_is_said_as_it_is(tmp_path: Path):
+def test_an_error_that_says_all_itself_is_said_as_it_is():
     assert lines_of(ValueError("a: 1 is too much; at most 0")) == ["a: 1 is too much; at most 0"]
-    with pytest.raises(FileNotFoundError) as caught:
-        (tmp_path / "none").read_text()
-    assert lines_of(caught.value) == [str(caught.value)]
+
+
+def test_an_error_of_the_system_names_the_path_first(tmp_path: Path):
+    (tmp_path / "file").touch()
+    for path, words in (
+        (tmp_path / "none", "No such file or directory; check the path"),
+        (tmp_path / "file" / "x", "Not a directory; a part of this path is a file; give another path"),
+        (tmp_path, "Is a directory; this is a folder; give a file"),
+    ):
+        with pytest.raises(OSError, match=r"Errno") as caught:
+            path.read_text()
+        assert lines_of(caught.value) == [f"{path}: {words}"]
 
 
 def test_a_bug_is_told_by_its_type():
