@@ -7,6 +7,7 @@ import typer
 
 from pipeline.cli.compiling import ClusterOption
 from pipeline.cli.server import NamespaceOption, TokenOption, connect_server
+from pipeline.cli.terminal import printable
 from pipeline.cli.workspace import DEFAULT_NAME, DEFAULT_WORKSPACE, NameOption, UriOption, WorkspaceOption
 
 
@@ -49,5 +50,5 @@ def doctor(
         print(json.dumps([vars(finding) for finding in findings], indent=1))
     else:
         for finding in findings:
-            print(f"{finding.state:<5} {finding.what:<10} {finding.words}")
+            print(printable(f"{finding.state:<5} {finding.what:<10} {finding.words}"))
     raise typer.Exit(1 if any(finding.state == "fail" for finding in findings) else 0)

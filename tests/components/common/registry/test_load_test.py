@@ -50,10 +50,12 @@ def _score(folder: Path, out: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*command, *arguments], cwd=out, capture_output=True, text=True, check=False)
 
 
-def test_a_version_loads_with_what_it_requires_alone(packaged: Path, tmp_path: Path):
-    done = _score(packaged, tmp_path)
+def test_a_version_loads_from_any_path_with_what_it_requires_alone(packaged: Path, tmp_path: Path):
+    version = tmp_path / "job%2Fx [prod]?#" / "version"
+    shutil.copytree(packaged, version)
+    done = _score(version, tmp_path)
     assert done.returncode == 0, done.stderr
-    assert load_test._difference(packaged, tmp_path, "m")[0] <= 1e-6
+    assert load_test._difference(version, tmp_path, "m")[0] <= 1e-6
     assert '"other_packages": []' in (tmp_path / "measured.json").read_text()
 
 
