@@ -8,7 +8,7 @@ FIRST_PLAUSIBLE_MS, LAST_PLAUSIBLE_MS = 1e11, 1e14
 
 # Logs write -1, 0001-01-01, 1900-01-01, 9999-12-31 or the largest number of the column's type where there is no time.
 _FIRST_TIME_MS = -2_208_902_400_000  # 1900-01-02
-_FIRST_SENTINEL_MS, _FIRST_OTHER_UNIT_MS = (
+_FIRST_SENTINEL_MS, FIRST_OTHER_UNIT_MS = (
     10**14,
     10**15,
 )  # the years 5138 and 33658: later is a time in another unit
@@ -86,7 +86,7 @@ def milliseconds(times: pa.Array, what: str) -> pa.Array:
 
     What logs write where there is no time is null: -1, the largest and the smallest number of the column's type, and
     times before 1900-01-02 or from the year 5138 on. No value wraps around. Integers that are a time in microseconds
-    or nanoseconds stay as they are, for `recap_model` cannot tell: validate refuses them.
+    or nanoseconds stay as they are: validate refuses them, and derived columns take them as missing.
 
     Raises ValueError beginning with ``what`` for a column that is no time.
     """
@@ -123,5 +123,5 @@ def _without_sentinels(numbers: pa.Array, unit: str) -> pa.Array:
         is_time = pc.and_(is_time, pc.not_equal(numbers, pa.scalar(-1, kind)))
         is_time = pc.and_(is_time, pc.greater(numbers, pa.scalar(-largest - 1, kind)))
     sentinel = pc.greater_equal(numbers, at(_FIRST_SENTINEL_MS))
-    sentinel = pc.and_(sentinel, pc.less(numbers, at(_FIRST_OTHER_UNIT_MS)))
+    sentinel = pc.and_(sentinel, pc.less(numbers, at(FIRST_OTHER_UNIT_MS)))
     return pc.if_else(pc.and_not(is_time, sentinel), numbers, pa.scalar(None, kind))

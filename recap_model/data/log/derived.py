@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recap_model.config.derived import DerivedColumn
-from recap_model.data.log.columns import decoded, milliseconds
+from recap_model.data.log.columns import FIRST_OTHER_UNIT_MS, decoded, milliseconds
 from recap_model.data.log.id_hashing import splitmix64
 from recap_model.data.log.schema import read_ids
 
@@ -79,7 +79,8 @@ _COMPUTE: dict[str, Compute] = {
 def _numbers(array: pa.Array, times: bool, what: str) -> pa.Array:
     array = decoded(array)
     if times:
-        return milliseconds(array, what)
+        found = milliseconds(array, what)
+        return pc.if_else(pc.less(found, FIRST_OTHER_UNIT_MS), found, pa.scalar(None, pa.int64()))
     if pa.types.is_boolean(array.type):
         array = array.cast(pa.int8())
     return array.cast(pa.float64(), safe=False)

@@ -49,6 +49,8 @@ def test_a_missing_source_is_a_missing_value():
     assert derived("ratio", [1, None, 4], [2, 2, 0]) == [0.5, None, None]
     assert derived("hours_between", [0, None], [7_200_000, 1]) == [2.0, None]
     assert derived("hour_of_day", [None, 3_600_000]) == [None, 1]
+    assert derived("day_of_week", [-1, 1_772_366_400_000_000, 2**63 - 2]) == [None, None, None]
+    assert derived("hours_between", [0, 2**62], [2**63 - 2, 0]) == [None, None]
     assert derived("cross", [1, None, 3], [None, 2, 3], buckets=10)[:2] == [None, None]
     assert derived("product", [True, False], [2.5, 2.5]) == [2.5, 0.0]
 
