@@ -23,14 +23,14 @@ _RATES = (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 0
 
 @dataclass(frozen=True)
 class TaskReport:
-    """A task's calibrator and its rows, measured before (sampling undone) and after it."""
+    """A task's calibrator and its rows, measured before (sampling undone) and after it; None without a label."""
 
     calibration: TaskCalibration
     rows: int
     positives: int
     clipped: int
-    before: Reliability
-    after: Reliability
+    before: Reliability | None
+    after: Reliability | None
 
 
 def measure(histogram: LogitHistogram, calibrations: Sequence[TaskCalibration]) -> list[TaskReport]:
@@ -44,8 +44,10 @@ def measure(histogram: LogitHistogram, calibrations: Sequence[TaskCalibration]) 
                 rows=bins.rows,
                 positives=bins.positives,
                 clipped=int(histogram.clipped[histogram.tasks.index(calibration.task)]),
-                before=reliability(bins, bins.logit),
-                after=reliability(bins, calibrated_logit(calibration.calibrator, bins.logit)),
+                before=reliability(bins, bins.logit) if bins.total else None,
+                after=reliability(bins, calibrated_logit(calibration.calibrator, bins.logit))
+                if bins.total
+                else None,
             )
         )
     return reports
@@ -70,15 +72,17 @@ def reliability_page(reports: Sequence[TaskReport]) -> str:
             within_family(report.calibration.task, tasks),
             report.calibration.method,
             f"{report.positives:,}",
-            _changed(_ratio_text(report.before), _ratio_text(report.after)),
-            _changed(f"{report.before.log_loss:.6f}", f"{report.after.log_loss:.6f}"),
-            _changed(f"{report.before.ece:.2e}", f"{report.after.ece:.2e}"),
+            *_compared(report.before, report.after),
             report.calibration.reason,
         )
         for report in reports
     ]
     note = '<p class="key">Before → after calibration; one figure where it changed nothing.</p>'
-    charts = "".join(_diagram(report, within_family(report.calibration.task, tasks)) for report in reports)
+    charts = "".join(
+        _diagram(report.before, report.after, within_family(report.calibration.task, tasks))
+        for report in reports
+        if report.before is not None and report.after is not None
+    )
     return page(
         "Calibration",
         lead,
@@ -105,7 +109,9 @@ def _figures(report: TaskReport) -> dict[str, Any]:
     }
 
 
-def _measured(measured: Reliability) -> dict[str, Any]:
+def _measured(measured: Reliability | None) -> dict[str, Any] | None:
+    if measured is None:
+        return None
     return {
         "log_loss": measured.log_loss,
         "ece": measured.ece,
@@ -124,6 +130,16 @@ def _ratio(measured: Reliability) -> float | None:
     return measured.mean_predicted / measured.mean_observed if measured.mean_observed else None
 
 
+def _compared(before: Reliability | None, after: Reliability | None) -> tuple[str, str, str]:
+    if before is None or after is None:
+        return "–", "–", "–"
+    return (
+        _changed(_ratio_text(before), _ratio_text(after)),
+        _changed(f"{before.log_loss:.6f}", f"{after.log_loss:.6f}"),
+        _changed(f"{before.ece:.2e}", f"{after.ece:.2e}"),
+    )
+
+
 def _changed(before: str, after: str) -> str:
     return before if before == after else f"{before} → {after}"
 
@@ -133,8 +149,7 @@ def _ratio_text(measured: Reliability) -> str:
     return "–" if ratio is None else f"{ratio:.3f}"
 
 
-def _diagram(report: TaskReport, title: str) -> str:
-    before, after = report.before, report.after
+def _diagram(before: Reliability, after: Reliability, title: str) -> str:
     rates = [*before.predicted, *after.predicted, *(rate for rate in before.observed if 0 < rate < 1)]
     low, high = min(map(_logit, rates)) - 0.3, max(map(_logit, rates)) + 0.3
     ticks: list[tuple[float, str]] = []

@@ -75,6 +75,7 @@ def _calibrated(run: RunOutputs) -> StepTold:
     ratios = {
         f"predicted_over_observed/{task}": one["after"]["predicted_over_observed"]
         for task, one in told.items()
+        if one["after"]  # None without a label
     }
     return StepTold(
         "calibrate", methods, {name: ratio for name, ratio in ratios.items() if ratio is not None}

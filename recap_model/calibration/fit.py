@@ -51,13 +51,16 @@ def fit_task(histogram: LogitHistogram, task: str, config: CalibrationConfig) ->
     A task with fewer than ``min_positives`` positives or negatives keeps the analytic correction alone and says so.
 
     Raises:
-        ValueError: no row has a label for the task, or all labels are alike and the config does not allow for it.
+        ValueError: no row has a label for the task, or all labels are alike, and the config does not allow for it.
     """
     bins, method = histogram.bins(task), config.method_of(task)
     if not bins.rows or not bins.total:
+        if config.on_one_class == "keep":
+            reason = "no row of the calibration set has a label (and a weight): the analytic correction alone"
+            return TaskCalibration(task, "none", reason, None)
         raise ValueError(
-            f"task {task}: no row of the calibration set has a label (and a weight); "
-            "make its share or days larger, or remove the task"
+            f"task {task}: no row of the calibration set has a label (and a weight); make its share or days larger, "
+            "remove the task, or allow for it by calibration.on_one_class: keep"
         )
     if bins.positives in (0, bins.rows) and config.on_one_class == "error":
         kind = "positive" if bins.positives else "negative"

@@ -29,8 +29,8 @@ class CalibrationConfig(StrictModel):
     )
     on_one_class: Literal["error", "keep"] = Field(
         "error",
-        description="a task whose labels in the calibration set are all alike ends the step, or keeps the analytic "
-        "correction alone: of a rare task a small log may hold no positive on some day",
+        description="a task whose labels in the calibration set are all alike, or all missing, ends the step, or "
+        "keeps the analytic correction alone: of a rare task a small log may hold no positive on some day",
     )
     min_piecewise_positives: PositiveInt = Field(
         3000,

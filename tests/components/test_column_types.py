@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -21,6 +22,7 @@ from pipeline.config_draft.config import Named, draft_config
 from pipeline.scoring import Source, score_files
 from recap_model import create_ranking_model, data_spec, save_model
 from recap_model.config import RecapConfig, parse_config, parse_yaml
+from recap_model.data.log.schema import invalid_values
 from tests.components.snapshots import snapshot_of
 from tests.tiny import FIRST_DAY, tiny_config, tiny_rows, with_lists
 
@@ -265,6 +267,15 @@ def test_validate_and_prepare_refuse_the_same_values(
     for said in (attempt(lambda: validated(snapshot)), attempt(lambda: prepared(snapshot))):
         assert words in said
         assert bool(words) == bool(said)
+
+
+@pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf"), 1e30])
+def test_a_weight_that_would_drown_the_others_is_refused_as_a_negative_one_is(weight: float, tmp_path: Path):
+    assert invalid_values("weight", np.array([0.0, 1e9, weight])).tolist() == [False, False, True]
+    log = write(tmp_path / "log", "weight", pa.array([weight] * ROWS))
+    snapshot = snapshot_of(log, config_with(features={"weight": "weight"}), tmp_path / "snapshot")
+    assert "column weight has value" in (said := attempt(lambda: prepared(snapshot)))
+    assert "a weight is a number from 0 to 1e+09" in said
 
 
 def test_a_column_that_is_twice_in_a_file_is_refused_where_it_is_read(tmp_path: Path):

@@ -117,8 +117,10 @@ def _stats(item: Own, window: PartitionProfile, blocks: list[Block]) -> tuple[St
     (column,) = item.columns
     for block in blocks:
         scalar = column in block.columns and block.list_width is None
-        if scalar and block.key in window.blocks and (block.role not in _NO_VALUES or item.name == _NOT_NULL):
-            return window.blocks[block.key].stats, block.columns.index(column)
+        if scalar and block.key in window.blocks:
+            place = block.columns.index(column)
+            if item.name == _NOT_NULL or not (block.role in _NO_VALUES or block.any_id(place)):
+                return window.blocks[block.key].stats, place
     return None
 
 

@@ -22,7 +22,7 @@ from recap_model.data.log.columns import (
     milliseconds,
 )
 from recap_model.data.log.id_hashing import normalized_ids
-from recap_model.data.log.schema import form_of
+from recap_model.data.log.schema import LARGEST_WEIGHT, form_of
 
 MAX_EXAMPLES = 5
 _LARGEST = 1.7976931348623157e308
@@ -120,7 +120,7 @@ def _expectations(
         case "feature_non_finite_rate":
             return [there, _between(column, -_LARGEST, _LARGEST)]
         case "weight_values":
-            return [there, _between(column, 0.0, _LARGEST)]
+            return [there, _between(column, 0.0, LARGEST_WEIGHT)]
         case "feature_range":
             bounds = config.validation.columns.get(column, ColumnBounds())
             return [_between(column, bounds.min, bounds.max)]

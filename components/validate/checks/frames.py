@@ -148,6 +148,7 @@ def _features(window: PartitionProfile, blocks: list[Block], config: RecapConfig
                 "column": label,
                 "source": source,
                 "role": block.role,
+                "any_id": block.any_id(place),
                 "rows": rows,
                 "present": present,
                 "min_present": 1,

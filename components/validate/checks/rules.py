@@ -11,6 +11,7 @@ from recap_model.config import RecapConfig
 from recap_model.config.drift import DriftRule, Severity
 from recap_model.config.validation import RuleName
 from recap_model.data.log.columns import FIRST_PLAUSIBLE_MS, LAST_PLAUSIBLE_MS, SENTINELS_IN_WORDS
+from recap_model.data.log.schema import WEIGHT_VALUES
 
 Row = dict[str, Any]
 
@@ -223,14 +224,17 @@ def _of_features(window: str, config: RecapConfig) -> list[Rule]:
 
     def below(row: Row) -> Words:
         allowed = f"at least {row['lowest']:g} (validation.columns.{row['source']}.min)"
-        return column(row, f"has value {row['minimum']:g}", allowed, "mend the log, or lower the bound")
+        found = "an id below it" if row["any_id"] else f"value {row['minimum']:g}"
+        return column(row, f"has {found}", allowed, "fix the log, or lower the bound")
 
     def above(row: Row) -> Words:
         allowed = f"at most {row['highest']:g} (validation.columns.{row['source']}.max)"
-        return column(row, f"has value {row['maximum']:g}", allowed, "mend the log, or raise the bound")
+        found = "an id above it" if row["any_id"] else f"value {row['maximum']:g}"
+        return column(row, f"has {found}", allowed, "fix the log, or raise the bound")
 
     def constant(row: Row) -> Words:
-        observed = f"has the value {row['minimum']:g} in all {row['rows']:,} rows"
+        value = "the same id" if row["any_id"] else f"the value {row['minimum']:g}"
+        observed = f"has {value} in all {row['rows']:,} rows"
         return column(row, observed, "a feature varies", "look at its source: it tells the model nothing")
 
     def neither(row: Row) -> Words:
@@ -296,8 +300,8 @@ def _of_keys(window: str, roles: set[Any]) -> list[Rule]:
         return Words(f"column {row['column']}", observed, window, "a row has one", "fix the log")
 
     def weight(row: Row) -> Words:
-        observed = f"is negative, null or not finite in {row['wrong']:,} of {row['rows']:,} rows"
-        return Words(f"column {row['column']}", observed, window, "a weight is 0 or more", "mend the log")
+        observed = f"is negative, null or too large in {row['wrong']:,} of {row['rows']:,} rows"
+        return Words(f"column {row['column']}", observed, window, WEIGHT_VALUES, "fix the log")
 
     rules = []
     named: tuple[tuple[str, RuleName, Severity, Callable[[Row], Words]], ...] = (

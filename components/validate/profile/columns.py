@@ -56,6 +56,10 @@ class Block:
             return len(self.members)
         return self.list_width
 
+    def any_id(self, position: int) -> bool:
+        """Whether a position's values may be hashes of text, which are not shown as numbers."""
+        return self.list_width is None and self.members[position].any_id
+
     @property
     def labels(self) -> list[str]:
         """A name for each position: the column, or ``column[position]``."""

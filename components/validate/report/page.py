@@ -21,6 +21,7 @@ from components.validate.profile.statistics import Stats
 from components.validate.report.drift import drift_parts
 from components.validate.result import Kind, Result, Verdict
 from recap_model.config import RecapConfig
+from recap_model.data.log.schema import log_columns
 
 _MAX_POSITIONS = 300  # of columns shown; a page of thousands is read by nobody, and the profile has them all
 _MAX_FAILURES = 200
@@ -48,7 +49,7 @@ def render_docs(
         f'<div class="charts">{"".join(_charts(profile, window, config))}</div>',
         table(["task", "labels", "positives", "rate", "missing labels"], _tasks(window, config)),
         "<h2>Columns, over the window</h2>",
-        *_columns(window),
+        *_columns(window, {column.name for column in log_columns(config) if column.any_id}),
         _embedded(verdict),
     )
 
@@ -148,21 +149,22 @@ def _tasks(window: PartitionProfile, config: RecapConfig) -> list[list[object]]:
     return rows
 
 
-def _columns(window: PartitionProfile) -> list[str]:
+def _columns(window: PartitionProfile, any_id: set[str]) -> list[str]:
     rows: list[list[object]] = []
     for key, block in window.blocks.items():
         role = key.partition(":")[0]
         if role in (*FEATURE_ROLES, "weight"):
             name = " (norm)" if role == "embedding" else " (length)" if role == "sparse" else ""
             for place, label in enumerate(block.labels):
-                rows.append([label + name, role, *_cells(block.stats, place)])
+                rows.append([label + name, role, *_cells(block.stats, place, label in any_id)])
     head = ["column", "role", "missing", "not finite", "zero", "least", "mean", "deviation", "greatest"]
     more = len(rows) - _MAX_POSITIONS
     rest = f"<p>and {more:,} more, in profile.parquet</p>" if more > 0 else ""
     return [table(head, rows[:_MAX_POSITIONS]), rest]
 
 
-def _cells(stats: Stats, place: int) -> list[str]:
+def _cells(stats: Stats, place: int, are_ids: bool) -> list[str]:
+    """Shares and moments; of ids that may be hashes of text only shares."""
     rows, finite = int(stats.rows[place]), int(stats.finite[place])
     mean, squares = mean_of(stats, place), stats.squares[place]
     deviation = math.nan
@@ -174,7 +176,7 @@ def _cells(stats: Stats, place: int) -> list[str]:
         f"{share(not_finite, rows):.2%}",
         f"{share(int(stats.zeros[place]), rows):.1%}",
         *(
-            _number(value)
+            "–" if are_ids else _number(value)
             for value in (float(stats.minimum[place]), mean, deviation, float(stats.maximum[place]))
         ),
     ]

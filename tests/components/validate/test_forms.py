@@ -45,6 +45,17 @@ def test_words_that_a_table_looks_up_are_measured_as_their_ids(form, tmp_path: P
     assert (block.stats.minimum[place], block.stats.maximum[place]) == (min(ids), max(ids))
 
 
+def test_the_hash_of_a_word_is_never_shown_as_a_number(tmp_path: Path):
+    one = replaced("topic", lambda column: pa.array(["news"] * len(column)))
+    config = looking_up()
+    verdict = validate(tmp_path, write_broken(tmp_path / "log", one, everywhere=True), config)
+    lines = [line for line in verdict.lines("warning") if "column topic" in line]
+    assert "column topic has the same id in all 1,000 rows" in lines[0]
+    hashed = feature_ids(pa.array(["news"]))[0].as_py()
+    for shown in (f"{hashed:g}", f"{hashed:.4g}", str(hashed)):
+        assert shown not in (tmp_path / "docs.html").read_text()
+
+
 def test_words_that_a_table_would_take_as_places_are_refused(tmp_path: Path):
     log = write_broken(tmp_path / "log", replaced("topic", as_categories))
     assert lines_of(tmp_path, log) == [

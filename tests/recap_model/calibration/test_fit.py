@@ -1,10 +1,13 @@
 """The fits, held to the truth of simulated rows and to scikit-learn."""
 
+import json
+
 import numpy as np
 import pytest
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
+from components.calibrate.report import as_json, measure, reliability_page
 from recap_model.calibration import (
     AffineCalibrator,
     LogitHistogram,
@@ -193,9 +196,15 @@ def test_a_task_of_one_class_is_an_error_with_its_name_unless_that_is_allowed_fo
     assert (kept.method, kept.calibrator) == ("none", None)
 
 
-def test_a_task_without_labels_is_an_error_with_its_name():
+def test_a_task_without_labels_is_an_error_with_its_name_unless_that_is_allowed_for():
+    histogram = histogram_of(TRUTH[:50], np.full(50, np.nan))
     with pytest.raises(ValueError, match="task like: no row of the calibration set has a label"):
-        fit_task(histogram_of(TRUTH[:50], np.full(50, np.nan)), "like", CalibrationConfig())
+        fit_task(histogram, "like", CalibrationConfig())
+    kept = fit_task(histogram, "like", CalibrationConfig(on_one_class="keep"))
+    assert (kept.method, kept.calibrator) == ("none", None)
+    (report,) = measure(histogram, [kept])
+    assert json.loads(as_json([report]))["like"]["after"] is None
+    assert "no row of the calibration set has a label" in reliability_page([report])
 
 
 def test_positives_of_one_fold_leave_nothing_to_compare_so_platt_is_taken():
