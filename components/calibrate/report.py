@@ -66,7 +66,7 @@ def reliability_page(reports: Sequence[TaskReport]) -> str:
         "for groups of rows whose observed rates are about as sure as each other's."
     )
     tasks = [report.calibration.task for report in reports]
-    columns = ("task", "method", "positives", "predicted / observed", "log loss", "ECE", "why")
+    columns = ("task", "method", "positives", "predicted / observed", "log loss", "debiased ECE", "why")
     rows = [
         (
             within_family(report.calibration.task, tasks),
@@ -89,7 +89,7 @@ def reliability_page(reports: Sequence[TaskReport]) -> str:
         f"<h2>{escape(tasks_of(tasks))}</h2>",
         table(columns, rows),
         note,
-        legend("log loss", "ECE"),
+        legend("log loss", "debiased ECE"),
         f'<div class="charts">{charts}</div>',
     )
 

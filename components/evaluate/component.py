@@ -20,10 +20,11 @@ def evaluate(
     from components.common.runtime.step import step
 
     with step("evaluate"):
+        from components.common.artifacts.evaluation import Evaluation
         from components.evaluate.evaluate import evaluate_model
-        from components.evaluate.headline import headline, roc_points
+        from components.evaluate.metrics.curves import roc_points
 
         evaluate_model(snapshot.path, model.path, test_set.path, validated.path, evaluation.path, report.path)
-        for name, value in headline(evaluation.path).items():
+        for name, value in Evaluation.read(evaluation.path).headline().items():
             metrics.log_metric(name, value)
-        roc.log_roc_curve(*roc_points(evaluation.path))
+        roc.log_roc_curve(*roc_points(evaluation.path, snapshot.path))

@@ -1,6 +1,5 @@
 """Score candidate and champion on the same rows, measure both, and decide."""
 
-import hashlib
 import json
 import logging
 import shutil
@@ -10,18 +9,19 @@ from typing import NamedTuple
 
 from components.common import registry
 from components.common.artifacts.decision import DECISION_NAME, DecidedAgainst, Decision
-from components.common.artifacts.evaluation import METRICS_NAME, REPORT_NAME, SCORES_NAME
+from components.common.artifacts.evaluation import METRICS_NAME, REPORT_NAME, SCORES_NAME, Evaluation
+from components.common.artifacts.score_table import ScoreTable
 from components.common.artifacts.snapshot import MANIFEST_NAME, Snapshot
 from components.common.artifacts.validation_result import read_verdict
 from components.common.runtime.atomic_output import atomic_directory, atomic_file
 from components.evaluate.gate import decide, policy_digest
-from components.evaluate.metrics.task_metrics import Measured, measure
+from components.evaluate.metrics.task_metrics import measure
 from components.evaluate.report.page import report_page
 from components.evaluate.scoring.champion_adapter import ChampionError, OtherColumnsError
-from components.evaluate.scoring.score_table import ScoreTable
 from components.evaluate.scoring.score_test_set import score_test_set
 from recap_model.config import RecapConfig
 from recap_model.data.dataset.manifest import DatasetManifest
+from recap_model.file_digests import file_digest
 
 log = logging.getLogger(__name__)
 
@@ -59,14 +59,14 @@ def evaluate_model(
         )
     with atomic_directory(out) as target:
         scored = _score(model, test_set, frozen, config, target / SCORES_NAME)
-        measured, tally = measure(scored.table, config)
-        decision = _decide(measured, frozen, config, manifest, Path(model), scored)
-        (target / METRICS_NAME).write_text(json.dumps(measured, indent=1))
+        evaluation, curves = measure(scored.table, config)
+        decision = _decide(evaluation, frozen, config, manifest, Path(model), scored)
+        (target / METRICS_NAME).write_text(evaluation.model_dump_json(indent=1))
         (target / REPORT_NAME).write_text(
-            report_page(decision, measured, tally, frozen, verdict, config.evaluation.gate.min_positives)
+            report_page(decision, evaluation, curves, frozen, verdict, config.evaluation.gate.min_positives)
         )
         (target / DECISION_NAME).write_text(decision.model_dump_json(indent=1))
-        files = {path.name: _sha256(path) for path in sorted(target.iterdir())}
+        files = {path.name: file_digest(target, path.name) for path in sorted(target.iterdir())}
         content = {"format": "recap-evaluation/1", "snapshot": frozen.digest, "files": files}
         (target / MANIFEST_NAME).write_text(json.dumps(content, indent=1))
     if report is not None:
@@ -111,7 +111,7 @@ def _score(
 
 
 def _decide(
-    measured: Measured,
+    evaluation: Evaluation,
     snapshot: Snapshot,
     config: RecapConfig,
     manifest: DatasetManifest,
@@ -121,7 +121,7 @@ def _decide(
     gate = config.evaluation.gate
     champion = snapshot.champion.version if snapshot.champion else None
     outcome, reason, rules = decide(
-        measured, list(config.tasks), gate, champion, scored.trouble, scored.other_columns
+        evaluation, gate, list(config.tasks), champion, scored.trouble, scored.other_columns
     )
     against = DecidedAgainst(name=config.registry.model_name, version=champion) if champion else None
     return Decision(
@@ -129,13 +129,9 @@ def _decide(
         reason=reason,
         rules=rules,
         champion=against,
-        candidate=_sha256(model / MANIFEST_NAME),
+        candidate=file_digest(model, MANIFEST_NAME),
         test_data=manifest.fingerprint,
         snapshot=snapshot.digest,
         policy=policy_digest(gate),
         run_id=snapshot.run_id,
     ).seal()
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -2,15 +2,12 @@
 
 from pathlib import Path
 
-import pyarrow as pa
-
 from components.common.artifacts.decision import DECISION_NAME, Decision, Outcome, Rule
 from components.common.artifacts.evaluation import SCORES_NAME
+from components.common.artifacts.score_table import read_scores
 from components.evaluate.gate import decide
 from components.evaluate.metrics.task_metrics import measure
-from components.evaluate.scoring.score_table import read_scores
 from recap_model.config import RecapConfig
-from recap_model.config.errors import in_one_line
 
 
 def replay_gate(scores: str | Path, config: RecapConfig) -> tuple[Outcome, str, list[Rule]]:
@@ -26,23 +23,20 @@ def replay_gate(scores: str | Path, config: RecapConfig) -> tuple[Outcome, str, 
         The outcome, one sentence on why, and each rule as it was applied.
 
     Raises:
-        FileNotFoundError, ValueError: the table is not there, not one of ours, or lacks a task or a slice.
+        FileNotFoundError, ValueError: the table is not there, not one of ours, lacks a task or a slice, or holds what
+            is no label, weight or probability.
     """
     path = Path(scores)
     table = read_scores(path / SCORES_NAME if path.is_dir() else path, config)
-    try:
-        measured, _ = measure(table, config)
-    except (pa.ArrowException, OSError) as error:
-        reason = in_one_line(error)
-        raise ValueError(f"{table.path}: cannot be read ({reason}); evaluate again") from None
+    evaluation, _ = measure(table, config)
     tasks, gate = list(config.tasks), config.evaluation.gate
     if "champion" in table.models:
-        return decide(measured, tasks, gate, "of the stored scores")
+        return decide(evaluation, gate, tasks, "of the stored scores")
     beside = table.path.parent
     decided = Decision.read(beside) if (beside / DECISION_NAME).is_file() else None
     if decided is None or decided.champion is None:
-        return decide(measured, tasks, gate, None)
+        return decide(evaluation, gate, tasks, None)
     said = {rule.name: rule.words for rule in decided.rules}
     columns = said.get("champion_columns")
     trouble = None if columns else said.get("champion", "the champion's scores are not stored")
-    return decide(measured, tasks, gate, decided.champion.version, trouble, columns)
+    return decide(evaluation, gate, tasks, decided.champion.version, trouble, columns)

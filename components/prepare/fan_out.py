@@ -7,7 +7,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 from pyarrow.fs import FileSystem, FileType
-from pydantic import NonNegativeInt, PositiveInt, ValidationError
+from pydantic import NonNegativeInt, PositiveInt
 
 from components.common.artifacts.snapshot import Snapshot
 from components.common.artifacts.validation_result import check_validated
@@ -21,8 +21,8 @@ from components.prepare.shard_parts import Part, write_parts
 from components.prepare.split import SPLITS
 from components.prepare.statistics import StatisticsBuilder
 from recap_model.config import RecapConfig, StrictModel
-from recap_model.config.errors import first_reason
 from recap_model.data.dataset.manifest import MANIFEST_NAME, DatasetManifest
+from recap_model.json_files import read_model
 
 _GATHERED_NAME = "gathered.npz"
 
@@ -45,13 +45,7 @@ class GroupManifest(StrictModel):
     @classmethod
     def read(cls, folder: Path) -> "GroupManifest":
         """Read and check a manifest. Raises FileNotFoundError or ValueError, which name it."""
-        path = folder / MANIFEST_NAME
-        if not path.is_file():
-            raise FileNotFoundError(f"{path}: not there, so this group was not read; run its step again")
-        try:
-            manifest = cls.model_validate_json(path.read_bytes())
-        except ValidationError as error:
-            raise ValueError(f"{path}: not a group's manifest: {first_reason(error)}") from None
+        manifest = read_model(folder / MANIFEST_NAME, cls, "the group's step")
         root = manifest.rows_root
         return manifest.model_copy(update={"rows_root": root if "://" in root else str(folder / root)})
 

@@ -1,17 +1,16 @@
 """Rows that evaluate scored, under the log's column names, with the scores that it gave them."""
 
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from components.common.artifacts.evaluation import SCORES_NAME
+from components.common.artifacts.score_table import read_scores, to_numpy
 from components.register.run_outputs import RunOutputs
-from recap_model.config.errors import in_one_line
+from recap_model.config import RecapConfig
 from recap_model.config.features import DENSE_GROUPS, FeaturesConfig, ListColumn
 from recap_model.config.names import SCORE
 from recap_model.data.dataset.reader import DatasetReader
@@ -37,8 +36,8 @@ def scored_rows(run: RunOutputs, most: int) -> tuple[pa.Table, "pd.DataFrame"]:
     if rows is None:
         raise ValueError(f"{run.test_set}: has no row; run prepare on a window with data")
     path = run.evaluation / SCORES_NAME
-    scores = _scores(path, tasks, len(rows))
-    if pq.read_metadata(path).num_rows != reader.rows:
+    scores, scored = _scores(path, run.config, len(rows))
+    if scored != reader.rows:
         raise ValueError(f"{path}: has scores of other rows than {run.test_set}; run evaluate again")
     return to_columns(rows, run.config.features), scores
 
@@ -72,26 +71,14 @@ def _whole_lists(column: pa.FixedSizeListArray, stored: ListColumn) -> pa.FixedS
     return pa.FixedSizeListArray.from_arrays(pa.array(whole.ravel()), stored.width)
 
 
-def _scores(path: Path, tasks: list[str], rows: int) -> "pd.DataFrame":
+def _scores(path: Path, config: RecapConfig, rows: int) -> tuple["pd.DataFrame", int]:
+    """The first rows of the score table, and how many it has."""
     import pandas as pd
 
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: not there; run evaluate again")
-    wanted = {**{f"candidate/{task}": task for task in tasks}, "score/candidate": SCORE}
-    try:
-        with pq.ParquetFile(path) as file:
-            there = Counter(file.schema_arrow.names)
-            missing = [column for column in wanted if column not in there]
-            if missing:
-                raise ValueError(f"{path}: no column {', '.join(missing)}; run evaluate again")
-            twice = [column for column in wanted if there[column] > 1]
-            if twice:
-                raise ValueError(f"{path}: has more than one column {', '.join(twice)}; run evaluate again")
-            first = next(file.iter_batches(rows, columns=list(wanted)), None)
-    except (pa.ArrowException, OSError) as error:
-        reason = in_one_line(error)
-        raise ValueError(f"{path}: truncated or not Parquet ({reason}); run evaluate again") from None
+    table = read_scores(path, config)
+    wanted = {f"candidate/{task}": task for task in table.tasks} | {"score/candidate": SCORE}
+    first = next(table.batches(list(wanted), rows), None)
     found = 0 if first is None else len(first)
     if first is None or found != rows:
         raise ValueError(f"{path}: has scores of {found} rows, the test set of {rows}; run evaluate again")
-    return pd.DataFrame({name: np.asarray(first.column(column)) for column, name in wanted.items()})
+    return pd.DataFrame({name: to_numpy(first, column) for column, name in wanted.items()}), table.rows

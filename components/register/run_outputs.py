@@ -1,6 +1,5 @@
 """What the steps before register left of one run, checked to belong together."""
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from components.common.artifacts.model_manifest import MANIFEST_NAME, ModelManif
 from components.common.artifacts.snapshot import Snapshot
 from recap_model.config import RecapConfig
 from recap_model.data.dataset.manifest import DatasetManifest
+from recap_model.file_digests import file_digest
 
 IMAGES_VARIABLE = "RECAP_IMAGES"  # JSON: the image of each kind of step, by digest where it is pinned
 
@@ -105,7 +105,7 @@ def read_outputs(
 
 def _check_belongs(run: RunOutputs) -> None:
     """Raise ValueError unless the decision is on this model, these test rows, and this snapshot's data."""
-    manifest = hashlib.sha256((run.model / MANIFEST_NAME).read_bytes()).hexdigest()
+    manifest = file_digest(run.model, MANIFEST_NAME)
     if run.decision.candidate != manifest:
         raise ValueError(
             f"{run.evaluation}: its decision is on another model than {run.model}; run evaluate on it"

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from components.common.artifacts.evaluation import Evaluation
 from components.common.artifacts.model_manifest import CALIBRATION_REPORT_NAME, TRAINING_LOG_NAME
 from components.common.artifacts.validation_result import VERDICT_NAME
-from components.register.headline import read_headline
 from components.register.run_outputs import RunOutputs
 from recap_model.data.dataset.manifest import DatasetManifest
 
@@ -65,7 +65,7 @@ def told_of_steps(run: RunOutputs) -> Iterator[StepTold]:
     }
     failed = sum(rule.verdict in ("fail", "error") for rule in run.decision.rules)
     counts = {"rules": len(run.decision.rules), "rules_that_failed": failed}
-    yield StepTold("evaluate", decided, {**counts, **read_headline(run.evaluation)})
+    yield StepTold("evaluate", decided, {**counts, **Evaluation.read(run.evaluation).headline()})
 
 
 def _calibrated(run: RunOutputs) -> StepTold:

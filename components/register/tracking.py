@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 
 from components.common import registry
 from components.common.artifacts.decision import Rule
-from components.common.artifacts.evaluation import REPORT_NAME
+from components.common.artifacts.evaluation import REPORT_NAME, Evaluation
 from components.common.artifacts.model_manifest import TRAINING_LOG_NAME
 from components.common.registry.run_metrics import Number, curve, log_metrics
-from components.register.headline import read_headline
 from components.register.run_outputs import RunOutputs
 from components.register.step_metrics import told_of_steps
 from recap_model.data.dataset.manifest import DatasetManifest
@@ -107,7 +106,7 @@ def _parameters(run: RunOutputs) -> dict[str, object]:
 
 
 def _evaluated(run: RunOutputs) -> Iterator[tuple[str, float, int]]:
-    found = read_headline(run.evaluation)
+    found = Evaluation.read(run.evaluation).headline()
     for name, number in {**found, **_means(found, run.decision.rules)}.items():
         yield name, number, 0
 

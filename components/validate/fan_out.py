@@ -1,6 +1,5 @@
 """Validate on several pods: each reads a group of the log's files, and one judges what they found."""
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 from pyarrow import ipc
-from pydantic import NonNegativeInt, PositiveInt, ValidationError
+from pydantic import NonNegativeInt, PositiveInt
 
 from components.common.artifacts.snapshot import MANIFEST_NAME, Snapshot
 from components.common.runtime.atomic_output import atomic_directory
@@ -19,7 +18,8 @@ from components.validate.profile.scan import Part, read_files
 from components.validate.result import Verdict
 from components.validate.validate import LOG, Check
 from recap_model.config import StrictModel
-from recap_model.config.errors import first_reason
+from recap_model.file_digests import file_digest
+from recap_model.json_files import read_model
 
 _PROFILE, _FACTS, _TAKEN = "profile.parquet", "facts.json", "taken-{:05d}.arrow"
 
@@ -42,13 +42,7 @@ class GroupManifest(StrictModel):
     @classmethod
     def read(cls, folder: Path) -> "GroupManifest":
         """Read a manifest, and hold the files to it. Raises FileNotFoundError or ValueError, which name the file."""
-        path = folder / MANIFEST_NAME
-        if not path.is_file():
-            raise FileNotFoundError(f"{path}: not there, so this group was not read; run its step again")
-        try:
-            manifest = cls.model_validate_json(path.read_bytes())
-        except ValidationError as error:
-            raise ValueError(f"{path}: not a group's manifest: {first_reason(error)}") from None
+        manifest = read_model(folder / MANIFEST_NAME, cls, "the group's step")
         if manifest.files != digests(folder):
             raise ValueError(f"{folder}: changed since its group's manifest was written; run its step again")
         return manifest
@@ -134,7 +128,7 @@ def _check(manifests: Sequence[GroupManifest], snapshot: Snapshot, logs: list[st
 def digests(folder: Path) -> dict[str, str]:
     """SHA-256 of every file in the folders of a group's logs."""
     paths = sorted(path for path in folder.glob("*/*") if path.is_file())
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    return {name: file_digest(folder, name) for name in (str(path.relative_to(folder)) for path in paths)}
 
 
 def _write_part(part: Part, folder: Path) -> None:

@@ -1,8 +1,6 @@
 """Calibration of each task's probability: a histogram of logits, fits on it, the modules they make."""
 
 from recap_model.calibration.fit import TaskCalibration, calibrated_logit, fit_calibrations, fit_task
-from recap_model.calibration.histogram import Bins, LogitHistogram
-from recap_model.calibration.logistic import sigmoid
 from recap_model.calibration.modules import (
     MIN_SLOPE,
     AffineCalibrator,
@@ -12,6 +10,7 @@ from recap_model.calibration.modules import (
     build_calibrator,
 )
 from recap_model.calibration.reliability import Reliability, reliability
+from recap_model.metrics.histogram import Bins, LogitHistogram, sigmoid
 
 __all__ = [
     "MIN_SLOPE",

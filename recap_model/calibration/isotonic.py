@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from recap_model.calibration.histogram import Array, Bins
 from recap_model.calibration.modules import MIN_SLOPE, PiecewiseLinearCalibrator
 from recap_model.calibration.parametric import fit_platt
+from recap_model.metrics.groups import Array
+from recap_model.metrics.histogram import Bins
 
 
 def fit_isotonic(bins: Bins) -> PiecewiseLinearCalibrator:

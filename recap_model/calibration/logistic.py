@@ -2,15 +2,10 @@
 
 import numpy as np
 
-from recap_model.calibration.histogram import Array, Bins
+from recap_model.metrics.groups import Array
+from recap_model.metrics.histogram import Bins, sigmoid
 
 _STEPS = 100
-
-
-def sigmoid(logit: Array) -> Array:
-    """``1 / (1 + exp(-logit))`` without overflow."""
-    small = np.exp(-np.abs(logit))
-    return np.where(logit >= 0, 1.0, small) / (1.0 + small)
 
 
 def softplus(logit: Array) -> Array:

@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from recap_model.calibration.histogram import Array, Bins
-from recap_model.calibration.logistic import fit_logistic, sigmoid, softplus
+from recap_model.calibration.logistic import fit_logistic, softplus
 from recap_model.calibration.modules import MIN_SLOPE, AffineCalibrator, BetaCalibrator
+from recap_model.metrics.groups import Array
+from recap_model.metrics.histogram import Bins, sigmoid
 
 
 def fit_temperature(bins: Bins) -> AffineCalibrator:

@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from recap_model.calibration.histogram import Array, Bins
 from recap_model.calibration.logistic import fit_logistic
 from recap_model.calibration.modules import MIN_SLOPE, PiecewiseLinearCalibrator
 from recap_model.calibration.parametric import fit_platt, information
+from recap_model.metrics.groups import Array
+from recap_model.metrics.histogram import Bins
 
 STRENGTHS = (1.0, 0.3, 0.1, 0.03, 0.01, 1e-3, 1e-4, 1e-6)
 """Strengths of the pull to a straight line that cross-validation tries, from the stiffest."""

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recap_model.calibration.histogram import Array, Bins
-from recap_model.calibration.logistic import log_loss, sigmoid
-
-_ECE_GROUPS = 15
+from recap_model import metrics
+from recap_model.metrics.groups import Array
+from recap_model.metrics.histogram import Bins
 
 
 @dataclass(frozen=True)
@@ -19,8 +18,7 @@ class Reliability:
             The groups have about as much predicted variance each, so that the observed rate of one is about as
             sure as another's; of equal weight, most groups of a rare task would hold no positive.
         share: (groups,) of the weight.
-    ``ece`` is the weighted mean of |predicted - observed| over 15 groups of equal weight; with few positives it
-    is over 0 even where every probability is right.
+    ``ece`` is debiased, as evaluate's: `recap_model.metrics.expected_calibration_error`.
     """
 
     predicted: Array
@@ -34,29 +32,23 @@ class Reliability:
 
 def reliability(bins: Bins, logit: Array) -> Reliability:
     """Measure the bins' rows when each bin is given its calibrated ``logit`` (bins,)."""
-    probability = sigmoid(logit)
-    groups = int(np.clip(min(bins.positives, bins.rows - bins.positives) // 10, 4, 15))
-    variance = bins.weight * probability * (1.0 - probability)
-    mass, predicted, observed = _grouped(bins, probability, variance, groups)
-    _, equal_predicted, equal_observed = _grouped(bins, probability, bins.weight, _ECE_GROUPS)
+    groups = bins.groups(logit)
+    variance = groups.weights * groups.predictions * (1.0 - groups.predictions)
+    count = int(np.clip(min(bins.positives, bins.rows - bins.positives) // 10, 4, 15))
+    before = np.cumsum(variance) - variance / 2
+    number = np.minimum((before / variance.sum() * count).astype(int), count - 1)
+    mass, predicted, observed = (
+        np.bincount(number, values, minlength=count)
+        for values in (groups.weights, groups.weights * groups.predictions, groups.positives)
+    )
+    held = mass > 0
+    mass, predicted, observed = mass[held], predicted[held], observed[held]
     return Reliability(
         predicted=predicted / mass,
         observed=observed / mass,
-        share=mass / bins.total,
-        log_loss=log_loss(bins, logit),
-        ece=float(np.abs(equal_predicted - equal_observed).sum() / bins.total),
-        mean_predicted=float(predicted.sum() / bins.total),
-        mean_observed=float(observed.sum() / bins.total),
+        share=mass / groups.total,
+        log_loss=metrics.log_loss(groups),
+        ece=metrics.expected_calibration_error(groups),
+        mean_predicted=metrics.mean_prediction(groups),
+        mean_observed=groups.rate,
     )
-
-
-def _grouped(bins: Bins, probability: Array, by: Array, groups: int) -> tuple[Array, Array, Array]:
-    """Weight, weighted probabilities and weighted labels of groups of neighbouring bins, equal in ``by``."""
-    before = np.cumsum(by) - by / 2
-    group = np.minimum((before / by.sum() * groups).astype(int), groups - 1)
-    sums = [
-        np.bincount(group, values, minlength=groups).astype(np.float64)
-        for values in (bins.weight, bins.weight * probability, bins.label)
-    ]
-    mass, predicted, observed = (values[sums[0] > 0] for values in sums)
-    return mass, predicted, observed

@@ -58,7 +58,9 @@ class GateConfig(StrictModel):
         "doubt, at `confidence` for all slices together (Holm)",
     )
     max_score_psi: NonNegativeFloat | None = Field(
-        1.0, description="population stability index of the rows' scores against the champion's"
+        1.0,
+        description="population stability index of the rows' scores against the champion's; more is a hold unless "
+        "the labels bear the change out, beyond doubt",
     )
     max_top_k_change: Annotated[float, Field(ge=0.0, le=1.0)] | None = Field(
         None,

@@ -1,8 +1,9 @@
 """Weighted metrics of probabilities against labels: plain functions over numpy arrays, in float64.
 
 Every function takes ``labels`` (rows,) of 0, 1 or NaN, ``predictions`` (rows,) and ``weights`` (rows,), which
-are 1 if not given. Rows without a label are left out. A metric that is not defined on its rows is NaN, as is an AUC
-of one class, or any of a prediction that is NaN. Metrics of ranked lists (`lists`) take the rows' groups besides.
+are 1 if not given; or `PredictionGroups` in place of all three, which sorts the rows once for several metrics. Rows
+without a label are left out. A metric that is not defined on its rows is NaN, as is an AUC of one class, or any of a
+prediction that is NaN. Metrics of ranked lists (`lists`) take the rows' groups besides.
 """
 
 from recap_model.metrics.brier import BrierParts, brier_parts, brier_score
@@ -14,28 +15,36 @@ from recap_model.metrics.calibration import (
     mean_prediction,
     reliability_bins,
 )
+from recap_model.metrics.groups import GroupedRows, PredictionGroups, group_rows, grouped
+from recap_model.metrics.histogram import LogitHistogram, bin_numbers, logits_of
 from recap_model.metrics.likelihood import log_loss, normalised_rce, relative_cross_entropy
 from recap_model.metrics.lists import grouped_auc, ndcg_at, top_of_groups
-from recap_model.metrics.ranking import auc, auc_influence, pr_auc, precision_recall_curve, roc_curve
-from recap_model.metrics.sketch import ProbabilitySketch, cells_of
+from recap_model.metrics.ranking import auc, auc_gradient, pr_auc, precision_recall_curve, roc_curve
+from recap_model.metrics.stability import population_stability_index
 
 __all__ = [
     "BrierParts",
     "CalibrationLine",
-    "ProbabilitySketch",
+    "GroupedRows",
+    "LogitHistogram",
+    "PredictionGroups",
     "auc",
-    "auc_influence",
+    "auc_gradient",
+    "bin_numbers",
     "brier_parts",
     "brier_score",
     "calibration_line",
     "calibration_ratio",
-    "cells_of",
     "expected_calibration_error",
+    "group_rows",
+    "grouped",
     "grouped_auc",
     "log_loss",
+    "logits_of",
     "mean_prediction",
     "ndcg_at",
     "normalised_rce",
+    "population_stability_index",
     "pr_auc",
     "precision_recall_curve",
     "relative_cross_entropy",

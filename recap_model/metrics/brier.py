@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from recap_model.metrics.calibration import equal_mass_bins
-from recap_model.metrics.rows import labelled_rows
+from recap_model.metrics.calibration import equal_mass_bins, sums_by_bin
+from recap_model.metrics.groups import PredictionGroups, grouped
 
 
 class BrierParts(NamedTuple):
@@ -22,39 +22,43 @@ class BrierParts(NamedTuple):
     within: float
 
 
-def brier_score(labels: ArrayLike, predictions: ArrayLike, weights: ArrayLike | None = None) -> float:
+def brier_score(
+    labels: ArrayLike | PredictionGroups,
+    predictions: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+) -> float:
     """Weighted mean squared difference (Brier, 1950).
 
     >>> brier_score([1, 0], [0.5, 0.0])
     0.125
     """
-    rows = labelled_rows(labels, predictions, weights)
-    if not len(rows.labels):
+    groups = grouped(labels, predictions, weights)
+    if not groups.total:
         return float("nan")
-    return float(np.average((rows.predictions - rows.labels) ** 2, weights=rows.weights))
+    squares = groups.weights @ groups.predictions**2 - 2.0 * (groups.positives @ groups.predictions)
+    return float(squares + groups.positive) / groups.total
 
 
 def brier_parts(
-    labels: ArrayLike, predictions: ArrayLike, weights: ArrayLike | None = None, bins: int = 15
+    labels: ArrayLike | PredictionGroups,
+    predictions: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    bins: int = 15,
 ) -> BrierParts:
     """Murphy's decomposition (1973, eq. 6) over bins of equal weight.
 
     Bins that hold different predictions leave a remainder (Stephenson, Coelho and Jolliffe, 2008, eq. 8), here
     ``within``; it is 0 where each bin holds one prediction.
     """
-    rows = labelled_rows(labels, predictions, weights)
-    if not len(rows.labels):
+    groups = grouped(labels, predictions, weights)
+    if not groups.total:
         return BrierParts(*(float("nan"),) * 4)
-    number = equal_mass_bins(rows.predictions, rows.weights, bins)
-    mass, predicted, observed = (
-        np.bincount(number, values, minlength=bins).astype(np.float64)
-        for values in (rows.weights, rows.weights * rows.predictions, rows.weights * rows.labels)
+    mass, predicted, observed = sums_by_bin(
+        equal_mass_bins(groups, bins), groups.weights, groups.weights * groups.predictions, groups.positives
     )
-    held = mass > 0
-    mass, predicted, observed = mass[held], predicted[held] / mass[held], observed[held] / mass[held]
-    rate = float(np.average(rows.labels, weights=rows.weights))
+    predicted, observed = predicted / mass, observed / mass
     reliability = float(np.average((predicted - observed) ** 2, weights=mass))
-    resolution = float(np.average((observed - rate) ** 2, weights=mass))
-    uncertainty = rate * (1.0 - rate)
-    within = brier_score(*rows) - (reliability - resolution + uncertainty)
+    resolution = float(np.average((observed - groups.rate) ** 2, weights=mass))
+    uncertainty = groups.rate * (1.0 - groups.rate)
+    within = brier_score(groups) - (reliability - resolution + uncertainty)
     return BrierParts(reliability, resolution, uncertainty, within)

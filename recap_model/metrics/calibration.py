@@ -5,11 +5,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from recap_model.metrics.rows import Array, labelled_rows
+from recap_model.metrics.groups import Array, PredictionGroups, grouped
 
-_CLIP = 1e-7
-_MAX_NEWTON_STEPS, _LONGEST_STEP, _CONVERGED = 50, 4.0, 1e-9
+_MAX_NEWTON_STEPS, _LONGEST_STEP, _CONVERGED = 50, 4.0, 1e-6
 _MAX_LOGIT, _MAX_CONDITION = 500.0, 1e12
+_COARSE = 4096  # groups that the calibration line is first fitted to, where there are many more
+_BLOCK = 1 << 15  # groups at once, so that what is computed on the way stays in the cache
 
 
 class ReliabilityBins(NamedTuple):
@@ -31,29 +32,38 @@ class CalibrationLine(NamedTuple):
     slope: float
 
 
-def calibration_ratio(labels: ArrayLike, predictions: ArrayLike, weights: ArrayLike | None = None) -> float:
+def calibration_ratio(
+    labels: ArrayLike | PredictionGroups,
+    predictions: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+) -> float:
     """Predicted over observed: the weighted sum of predictions over that of labels.
 
     >>> calibration_ratio([1, 0, 0, 0], [0.5, 0.25, 0.25, 0.0])
     1.0
     """
-    rows = labelled_rows(labels, predictions, weights)
-    observed = float(rows.weights @ rows.labels)
-    return float(rows.weights @ rows.predictions) / observed if observed else float("nan")
+    groups = grouped(labels, predictions, weights)
+    return float(groups.weights @ groups.predictions) / groups.positive if groups.positive else float("nan")
 
 
-def mean_prediction(labels: ArrayLike, predictions: ArrayLike, weights: ArrayLike | None = None) -> float:
+def mean_prediction(
+    labels: ArrayLike | PredictionGroups,
+    predictions: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+) -> float:
     """Weighted mean prediction of the rows with a label (pCTR, beside the mean label, the CTR).
 
     >>> mean_prediction([1, 0, float("nan")], [0.5, 0.25, 0.9])
     0.375
     """
-    rows = labelled_rows(labels, predictions, weights)
-    return float(np.average(rows.predictions, weights=rows.weights)) if len(rows.labels) else float("nan")
+    groups = grouped(labels, predictions, weights)
+    return float(groups.weights @ groups.predictions) / groups.total if groups.total else float("nan")
 
 
 def calibration_line(
-    labels: ArrayLike, predictions: ArrayLike, weights: ArrayLike | None = None
+    labels: ArrayLike | PredictionGroups,
+    predictions: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
 ) -> CalibrationLine:
     """Intercept and slope of a weighted logistic regression of the labels on the predictions' log odds.
 
@@ -61,76 +71,87 @@ def calibration_line(
     predictions are too extreme. NaN where there is no single best line: labels of one class, one prediction only,
     or labels that a threshold separates.
     """
-    rows = labelled_rows(labels, predictions, weights)
-    clipped = np.clip(rows.predictions, _CLIP, 1.0 - _CLIP)
-    inputs = np.stack([np.ones_like(clipped), np.log(clipped) - np.log1p(-clipped)])
-    line = np.array([0.0, 1.0])
-    for _ in range(_MAX_NEWTON_STEPS):
-        fitted = 1.0 / (1.0 + np.exp(-np.clip(line @ inputs, -_MAX_LOGIT, _MAX_LOGIT)))
-        gradient = inputs @ (rows.weights * (rows.labels - fitted))
-        curvature = (inputs * (rows.weights * fitted * (1.0 - fitted))) @ inputs.T
-        if not len(clipped) or np.isnan(curvature).any() or np.linalg.cond(curvature) > _MAX_CONDITION:
+    groups = grouped(labels, predictions, weights)
+    start = np.array([0.0, 1.0])
+    if len(groups.predictions) > 2 * _COARSE:
+        # Newton's first steps on few groups, which leaves one or two for all.
+        coarse = _fit_line(groups.merged(_COARSE), start)
+        start = start if np.isnan(coarse).any() else coarse
+    return CalibrationLine(*_fit_line(groups, start).tolist())
+
+
+def _fit_line(groups: PredictionGroups, line: Array) -> Array:
+    """Newton's method from the intercept and slope ``line``; NaN if it does not converge."""
+    log, log_of_complement = groups.logs
+    data = np.stack([log, log_of_complement, groups.negatives, groups.positives])
+    for _ in range(_MAX_NEWTON_STEPS if data.shape[1] else 0):
+        blocks = (data[:, start : start + _BLOCK] for start in range(0, data.shape[1], _BLOCK))
+        gradient, curvature = np.split(np.sum([_derivatives(block, line) for block in blocks], axis=0), [2])
+        curvature = curvature[[[0, 1], [1, 2]]]
+        if np.isnan(curvature).any() or np.linalg.cond(curvature) > _MAX_CONDITION:
             break
         step = np.linalg.solve(curvature, gradient)
+        line = line + step * min(1.0, _LONGEST_STEP / np.abs(step).max(initial=1e-300))
         if np.abs(step).max() < _CONVERGED:
-            return CalibrationLine(float(line[0]), float(line[1]))
-        line = line + step * min(1.0, _LONGEST_STEP / np.abs(step).max())
-    return CalibrationLine(float("nan"), float("nan"))
+            return line
+    return np.full(2, np.nan)
 
 
-def equal_mass_bins(predictions: Array, weights: Array, bins: int) -> NDArray[np.int64]:
-    """The bin of each row, from 0 to ``bins`` less 1, so that each holds about the same weight: (rows,).
+def _derivatives(data: Array, line: Array) -> Array:
+    """Gradient by intercept and slope, and the three second derivatives, of the log likelihood: (5,)."""
+    log, log_of_complement, negatives, positives = data
+    logit = log - log_of_complement
+    fitted = 1.0 / (1.0 + np.exp(-np.clip(line[0] + line[1] * logit, -_MAX_LOGIT, _MAX_LOGIT)))
+    expected = (negatives + positives) * fitted
+    residual, variance = positives - expected, expected * (1.0 - fitted)
+    by_logit = variance * logit
+    return np.array([residual.sum(), residual @ logit, variance.sum(), by_logit.sum(), by_logit @ logit])
 
-    Rows of one prediction are in one bin.
-    """
-    _, place = np.unique(predictions, return_inverse=True)
-    weight = np.bincount(place, weights)
-    middle = np.cumsum(weight) - weight / 2
-    number = np.minimum((middle / max(weight.sum(), 1e-300) * bins).astype(np.int64), bins - 1)
-    return number[place]
+
+def equal_mass_bins(groups: PredictionGroups, bins: int) -> NDArray[np.int64]:
+    """The first group of each of at most ``bins`` bins that hold about the same weight: (bins,), from 0 on."""
+    first = np.unique(np.searchsorted(groups.middles, groups.total * (np.arange(bins) / bins)))
+    return first[first < len(groups.middles)]
+
+
+def sums_by_bin(first: NDArray[np.int64], *values: Array) -> list[Array]:
+    """Sums of each (groups,) over bins that begin at the groups ``first``: (bins,) each."""
+    return [np.add.reduceat(column, first) if len(first) else column[:0] for column in values]
 
 
 def reliability_bins(
-    labels: ArrayLike,
-    predictions: ArrayLike,
+    labels: ArrayLike | PredictionGroups,
+    predictions: ArrayLike | None = None,
     weights: ArrayLike | None = None,
-    squares: ArrayLike | None = None,
     bins: int = 15,
 ) -> ReliabilityBins:
     """Mean prediction and mean label in ``bins`` bins that hold the same weight of rows.
 
-    ``squares``, where a row stands for several, are the sums of their squared weights: (rows,).
+    Rows of one prediction are in one bin.
     """
-    label, prediction, weight = labelled_rows(labels, predictions, weights)
-    square = weight**2 if squares is None else labelled_rows(labels, squares, weights).predictions
-    number = equal_mass_bins(prediction, weight, bins)
-    mass, predicted, observed, variance = (
-        np.bincount(number, values, minlength=bins).astype(np.float64)
-        for values in (
-            weight,
-            weight * prediction,
-            weight * label,
-            square * prediction * (1.0 - prediction),
-        )
+    groups = grouped(labels, predictions, weights)
+    mass, predicted, observed, variance = sums_by_bin(
+        equal_mass_bins(groups, bins),
+        groups.weights,
+        groups.weights * groups.predictions,
+        groups.positives,
+        groups.squares * groups.predictions * (1.0 - groups.predictions),
     )
-    held = mass > 0
-    mass, predicted, observed, variance = mass[held], predicted[held], observed[held], variance[held]
     return ReliabilityBins(predicted / mass, observed / mass, mass, np.sqrt(variance) / mass)
 
 
 def expected_calibration_error(
-    labels: ArrayLike,
-    predictions: ArrayLike,
+    labels: ArrayLike | PredictionGroups,
+    predictions: ArrayLike | None = None,
     weights: ArrayLike | None = None,
-    squares: ArrayLike | None = None,
     bins: int = 15,
 ) -> float:
-    """Debiased ECE over bins of equal weight: the root of the weighted mean squared gap less what chance makes.
+    """Debiased ECE: over bins of equal weight, the root of the weighted mean squared gap less what chance makes.
 
     The squared form of Kumar et al., "Verified Uncertainty Calibration", NeurIPS 2019, section 4: a plain ECE is
     over 0 even for a perfectly calibrated model. A mean below 0, which chance can give, keeps its sign.
     """
-    found = reliability_bins(labels, predictions, weights, squares, bins)
+    found = reliability_bins(labels, predictions, weights, bins)
     if not len(found.weight):
         return float("nan")
     squared = float(

@@ -6,7 +6,7 @@ Groups are (rows,) integers; rows need not lie together.
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from recap_model.metrics.rows import Array, labelled_rows
+from recap_model.metrics.groups import Array, radix_order, rising_order
 
 Groups = NDArray[np.integer]
 
@@ -22,17 +22,19 @@ def grouped_auc(
     >>> grouped_auc([1, 0, 1, 0], [0.9, 0.1, 0.2, 0.8], np.array([0, 0, 1, 1]))
     0.5
     """
-    known = ~np.isnan(np.asarray(labels, dtype=np.float64))
-    known &= True if weights is None else np.asarray(weights) > 0
-    rows = labelled_rows(labels, predictions, weights)
-    if not len(rows.labels) or np.isnan(rows.predictions).any():
+    label, prediction = np.asarray(labels), np.asarray(predictions)
+    weight = np.ones(len(label)) if weights is None else np.asarray(weights)
+    known = (label == label) & (weight > 0)  # NaN differs from itself
+    if not known.all():
+        label, prediction, weight, groups = label[known], prediction[known], weight[known], groups[known]
+    if not len(label) or np.isnan(prediction).any():
         return float("nan")
-    _, group = np.unique(groups[known], return_inverse=True)
-    order = np.lexsort((rows.predictions, group))
-    group, prediction = group[order], rows.predictions[order]
-    positive, negative = (
-        mass[order] for mass in (rows.weights * rows.labels, rows.weights * (1 - rows.labels))
-    )
+    order = rising_order(prediction)
+    group = _numbered(groups)
+    order = order[radix_order(group[order].astype(np.uint32))]
+    group, prediction, weight = group[order], prediction[order], weight[order].astype(np.float64)
+    positive = weight * label[order]
+    negative = weight - positive
     # Ties inside a group are one place; a place's positives beat the group's negatives at lower places.
     changes = np.append(True, (np.diff(group) != 0) | (np.diff(prediction) != 0))
     first = np.flatnonzero(changes)
@@ -49,6 +51,13 @@ def grouped_auc(
         return float("nan")
     mass = (group_positives + group_negatives)[both]
     return float(np.average(beaten[both] / (group_positives * group_negatives)[both], weights=mass))
+
+
+def _numbered(groups: Groups) -> NDArray[np.int64]:
+    """The groups by numbers that are no more than twice the rows; as they are if they are such already."""
+    if groups.min() >= 0 and groups.max() < 2 * len(groups):
+        return groups.astype(np.int64, copy=False)
+    return np.unique(groups, return_inverse=True)[1]
 
 
 def ndcg_at(gains: Array, scores: ArrayLike, groups: Groups, k: int) -> Array:

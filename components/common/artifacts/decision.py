@@ -5,10 +5,8 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
-
 from recap_model.config import StrictModel
-from recap_model.config.errors import first_reason
+from recap_model.json_files import read_model
 
 DECISION_NAME = "decision.json"
 
@@ -80,12 +78,7 @@ class Decision(StrictModel):
             ValueError: it is no decision, or was changed after it was sealed.
         """
         path = Path(folder) / DECISION_NAME
-        if not path.is_file():
-            raise FileNotFoundError(f"{path}: no decision; run evaluate again")
-        try:
-            decision = cls.model_validate_json(path.read_text())
-        except (ValidationError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path}: not a decision: {first_reason(error)}") from None
+        decision = read_model(path, cls, "evaluate")
         if decision.digest != decision.content_digest():
             raise ValueError(f"{path}: changed after it was decided; run evaluate again")
         return decision

@@ -1,5 +1,187 @@
-"""The files of an evaluation that later steps and commands read, beside its decision."""
+"""What evaluate measures: the typed form of ``metrics.json``, and the names of the files beside it."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import BaseModel, ConfigDict, NonNegativeInt
+
+from recap_model.json_files import read_model
 
 METRICS_NAME = "metrics.json"
 REPORT_NAME = "report.html"
 SCORES_NAME = "scores.parquet"
+
+NO_SUCH_TASK = "the model has no such task"
+INTERVAL = "interval"  # among the reasons, of all errors and intervals together
+
+_HEADLINE = ("auc", "rce", "log_loss", "calibration_ratio")
+
+
+class _Part(BaseModel):
+    """Part of ``metrics.json``; fields of other versions are ignored, and what they lack is None."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
+
+
+class Interval(NamedTuple):
+    """One-sided bounds, each at the gate's confidence."""
+
+    low: float
+    high: float
+
+
+class Errors(_Part):
+    """Bootstrap standard errors; None where too few rows, positives or negatives tell of one."""
+
+    auc: float | None = None
+    log_loss: float | None = None
+    rce: float | None = None
+    calibration_ratio: float | None = None
+
+
+class Intervals(_Part):
+    """Bounds of the metrics that the bootstrap resamples."""
+
+    auc: Interval | None = None
+    log_loss: Interval | None = None
+    rce: Interval | None = None
+    calibration_ratio: Interval | None = None
+
+
+class Metrics(_Part):
+    """Every metric of one task, of one model or the difference of two; None where it is not defined on the rows.
+
+    ``ece`` is the debiased expected calibration error, `recap_model.metrics.expected_calibration_error`; ``gauc`` is
+    of the sampled users.
+    """
+
+    auc: float | None = None
+    pr_auc: float | None = None
+    log_loss: float | None = None
+    rce: float | None = None
+    nrce: float | None = None
+    brier: float | None = None
+    predicted_rate: float | None = None
+    calibration_ratio: float | None = None
+    ece: float | None = None
+    brier_reliability: float | None = None
+    brier_resolution: float | None = None
+    brier_uncertainty: float | None = None
+    brier_within: float | None = None
+    calibration_intercept: float | None = None
+    calibration_slope: float | None = None
+    gauc: float | None = None
+
+
+class ModelMetrics(Metrics):
+    """One model's metrics; ``undefined`` has the reason for each that is None."""
+
+    undefined: dict[str, str] = {}
+
+
+class Comparison(Metrics):
+    """Candidate less champion, on the same rows and with paired errors."""
+
+    error: Errors = Errors()
+    interval: Intervals = Intervals()
+
+
+class TaskMetrics(ModelMetrics):
+    """The candidate's metrics of one task in one part of the rows.
+
+    Attributes:
+        rows, positives: that have a label, without weights.
+        rate: weighted mean label.
+        champion, difference: None without a champion.
+    """
+
+    rows: NonNegativeInt = 0
+    positives: NonNegativeInt = 0
+    rate: float | None = None
+    error: Errors = Errors()
+    interval: Intervals = Intervals()
+    champion: ModelMetrics | None = None
+    difference: Comparison | None = None
+
+
+class SliceMetrics(_Part):
+    """A slice's rows, and each task's metrics on them."""
+
+    rows: NonNegativeInt
+    tasks: dict[str, TaskMetrics]
+
+
+class ListMetrics(_Part):
+    """One model's ranked lists: mean NDCG of the top k, and the mean gain of a row in it."""
+
+    ndcg: float | None = None
+    mean_gain: float | None = None
+
+
+class RankedLists(ListMetrics):
+    """The candidate's ranked lists, beside the champion's.
+
+    Attributes:
+        by: whose the lists are, ``request`` or ``user``; None if neither is known.
+        lists, share: how many are looked at, and which share of all that is.
+        top_k_change: share of the candidate's top k rows that are not among the champion's.
+        undefined: why nothing of this is known.
+    """
+
+    k: int = 0
+    by: str | None = None
+    lists: NonNegativeInt | None = None
+    share: float | None = None
+    champion: ListMetrics | None = None
+    top_k_change: float | None = None
+    undefined: str | None = None
+
+
+class ScoreSupport(_Part):
+    """Which fraction of the change of the weighted score the labels bear out.
+
+    Least squares of what the champion's predictions leave of the labels on the difference of the two models'
+    predictions, tasks weighted by the squares of their score weights: 1 if labels are where the candidate is, 0 if
+    they are where the champion is, and over 1/2 if the candidate's squared error is the smaller one. (Forecast
+    encompassing; Chong and Hendry, Review of Economic Studies 53(4), 1986.)
+    """
+
+    value: float
+    interval: Interval
+
+
+class Evaluation(_Part):
+    """All that was measured on the test rows.
+
+    Attributes:
+        users: how many there are; None where they are not known.
+        not_finite: rows of which the candidate's score, or one of its probabilities, is not finite.
+        score_psi: population stability index of the scores against the champion's on the same rows.
+    """
+
+    rows: NonNegativeInt = 0
+    users: NonNegativeInt | None = None
+    not_finite: NonNegativeInt = 0
+    tasks: dict[str, TaskMetrics]
+    slices: dict[str, SliceMetrics] = {}
+    lists: RankedLists = RankedLists()
+    score_psi: float | None = None
+    score_support: ScoreSupport | None = None
+
+    @classmethod
+    def read(cls, folder: str | Path) -> "Evaluation":
+        """Read an evaluation's metrics. Raises FileNotFoundError or ValueError, which name the file."""
+        return read_model(Path(folder) / METRICS_NAME, cls, "evaluate")
+
+    def headline(self) -> dict[str, float]:
+        """``METRIC/TASK`` for the few metrics that are shown beside a version, where they are defined.
+
+        >>> Evaluation(tasks={"like": TaskMetrics(auc=0.7)}).headline()
+        {'auc/like': 0.7}
+        """
+        return {
+            f"{name}/{task}": value
+            for task, found in self.tasks.items()
+            for name in _HEADLINE
+            if (value := getattr(found, name)) is not None
+        }

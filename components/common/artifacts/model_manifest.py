@@ -7,13 +7,14 @@ folder without one is no finished model.
 from pathlib import Path
 from typing import Literal
 
-from pydantic import NonNegativeInt, ValidationError
+from pydantic import NonNegativeInt
 
 from components.common.runtime.atomic_output import MARK_NAME
 from recap_model.config.base import StrictModel
-from recap_model.config.errors import first_reason, printable
+from recap_model.config.errors import printable
 from recap_model.config.uris import RelativePath
 from recap_model.file_digests import differences, folder_digests
+from recap_model.json_files import read_model
 
 MANIFEST_NAME = "_manifest.json"
 TRAINING_LOG_NAME = "training.jsonl"
@@ -64,12 +65,7 @@ class ModelManifest(StrictModel):
             ValueError: the manifest is not one of ours, or a file is not the one that it names.
         """
         path = Path(folder) / MANIFEST_NAME
-        if not path.is_file():
-            raise FileNotFoundError(f"{folder}: no {MANIFEST_NAME}, so no finished model; run train again")
-        try:
-            manifest = cls.model_validate_json(path.read_text())
-        except (ValidationError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path}: not the manifest of a model: {first_reason(error)}") from None
+        manifest = read_model(path, cls, "train")
         for name, change in differences(path.parent, manifest.files, ignore=_OTHER_FILES).items():
             shown = printable(str(path.parent / name))
             if change == "lost":

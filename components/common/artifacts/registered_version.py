@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import NonNegativeFloat, PositiveInt, ValidationError
+from pydantic import NonNegativeFloat, PositiveInt
 
 from recap_model.config import StrictModel
-from recap_model.config.errors import first_reason
+from recap_model.json_files import read_model
 
 VERSION_NAME = "version.json"
 
@@ -49,10 +49,4 @@ class RegisteredVersion(StrictModel):
     @classmethod
     def read(cls, folder: str | Path) -> "RegisteredVersion":
         """Read what register wrote. Raises FileNotFoundError or ValueError naming the file."""
-        path = Path(folder) / VERSION_NAME
-        if not path.is_file():
-            raise FileNotFoundError(f"{path}: not there, so no version was registered; run register again")
-        try:
-            return cls.model_validate_json(path.read_text())
-        except (ValidationError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path}: not what register writes: {first_reason(error)}") from None
+        return read_model(Path(folder) / VERSION_NAME, cls, "register")

@@ -10,11 +10,12 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 
-from pydantic import NonNegativeInt, ValidationError
+from pydantic import NonNegativeInt
 
 from recap_model.config import ConfigError, RecapConfig, StrictModel, parse_config
 from recap_model.config.errors import first_reason
 from recap_model.config.uris import RelativePath
+from recap_model.json_files import read_model
 
 MANIFEST_NAME = "_manifest.json"
 CONFIG_NAME = "config.json"
@@ -95,17 +96,16 @@ class Snapshot(StrictModel):
     def read(cls, folder: str | Path) -> tuple["Snapshot", RecapConfig]:
         """Read a snapshot and its config. Raises FileNotFoundError or ValueError, each naming the file."""
         folder = Path(folder)
-        path, config_path = folder / MANIFEST_NAME, folder / CONFIG_NAME
-        for needed in (path, config_path):
-            if not needed.is_file():
-                raise FileNotFoundError(f"{needed}: not there, so {folder} is no snapshot; run resolve again")
+        snapshot = read_model(folder / MANIFEST_NAME, cls, "resolve")
+        config_path = folder / CONFIG_NAME
+        if not config_path.is_file():
+            raise FileNotFoundError(f"{config_path}: not there; run resolve again")
         try:
-            snapshot = cls.model_validate_json(path.read_text())
             config = parse_config(json.loads(config_path.read_text()), source=str(config_path))
         except ConfigError:
             raise
-        except (ValidationError, ValueError, RecursionError) as error:
-            raise ValueError(f"{path}: not a snapshot: {first_reason(error)}") from None
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{config_path}: not JSON: {first_reason(error)}; run resolve again") from None
         if config_digest(config) != snapshot.config_digest:
             raise ValueError(f"{config_path}: changed since resolve wrote it; run resolve again")
         return snapshot, config

@@ -1,13 +1,13 @@
 """What validate leaves for later steps: that a snapshot's log may be used, and how far it has drifted."""
 
-import json
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
+from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
 from components.common.artifacts.snapshot import MANIFEST_NAME, Snapshot
-from recap_model.config.errors import first_reason, printable
+from recap_model.config.errors import printable
+from recap_model.json_files import read_model
 
 VERDICT_NAME = "verdict.json"
 
@@ -76,18 +76,19 @@ class VerdictFile(_Part):
     rules: list[RuleResult]
 
 
+class _Passed(_Part):
+    """What validate writes last, of a log that passed."""
+
+    snapshot: str
+
+
 def check_validated(validated: str | Path, snapshot: Snapshot) -> None:
     """Raise FileNotFoundError or ValueError unless validate let this snapshot pass."""
     path = Path(validated) / MANIFEST_NAME
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: not there, so this log did not pass validation; run validate")
-    try:
-        digest = json.loads(path.read_text())["snapshot"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise ValueError(f"{path}: not what validate writes; run validate again") from None
+    digest = read_model(path, _Passed, "validate").snapshot
     if digest != snapshot.digest:
         raise ValueError(
-            f"{path}: belongs to another snapshot ({printable(str(digest)[:12])}); run validate on this one"
+            f"{path}: belongs to another snapshot ({printable(digest[:12])}); run validate on this one"
         )
 
 
@@ -95,12 +96,7 @@ def read_verdict(validated: str | Path, snapshot: Snapshot) -> VerdictFile:
     """The verdict on a snapshot that passed. Raises FileNotFoundError or ValueError, which name the file."""
     check_validated(validated, snapshot)
     path = Path(validated) / VERDICT_NAME
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: not there; run validate again")
-    try:
-        verdict = VerdictFile.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise ValueError(f"{path}: not a verdict: {first_reason(error)}; run validate again") from None
+    verdict = read_model(path, VerdictFile, "validate")
     if verdict.snapshot != snapshot.digest:
         raise ValueError(
             f"{path}: belongs to another snapshot ({printable(verdict.snapshot[:12])}); run validate on this one"

@@ -13,9 +13,9 @@ _MEANINGS = {
     "NRCE": "RCE with predictions scaled to the observed mean: what a wrong level costs is left out",
     "Brier": "mean squared distance of the probability from 0 or 1; lower is better",
     "slope, intercept": "of the labels on the predicted log odds; 1 and 0 for a calibrated task",
-    "ECE": "expected calibration error: distance of predicted from observed rates, averaged over groups of rows",
-    "debiased ECE": "distance of predicted from observed rates over groups of rows, less what chance alone makes; "
-    "about 0 for a calibrated task",
+    "debiased ECE": "expected calibration error: root of the mean squared distance of predicted from observed rates "
+    "over 15 bins of equal weight, less what chance alone makes; about 0 for a calibrated task, under 0 for less "
+    "distance than by chance",
     "NDCG": "how near the order by score comes to the best order of each list; 1 is the best",
 }
 

@@ -1,52 +1,85 @@
-"""The first pass over the score table: sketches and counts by part, task and model, and samples of whole groups."""
+"""What each task's metrics are computed from: rows by prediction, and sums by user for the bootstrap.
+
+A table of up to ``EXACT_ROWS`` rows is read a task at a time, and the metrics are exact. A larger one is read twice
+in batches, into histograms of logits first, so that memory does not grow with it.
+"""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from components.evaluate.metrics.group_sample import GroupSample
-from components.evaluate.scoring.score_table import ScoreTable
-from recap_model.config import RecapConfig
-from recap_model.data.log.id_hashing import id_numbers, is_present
-from recap_model.metrics import ProbabilitySketch, cells_of
+from components.common.artifacts.score_table import ScoreTable, to_numpy
+from components.evaluate.metrics.bootstrap import CLUSTERS, Array, by_cluster, changes, clusters_of, masses
+from components.evaluate.metrics.curves import Curves, curves_of
+from components.evaluate.metrics.values import values_of
+from recap_model.metrics import (
+    LogitHistogram,
+    PredictionGroups,
+    auc_gradient,
+    bin_numbers,
+    group_rows,
+    logits_of,
+)
 
 EVERYTHING = ""  # the part that is all rows; the others are slices, by their names
+EXACT_ROWS = 1 << 20
+BINS = 1 << 14  # 512 for a unit of logit
 
 Column = NDArray[Any]
 
 
 @dataclass
-class TaskTally:
-    """Labelled rows of one task in one part; ``mass`` is the sum of their weights."""
+class ModelTally:
+    """What one model predicts of one task in one part of the rows.
 
+    Attributes:
+        values: metrics by their names, NaN where they are not defined; None where a prediction is not finite.
+        missing: whether no prediction is a number.
+        curves: of all rows, if there are both labels.
+        changes: by cluster, as `changes` of the bootstrap gives them.
+    """
+
+    values: dict[str, float] | None
+    missing: bool
+    curves: Curves | None = None
+    changes: Array = field(default_factory=lambda: np.zeros((3, CLUSTERS)))
+
+
+@dataclass
+class TaskTally:
+    """Labelled rows of one task in one part of the rows.
+
+    Attributes:
+        rows, positives: without weights.
+        masses: by cluster, as `masses` of the bootstrap gives them.
+        support: by cluster, as `_support` gives it; None without a champion that predicts the task, or in a slice.
+        models: by model.
+    """
+
+    part: str
+    task: str
     rows: int = 0
     positives: int = 0
-    mass: float = 0.0
-    positive_mass: float = 0.0
+    masses: Array = field(default_factory=lambda: np.zeros((2, CLUSTERS)))
+    support: Array | None = None
+    models: dict[str, ModelTally] = field(default_factory=dict)
 
-    def add(self, label: Column, weight: Column | None) -> None:
-        positive = label > 0.5
-        self.rows += len(label)
-        self.positives += int(positive.sum())
-        self.mass += len(label) if weight is None else float(weight.sum(dtype=np.float64))
-        self.positive_mass += float(positive.sum() if weight is None else weight @ positive)
-
-
-@dataclass
-class ModelTally:
-    """What one model says of one task in one part; ``missing`` predictions are NaN, and ``not_finite``, too."""
-
-    sketch: ProbabilitySketch = field(default_factory=ProbabilitySketch)
-    rows: int = 0
-    missing: int = 0
-    not_finite: int = 0
+    def add(self, rows: "TaskRows", cluster: NDArray[np.int32]) -> None:
+        self.rows += len(rows.label)
+        self.positives += int((rows.label > 0.5).sum())
+        self.masses += masses(rows.label, rows.weight, cluster)
+        if self.part == EVERYTHING and "champion" in rows.prediction:
+            support = _support(rows, cluster)
+            self.support = support if self.support is None else self.support + support
 
 
-@dataclass
+@dataclass(frozen=True)
 class TaskRows:
     """The rows of one task in one part of a batch: those that have a label.
 
@@ -62,122 +95,133 @@ class TaskRows:
     prediction: dict[str, Column]
 
 
-class Tally:
-    """What is known of the table after the pass.
-
-    Attributes:
-        tasks, models: by (part, task) and (part, task, model).
-        users: how many there are; None where the table has none.
-        not_finite: rows of which the candidate's score, or a probability, is no finite number.
-        lists: rows of sampled requests (or users), ``by`` tells which: gains and each model's score.
-        by_user: rows of sampled users: labels, weights, predictions, slices. A row without the id is in neither.
-        scores: sampled rows' scores of each model.
-    """
-
-    def __init__(self, table: ScoreTable, config: RecapConfig) -> None:
-        parts = [EVERYTHING, *table.slices]
-        self.tasks = {(part, task): TaskTally() for part in parts for task in table.tasks}
-        self.models = {(*key, model): ModelTally() for key in self.tasks for model in table.models}
-        self.not_finite = 0
-        self.part_rows = dict.fromkeys(parts, 0)
-        self.by = next((name for name in ("request", "user") if name in table.names), None)
-        self.lists, self.by_user, self.scores = GroupSample(), GroupSample(), GroupSample()
-        self._table = table
-        self._score_weights = np.array([config.tasks[task].score_weight for task in table.tasks])
-        self._users: list[NDArray[np.int64]] = []
-        self._fill()
-
-    @property
-    def users(self) -> int | None:
-        if "user" not in self._table.names:
-            return None
-        return len(np.unique(np.concatenate(self._users))) if self._users else 0
-
-    def _fill(self) -> None:
-        table, done = self._table, 0
-        ids = [name for name in ("user", "request") if name in table.names]
-        for batch in table.batches([*ids, *columns_of(table), *(f"score/{model}" for model in table.models)]):
-            for (part, task), rows in task_rows(batch, table):
-                self._count(part, task, rows)
-            for part in self.part_rows:
-                self.part_rows[part] += (
-                    batch.num_rows if part == EVERYTHING else int(_numpy(batch, f"slice/{part}").sum())
-                )
-            self._sample(batch, done)
-            done += batch.num_rows
-
-    def _count(self, part: str, task: str, rows: TaskRows) -> None:
-        self.tasks[part, task].add(rows.label, rows.weight)
-        for model, prediction in rows.prediction.items():
-            tally = self.models[part, task, model]
-            tally.rows += len(prediction)
-            finite = np.isfinite(prediction)
-            if finite.all():
-                tally.sketch.add(cells_of(rows.label, prediction), prediction, rows.weight)
-            else:
-                tally.not_finite += int((~finite).sum())
-                tally.missing += int(np.isnan(prediction).sum())
-
-    def _sample(self, batch: pa.RecordBatch, done: int) -> None:
-        table = self._table
-        by_model = {model: _numpy(batch, f"score/{model}") for model in table.models}
-        finite = np.isfinite(by_model["candidate"])
-        columns: dict[str, Column] = {
-            f"slice/{name}": _numpy(batch, f"slice/{name}") for name in table.slices
-        }
-        gains = np.zeros(batch.num_rows)
-        for task, score_weight in zip(table.tasks, self._score_weights, strict=True):
-            for kind in ("label", "weight", *table.models):
-                columns[f"{kind}/{task}"] = _numpy(batch, f"{kind}/{task}")
-            gains += score_weight * np.nan_to_num(columns[f"label/{task}"])
-            finite &= np.isfinite(columns[f"candidate/{task}"])
-        self.not_finite += int((~finite).sum())
-        self.scores.add(np.arange(done, done + batch.num_rows), by_model)
-        if self.by is not None:
-            self.lists.add(*_of_groups(batch.column(self.by), {"gain": gains, **by_model}))
-        if "user" in table.names:
-            users, columns = _of_groups(batch.column("user"), columns)
-            self._users = [np.unique(np.concatenate([*self._users, users]))]
-            self.by_user.add(users, columns)
+def tallies(table: ScoreTable, exact_rows: int = EXACT_ROWS) -> Iterator[TaskTally]:
+    """The tally of each task in each part; one alone is held in memory where they are exact."""
+    return _exact(table) if table.rows <= exact_rows else _binned(table)
 
 
-def _of_groups(ids: pa.Array, columns: dict[str, Column]) -> tuple[NDArray[np.int64], dict[str, Column]]:
-    """The numbers of the rows' groups, and columns of those rows; without rows that lack the id."""
-    named = is_present(ids)
-    return id_numbers(ids)[named], {name: values[named] for name, values in columns.items()}
+def _exact(table: ScoreTable) -> Iterator[TaskTally]:
+    user = [name for name in ("user",) if name in table.names]
+    clusters = np.concatenate([np.empty(0, np.int32), *_clusters(table, user)])
+    with ThreadPoolExecutor(len(table.models)) as pool:
+        for task in table.tasks:
+            for part, rows in task_rows(table.read(columns_of(table, [task])), table, task):
+                cluster = clusters if rows.place is None else clusters[rows.place]
+                tally = TaskTally(part, task)
+                tally.add(rows, cluster)
+                found = pool.map(partial(_exact_model, part, rows, cluster), rows.prediction.values())
+                tally.models = dict(zip(rows.prediction, found, strict=True))
+                yield tally
 
 
-def columns_of(table: ScoreTable) -> list[str]:
+def _clusters(table: ScoreTable, user: list[str]) -> Iterator[NDArray[np.int32]]:
+    if not user:
+        yield clusters_of(pa.RecordBatch.from_pydict({"row": np.zeros(table.rows, np.int8)}), 0)
+        return
+    done = 0
+    for batch in table.batches(user):
+        yield clusters_of(batch, done)
+        done += batch.num_rows
+
+
+def _exact_model(part: str, rows: TaskRows, cluster: NDArray[np.int32], prediction: Column) -> ModelTally:
+    if not np.isfinite(prediction).all():
+        return ModelTally(None, bool(np.isnan(prediction).all()))
+    found = group_rows(rows.label, prediction, rows.weight)
+    tally = _model(part, found.groups)
+    _, gradient = auc_gradient(found.groups)
+    if found.sizes is not None:
+        gradient = np.repeat(gradient, found.sizes, axis=1)
+    influence = np.where(found.labels > 0.5, gradient[1], gradient[0])
+    tally.changes += changes(found.labels, found.weights, found.predictions, influence, cluster[found.order])
+    return tally
+
+
+def _model(part: str, groups: PredictionGroups) -> ModelTally:
+    drawn = part == EVERYTHING and groups.ordered
+    return ModelTally(values_of(groups), False, curves_of(groups) if drawn else None)
+
+
+def _binned(table: ScoreTable) -> Iterator[TaskTally]:
+    found = {
+        (part, task): TaskTally(part, task) for task in table.tasks for part in (EVERYTHING, *table.slices)
+    }
+    histograms = {(*key, model): LogitHistogram([key[1]], 1, BINS) for key in found for model in table.models}
+    finite, missing = dict.fromkeys(histograms, True), dict.fromkeys(histograms, True)
+    for batch in table.batches(columns_of(table, table.tasks)):
+        for task in table.tasks:
+            for part, rows in task_rows(batch, table, task):
+                for model, prediction in rows.prediction.items():
+                    key = (part, task, model)
+                    finite[key] &= bool(np.isfinite(prediction).all())
+                    missing[key] &= bool(np.isnan(prediction).all())
+                    if finite[key]:
+                        weight = np.ones(len(prediction)) if rows.weight is None else rows.weight
+                        logits, label = logits_of(prediction)[:, None], rows.label[:, None]
+                        histograms[key].add(logits, label, weight[:, None], np.zeros(len(label), np.int64))
+    gradients: dict[tuple[str, str, str], Array] = {}
+    for key, histogram in histograms.items():
+        part, task, model = key
+        bins = histogram.bins(task)
+        groups = bins.groups()
+        gradients[key] = np.zeros((2, BINS))
+        _, gradients[key][:, bins.numbers] = auc_gradient(groups)
+        found[part, task].models[model] = (
+            _model(part, groups) if finite[key] else ModelTally(None, missing[key])
+        )
+    histograms.clear()
+    done = 0
+    user = [name for name in ("user",) if name in table.names]
+    for batch in table.batches([*user, *columns_of(table, table.tasks)]):
+        clusters = clusters_of(batch, done)
+        for task in table.tasks:
+            for part, rows in task_rows(batch, table, task):
+                cluster = clusters if rows.place is None else clusters[rows.place]
+                found[part, task].add(rows, cluster)
+                for model, prediction in rows.prediction.items():
+                    tally = found[part, task].models[model]
+                    if tally.values is not None:
+                        number = bin_numbers(logits_of(prediction), BINS)
+                        influence = gradients[part, task, model][(rows.label > 0.5).astype(np.int64), number]
+                        tally.changes += changes(rows.label, rows.weight, prediction, influence, cluster)
+        done += batch.num_rows
+    yield from found.values()
+
+
+def _support(rows: TaskRows, cluster: NDArray[np.int32]) -> Array:
+    """Sums by cluster of the products that `ScoreSupport` is the quotient of: (2, clusters)."""
+    label, champion = rows.label, rows.prediction["champion"].astype(np.float64)
+    difference = rows.prediction["candidate"] - champion
+    products = [difference * (label - champion), difference * difference]
+    if rows.weight is not None:
+        products = [values * rows.weight for values in products]
+    return by_cluster(cluster, *products)
+
+
+def columns_of(table: ScoreTable, tasks: list[str]) -> list[str]:
     """The columns that `task_rows` reads."""
-    by_task = [f"{kind}/{task}" for task in table.tasks for kind in ("label", "weight", *table.models)]
+    by_task = [f"{kind}/{task}" for task in tasks for kind in ("label", "weight", *table.models)]
     return [*(f"slice/{name}" for name in table.slices), *by_task]
 
 
-def task_rows(batch: pa.RecordBatch, table: ScoreTable) -> Iterator[tuple[tuple[str, str], TaskRows]]:
-    """The rows of each part and task, by (part, task)."""
-    slices = {name: _numpy(batch, f"slice/{name}").astype(bool) for name in table.slices}
-    for task in table.tasks:
-        label, weight = _numpy(batch, f"label/{task}"), _numpy(batch, f"weight/{task}")
-        predictions = {model: _numpy(batch, f"{model}/{task}") for model in table.models}
-        known = ~np.isnan(label) & (weight > 0)
-        unweighted = bool((weight == 1.0).all())
-        for part in (EVERYTHING, *slices):
-            chosen = known if part == EVERYTHING else known & slices[part]
-            place = None if chosen.all() else np.flatnonzero(chosen)
-            columns = [label, weight, *predictions.values()]
-            if place is not None:
-                columns = [column[place] for column in columns]
-            yield (
-                (part, task),
-                TaskRows(
-                    place,
-                    columns[0],
-                    None if unweighted else columns[1],
-                    dict(zip(predictions, columns[2:], strict=True)),
-                ),
-            )
-
-
-def _numpy(batch: pa.RecordBatch, name: str) -> Column:
-    column: Column = batch.column(name).to_numpy(zero_copy_only=False)
-    return column
+def task_rows(batch: pa.RecordBatch, table: ScoreTable, task: str) -> Iterator[tuple[str, TaskRows]]:
+    """The rows of a task in each part, by part."""
+    label, weight = to_numpy(batch, f"label/{task}"), to_numpy(batch, f"weight/{task}")
+    predictions = {model: to_numpy(batch, f"{model}/{task}") for model in table.models}
+    known = ~np.isnan(label) & (weight > 0)
+    unweighted = bool((weight == 1.0).all())
+    for part in (EVERYTHING, *table.slices):
+        chosen = known if part == EVERYTHING else known & to_numpy(batch, f"slice/{part}").astype(bool)
+        place = None if chosen.all() else np.flatnonzero(chosen)
+        columns = [label, weight, *predictions.values()]
+        if place is not None:
+            columns = [column[place] for column in columns]
+        yield (
+            part,
+            TaskRows(
+                place,
+                columns[0],
+                None if unweighted else columns[1],
+                dict(zip(predictions, columns[2:], strict=True)),
+            ),
+        )

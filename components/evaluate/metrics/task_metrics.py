@@ -2,141 +2,155 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from components.evaluate.metrics.accumulate import EVERYTHING, ModelTally, Tally, TaskTally
-from components.evaluate.metrics.bootstrap import METRICS, interval, paired, replicates_of, standard_error
+from components.common.artifacts.evaluation import (
+    INTERVAL,
+    NO_SUCH_TASK,
+    Comparison,
+    Errors,
+    Evaluation,
+    Interval,
+    Intervals,
+    Metrics,
+    ModelMetrics,
+    ScoreSupport,
+    SliceMetrics,
+    TaskMetrics,
+)
+from components.common.artifacts.score_table import ScoreTable
+from components.evaluate.metrics.accumulate import EVERYTHING, EXACT_ROWS, ModelTally, TaskTally, tallies
+from components.evaluate.metrics.bootstrap import (
+    METRICS,
+    Array,
+    draw,
+    interval,
+    paired,
+    replicated,
+    standard_error,
+    why_no_interval,
+)
+from components.evaluate.metrics.curves import Curves
 from components.evaluate.metrics.ranking import ranked_lists, score_psi
-from components.evaluate.scoring.score_table import ScoreTable
+from components.evaluate.metrics.samples import Samples
 from recap_model import metrics
 from recap_model.config import RecapConfig
 
-NO_SUCH_TASK = "the model has no such task"
-_METRICS = {
-    "auc": metrics.auc,
-    "pr_auc": metrics.pr_auc,
-    "log_loss": metrics.log_loss,
-    "rce": metrics.relative_cross_entropy,
-    "nrce": metrics.normalised_rce,
-    "brier": metrics.brier_score,
-    "predicted_rate": metrics.mean_prediction,
-    "calibration_ratio": metrics.calibration_ratio,
-}
-_PARTS = {
-    "ece": None,
-    **{f"brier_{part}": None for part in metrics.BrierParts._fields},
-    **{f"calibration_{part}": None for part in metrics.CalibrationLine._fields},
-    "gauc": None,
-}
-
-Measured = dict[str, Any]
-Replicates = dict[tuple[str, str, str], dict[str, NDArray[np.float64]]]
+TaskCurves = dict[str, dict[str, Curves]]
 
 
-def measure(table: ScoreTable, config: RecapConfig) -> tuple[Measured, Tally]:
-    """All metrics as JSON holds them: a number, or null where a metric is not defined on its rows.
+class Measured(NamedTuple):
+    """An evaluation, and curves by task and model for its page, of tasks with both labels."""
 
-    ``tasks`` has each task's counts and metrics, under ``error`` and ``interval`` the bootstrap's standard errors and
-    one-sided bounds at the gate's confidence, under ``undefined`` why a metric is null, and under ``champion`` and
-    ``difference`` (candidate less champion, paired) the comparison. ``slices`` has the same again, ``lists`` and
-    ``score_psi`` what the weighted score does.
+    evaluation: Evaluation
+    curves: TaskCurves
 
-    Two passes over the table, in memory that does not grow with it. Metrics are taken of a sketch (see
-    `recap_model.metrics.sketch` for how far they can be off), those within users and lists of whole users and lists,
-    sampled where their rows are more than a quarter of a million.
 
-    Returns:
-        The metrics, and the tally that they are of, for the report's curves.
+def measure(table: ScoreTable, config: RecapConfig, exact_rows: int = EXACT_ROWS) -> Measured:
+    """Measure both models on all rows of a table, with paired errors.
+
+    Metrics of up to ``exact_rows`` rows are exact; of more, they are of histograms of logits (`tallies`), in memory
+    that does not grow with the rows. Those within users and lists are of whole users and lists, sampled where their
+    rows are more than a quarter of a million.
+
+    Raises:
+        ValueError: the table holds what no evaluation writes; the message names file, column and row.
     """
     settings = config.evaluation
-    tally = Tally(table, config)
-    replicates = replicates_of(table, tally, settings.bootstrap_replicates, settings.seed)
+    samples = Samples(table, config)
+    by_user, scores = samples.by_user.columns(), samples.scores.columns()
+    if "group" in by_user:
+        by_user["group"] = np.unique(by_user["group"], return_inverse=True)[1]
+    counts = draw(settings.bootstrap_replicates, settings.seed)
     confidence = settings.gate.confidence
-    scores = tally.scores.columns()
-    measured = {
-        "rows": table.rows,
-        "users": tally.users,
-        "not_finite": tally.not_finite,
-        "tasks": _tasks(EVERYTHING, table, tally, replicates, confidence),
-        "slices": {
-            name: {
-                "rows": tally.part_rows[name],
-                "tasks": _tasks(name, table, tally, replicates, confidence),
-            }
-            for name in table.slices
+    found: dict[str, dict[str, TaskMetrics]] = {part: {} for part in (EVERYTHING, *table.slices)}
+    curves: TaskCurves = {}
+    support = []
+    for tally in tallies(table, exact_rows):
+        found[tally.part][tally.task] = _task(tally, by_user, counts, confidence)
+        if tally.part == EVERYTHING:
+            curves[tally.task] = {name: one.curves for name, one in tally.models.items() if one.curves}
+            if tally.support is not None and np.isfinite(tally.support).all():
+                support.append(config.tasks[tally.task].score_weight ** 2 * tally.support)
+    evaluation = Evaluation(
+        rows=table.rows,
+        users=samples.users,
+        not_finite=samples.not_finite,
+        tasks={task: found[EVERYTHING][task] for task in table.tasks},
+        slices={
+            name: SliceMetrics(rows=samples.slice_rows[name], tasks=found[name]) for name in table.slices
         },
-        "lists": ranked_lists(tally, config),
-        "score_psi": score_psi(scores["champion"], scores["candidate"]) if "champion" in scores else None,
-    }
-    return measured, tally
+        lists=ranked_lists(samples, config),
+        score_psi=score_psi(scores["champion"], scores["candidate"]) if "champion" in scores else None,
+        score_support=_score_support(support, counts, confidence),
+    )
+    return Measured(evaluation, curves)
 
 
-def _tasks(
-    part: str, table: ScoreTable, tally: Tally, replicates: Replicates, confidence: float
-) -> dict[str, Measured]:
-    by_user = tally.by_user.columns()
-    found = {}
-    for task in table.tasks:
-        counts = tally.tasks[part, task]
-        by_model = {}
-        for model in table.models:
-            gauc = _gauc(by_user, part, task, model)
-            by_model[model] = values_of(counts, tally.models[part, task, model], gauc)
-        values, undefined = by_model["candidate"]
-        ours = replicates[part, task, "candidate"]
-        result = _counts(counts) | values | _spread(values, ours, confidence) | {"undefined": undefined}
-        if "champion" in by_model:
-            their_values, their_undefined = by_model["champion"]
-            result["champion"] = their_values | {"undefined": their_undefined}
-            change = {name: _less(values[name], value) for name, value in their_values.items()}
-            theirs = replicates[part, task, "champion"]
-            result["difference"] = change | _spread(change, paired(ours, theirs), confidence)
-        found[task] = result
-    return found
+def _task(
+    tally: TaskTally, by_user: Mapping[str, NDArray[Any]], counts: Array, confidence: float
+) -> TaskMetrics:
+    values: dict[str, ModelMetrics] = {}
+    replicates = {}
+    for model, of_model in tally.models.items():
+        gauc = _gauc(by_user, tally.part, tally.task, model)
+        values[model] = _model_metrics(tally, of_model, gauc)
+        area = (of_model.values or {}).get("auc", math.nan)
+        replicates[model] = replicated(counts, area, tally.masses, of_model.changes)
+    ours = values["candidate"]
+    mass, positive = tally.masses.sum(axis=1).tolist()
+    why = why_no_interval(tally.masses)
+    undefined = ours.undefined | ({INTERVAL: why} if why else {})
+    changed: dict[str, Any] = {}
+    if "champion" in values:
+        theirs = values["champion"]
+        change = Metrics(
+            **{name: _less(getattr(ours, name), getattr(theirs, name)) for name in Metrics.model_fields}
+        )
+        pairs = paired(replicates["candidate"], replicates["champion"])
+        difference = Comparison(**change.model_dump(), **_spread(change, pairs, confidence, why))
+        changed = {"champion": theirs, "difference": difference}
+    return TaskMetrics(
+        **ours.model_dump(exclude={"undefined"}),
+        **_spread(ours, replicates["candidate"], confidence, why),
+        **changed,
+        undefined=undefined,
+        rows=tally.rows,
+        positives=tally.positives,
+        rate=positive / mass if mass else None,
+    )
 
 
 def _less(value: float | None, other: float | None) -> float | None:
     return None if value is None or other is None else value - other
 
 
-def _counts(counts: TaskTally) -> Measured:
-    rate = counts.positive_mass / counts.mass if counts.mass else None
-    return {"rows": counts.rows, "positives": counts.positives, "rate": rate}
-
-
 def _gauc(by_user: Mapping[str, NDArray[Any]], part: str, task: str, model: str) -> float | None:
     """GAUC over the sampled users; None where users are not known."""
     if not len(by_user.get("group", ())):
         return None
-    chosen = slice(None) if part == EVERYTHING else by_user[f"slice/{part}"].astype(bool)
-    label, weight, prediction = (by_user[f"{kind}/{task}"][chosen] for kind in ("label", "weight", model))
-    return metrics.grouped_auc(label, prediction, by_user["group"][chosen], weight)
+    columns = [by_user[name] for name in (f"label/{task}", f"{model}/{task}", "group", f"weight/{task}")]
+    if part != EVERYTHING:
+        chosen = by_user[f"slice/{part}"].astype(bool)
+        columns = [column[chosen] for column in columns]
+    return metrics.grouped_auc(*columns)
 
 
-def values_of(
-    counts: TaskTally, tally: ModelTally, gauc: float | None
-) -> tuple[dict[str, float | None], dict[str, str]]:
+def _model_metrics(counts: TaskTally, tally: ModelTally, gauc: float | None) -> ModelMetrics:
     """Every metric of one task and model, and for those that are None the reason."""
-    names = [*_METRICS, *_PARTS]
-    if tally.not_finite:
-        missing = tally.missing == tally.rows
-        why = NO_SUCH_TASK if missing else "a prediction is not finite"
-        return dict.fromkeys(names), dict.fromkeys(names, why)
-    label, prediction, weight, squares = tally.sketch.rows()
-    found: dict[str, float] = {name: metric(label, prediction, weight) for name, metric in _METRICS.items()}
-    found["ece"] = metrics.expected_calibration_error(label, prediction, weight, squares)
-    parts = metrics.brier_parts(label, prediction, weight)._asdict()
-    line = metrics.calibration_line(label, prediction, weight)._asdict()
-    found |= {f"brier_{part}": value for part, value in parts.items()}
-    found |= {f"calibration_{part}": value for part, value in line.items()}
-    found["gauc"] = math.nan if gauc is None else gauc
-    values = {name: value if math.isfinite(value) else None for name, value in found.items()}
+    names = list(Metrics.model_fields)
+    if tally.values is None:
+        why = NO_SUCH_TASK if tally.missing else "a prediction is not finite"
+        return ModelMetrics(undefined=dict.fromkeys(names, why))
+    found = tally.values | {"gauc": math.nan if gauc is None else gauc}
+    values = {name: value for name, value in found.items() if math.isfinite(value)}
     why = _why_undefined(counts)
     reasons = {"gauc": "no row has a user"} if gauc is None else {}
-    return values, {name: reasons.get(name, why) for name, value in values.items() if value is None}
+    undefined = {name: reasons.get(name, why) for name in names if name not in values}
+    return ModelMetrics(**values, undefined=undefined)
 
 
 def _why_undefined(counts: TaskTally) -> str:
@@ -148,11 +162,27 @@ def _why_undefined(counts: TaskTally) -> str:
 
 
 def _spread(
-    values: Mapping[str, float | None], replicates: dict[str, NDArray[np.float64]], confidence: float
-) -> Measured:
+    values: Metrics, replicates: dict[str, Array], confidence: float, why_none: str | None
+) -> dict[str, Any]:
+    """Errors and intervals; none where there is a reason for none."""
+    if why_none is not None:
+        return {}
     errors = {name: standard_error(replicates[name]) for name in METRICS}
-    intervals = {}
+    intervals: dict[str, Interval | None] = {}
     for name, error in errors.items():
-        value = values[name]
+        value = getattr(values, name)
         intervals[name] = None if value is None or error is None else interval(value, error, confidence)
-    return {"error": errors, "interval": intervals}
+    return {"error": Errors(**errors), "interval": Intervals(**intervals)}
+
+
+def _score_support(sums: list[Array], counts: Array, confidence: float) -> ScoreSupport | None:
+    """None where no task is predicted by both models, or they do not differ."""
+    products, squares = sum(sums, np.zeros((2, counts.shape[1])))
+    if not squares.sum():
+        return None
+    with np.errstate(divide="ignore", invalid="ignore"):
+        replicates = (counts @ products) / (counts @ squares)
+    value, error = float(products.sum() / squares.sum()), standard_error(replicates)
+    if error is None:
+        return None
+    return ScoreSupport(value=value, interval=interval(value, error, confidence))

@@ -2,26 +2,19 @@
 
 from collections.abc import Sequence
 from html import escape
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from components.common.artifacts.decision import Decision
+from components.common.artifacts.evaluation import Evaluation
 from components.common.artifacts.snapshot import Snapshot
 from components.common.artifacts.validation_result import OUTCOMES_IN_WORDS, VerdictFile
 from components.common.html.glossary import legend
 from components.common.html.page import Axis, Series, line_chart, linear_axis, page, table
 from components.common.html.task_labels import tasks_of, within_family
-from components.evaluate.metrics.accumulate import EVERYTHING, Tally
+from components.evaluate.metrics.curves import Curves
+from components.evaluate.metrics.task_metrics import TaskCurves
 from components.evaluate.report.drift import drift_sections
-from recap_model import metrics
 
-_MAX_POINTS = 200
-_MODELS = ("candidate", "champion")
-_MIN_CLASS_ROWS = 2
 _TWO_SIDED_95 = 1.96
-_WIDEST_LOGIT, _HISTOGRAM_BINS = 16.0, 128
 _SHARES = Axis("", 0.0, 1.0, [(tick, f"{tick:g}") for tick in (0.0, 0.25, 0.5, 0.75, 1.0)])
 _COLUMNS = (("AUC", "auc", ".4f"), ("log loss", "log_loss", ".5f"), ("RCE %", "rce", ".2f"))
 _RATIO = ("predicted / observed", "calibration_ratio", ".3f")
@@ -34,8 +27,8 @@ _OUTCOME_WORDS = {
 
 def report_page(
     decision: Decision,
-    measured: dict[str, Any],
-    tally: Tally,
+    evaluation: Evaluation,
+    curves: TaskCurves,
     snapshot: Snapshot,
     verdict: VerdictFile,
     min_positives: int,
@@ -44,7 +37,7 @@ def report_page(
     against = f"against version {decision.champion.version}" if decision.champion else "without a champion"
     lead = (
         f"{_OUTCOME_WORDS[decision.outcome]} {decision.reason[:1].upper()}{decision.reason[1:]}. "
-        f"{measured['rows']:,} test rows{_of_users(measured)}, {against}; "
+        f"{evaluation.rows:,} test rows{_of_users(evaluation)}, {against}; "
         f"data of {snapshot.first_day} to {snapshot.last_day}."
     )
     return page(
@@ -52,9 +45,9 @@ def report_page(
         lead,
         "<h2>Rules</h2>",
         _rules(decision),
-        f"<h2>{escape(tasks_of(measured['tasks']))}</h2>",
-        _tasks(measured),
-        _more(measured),
+        f"<h2>{escape(tasks_of(evaluation.tasks))}</h2>",
+        _tasks(evaluation),
+        _more(evaluation),
         legend(
             "AUC",
             "log loss",
@@ -68,17 +61,17 @@ def report_page(
             "debiased ECE",
             "NDCG",
         ),
-        *_lists(measured),
-        *_slices(measured, min_positives),
-        *(_task_charts(task, tally) for task in measured["tasks"]),
+        *_lists(evaluation),
+        *_slices(evaluation, min_positives),
+        *(_task_charts(task, found) for task, found in curves.items()),
         *drift_sections(verdict),
         "<h2>Lineage</h2>",
         _lineage(decision, snapshot, verdict),
     )
 
 
-def _of_users(measured: dict[str, Any]) -> str:
-    return "" if measured["users"] is None else f" of {measured['users']:,} users"
+def _of_users(evaluation: Evaluation) -> str:
+    return "" if evaluation.users is None else f" of {evaluation.users:,} users"
 
 
 def _rules(decision: Decision) -> str:
@@ -87,30 +80,30 @@ def _rules(decision: Decision) -> str:
     return table(("rule", "verdict", "in words"), [(rule.name, rule.verdict, rule.words) for rule in rules])
 
 
-def _tasks(measured: dict[str, Any]) -> str:
-    compared = any("champion" in found for found in measured["tasks"].values())
+def _tasks(evaluation: Evaluation) -> str:
+    compared = any(found.champion for found in evaluation.tasks.values())
     columns = ["task", "positives", "rate"]
     for title, _, _ in (*_COLUMNS, _RATIO):
         columns += [title, "champion"] if compared else [title]
     columns += ["RCE change, bounds"] if compared else ["RCE bounds"]
     rows = []
-    for task, found in measured["tasks"].items():
+    for task, found in evaluation.tasks.items():
         row: list[object] = [
-            within_family(task, measured["tasks"]),
-            f"{found['positives']:,}",
-            _text(found["rate"], ".2e"),
+            within_family(task, evaluation.tasks),
+            f"{found.positives:,}",
+            _text(found.rate, ".2e"),
         ]
         for _, name, style in (*_COLUMNS, _RATIO):
-            row.append(_text(found[name], style))
+            row.append(_text(getattr(found, name), style))
             if compared:
-                row.append(_text(found["champion"][name], style))
-        interval = (found["difference"] if compared else found)["interval"]["rce"]
+                row.append(_text(getattr(found.champion, name, None), style))
+        interval = (found.difference or found).interval.rce
         row.append("…".join(f"{bound:+.2f}" for bound in interval) if interval else "–")
         rows.append(row)
     return table(columns, rows)
 
 
-def _more(measured: dict[str, Any]) -> str:
+def _more(evaluation: Evaluation) -> str:
     """The other metrics of the candidate, with the bounds of AUC, and why one is not defined."""
     columns = [
         "task",
@@ -125,48 +118,48 @@ def _more(measured: dict[str, Any]) -> str:
         "not defined",
     ]
     rows = []
-    for task, found in measured["tasks"].items():
-        interval = found["interval"]["auc"]
-        reasons = sorted(set(found["undefined"].values()))
+    for task, found in evaluation.tasks.items():
+        interval = found.interval.auc
+        reasons = sorted(set(found.undefined.values()))
         rows.append(
             [
-                within_family(task, measured["tasks"]),
+                within_family(task, evaluation.tasks),
                 "…".join(f"{bound:.4f}" for bound in interval) if interval else "–",
-                _text(found["gauc"], ".4f"),
-                _text(found["pr_auc"], ".4f"),
-                _text(found["nrce"], ".2f"),
-                _text(found["brier"], ".5f"),
-                _text(found["calibration_slope"], ".3f"),
-                _text(found["calibration_intercept"], "+.3f"),
-                _text(found["ece"], ".5f"),
+                _text(found.gauc, ".4f"),
+                _text(found.pr_auc, ".4f"),
+                _text(found.nrce, ".2f"),
+                _text(found.brier, ".5f"),
+                _text(found.calibration_slope, ".3f"),
+                _text(found.calibration_intercept, "+.3f"),
+                _text(found.ece, ".5f"),
                 "; ".join(reasons) or "–",
             ]
         )
     return table(columns, rows)
 
 
-def _lists(measured: dict[str, Any]) -> list[str]:
+def _lists(evaluation: Evaluation) -> list[str]:
     """What the weighted score does to the lists that are shown."""
-    found = measured["lists"]
-    if "undefined" in found:
+    found = evaluation.lists
+    if found.undefined:
         return []
-    columns = ["model", f"NDCG@{found['k']}", f"mean engagement of the top {found['k']}"]
-    models = {"candidate": found} | ({"champion": found["champion"]} if "champion" in found else {})
-    rows = [(name, _text(one["ndcg"], ".4f"), _text(one["mean_gain"], ".4f")) for name, one in models.items()]
-    title = f"<h2>The weighted score, {found['lists']:,} lists by {escape(found['by'])}</h2>"
-    changed = found.get("top_k_change")
+    columns = ["model", f"NDCG@{found.k}", f"mean engagement of the top {found.k}"]
+    models = {"candidate": found} | ({"champion": found.champion} if found.champion else {})
+    rows = [(name, _text(one.ndcg, ".4f"), _text(one.mean_gain, ".4f")) for name, one in models.items()]
+    title = f"<h2>The weighted score, {found.lists:,} lists by {escape(found.by or '')}</h2>"
+    changed = found.top_k_change
     words = "" if changed is None else f"<p>{changed:.1%} of the top rows are others than the champion's.</p>"
     return [title, table(columns, rows), words]
 
 
-def _slices(measured: dict[str, Any], min_positives: int) -> list[str]:
+def _slices(evaluation: Evaluation, min_positives: int) -> list[str]:
     """Slices with the largest loss against the champion first, or of the lowest RCE; those of few positives last."""
     rows = []
-    for name, inside in measured["slices"].items():
-        for task, found in inside["tasks"].items():
-            harm = found["difference"]["rce"] if "difference" in found else found["rce"]
+    for name, inside in evaluation.slices.items():
+        for task, found in inside.tasks.items():
+            harm = found.difference.rce if found.difference else found.rce
             if harm is not None:
-                rows.append((found["positives"] < min_positives, harm, name, task, found))
+                rows.append((found.positives < min_positives, harm, name, task, found))
     if not rows:
         return []
     rows.sort(key=lambda row: row[:2])
@@ -174,13 +167,13 @@ def _slices(measured: dict[str, Any], min_positives: int) -> list[str]:
     lines = [
         (
             name,
-            within_family(task, measured["tasks"]),
-            f"{found['rows']:,}",
-            f"{found['positives']:,}",
-            _text(found["auc"], ".4f"),
-            _text(found["rce"], ".2f"),
-            _text(found["difference"]["rce"], "+.2f") if "difference" in found else "–",
-            _text(found["calibration_ratio"], ".3f"),
+            within_family(task, evaluation.tasks),
+            f"{found.rows:,}",
+            f"{found.positives:,}",
+            _text(found.auc, ".4f"),
+            _text(found.rce, ".2f"),
+            _text(found.difference.rce, "+.2f") if found.difference else "–",
+            _text(found.calibration_ratio, ".3f"),
         )
         for _, _, name, task, found in rows
     ]
@@ -188,34 +181,21 @@ def _slices(measured: dict[str, Any], min_positives: int) -> list[str]:
     return [f"<h2>Slices, the worst first{few}</h2>", table(columns, lines)]
 
 
-def _task_charts(task: str, tally: Tally) -> str:
-    counts = tally.tasks[EVERYTHING, task]
-    if min(counts.positives, counts.rows - counts.positives) < _MIN_CLASS_ROWS:
+def _task_charts(task: str, found: dict[str, Curves]) -> str:
+    if not found:
         return ""
-    keys = [(EVERYTHING, task, model) for model in _MODELS]
-    found = {key[2]: tally.models[key] for key in keys if key in tally.models}
-    roc, recall, reliable, spread = [], [], [], []
-    for colour, (name, model) in enumerate(found.items()):
-        if model.not_finite:
-            continue
-        label, predictions, weight, squares = model.sketch.rows()
-        false, true, _ = metrics.roc_curve(label, predictions, weight)
-        roc.append(Series(name, *_thin(false, true), colour=colour))
-        share, precision = metrics.precision_recall_curve(label, predictions, weight)
-        recall.append(Series(name, *_thin(share, precision), colour=colour))
-        bins = metrics.reliability_bins(label, predictions, weight, squares)
-        if name == "candidate":
-            chance = (_TWO_SIDED_95 * bins.error).tolist()
-            places = bins.predicted.tolist()
-            reliable.append(
-                Series("as predicted, by chance 95 %", places, places, colour=None, spread=chance)
-            )
-        reliable.append(
-            Series(name, bins.predicted.tolist(), bins.observed.tolist(), colour=colour, markers=True)
-        )
-        spread.append(_histogram(name, predictions, weight, colour))
-    if not roc:
-        return ""
+    reliable = []
+    if "candidate" in found:
+        places, _ = found["candidate"].reliability
+        chance = [_TWO_SIDED_95 * error for error in found["candidate"].chance]
+        reliable.append(Series("as predicted, by chance 95 %", places, places, colour=None, spread=chance))
+    colours = list(enumerate(found.items()))
+    reliable += [
+        Series(name, *curves.reliability, colour=colour, markers=True) for colour, (name, curves) in colours
+    ]
+    roc = [Series(name, *curves.roc, colour=colour) for colour, (name, curves) in colours]
+    recall = [Series(name, *curves.precision, colour=colour) for colour, (name, curves) in colours]
+    spread = [Series(name, *curves.predictions, colour=colour) for colour, (name, curves) in colours]
     charts = [_reliability(task, reliable)]
     diagonal = Series("chance", [0.0, 1.0], [0.0, 1.0], colour=None)
     charts.append(line_chart("ROC", [diagonal, *roc], _named("false positives"), _named("true positives")))
@@ -224,22 +204,6 @@ def _task_charts(task: str, tally: Tally) -> str:
     odds = linear_axis("log odds", [place for one in spread for place in one.x])
     charts.append(line_chart("Predictions", spread, odds, linear_axis("share of rows", [0.0, highest])))
     return f'<h2>{escape(task)}</h2><div class="charts">{"".join(charts)}</div>'
-
-
-def _histogram(
-    name: str, predictions: NDArray[np.float64], weight: NDArray[np.float64], colour: int
-) -> Series:
-    """The share of rows by log odds, in bins that are the same for every model and task."""
-    clipped = np.clip(predictions, 1e-7, 1 - 1e-7)
-    edges = np.linspace(-_WIDEST_LOGIT, _WIDEST_LOGIT, _HISTOGRAM_BINS + 1)
-    logits = np.clip(np.log(clipped) - np.log1p(-clipped), edges[0], edges[-1])
-    shares, _ = np.histogram(logits, edges, weights=weight)
-    held = np.flatnonzero(shares)
-    kept = slice(max(held[0] - 1, 0), held[-1] + 2) if len(held) else slice(None)
-    middles = (edges[1:] + edges[:-1]) / 2
-    return Series(
-        name, middles[kept].tolist(), (shares / max(shares.sum(), 1e-300))[kept].tolist(), colour=colour
-    )
 
 
 def _reliability(task: str, series: Sequence[Series]) -> str:
@@ -252,12 +216,6 @@ def _reliability(task: str, series: Sequence[Series]) -> str:
 
 def _named(label: str) -> Axis:
     return Axis(label, _SHARES.low, _SHARES.high, _SHARES.ticks)
-
-
-def _thin(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[list[float], list[float]]:
-    """At most ``_MAX_POINTS`` of a curve's points, its ends among them."""
-    kept = np.unique(np.linspace(0, len(x) - 1, min(len(x), _MAX_POINTS)).astype(int))
-    return x[kept].tolist(), y[kept].tolist()
 
 
 def _lineage(decision: Decision, snapshot: Snapshot, verdict: VerdictFile) -> str:

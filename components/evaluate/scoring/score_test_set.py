@@ -5,9 +5,9 @@ from pathlib import Path
 import pyarrow as pa
 import torch
 
+from components.common.artifacts.score_table import KEYS, ScoreTable, read_scores, writing_scores
 from components.common.runtime.step import progress
 from components.evaluate.scoring.champion_adapter import Rival
-from components.evaluate.scoring.score_table import KEYS, ScoreTable, read_scores, writing_scores
 from recap_model import load_model
 from recap_model.config import RecapConfig
 from recap_model.data.dataset.batch import RecapBatch

@@ -13,13 +13,13 @@ from scipy import stats
 from components.validate.drift.sample import Sample
 from components.validate.profile.histogram import OWN_IDS
 from components.validate.profile.statistics import Counts, Floats
+from recap_model.metrics import population_stability_index
 
 CLASSES = 10
 TOP_IDS = 19
 # One comparison in a million of equal distributions goes beyond its noise.
 DEVIATIONS = 4.75
 _CHANCE = 1e-6
-_PRIOR = 0.5
 _NAMED_IDS = 3
 _VANISHED_ROWS = 15.0  # an id of which as many are expected is not gone by chance
 
@@ -102,7 +102,7 @@ def _measure_psi(pair: Pair) -> Distance | None:
     classes = classes_of_ids(pair.p) if pair.are_ids else classes_of_numbers(pair.p)
     p, q = into_classes(pair.p, classes), into_classes(pair.q, classes)
     occupied = int(np.count_nonzero((p > 0) | (q > 0)))
-    return Distance(psi(p, q), psi_noise(occupied, *pair.effective_rows))
+    return Distance(population_stability_index(p, q), psi_noise(occupied, *pair.effective_rows))
 
 
 def _measure_ks(pair: Pair) -> Distance | None:
@@ -215,18 +215,6 @@ def into_classes(counts: Counts, classes: Counts) -> Floats:
     by_class: Floats = np.zeros(1 + int(classes.max(initial=0)))
     np.add.at(by_class, classes, counts)
     return by_class
-
-
-def psi(p: Floats, q: Floats) -> float:
-    """The population stability index, ``sum((q - p) * log(q / p))`` of the rows' fractions by class (classes,).
-
-    Siddiqi, "Credit Risk Scorecards", 2006, ch. 8; it is the divergence J of Kullback and Leibler, 1951, eq. 2.5. A
-    class counts half a row more than it has, as of Krichevsky and Trofimov, 1981, so that an empty one is finite.
-    """
-    occupied = (p > 0) | (q > 0)
-    p, q = p[occupied] + _PRIOR, q[occupied] + _PRIOR
-    p, q = p / p.sum(), q / q.sum()
-    return float(np.sum((q - p) * np.log(q / p)))
 
 
 def psi_noise(classes: int, n: float, m: float) -> float:

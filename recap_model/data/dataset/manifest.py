@@ -7,11 +7,11 @@ fixed-size-list column for each group. The manifest is written last: a folder wi
 from pathlib import Path
 from typing import Literal
 
-from pydantic import NonNegativeInt, ValidationError
+from pydantic import NonNegativeInt
 
 from recap_model.config.base import StrictModel
-from recap_model.config.errors import first_reason
 from recap_model.config.uris import RelativePath
+from recap_model.json_files import read_model
 
 MANIFEST_NAME = "_manifest.json"
 
@@ -70,15 +70,7 @@ class DatasetManifest(StrictModel):
             FileNotFoundError: the folder has no manifest, so it is no finished dataset.
             ValueError: the manifest is not one of ours.
         """
-        path = Path(folder) / MANIFEST_NAME
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"{folder}: no {MANIFEST_NAME}, so no finished dataset; run prepare again"
-            )
-        try:
-            manifest = cls.model_validate_json(path.read_text())
-        except (ValidationError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path}: not the manifest of a dataset: {first_reason(error)}") from None
+        manifest = read_model(Path(folder) / MANIFEST_NAME, cls, "prepare")
         if "://" in manifest.rows_root or Path(manifest.rows_root).is_absolute():
             return manifest
         return manifest.model_copy(update={"rows_root": str((Path(folder) / manifest.rows_root).resolve())})

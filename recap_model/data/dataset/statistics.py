@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from pydantic import NonNegativeInt, PositiveInt, ValidationError
+from pydantic import NonNegativeInt, PositiveInt
 
 from recap_model.config.base import StrictModel
-from recap_model.config.errors import first_reason
+from recap_model.json_files import read_model
 
 STATISTICS_NAME = "_statistics.json"
 
@@ -52,14 +52,4 @@ class FeatureStatistics(StrictModel):
     @classmethod
     def read(cls, folder: str | Path) -> "FeatureStatistics":
         """Read the statistics beside a dataset's manifest. Raises FileNotFoundError or ValueError, naming them."""
-        path = Path(folder) / STATISTICS_NAME
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"{path}: no statistics; they are written by prepare beside the training set"
-            )
-        try:
-            return cls.model_validate_json(path.read_bytes())
-        except ValidationError as error:
-            raise ValueError(
-                f"{path}: not what prepare writes: {first_reason(error)}; run prepare again"
-            ) from None
+        return read_model(Path(folder) / STATISTICS_NAME, cls, "prepare")

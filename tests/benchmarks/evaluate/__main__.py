@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 WHAT = {
-    "sketches": "one model: every metric, no bootstrap",
+    "alone": "one model: every metric",
     "compared": "two models: every metric, 20 replicates, users, lists",
     "scikit-learn": "one model: scikit-learn's AUC, average precision, log loss, Brier",
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from components.evaluate.scoring.score_table import ScoreTable, read_scores, writing_scores
+from components.common.artifacts.score_table import ScoreTable, read_scores, writing_scores
 from recap_model.config import RecapConfig
 from tests.tiny import tiny_config
 
@@ -54,16 +54,14 @@ def _alone(table: ScoreTable) -> ScoreTable:
     return ScoreTable(table.path, table.rows, table.tasks, table.slices, names)
 
 
-def _sketches(table: ScoreTable, config: RecapConfig) -> None:
-    """The first pass, and every metric but those within users and lists."""
-    from components.evaluate.metrics.accumulate import EVERYTHING, Tally
-    from components.evaluate.metrics.task_metrics import values_of
+def _alone_measured(table: ScoreTable) -> None:
+    """Every metric and sum for the bootstrap, but those within users and lists."""
+    from components.evaluate.metrics.accumulate import tallies
 
-    tally = Tally(table, config)
-    for task in table.tasks:
-        found, _ = values_of(tally.tasks[EVERYTHING, task], tally.models[EVERYTHING, task, "candidate"], None)
-        assert found["auc"] is not None
-        assert found["auc"] > 0.6
+    for tally in tallies(table):
+        values = tally.models["candidate"].values
+        assert values is not None
+        assert values["auc"] > 0.6
 
 
 def _compared(table: ScoreTable, config: RecapConfig) -> None:
@@ -71,7 +69,8 @@ def _compared(table: ScoreTable, config: RecapConfig) -> None:
     from components.evaluate.metrics.task_metrics import measure
 
     found, _ = measure(table, config)
-    assert found["tasks"]["task_0"]["difference"]["interval"]["rce"]
+    assert found.tasks["task_0"].difference is not None
+    assert found.tasks["task_0"].difference.interval.rce
 
 
 def _scikit_learn(table: ScoreTable) -> None:
@@ -91,7 +90,7 @@ def _scikit_learn(table: ScoreTable) -> None:
 
 
 def main() -> None:
-    """``measure WHAT PATH``: what is ``sketches``, ``compared`` or ``scikit-learn``; ``write`` makes the table."""
+    """``measure WHAT PATH``: what is ``alone``, ``compared`` or ``scikit-learn``; ``write`` makes the table."""
     what, path = sys.argv[1], Path(sys.argv[2])
     config = config_of(TASKS)
     if what == "write":
@@ -99,15 +98,18 @@ def main() -> None:
     table = read_scores(path, config)
     start = time.perf_counter()
     match what:
-        case "sketches":
-            _sketches(_alone(table), config)
+        case "alone":
+            _alone_measured(_alone(table))
         case "compared":
             _compared(table, config)
         case "scikit-learn":
             _scikit_learn(table)
     seconds = time.perf_counter() - start
+    busy = time.process_time()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"rows_per_s": table.rows / seconds, "seconds": seconds, "peak_mb": peak}))
+    print(
+        json.dumps({"rows_per_s": table.rows / seconds, "seconds": seconds, "cpu_s": busy, "peak_mb": peak})
+    )
     return None
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from components.common.artifacts.score_table import read_scores, writing_scores
 from components.evaluate.gate import decide
 from components.evaluate.metrics.task_metrics import measure
-from components.evaluate.scoring.score_table import read_scores, writing_scores
 from recap_model.config import RecapConfig
 from tests.tiny import tiny_config
 
@@ -62,8 +62,8 @@ def decided(gain: float, seed: int) -> tuple[bool, float, bool]:
         measured, _ = measure(read_scores(path, config), config)
     gate = config.evaluation.gate
     no_worse = gate.model_copy(update={"promote_if": "no_worse"})
-    outcomes = [decide(measured, list(config.tasks), policy, "1")[0] for policy in (gate, no_worse)]
-    gains = [found["difference"]["rce"] for found in measured["tasks"].values()]
+    outcomes = [decide(measured, policy, list(config.tasks), "1")[0] for policy in (gate, no_worse)]
+    gains = [found.difference.rce for found in measured.tasks.values() if found.difference]
     return outcomes[0] == "PROMOTE", float(np.mean(gains)), outcomes[1] == "PROMOTE"
 
 

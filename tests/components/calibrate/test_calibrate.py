@@ -177,7 +177,7 @@ def test_inputs_of_another_snapshot_or_config_are_refused(sets: TinySets, tmp_pa
 def test_a_model_folder_without_its_manifest_is_no_model(sets: TinySets, tmp_path: Path):
     shutil.copytree(sets.snapshot.parent / "model", tmp_path / "model")
     (tmp_path / "model/_manifest.json").unlink()
-    with pytest.raises(FileNotFoundError, match=r"no _manifest.json, so no finished model; run train again"):
+    with pytest.raises(FileNotFoundError, match=r"_manifest.json: not there; run train again"):
         calibrate_model(sets.snapshot, tmp_path / "model", sets.calibration, tmp_path / "out")
 
 

@@ -76,8 +76,8 @@ def test_skew_is_shown_beside_a_drift_that_could_not_be_measured(tmp_path: Path,
     ("changed", "said"),
     [
         ({"snapshot": "0" * 64}, "belongs to another snapshot"),
-        ({"verdict": "fine"}, "not a verdict: verdict"),
-        ({"drift": None}, "not a verdict: drift"),
+        ({"verdict": "fine"}, "not what validate writes: verdict"),
+        ({"drift": None}, "not what validate writes: drift"),
     ],
 )
 def test_a_verdict_that_is_none_of_this_log_is_refused(

@@ -14,16 +14,23 @@ import recap_model
 from components.calibrate.calibrate import calibrate_model
 from components.common import registry
 from components.common.artifacts.decision import Decision
+from components.common.artifacts.evaluation import Evaluation
+from components.common.artifacts.score_table import ScoreTable, read_scores
 from components.common.artifacts.snapshot import MANIFEST_NAME, Champion, Snapshot
 from components.evaluate.evaluate import evaluate_model
 from components.evaluate.gate import decide
 from components.evaluate.gate_replay import replay_gate
-from components.evaluate.headline import headline, roc_points
-from components.evaluate.metrics.accumulate import Tally
-from components.evaluate.metrics.bootstrap import METRICS, interval, replicates_of, standard_error
+from components.evaluate.metrics.accumulate import tallies
+from components.evaluate.metrics.bootstrap import (
+    METRICS,
+    draw,
+    interval,
+    replicated,
+    standard_error,
+)
+from components.evaluate.metrics.curves import roc_points
 from components.evaluate.metrics.task_metrics import measure
 from components.evaluate.scoring.champion_adapter import ChampionError
-from components.evaluate.scoring.score_table import ScoreTable, read_scores
 from components.evaluate.scoring.score_test_set import score_test_set
 from components.train.train import train_model
 from pipeline.cli.app import app
@@ -56,13 +63,18 @@ def test_a_first_run_is_measured_decided_and_written_whole(built: tuple[TinySets
     assert decision.outcome == "PROMOTE"
     assert Decision.read(tmp_path / "out") == decision
     table = pq.read_table(tmp_path / "out" / "scores.parquet")
-    measured = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    assert table.num_rows == measured["rows"] == 400
+    evaluation = Evaluation.read(tmp_path / "out")
+    assert table.num_rows == evaluation.rows == 400
     columns = (table[f"{kind}/like"].to_numpy() for kind in ("label", "candidate", "weight"))
-    assert measured["tasks"]["like"]["auc"] == pytest.approx(metrics.auc(*columns), abs=2e-4)
+    assert evaluation.tasks["like"].auc == pytest.approx(metrics.auc(*columns), abs=1e-12)
     assert (tmp_path / "page").read_text() == (tmp_path / "out" / "report.html").read_text()
-    assert set(headline(tmp_path / "out")) == {"rows", "auc/like", "rce/like", "auc/reply", "rce/reply"}
-    assert all(np.isfinite(values).all() for values in roc_points(tmp_path / "out"))
+    assert {name.split("/")[0] for name in evaluation.headline()} == {
+        "auc",
+        "rce",
+        "log_loss",
+        "calibration_ratio",
+    }
+    assert all(np.isfinite(values).all() for values in roc_points(tmp_path / "out", sets.snapshot))
 
 
 def test_a_decision_changed_by_hand_is_refused(built: tuple[TinySets, Path], tmp_path: Path):
@@ -90,19 +102,27 @@ def test_a_model_compared_with_itself_differs_nowhere(built: tuple[TinySets, Pat
     content = pq.read_table(table.path)
     assert content["candidate/like"] == content["champion/like"]
     found, _ = measure(table, SLICED)
-    for tasks in (found["tasks"], found["slices"]["topic_1"]["tasks"]):
+    for tasks in (found.tasks, found.slices["topic_1"].tasks):
         for task in tasks.values():
-            changes = task["difference"]
-            assert {changes[name] for name in METRICS if changes[name] is not None} == {0.0}
-            assert {error for error in changes["error"].values() if error is not None} == {0.0}
-    assert found["score_psi"] == 0.0
-    assert found["lists"]["top_k_change"] == 0.0
+            changes = task.difference
+            assert changes is not None
+            assert {value for name in METRICS if (value := getattr(changes, name)) is not None} == {0.0}
+            assert {error for error in changes.error.model_dump().values() if error is not None} == {0.0}
+    assert found.score_psi == 0.0
+    assert found.score_support is None
+    assert found.lists.top_k_change == 0.0
 
 
-def test_the_bootstrap_spreads_as_much_as_resampled_users_do(built: tuple[TinySets, Path], tmp_path: Path):
+@pytest.mark.parametrize("exact_rows", [1000, 0])
+def test_the_bootstrap_spreads_as_much_as_resampled_users_do(
+    exact_rows: int, built: tuple[TinySets, Path], tmp_path: Path
+):
     sets, model = built
     table = score_test_set(model, sets.test, tiny_config(), None, tmp_path / "scores.parquet")
-    ours = replicates_of(table, Tally(table, tiny_config()), 2000, seed=1)["", "like", "candidate"]
+    tally = next(tallies(table, exact_rows))
+    model = tally.models["candidate"]
+    assert model.values is not None
+    ours = replicated(draw(2000, seed=1), model.values["auc"], tally.masses, model.changes)
     content = pq.read_table(table.path)
     label, prediction, weight = (
         content[f"{kind}/like"].to_numpy() for kind in ("label", "candidate", "weight")
@@ -135,19 +155,21 @@ def test_rows_without_a_user_or_a_request_have_nothing_in_common(
     found = measure(_changed(table, tiny_config(), **gaps), tiny_config())[0]
     label, prediction = (content[f"{kind}/like"].to_numpy() for kind in ("label", "candidate"))
     gauc = metrics.grouped_auc(label[named], prediction[named], users[named])
-    assert found["users"] == 10
-    assert found["tasks"]["like"]["gauc"] == pytest.approx(gauc, abs=1e-12)
-    assert found["lists"]["lists"] == len(np.unique(requests[named]))
-    assert found["tasks"]["like"]["auc"] == whole["tasks"]["like"]["auc"]
+    assert found.users == 10
+    assert found.tasks["like"].gauc == pytest.approx(gauc, abs=1e-12)
+    assert found.lists.lists == len(np.unique(requests[named]))
+    assert found.tasks["like"].auc == whole.tasks["like"].auc
 
     nobody = pa.nulls(len(users), pa.int64())
     found = measure(_changed(table, tiny_config(), user=nobody, request=nobody), tiny_config())[0]
-    assert found["tasks"]["like"]["undefined"]["gauc"] == "no row has a user"
-    assert found["lists"]["undefined"] == "no row has a request"
+    assert found.tasks["like"].undefined["gauc"] == "no row has a user"
+    assert found.lists.undefined == "no row has a request"
     # Of rows that are independent, here by construction, the mean label's error is the binomial one.
     rate = label.mean()
-    expected = np.sqrt((1.0 - rate) / rate / len(label)) * found["tasks"]["like"]["calibration_ratio"]
-    assert found["tasks"]["like"]["error"]["calibration_ratio"] == pytest.approx(expected, rel=0.35)
+    like = found.tasks["like"]
+    assert like.calibration_ratio is not None
+    expected = np.sqrt((1.0 - rate) / rate / len(label)) * like.calibration_ratio
+    assert like.error.calibration_ratio == pytest.approx(expected, rel=0.35)
 
 
 def test_a_metric_that_is_not_defined_is_null_and_says_why(built: tuple[TinySets, Path], tmp_path: Path):
@@ -155,25 +177,54 @@ def test_a_metric_that_is_not_defined_is_null_and_says_why(built: tuple[TinySets
     table = score_test_set(model, sets.test, tiny_config(), None, tmp_path / "scores.parquet")
     none, missing = np.zeros(table.rows, np.float32), np.full(table.rows, np.nan, np.float32)
     table = _changed(table, tiny_config(), label__like=none, label__reply=missing)
-    found = measure(table, tiny_config())[0]["tasks"]
-    assert found["like"]["auc"] is None
-    assert found["like"]["undefined"]["auc"] == "all 400 labels are 0"
-    assert found["reply"]["undefined"]["rce"] == "no row has a label"
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    found = measure(table, tiny_config())[0]
+    assert found.tasks["like"].auc is None
+    assert found.tasks["like"].undefined["auc"] == "all 400 labels are 0"
+    assert found.tasks["reply"].undefined["rce"] == "no row has a label"
+    assert Evaluation.model_validate_json(found.model_dump_json()) == found
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(("column", "value"), [("candidate/like", np.nan), ("score/candidate", np.inf)])
 def test_a_score_that_is_not_finite_is_counted_and_ends_in_an_error(
-    value: float, built: tuple[TinySets, Path], tmp_path: Path
+    column: str, value: float, built: tuple[TinySets, Path], tmp_path: Path
 ):
     sets, model = built
     table = score_test_set(model, sets.test, tiny_config(), None, tmp_path / "scores.parquet")
-    assert measure(table, tiny_config())[0]["not_finite"] == 0
-    predictions = pq.read_table(table.path)["candidate/like"].to_numpy().copy()
+    assert measure(table, tiny_config())[0].not_finite == 0
+    predictions = pq.read_table(table.path)[column].to_numpy().copy()
     predictions[3] = value
-    found, _ = measure(_changed(table, tiny_config(), candidate__like=predictions), tiny_config())
-    assert found["not_finite"] == 1
-    assert decide(found, list(tiny_config().tasks), tiny_config().evaluation.gate, None)[0] == "ERROR"
+    changed = _changed(table, tiny_config(), **{column.replace("/", "__"): predictions})
+    found, _ = measure(changed, tiny_config())
+    assert found.not_finite == 1
+    assert decide(found, tiny_config().evaluation.gate, list(tiny_config().tasks), None)[0] == "ERROR"
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "allowed"),
+    [
+        ("weight/like", -1.0, "a weight is a finite number of 0 or more"),
+        ("weight/like", np.inf, "a weight is"),
+        ("weight/reply", np.nan, "a weight is"),
+        ("label/like", 0.5, "a label is 0 or 1, or NaN where it is missing"),
+        ("label/reply", np.inf, "a label is"),
+        ("candidate/like", 1.5, "a probability is 0 to 1"),
+        ("candidate/like", -np.inf, "a probability is"),
+        ("champion/reply", -0.1, "a probability is"),
+        ("slice/topic_1", None, "a slice is true or false"),
+    ],
+)
+def test_a_replay_refuses_what_is_no_label_weight_or_probability(
+    column: str, value: float | None, allowed: str, built: tuple[TinySets, Path], tmp_path: Path
+):
+    sets, model = built
+    path = score_test_set(model, sets.test, SLICED, model, tmp_path / "scores.parquet").path
+    table = pq.read_table(path)
+    values = table[column].to_pylist()
+    values[7] = value
+    place = table.column_names.index(column)
+    pq.write_table(table.set_column(place, column, pa.array(values, table[column].type)), path)
+    with pytest.raises(ValueError, match=rf"scores.parquet: column {column}, row 7: is .*; {allowed}"):
+        replay_gate(path, SLICED)
 
 
 def test_stored_scores_measure_and_decide_as_fresh_ones_and_by_another_policy_otherwise(

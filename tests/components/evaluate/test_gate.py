@@ -1,12 +1,13 @@
 """The gate says no to whatever it cannot compute, and yes only where every rule holds."""
 
-import copy
 from typing import Any
 
 import numpy as np
 import pytest
 
-from components.evaluate.gate import decide
+from components.common.artifacts.decision import Outcome, Rule
+from components.common.artifacts.evaluation import Evaluation
+from components.evaluate.gate import decide as decide_on
 from recap_model.config import ConfigError
 from recap_model.config.evaluation import Floors, GateConfig
 from tests.tiny import tiny_config
@@ -56,8 +57,14 @@ def measured(**tasks: Any) -> dict[str, Any]:
     }
 
 
+def decide(
+    found: dict[str, Any], tasks: list[str], gate: GateConfig, champion: str | None, **more: Any
+) -> tuple[Outcome, str, list[Rule]]:
+    return decide_on(Evaluation.model_validate(found), gate, tasks, champion, **more)
+
+
 def outcome(found: dict[str, Any], champion: str | None = "3", gate: GateConfig = GATE, **more: Any) -> str:
-    return decide(copy.deepcopy(found), TASKS, gate, champion, **more)[0]
+    return decide(found, TASKS, gate, champion, **more)[0]
 
 
 def test_a_better_and_safe_candidate_is_promoted():
@@ -180,7 +187,7 @@ def test_a_task_has_its_own_floors_and_objectives_are_those_listed():
 
 def test_a_policy_without_floors_is_refused():
     gate = {"floors": {}, "task_floors": {}}
-    with pytest.raises(ConfigError, match=r"evaluation\.gate: floors: none is given"):
+    with pytest.raises(ConfigError, match=r"evaluation\.gate\.floors: none is given"):
         tiny_config(evaluation={"gate": gate})
 
 

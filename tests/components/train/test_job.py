@@ -159,7 +159,7 @@ def test_a_complete_job_without_its_model_is_no_success(
     server.add(job_name(RUN))
     server.end(job_name(RUN), "Complete")
     message = {
-        "nothing": "no _manifest.json, so no finished model",
+        "nothing": "_manifest.json: not there; run train again",
         "another": "is the model of another snapshot, config or training set",
         "torn": "altered since the manifest was written",
     }

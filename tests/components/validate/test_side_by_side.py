@@ -161,9 +161,9 @@ def test_a_process_that_is_killed_ends_the_step_in_one_line(tmp_path: Path):
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
-        ("lost", r"part-1/_manifest.json: not there, so this group was not read; run its step again"),
+        ("lost", r"part-1/_manifest.json: not there; run the group's step again"),
         ("left out", r"groups 0, 2 of 3: the log is judged by each group once"),
-        ("torn", r"part-1/_manifest.json: not a group's manifest: "),
+        ("torn", r"part-1/_manifest.json: not what the group's step writes: "),
         ("altered", r"part-1: changed since its group's manifest was written; run its step again"),
         ("removed", r"part-1: changed since its group's manifest was written; run its step again"),
         ("other snapshot", r"group 0: of another snapshot \([0-9a-f]{12}\); run its step again"),

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from components.common import registry
+from components.common.artifacts.evaluation import Evaluation
 from components.promote.promotion_log import Move, read_moves
 from tests.integration.month.calendar import Day, Event
 from tests.integration.month.runs import Ended, Run, command
@@ -169,9 +170,9 @@ class Month:
             return Attempt("FAILED", reason, None, False, ended.seconds, ended.peak_mib)
         promotion = ended.result["promotion"]
         outputs = self.folder / ended.result["outputs"]
-        measured = json.loads((outputs / "evaluate" / "evaluation" / "metrics.json").read_text())
-        tasks = measured["tasks"]
-        compared = {task: found["champion"]["auc"] for task, found in tasks.items() if "champion" in found}
+        evaluation = Evaluation.read(outputs / "evaluate" / "evaluation")
+        tasks = evaluation.tasks
+        compared = {task: found.champion.auc for task, found in tasks.items() if found.champion}
         return Attempt(
             outcome=ended.result["outcome"],
             reason=promotion["reason"],
@@ -179,9 +180,9 @@ class Month:
             promoted=promotion["promoted"],
             seconds=ended.seconds,
             peak_mib=ended.peak_mib,
-            auc={task: found["auc"] for task, found in tasks.items()},
+            auc={task: found.auc for task, found in tasks.items()},
             champion_auc=compared,
-            score_psi=measured["score_psi"],
+            score_psi=evaluation.score_psi,
         )
 
     def _prune(self) -> None:

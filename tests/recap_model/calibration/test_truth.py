@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from recap_model.calibration import LogitHistogram, calibrated_logit, fit_task
-from recap_model.calibration.logistic import sigmoid
+from recap_model.calibration import LogitHistogram, calibrated_logit, fit_task, sigmoid
 from recap_model.config.calibration import CalibrationConfig
 from tests.recap_model.calibration.simulated import Array, rows
 

@@ -8,6 +8,7 @@ from sklearn import metrics as reference
 from sklearn.linear_model import LogisticRegression
 
 from recap_model import metrics
+from recap_model.metrics.groups import rising_order
 
 RANDOM = np.random.default_rng(3)
 PREDICTIONS = np.round(RANDOM.beta(1, 6, 3000), 2)  # rounded, so that there are ties
@@ -71,8 +72,6 @@ def test_a_weight_of_two_is_a_row_twice_and_a_missing_label_no_row(name: str):
 def test_neither_the_order_of_rows_nor_the_unit_of_weights_matters(seed: int, scale: float):
     order = np.random.default_rng(seed).permutation(len(LABELS))
     for name in SINGLE_NUMBERS:
-        if name == "expected_calibration_error":  # ties across an edge of its bins fall by the order of rows
-            continue
         metric = getattr(metrics, name)
         moved = metric(LABELS[order], PREDICTIONS[order], WEIGHTS[order] * scale)
         assert moved == pytest.approx(metric(LABELS, PREDICTIONS, WEIGHTS), rel=1e-9)
@@ -144,9 +143,14 @@ def test_without_a_single_best_line_there_is_none(labels: list[int], predictions
     assert np.isnan(metrics.calibration_line(labels, predictions)).all()
 
 
-def test_the_influence_on_auc_is_its_derivative_by_a_rows_weight():
+def test_the_gradient_of_auc_is_its_derivative_by_a_rows_weight():
     labels, predictions, weights = LABELS[:200], PREDICTIONS[:200], WEIGHTS[:200]
-    area, influence = metrics.auc_influence(labels, predictions, weights)
+    found = metrics.group_rows(labels, predictions, weights)
+    area, gradient = metrics.auc_gradient(found.groups)
+    assert found.sizes is not None
+    by_row = np.repeat(gradient, found.sizes, axis=1)[labels[found.order].astype(int), range(200)]
+    influence = np.empty(200)
+    influence[found.order] = by_row * weights[found.order]
     assert area == pytest.approx(metrics.auc(labels, predictions, weights))
     assert influence.sum() == pytest.approx(0.0, abs=1e-12)
     for row in range(0, 200, 20):
@@ -158,6 +162,31 @@ def test_the_influence_on_auc_is_its_derivative_by_a_rows_weight():
 def test_different_lengths_are_refused():
     with pytest.raises(ValueError, match=r"must have one shape, got \(2,\), \(3,\)"):
         metrics.auc([0, 1], [0.1, 0.2, 0.3])
+
+
+@pytest.mark.parametrize("name", [*SINGLE_NUMBERS, "brier_parts", "calibration_line"])
+def test_a_metric_of_groups_is_that_of_the_rows(name: str):
+    metric = getattr(metrics, name)
+    predictions = PREDICTIONS.astype(np.float32)
+    groups = metrics.grouped(LABELS, predictions, WEIGHTS)
+    assert len(groups.predictions) == len(np.unique(predictions)) < len(LABELS)
+    assert metric(groups) == metric(LABELS, predictions, WEIGHTS)
+    assert metric(groups) == pytest.approx(metric(LABELS, predictions.astype(float), WEIGHTS), rel=1e-12)
+
+
+@given(st.lists(st.floats(width=32), min_size=1))
+def test_rows_are_ordered_as_by_a_stable_sort(values: list[float]):
+    for predictions in (np.array(values, np.float32), np.abs(np.array(values, np.float32))):
+        assert rising_order(predictions).tolist() == np.argsort(predictions, kind="stable").tolist()
+
+
+def test_the_calibration_line_of_many_rows_is_that_of_few_steps_from_far():
+    odds = RANDOM.normal(-2.0, 1.0, 60_000)
+    labels = RANDOM.random(60_000) < 1 / (1 + np.exp(-odds))
+    many = metrics.calibration_line(labels, 1 / (1 + np.exp(-(2 * odds + 1))))
+    logits = (2 * odds + 1)[:, None]
+    fitted = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(logits, labels)
+    assert many == pytest.approx((fitted.intercept_[0], fitted.coef_[0, 0]), abs=1e-6)
 
 
 def test_roc_thresholds_are_finite_and_its_ends_are_the_corners():

@@ -17,7 +17,7 @@ def test_what_was_written_is_read(tmp_path: Path):
 
 @pytest.mark.parametrize("content", ['{"log_mean": [1.0', '{"log_mean": "high"}', "[]", "\xff"])
 def test_a_file_that_build_did_not_write_is_one_line(tmp_path: Path, content: str):
-    with pytest.raises(FileNotFoundError, match="no statistics; they are written by prepare"):
+    with pytest.raises(FileNotFoundError, match=r"_statistics.json: not there; run prepare again"):
         FeatureStatistics.read(tmp_path)
     (tmp_path / STATISTICS_NAME).write_bytes(content.encode("latin-1"))
     with pytest.raises(

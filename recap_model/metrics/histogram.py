@@ -1,4 +1,4 @@
-"""What calibration remembers of the rows it has seen: a histogram of logits for each task and fold."""
+"""Histograms of logits: what calibration and, beyond a million rows, evaluation keep of the rows they have seen."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from recap_model.metrics.groups import Array, PredictionGroups
 
 LOW, HIGH, BINS = -20.0, 12.0, 4096  # 128 bins for a unit of logit; the scale of 1e-9 to 1 - 6e-6
+_LEAST, _MOST = np.float32(1e-9), np.float32(1.0 - 2**-24)
 
 
 @dataclass(frozen=True)
@@ -18,14 +19,23 @@ class Bins:
     Shape:
         weight, label, logit: (bins,) the sum of weights, the sum of weight times label, and the weighted
             mean of the logits.
+        squares: (bins,) the sum of squared weights.
+        numbers: (bins,) which of the histogram's bins they are.
     ``rows`` and ``positives`` count rows, without weights.
     """
 
     weight: Array
     label: Array
     logit: Array
+    squares: Array
+    numbers: NDArray[np.int64]
     rows: int
     positives: int
+
+    def groups(self, logit: Array | None = None) -> PredictionGroups:
+        """The rows as metrics take them, when each bin is given its calibrated ``logit`` (bins,), rising."""
+        probability = sigmoid(self.logit if logit is None else logit)
+        return PredictionGroups(probability, self.weight - self.label, self.label, self.squares)
 
     @property
     def total(self) -> float:
@@ -38,15 +48,28 @@ class Bins:
         return float((self.weight * self.logit).sum() / self.total)
 
 
+def sigmoid(logit: Array) -> Array:
+    """``1 / (1 + exp(-logit))`` without overflow."""
+    small = np.exp(-np.abs(logit))
+    return np.where(logit >= 0, 1.0, small) / (1.0 + small)
+
+
+def logits_of(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Log odds, which for 0 and 1 are those of 1e-9 and of 1 - 2^-24: (rows,)."""
+    log: NDArray[np.float32] = np.log(np.maximum(probabilities, _LEAST))
+    log -= np.log1p(-np.minimum(probabilities, _MOST))
+    return log
+
+
 class LogitHistogram:
-    """Weights, weighted labels and weighted logits in uniform bins of the logit, 4,096 if not told otherwise.
+    """Weights, their squares, weighted labels and weighted logits in uniform bins of the logit, 4,096 by default.
 
     One pass over the rows fills it, in memory that does not depend on their number; histograms of parts add
     up to the histogram of all (`merge`). A logit beyond the outermost bins counts in them, with its own value
     in the sum of logits; ``clipped`` says how often that happened.
 
     Shape:
-        weight, label, logit: (tasks, folds, bins) float64.
+        weight, label, logit, squares: (tasks, folds, bins) float64.
         rows, positives: (tasks, folds) int64, of labelled rows.
         clipped: (tasks,) int64.
     """
@@ -57,6 +80,7 @@ class LogitHistogram:
         self.weight = np.zeros((len(self.tasks), folds, bins))
         self.label = np.zeros_like(self.weight)
         self.logit = np.zeros_like(self.weight)
+        self.squares = np.zeros_like(self.weight)
         self.rows = np.zeros((len(self.tasks), folds), np.int64)
         self.positives = np.zeros_like(self.rows)
         self.clipped = np.zeros(len(self.tasks), np.int64)
@@ -95,17 +119,18 @@ class LogitHistogram:
     ) -> None:
         shape = self.weight.shape[1:]
         bins = shape[1]
-        position = np.floor((logit.astype(np.float64) - LOW) * (bins / (HIGH - LOW)))
-        cell = np.clip(position, 0, bins - 1).astype(np.int64) + fold * bins
+        cell = bin_numbers(logit, bins) + fold * bins
+        weight = weight.astype(np.float64)
         for sums, value in (
             (self.weight, weight),
             (self.label, weight * label),
-            (self.logit, weight.astype(np.float64) * logit),
+            (self.logit, weight * logit),
+            (self.squares, weight * weight),
         ):
             sums[number] += np.bincount(cell, value, minlength=self.folds * bins).reshape(shape)
         self.rows[number] += np.bincount(fold, minlength=self.folds)
         self.positives[number] += np.bincount(fold[label > 0.5], minlength=self.folds)
-        self.clipped[number] += int(((position < 0) | (position >= bins)).sum())
+        self.clipped[number] += int(((logit < LOW) | (logit >= HIGH)).sum())
 
     def merge(self, other: "LogitHistogram") -> None:
         """Add another histogram's rows to this one's. Raises ValueError if tasks or folds differ."""
@@ -114,21 +139,29 @@ class LogitHistogram:
                 f"histograms of tasks {self.tasks} in {self.folds} folds and of tasks {other.tasks} in "
                 f"{other.folds} folds do not add up"
             )
-        for name in ("weight", "label", "logit", "rows", "positives", "clipped"):
+        for name in ("weight", "label", "logit", "squares", "rows", "positives", "clipped"):
             getattr(self, name).__iadd__(getattr(other, name))
 
     def bins(self, task: str, folds: Sequence[int] | None = None) -> Bins:
         """The bins of a task, over all folds or those listed."""
         number = self.tasks.index(task)
         chosen = list(range(self.folds)) if folds is None else list(folds)
-        weight, label, logit = (
-            sums[number, chosen].sum(axis=0) for sums in (self.weight, self.label, self.logit)
+        weight, label, logit, squares = (
+            sums[number, chosen].sum(axis=0) for sums in (self.weight, self.label, self.logit, self.squares)
         )
-        held = weight > 0
+        held = np.flatnonzero(weight)
         return Bins(
             weight=weight[held],
             label=label[held],
             logit=logit[held] / weight[held],
+            squares=squares[held],
+            numbers=held,
             rows=int(self.rows[number, chosen].sum()),
             positives=int(self.positives[number, chosen].sum()),
         )
+
+
+def bin_numbers(logits: NDArray[np.floating], bins: int) -> NDArray[np.int64]:
+    """The bin of each logit, those beyond the outermost bins in them: (rows,)."""
+    position = (logits.astype(np.float64) - LOW) * (bins / (HIGH - LOW))
+    return np.clip(position, 0, bins - 1).astype(np.int64)

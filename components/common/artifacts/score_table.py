@@ -1,13 +1,16 @@
 """The score table: every test row with its labels, and what candidate and champion say of it, as Parquet."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from components.common.storage.parquet import batches_of
 from recap_model.config import RecapConfig
@@ -15,6 +18,20 @@ from recap_model.config.errors import in_one_line, printable
 
 KEYS = ("request", "user", "candidate", "impressed")
 _ROW_GROUP = 1 << 17
+
+# What a column of each kind may not hold, by the first part of its name, and what it may.
+_REFUSED: dict[str, tuple[Callable[[NDArray[np.floating]], NDArray[np.bool_]], str]] = {
+    "label": (
+        lambda values: (values != 0) & (values != 1) & ~np.isnan(values),
+        "a label is 0 or 1, or NaN where it is missing",
+    ),
+    "weight": (
+        lambda values: ~((values >= 0) & (values < np.inf)),
+        "a weight is a finite number of 0 or more",
+    ),
+    "candidate": (lambda values: (values < 0) | (values > 1), "a probability is 0 to 1"),
+    "champion": (lambda values: (values < 0) | (values > 1), "a probability is 0 to 1"),
+}
 
 
 @dataclass(frozen=True)
@@ -38,10 +55,49 @@ class ScoreTable:
     def models(self) -> list[str]:
         return ["candidate", "champion"] if "score/champion" in self.names else ["candidate"]
 
-    def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        """Some columns of all rows, in batches that fit into memory."""
-        with pq.ParquetFile(self.path) as file:
-            yield from batches_of(file, _ROW_GROUP, columns)
+    def batches(self, columns: list[str], rows: int = _ROW_GROUP) -> Iterator[pa.RecordBatch]:
+        """Some columns of all rows, in batches of at most ``rows`` that fit into memory.
+
+        Raises:
+            ValueError: the file cannot be read, or a label, a weight or a probability is none; it names file, column
+                and row.
+        """
+        done = 0
+        try:
+            with pq.ParquetFile(self.path) as file:
+                for batch in batches_of(file, rows, columns):
+                    self._check(batch, done)
+                    yield batch
+                    done += batch.num_rows
+        except (pa.ArrowException, OSError) as error:
+            raise ValueError(
+                f"{self.path}: cannot be read ({in_one_line(error)}); run evaluate again"
+            ) from None
+
+    def read(self, columns: list[str]) -> pa.RecordBatch:
+        """Some columns of all rows, checked as `batches` does; as much memory as they take."""
+        batches = list(self.batches(columns))
+        if not batches:
+            schema = pq.read_schema(self.path)
+            return pa.RecordBatch.from_pylist([], pa.schema([schema.field(name) for name in columns]))
+        return pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
+
+    def _check(self, batch: pa.RecordBatch, done: int) -> None:
+        for name in batch.schema.names:
+            kind, column = name.split("/")[0], batch.column(name)
+            if kind == "slice" and column.null_count:
+                refused, allowed = np.asarray(column.is_null()), "a slice is true or false"
+            elif kind in _REFUSED and name != kind:
+                refuses, allowed = _REFUSED[kind]
+                refused = refuses(column.to_numpy(zero_copy_only=False))
+            else:
+                continue
+            if refused.any():
+                row = int(np.argmax(refused))
+                raise ValueError(
+                    f"{self.path}: column {printable(name)}, row {done + row}: is {column[row].as_py()}; {allowed}; "
+                    "run evaluate again"
+                )
 
 
 @contextmanager
@@ -83,6 +139,12 @@ class ScoreWriter:
         self._waiting, self._rows = [], 0
 
 
+def to_numpy(batch: pa.RecordBatch, name: str) -> NDArray[Any]:
+    """A column of a batch: (rows,)."""
+    column: NDArray[Any] = batch.column(name).to_numpy(zero_copy_only=False)
+    return column
+
+
 def read_scores(path: str | Path, config: RecapConfig) -> ScoreTable:
     """Open a score table, for the tasks and slices of a config.
 
@@ -92,12 +154,14 @@ def read_scores(path: str | Path, config: RecapConfig) -> ScoreTable:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no score table; give the scores.parquet of an evaluation")
+        raise FileNotFoundError(
+            f"{path}: no score table; give the scores.parquet of an evaluation, or run evaluate again"
+        )
     try:
         with pq.ParquetFile(path) as file:
             schema, rows = file.schema_arrow, file.metadata.num_rows
     except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{path}: not Parquet: {in_one_line(error)}") from None
+        raise ValueError(f"{path}: not Parquet: {in_one_line(error)}; run evaluate again") from None
     names = schema.names
     tasks, slices = list(config.tasks), [wanted.name for wanted in config.evaluation.slices]
     needed = [f"{kind}/{task}" for kind in ("label", "weight", "candidate") for task in tasks]
@@ -111,11 +175,13 @@ def read_scores(path: str | Path, config: RecapConfig) -> ScoreTable:
         )
     twice = sorted(name for name, times in Counter(names).items() if times > 1)
     if twice:
-        raise ValueError(f"{path}: has more than one column {printable(', '.join(twice))}; evaluate again")
+        raise ValueError(
+            f"{path}: has more than one column {printable(', '.join(twice))}; run evaluate again"
+        )
     for name in [*needed, *[name for name in ("score/champion",) if name in names]]:
         kind = schema.field(name).type
         if not (pa.types.is_boolean(kind) if name.startswith("slice/") else pa.types.is_floating(kind)):
             raise ValueError(
-                f"{path}: column {name}: is {kind}, which evaluate does not write; evaluate again"
+                f"{path}: column {name}: is {kind}, which evaluate does not write; run evaluate again"
             )
     return ScoreTable(path, rows, tasks, slices, names)
