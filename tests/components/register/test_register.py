@@ -393,7 +393,9 @@ def test_a_changed_decision_registers_nothing(inputs: Inputs, uri: str, tmp_path
 def test_metrics_that_are_none_are_refused_in_a_line(uri: str, tmp_path: Path):
     altered = run_outputs(tmp_path / "run", uri, run_id="run-6")
     (altered.evaluation / "metrics.json").write_text('{"tasks": []}')
-    with pytest.raises(ValueError, match=r"metrics\.json: not what evaluate writes: tasks: .*; run evaluate again"):
+    with pytest.raises(
+        ValueError, match=r"metrics\.json: not what evaluate writes: tasks: .*; run evaluate again"
+    ):
         register(altered, tmp_path / "version")
 
 
