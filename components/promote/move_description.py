@@ -38,9 +38,7 @@ def _sentence(move: Move, version: str) -> str:
     why = " ".join(move.why.removeprefix(APPROVED).split())[:_LONGEST_REASON]
     by = f"by {move.who} at {move.when}: {why}"
     if move.to == version:
-        verb = (
-            "Champion again, rolled back to" if move.is_rollback else "Approved" if approved else "Promoted"
-        )
+        verb = "Rolled back to this version" if move.is_rollback else "Approved" if approved else "Promoted"
         return f"{verb} {by}"
     if move.is_rollback:
         return f"Rolled back to version {move.to} {by}"

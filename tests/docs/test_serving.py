@@ -58,7 +58,7 @@ ROW: dict[str, Any] = {
 ROWS = [
     ROW,
     {**ROW, "price": None, "brand": "other", "on_sale": None, "seen": []},
-    {**ROW, "usual": 0.0, "brand": None, "embedding": None, "seen": None},
+    {**ROW, "usual": 0.0, "shelf": -77, "brand": None, "embedding": None, "seen": None},
     {**ROW, "price": 1e39, "shelf": 2**62, "published_ms": None, "seen_ms": SEEN_MS + 90_000_000},
 ]
 

@@ -15,6 +15,7 @@ from components.promote.manual import roll_back
 from components.promote.move_champion import move_champion
 from components.promote.promote import promote_version
 from components.promote.promotion_log import Audit, read_moves
+from pipeline.fetch import fetch_version
 from tests.components.promote import contest
 from tests.components.registries import NAME, PROOF, new_registry, register, run_outputs
 from tests.servers import Process, mlflow_server, postgres, postgres_binaries
@@ -66,6 +67,8 @@ def test_a_version_is_registered_proven_promoted_and_rolled_back(
     assert client.get_model_version_download_uri(NAME, "2").startswith("mlflow-artifacts:")
     assert registry.champion(client, NAME).version == "2"
     _a_stranger_uses_mlflow_alone(server, tmp_path / "2" / "evaluation" / "scores.parquet")
+    fetch_version(client, NAME, "2", tmp_path / "fetched")
+    assert (tmp_path / "fetched" / "MLmodel").is_file()
     assert roll_back(client, NAME).to == "1"
     assert registry.aliases(client, NAME) == {"champion": "1", "previous": "2"}
 

@@ -165,7 +165,7 @@ def test_a_versions_description_says_who_moved_it_and_why_before_its_decision(wo
     recap(workspace, "rollback", "--why", "complaints")
     assert _description(workspace, "2").startswith(f"Rolled back to version 1 by {person()} at ")
     again = _description(workspace, "1")
-    assert again.startswith(f"Champion again, rolled back to by {person()} at ")
+    assert again.startswith(f"Rolled back to this version by {person()} at ")
     assert again.count("Decision at registration:") == 1
 
 
