@@ -200,7 +200,8 @@ def _check_digests(folder: Path, expected: str, what: str) -> None:
     if not any(name.endswith(f"/{CACHE}") for name in listed):
         _drop_bytecode(folder)
     for name, change in differences(folder, listed, ignore=(DIGESTS_NAME, *_LEFT_BY_LOADING)).items():
-        raise RegistryError(f"{what}: {name} was {change} after registration; register the model again")
+        remedy = "remove it" if change == "added" else "register the model again"
+        raise RegistryError(f"{what}: {name} was {change} after registration; {remedy}")
 
 
 def _drop_bytecode(folder: Path) -> None:
