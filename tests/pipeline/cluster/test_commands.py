@@ -87,7 +87,7 @@ def test_a_backfill_is_a_run_for_each_day_and_can_be_called_again(server: Pipeli
     days = ["2026-02-27", "2026-02-28", "2026-03-01", "2026-03-02"]
     assert [run["runtime_config"]["parameters"]["end_date"] for run in server.runs.values()] == days
     next(iter(server.runs.values()))["state"] = "FAILED"
-    assert said(call(*stretch)).count("is there already") == 3
+    assert said(call(*stretch)).count("already exists") == 3
     assert len(server.runs) == 5
 
 
@@ -97,7 +97,7 @@ def test_a_backfill_knows_its_runs_beyond_the_first_page_of_the_list(
     monkeypatch.setattr(client, "_PAGE", 2)
     stretch = ("backfill", *WHERE, "--from", "2026-02-27", "--to", "2026-03-03")
     said(call(*stretch))
-    assert said(call(*stretch)).count("is there already") == len(server.runs) == 5
+    assert said(call(*stretch)).count("already exists") == len(server.runs) == 5
 
 
 def test_a_schedule_runs_the_released_version_one_at_a_time_without_catching_up(server: PipelinesApi):
