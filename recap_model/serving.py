@@ -4,6 +4,7 @@ MLflow imports this module from the copy of ``recap_model`` inside the version.
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,14 +75,14 @@ def to_table(rows: Any, features: FeaturesConfig) -> pa.Table:
     if isinstance(rows, pa.RecordBatch):
         rows = pa.Table.from_batches([rows])
     _check_form(rows)
-    names = list(rows.column_names if isinstance(rows, pa.Table) else rows)
-    columns, missing = features.columns(), features.missing(set(names))
+    there = Counter(iter(rows.column_names if isinstance(rows, pa.Table) else rows))
+    columns, missing = features.columns(), features.missing(set(there))
     if missing and (len(missing) == len(columns) or not set(missing) <= set(optional_columns(features))):
         raise ValueError(f"input: no column {', '.join(missing)}; the model reads it as a feature")
-    present = [column for column in (*columns, *features.derived) if column in set(names)]
+    present = [column for column in (*columns, *features.derived) if column in there]
     for name in present:
-        if (count := names.count(name)) > 1:
-            raise ValueError(f"input: column {name} is there {count} times; a column is there once")
+        if there[name] > 1:
+            raise ValueError(f"input: column {name} is there {there[name]} times; a column is there once")
     if isinstance(rows, pa.Table):
         return rows.select(present)
     return pa.table({name: _to_array(rows, name) for name in present})
