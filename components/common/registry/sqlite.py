@@ -1,5 +1,6 @@
 """The SQLite database of a registry: its URI, its path, and its atomic creation."""
 
+import glob
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -53,6 +54,9 @@ def create_database(path: Path) -> None:
             return
         from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
+        # Of a process that was killed here: SQLite's journals, beside the partial files that `atomic_file` removes.
+        for journal in path.parent.glob(f".{glob.escape(path.name)}.partial-*-journal"):
+            journal.unlink()
         with atomic_file(path) as partial:
             artifacts = (path.resolve().parent / "artifacts").as_uri()
             SqlAlchemyStore(sqlite_uri(partial), artifacts).engine.dispose()
