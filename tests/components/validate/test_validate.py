@@ -72,23 +72,23 @@ def test_words_that_are_not_utf8_are_told_with_their_file_and_column(tmp_path: P
 CRITICAL = {
     "a column is not there": (
         [lambda table: table.drop_columns(["likes"])],
-        f"column_present: column likes is not there in {BROKEN}; a column is there once; write it, or change "
+        f"column_present: column likes is not there in {BROKEN}; a column is there once; write it once, or change "
         "features.continuous",
     ),
     "a label is not there": (
         [lambda table: table.drop_columns(["like"])],
-        f"column_present: column like is not there in {BROKEN}; a column is there once; write it, or change "
+        f"column_present: column like is not there in {BROKEN}; a column is there once; write it once, or change "
         "tasks",
     ),
     "a column is text": (
         [replaced("likes", cast(pa.string()))],
-        f"column_type: column likes is string in {BROKEN}; allowed are numbers or booleans; mend the log, or "
+        f"column_type: column likes is string in {BROKEN}; allowed are numbers or booleans; fix the log, or "
         "change features.continuous",
     ),
     "times are text": (
         [replaced("impressed_ms", cast(pa.string()))],
         f"column_type: column impressed_ms is string in {BROKEN}; allowed are timestamps, dates, or integers "
-        "(milliseconds since 1970-01-01 UTC); mend the log, or change features.timestamps",
+        "(milliseconds since 1970-01-01 UTC); fix the log, or change features.timestamps",
     ),
     "fixed-size lists have another width": (
         [replaced("user_embedding", constant([1.0, 2.0], pa.list_(pa.float32(), 2)))],
@@ -106,17 +106,17 @@ CRITICAL = {
     "a label is 2": (
         [replaced("reply", lambda column: pa.array([0] * 150 + [2] * 50, pa.int8()))],
         f"label_values: task reply has value 2.0 in {BROKEN}, row group 1 (50 rows in all); a label is 0, 1 or "
-        "null; mend the log, or map another column in tasks.reply.label",
+        "null; fix the log, or map another column in tasks.reply.label",
     ),
     "a label is a half": (
         [replaced("reply", cast(pa.float32())), replaced("reply", every(200, 0.5))],
         f"label_values: task reply has value 0.5 in {BROKEN}, row group 0 (1 row in all); a label is 0, 1 or "
-        "null; mend the log, or map another column in tasks.reply.label",
+        "null; fix the log, or map another column in tasks.reply.label",
     ),
     "an id is a fraction": (
         [replaced("topic", cast(pa.float64())), replaced("topic", every(200, 2.5))],
         f"discrete_values: column topic has value 2.5 in {BROKEN}, row group 0 (1 row in all); discrete ids "
-        "are int64; mend the log, or move the column out of features.discrete",
+        "are whole numbers of 64 bits; fix the log, or move the column out of features.discrete",
     ),
     "a column is all null in a partition": (
         [replaced("likes", constant(None))],
