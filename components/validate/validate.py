@@ -5,13 +5,15 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from components.common.artifacts.snapshot import MANIFEST_NAME, Snapshot
 from components.common.artifacts.validation_result import VERDICT_NAME
 from components.common.runtime.atomic_output import atomic_directory, atomic_file, remove_directory
 from components.common.storage.file_groups import whole
 from components.validate.checks.custom import Own, read_own
-from components.validate.checks.run import judge
+from components.validate.checks.run import checked_log, judge
+from components.validate.checks.suite import suite_json
 from components.validate.drift.reference import Reference, read_baseline
 from components.validate.drift.serving_log import served, serving_log
 from components.validate.profile.columns import blocks_of
@@ -22,6 +24,7 @@ from recap_model.config import RecapConfig
 
 FORMAT = "recap-validated/1"
 PROFILE_NAME = "profile.parquet"
+SUITE_NAME = "expectation_suite.json"
 LOG, SERVED = "log", "served"
 
 log = logging.getLogger(__name__)
@@ -93,11 +96,12 @@ class Check:
         if verdict.outcome == "failed":
             remove_directory(out)
             raise ValidationFailed("\n".join(verdict.lines("critical")))
-        _write(verdict, scan, out)
+        suite = suite_json(checked_log(scan, snapshot, self.config, verdict.drifts))
+        _write(verdict, scan, suite, out)
         return verdict
 
 
-def _write(verdict: Verdict, scan: Scan, out: str | Path) -> None:
+def _write(verdict: Verdict, scan: Scan, suite: dict[str, Any], out: str | Path) -> None:
     manifest = {
         "format": FORMAT,
         "snapshot": verdict.snapshot,
@@ -107,6 +111,7 @@ def _write(verdict: Verdict, scan: Scan, out: str | Path) -> None:
     with atomic_directory(out) as folder:
         scan.profile.write(folder / PROFILE_NAME)
         (folder / VERDICT_NAME).write_text(json.dumps(verdict.to_json(), indent=1, default=str))
+        (folder / SUITE_NAME).write_text(json.dumps(suite, indent=1))
         (folder / MANIFEST_NAME).write_text(json.dumps(manifest, indent=1))
 
 

@@ -185,7 +185,7 @@ def _result(
     subject = "the log" if not named else f"column {named}" if len(item.columns) == 1 else f"columns {named}"
     hidden = ("column", "column_A", "column_B", "column_list", "batch_id")
     wanted = [f"{name} {_short(value)}" for name, value in item.kwargs.items() if name not in hidden]
-    advice = f"mend the log, or change {item.place}"
+    advice = f"fix the log, or change {item.place}"
     return Result(
         item.name,
         item.severity,

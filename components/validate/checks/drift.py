@@ -1,141 +1,208 @@
-"""A comparison as tables and rules: is a column, a task or a day as in the reference?"""
+"""Rules about drift and skew: columns, tasks and days beside those of a reference."""
 
 import math
+from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-import pandas as pd
-
-from components.common.artifacts.snapshot import Snapshot
-from components.validate.checks.rules import BOTH_SIDES, Row, Rule, Words
+from components.validate.checks.rule import CheckedLog, Fact, Figure, Rule, Words
 from components.validate.drift.column import Change
 from components.validate.drift.compare import WINDOW, Comparison, Level
-from components.validate.drift.metrics import METRIC_OF_NAME
+from components.validate.drift.metrics import METRIC_OF_NAME, MISSING
 from components.validate.result import Kind
 from recap_model.config import RecapConfig
-from recap_model.config.drift import DriftRule, Severity
+from recap_model.config.drift import Severity
 
 _NEAR_A_POWER = 0.05
 
 
-def drift_frames(kind: Kind, found: Comparison) -> dict[str, pd.DataFrame]:
-    """The tables that `drift_rules` are held to, by name."""
-    rows = {
-        "columns": list(_columns(found.changes)),
-        "rates": list(_levels(found.rates)),
-        "nulls": list(_levels(found.nulls)),
-        "rows": list(_levels(found.rows)),
-    }
-    return {f"{kind}:{name}": pd.DataFrame(items) for name, items in rows.items()}
+@dataclass(frozen=True, kw_only=True)
+class ColumnChange(Fact):
+    """A column's change over the window or a day, and on how many days the column is beyond a bound."""
+
+    change: Change
+    days: int
 
 
-def drift_rules(
-    kind: Kind, against: str, found: Comparison, snapshot: Snapshot, config: RecapConfig
-) -> list[Rule]:
-    """Rules on the tables that have rows; ``against`` names the reference."""
-    window = f"{snapshot.first_day} to {snapshot.last_day}"
-    chosen = config.validation.drift.severity
+@dataclass(frozen=True, kw_only=True)
+class LevelChange(Fact):
+    """A figure of a task or a day beside the reference's."""
 
-    def severity(name: DriftRule) -> Severity:
-        return chosen.get(name, "warning")
+    level: Level
 
-    def place(row: Row) -> str:
-        return window if row["where"] == WINDOW else str(row["where"])
 
-    def moved(row: Row) -> Words:
-        return _moved(row, against, place(row))
+class _ComparisonRule:
+    """What the rules of one comparison share."""
 
-    def missing(row: Row) -> Words:
-        observed = f"has {row['missing_now']:.1%} missing values, {against} {row['missing_then']:.1%},"
-        allowed = (
-            f"a change of {row['missing_allowed']:.1%} (validation.drift.max_missing_rate_change and chance)"
+    kind: Kind
+    name: str
+
+    def severity_in(self, config: RecapConfig) -> Severity:
+        chosen: dict[str, Severity] = dict(config.validation.drift.severity.items())
+        return chosen.get(self.name, "warning")
+
+    def applies(self, log: CheckedLog) -> bool:
+        return self.kind in log.comparisons
+
+    def against(self, log: CheckedLog) -> str:
+        """The reference's name."""
+        return log.comparisons[self.kind][0]
+
+    def comparison(self, log: CheckedLog) -> Comparison:
+        """What was found beside it."""
+        return log.comparisons[self.kind][1]
+
+
+class _ColumnRule(_ComparisonRule, Rule[ColumnChange]):
+    """A rule about each feature column over the window and on each day."""
+
+    severity = "warning"
+
+    def facts(self, log: CheckedLog) -> Iterator[ColumnChange]:
+        changes = self.comparison(log).changes
+        days = Counter(one.column for one in changes if one.excess > 1.0 and one.where != WINDOW)
+        for one in changes:
+            yield ColumnChange(about=one.source, label=one.column, change=one, days=days[one.column])
+
+
+class ColumnDrift(_ColumnRule):
+    """A feature column's values are distributed as the reference's, but for chance and usual variation."""
+
+    def __init__(self, kind: Kind):
+        self.kind = kind
+        self.name = "column_drift" if kind == "drift" else "column_skew"
+        self.implies = ("embedding_norm_change",) if kind == "drift" else ()
+
+    def figure(self, fact: ColumnChange, log: CheckedLog) -> Figure:
+        return Figure(min(fact.change.excess, 1e300), highest=1.0)
+
+    def words(self, fact: ColumnChange, log: CheckedLog) -> Words:
+        change, metric = fact.change, METRIC_OF_NAME[fact.change.worst]
+        value, allowed = change.found[metric.name], change.allowed[metric.name]
+        seen = metric.sentence.format(value)
+        observed = f"is not as in {self.against(log)}: {seen}{_details(change)},"
+        days = fact.days - (change.where != WINDOW)
+        more = f" and {days} more day{'s' * (days > 1)}" if days > 0 and change.where != WINDOW else ""
+        more = f", on {days} of its days" if days > 0 and change.where == WINDOW else more
+        bound = f"at most {allowed:.3g} (validation.drift.{metric.bound} and chance)"
+        return Words(
+            f"column {change.column}", observed, _place(change.where, log) + more, bound, _advice(change)
         )
-        return Words(f"column {row['column']}", observed, place(row), allowed, "look at the column's source")
 
-    def rate(row: Row) -> Words:
-        observed = f"has a positive rate of {row['value']:.4g}, {against} {row['usual']:.4g},"
-        between = f"{max(row['lowest'], 0.0):.4g} to {row['highest']:.4g}"
+
+class MissingRateDrift(_ColumnRule):
+    """A feature column is missing as often as in the reference, but for chance and usual variation."""
+
+    def __init__(self, kind: Kind):
+        self.kind = kind
+        self.name = "missing_rate_drift" if kind == "drift" else "missing_rate_skew"
+        self.implies = (
+            ("feature_null_rate_change", "feature_non_finite_rate", "column_drift")
+            if kind == "drift"
+            else ("column_skew",)
+        )
+
+    def figure(self, fact: ColumnChange, log: CheckedLog) -> Figure:
+        return Figure(fact.change.found[MISSING.name], highest=fact.change.allowed[MISSING.name])
+
+    def words(self, fact: ColumnChange, log: CheckedLog) -> Words:
+        change = fact.change
+        then, now = change.missing
+        observed = f"has {now:.1%} missing values, {self.against(log)} {then:.1%},"
+        allowed = (
+            f"a change of {change.allowed[MISSING.name]:.1%} (validation.drift.{MISSING.bound} and chance)"
+        )
+        place = _place(change.where, log)
+        return Words(f"column {change.column}", observed, place, allowed, "look at the column's source")
+
+
+class _LevelRule(_ComparisonRule, Rule[LevelChange]):
+    """A rule about a figure of each task or day."""
+
+    kind: Kind = "drift"
+    severity = "warning"
+
+    @abstractmethod
+    def levels(self, log: CheckedLog) -> list[Level]:
+        """The figures that the rule is about."""
+
+    def applies(self, log: CheckedLog) -> bool:
+        return super().applies(log) and bool(self.levels(log))
+
+    def facts(self, log: CheckedLog) -> Iterator[LevelChange]:
+        for level in self.levels(log):
+            yield LevelChange(about=level.subject, level=level)
+
+    def figure(self, fact: LevelChange, log: CheckedLog) -> Figure:
+        return Figure(fact.level.value, fact.level.lowest, fact.level.highest)
+
+
+class TaskRateDrift(_LevelRule):
+    """A task's positive rate is the reference's, but for chance and usual variation."""
+
+    name = "task_rate_drift"
+    implies = ("task_rate_change",)
+
+    def levels(self, log: CheckedLog) -> list[Level]:
+        return self.comparison(log).rates
+
+    def words(self, fact: LevelChange, log: CheckedLog) -> Words:
+        level = fact.level
+        observed = f"has a positive rate of {level.value:.4g}, {self.against(log)} {level.usual:.4g},"
+        between = f"{max(level.lowest, 0.0):.4g} to {level.highest:.4g}"
         allowed = f"{between} (validation.drift.max_positive_rate_change and chance)"
-        return Words(f"task {row['subject']}", observed, place(row), allowed, "look at the labels' source")
+        place = _place(level.where, log)
+        return Words(f"task {level.subject}", observed, place, allowed, "look at the labels' source")
 
-    def unlabelled(row: Row) -> Words:
-        observed = f"has no label in {row['value']:.1%} of rows, {against} {row['usual']:.1%},"
-        between = f"{max(row['lowest'], 0.0):.1%} to {min(row['highest'], 1.0):.1%}"
+
+class TaskNullRateDrift(_LevelRule):
+    """A task's fraction of rows without a label is the reference's, but for chance and usual variation."""
+
+    name = "task_null_rate_drift"
+    implies = ("task_null_rate_change",)
+
+    def levels(self, log: CheckedLog) -> list[Level]:
+        return self.comparison(log).nulls
+
+    def words(self, fact: LevelChange, log: CheckedLog) -> Words:
+        level = fact.level
+        observed = f"has no label in {level.value:.1%} of rows, {self.against(log)} {level.usual:.1%},"
+        between = f"{max(level.lowest, 0.0):.1%} to {min(level.highest, 1.0):.1%}"
         allowed = f"{between} (validation.drift.max_missing_rate_change and chance)"
-        return Words(f"task {row['subject']}", observed, place(row), allowed, "look at the labels' source")
-
-    def volume(row: Row) -> Words:
-        observed = f"has {row['value']:,} rows, a day of {against} {row['usual']:,.0f}"
-        allowed = (
-            f"{max(row['lowest'], 0.0):,.0f} to {row['highest']:,.0f} (validation.drift.max_rows_change)"
-        )
-        advice = "look whether rows are there twice, or lost"
-        return Words(row["subject"], observed, "", allowed, advice)
-
-    columns: DriftRule = "column_drift" if kind == "drift" else "column_skew"
-    absent: DriftRule = "missing_rate_drift" if kind == "drift" else "missing_rate_skew"
-    levels: tuple[tuple[DriftRule, str, Callable[[Row], Words]], ...] = (
-        ("task_rate_drift", "rates", rate),
-        ("task_null_rate_drift", "nulls", unlabelled),
-        ("partition_rows_drift", "rows", volume),
-    )
-    frame = f"{kind}:columns"
-    rules = []
-    if found.changes:
-        rules += [
-            Rule(absent, severity(absent), frame, "source", "missing", "at most", "missing_allowed", missing),
-            Rule(columns, severity(columns), frame, "source", "excess", "at most", "most", moved),
-        ]
-    for name, table, say in levels:
-        if getattr(found, table):
-            rules += [
-                Rule(name, severity(name), f"{kind}:{table}", "subject", "value", sense, bound, say)
-                for sense, bound in BOTH_SIDES
-            ]
-    return rules
+        place = _place(level.where, log)
+        return Words(f"task {level.subject}", observed, place, allowed, "look at the labels' source")
 
 
-def _columns(changes: list[Change]) -> Iterator[dict[str, Any]]:
-    beyond = Counter(change.column for change in changes if change.excess > 1.0 and change.where != WINDOW)
-    for change in changes:
-        yield {
-            "column": change.column,
-            "source": change.source,
-            "where": change.where,
-            "excess": min(change.excess, 1e300),
-            "most": 1.0,
-            "change": change,
-            "days": beyond[change.column],
-            "missing": change.found["missing"],
-            "missing_allowed": change.allowed["missing"],
-            "missing_then": change.missing[0],
-            "missing_now": change.missing[1],
-        }
+class PartitionRowsDrift(_LevelRule):
+    """A day has as many rows as the reference's days."""
+
+    name = "partition_rows_drift"
+
+    def levels(self, log: CheckedLog) -> list[Level]:
+        return self.comparison(log).rows
+
+    def words(self, fact: LevelChange, log: CheckedLog) -> Words:
+        level = fact.level
+        observed = f"has {level.value:,} rows, a day of {self.against(log)} {level.usual:,.0f}"
+        between = f"{max(level.lowest, 0.0):,.0f} to {level.highest:,.0f}"
+        allowed = f"{between} (validation.drift.max_rows_change)"
+        return Words(level.subject, observed, "", allowed, "look whether rows are there twice, or lost")
 
 
-def _levels(levels: list[Level]) -> Iterator[dict[str, Any]]:
-    for level in levels:
-        yield {
-            "subject": level.subject,
-            "where": level.where,
-            "value": level.value,
-            "usual": level.usual,
-            "lowest": level.lowest,
-            "highest": level.highest,
-        }
+RULES: tuple[Rule[ColumnChange] | Rule[LevelChange], ...] = (
+    MissingRateDrift("drift"),
+    ColumnDrift("drift"),
+    TaskRateDrift(),
+    TaskNullRateDrift(),
+    PartitionRowsDrift(),
+    MissingRateDrift("skew"),
+    ColumnDrift("skew"),
+)
 
 
-def _moved(row: Row, against: str, where: str) -> Words:
-    change: Change = row["change"]
-    metric = METRIC_OF_NAME[change.worst]
-    value, allowed = change.found[metric.name], change.allowed[metric.name]
-    observed = f"is not as in {against}: {metric.sentence.format(value)}{_details(change)},"
-    days = row["days"] - (change.where != WINDOW)
-    more = f" and {days} more day{'s' * (days > 1)}" if days > 0 and change.where != WINDOW else ""
-    more = f", on {days} of its days" if days > 0 and change.where == WINDOW else more
-    said = f"at most {allowed:.3g} (validation.drift.{metric.bound} and chance)"
-    return Words(f"column {change.column}", observed, where + more, said, _advice(change))
+def _place(where: str, log: CheckedLog) -> str:
+    return log.days_in_words if where == WINDOW else where
 
 
 def _details(change: Change) -> str:

@@ -1,7 +1,7 @@
 """Great Expectations over small frames, with what it lets pass by itself caught here.
 
-Great Expectations passes an empty table and lets nulls through a comparison, and its severities do not change a
-verdict. Here an empty frame fails its rules, a null is outside every bound, and severity is read by `Verdict`.
+It passes an empty table, and its severities do not change a result. Here an empty frame fails its rules, and severity
+is read by `Verdict`.
 """
 
 import logging
@@ -9,19 +9,23 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import pandas as pd
 
 __all__ = [
     "Answer",
+    "ExpectRuleWithinBounds",
     "Expectation",
     "NoSuchExpectationError",
     "Validator",
+    "between",
     "expectation_named",
-    "expectation_of",
     "expectations",
+    "in_order",
+    "not_null",
     "rows_of",
+    "zero_or_one",
 ]
 
 with warnings.catch_warnings():
@@ -35,13 +39,16 @@ with warnings.catch_warnings():
         ProgressBarsConfig,
     )
     from great_expectations.exceptions import ExpectationNotFoundError
-    from great_expectations.expectations.expectation import Expectation
+    from great_expectations.execution_engine import PandasExecutionEngine
+    from great_expectations.expectations.expectation import Expectation, MulticolumnMapExpectation
+    from great_expectations.expectations.metrics.map_metric_provider import (
+        MulticolumnMapMetricProvider,
+        multicolumn_condition_partial,
+    )
     from great_expectations.expectations.registry import (
         get_expectation_impl,
         list_registered_expectation_implementations,
     )
-
-from components.validate.checks.rules import Row, Rule
 
 _ROW = "recap.row"
 
@@ -49,11 +56,50 @@ for _name in ("great_expectations", "great_expectations.data_context"):
     logging.getLogger(_name).setLevel(logging.ERROR)
 
 
-def expectation_of(rule: Rule) -> Expectation:
-    """A rule as Great Expectations states it."""
-    high, low = (rule.value, rule.bound) if rule.sense == "at least" else (rule.bound, rule.value)
+class _RuleWithinBounds(MulticolumnMapMetricProvider):
+    """Whether each row that is of a rule has its value within the bounds beside it."""
+
+    condition_metric_name = "multicolumn_values.rule_within_bounds"
+    condition_value_keys = ("rule",)
+
+    @multicolumn_condition_partial(engine=PandasExecutionEngine)
+    def _pandas(cls, column_list: pd.DataFrame, rule: str, **_: Any) -> pd.Series:  # noqa: N805 - it is handed the class
+        value = column_list["value"]
+        within = (value >= column_list["lowest"]) & (value <= column_list["highest"])
+        return (column_list["rule"] != rule) | within
+
+
+class ExpectRuleWithinBounds(MulticolumnMapExpectation):
+    """Expect each figure that a rule speaks of to lie within its bounds, which stand beside it; NaN is outside."""
+
+    rule: str
+    column_list: list[str] = ["rule", "value", "lowest", "highest"]
+    ignore_row_if: Literal["never"] = "never"
+
+    map_metric: ClassVar[str] = "multicolumn_values.rule_within_bounds"
+    args_keys = ("column_list", "rule")
+    success_keys: ClassVar[tuple[str, ...]] = ("column_list", "rule", "mostly", "ignore_row_if")
+
+
+def not_null(column: str) -> Expectation:
+    """A row has a value."""
+    return expectations.ExpectColumnValuesToNotBeNull(column=column)
+
+
+def between(column: str, lowest: float | None, highest: float | None) -> Expectation:
+    """A row's value lies between bounds, which are allowed."""
+    return expectations.ExpectColumnValuesToBeBetween(column=column, min_value=lowest, max_value=highest)
+
+
+def zero_or_one(column: str) -> Expectation:
+    """A row's value is 0 or 1."""
+    return expectations.ExpectColumnValuesToBeInSet(column=column, value_set=[0, 1])
+
+
+def in_order(first: str, second: str) -> Expectation:
+    """A row's second value is not below its first, where it has both."""
     return expectations.ExpectColumnPairValuesAToBeGreaterThanB(
-        column_A=high, column_B=low, or_equal=True, ignore_row_if="neither", severity=rule.severity
+        column_A=second, column_B=first, or_equal=True, ignore_row_if="either_value_is_missing"
     )
 
 
@@ -119,7 +165,7 @@ class Validator:
 
     def _results(self, frame: pd.DataFrame, held: list[Expectation]) -> list[Any]:
         if frame.empty:
-            raise ValueError("no row to check, which is no pass")
+            raise ValueError("no rows to check; an empty result counts as a failure")
         numbered = frame.reset_index(drop=True)
         numbered[_ROW] = range(len(numbered))
         placed = [item.copy(update={"meta": {"place": place}}) for place, item in enumerate(held)]
@@ -160,7 +206,7 @@ def _raised(info: dict[str, Any]) -> bool:
     return any(item.get("raised_exception") for item in info.values())
 
 
-def rows_of(frame: pd.DataFrame, places: list[int]) -> list[Row]:
+def rows_of(frame: pd.DataFrame, places: list[int]) -> list[dict[str, Any]]:
     """Rows of a frame as plain dicts."""
     return [
         {str(name): value for name, value in row.items()} for row in frame.iloc[places].to_dict("records")

@@ -1,27 +1,36 @@
-"""From a scan to a verdict: findings of files, rules on the profile, examples from the sample."""
+"""From a scan to a result: faults of files, rules on the profile, examples from the sample."""
 
-import numpy as np
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
 import pandas as pd
 
 from components.common.artifacts.snapshot import Snapshot
 from components.validate.checks.custom import Own
 from components.validate.checks.custom_run import judge_own
-from components.validate.checks.drift import drift_frames, drift_rules
-from components.validate.checks.examples import add_examples, distinct_rows
-from components.validate.checks.frames import frames_of
-from components.validate.checks.great_expectations import Validator, expectation_of, rows_of
-from components.validate.checks.rules import EXPLAINS, Row, Rule, rules_of
+from components.validate.checks.examples import distinct_rows, examples_of
+from components.validate.checks.great_expectations import Validator, zero_or_one
+from components.validate.checks.rule import CheckedLog, Fact, Figure
+from components.validate.checks.suite import SUBJECTS, AnyRule, expectation_of, rules_for
 from components.validate.drift.compare import Drift, drift_of
 from components.validate.drift.effective_rows import intraclass_correlations
 from components.validate.drift.reference import Reference
 from components.validate.profile.columns import blocks_of
-from components.validate.profile.file_faults import FILE_RULES
+from components.validate.profile.file_faults import FILE_RULES, IMPLIED_BY_FAULTS
 from components.validate.profile.scan import Scan
 from components.validate.result import Kind, Result, Verdict
 from recap_model.config import RecapConfig
-from recap_model.config.drift import Severity
 
 _READING = ("file_readable", "file_unchanged")
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """A rule that does not hold, and the fact that is furthest outside its bounds."""
+
+    result: Result
+    rule: AnyRule
+    fact: Fact
 
 
 def judge(
@@ -32,38 +41,43 @@ def judge(
     own: list[Own] | None = None,
 ) -> Verdict:
     """Hold a scan to every rule; ``references`` are what it is compared with, ``own`` are one's own expectations."""
-    results = _of_files(scan, snapshot)
+    results = _file_results(scan, snapshot)
     drifts: dict[Kind, Drift] = {}
     if not snapshot.rows:
-        window = f"{snapshot.first_day} to {snapshot.last_day}"
-        said = (
-            "the log",
-            "has no row",
-            window,
-            "a window has rows",
-            "write the log, or choose another window",
-        )
-        results.append(Result("rows_present", "critical", False, 0, *said))
+        results.append(_no_rows(snapshot))
     else:
         validator = Validator()
-        frames, rules = frames_of(scan.profile, snapshot, config, _unread(scan)), rules_of(snapshot, config)
-        compared = any(reference.profile is not None for reference in (references or {}).values())
-        correlations = intraclass_correlations(scan.sample, blocks_of(config)) if compared else {}
-        for kind, reference in (references or {}).items():
-            drift = drifts[kind] = drift_of(kind, reference, scan.profile, correlations, config)
-            if drift.found is not None:
-                frames |= drift_frames(kind, drift.found)
-                rules += drift_rules(kind, reference.name, drift.found, snapshot, config)
-        results += _of_rules(scan, frames, rules, validator)
-        results += judge_own(own or [], scan, snapshot, config, validator)
-        results += distinct_rows(scan.sample, config, validator)
-        results = add_examples(_untold(results), scan.sample, snapshot, config, validator)
+        drifts = _compare(scan, config, references or {})
+        log = checked_log(scan, snapshot, config, drifts)
+        judged, failures = _judge_rules(log, scan, validator)
+        others = [*judge_own(own or [], scan, snapshot, config, validator)]
+        others += distinct_rows(scan.sample, config, validator)
+        results += [failure.result for failure in failures] + judged + others
+        results = _drop_implied(results)
+        results = [_with_examples(result, failures, log, scan, validator) for result in results]
     order = sorted(results, key=lambda item: (item.success, item.severity != "critical"))
     days = snapshot.first_day.isoformat(), snapshot.last_day.isoformat()
     return Verdict(snapshot.digest, *days, snapshot.rows, order, drifts)
 
 
-def _of_files(scan: Scan, snapshot: Snapshot) -> list[Result]:
+def checked_log(scan: Scan, snapshot: Snapshot, config: RecapConfig, drifts: dict[Kind, Drift]) -> CheckedLog:
+    """What rules look at."""
+    comparisons = {
+        kind: (drift.against, drift.found) for kind, drift in drifts.items() if drift.found is not None
+    }
+    return CheckedLog(scan.profile, snapshot, config, _unread(scan), comparisons)
+
+
+def _compare(scan: Scan, config: RecapConfig, references: dict[Kind, Reference]) -> dict[Kind, Drift]:
+    compared = any(reference.profile is not None for reference in references.values())
+    correlations = intraclass_correlations(scan.sample, blocks_of(config)) if compared else {}
+    return {
+        kind: drift_of(kind, reference, scan.profile, correlations, config)
+        for kind, reference in references.items()
+    }
+
+
+def _file_results(scan: Scan, snapshot: Snapshot) -> list[Result]:
     files = sum(len(part.files) for part in snapshot.partitions)
     results = []
     for finding in scan.findings:
@@ -74,104 +88,119 @@ def _of_files(scan: Scan, snapshot: Snapshot) -> list[Result]:
     return results + [Result(rule, "critical", True, files) for rule in FILE_RULES if rule not in broken]
 
 
-def _unread(scan: Scan) -> set[str]:
+def _no_rows(snapshot: Snapshot) -> Result:
+    window = f"{snapshot.first_day} to {snapshot.last_day}"
+    advice = "write the log, or choose another window"
+    return Result(
+        "rows_present", "critical", False, 0, "the log", "has no row", window, "a window has rows", advice
+    )
+
+
+def _unread(scan: Scan) -> frozenset[str]:
     """Partitions with a file that is not readable."""
-    return {
+    return frozenset(
         path.rpartition("/")[0]
         for finding in scan.findings
         if finding.rule in _READING
         for path in finding.files
-    }
-
-
-def _of_rules(
-    scan: Scan, frames: dict[str, pd.DataFrame], rules: list[Rule], validator: Validator
-) -> list[Result]:
-    broken: dict[str, list[tuple[Rule, Row]]] = {rule.name: [] for rule in rules}
-    checked: dict[str, int] = {rule.name: 0 for rule in rules}
-    unchecked: list[Result] = []
-    for name in dict.fromkeys(rule.frame for rule in rules):
-        held = [rule for rule in rules if rule.frame == name]
-        frame = frames[name]
-        if frame.empty:
-            unchecked += [_unchecked(rule) for rule in held] if not len(scan.findings) else []
-            continue
-        places = validator.offending(frame, [expectation_of(rule) for rule in held])
-        for rule, offending in zip(held, places, strict=True):
-            checked[rule.name] = max(checked[rule.name], len(frame))
-            nulls = np.flatnonzero(frame[[rule.value, rule.bound]].isna().any(axis=1)).tolist()
-            rows = rows_of(frame, sorted({*offending, *nulls}))
-            broken[rule.name] += [(rule, row) for row in rows]
-    severities: dict[str, Severity] = {rule.name: rule.severity for rule in rules}
-    results = [_told(name, items, checked[name]) for name, items in broken.items()]
-    passed = [
-        Result(name, severities[name], True, checked[name])
-        for name, items in broken.items()
-        if not items and checked[name]
-    ]
-    return unchecked + [result for several in results for result in several] + passed
-
-
-def _unchecked(rule: Rule) -> Result:
-    said = (
-        "the log",
-        "leaves nothing to check",
-        "",
-        "an empty table is no pass",
-        "look at the columns of the log",
     )
-    return Result(rule.name, rule.severity, False, 0, *said)
 
 
-def _told(name: str, broken: list[tuple[Rule, Row]], checked: int) -> list[Result]:
-    """One result for each subject: the row furthest from its bound, and how many others there are."""
-    subjects: dict[str, list[tuple[Rule, Row]]] = {}
-    for rule, row in broken:
-        subjects.setdefault(str(row[rule.about]), []).append((rule, row))
-    results = []
+def _judge_rules(log: CheckedLog, scan: Scan, validator: Validator) -> tuple[list[Result], list[_Failure]]:
+    """Results of rules that hold or have nothing to check, and failures."""
+    results: list[Result] = []
+    failures: list[_Failure] = []
+    for rules in rules_for(log).values():
+        facts = [(rule, fact, rule.figure(fact, log)) for rule in rules for fact in rule.facts(log)]
+        checked = {rule.name: 0 for rule in rules}
+        for rule, _, _ in facts:
+            checked[rule.name] += 1
+        held = [rule for rule in rules if checked[rule.name]]
+        if held:
+            frame = pd.DataFrame([(rule.name, *figure) for rule, _, figure in facts], columns=_COLUMNS)
+            broken = validator.offending(frame, [expectation_of(rule, log.config) for rule in held])
+            for rule, rows in zip(held, broken, strict=True):
+                failures += _failures(rule, [facts[row][1:] for row in rows], checked[rule.name], log)
+                if not rows:
+                    results.append(Result(rule.name, rule.severity_in(log.config), True, checked[rule.name]))
+        if not len(scan.findings):
+            results += [_nothing_checked(rule, log) for rule in rules if not checked[rule.name]]
+    return results, failures
+
+
+_COLUMNS = ["rule", "value", "lowest", "highest"]
+
+
+def _nothing_checked(rule: AnyRule, log: CheckedLog) -> Result:
+    words = ("the log", "leaves nothing to check", "", "an empty result counts as a failure")
+    return Result(rule.name, rule.severity_in(log.config), False, 0, *words, "look at the columns of the log")
+
+
+def _failures(
+    rule: AnyRule, broken: list[tuple[Fact, Figure]], checked: int, log: CheckedLog
+) -> Iterator[_Failure]:
+    """One for each subject: the fact that is furthest from its bounds, and how many others there are."""
+    subjects: dict[str, list[tuple[Fact, Figure]]] = {}
+    for fact, figure in broken:
+        subjects.setdefault(fact.about, []).append((fact, figure))
     for several in subjects.values():
-        rule, row = max(several, key=_distance)
-        words = rule.say(row)
-        where = words.where + _others([item for _, item in several], row)
-        results.append(
-            Result(name, rule.severity, False, checked, words.subject, words.observed, where, *words[3:])
-        )
-    return results
+        worst, _ = max(several, key=lambda item: item[1].distance)
+        words = rule.words(worst, log)
+        where = words.where + _others([fact for fact, _ in several])
+        severity = rule.severity_in(log.config)
+        result = Result(rule.name, severity, False, checked, words.subject, words.observed, where, *words[3:])
+        yield _Failure(result, rule, worst)
 
 
-def _distance(item: tuple[Rule, Row]) -> float:
-    rule, row = item
-    distance = abs(float(row[rule.value]) - float(row[rule.bound]))
-    return distance if distance == distance else float("inf")
-
-
-def _others(rows: list[Row], told: Row) -> str:
+def _others(facts: list[Fact]) -> str:
     """How many more partitions and positions of a list break the rule for the same subject."""
-    said = []
-    for key, word in (("partition", "partition"), ("column", "position")):
-        more = len({row[key] for row in rows if key in row}) - 1
-        if more > 0:
-            said.append(f"{more:,} more {word}{'s' * (more > 1)}")
-    return f" and {' and '.join(said)}" if said else ""
+    more = {
+        "partition": len({fact.partition for fact in facts if fact.partition}) - 1,
+        "position": len({fact.label for fact in facts if fact.label}) - 1,
+    }
+    counted = [f"{count:,} more {word}{'s' * (count > 1)}" for word, count in more.items() if count > 0]
+    return f" and {' and '.join(counted)}" if counted else ""
 
 
-def _untold(results: list[Result]) -> list[Result]:
-    """Leave out failures that another failure of the same subject explains, but none by a lesser one."""
-    explained = {
+def _drop_implied(results: list[Result]) -> list[Result]:
+    """Suppress failures implied by a failure of equal or higher severity of the same subject."""
+    implied = {
         (rule, _subject(result), severity)
         for result in results
         if not result.success
-        for rule in EXPLAINS.get(result.rule, ())
+        for rule in _IMPLIES.get(result.rule, ())
         for severity in (("warning", "critical") if result.severity == "critical" else ("warning",))
     }
     return [
         result
         for result in results
         if result.success
-        or not {(result.rule, subject, result.severity) for subject in (_subject(result), "")} & explained
+        or not {(result.rule, subject, result.severity) for subject in (_subject(result), "")} & implied
     ]
+
+
+_IMPLIES = IMPLIED_BY_FAULTS | {
+    rule.name: tuple(rule.implies) for rules in SUBJECTS.values() for rule in rules
+}
 
 
 def _subject(result: Result) -> str:
     """What a result is about; a file's copy explains rows that are there twice, wherever."""
     return "" if result.rule == "files_distinct" else result.subject.partition("[")[0]
+
+
+def _with_examples(
+    result: Result, failures: list[_Failure], log: CheckedLog, scan: Scan, validator: Validator
+) -> Result:
+    """A failed result with the ids and values of sampled rows that break the same rule."""
+    if result.success or result.examples:
+        return result
+    columns, fulfilled = [], []
+    for failure in failures:
+        if failure.result is result:
+            columns = failure.rule.columns(failure.fact, log)
+            fulfilled = failure.rule.row_expectations(columns, log)
+    if result.rule == "label_values":
+        columns = [log.config.label_columns()[result.subject.removeprefix("task ")]]
+        fulfilled = [zero_or_one(columns[0])]
+    return replace(result, examples=examples_of(columns, fulfilled, scan.sample, log.config, validator))

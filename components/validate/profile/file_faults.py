@@ -15,6 +15,12 @@ FileRule = Literal[
 ]
 FILE_RULES: tuple[FileRule, ...] = get_args(FileRule)
 
+IMPLIED_BY_FAULTS: dict[str, tuple[str, ...]] = {
+    "discrete_values": ("column_drift", "column_skew"),
+    "label_values": ("task_rate_change", "task_rate_drift"),
+}
+"""Rules on the profile whose failures a fault of a file explains, for the same column or task."""
+
 
 @dataclass
 class Finding:

@@ -1,5 +1,6 @@
 """From an array of values to counts and moments: what a profile keeps of each position."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.validate.profile.exact_sum import to_units
+from components.validate.profile.exact_sum import from_units, to_units
 
 _VALUES_AT_ONCE = 1 << 18  # 2 MB
 
@@ -147,3 +148,14 @@ def _count(flags: Flags | None, width: int) -> Counts:
     if flags is None:
         return np.zeros(width, dtype=np.int64)
     return np.count_nonzero(flags, axis=0).astype(np.int64)
+
+
+def fraction(part: float, whole: float) -> float:
+    """``part / whole``, and 0 of nothing."""
+    return part / whole if whole else 0.0
+
+
+def mean_of(stats: Stats, position: int) -> float:
+    """Mean of the finite values; NaN if there is none, or their sum overflowed."""
+    total, count = stats.total[position], int(stats.finite[position])
+    return from_units(total) / count if count and total is not None else math.nan

@@ -12,12 +12,11 @@ from typing import Any
 from components.common.artifacts.validation_result import OUTCOMES_IN_WORDS
 from components.common.html.page import Axis, Series, line_chart, linear_axis, page, table
 from components.common.html.task_labels import tasks_of, within_family
-from components.validate.checks.frames import mean_of, share
 from components.validate.drift.reference import Reference
 from components.validate.profile.columns import FEATURE_ROLES
 from components.validate.profile.exact_sum import from_units
 from components.validate.profile.profile import PartitionProfile, Profile
-from components.validate.profile.statistics import Stats
+from components.validate.profile.statistics import Stats, fraction, mean_of
 from components.validate.report.drift import drift_parts
 from components.validate.result import Kind, Result, Verdict
 from recap_model.config import RecapConfig
@@ -172,9 +171,9 @@ def _cells(stats: Stats, place: int, are_ids: bool) -> list[str]:
         deviation = math.sqrt(max(from_units(squares) / finite - mean * mean, 0.0))
     not_finite = int(stats.nans[place] + stats.infinities[place])
     return [
-        f"{share(int(stats.missing[place]), rows):.2%}",
-        f"{share(not_finite, rows):.2%}",
-        f"{share(int(stats.zeros[place]), rows):.1%}",
+        f"{fraction(int(stats.missing[place]), rows):.2%}",
+        f"{fraction(not_finite, rows):.2%}",
+        f"{fraction(int(stats.zeros[place]), rows):.1%}",
         *(
             "–" if are_ids else _number(value)
             for value in (float(stats.minimum[place]), mean, deviation, float(stats.maximum[place]))

@@ -5,6 +5,7 @@ import logging
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -12,10 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.validate.checks.great_expectations import Validator, expectation_of
-from components.validate.checks.rules import Rule, Words
+from components.validate.checks.great_expectations import Validator
+from components.validate.checks.partitions import PartitionRows
+from components.validate.checks.suite import SUBJECTS, expectation_of
 from components.validate.validate import ValidationFailed
 from recap_model.config import ConfigError
+from recap_model.config.drift import DriftRule
+from recap_model.config.validation import RuleName
 from tests.components.validate.broken import BROKEN, lines_of, replaced, validate, write_broken
 from tests.tiny import tiny_config, write_tiny_log
 
@@ -88,7 +92,7 @@ def test_nulls_beyond_the_bound_fail_and_a_columns_own_bound_lets_them_pass(tmp_
     root = write_broken(tmp_path / "log", replaced("likes", nulls_in(0.75)), everywhere=True)
     assert lines_of(tmp_path, root) == [
         "feature_null_rate: column likes has 75.0% missing values in 2026-03-01 to 2026-03-05; at most 50.0% "
-        "(validation.max_null_rate); mend the log, or allow more in validation.columns.likes.max_null_rate"
+        "(validation.max_null_rate); fix the log, or allow more in validation.columns.likes.max_null_rate"
     ]
     config = tiny_config(validation={"columns": {"likes": {"max_null_rate": 0.8}}})
     assert lines_of(tmp_path, root, config) == []
@@ -138,25 +142,45 @@ def test_examples_give_ids_and_values_of_rows_at_fault(tmp_path: Path):
         assert example["likes"] > 20.0
 
 
-RULE = Rule(
-    "partition_rows", "critical", "f", "name", "value", "at least", "low", lambda row: Words(*[""] * 5)
-)
+def figures(*rows: tuple[float, float, float]) -> pd.DataFrame:
+    """Figures of a rule with their bounds, beside one of another rule that is outside its own."""
+    frame = pd.DataFrame([("partition_rows", *row) for row in rows], columns=COLUMNS)
+    return pd.concat([frame, pd.DataFrame([("another", 9.0, 0.0, 1.0)], columns=COLUMNS)])
+
+
+COLUMNS = ["rule", "value", "lowest", "highest"]
+RULE = expectation_of(PartitionRows(), tiny_config())
 
 
 def test_an_empty_frame_is_no_pass():
-    with pytest.raises(ValueError, match="no row to check"):
-        Validator().offending(pd.DataFrame({"value": [], "low": []}), [expectation_of(RULE)])
+    with pytest.raises(ValueError, match="no rows to check; an empty result counts as a failure"):
+        Validator().offending(pd.DataFrame({name: [] for name in COLUMNS}), [RULE])
 
 
-def test_a_null_is_outside_every_bound():
-    frame = pd.DataFrame({"value": [1.0, np.nan, 3.0, -1.0], "low": [0.0, 0.0, np.nan, 0.0]})
-    (places,) = Validator().offending(frame, [expectation_of(RULE)])
-    assert places == [1, 2, 3]
+def test_a_figure_is_held_to_its_own_rules_bounds_and_nan_is_outside_them():
+    nan, inf = float("nan"), float("inf")
+    frame = figures((1.0, 0.0, inf), (nan, 0.0, 1.0), (3.0, nan, 4.0), (-1.0, 0.0, 1.0), (2.0, -inf, 1.0))
+    (rows,) = Validator().offending(frame, [RULE])
+    assert rows == [1, 2, 3, 4]
 
 
 def test_an_expectation_that_cannot_be_computed_is_no_pass():
     with pytest.raises(ValueError, match="cannot be computed"):
-        Validator().offending(pd.DataFrame({"value": [1.0]}), [expectation_of(RULE)])
+        Validator().offending(pd.DataFrame({"value": [1.0]}), [RULE])
+
+
+def test_every_rule_has_a_severity_in_the_config_and_a_sentence_in_the_suite(tmp_path: Path):
+    names = {rule.name for rules in SUBJECTS.values() for rule in rules}
+    assert names | {"rows_distinct"} == {*get_args(RuleName), *get_args(DriftRule)}
+    validate(tmp_path, write_tiny_log(tmp_path / "log"))
+    suite = json.loads((tmp_path / "validated/expectation_suite.json").read_text())
+    stated = {one["kwargs"]["rule"]: one for one in suite["expectations"]}
+    assert (
+        stated["feature_null_rate"]["description"]
+        == "A feature column is missing in few of the window's rows."
+    )
+    assert stated["feature_null_rate"]["meta"]["bounds"] == {"validation.max_null_rate": 0.5}
+    assert stated["feature_null_rate"]["severity"] == "critical"
 
 
 class _Links(HTMLParser):

@@ -93,7 +93,7 @@ def test_a_failure_says_column_rows_value_and_where_to_change_it(log: Path, tmp_
     (line,) = verdict.lines("warning")
     assert line.startswith("expect_column_values_to_be_in_set: column topic does not hold for 1")
     assert line.endswith(
-        ", such as 6, in a sample of 1,000 rows; value_set [0, 1, 2, 3, 4, 5]; mend the log, or change "
+        ", such as 6, in a sample of 1,000 rows; value_set [0, 1, 2, 3, 4, 5]; fix the log, or change "
         "validation.expectations.0"
     )
     (failure,) = verdict.failures("warning")
@@ -106,7 +106,7 @@ def test_of_every_row_is_said_with_the_window(log: Path, tmp_path: Path):
         "warning"
     )
     assert line == (
-        f"expect_column_values_to_not_be_null: column likes is null in 20 of 1,000 rows in {WINDOW}; mend the "
+        f"expect_column_values_to_not_be_null: column likes is null in 20 of 1,000 rows in {WINDOW}; fix the "
         "log, or change validation.expectations.0"
     )
 
@@ -231,8 +231,8 @@ def expectations():
 def test_a_file_gives_expectations_and_is_frozen_with_the_config(log: Path, tmp_path: Path):
     verdict = run_with(tmp_path, log, CODE)
     assert [line.rpartition("; ")[2] for line in verdict.lines("warning")] == [
-        "mend the log, or change rules/mine.py: expectations()[0]",
-        "mend the log, or change rules/mine.py: expectations()[1]",
+        "fix the log, or change rules/mine.py: expectations()[0]",
+        "fix the log, or change rules/mine.py: expectations()[1]",
     ]
     assert verdict.outcome == "warnings"
 

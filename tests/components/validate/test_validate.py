@@ -121,12 +121,12 @@ CRITICAL = {
     "a column is all null in a partition": (
         [replaced("likes", constant(None))],
         "feature_missing: column likes has no value in any of 200 rows in date=2026-03-03; a feature has "
-        "values; mend the log, or take the column out of features",
+        "values; fix the log, or remove the column from `features`",
     ),
     "an embedding is all zeros in a partition": (
         [replaced("user_embedding", constant([0.0] * 4))],
         "feature_missing: column user_embedding has no value in any of 200 rows in date=2026-03-03; a feature "
-        "has values; mend the log, or take the column out of features",
+        "has values; fix the log, or remove the column from `features`",
     ),
     "times are seconds": (
         [replaced("impressed_ms", lambda column: pc.divide(column, 1000))],
