@@ -99,7 +99,7 @@ def _mapping(value: Any) -> list[tuple[str, Any]]:
 
 
 def _asked(client: "MlflowClient", place: Path) -> object:
-    table(NAME, list_versions(client, NAME, 10), width=80)
+    table(NAME, list_versions(client, NAME, 10)[0], width=80)
     for version in registry.aliases(client, NAME).values():
         describe(client, NAME, version)
         registry.fetch_file(client, NAME, version, registry.PROFILE_PATH)
