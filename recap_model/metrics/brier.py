@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from recap_model.metrics.calibration import equal_mass_bins, sums_by_bin
-from recap_model.metrics.groups import PredictionGroups, grouped
+from recap_model.metrics.groups import PredictionGroups, dot, grouped
 
 
 class BrierParts(NamedTuple):
@@ -35,8 +35,8 @@ def brier_score(
     groups = grouped(labels, predictions, weights)
     if not groups.total:
         return float("nan")
-    squares = groups.weights @ groups.predictions**2 - 2.0 * (groups.positives @ groups.predictions)
-    return float(squares + groups.positive) / groups.total
+    squares = dot(groups.weights, groups.predictions**2) - 2.0 * dot(groups.positives, groups.predictions)
+    return (squares + groups.positive) / groups.total
 
 
 def brier_parts(

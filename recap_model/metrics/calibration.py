@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from recap_model.metrics.groups import Array, PredictionGroups, grouped
+from recap_model.metrics.groups import Array, PredictionGroups, dot, grouped
 
 _MAX_NEWTON_STEPS, _LONGEST_STEP, _CONVERGED = 50, 4.0, 1e-6
 _MAX_LOGIT, _MAX_CONDITION = 500.0, 1e12
@@ -43,7 +43,7 @@ def calibration_ratio(
     1.0
     """
     groups = grouped(labels, predictions, weights)
-    return float(groups.weights @ groups.predictions) / groups.positive if groups.positive else float("nan")
+    return dot(groups.weights, groups.predictions) / groups.positive if groups.positive else float("nan")
 
 
 def mean_prediction(
@@ -57,7 +57,7 @@ def mean_prediction(
     0.375
     """
     groups = grouped(labels, predictions, weights)
-    return float(groups.weights @ groups.predictions) / groups.total if groups.total else float("nan")
+    return dot(groups.weights, groups.predictions) / groups.total if groups.total else float("nan")
 
 
 def calibration_line(
@@ -105,7 +105,9 @@ def _derivatives(data: Array, line: Array) -> Array:
     expected = (negatives + positives) * fitted
     residual, variance = positives - expected, expected * (1.0 - fitted)
     by_logit = variance * logit
-    return np.array([residual.sum(), residual @ logit, variance.sum(), by_logit.sum(), by_logit @ logit])
+    return np.array(
+        [residual.sum(), dot(residual, logit), variance.sum(), by_logit.sum(), dot(by_logit, logit)]
+    )
 
 
 def equal_mass_bins(groups: PredictionGroups, bins: int) -> NDArray[np.int64]:

@@ -92,17 +92,18 @@ class GroupedRows(NamedTuple):
     """Groups of rows, and the rows by rising prediction.
 
     Shape:
-        order: (rows,) where each sorted row was; labels, predictions, weights: (rows,) sorted, float64, the weights
-            None where all are 1.
+        order: (rows,) where each sorted row was.
         sizes: (groups,) rows of each group; None where each has one.
     """
 
     groups: PredictionGroups
     order: NDArray[np.int64]
-    labels: Array
-    predictions: Array
-    weights: Array | None
     sizes: NDArray[np.int64] | None
+
+
+def dot(first: Array, second: Array) -> float:
+    """The inner product of two (groups,), on this thread alone: BLAS wakes threads, which spin on a busy machine."""
+    return float(np.einsum("i,i->", first, second))
 
 
 def logs(predictions: Array) -> tuple[Array, Array]:
@@ -139,11 +140,12 @@ def grouped(
 def group_rows(labels: NDArray[Any], predictions: NDArray[Any], weights: NDArray[Any] | None) -> GroupedRows:
     """Group rows that all have a label and a weight: (rows,) each; weights are 1 if None."""
     order = rising_order(predictions)
-    label, prediction = labels[order].astype(np.float64), predictions[order].astype(np.float64)
-    weight = None if weights is None else weights[order].astype(np.float64)
-    mass = np.ones(len(order)) if weight is None else weight
-    positive = label * mass
-    columns = [mass - positive, positive, mass * mass]
+    prediction = predictions[order].astype(np.float64)
+    positive = labels[order].astype(np.float64)
+    mass = np.ones(len(order)) if weights is None else weights[order].astype(np.float64)
+    positive *= mass
+    squares = mass * mass
+    columns = [np.subtract(mass, positive, out=mass), positive, squares]
     repeated = np.flatnonzero(prediction[1:] == prediction[:-1]) + 1
     distinct, sizes = prediction, None
     if len(repeated):
@@ -153,7 +155,7 @@ def group_rows(labels: NDArray[Any], predictions: NDArray[Any], weights: NDArray
             columns[number] = column[first]
             np.add.at(columns[number], group, column[repeated])
         distinct, sizes = prediction[first], np.diff(np.append(first, len(order)))
-    return GroupedRows(PredictionGroups(distinct, *columns), order, label, prediction, weight, sizes)
+    return GroupedRows(PredictionGroups(distinct, *columns), order, sizes)
 
 
 def rising_order(values: NDArray[Any]) -> NDArray[np.int64]:

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from recap_model.metrics.groups import Array, PredictionGroups, grouped, logs
+from recap_model.metrics.groups import Array, PredictionGroups, dot, grouped, logs
 
 
 def log_loss(
@@ -40,7 +40,7 @@ def normalised_rce(
 ) -> float:
     """RCE in percent after scaling the predictions so that their mean equals the mean label."""
     groups = grouped(labels, predictions, weights)
-    predicted = groups.weights @ groups.predictions
+    predicted = dot(groups.weights, groups.predictions)
     if not predicted:
         return float("nan")
     return _relative(groups, *logs(groups.predictions * (groups.positive / predicted)))
@@ -49,7 +49,7 @@ def normalised_rce(
 def _mean_loss(groups: PredictionGroups, log: Array, log_of_complement: Array) -> float:
     if not groups.total:
         return float("nan")
-    return -float(groups.positives @ log + groups.negatives @ log_of_complement) / groups.total
+    return -(dot(groups.positives, log) + dot(groups.negatives, log_of_complement)) / groups.total
 
 
 def _relative(groups: PredictionGroups, log: Array, log_of_complement: Array) -> float:

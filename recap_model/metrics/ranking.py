@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from recap_model.metrics.groups import Array, PredictionGroups, grouped
+from recap_model.metrics.groups import Array, PredictionGroups, dot, grouped
 
 
 def roc_curve(
@@ -43,7 +43,7 @@ def auc(
         return float("nan")
     _, positives_above = groups.above
     beaten_by = positives_above - groups.positives / 2
-    return float(groups.negatives @ beaten_by / (groups.negative * groups.positive))
+    return dot(groups.negatives, beaten_by) / (groups.negative * groups.positive)
 
 
 def precision_recall_curve(
@@ -69,7 +69,7 @@ def pr_auc(
     if not groups.positive or np.isnan(groups.predictions[-1]):
         return float("nan")
     negatives, positives = groups.above
-    return float(groups.positives @ (positives / (positives + negatives)) / groups.positive)
+    return dot(groups.positives, positives / (positives + negatives)) / groups.positive
 
 
 def auc_gradient(groups: PredictionGroups) -> tuple[float, Array]:
@@ -89,7 +89,7 @@ def auc_gradient(groups: PredictionGroups) -> tuple[float, Array]:
     # The fraction of the other class that a row at each prediction is beaten by, or beats, ties at one half.
     np.divide(positives_above - groups.positives / 2, groups.positive, out=beaten_by)
     np.divide(negatives_above - groups.negatives / 2, -groups.negative, out=beats)
-    area = float(groups.negatives @ beaten_by / groups.negative)
+    area = dot(groups.negatives, beaten_by) / groups.negative
     beaten_by -= area
     beaten_by /= groups.negative
     beats += 1.0 - area

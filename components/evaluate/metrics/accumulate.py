@@ -127,13 +127,14 @@ def _clusters(table: ScoreTable, user: list[str]) -> Iterator[NDArray[np.int32]]
 def _exact_model(part: str, rows: TaskRows, cluster: NDArray[np.int32], prediction: Column) -> ModelTally:
     if not np.isfinite(prediction).all():
         return ModelTally(None, bool(np.isnan(prediction).all()))
-    found = group_rows(rows.label, prediction, rows.weight)
-    tally = _model(part, found.groups)
-    _, gradient = auc_gradient(found.groups)
-    if found.sizes is not None:
-        gradient = np.repeat(gradient, found.sizes, axis=1)
-    influence = np.where(found.labels > 0.5, gradient[1], gradient[0])
-    tally.changes += changes(found.labels, found.weights, found.predictions, influence, cluster[found.order])
+    groups, order, sizes = group_rows(rows.label, prediction, rows.weight)
+    tally = _model(part, groups)
+    _, gradient = auc_gradient(groups)
+    if sizes is not None:
+        gradient = np.repeat(gradient, sizes, axis=1)
+    influence = np.empty(len(order))
+    influence[order] = np.where(rows.label[order] > 0.5, gradient[1], gradient[0])
+    tally.changes += changes(rows.label, rows.weight, prediction, influence, cluster)
     return tally
 
 
