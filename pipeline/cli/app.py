@@ -8,22 +8,24 @@ import sys
 
 import typer
 
-from pipeline.cli.arguments import check_encoding
-from pipeline.cli.cluster import backfill, release, runs, submit
-from pipeline.cli.compiling import compile_command
+from pipeline.cli.cluster.compile import compile_command
+from pipeline.cli.cluster.release import release
+from pipeline.cli.cluster.runs import backfill, runs, submit
+from pipeline.cli.cluster.schedule import schedule_app
 from pipeline.cli.config import config_app
-from pipeline.cli.doctor import doctor
-from pipeline.cli.gate import gate_app
-from pipeline.cli.groups import CommandGroup
-from pipeline.cli.importing import import_app
-from pipeline.cli.models import models_app, promote, rollback
+from pipeline.cli.doctor.command import doctor
+from pipeline.cli.import_log import import_app
 from pipeline.cli.prune import prune
+from pipeline.cli.registry.gate import gate_app
+from pipeline.cli.registry.models import models_app
+from pipeline.cli.registry.promote import promote, rollback
 from pipeline.cli.report import report
 from pipeline.cli.run import run
 from pipeline.cli.sample import sample
-from pipeline.cli.schedule import schedule_app
 from pipeline.cli.score import score
-from pipeline.cli.terminal import open_standard_output, print_error
+from pipeline.cli.terminal.arguments import check_encoding
+from pipeline.cli.terminal.command_group import CommandGroup
+from pipeline.cli.terminal.output import open_standard_output, print_error
 
 _INTERRUPTED = 130
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.groups import CommandGroup
+from pipeline.cli.terminal.command_group import CommandGroup
 from pipeline.cli.workspace import complete_config, config_path
 
 config_app = typer.Typer(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.terminal import new_console, print_error
+from pipeline.cli.terminal.output import new_console, print_error
 from pipeline.cli.workspace import (
     DEFAULT_NAME,
     DEFAULT_WORKSPACE,
@@ -64,7 +64,7 @@ def run(
     """
     from components.common.registry import default_tracking_uri
     from components.common.runtime.step import log_level
-    from pipeline.cli.progress import LiveSteps
+    from pipeline.cli.terminal.progress import LiveSteps
     from pipeline.local.docker import check_images, container_settings
     from pipeline.local.run import StepFailedError, run_pipeline
     from recap_model.config import load_config

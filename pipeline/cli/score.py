@@ -30,7 +30,7 @@ def score(
     Example: `recap score --in log/date=2026-03-07 --out scores`
     """
     from components.common.registry import default_tracking_uri
-    from pipeline.scoring import find_model, score_files
+    from pipeline.local.scoring import find_model, score_files
 
     changed = _weights(weights or [])
     started = time.monotonic()

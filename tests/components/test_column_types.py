@@ -19,7 +19,7 @@ from components.prepare.read_files import read_group
 from components.validate.profile.scan import scan_log
 from pipeline.config_draft.columns import read_log
 from pipeline.config_draft.config import Named, draft_config
-from pipeline.scoring import Source, score_files
+from pipeline.local.scoring import Source, score_files
 from recap_model import create_ranking_model, data_spec, save_model
 from recap_model.config import RecapConfig, parse_config, parse_yaml
 from recap_model.data.log.schema import invalid_values

@@ -15,7 +15,7 @@ from components.prepare.fan_out import prepare_group
 from components.promote.promotion_log import record_name
 from components.train.train import train_model
 from pipeline.cluster.settings import ClusterSettings
-from pipeline.scoring import Source, score_files
+from pipeline.local.scoring import Source, score_files
 from recap_model.config import load_config
 from recap_model.training import Checkpoints
 from tests.components.registries import NAME

@@ -15,7 +15,7 @@ from uuid import uuid4
 from components.common import registry
 from components.common.runtime import webhook
 from components.promote.promotion_log import read_moves
-from pipeline.cli.versions import alias_warning, describe, list_versions, table
+from pipeline.cli.registry.versions import alias_warning, describe, list_versions, table
 from tests.components.registries import NAME
 
 if TYPE_CHECKING:

@@ -35,7 +35,7 @@ from pipeline.importers.census import import_census
 from pipeline.importers.kuairand import FILE as KUAIRAND
 from pipeline.importers.kuairand import import_kuairand
 from pipeline.importers.tfrecord import import_tfrecord
-from pipeline.scoring import Source, score_files
+from pipeline.local.scoring import Source, score_files
 from recap_model import load_model
 from recap_model.config import load_config, parse_config
 from recap_model.data.dataset.manifest import DatasetManifest

@@ -16,7 +16,7 @@ from components.register.register import register_version
 from components.resolve.resolve import resolve_run
 from components.train.train import train_model
 from components.validate.validate import validate_snapshot
-from pipeline.scoring import find_model, score_files
+from pipeline.local.scoring import find_model, score_files
 from recap_model.config import RecapConfig, parse_config
 from tests.components.registries import new_registry
 from tests.tiny import sparse_config, with_lists, write_tiny_log

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from components.common import registry
 from components.register.package import package
 from pipeline.cli.app import app
-from pipeline.scoring import Source, score_files
+from pipeline.local.scoring import Source, score_files
 from recap_model import create_ranking_model, data_spec, export_onnx, export_program, load_model, save_model
 from recap_model.calibration import build_calibrator
 from recap_model.data.dataset.batch import RecapBatch

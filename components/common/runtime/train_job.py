@@ -1,6 +1,6 @@
-"""A training job on several nodes: its name, and where it runs, as the steps are told by the environment.
+"""The name of a multi-node training job and the resources of its nodes, passed to steps in the environment.
 
-`pipeline.cluster.placement` writes ``RECAP_TRAIN_JOB`` from the cluster's file; resolve, train and notify read it.
+`pipeline.cluster.pod_resources` writes ``RECAP_TRAIN_JOB`` from the cluster file; resolve, train and notify read it.
 """
 
 import hashlib

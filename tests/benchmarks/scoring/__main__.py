@@ -19,7 +19,7 @@ import requests
 import torch
 
 from components.register.package import package
-from pipeline.scoring import Source, score_files
+from pipeline.local.scoring import Source, score_files
 from recap_model import create_ranking_model, data_spec, load_model, save_model
 from recap_model.config import RecapConfig, load_config
 from recap_model.data.dataset.batch import RecapBatch

@@ -15,7 +15,7 @@ from components.promote.manual import roll_back
 from components.promote.move_champion import move_champion
 from components.promote.promote import promote_version
 from components.promote.promotion_log import Audit, read_moves
-from pipeline.fetch import fetch_version
+from pipeline.cli.registry.fetch import fetch_version
 from tests.components.promote import contest
 from tests.components.registries import NAME, PROOF, new_registry, register, run_outputs
 from tests.servers import Process, mlflow_server, postgres, postgres_binaries

@@ -8,8 +8,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from pipeline.cluster.compile import compile_pipelines
 from pipeline.cluster.settings import ClusterSettings
-from pipeline.compile import compile_pipelines
 from tests.pipeline.cluster.pods import pod_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:::kfp")

@@ -47,7 +47,7 @@ def check_here(workspace: Path) -> Iterator[Finding]:
 def check_registry(tracking_uri: str, name: str) -> Iterator[Finding]:
     """Whether MLflow answers, and its champion is the one that was promoted last and is still there."""
     from components.common import registry
-    from pipeline.version_summary import moves_of, row_problems
+    from pipeline.cli.registry.version_summary import moves_of, row_problems
 
     database = registry.sqlite_path(tracking_uri)
     if database is not None and not database.exists():

@@ -1,18 +1,13 @@
-"""``recap submit|backfill|runs|release``: the pipeline on a Kubeflow Pipelines server."""
+"""``recap submit``, ``backfill`` and ``runs``: runs on a Kubeflow Pipelines server."""
 
-import difflib
 import json
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from pipeline.cli.compiling import ClusterOption
-from pipeline.cli.server import (
+from pipeline.cli.cluster.compile import ClusterOption, compiled_pipeline
+from pipeline.cli.cluster.options import (
     DEFAULT_CONFIG,
     ConfigOption,
     DataOption,
@@ -44,7 +39,7 @@ def submit(
     """
     last = _day(end_date, "--end-date") if end_date else datetime.now(UTC).date() - timedelta(days=1)
     server = connect_server(host, namespace, token_file)
-    with _package(cluster) as package:
+    with compiled_pipeline(cluster) as package:
         name, arguments = run_of(last, data, tracking_uri, config, days)
         typer.echo(f"{name}: {_link(host, server.submit(package, arguments, name))}")
 
@@ -74,7 +69,7 @@ def backfill(
         raise ValueError(f"--to: {end} is before --from {begin}")
     server = connect_server(host, namespace, token_file)
     known = {run.name for run in server.runs(limit=None) if run.state not in ("FAILED", "CANCELED")}
-    with _package(cluster) as package:
+    with compiled_pipeline(cluster) as package:
         for offset in range((end - begin).days + 1):
             day = begin + timedelta(days=offset)
             name, arguments = run_of(day, data, tracking_uri, config, days)
@@ -108,54 +103,6 @@ def runs(
     )
 
 
-def release(
-    host: HostOption,
-    version: Annotated[
-        str, typer.Option(help="Name of the new version, as a tag or a revision of the source.")
-    ],
-    cluster: ClusterOption = None,
-    namespace: NamespaceOption = "",
-    token_file: TokenOption = None,
-) -> None:
-    """Upload the pipeline as a new version, print what differs from the last one, and move every schedule to it.
-
-    An interrupted release is completed by repeating the command.
-
-    Example: `recap release --version v2 --cluster cluster.yaml`
-    """
-    import yaml
-
-    from pipeline.cluster.releasing import move_schedules
-
-    server = connect_server(host, namespace, token_file)
-    before = server.newest_version()
-    with _package(cluster) as package:
-        made = server.publish(package, version)
-        documents = list(yaml.safe_load_all(package.read_text()))
-    old, new = (
-        _lines(before.spec if before else {}),
-        _lines({"pipeline_spec": documents[0], "platform_spec": documents[1]}),
-    )
-    changed = list(
-        difflib.unified_diff(old, new, before.name if before else "nothing", version, lineterm="", n=1)
-    )
-    typer.echo(
-        "\n".join(changed) if changed else f"{version}: the same as {before.name if before else 'nothing'}"
-    )
-    for schedule in move_schedules(server, made):
-        state = "" if schedule.enabled else ", paused as before"
-        typer.echo(f"schedule {schedule.name}: runs {version}{state}")
-
-
-@contextmanager
-def _package(cluster: Path | None) -> Iterator[Path]:
-    from pipeline.cluster.settings import load_cluster
-    from pipeline.compile import compile_pipelines
-
-    with tempfile.TemporaryDirectory() as folder:
-        yield compile_pipelines(Path(folder), load_cluster(cluster))[0]
-
-
 def _day(text: str, where: str) -> date:
     try:
         return date.fromisoformat(text)
@@ -165,12 +112,6 @@ def _day(text: str, where: str) -> date:
 
 def _link(host: str, run_id: str) -> str:
     return f"{host.rstrip('/')}/#/runs/details/{run_id}"
-
-
-def _lines(content: dict[str, Any]) -> list[str]:
-    import yaml
-
-    return yaml.safe_dump(content, sort_keys=True).splitlines()
 
 
 def _minute(moment: datetime | None) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 import typer.core
 
-from pipeline.cli.arguments import empty_argument
+from pipeline.cli.terminal.arguments import empty_argument
 
 _WHOLE = 200  # more characters than the first sentence of any command's help
 

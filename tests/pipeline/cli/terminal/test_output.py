@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli.arguments import check_encoding
+from pipeline.cli.cluster.options import print_table
 from pipeline.cli.run import _tell, _where
-from pipeline.cli.server import print_table
-from pipeline.cli.terminal import new_console, printable
+from pipeline.cli.terminal.arguments import check_encoding
+from pipeline.cli.terminal.output import new_console, printable
 from pipeline.local.run import run_pipeline
 
 RECAP = Path(sys.executable).with_name("recap")

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.compiling import ClusterOption
-from pipeline.cli.server import NamespaceOption, TokenOption, connect_server
-from pipeline.cli.terminal import printable
+from pipeline.cli.cluster.compile import ClusterOption
+from pipeline.cli.cluster.options import NamespaceOption, TokenOption, connect_server
+from pipeline.cli.terminal.output import printable
 from pipeline.cli.workspace import DEFAULT_NAME, DEFAULT_WORKSPACE, NameOption, UriOption, WorkspaceOption
 
 
@@ -31,8 +31,8 @@ def doctor(
     Example: `recap doctor --host http://127.0.0.1:8888 --cluster cluster.yaml`
     """
     from components.common.registry import default_tracking_uri
+    from pipeline.cli.doctor.checks import Finding, check_cluster, check_here, check_registry
     from pipeline.cluster.settings import load_cluster
-    from pipeline.doctor import Finding, check_cluster, check_here, check_registry
 
     settings = load_cluster(cluster)
     findings = [
@@ -40,7 +40,7 @@ def doctor(
         *check_registry(tracking_uri or default_tracking_uri(workspace), name),
     ]
     if host:
-        from pipeline.cluster.kubernetes import check_kubernetes
+        from pipeline.cli.doctor.kubernetes import check_kubernetes
 
         findings += check_cluster(lambda: connect_server(host, namespace, token_file))
         findings += check_kubernetes(settings, namespace)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.groups import CommandGroup
+from pipeline.cli.terminal.command_group import CommandGroup
 
 import_app = typer.Typer(
     cls=CommandGroup,

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.groups import CommandGroup
-from pipeline.cli.terminal import new_console, new_table
+from pipeline.cli.terminal.command_group import CommandGroup
+from pipeline.cli.terminal.output import new_console, new_table
 from pipeline.cli.workspace import config_path
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from components.common import registry
 from components.promote.promote import promote_version
 from components.promote.promotion_log import person
 from pipeline.cli.app import app
-from pipeline.cli.terminal import new_console
-from pipeline.cli.versions import change, table
+from pipeline.cli.registry.versions import change, table
+from pipeline.cli.terminal.output import new_console
 from tests.components.registries import NAME, PROOF, new_registry, register, run_outputs
 
 PROOFS = (
@@ -85,7 +85,7 @@ def test_versions_are_listed_in_a_table(workspace: Path):
 
 
 def test_the_table_fits_a_terminal_of_80_columns(workspace: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("pipeline.cli.terminal._UNBOUNDED", 80)
+    monkeypatch.setattr("pipeline.cli.terminal.output._UNBOUNDED", 80)
     recap(workspace, "promote", "2", "--approve", "by design")
     lines = recap(workspace, "models").stdout.splitlines()
     assert max(map(len, lines)) <= 80
@@ -100,7 +100,7 @@ def test_a_narrow_terminal_has_fewer_columns_and_no_broken_word(
 ):
     recap(workspace, "promote", "2", "--approve", "by design")
     for columns, left_out in ((70, "who"), (58, "who, RCE, age"), (40, "who, RCE, age, AUC, data window")):
-        monkeypatch.setattr("pipeline.cli.terminal._UNBOUNDED", columns)
+        monkeypatch.setattr("pipeline.cli.terminal.output._UNBOUNDED", columns)
         lines = recap(workspace, "models").stdout.splitlines()
         assert max(map(len, lines)) <= columns
         assert {"version", "aliases", "decision"} <= set(lines[1].split())

@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 
 from components.common import registry
 from pipeline.cli.app import app
-from pipeline.scoring import Source, score_files
+from pipeline.local.scoring import Source, score_files
 from recap_model import create_ranking_model, data_spec, save_model
 from recap_model.data.dataset.batch import RecapBatch
 from recap_model.data.log.feature_groups import read_groups

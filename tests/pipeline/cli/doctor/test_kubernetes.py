@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from kubernetes.config import kube_config
 
-from pipeline.cluster.kubernetes import check_kubernetes
+from pipeline.cli.doctor.kubernetes import check_kubernetes
 from pipeline.cluster.settings import ClusterSettings
 from tests.components.train.kubernetes_api import KubernetesApi, serving
 

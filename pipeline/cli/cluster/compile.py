@@ -1,5 +1,8 @@
-"""``recap compile``: the YAML that a Kubeflow Pipelines server takes."""
+"""``recap compile``: the YAML file that a Kubeflow Pipelines server runs."""
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -23,8 +26,8 @@ def compile_command(
 
     Example: `recap compile --cluster cluster.yaml --out .`
     """
+    from pipeline.cluster.compile import COMPILED, compile_pipelines
     from pipeline.cluster.settings import load_cluster
-    from pipeline.compile import COMPILED, compile_pipelines
 
     if cluster is not None and out is None:
         raise ValueError(
@@ -32,3 +35,13 @@ def compile_command(
         )
     for path in compile_pipelines(out or COMPILED, load_cluster(cluster)):
         typer.echo(str(path))
+
+
+@contextmanager
+def compiled_pipeline(cluster: Path | None) -> Iterator[Path]:
+    """The pipeline compiled for a cluster file, in a temporary file."""
+    from pipeline.cluster.compile import compile_pipelines
+    from pipeline.cluster.settings import load_cluster
+
+    with tempfile.TemporaryDirectory() as folder:
+        yield compile_pipelines(Path(folder), load_cluster(cluster))[0]

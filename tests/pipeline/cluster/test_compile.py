@@ -13,8 +13,8 @@ from kubernetes.utils.quantity import parse_quantity
 from components.common.runtime.train_job import VARIABLE, JobPlace
 from components.steps import STEPS as TABLE
 from components.train.checkpoints import CHECKPOINTS_VARIABLE
+from pipeline.cluster.compile import COMPILED, compile_pipelines
 from pipeline.cluster.settings import ClusterSettings, load_cluster
-from pipeline.compile import COMPILED, compile_pipelines
 
 pytestmark = pytest.mark.filterwarnings("ignore:::kfp")
 

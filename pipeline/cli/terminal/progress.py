@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
-from pipeline.cli.terminal import printable
+from pipeline.cli.terminal.output import printable
 from pipeline.local.events import Event, StepEnded, StepProgress, StepStarted
 
 _ROOM_FOR_BARS = 70  # columns

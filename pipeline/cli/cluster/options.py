@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.terminal import new_console, new_table, printable
+from pipeline.cli.terminal.output import new_console, new_table, printable
 from pipeline.cli.workspace import TRACKING_URI
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from components.common import registry
 from components.promote.move_champion import move_champion
 from components.promote.promotion_log import Audit
 from pipeline.cli.app import app
-from pipeline.doctor import Finding, check_registry
+from pipeline.cli.doctor.checks import Finding, check_registry
 from tests.components.registries import new_registry
-from tests.pipeline.cluster.api import PipelinesApi, serving
+from tests.pipeline.cli.cluster.api import PipelinesApi, serving
 
 pytestmark = pytest.mark.filterwarnings("ignore:::kfp", "ignore:::kfp_server_api")
 

@@ -11,9 +11,9 @@ from typer.testing import CliRunner, Result
 
 from pipeline.cli.app import app
 from pipeline.cluster import client
+from pipeline.cluster.compile import compile_pipelines
 from pipeline.cluster.settings import ClusterSettings
-from pipeline.compile import compile_pipelines
-from tests.pipeline.cluster.api import PipelinesApi, serving
+from tests.pipeline.cli.cluster.api import PipelinesApi, serving
 
 pytestmark = pytest.mark.filterwarnings("ignore:::kfp", "ignore:::kfp_server_api")
 
@@ -34,7 +34,7 @@ def _compiled_once() -> Iterator[None]:
         return [path]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.compile.compile_pipelines", compile_once)
+        patch.setattr("pipeline.cluster.compile.compile_pipelines", compile_once)
         yield
 
 

@@ -7,8 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
-from pipeline.cli.groups import CommandGroup
-from pipeline.cli.server import (
+from pipeline.cli.cluster.options import (
     DEFAULT_CONFIG,
     ConfigOption,
     DataOption,
@@ -21,6 +20,7 @@ from pipeline.cli.server import (
     print_table,
     run_of,
 )
+from pipeline.cli.terminal.command_group import CommandGroup
 
 schedule_app = typer.Typer(cls=CommandGroup, help="Scheduled runs.", no_args_is_help=True)
 ScheduleArgument = Annotated[str, typer.Argument(help="The schedule's name.")]

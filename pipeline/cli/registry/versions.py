@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from components.common import registry
 from components.common.registry.load_test_record import read_proof
-from pipeline.cli.terminal import printable
-from pipeline.version_summary import moves_of, summarize_version
+from pipeline.cli.registry.version_summary import moves_of, summarize_version
+from pipeline.cli.terminal.output import printable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -6,7 +6,7 @@ from typing import Any
 from components.steps import Step
 from pipeline.cluster.settings import ClusterSettings
 
-COMPILED = Path(__file__).parent / "compiled"
+COMPILED = Path(__file__).parents[1] / "compiled"
 _HEADER = b"# PIPELINE DEFINITION"  # what kfp begins a compiled pipeline with
 
 
@@ -17,7 +17,7 @@ def compile_pipelines(out: Path = COMPILED, settings: ClusterSettings | None = N
     """
     from kfp import compiler
 
-    from pipeline.cluster.placement import place
+    from pipeline.cluster.pod_resources import place
     from pipeline.retrain import cluster_pipeline
 
     chosen = settings or ClusterSettings()

@@ -1,0 +1,1 @@
+"""Commands for a Kubeflow Pipelines server: ``compile``, ``submit``, ``runs``, ``release``, ``schedule``."""

@@ -1,0 +1,54 @@
+"""``recap release``: upload a new version of the pipeline and move every schedule to it."""
+
+import difflib
+from typing import Annotated, Any
+
+import typer
+
+from pipeline.cli.cluster.compile import ClusterOption, compiled_pipeline
+from pipeline.cli.cluster.options import HostOption, NamespaceOption, TokenOption, connect_server
+
+
+def release(
+    host: HostOption,
+    version: Annotated[
+        str, typer.Option(help="Name of the new version, as a tag or a revision of the source.")
+    ],
+    cluster: ClusterOption = None,
+    namespace: NamespaceOption = "",
+    token_file: TokenOption = None,
+) -> None:
+    """Upload the pipeline as a new version, print what differs from the last one, and move every schedule to it.
+
+    An interrupted release is completed by repeating the command.
+
+    Example: `recap release --version v2 --cluster cluster.yaml`
+    """
+    import yaml
+
+    from pipeline.cluster.move_schedules import move_schedules
+
+    server = connect_server(host, namespace, token_file)
+    before = server.newest_version()
+    with compiled_pipeline(cluster) as package:
+        made = server.publish(package, version)
+        documents = list(yaml.safe_load_all(package.read_text()))
+    old, new = (
+        _lines(before.spec if before else {}),
+        _lines({"pipeline_spec": documents[0], "platform_spec": documents[1]}),
+    )
+    changed = list(
+        difflib.unified_diff(old, new, before.name if before else "nothing", version, lineterm="", n=1)
+    )
+    typer.echo(
+        "\n".join(changed) if changed else f"{version}: the same as {before.name if before else 'nothing'}"
+    )
+    for schedule in move_schedules(server, made):
+        state = "" if schedule.enabled else ", paused as before"
+        typer.echo(f"schedule {schedule.name}: runs {version}{state}")
+
+
+def _lines(content: dict[str, Any]) -> list[str]:
+    import yaml
+
+    return yaml.safe_dump(content, sort_keys=True).splitlines()

@@ -1,0 +1,1 @@
+"""``recap doctor``: checks of this machine, the registry and the cluster."""

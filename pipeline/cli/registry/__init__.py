@@ -1,0 +1,1 @@
+"""Commands for the model registry: ``models``, ``promote``, ``rollback``, ``gate``."""

@@ -1,0 +1,115 @@
+"""``recap models``: list, show, compare and fetch versions of a registered model."""
+
+import json
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.registry.options import JsonOption, VersionArgument, connect_registry
+from pipeline.cli.terminal.command_group import CommandGroup
+from pipeline.cli.terminal.output import new_console, printable
+from pipeline.cli.workspace import DEFAULT_NAME, DEFAULT_WORKSPACE, NameOption, UriOption, WorkspaceOption
+
+models_app = typer.Typer(cls=CommandGroup, invoke_without_command=True)
+
+
+@models_app.callback()
+def models(
+    context: typer.Context,
+    name: NameOption = DEFAULT_NAME,
+    uri: UriOption = "",
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    limit: Annotated[int, typer.Option(min=1, help="Versions to list, the newest first.")] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """List versions: age, data window, aliases, decision, headline metrics, and who promoted them.
+
+    Example: `recap models --limit 10`
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from components.promote.promotion_log import record_name
+    from pipeline.cli.registry.versions import alias_warning, list_versions, table
+
+    client = connect_registry(uri, workspace)
+    found, problems = list_versions(client, name, limit)
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return
+    if not found:
+        names = {model.name for model in client.search_registered_models(max_results=100)}
+        others = ", ".join(sorted(names - {record_name(each) for each in names}))
+        more = f"; --name is one of: {others}" if others else ""
+        print(f"{name}: no version in {client.tracking_uri}{more}")
+        return
+    console = new_console()
+    console.print(table(name, found, console.width))
+    for line in (*problems, alias_warning(client, name)):
+        if line is not None:
+            print(printable(line))
+
+
+@models_app.command()
+def show(
+    version: VersionArgument,
+    name: NameOption = DEFAULT_NAME,
+    uri: UriOption = "",
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one version: lineage, decision, proof, metrics, moves.
+
+    Example: `recap models show 7`
+    """
+    from pipeline.cli.registry.versions import describe, lines
+
+    known = describe(connect_registry(uri, workspace), name, str(version))
+    print(json.dumps(known, indent=1) if as_json else printable("\n".join(lines(known))))
+
+
+@models_app.command()
+def diff(
+    first: VersionArgument,
+    second: VersionArgument,
+    name: NameOption = DEFAULT_NAME,
+    uri: UriOption = "",
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two versions: where their config, lineage and metrics differ.
+
+    Example: `recap models diff 6 7`
+    """
+    from pipeline.cli.registry.versions import change, differences
+
+    found = differences(connect_registry(uri, workspace), name, str(first), str(second))
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return
+    for field, (before, after) in found.items():
+        print(printable(f"{field}: {change(before, after)}"))
+    if not found:
+        print(f"{name}: versions {first} and {second} have no recorded difference")
+
+
+@models_app.command()
+def fetch(
+    model: Annotated[str, typer.Argument(help="NAME@ALIAS or NAME/VERSION.")],
+    out: Annotated[Path, typer.Option(help="Folder for the version: a new one, or one fetched before.")],
+    uri: UriOption = "",
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+) -> None:
+    """Fetch a version into a folder, each of its files checked, to serve it.
+
+    Example: `recap models fetch recap@champion --out champion`
+    """
+    from components.common import registry
+    from pipeline.cli.registry.fetch import fetch_version
+
+    client = connect_registry(uri, workspace)
+    name, version = registry.find_named_version(client, model)
+    fetch_version(client, name, version, out)
+    print(f"{out}: {name} version {version}, every file as it was registered. Serve it:")
+    print(f"mlflow models serve --env-manager local --model-uri {shlex.quote(str(out))}")
