@@ -17,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from recap_model.config import RecapConfig
-from recap_model.config.features import FeaturesConfig, ListColumn
+from recap_model.config.data.features import FeaturesConfig, ListColumn
 from recap_model.data.log.id_hashing import MISSING_ID, WORD_BITS
 from recap_model.model import MultiTaskRankingModel
 

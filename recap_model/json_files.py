@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from recap_model.config.errors import first_reason
+from recap_model.config.reading.errors import first_reason
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from recap_model.config import RecapConfig
-from recap_model.config.features import DENSE_GROUPS
-from recap_model.config.model import ModelConfig
+from recap_model.config.data.features import DENSE_GROUPS
+from recap_model.config.model.network import ModelConfig
 from recap_model.data.dataset.batch import RecapBatch
 from recap_model.data.dataset.manifest import Sampling
 from recap_model.data.dataset.statistics import FeatureStatistics

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from recap_model.config import RecapConfig
-from recap_model.config.model import ModelConfig, StratifierConfig
+from recap_model.config.model.network import ModelConfig, StratifierConfig
 from recap_model.data.dataset.batch import RecapBatch
 from recap_model.data.dataset.statistics import FeatureStatistics
 from recap_model.embedding_ranking_model import EmbeddingRankingModel

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recap_model.config import RecapConfig
-from recap_model.config.errors import printable
-from recap_model.config.features import EMBEDDING_GROUPS, FeaturesConfig
+from recap_model.config.data.features import EMBEDDING_GROUPS, FeaturesConfig
+from recap_model.config.reading.errors import printable
 from recap_model.data.dataset.batch import RecapBatch
 from recap_model.data.log.feature_groups import read_groups
 from recap_model.data.log.id_lists import Lists, padded, read_lists

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from recap_model.calibration import build_calibrator
 from recap_model.config import ConfigError, RecapConfig, parse_config
-from recap_model.config.errors import first_reason
-from recap_model.config.model import ModelConfig
+from recap_model.config.model.network import ModelConfig
+from recap_model.config.reading.errors import first_reason
 from recap_model.config.recap import data_spec as widths_of
 from recap_model.model import MultiTaskRankingModel
 from recap_model.model_and_loss import build_model

@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 
 from recap_model import load_model
-from recap_model.config.errors import in_one_line
-from recap_model.config.features import FeaturesConfig
-from recap_model.config.names import SCORE
+from recap_model.config.data.features import FeaturesConfig
+from recap_model.config.fields.names import SCORE
+from recap_model.config.reading.errors import in_one_line
 from recap_model.file_digests import CACHE, DIGESTS_NAME, differences
 from recap_model.scoring import config_of, optional_columns, score_rows, score_weights, slices
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from recap_model.config import RecapConfig
-from recap_model.config.architectures import ArchitectureConfig
-from recap_model.config.features import ListColumn
-from recap_model.config.model import ModelConfig
+from recap_model.config.data.features import ListColumn
+from recap_model.config.model.architectures import ArchitectureConfig
+from recap_model.config.model.network import ModelConfig
 
 _RATES = ("pos_downsampling_rate", "neg_downsampling_rate")
 

@@ -6,7 +6,7 @@ from statistics import NormalDist
 
 from components.common.artifacts.decision import Outcome, Rule
 from components.common.artifacts.evaluation import INTERVAL, NO_SUCH_TASK, Evaluation, TaskMetrics
-from recap_model.config.evaluation import Floors, GateConfig
+from recap_model.config.steps.evaluation import Floors, GateConfig
 
 _BORNE_OUT = 0.5  # of a change of the scores: more, and the candidate's squared error is the smaller one
 _SAID = 3  # Rules that a reason names; a line in a terminal and a registry's tag holds no more of them.

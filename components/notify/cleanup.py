@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from components.common.runtime.train_job import GROUP, PLURAL, VERSION, job_name, job_place
-from recap_model.config.errors import in_one_line
+from recap_model.config.reading.errors import in_one_line
 
 _TIMEOUTS_S = (10.0, 30.0)
 _NAMESPACE_OF_THE_POD = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")

@@ -12,9 +12,9 @@ from components.common.artifacts.snapshot import LogFile, Snapshot
 from components.common.storage.parquet import batches_of, check_unchanged, open_parquet
 from components.prepare.id_forms import IdForms
 from recap_model.config import RecapConfig
-from recap_model.config.data import SplitByColumn, SplitByHash
-from recap_model.config.errors import in_one_line
-from recap_model.config.features import DENSE_GROUPS
+from recap_model.config.data.dataset import SplitByColumn, SplitByHash
+from recap_model.config.data.features import DENSE_GROUPS
+from recap_model.config.reading.errors import in_one_line
 from recap_model.data.log.columns import milliseconds
 from recap_model.data.log.feature_groups import read_groups
 from recap_model.data.log.id_lists import PREFIX, read_lists

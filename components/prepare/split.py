@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from components.common.artifacts.snapshot import LogFile, Partition, Snapshot
 from components.prepare.rows import read_file
 from recap_model.config import RecapConfig
-from recap_model.config.data import SplitByColumn, SplitByDays, SplitByHash, SplitByTime
+from recap_model.config.data.dataset import SplitByColumn, SplitByDays, SplitByHash, SplitByTime
 from recap_model.data.log.columns import milliseconds
 from recap_model.data.log.id_hashing import id_numbers, is_present, uniform
 from recap_model.data.log.schema import columns_named, log_columns

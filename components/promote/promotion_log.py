@@ -20,8 +20,8 @@ from pydantic import Field
 
 from components.common.registry import RegistryError, get_version, in_one_line, versions
 from recap_model.config import StrictModel
-from recap_model.config.errors import first_reason
-from recap_model.config.names import RECORD_SUFFIX
+from recap_model.config.fields.names import RECORD_SUFFIX
+from recap_model.config.reading.errors import first_reason
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

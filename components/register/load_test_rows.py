@@ -11,8 +11,8 @@ from components.common.artifacts.evaluation import SCORES_NAME
 from components.common.artifacts.score_table import read_scores, to_numpy
 from components.register.run_outputs import RunOutputs
 from recap_model.config import RecapConfig
-from recap_model.config.features import DENSE_GROUPS, FeaturesConfig, ListColumn
-from recap_model.config.names import SCORE
+from recap_model.config.data.features import DENSE_GROUPS, FeaturesConfig, ListColumn
+from recap_model.config.fields.names import SCORE
 from recap_model.data.dataset.reader import DatasetReader
 from recap_model.data.log.id_lists import PREFIX
 

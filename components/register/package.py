@@ -13,7 +13,7 @@ from components.common.registry import MODEL_PATH, write_digests
 from components.common.runtime.atomic_output import MARK_NAME
 from recap_model import serving
 from recap_model.config import RecapConfig
-from recap_model.config.names import SCORE
+from recap_model.config.fields.names import SCORE
 from recap_model.file_digests import CACHE
 from recap_model.scoring import optional_columns
 

@@ -10,7 +10,7 @@ from pyarrow.fs import FileInfo, FileSystem, FileType
 from components.common.storage.log_files import check_no_table, choose_files, list_folder
 from components.common.storage.retrying import answer
 from components.resolve.window import HOUR, Window
-from recap_model.config.errors import in_one_line
+from recap_model.config.reading.errors import in_one_line
 
 _DAY = re.compile(r"^date=(\d{4}-\d{2}-\d{2})$", re.ASCII)
 _ANY_DAY = re.compile(r"(?<!\d)(\d{4})([-_.]?)(\d{2})\2(\d{2})(?!\d)", re.ASCII)

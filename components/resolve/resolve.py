@@ -26,8 +26,8 @@ from components.common.storage.parquet import describe, open_root
 from components.resolve.files import FilesFound, find_files
 from components.resolve.serving_log import freeze_serving_log
 from recap_model.config import RecapConfig, load_config, parse_yaml
-from recap_model.config.errors import in_one_line
-from recap_model.config.uris import without_secret
+from recap_model.config.fields.uris import without_secret
+from recap_model.config.reading.errors import in_one_line
 
 _DIGEST_THREADS = 4
 

@@ -11,7 +11,7 @@ from components.common.storage.log_files import check_no_table, choose_files, li
 from components.common.storage.parquet import describe, open_root
 from components.common.storage.retrying import answer
 from components.resolve.window import Window, cut_pattern
-from recap_model.config.errors import in_one_line
+from recap_model.config.reading.errors import in_one_line
 
 _DAY = re.compile(r"date=(\d{4}-\d{2}-\d{2})")
 

@@ -26,7 +26,7 @@ from components.train.report import curves_page
 from components.train.warm_start import start_warm
 from recap_model import build_loss, create_ranking_model, data_spec, save_model
 from recap_model.config import RecapConfig
-from recap_model.config.training import TrainJobConfig
+from recap_model.config.steps.training import TrainJobConfig
 from recap_model.data.dataset.collisions import tell_collisions
 from recap_model.data.dataset.manifest import DatasetManifest
 from recap_model.data.dataset.record_batches import RecordBatches

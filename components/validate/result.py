@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from components.validate.drift.compare import Drift
-from recap_model.config.drift import DriftRule, Severity
+from recap_model.config.steps.drift import DriftRule, Severity
 
 FORMAT = "recap-verdict/1"
 MAX_LINES = 20

@@ -83,7 +83,7 @@ def draft(
     """
     from pipeline.config_draft.columns import read_log
     from pipeline.config_draft.config import Named, draft_config
-    from recap_model.config.names import check_task
+    from recap_model.config.fields.names import check_task
     from recap_model.config.recap import parse_yaml
 
     if out is not None and out.exists():

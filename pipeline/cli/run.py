@@ -68,7 +68,7 @@ def run(
     from pipeline.local.docker import check_images, container_settings
     from pipeline.local.run import StepFailedError, run_pipeline
     from recap_model.config import load_config
-    from recap_model.config.uris import without_secret
+    from recap_model.config.fields.uris import without_secret
 
     log_level()
     path = config_path(config)

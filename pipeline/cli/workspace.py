@@ -19,7 +19,7 @@ UriOption = Annotated[
 
 
 def _check_model(name: str) -> str:
-    from recap_model.config.names import check_model
+    from recap_model.config.fields.names import check_model
 
     try:
         return check_model(name)

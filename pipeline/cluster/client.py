@@ -16,8 +16,8 @@ from typing import Any
 from components.common.runtime.network_errors import network_reason
 from pipeline import NAME
 from pipeline.cluster.schedules import Schedule
-from recap_model.config.errors import in_one_line
-from recap_model.config.uris import without_secret
+from recap_model.config.fields.uris import without_secret
+from recap_model.config.reading.errors import in_one_line
 
 EXPERIMENT = "recap"
 _TIMEOUTS_S = (10.0, 60.0)

@@ -7,8 +7,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from components.steps import STEP_OF_NAME
 from recap_model.config.base import StrictModel
-from recap_model.config.checking import check
-from recap_model.config.yaml import read_yaml
+from recap_model.config.reading.checking import check
+from recap_model.config.reading.yaml import read_yaml
 
 
 def _known_step(name: str) -> str:

@@ -15,7 +15,7 @@ from components.common.storage.parquet import batches_of, open_parquet_at, open_
 from components.common.storage.retrying import answer
 from components.resolve.log_folder import LogFolder
 from components.resolve.window import Window, cut_pattern
-from recap_model.config.features import EMBEDDING_GROUPS
+from recap_model.config.data.features import EMBEDDING_GROUPS
 from recap_model.data.log.columns import (
     FIRST_PLAUSIBLE_MS,
     LAST_PLAUSIBLE_MS,

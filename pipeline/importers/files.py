@@ -12,7 +12,7 @@ import pyarrow.csv as csv
 import pyarrow.parquet as pq
 
 from components.common.runtime.atomic_output import atomic_directory
-from recap_model.config.errors import in_one_line
+from recap_model.config.reading.errors import in_one_line
 
 GZIP_MAGIC = b"\x1f\x8b"
 _MOST_BYTES = 1 << 29  # of a data set of this package, unpacked

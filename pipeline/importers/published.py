@@ -6,9 +6,9 @@ from typing import Any
 from pydantic import ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
 
 from recap_model.config.base import StrictModel
-from recap_model.config.errors import reasons
-from recap_model.config.tasks import SamplingRate, TaskName
-from recap_model.config.yaml import ConfigError, read_yaml
+from recap_model.config.data.tasks import SamplingRate, TaskName
+from recap_model.config.reading.errors import reasons
+from recap_model.config.reading.yaml import ConfigError, read_yaml
 
 
 class _Published(StrictModel):

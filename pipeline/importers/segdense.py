@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from recap_model.config.base import StrictModel
-from recap_model.config.errors import reasons
-from recap_model.config.yaml import ConfigError
+from recap_model.config.reading.errors import reasons
+from recap_model.config.reading.yaml import ConfigError
 
 _LARGEST_BYTES = 1 << 28
 

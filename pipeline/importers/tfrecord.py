@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from components.common.runtime.atomic_output import atomic_directory
 from pipeline.importers.files import GZIP_MAGIC, ImportReport
-from recap_model.config.errors import in_one_line
+from recap_model.config.reading.errors import in_one_line
 
 _MASK = 0xA282EAD8
 _CHUNK_BYTES = (

@@ -16,8 +16,8 @@ import yaml
 from pipeline.importers.published import PublishedConfig, read_published
 from pipeline.importers.segdense import Feature, read_segdense
 from recap_model.config import RecapConfig, parse_config
-from recap_model.config.features import DENSE_GROUPS, EMBEDDING_GROUPS
-from recap_model.config.yaml import ConfigError, read_yaml
+from recap_model.config.data.features import DENSE_GROUPS, EMBEDDING_GROUPS
+from recap_model.config.reading.yaml import ConfigError, read_yaml
 
 _SCORE_WEIGHTS = Path(__file__).parent.parent / "configs" / "heavy_ranker.yaml"
 # Lengths in the published segdense schema, for who has none.

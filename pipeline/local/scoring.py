@@ -16,7 +16,7 @@ from components.common.runtime.atomic_output import atomic_file
 from components.common.storage.log_files import check_no_table, choose_files, list_folder, shorten
 from components.common.storage.parquet import batches_of, open_parquet_at, open_root
 from components.common.storage.retrying import answer
-from recap_model.config.errors import in_one_line
+from recap_model.config.reading.errors import in_one_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -130,7 +130,7 @@ def _score_file(
     made_by: dict[str, Any],
 ) -> Iterator[int]:
     """Score one file; yields how many rows were written, batch by batch. Reading, the net and writing overlap."""
-    from recap_model.config.names import SCORE
+    from recap_model.config.fields.names import SCORE
     from recap_model.data.log.schema import check_columns, check_request, columns_named, log_columns
     from recap_model.scoring import config_of, score_rows
 

@@ -14,7 +14,7 @@ from components.common.runtime.process_pool import ended_by
 from components.common.runtime.step import ERROR_MARK, KEY_OF_RUN, PIPE_OF_RUN, PROGRESS_MARK
 from pipeline.local.events import Event, StepEnded, StepProgress, StepStarted
 from pipeline.local.step_starter import StepStarter
-from recap_model.config.uris import mask_secrets
+from recap_model.config.fields.uris import mask_secrets
 
 _SIGNALLED = (
     128  # and the signal's number is the exit status of a container, or a shell, whose process a signal ended

@@ -25,7 +25,7 @@ from pipeline.simulator.parameters import (
 )
 from pipeline.simulator.population import World, day_of, make_world
 from pipeline.simulator.posts import pool
-from recap_model.config.errors import first_reason
+from recap_model.config.reading.errors import first_reason
 
 PARAMETERS_NAME = "_sample.json"
 TRUTH_NAME = "_truth"

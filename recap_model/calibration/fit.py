@@ -11,7 +11,7 @@ from recap_model.calibration.logistic import log_loss
 from recap_model.calibration.modules import LogitCalibrator
 from recap_model.calibration.parametric import fit_beta, fit_platt, fit_temperature
 from recap_model.calibration.piecewise import STRENGTHS, fit_piecewise
-from recap_model.config.calibration import CalibrationConfig
+from recap_model.config.steps.calibration import CalibrationConfig
 from recap_model.metrics.groups import Array
 from recap_model.metrics.histogram import Bins, LogitHistogram
 

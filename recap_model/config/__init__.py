@@ -1,8 +1,8 @@
 """The config, a section a file: pydantic models that import neither torch nor anything heavy."""
 
 from recap_model.config.base import StrictModel
-from recap_model.config.model import ModelConfig
-from recap_model.config.optimizer import OptimizerConfig
+from recap_model.config.model.network import ModelConfig
+from recap_model.config.model.optimizer import OptimizerConfig
 from recap_model.config.recap import (
     ConfigError,
     RecapConfig,

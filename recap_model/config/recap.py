@@ -6,22 +6,22 @@ from typing import Any
 import yaml
 from pydantic import Field
 
-from recap_model.config import cross_checks
 from recap_model.config.base import StrictModel
-from recap_model.config.calibration import CalibrationConfig
-from recap_model.config.checking import check
-from recap_model.config.cross_checks import check_of
-from recap_model.config.data import DataConfig
-from recap_model.config.evaluation import EvaluationConfig
-from recap_model.config.features import DENSE_GROUPS, FeaturesConfig
-from recap_model.config.model import ModelConfig
-from recap_model.config.names import TaskName
-from recap_model.config.optimizer import OptimizerConfig
-from recap_model.config.registry import RegistryConfig
-from recap_model.config.tasks import TaskConfig
-from recap_model.config.training import TrainingConfig
-from recap_model.config.validation import ValidationConfig
-from recap_model.config.yaml import ConfigError, read_yaml
+from recap_model.config.data.dataset import DataConfig
+from recap_model.config.data.features import DENSE_GROUPS, FeaturesConfig
+from recap_model.config.data.tasks import TaskConfig
+from recap_model.config.fields.names import TaskName
+from recap_model.config.model.network import ModelConfig
+from recap_model.config.model.optimizer import OptimizerConfig
+from recap_model.config.reading import cross_checks
+from recap_model.config.reading.checking import check
+from recap_model.config.reading.cross_checks import check_of
+from recap_model.config.reading.yaml import ConfigError, read_yaml
+from recap_model.config.steps.calibration import CalibrationConfig
+from recap_model.config.steps.evaluation import EvaluationConfig
+from recap_model.config.steps.registry import RegistryConfig
+from recap_model.config.steps.training import TrainingConfig
+from recap_model.config.steps.validation import ValidationConfig
 
 
 class RecapConfig(StrictModel):

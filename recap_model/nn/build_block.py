@@ -1,6 +1,6 @@
 """From a config of one architecture to its block."""
 
-from recap_model.config.architectures import ArchitectureConfig, BackboneConfig
+from recap_model.config.model.architectures import ArchitectureConfig, BackboneConfig
 from recap_model.nn.dcn import Dcn
 from recap_model.nn.masknet import MaskNet
 from recap_model.nn.mlp import Mlp

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from recap_model.config.architectures import ArchitectureConfig, DlrmConfig
+from recap_model.config.model.architectures import ArchitectureConfig, DlrmConfig
 from recap_model.nn.inputs import Inputs
 from recap_model.nn.layers import BlockOutput, linear
 from recap_model.nn.mlp import Mlp

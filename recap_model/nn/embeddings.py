@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from recap_model.config.inputs import SmallEmbeddingsConfig
+from recap_model.config.model.inputs import SmallEmbeddingsConfig
 from recap_model.data.dataset.statistics import FeatureStatistics
 from recap_model.data.log.id_hashing import MISSING_ID, hash_buckets
 from recap_model.distributed.sharded_tables import Bounds, uniform_part

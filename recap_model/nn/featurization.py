@@ -10,8 +10,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from recap_model.config.architectures import BatchNormConfig
-from recap_model.config.inputs import FeaturizationConfig, LayerNormConfig
+from recap_model.config.model.architectures import BatchNormConfig
+from recap_model.config.model.inputs import FeaturizationConfig, LayerNormConfig
 from recap_model.data.dataset.statistics import FeatureStatistics
 from recap_model.nn.piecewise_linear import NumericEmbeddings, PiecewiseLinearEncoding
 from recap_model.nn.transforms import Clip, Finite, SignedLog, ZScore, finite

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from recap_model.config.features import DENSE_GROUPS, EMBEDDING_GROUPS
-from recap_model.config.model import ModelConfig
+from recap_model.config.data.features import DENSE_GROUPS, EMBEDDING_GROUPS
+from recap_model.config.model.network import ModelConfig
 from recap_model.data.dataset.batch import RecapBatch
 from recap_model.data.dataset.statistics import FeatureStatistics
 from recap_model.nn.embeddings import SmallEmbeddings

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding_bag
 
-from recap_model.config.inputs import LargeEmbeddingsConfig, LargeEmbeddingTableConfig
+from recap_model.config.model.inputs import LargeEmbeddingsConfig, LargeEmbeddingTableConfig
 from recap_model.data.log.id_hashing import feature_ids
 from recap_model.distributed.sharded_tables import NO_ENTRY, current_share, read_parts
 from recap_model.nn.embeddings import EMPTY_PLACE, MISSING_ID, IdEmbedding, Vocabulary

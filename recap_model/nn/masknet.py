@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from recap_model.config.architectures import MaskBlockConfig, MaskNetConfig
+from recap_model.config.model.architectures import MaskBlockConfig, MaskNetConfig
 from recap_model.nn.layers import BlockOutput, for_products, linear
 from recap_model.nn.mlp import Mlp
 

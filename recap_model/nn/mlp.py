@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from recap_model.config.architectures import MlpConfig
+from recap_model.config.model.architectures import MlpConfig
 from recap_model.nn.layers import BlockOutput, linear
 
 

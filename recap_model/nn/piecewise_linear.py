@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recap_model.config.inputs import PiecewiseLinearConfig
+from recap_model.config.model.inputs import PiecewiseLinearConfig
 from recap_model.data.dataset.statistics import FeatureStatistics
 from recap_model.nn.transforms import Clip, SignedLog, ZScore, finite
 

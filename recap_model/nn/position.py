@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from recap_model.config.inputs import PositionDebiasConfig
+from recap_model.config.model.inputs import PositionDebiasConfig
 
 
 class PositionDebias(nn.Module):

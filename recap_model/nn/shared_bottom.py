@@ -6,8 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from recap_model.config.architectures import ArchitectureConfig
-from recap_model.config.model import ModelConfig
+from recap_model.config.model.architectures import ArchitectureConfig
+from recap_model.config.model.network import ModelConfig
 from recap_model.nn.build_block import build_block
 from recap_model.nn.inputs import Inputs
 from recap_model.nn.layers import for_products

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from torch import nn
 from torch.optim import Adam, AdamW, Optimizer
 
-from recap_model.config.optimizer import LearningRate, OptimizerConfig
+from recap_model.config.model.optimizer import LearningRate, OptimizerConfig
 from recap_model.distributed.rowwise_adagrad import TableOptimizer, with_sparse_gradients
 from recap_model.losses import MultiTaskLoss
 from recap_model.model import MultiTaskRankingModel

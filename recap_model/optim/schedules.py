@@ -3,7 +3,11 @@
 import math
 from bisect import bisect_right
 
-from recap_model.config.optimizer import LearningRate, LinearRampToConstantConfig, LinearRampToCosineConfig
+from recap_model.config.model.optimizer import (
+    LearningRate,
+    LinearRampToConstantConfig,
+    LinearRampToCosineConfig,
+)
 
 
 def rate_at(schedule: LearningRate, step: int) -> float:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recap_model.config.errors import first_reason
+from recap_model.config.reading.errors import first_reason
 
 LOCK_NAME = ".lock"
 """Of a file beside them, which the training that has the folder locks."""

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recap_model.config.training import EarlyStoppingConfig
+from recap_model.config.steps.training import EarlyStoppingConfig
 from recap_model.data.dataset.prefetch import Rows
 from recap_model.distributed.process_group import World
 from recap_model.model_and_loss import ModelAndLoss

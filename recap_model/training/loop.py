@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 
 from recap_model.config import RecapConfig
-from recap_model.config.errors import first_reason
-from recap_model.config.training import CheckpointConfig
+from recap_model.config.reading.errors import first_reason
+from recap_model.config.steps.training import CheckpointConfig
 from recap_model.data.dataset.batch import RecapBatch
 from recap_model.data.dataset.prefetch import Rows
 from recap_model.distributed.process_group import World

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from recap_model.config.features import DENSE_GROUPS, FeaturesConfig, ListColumn
+from recap_model.config.data.features import DENSE_GROUPS, FeaturesConfig, ListColumn
 from recap_model.data.dataset.batch import RecapBatch
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from recap_model.config.training import TrainingConfig
+from recap_model.config.steps.training import TrainingConfig
 
 BF16_PAYS_FROM_WEIGHTS = 50_000
 """Weights of linear layers from which bf16 autocast is faster on a CPU with AMX. Measured at batch 1,024, it

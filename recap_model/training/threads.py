@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from recap_model.config.training import TrainingConfig
+from recap_model.config.steps.training import TrainingConfig
 
 THREADS_PAY_FROM_WEIGHTS = 250_000
 """Parameters from which a second thread is worth having. Below, a step is over in a millisecond or two, and threads

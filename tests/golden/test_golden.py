@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from recap_model import build_loss, create_ranking_model, rate_at
-from recap_model.config.architectures import MaskNetConfig, MlpConfig
-from recap_model.config.inputs import FeaturizationConfig
-from recap_model.config.model import ModelConfig
-from recap_model.config.optimizer import LearningRate
+from recap_model.config.model.architectures import MaskNetConfig, MlpConfig
+from recap_model.config.model.inputs import FeaturizationConfig
+from recap_model.config.model.network import ModelConfig
+from recap_model.config.model.optimizer import LearningRate
 from recap_model.data.dataset.batch import RecapBatch
 from recap_model.losses import MultiTaskLoss
 from recap_model.nn import Featurization, MaskNet, Mlp, NumericCalibration

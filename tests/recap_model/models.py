@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from recap_model.config.model import ModelConfig
+from recap_model.config.model.network import ModelConfig
 from recap_model.data.dataset.batch import RecapBatch
 
 WIDTHS = {

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import torch
 
 from recap_model import build_loss, create_ranking_model
-from recap_model.config.model import ModelConfig
+from recap_model.config.model.network import ModelConfig
 from recap_model.data.dataset.batch import RecapBatch
 
 

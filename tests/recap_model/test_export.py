@@ -10,7 +10,7 @@ import torch
 import recap_model
 from recap_model import MultiTaskRankingModel, create_ranking_model, export_onnx, export_program
 from recap_model.calibration import build_calibrator
-from recap_model.config.model import ModelConfig
+from recap_model.config.model.network import ModelConfig
 from recap_model.data.dataset.batch import RecapBatch
 from recap_model.data.dataset.manifest import Sampling
 from recap_model.export import OPSET, input_names

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from recap_model import build_loss, build_optimizer, create_ranking_model, rate_at, set_learning_rates
-from recap_model.config.optimizer import LearningRate, OptimizerConfig
+from recap_model.config.model.optimizer import LearningRate, OptimizerConfig
 from tests.recap_model.models import MLP, TOWER, WIDTHS, batch, section
 
 COSINE = {"learning_rate": 1.0, "final_learning_rate": 0.2, "num_ramp_steps": 4, "final_num_steps": 12}

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from recap_model import create_ranking_model
-from recap_model.config.architectures import MlpConfig
+from recap_model.config.model.architectures import MlpConfig
 from recap_model.nn import Mlp
 from recap_model.published_weights import load_published_state_dict
 from tests.recap_model.models import TOWER, WIDTHS, section

@@ -6,7 +6,7 @@ from torch import nn
 
 from recap_model import build_loss, build_optimizer, create_ranking_model
 from recap_model.config import parse_config
-from recap_model.config.optimizer import OptimizerConfig
+from recap_model.config.model.optimizer import OptimizerConfig
 from recap_model.task_weighting import FixedWeights, GradientWeights, UncertaintyWeights
 from tests.recap_model.models import MLP, WIDTHS, batch, section
 from tests.tiny import tiny_config

@@ -11,8 +11,8 @@ from pydantic import NonNegativeInt
 
 from components.common.runtime.atomic_output import MARK_NAME
 from recap_model.config.base import StrictModel
-from recap_model.config.errors import printable
-from recap_model.config.uris import RelativePath
+from recap_model.config.fields.uris import RelativePath
+from recap_model.config.reading.errors import printable
 from recap_model.file_digests import differences, folder_digests
 from recap_model.json_files import read_model
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from components.common.storage.parquet import batches_of
 from recap_model.config import RecapConfig
-from recap_model.config.errors import in_one_line, printable
+from recap_model.config.reading.errors import in_one_line, printable
 
 KEYS = ("request", "user", "candidate", "impressed")
 _ROW_GROUP = 1 << 17

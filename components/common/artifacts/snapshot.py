@@ -13,8 +13,8 @@ from typing import Literal
 from pydantic import NonNegativeInt
 
 from recap_model.config import ConfigError, RecapConfig, StrictModel, parse_config
-from recap_model.config.errors import first_reason
-from recap_model.config.uris import RelativePath
+from recap_model.config.fields.uris import RelativePath
+from recap_model.config.reading.errors import first_reason
 from recap_model.json_files import read_model
 
 MANIFEST_NAME = "_manifest.json"

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
 from components.common.artifacts.snapshot import MANIFEST_NAME, Snapshot
-from recap_model.config.errors import printable
+from recap_model.config.reading.errors import printable
 from recap_model.json_files import read_model
 
 VERDICT_NAME = "verdict.json"

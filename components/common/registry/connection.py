@@ -14,7 +14,7 @@ from components.common.registry.sqlite import create_database, is_incomplete, sq
 from components.common.runtime.environment import environment
 from components.common.runtime.http_status import request_status
 from components.common.runtime.network_errors import network_reason
-from recap_model.config.uris import SecretInAddressError, mask_secrets, without_secret
+from recap_model.config.fields.uris import SecretInAddressError, mask_secrets, without_secret
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

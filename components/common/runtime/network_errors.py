@@ -5,7 +5,7 @@ import ssl
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from recap_model.config.errors import in_one_line
+from recap_model.config.reading.errors import in_one_line
 
 _LONGEST = 200
 _PORTS = {"http": 80, "https": 443}

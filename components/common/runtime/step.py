@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from components.common.runtime.process_pool import end_with_its_run
-from recap_model.config.uris import mask_secrets
+from recap_model.config.fields.uris import mask_secrets
 
 ERROR_MARK = "recap-error:"
 PROGRESS_MARK = "recap-progress:"

@@ -10,8 +10,8 @@ import re
 from pydantic import NonNegativeInt, PositiveInt, ValidationError
 
 from recap_model.config import RecapConfig, StrictModel
-from recap_model.config.errors import first_reason
-from recap_model.config.training import TrainJobConfig
+from recap_model.config.reading.errors import first_reason
+from recap_model.config.steps.training import TrainJobConfig
 
 VARIABLE = "RECAP_TRAIN_JOB"
 GROUP, VERSION, PLURAL = "trainer.kubeflow.org", "v1alpha1", "trainjobs"

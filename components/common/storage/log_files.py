@@ -8,7 +8,7 @@ from typing import NamedTuple
 from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType
 
 from components.common.storage.retrying import answer, open_input
-from recap_model.config.errors import printable
+from recap_model.config.reading.errors import printable
 
 _PARQUET_ENDINGS = ("parquet", "parq", "pq")
 _PARQUET_MAGIC = b"PAR1"

@@ -11,8 +11,8 @@ from pyarrow.parquet import FileMetaData, ParquetFile, read_metadata
 
 from components.common.artifacts.snapshot import LogFile, Snapshot
 from components.common.storage.retrying import answer, open_input
-from recap_model.config.errors import in_one_line
-from recap_model.config.uris import without_secret
+from recap_model.config.fields.uris import without_secret
+from recap_model.config.reading.errors import in_one_line
 from recap_model.data.log.columns import decoded_rows, plain_type
 
 _PYARROW_SCHEMES = ("file", "s3", "gs", "gcs", "hdfs")

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from recap_model import load_model
 from recap_model.config import RecapConfig
-from recap_model.config.errors import first_reason
-from recap_model.config.features import DENSE_GROUPS, FeaturesConfig, ListColumn
+from recap_model.config.data.features import DENSE_GROUPS, FeaturesConfig, ListColumn
+from recap_model.config.reading.errors import first_reason
 from recap_model.data.dataset.batch import RecapBatch
 
 _NAMED = 3  # columns that a message names

@@ -32,8 +32,8 @@ from urllib3.exceptions import HTTPError
 
 from components.common.runtime.train_job import GROUP, PLURAL, VERSION, JobPlace
 from components.train.kubernetes.wait import Sight
-from recap_model.config.errors import in_one_line
-from recap_model.config.training import TrainJobConfig
+from recap_model.config.reading.errors import in_one_line
+from recap_model.config.steps.training import TrainJobConfig
 
 SECRETS_FOLDER = "/var/run/recap/secrets"
 _RANK_0 = "node-0"

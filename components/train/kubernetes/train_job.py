@@ -13,7 +13,7 @@ from components.train.interruption import stop_on_sigterm
 from components.train.kubernetes.wait import JobFailedError, run_to_end
 from components.train.local.torchrun import ERRORS_VARIABLE, SECRETS_VARIABLE, told
 from recap_model.config import RecapConfig
-from recap_model.config.training import TrainJobConfig
+from recap_model.config.steps.training import TrainJobConfig
 from recap_model.data.dataset.manifest import MANIFEST_NAME, DatasetManifest
 
 _WORKER = "components.train.local.worker"

@@ -20,7 +20,7 @@ from components.validate.checks.great_expectations import (
 )
 from components.validate.profile.columns import blocks_of, columns_of
 from recap_model.config import RecapConfig
-from recap_model.config.drift import Severity
+from recap_model.config.steps.drift import Severity
 
 FUNCTION = "expectations"
 _COLUMN_FIELDS = ("column", "column_A", "column_B")

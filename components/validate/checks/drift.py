@@ -12,7 +12,7 @@ from components.validate.drift.compare import WINDOW, Comparison, Level
 from components.validate.drift.metrics import METRIC_OF_NAME, MISSING
 from components.validate.result import Kind
 from recap_model.config import RecapConfig
-from recap_model.config.drift import Severity
+from recap_model.config.steps.drift import Severity
 
 _NEAR_A_POWER = 0.05
 

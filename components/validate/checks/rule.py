@@ -13,8 +13,8 @@ from components.validate.profile.columns import FEATURE_ROLES, Block, blocks_of
 from components.validate.profile.profile import PartitionProfile, Profile
 from components.validate.result import Kind
 from recap_model.config import RecapConfig
-from recap_model.config.drift import Severity
-from recap_model.config.validation import ColumnBounds
+from recap_model.config.steps.drift import Severity
+from recap_model.config.steps.validation import ColumnBounds
 
 if TYPE_CHECKING:
     from components.validate.checks.great_expectations import Expectation

@@ -9,7 +9,7 @@ from components.validate.drift.metrics import METRIC_OF_NAME, METRICS, MISSING, 
 from components.validate.drift.sample import Sample
 from components.validate.profile.columns import Block
 from components.validate.profile.statistics import Counts
-from recap_model.config.drift import DriftConfig
+from recap_model.config.steps.drift import DriftConfig
 
 BASELINE_SPREAD = 2.0  # times what the reference's own days differ by
 

@@ -13,7 +13,7 @@ from components.validate.profile.columns import FEATURE_ROLES, blocks_of, with_d
 from components.validate.profile.profile import PartitionProfile, Profile
 from components.validate.profile.statistics import Stats
 from recap_model.config import RecapConfig
-from recap_model.config.drift import DriftConfig
+from recap_model.config.steps.drift import DriftConfig
 
 WINDOW = "the window"
 _HOURS = 24

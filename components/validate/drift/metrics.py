@@ -1,6 +1,6 @@
 """The drift metrics: each with its distance, what chance adds to it, its bound and its words.
 
-A metric is one entry of `METRICS`, and its bound a field of `recap_model.config.drift.DriftBounds`.
+A metric is one entry of `METRICS`, and its bound a field of `recap_model.config.steps.drift.DriftBounds`.
 """
 
 import math

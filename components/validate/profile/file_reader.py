@@ -17,7 +17,7 @@ from components.validate.profile.structure import readable_blocks
 from components.validate.profile.timestamps import Span, measure_moments, measure_times
 from components.validate.profile.values import Values, WrongWidthError, null_stats, values_of
 from recap_model.config import RecapConfig
-from recap_model.config.errors import in_one_line
+from recap_model.config.reading.errors import in_one_line
 from recap_model.data.log.columns import decoded_rows, is_list, is_text, plain_type
 from recap_model.data.log.id_hashing import sketch_hashes
 from recap_model.data.log.schema import (

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from components.validate.profile.exact_sum import from_text, to_text
 from components.validate.profile.histogram import Sketch
 from components.validate.profile.statistics import COUNTS, Stats
-from recap_model.config.errors import in_one_line
+from recap_model.config.reading.errors import in_one_line
 
 FORMAT = "recap-profile/2"
 _FORMAT_KEY, _ROWS_KEY = b"recap.format", b"recap.partition_rows"

@@ -9,7 +9,7 @@ import numpy as np
 from components.validate.profile.columns import Block
 from components.validate.profile.statistics import Flags, Stats, measure
 from components.validate.profile.values import Values
-from recap_model.config.features import TimestampColumns
+from recap_model.config.data.features import TimestampColumns
 from recap_model.data.log.columns import FIRST_PLAUSIBLE_MS, LAST_PLAUSIBLE_MS
 
 UNIT_BLOCK, ORDER_BLOCK = "timestamp_unit", "timestamp_order"

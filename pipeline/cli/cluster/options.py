@@ -47,7 +47,7 @@ def run_of(
     last: date | None, data: str, tracking_uri: str, config: str, days: int
 ) -> tuple[str, dict[str, Any]]:
     """A run's name, which says its window, and its arguments; without a last day the schedule's time gives it."""
-    from recap_model.config.uris import mask_secrets, without_secret
+    from recap_model.config.fields.uris import mask_secrets, without_secret
 
     for where, uri in (("--data", data), ("--tracking-uri", tracking_uri)):
         if "://" not in uri or uri.startswith(("file:", "sqlite:")):

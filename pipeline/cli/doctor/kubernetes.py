@@ -11,7 +11,7 @@ from urllib3.exceptions import HTTPError
 from components.common.runtime.train_job import GROUP, PLURAL, VERSION
 from pipeline.cli.doctor.checks import Finding
 from pipeline.cluster.settings import ClusterSettings, TrainJobSettings
-from recap_model.config.errors import in_one_line
+from recap_model.config.reading.errors import in_one_line
 
 # Of the pipelines' steps: the first where one namespace is everybody's, the second in a profile's.
 _SERVICE_ACCOUNTS = ("pipeline-runner", "default-editor")

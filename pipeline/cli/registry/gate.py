@@ -66,7 +66,7 @@ def _read_policy(path: Path, scores: Path) -> "RecapConfig":
     """
     from components.common.artifacts.snapshot import Snapshot
     from recap_model.config import load_config, parse_config
-    from recap_model.config.yaml import read_yaml
+    from recap_model.config.reading.yaml import read_yaml
 
     content = read_yaml(path.read_bytes(), str(path))
     if not isinstance(content, dict) or list(content) not in (["evaluation"], ["gate"]):

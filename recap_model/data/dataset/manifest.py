@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import NonNegativeInt
 
 from recap_model.config.base import StrictModel
-from recap_model.config.uris import RelativePath
+from recap_model.config.fields.uris import RelativePath
 from recap_model.json_files import read_model
 
 MANIFEST_NAME = "_manifest.json"

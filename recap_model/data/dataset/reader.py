@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recap_model.config import RecapConfig
-from recap_model.config.features import DENSE_GROUPS
+from recap_model.config.data.features import DENSE_GROUPS
 from recap_model.data.dataset.batch import RecapBatch
 from recap_model.data.dataset.buffers import Buffers
 from recap_model.data.dataset.gather import Copies

@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow.fs import FileSystem
 
-from recap_model.config.errors import in_one_line
+from recap_model.config.reading.errors import in_one_line
 from recap_model.data.dataset.manifest import DatasetManifest, RowFile
 
 _DIGEST_CHUNK_BYTES = 1 << 20

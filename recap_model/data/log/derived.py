@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from recap_model.config.derived import DerivedColumn
+from recap_model.config.data.derived import DerivedColumn
 from recap_model.data.log.columns import FIRST_OTHER_UNIT_MS, decoded, milliseconds
 from recap_model.data.log.id_hashing import splitmix64
 from recap_model.data.log.schema import read_ids

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from recap_model.config.features import DENSE_GROUPS, FeaturesConfig, ListColumn
+from recap_model.config.data.features import DENSE_GROUPS, FeaturesConfig, ListColumn
 from recap_model.data.log.columns import decoded
 from recap_model.data.log.derived import crossed, derive
 from recap_model.data.log.id_hashing import MISSING_ID

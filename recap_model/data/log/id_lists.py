@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from recap_model.config.features import FeaturesConfig
+from recap_model.config.data.features import FeaturesConfig
 from recap_model.data.log.columns import decoded
 from recap_model.data.log.id_hashing import MISSING_ID, feature_ids
 

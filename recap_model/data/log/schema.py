@@ -27,8 +27,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recap_model.config import RecapConfig
-from recap_model.config.data import SplitByColumn, SplitByHash
-from recap_model.config.features import DENSE_GROUPS, EMBEDDING_GROUPS, ListColumn
+from recap_model.config.data.dataset import SplitByColumn, SplitByHash
+from recap_model.config.data.features import DENSE_GROUPS, EMBEDDING_GROUPS, ListColumn
 from recap_model.data.log.columns import decoded, is_binary, is_list, is_text, is_timestamp, plain_type
 from recap_model.data.log.id_hashing import feature_ids, is_present
 

@@ -35,7 +35,7 @@ def _since(start: float) -> dict[str, float]:
 
 def _ours(method: str, logit: Array, label: Array) -> tuple[dict[str, float], Array]:
     from recap_model.calibration import LogitHistogram, calibrated_logit, fit_calibrations
-    from recap_model.config.calibration import CalibrationConfig
+    from recap_model.config.steps.calibration import CalibrationConfig
 
     config = CalibrationConfig.model_validate({"method": method})
     weight, folds = np.ones((_BATCH_ROWS, 1)), np.arange(_BATCH_ROWS) % 5
@@ -86,7 +86,7 @@ def scikit_learn(
 def _stream(rows: int) -> dict[str, float]:
     """Ten tasks from batches that are made on the way; making them is not timed."""
     from recap_model.calibration import LogitHistogram, fit_calibrations
-    from recap_model.config.calibration import CalibrationConfig
+    from recap_model.config.steps.calibration import CalibrationConfig
 
     random, tasks = np.random.default_rng(0), [f"task_{number}" for number in range(_TASKS)]
     histogram, adding = LogitHistogram(tasks), 0.0

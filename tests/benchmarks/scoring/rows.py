@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 
 from recap_model.config import RecapConfig
-from recap_model.config.features import DENSE_GROUPS, ListColumn
+from recap_model.config.data.features import DENSE_GROUPS, ListColumn
 
 
 def random_rows(config: RecapConfig, count: int, seed: int = 0) -> pa.Table:

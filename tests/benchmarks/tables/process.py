@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from recap_model.config.inputs import LargeEmbeddingsConfig
+from recap_model.config.model.inputs import LargeEmbeddingsConfig
 from recap_model.distributed.rowwise_adagrad import TableOptimizer, with_sparse_gradients
 from recap_model.distributed.sharded_tables import TableShare, sharing_tables
 from recap_model.nn.large_embeddings import LargeEmbeddings

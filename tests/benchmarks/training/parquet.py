@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from recap_model.config.features import DENSE_GROUPS
+from recap_model.config.data.features import DENSE_GROUPS
 from recap_model.data.dataset.batch import RecapBatch
 
 

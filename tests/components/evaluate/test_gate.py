@@ -9,7 +9,7 @@ from components.common.artifacts.decision import Outcome, Rule
 from components.common.artifacts.evaluation import Evaluation
 from components.evaluate.gate import decide as decide_on
 from recap_model.config import ConfigError
-from recap_model.config.evaluation import Floors, GateConfig
+from recap_model.config.steps.evaluation import Floors, GateConfig
 from tests.tiny import tiny_config
 
 TASKS = ["like", "reply"]

@@ -18,7 +18,7 @@ from components.notify.cleanup import delete_training_job
 from components.train.kubernetes import wait
 from components.train.kubernetes.job_client import JobRequest, KubernetesJob
 from components.train.kubernetes.wait import JobFailedError, run_to_end
-from recap_model.config.training import TrainJobConfig
+from recap_model.config.steps.training import TrainJobConfig
 from tests.components.train.kubernetes_api import SCHEMA, KubernetesApi, serving
 
 NAME = "recap-run-1"

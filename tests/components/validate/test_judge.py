@@ -18,8 +18,8 @@ from components.validate.checks.partitions import PartitionRows
 from components.validate.checks.suite import SUBJECTS, expectation_of
 from components.validate.validate import ValidationFailed
 from recap_model.config import ConfigError
-from recap_model.config.drift import DriftRule
-from recap_model.config.validation import RuleName
+from recap_model.config.steps.drift import DriftRule
+from recap_model.config.steps.validation import RuleName
 from tests.components.validate.broken import BROKEN, lines_of, replaced, validate, write_broken
 from tests.tiny import tiny_config, write_tiny_log
 

@@ -18,7 +18,7 @@ from recap_model.calibration import (
     sigmoid,
 )
 from recap_model.calibration.isotonic import fit_isotonic, pool_adjacent_violators
-from recap_model.config.calibration import CalibrationConfig
+from recap_model.config.steps.calibration import CalibrationConfig
 from tests.recap_model.calibration.simulated import Array, histogram_of, log_loss, rows
 
 TRUTH, LABEL = rows(60_000)

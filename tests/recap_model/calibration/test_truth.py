@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recap_model.calibration import LogitHistogram, calibrated_logit, fit_task, sigmoid
-from recap_model.config.calibration import CalibrationConfig
+from recap_model.config.steps.calibration import CalibrationConfig
 from tests.recap_model.calibration.simulated import Array, rows
 
 _GROUPS = 15

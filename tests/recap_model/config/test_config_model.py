@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from recap_model.config import ConfigError, parse_config
-from recap_model.config.architectures import ArchitectureConfig
-from recap_model.config.evaluation import GateConfig
-from recap_model.config.model import ModelConfig
+from recap_model.config.model.architectures import ArchitectureConfig
+from recap_model.config.model.network import ModelConfig
+from recap_model.config.steps.evaluation import GateConfig
 from tests.recap_model.models import TOWER, section
 from tests.tiny import tiny_config
 

@@ -3,7 +3,7 @@
 import pytest
 
 from recap_model.config import ConfigError, parse_config
-from recap_model.config.uris import mask_secrets, without_secret
+from recap_model.config.fields.uris import mask_secrets, without_secret
 from tests.tiny import tiny_config
 
 CANARY = "canary-7f3a"

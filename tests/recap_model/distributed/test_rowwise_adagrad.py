@@ -6,7 +6,7 @@ from torch import nn
 
 from recap_model import build_loss, build_optimizer, create_ranking_model, set_learning_rates
 from recap_model.config import parse_config
-from recap_model.config.optimizer import OptimizerConfig
+from recap_model.config.model.optimizer import OptimizerConfig
 from recap_model.distributed.rowwise_adagrad import TableOptimizer
 from tests.recap_model.models import WIDTHS, batch, section
 from tests.tiny import tiny_config

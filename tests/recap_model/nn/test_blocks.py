@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from recap_model.config.architectures import DcnConfig, MaskBlockConfig, MaskNetConfig, MlpConfig
+from recap_model.config.model.architectures import DcnConfig, MaskBlockConfig, MaskNetConfig, MlpConfig
 from recap_model.nn import Cross, Dcn, MaskNet, Mlp
 
 FIVE_ROWS = torch.randn(5, 6, generator=torch.Generator().manual_seed(0))

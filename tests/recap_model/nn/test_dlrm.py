@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from recap_model.config.architectures import DlrmConfig
+from recap_model.config.model.architectures import DlrmConfig
 from recap_model.nn import Dlrm, Inputs
 
 CONFIG = DlrmConfig(bottom_mlp={"layer_sizes": [4]}, top_mlp={"layer_sizes": [5, 1]})

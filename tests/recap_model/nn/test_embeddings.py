@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recap_model.config.inputs import LargeEmbeddingsConfig, SmallEmbeddingsConfig
+from recap_model.config.model.inputs import LargeEmbeddingsConfig, SmallEmbeddingsConfig
 from recap_model.data.dataset.statistics import FeatureStatistics
 from recap_model.data.log.id_hashing import hash_buckets
 from recap_model.nn import LargeEmbeddings, SmallEmbeddings, Vocabulary

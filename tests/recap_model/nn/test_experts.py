@@ -5,7 +5,7 @@ from functools import cache
 import pytest
 import torch
 
-from recap_model.config.architectures import BackboneConfig
+from recap_model.config.model.architectures import BackboneConfig
 from recap_model.nn import Experts, Gate
 from recap_model.nn.experts import PleLevel
 from tests.recap_model.models import section

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from recap_model.config.inputs import FeaturizationConfig
+from recap_model.config.model.inputs import FeaturizationConfig
 from recap_model.data.dataset.statistics import FeatureStatistics
 from recap_model.nn import Featurization
 

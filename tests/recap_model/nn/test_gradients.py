@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from recap_model.config.architectures import DcnConfig, DlrmConfig, MaskNetConfig, MlpConfig
-from recap_model.config.inputs import FeaturizationConfig
+from recap_model.config.model.architectures import DcnConfig, DlrmConfig, MaskNetConfig, MlpConfig
+from recap_model.config.model.inputs import FeaturizationConfig
 from recap_model.nn import Cross, Dcn, Dlrm, Featurization, Inputs, MaskNet, Mlp, NumericCalibration
 
 BLOCK = {"output_size": 3, "aggregation_size": 4, "input_layer_norm": True}

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from recap_model import create_ranking_model, load_model, save_model
-from recap_model.config.inputs import LargeEmbeddingsConfig
+from recap_model.config.model.inputs import LargeEmbeddingsConfig
 from recap_model.data.log.id_hashing import feature_ids
 from recap_model.nn import LargeEmbeddings
 from tests.recap_model.models import WIDTHS, batch, section

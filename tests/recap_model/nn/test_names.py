@@ -7,7 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from recap_model import sanitize, unsanitize
-from recap_model.config.names import TaskName
+from recap_model.config.fields.names import TaskName
 from recap_model.nn.names import module_key
 
 TASK = TypeAdapter(TaskName)

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recap_model.config.inputs import FeaturizationConfig, PiecewiseLinearConfig
+from recap_model.config.model.inputs import FeaturizationConfig, PiecewiseLinearConfig
 from recap_model.data.dataset.statistics import FeatureStatistics
 from recap_model.nn import Featurization, NumericEmbeddings, PiecewiseLinearEncoding
 

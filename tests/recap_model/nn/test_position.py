@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from recap_model.config.inputs import PositionDebiasConfig
+from recap_model.config.model.inputs import PositionDebiasConfig
 from recap_model.nn import PositionDebias
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from recap_model import ConfigError
 from recap_model.config import RecapConfig, parse_config
-from recap_model.config.derived import DerivedColumn
+from recap_model.config.data.derived import DerivedColumn
 from recap_model.data.log.derived import derive
 from recap_model.data.log.feature_groups import read_groups
 from tests.tiny import tiny_config

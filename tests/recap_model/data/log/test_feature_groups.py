@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from recap_model.config.features import FeaturesConfig
+from recap_model.config.data.features import FeaturesConfig
 from recap_model.data.log.feature_groups import read_groups
 
 FEATURES = FeaturesConfig(

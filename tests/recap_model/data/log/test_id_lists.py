@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recap_model.config.features import FeaturesConfig
+from recap_model.config.data.features import FeaturesConfig
 from recap_model.data.log.id_lists import Lists, padded, read_lists
 
 FEATURES = FeaturesConfig(sparse=["seen"])

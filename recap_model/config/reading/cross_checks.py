@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import model_validator
 
-from recap_model.config.data import SplitByTime
-from recap_model.config.features import DENSE_GROUPS
-from recap_model.config.names import GRAPH_OUTPUTS, SCORE
+from recap_model.config.data.dataset import SplitByTime
+from recap_model.config.data.features import DENSE_GROUPS
+from recap_model.config.fields.names import GRAPH_OUTPUTS, SCORE
 
 if TYPE_CHECKING:
     from recap_model.config.recap import RecapConfig

@@ -3,8 +3,8 @@
 from pydantic import Field
 
 from recap_model.config.base import StrictModel
-from recap_model.config.names import ModelName, Name
-from recap_model.config.uris import Address
+from recap_model.config.fields.names import ModelName, Name
+from recap_model.config.fields.uris import Address
 
 
 class RegistryConfig(StrictModel):

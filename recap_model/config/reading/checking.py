@@ -10,8 +10,8 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from recap_model.config.base import StrictModel
-from recap_model.config.errors import Path, dotted, no_such_setting, reasons
-from recap_model.config.yaml import ConfigError, unquoted_names
+from recap_model.config.reading.errors import Path, dotted, no_such_setting, reasons
+from recap_model.config.reading.yaml import ConfigError, unquoted_names
 
 Section = TypeVar("Section", bound=StrictModel)
 

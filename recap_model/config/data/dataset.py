@@ -5,8 +5,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from recap_model.config.base import StrictModel
-from recap_model.config.names import ColumnName
-from recap_model.config.numbers import (
+from recap_model.config.fields.names import ColumnName
+from recap_model.config.fields.numbers import (
     Days,
     Hours,
     NonNegativeInt,

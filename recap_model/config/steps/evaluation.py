@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from recap_model.config.base import StrictModel, distinct_names
-from recap_model.config.names import ColumnName, Name
-from recap_model.config.numbers import Id, NonNegativeFloat, PositiveInt, Seed
+from recap_model.config.fields.names import ColumnName, Name
+from recap_model.config.fields.numbers import Id, NonNegativeFloat, PositiveInt, Seed
 
 
 class SliceConfig(StrictModel):

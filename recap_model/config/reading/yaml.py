@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from recap_model.config.errors import Path, dotted, in_one_line
+from recap_model.config.reading.errors import Path, dotted, in_one_line
 
 _MOST_NODES = 1_000_000  # far beyond any config, and still loaded in seconds
 _TAG = "tag:yaml.org,2002:"

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from recap_model.config.base import StrictModel
-from recap_model.config.numbers import PositiveFloat, PositiveInt, Processes, Seed
+from recap_model.config.fields.numbers import PositiveFloat, PositiveInt, Processes, Seed
 
 
 class CheckpointConfig(StrictModel):

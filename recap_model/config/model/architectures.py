@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, model_validator
 
 from recap_model.config.base import StrictModel, exactly_one_of
-from recap_model.config.numbers import Coefficient, Layers, LossWeight, PositiveFloat, Width
+from recap_model.config.fields.numbers import Coefficient, Layers, LossWeight, PositiveFloat, Width
 
 Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
 Momentum = Annotated[float, Field(gt=0.0, le=1.0)]

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from recap_model.config.base import StrictModel
-from recap_model.config.numbers import NonNegativeFloat, PositiveFloat
-from recap_model.config.uris import Address
+from recap_model.config.fields.numbers import NonNegativeFloat, PositiveFloat
+from recap_model.config.fields.uris import Address
 
 Rate = Annotated[float, Field(ge=0.0, le=1.0)]
 Severity = Literal["critical", "warning"]

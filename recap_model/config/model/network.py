@@ -5,16 +5,16 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from recap_model.config.architectures import ArchitectureConfig, BackboneConfig
 from recap_model.config.base import StrictModel, distinct_names
-from recap_model.config.inputs import (
+from recap_model.config.fields.names import Name, TaskName
+from recap_model.config.fields.numbers import Id, Layers, LossWeight, NonNegativeInt
+from recap_model.config.model.architectures import ArchitectureConfig, BackboneConfig
+from recap_model.config.model.inputs import (
     FeaturizationConfig,
     LargeEmbeddingsConfig,
     PositionDebiasConfig,
     SmallEmbeddingsConfig,
 )
-from recap_model.config.names import Name, TaskName
-from recap_model.config.numbers import Id, Layers, LossWeight, NonNegativeInt
 
 
 class StratifierConfig(StrictModel):

@@ -5,8 +5,14 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from recap_model.config.base import StrictModel, exactly_one_of
-from recap_model.config.names import TaskName
-from recap_model.config.numbers import Epsilon, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from recap_model.config.fields.names import TaskName
+from recap_model.config.fields.numbers import (
+    Epsilon,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
 
 
 class PiecewiseConstantConfig(StrictModel):

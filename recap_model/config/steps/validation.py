@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from recap_model.config.base import StrictModel
-from recap_model.config.drift import DriftConfig, Rate, Severity
-from recap_model.config.numbers import NonNegativeFloat, PositiveInt
-from recap_model.config.uris import RelativePath
+from recap_model.config.fields.numbers import NonNegativeFloat, PositiveInt
+from recap_model.config.fields.uris import RelativePath
+from recap_model.config.steps.drift import DriftConfig, Rate, Severity
 
 _BEYOND = 2**63
 

@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from recap_model.config.architectures import BatchNormConfig
 from recap_model.config.base import StrictModel, distinct_names, exactly_one_of
-from recap_model.config.names import Name
-from recap_model.config.numbers import NonNegativeInt, PositiveFloat, PositiveInt, TableSize, Width
+from recap_model.config.fields.names import Name
+from recap_model.config.fields.numbers import NonNegativeInt, PositiveFloat, PositiveInt, TableSize, Width
+from recap_model.config.model.architectures import BatchNormConfig
 
 _HASH = "ids are hashed into the entries, which several may share; prepare reports how many do"
 

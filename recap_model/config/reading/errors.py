@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from recap_model.config.uris import SecretInAddressError, mask_secrets
+from recap_model.config.fields.uris import SecretInAddressError, mask_secrets
 
 Path = tuple[str | int, ...]
 

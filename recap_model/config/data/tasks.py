@@ -3,8 +3,8 @@
 from pydantic import Field
 
 from recap_model.config.base import StrictModel
-from recap_model.config.names import ColumnName, TaskName
-from recap_model.config.numbers import Coefficient, SamplingRate
+from recap_model.config.fields.names import ColumnName, TaskName
+from recap_model.config.fields.numbers import Coefficient, SamplingRate
 
 
 class TaskConfig(StrictModel):

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from recap_model.config.base import StrictModel
-from recap_model.config.numbers import PositiveInt
+from recap_model.config.fields.numbers import PositiveInt
 
 CalibrationMethod = Literal["none", "temperature", "platt", "beta", "isotonic", "piecewise", "auto"]
 

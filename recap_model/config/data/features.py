@@ -6,9 +6,9 @@ from typing import Annotated
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from recap_model.config.base import StrictModel
-from recap_model.config.derived import DerivedColumn
-from recap_model.config.names import ColumnName
-from recap_model.config.numbers import NonNegativeInt, PositiveInt
+from recap_model.config.data.derived import DerivedColumn
+from recap_model.config.fields.names import ColumnName
+from recap_model.config.fields.numbers import NonNegativeInt, PositiveInt
 
 EMBEDDING_GROUPS = ("user_embedding", "user_eng_embedding", "author_embedding")
 _SCALAR_GROUPS = ("continuous", "binary", "discrete")

@@ -5,8 +5,8 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from recap_model.config.base import StrictModel
-from recap_model.config.names import ColumnName
-from recap_model.config.numbers import TableSize
+from recap_model.config.fields.names import ColumnName
+from recap_model.config.fields.numbers import TableSize
 
 DerivedKind = Literal[
     "ratio", "difference", "product", "hour_of_day", "day_of_week", "hours_between", "cross"

@@ -1,0 +1,1 @@
+"""The sections `features`, `tasks` and `data`."""

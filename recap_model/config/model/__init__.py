@@ -1,0 +1,1 @@
+"""The sections `model` and `optimizer`, under the published field names."""

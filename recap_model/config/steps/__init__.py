@@ -1,0 +1,1 @@
+"""The sections of the steps: validation, training, calibration, evaluation, registry."""
