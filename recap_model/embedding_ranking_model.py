@@ -3,7 +3,7 @@
 from torch import nn
 
 from recap_model.model import MultiTaskRankingModel
-from recap_model.nn.dlrm import DlrmTowers
+from recap_model.nn.towers.dlrm_towers import DlrmTowers
 from recap_model.task_spec import TaskPlan
 
 

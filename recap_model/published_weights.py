@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from recap_model.model import MultiTaskRankingModel
-from recap_model.nn.featurization import Featurization
+from recap_model.nn.inputs.featurization import Featurization
+from recap_model.nn.inputs.transforms import Clip
 from recap_model.nn.names import module_key, sanitize
-from recap_model.nn.transforms import Clip
 
 # From our names to the published ones, tried from the top; each is a pattern on the whole name. Others are the same.
 _BLOCK_NAMES = (

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from recap_model.distributed.process_group import World
 from recap_model.distributed.sharded_tables import Bounds
-from recap_model.nn.large_embeddings import LargeEmbeddings
+from recap_model.nn.inputs.large_embeddings import LargeEmbeddings
 from recap_model.optim import Stepper
 from recap_model.optim.optimizer import DenseAndTables
 

@@ -1,24 +1,25 @@
 """The parts of the net: blocks, featurization, embeddings, calibration of sampling."""
 
-from recap_model.nn.affine import AffineMap
-from recap_model.nn.build_block import build_block
-from recap_model.nn.conditional import ConditionalTasks
-from recap_model.nn.dcn import Cross, Dcn
-from recap_model.nn.dlrm import Dlrm
-from recap_model.nn.embeddings import IdEmbedding, SmallEmbeddings, Vocabulary
-from recap_model.nn.experts import Experts, Gate, MmoeTowers, PleTowers
-from recap_model.nn.featurization import Featurization
-from recap_model.nn.inputs import InputLayer, Inputs
-from recap_model.nn.large_embeddings import LargeEmbeddings
-from recap_model.nn.layers import BlockOutput
-from recap_model.nn.masknet import MaskBlock, MaskNet
-from recap_model.nn.mlp import Mlp
+from recap_model.nn.blocks.affine import AffineMap
+from recap_model.nn.blocks.build_block import build_block
+from recap_model.nn.blocks.dcn import Cross, Dcn
+from recap_model.nn.blocks.dlrm import Dlrm
+from recap_model.nn.blocks.layers import BlockOutput
+from recap_model.nn.blocks.masknet import MaskBlock, MaskNet
+from recap_model.nn.blocks.mlp import Mlp
+from recap_model.nn.inputs.featurization import Featurization
+from recap_model.nn.inputs.input_layer import InputLayer, Inputs
+from recap_model.nn.inputs.large_embeddings import LargeEmbeddings
+from recap_model.nn.inputs.piecewise_linear import NumericEmbeddings, PiecewiseLinearEncoding
+from recap_model.nn.inputs.position import PositionDebias
+from recap_model.nn.inputs.small_embeddings import IdEmbedding, SmallEmbeddings, Vocabulary
+from recap_model.nn.inputs.transforms import Clip, Finite, SignedLog, ZScore
 from recap_model.nn.names import module_key, sanitize, unsanitize
-from recap_model.nn.piecewise_linear import NumericEmbeddings, PiecewiseLinearEncoding
-from recap_model.nn.position import PositionDebias
 from recap_model.nn.sampling_correction import NumericCalibration
-from recap_model.nn.shared_bottom import SharedTowers
-from recap_model.nn.transforms import Clip, Finite, SignedLog, ZScore
+from recap_model.nn.towers.conditional import ConditionalTasks
+from recap_model.nn.towers.mmoe import Experts, Gate, MmoeTowers
+from recap_model.nn.towers.ple import PleTowers
+from recap_model.nn.towers.shared_bottom import SharedTowers
 
 __all__ = [
     "AffineMap",

@@ -10,7 +10,7 @@ from recap_model.config.model.optimizer import LearningRate, OptimizerConfig
 from recap_model.distributed.rowwise_adagrad import TableOptimizer, with_sparse_gradients
 from recap_model.losses import MultiTaskLoss
 from recap_model.model import MultiTaskRankingModel
-from recap_model.nn.embeddings import IdEmbedding, SmallEmbeddings
+from recap_model.nn.inputs.small_embeddings import IdEmbedding, SmallEmbeddings
 from recap_model.optim.schedules import rate_at
 
 _FUSED_ON = ("cpu", "cuda")

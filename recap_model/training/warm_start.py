@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from recap_model.model import MultiTaskRankingModel
-from recap_model.nn.embeddings import IdEmbedding, SmallEmbeddings, Vocabulary
+from recap_model.nn.inputs.small_embeddings import IdEmbedding, SmallEmbeddings, Vocabulary
 
 _RUNNING = ("running_mean", "running_var", "num_batches_tracked")
 _TABLES = (SmallEmbeddings, IdEmbedding)

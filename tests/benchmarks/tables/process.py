@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from recap_model.config.model.inputs import LargeEmbeddingsConfig
 from recap_model.distributed.rowwise_adagrad import TableOptimizer, with_sparse_gradients
 from recap_model.distributed.sharded_tables import TableShare, sharing_tables
-from recap_model.nn.large_embeddings import LargeEmbeddings
+from recap_model.nn.inputs.large_embeddings import LargeEmbeddings
 
 TABLES, WIDTH, LIST, ROWS, RATE = 4, 64, 20, 2048, 0.1
 NAMES = [f"t{number}" for number in range(TABLES)]

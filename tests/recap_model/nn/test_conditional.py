@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recap_model.nn import ConditionalTasks
-from recap_model.nn.conditional import logit_of_both
+from recap_model.nn.towers.conditional import logit_of_both
 
 LOGITS = st.floats(-30, 30)
 

@@ -7,7 +7,7 @@ import torch
 
 from recap_model.config.model.architectures import BackboneConfig
 from recap_model.nn import Experts, Gate
-from recap_model.nn.experts import PleLevel
+from recap_model.nn.towers.ple import PleLevel
 from tests.recap_model.models import section
 from tests.recap_model.planted import fit_planted, hidden_layers
 

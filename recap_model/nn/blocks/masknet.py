@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from recap_model.config.model.architectures import MaskBlockConfig, MaskNetConfig
-from recap_model.nn.layers import BlockOutput, for_products, linear
-from recap_model.nn.mlp import Mlp
+from recap_model.nn.blocks.layers import BlockOutput, for_products, linear
+from recap_model.nn.blocks.mlp import Mlp
 
 
 class MaskBlock(nn.Module):

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from recap_model.config.model.architectures import ArchitectureConfig
 from recap_model.config.model.network import ModelConfig
-from recap_model.nn.build_block import build_block
-from recap_model.nn.inputs import Inputs
-from recap_model.nn.layers import for_products
+from recap_model.nn.blocks.build_block import build_block
+from recap_model.nn.blocks.layers import for_products
+from recap_model.nn.inputs.input_layer import Inputs
 from recap_model.nn.names import module_key
 
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from recap_model.config.model.architectures import BatchNormConfig
 from recap_model.config.model.inputs import FeaturizationConfig, LayerNormConfig
 from recap_model.data.dataset.statistics import FeatureStatistics
-from recap_model.nn.piecewise_linear import NumericEmbeddings, PiecewiseLinearEncoding
-from recap_model.nn.transforms import Clip, Finite, SignedLog, ZScore, finite
+from recap_model.nn.inputs.piecewise_linear import NumericEmbeddings, PiecewiseLinearEncoding
+from recap_model.nn.inputs.transforms import Clip, Finite, SignedLog, ZScore, finite
 
 # An epsilon of 0 would divide by zero on a constant row. In float32 this is far below the variance of any
 # other row, and keeps a constant one near 0.

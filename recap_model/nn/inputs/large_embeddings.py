@@ -12,7 +12,7 @@ from torch.nn.functional import embedding_bag
 from recap_model.config.model.inputs import LargeEmbeddingsConfig, LargeEmbeddingTableConfig
 from recap_model.data.log.id_hashing import feature_ids
 from recap_model.distributed.sharded_tables import NO_ENTRY, current_share, read_parts
-from recap_model.nn.embeddings import EMPTY_PLACE, MISSING_ID, IdEmbedding, Vocabulary
+from recap_model.nn.inputs.small_embeddings import EMPTY_PLACE, MISSING_ID, IdEmbedding, Vocabulary
 
 
 class LargeEmbeddings(nn.Module):

@@ -10,11 +10,11 @@ from recap_model.config.data.features import DENSE_GROUPS, EMBEDDING_GROUPS
 from recap_model.config.model.network import ModelConfig
 from recap_model.data.dataset.batch import RecapBatch
 from recap_model.data.dataset.statistics import FeatureStatistics
-from recap_model.nn.embeddings import SmallEmbeddings
-from recap_model.nn.featurization import Featurization
-from recap_model.nn.large_embeddings import LargeEmbeddings
-from recap_model.nn.position import PositionDebias
-from recap_model.nn.transforms import finite
+from recap_model.nn.inputs.featurization import Featurization
+from recap_model.nn.inputs.large_embeddings import LargeEmbeddings
+from recap_model.nn.inputs.position import PositionDebias
+from recap_model.nn.inputs.small_embeddings import SmallEmbeddings
+from recap_model.nn.inputs.transforms import finite
 
 
 class Inputs(NamedTuple):

@@ -1,9 +1,9 @@
 """From a config of one architecture to its block."""
 
 from recap_model.config.model.architectures import ArchitectureConfig, BackboneConfig
-from recap_model.nn.dcn import Dcn
-from recap_model.nn.masknet import MaskNet
-from recap_model.nn.mlp import Mlp
+from recap_model.nn.blocks.dcn import Dcn
+from recap_model.nn.blocks.masknet import MaskNet
+from recap_model.nn.blocks.mlp import Mlp
 
 Block = Mlp | MaskNet | Dcn
 

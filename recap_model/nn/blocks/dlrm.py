@@ -1,16 +1,14 @@
 """DLRM: dot products between the embeddings and the dense part of the input."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from recap_model.config.model.architectures import ArchitectureConfig, DlrmConfig
-from recap_model.nn.inputs import Inputs
-from recap_model.nn.layers import BlockOutput, linear
-from recap_model.nn.mlp import Mlp
-from recap_model.nn.names import module_key
-from recap_model.nn.shared_bottom import NetOutput
+from recap_model.config.model.architectures import DlrmConfig
+from recap_model.nn.blocks.layers import BlockOutput, linear
+from recap_model.nn.blocks.mlp import Mlp
+from recap_model.nn.inputs.input_layer import Inputs
 
 
 class Dlrm(nn.Module):
@@ -51,35 +49,3 @@ class Dlrm(nn.Module):
         products = torch.bmm(vectors, vectors.transpose(1, 2))
         shared = torch.cat([dense, products[:, self.pairs[0], self.pairs[1]]], dim=1)
         return BlockOutput(self.top(shared).output, shared)
-
-
-class DlrmTowers(nn.Module):
-    """A DLRM for each task, on the same dense part and embeddings.
-
-    Shape:
-        inputs: as in `Dlrm`; logits: (rows, tasks).
-    """
-
-    def __init__(
-        self,
-        architectures: Mapping[str, ArchitectureConfig],
-        dense_width: int,
-        embedding_widths: Sequence[int],
-    ):
-        super().__init__()
-        configs = {task: tower.dlrm_config for task, tower in architectures.items()}
-        lacking = [task for task, config in configs.items() if config is None]
-        if lacking:
-            raise ValueError(
-                f"model.tasks.{lacking[0]}: has no dlrm_config, which an EmbeddingRankingModel needs"
-            )
-        self.towers = nn.ModuleDict(
-            {
-                module_key(task): Dlrm(config, dense_width, embedding_widths)
-                for task, config in configs.items()
-                if config is not None
-            }
-        )
-
-    def forward(self, inputs: Inputs) -> NetOutput:
-        return NetOutput(torch.cat([tower(inputs).output for tower in self.towers.values()], dim=1), None)

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from recap_model.config.model.architectures import MlpConfig
-from recap_model.nn.layers import BlockOutput, linear
+from recap_model.nn.blocks.layers import BlockOutput, linear
 
 
 class Mlp(nn.Module):

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from recap_model.config.model.inputs import PiecewiseLinearConfig
 from recap_model.data.dataset.statistics import FeatureStatistics
-from recap_model.nn.transforms import Clip, SignedLog, ZScore, finite
+from recap_model.nn.inputs.transforms import Clip, SignedLog, ZScore, finite
 
 
 class PiecewiseLinearEncoding(nn.Module):

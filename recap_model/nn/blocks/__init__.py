@@ -1,0 +1,1 @@
+"""Blocks: MLP, MaskNet, DCN v2, DLRM."""

@@ -1,0 +1,1 @@
+"""One tower a task, on a shared bottom or on experts."""
