@@ -9,7 +9,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from recap_model.config import RecapConfig
 from recap_model.config.model.network import LossConfig, ModelConfig
-from recap_model.task_spec import plan_tasks
+from recap_model.model.task_spec import plan_tasks
 from recap_model.task_weighting import FixedWeights, GradientWeights, UncertaintyWeights
 
 Reduction = Literal["mean", "sum", "min", "max", "median"]

@@ -16,7 +16,7 @@ from recap_model.data.dataset.batch import RecapBatch
 from recap_model.data.log.feature_groups import read_groups
 from recap_model.data.log.id_lists import Lists, padded, read_lists
 from recap_model.data.log.schema import check_request
-from recap_model.model import MultiTaskRankingModel
+from recap_model.model.ranking_model import MultiTaskRankingModel
 
 
 def score_rows(

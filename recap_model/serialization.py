@@ -15,8 +15,8 @@ from recap_model.config import ConfigError, RecapConfig, parse_config
 from recap_model.config.model.network import ModelConfig
 from recap_model.config.reading.errors import first_reason
 from recap_model.config.recap import data_spec as widths_of
-from recap_model.model import MultiTaskRankingModel
-from recap_model.model_and_loss import build_model
+from recap_model.model.create_ranking_model import build_model
+from recap_model.model.ranking_model import MultiTaskRankingModel
 from recap_model.nn.names import module_key
 
 CONFIG_NAME = "config.json"

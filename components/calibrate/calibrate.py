@@ -27,7 +27,7 @@ from recap_model.config import RecapConfig
 from recap_model.data.dataset.manifest import DatasetManifest
 from recap_model.data.dataset.reader import DatasetReader
 from recap_model.data.log.id_hashing import assign_folds, is_present
-from recap_model.model import MultiTaskRankingModel
+from recap_model.model.ranking_model import MultiTaskRankingModel
 from recap_model.training import choose_device
 
 _BATCH_ROWS = 8192

@@ -32,7 +32,7 @@ from recap_model.data.dataset.manifest import DatasetManifest
 from recap_model.data.dataset.record_batches import RecordBatches
 from recap_model.data.dataset.statistics import FeatureStatistics
 from recap_model.distributed.sharded_tables import TableShare, sharing_tables
-from recap_model.model_and_loss import ModelAndLoss
+from recap_model.model.model_and_loss import ModelAndLoss
 from recap_model.training import (
     Checkpoints,
     Progress,

@@ -8,7 +8,7 @@ from components.common.artifacts.snapshot import Snapshot
 from components.common.registry import connect, download
 from recap_model import load_model
 from recap_model.config import RecapConfig
-from recap_model.model import MultiTaskRankingModel
+from recap_model.model.ranking_model import MultiTaskRankingModel
 from recap_model.training.warm_start import warm_start
 
 log = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from recap_model.config.reading.errors import in_one_line
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from recap_model.model import MultiTaskRankingModel
+    from recap_model.model.ranking_model import MultiTaskRankingModel
 
 MANIFEST_NAME = "_manifest.json"
 _ROWS_AT_ONCE = 8192

@@ -9,7 +9,7 @@ from torch.optim import Adam, AdamW, Optimizer
 from recap_model.config.model.optimizer import LearningRate, OptimizerConfig
 from recap_model.distributed.rowwise_adagrad import TableOptimizer, with_sparse_gradients
 from recap_model.losses import MultiTaskLoss
-from recap_model.model import MultiTaskRankingModel
+from recap_model.model.ranking_model import MultiTaskRankingModel
 from recap_model.nn.inputs.small_embeddings import IdEmbedding, SmallEmbeddings
 from recap_model.optim.schedules import rate_at
 

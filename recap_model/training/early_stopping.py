@@ -8,7 +8,7 @@ from torch import Tensor
 from recap_model.config.steps.training import EarlyStoppingConfig
 from recap_model.data.dataset.prefetch import Rows
 from recap_model.distributed.process_group import World
-from recap_model.model_and_loss import ModelAndLoss
+from recap_model.model.model_and_loss import ModelAndLoss
 from recap_model.training.ema import WeightAverage
 
 

@@ -10,7 +10,7 @@ from recap_model.config.steps.training import CheckpointConfig
 from recap_model.data.dataset.batch import RecapBatch
 from recap_model.data.dataset.prefetch import Rows
 from recap_model.distributed.process_group import World
-from recap_model.model_and_loss import ModelAndLoss
+from recap_model.model.model_and_loss import ModelAndLoss
 from recap_model.optim import Stepper
 from recap_model.training.checkpoint import Checkpoints
 from recap_model.training.progress import Progress

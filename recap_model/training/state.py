@@ -15,7 +15,7 @@ from recap_model.data.dataset.prefetch import Rows
 from recap_model.distributed.batch_norm import share_batch_norms
 from recap_model.distributed.gather_tables import WholeTables
 from recap_model.distributed.process_group import World, share_the_loss
-from recap_model.model_and_loss import ModelAndLoss
+from recap_model.model.model_and_loss import ModelAndLoss
 from recap_model.optim import Stepper, build_optimizer
 from recap_model.training.early_stopping import EarlyStopping
 from recap_model.training.ema import WeightAverage

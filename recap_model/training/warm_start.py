@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from recap_model.model import MultiTaskRankingModel
+from recap_model.model.ranking_model import MultiTaskRankingModel
 from recap_model.nn.inputs.small_embeddings import IdEmbedding, SmallEmbeddings, Vocabulary
 
 _RUNNING = ("running_mean", "running_var", "num_batches_tracked")

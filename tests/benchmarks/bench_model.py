@@ -16,7 +16,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 import recap_model
 from recap_model.config import load_config
 from recap_model.data.dataset.batch import RecapBatch
-from recap_model.model_and_loss import ModelAndLoss
+from recap_model.model.model_and_loss import ModelAndLoss
 
 _CONFIG = Path(__file__).parents[2] / "pipeline" / "configs" / "heavy_ranker.yaml"
 _EMBEDDINGS = ("user_embedding", "user_eng_embedding", "author_embedding")

@@ -12,8 +12,8 @@ from recap_model.config.model.network import ModelConfig
 from recap_model.config.model.optimizer import LearningRate
 from recap_model.data.dataset.batch import RecapBatch
 from recap_model.losses import MultiTaskLoss
+from recap_model.model.published_weights import load_published_state_dict
 from recap_model.nn import Featurization, MaskNet, Mlp, NumericCalibration
-from recap_model.published_weights import load_published_state_dict
 from tests.golden.vectors import TOLERANCE, Vector, golden_folder, names_of, read
 
 pytestmark = pytest.mark.skipif(

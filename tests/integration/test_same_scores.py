@@ -26,7 +26,7 @@ from recap_model.calibration import build_calibrator
 from recap_model.data.dataset.batch import RecapBatch
 from recap_model.data.log.feature_groups import read_groups
 from recap_model.data.log.id_lists import Lists, padded, read_lists
-from recap_model.export import input_names
+from recap_model.export.graph import input_names
 from tests.components.registries import new_registry
 from tests.servers import served
 from tests.tiny import sparse_config, with_lists, write_tiny_log

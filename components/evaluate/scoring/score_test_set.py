@@ -12,7 +12,7 @@ from recap_model import load_model
 from recap_model.config import RecapConfig
 from recap_model.data.dataset.batch import RecapBatch
 from recap_model.data.dataset.reader import DatasetReader
-from recap_model.model import MultiTaskRankingModel
+from recap_model.model.ranking_model import MultiTaskRankingModel
 
 _BATCH_ROWS = 4096
 

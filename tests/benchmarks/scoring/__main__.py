@@ -24,7 +24,7 @@ from recap_model import create_ranking_model, data_spec, load_model, save_model
 from recap_model.config import RecapConfig, load_config
 from recap_model.data.dataset.batch import RecapBatch
 from recap_model.data.log.feature_groups import read_groups
-from recap_model.model import MultiTaskRankingModel
+from recap_model.model.ranking_model import MultiTaskRankingModel
 from tests.benchmarks.scoring.rows import random_rows
 from tests.servers import served
 

@@ -11,8 +11,8 @@ from recap_model import build_loss, create_ranking_model, data_spec
 from recap_model.config import RecapConfig
 from recap_model.data.dataset.reader import DatasetReader
 from recap_model.metrics import auc
-from recap_model.model import MultiTaskRankingModel
-from recap_model.model_and_loss import ModelAndLoss
+from recap_model.model.model_and_loss import ModelAndLoss
+from recap_model.model.ranking_model import MultiTaskRankingModel
 from recap_model.training import Progress, World, choose_device, train
 
 

@@ -12,7 +12,7 @@ from components.evaluate.scoring.champion_adapter import ChampionError, OtherCol
 from recap_model import create_ranking_model, save_model
 from recap_model.config import RecapConfig, parse_config
 from recap_model.data.dataset.reader import DatasetReader
-from recap_model.model import MultiTaskRankingModel
+from recap_model.model.ranking_model import MultiTaskRankingModel
 from tests.datasets import build_tiny
 from tests.tiny import sparse_config, tiny_config, write_tiny_log
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from recap_model import RecapBatch, RecapConfig, build_loss, create_ranking_model, data_spec
-from recap_model.model_and_loss import ModelAndLoss
+from recap_model.model.model_and_loss import ModelAndLoss
 from recap_model.training import NonFiniteLossError, Progress, TrainState, WeightAverage, choose_bf16, train
 from tests.tiny import tiny_config
 

@@ -9,7 +9,7 @@ import torch
 from recap_model import RecapBatch, RecapConfig
 from recap_model.data.dataset.prefetch import Prefetched
 from recap_model.data.dataset.statistics import FeatureStatistics
-from recap_model.model_and_loss import build_model
+from recap_model.model.create_ranking_model import build_model
 from recap_model.training import Progress, TrainState, mean_loss, train
 from recap_model.training.warm_start import warm_start
 from tests.recap_model.training.test_loop import FewRows, new_module, trained, weights_of

@@ -2,9 +2,9 @@
 
 from torch import nn
 
-from recap_model.model import MultiTaskRankingModel
+from recap_model.model.ranking_model import MultiTaskRankingModel
+from recap_model.model.task_spec import TaskPlan
 from recap_model.nn.towers.dlrm_towers import DlrmTowers
-from recap_model.task_spec import TaskPlan
 
 
 class EmbeddingRankingModel(MultiTaskRankingModel):

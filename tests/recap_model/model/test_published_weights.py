@@ -5,8 +5,8 @@ import torch
 
 from recap_model import create_ranking_model
 from recap_model.config.model.architectures import MlpConfig
+from recap_model.model.published_weights import load_published_state_dict
 from recap_model.nn import Mlp
-from recap_model.published_weights import load_published_state_dict
 from tests.recap_model.models import TOWER, WIDTHS, section
 
 MLP = MlpConfig(layer_sizes=[4, 1])

@@ -14,6 +14,7 @@ from recap_model.config.model.network import ModelConfig
 from recap_model.data.dataset.batch import RecapBatch
 from recap_model.data.dataset.manifest import Sampling
 from recap_model.data.dataset.statistics import FeatureStatistics
+from recap_model.model.task_spec import TaskPlan, plan_tasks
 from recap_model.nn.blocks.affine import AffineMap
 from recap_model.nn.inputs.input_layer import InputLayer
 from recap_model.nn.inputs.validate_batch import checked
@@ -23,7 +24,6 @@ from recap_model.nn.towers.conditional import ConditionalTasks
 from recap_model.nn.towers.mmoe import MmoeTowers
 from recap_model.nn.towers.ple import PleTowers
 from recap_model.nn.towers.shared_bottom import SharedTowers
-from recap_model.task_spec import TaskPlan, plan_tasks
 
 DataSpec = Mapping[str, int | Sequence[int]]
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from recap_model.data.dataset.batch import RecapBatch
-from recap_model.export_metadata import onnx_metadata
-from recap_model.model import MultiTaskRankingModel
+from recap_model.export.metadata import onnx_metadata
+from recap_model.model.ranking_model import MultiTaskRankingModel
 
 OPSET = 20
 """Of the ONNX graph."""

@@ -19,7 +19,7 @@ from typing import Any
 from recap_model.config import RecapConfig
 from recap_model.config.data.features import FeaturesConfig, ListColumn
 from recap_model.data.log.id_hashing import MISSING_ID, WORD_BITS
-from recap_model.model import MultiTaskRankingModel
+from recap_model.model.ranking_model import MultiTaskRankingModel
 
 FORMAT = "recap-onnx/1"
 

@@ -13,7 +13,7 @@ from recap_model.data.dataset.statistics import FeatureStatistics
 from tests.recap_model.models import MLP, TABLES, TOWER, WIDTHS, batch, section
 from tests.tiny import tiny_config
 
-CONFIGS = Path(__file__).parents[2] / "pipeline" / "configs"
+CONFIGS = Path(__file__).parents[3] / "pipeline" / "configs"
 NONE = {"multi_task_type": "share_none", "backbone": None}
 DLRM = {"dlrm_config": {"bottom_mlp": {"layer_sizes": [4]}, "top_mlp": {"layer_sizes": [3, 1]}}}
 SECTIONS = {

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from recap_model.model import MultiTaskRankingModel
+from recap_model.model.ranking_model import MultiTaskRankingModel
 from recap_model.nn.inputs.featurization import Featurization
 from recap_model.nn.inputs.transforms import Clip
 from recap_model.nn.names import module_key, sanitize

@@ -13,7 +13,7 @@ from recap_model.calibration import build_calibrator
 from recap_model.config.model.network import ModelConfig
 from recap_model.data.dataset.batch import RecapBatch
 from recap_model.data.dataset.manifest import Sampling
-from recap_model.export import OPSET, input_names
+from recap_model.export.graph import OPSET, input_names
 from tests.recap_model.models import MLP, TABLES, TOWER, WIDTHS, batch, section
 from tests.tiny import tiny_config
 

@@ -1,0 +1,1 @@
+"""Export for serving: a torch program, an ONNX graph and its metadata."""

@@ -1,0 +1,1 @@
+"""The ranking model, its tasks and its loss."""
