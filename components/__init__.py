@@ -1,8 +1,8 @@
 """The steps of the pipeline, a folder each; nothing is re-exported, since a name would shadow its folder.
 
-Libraries read the environment when they are imported, so it is prepared here, before any. Nothing is sent to anybody
-who was not named: the telemetry of MLflow and of Great Expectations is off unless the environment asks for it. Where
-a user has no home folder, as one of a container may, they are given one that is not there.
+Libraries read the environment when they are imported, so it is set here, before any of them. The telemetry of MLflow
+and Great Expectations is off unless the environment turns it on. A user without a home folder, as in some containers,
+gets a path that does not exist.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""``python -m components STEP …``: whether this environment can run the steps; what an image does by itself."""
+"""``python -m components STEP …``: check that this environment can run the steps; the default command of an image."""
 
 import importlib
 import os
@@ -8,7 +8,7 @@ from components.steps import STEPS
 
 
 def main(steps: list[str]) -> int:
-    """Import what the steps run, and kfp's executor, which starts them; returns the exit status."""
+    """Import the steps' modules and kfp's executor, which starts them; returns the exit status."""
     known = [step.name for step in STEPS]
     unknown = [step for step in steps if step not in known]
     if unknown or not steps:

@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from components.common.runtime.train_job import GROUP, PLURAL, VERSION, job_name, job_place
+from components.common.runtime.train_job import GROUP, PLURAL, VERSION, job_name, train_job_settings
 from recap_model.config.reading.errors import in_one_line
 
 _TIMEOUTS_S = (10.0, 30.0)
@@ -18,7 +18,7 @@ def delete_training_job(run_id: str) -> bool:
     The step that waits for the job deletes it itself; this is for one that could not. A cluster that does not answer,
     or refuses, is logged, and never hides how the run ended.
     """
-    if job_place() is None:
+    if train_job_settings() is None:
         return False
     from kubernetes import client, config
     from kubernetes.client.exceptions import ApiException

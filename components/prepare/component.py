@@ -17,7 +17,7 @@ def prepare(
     from components.common.runtime.step import step
 
     with step("prepare"):
-        from components.common.storage.parquet import rows_beside
+        from components.common.storage.parquet import rows_uri
         from components.prepare.prepare import prepare_datasets
 
         prepare_datasets(
@@ -27,9 +27,9 @@ def prepare(
             calibration_set.path,
             test_set.path,
             rows_roots={
-                "train": rows_beside(train_set.uri),
-                "calibration": rows_beside(calibration_set.uri),
-                "test": rows_beside(test_set.uri),
+                "train": rows_uri(train_set.uri),
+                "calibration": rows_uri(calibration_set.uri),
+                "test": rows_uri(test_set.uri),
             },
         )
 
@@ -46,10 +46,10 @@ def prepare_group(
     from components.common.runtime.step import step
 
     with step("prepare"):
-        from components.common.storage.parquet import rows_beside
+        from components.common.storage.parquet import rows_uri
         from components.prepare import fan_out
 
-        fan_out.prepare_group(snapshot.path, validated.path, part.path, group, groups, rows_beside(part.uri))
+        fan_out.prepare_group(snapshot.path, validated.path, part.path, group, groups, rows_uri(part.uri))
 
 
 @dsl.component(base_image=base_image("prepare"), install_kfp_package=False)
@@ -64,7 +64,7 @@ def prepare_join(
     from components.common.runtime.step import step
 
     with step("prepare"):
-        from components.common.storage.parquet import rows_beside
+        from components.common.storage.parquet import rows_uri
         from components.prepare import fan_out
 
         fan_out.join_groups(
@@ -74,8 +74,8 @@ def prepare_join(
             calibration_set.path,
             test_set.path,
             rows_roots={
-                "train": rows_beside(train_set.uri),
-                "calibration": rows_beside(calibration_set.uri),
-                "test": rows_beside(test_set.uri),
+                "train": rows_uri(train_set.uri),
+                "calibration": rows_uri(calibration_set.uri),
+                "test": rows_uri(test_set.uri),
             },
         )

@@ -12,7 +12,7 @@ from pydantic import NonNegativeInt, PositiveInt
 from components.common.artifacts.snapshot import Snapshot
 from components.common.artifacts.validation_result import check_validated
 from components.common.runtime.atomic_output import atomic_directory
-from components.common.storage.file_groups import cut
+from components.common.storage.file_groups import split_files
 from components.common.storage.parquet import digest, open_root
 from components.prepare.prepare import folder_beside, join, plan, write_sets
 from components.prepare.read_files import Gathered
@@ -85,7 +85,7 @@ def prepare_group(
                 Path(place).mkdir()
         gathered = Gathered(NegativeSampler(config), StatisticsBuilder(config))
         parts: dict[str, Part] = {}
-        for own in cut(frozen, groups)[group : group + 1]:
+        for own in split_files(frozen, groups)[group : group + 1]:
             gathered, parts = write_parts(plan(frozen, config), own, roots)
         manifest = GroupManifest(
             snapshot=frozen.digest,

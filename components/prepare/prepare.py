@@ -12,7 +12,7 @@ from components.common.artifacts.validation_result import check_validated
 from components.common.runtime.atomic_output import atomic_directory
 from components.common.runtime.process_pool import cores, map_processes
 from components.common.runtime.step import progress
-from components.common.storage.file_groups import Group, cut
+from components.common.storage.file_groups import FileGroup, split_files
 from components.common.storage.parquet import open_root
 from components.prepare.duplicates import find_duplicates
 from components.prepare.id_forms import IdForms
@@ -110,7 +110,7 @@ def _fill(
 ) -> tuple[dict[str, list[Written]], Gathered]:
     """Write the rows of every set under its root; returns the files of each."""
     work = plan(snapshot, config)
-    groups = cut(snapshot, wanted or _groups(snapshot))
+    groups = split_files(snapshot, wanted or _groups(snapshot))
     if len(groups) == 1:
         places = {split: open_root(root) for split, root in roots.items()}
         writers = {
@@ -178,7 +178,7 @@ def _groups(snapshot: Snapshot) -> int:
     return 1 if processes < 2 else processes * _GROUPS_PER_PROCESS
 
 
-def _read_side_by_side(work: Work, groups: list[Group], roots: Mapping[str, str]) -> Gathered:
+def _read_side_by_side(work: Work, groups: list[FileGroup], roots: Mapping[str, str]) -> Gathered:
     tell, done = _teller(work.snapshot.rows), 0
     found: list[Gathered] = []
     try:

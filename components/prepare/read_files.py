@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.common.artifacts.snapshot import Snapshot
-from components.common.storage.file_groups import Group
+from components.common.storage.file_groups import FileGroup
 from components.prepare.id_forms import IdForms
 from components.prepare.rows import Rows, columns_to_read, read_file, to_rows
 from components.prepare.sampling import NegativeSampler
@@ -52,7 +52,7 @@ class Gathered:
         self.statistics.merge(later.statistics)
 
 
-def read_group(work: Work, group: Group, add: Add, tell: Tell = lambda rows: None) -> Gathered:
+def read_group(work: Work, group: FileGroup, add: Add, tell: Tell = lambda rows: None) -> Gathered:
     """Hand every row of a group that is kept to ``add``, with its set and its file's number in the set.
 
     Args:

@@ -11,7 +11,7 @@ from pyarrow import ipc
 from pyarrow.fs import FileType
 from pydantic import NonNegativeInt
 
-from components.common.storage.file_groups import Group
+from components.common.storage.file_groups import FileGroup
 from components.common.storage.parquet import open_root
 from components.common.storage.retrying import open_input
 from components.prepare.digest_sink import DigestSink
@@ -30,7 +30,7 @@ class Part(StrictModel):
     sha256: str
 
 
-def write_parts(work: Work, group: Group, roots: Roots) -> tuple[Gathered, dict[str, Part]]:
+def write_parts(work: Work, group: FileGroup, roots: Roots) -> tuple[Gathered, dict[str, Part]]:
     """Write the parts of a group's rows under each set's root; returns them by ``<set>/<name>``.
 
     Raises as `read_group` does.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from components.common import registry
 from components.common.artifacts.decision import Decision
-from components.common.registry.load_test import prove
+from components.common.registry.load_test import load_and_score
 from components.common.runtime.webhook import send
 from components.promote.move_champion import move_champion, settle
 from components.promote.move_description import APPROVED
@@ -32,7 +32,7 @@ def promote_by_hand(client: "MlflowClient", name: str, version: str, approval: s
     """
     decision = read_decision(client, name, version)
     _check_allowed(client, name, version, decision, approval)
-    prove(client, name, version)
+    load_and_score(client, name, version)
     why = f"{APPROVED}{approval}" if approval is not None else decision.reason
     expected = decision.champion.version if decision.champion else None
     move = move_champion(client, name, expected, version, Audit(why=why, decision=decision.digest))
@@ -98,7 +98,7 @@ def roll_back(
         )
     if target == current:
         return None
-    prove(client, name, target)
+    load_and_score(client, name, target)
     move = move_champion(client, name, current, target, Audit(why=why))
     if move is not None:
         _tell(name, move)

@@ -28,7 +28,7 @@ def describe_moves(client: "MlflowClient", name: str, version: str, moves: list[
     decision = before.rpartition(_DECISION)[2]
     said = [_sentence(move, version) for move in reversed(own[-_MOVES_SHOWN:])]
     text = "\n\n".join(said) + _DECISION + decision
-    with registry.in_one_line(client):
+    with registry.registry_errors(client):
         client.update_model_version(name, version, text[: registry.LONGEST_DESCRIPTION])
 
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from components.common import registry
 from components.common.artifacts.decision import Decision
 from components.common.artifacts.registered_version import RegisteredVersion
-from components.common.registry.load_test import check_proven
+from components.common.registry.load_test import check_unchanged_version
 from components.common.runtime.atomic_output import atomic_directory
 from components.common.runtime.step import progress
 from components.promote.move_champion import ChampionMoved, move_champion
@@ -107,7 +107,7 @@ def _obey(client: "MlflowClient", registered: RegisteredVersion, decision: Decis
     if decision.outcome != "PROMOTE" and not only_approval:
         return _Done("hold", champion, f"{what} is not promoted: {decision.reason}")
     progress(0.2, 1, "checking the version's files")
-    check_proven(client, registered)
+    check_unchanged_version(client, registered)
     expected = decision.champion.version if decision.champion else None
     if only_approval or registered.require_approval:
         return _wait(client, registered, champion, expected, decision.reason)

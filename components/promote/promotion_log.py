@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from components.common.registry import RegistryError, get_version, in_one_line, versions
+from components.common.registry import RegistryError, get_version, registry_errors, versions
 from recap_model.config import StrictModel
 from recap_model.config.fields.names import RECORD_SUFFIX
 from recap_model.config.reading.errors import first_reason
@@ -107,7 +107,7 @@ def append_move(
     tags = {f"{_PREFIX}{key}": str(value) for key, value in said.items()}
     # A server takes a source only together with the run that it belongs to.
     run_id = get_version(client, name, to).run_id or None
-    with in_one_line(client):
+    with registry_errors(client):
         origin = client.get_model_version_download_uri(name, to)
         for attempt in range(_ATTEMPTS):
             try:
@@ -124,7 +124,7 @@ def append_move(
 
 def mark_applied(client: "MlflowClient", name: str, move: Move) -> None:
     """Record that the aliases have followed a move."""
-    with in_one_line(client):
+    with registry_errors(client):
         client.set_model_version_tag(record_name(name), str(move.number), f"{_PREFIX}applied", "yes")
 
 
@@ -136,7 +136,7 @@ def _create_record(client: "MlflowClient", name: str) -> None:
     from mlflow.exceptions import MlflowException
 
     words = f"Moves of {name}'s champion: a version for each. Written by recap; the newest valid one decides."
-    with in_one_line(client):
+    with registry_errors(client):
         try:
             client.create_registered_model(record_name(name), description=words)
         except MlflowException as error:

@@ -17,7 +17,7 @@ def register(
     reliability: dsl.Input[dsl.HTML],
     version: dsl.Output[dsl.Artifact],
 ) -> None:
-    """Register the model as a version, with its lineage, and prove that it loads and scores."""
+    """Register the model as a version, with its lineage, and load-test it."""
     from components.common.runtime.step import step
 
     with step("register"):

@@ -13,11 +13,11 @@ import pyarrow as pa
 from components.common import registry
 from components.common.artifacts.decision import DECISION_NAME
 from components.common.artifacts.evaluation import METRICS_NAME, REPORT_NAME, SCORES_NAME
-from components.common.artifacts.registered_version import VERSION_NAME, Proof, RegisteredVersion
+from components.common.artifacts.registered_version import VERSION_NAME, LoadTestResult, RegisteredVersion
 from components.common.artifacts.snapshot import Snapshot
-from components.common.artifacts.validation_result import VERDICT_NAME
-from components.common.registry.load_test import prove, store_rows
-from components.common.registry.load_test_record import read_proof, record_failure, record_proof
+from components.common.artifacts.validation_result import RESULT_NAME
+from components.common.registry.load_test import load_and_score, store_rows
+from components.common.registry.load_test_record import read_load_test, record_failure, record_load_test
 from components.common.runtime.atomic_output import atomic_directory
 from components.common.runtime.step import progress
 from components.common.storage.parquet import open_parquet
@@ -40,7 +40,7 @@ _DESCRIPTION = (
     "by recap promote or recap rollback, which check the version and record the move, and not by hand."
 )
 _PROFILE_FOLDER, _PROFILE_NAME = registry.PROFILE_PATH.split("/")
-_PROFILES = (_PROFILE_NAME, VERDICT_NAME)
+_PROFILES = (_PROFILE_NAME, RESULT_NAME)
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def register_version(
     reports: Mapping[str, str | Path] | None = None,
     evaluation_uri: str | None = None,
 ) -> RegisteredVersion:
-    """Register the model, whatever the decision on it was, and prove that the version loads and scores.
+    """Register the model, whatever the decision on it was, and load-test the version.
 
     A run has one version: registering again, also after the process was killed anywhere in between, finds what
     is there and goes on from it. The newest version that passed its proof gets the alias ``candidate``.
@@ -82,7 +82,7 @@ def register_version(
     progress(0.6, 1, f"proving version {found.version}")
     proof = _prove(client, run.name, found)
     _set_candidate(client, run.name, str(found.version))
-    with registry.in_one_line(client):
+    with registry.registry_errors(client):
         client.set_terminated(found.run_id)
     version = RegisteredVersion(
         name=run.name,
@@ -110,7 +110,7 @@ def _create(client: "MlflowClient", run: RunOutputs, evaluation_uri: str) -> "Mo
         scores = f"{evaluation_uri.rstrip('/')}/{SCORES_NAME}"
         digest = _assemble(run, folder, scores)
         progress(0.4, 1, "uploading the version")
-        with registry.in_one_line(client):
+        with registry.registry_errors(client):
             run_id = start_run(client, run)
             client.log_artifacts(run_id, str(folder), "model")
             _create_registered_model(client, run.name)
@@ -191,17 +191,17 @@ def _create_registered_model(client: "MlflowClient", name: str) -> None:
             raise
 
 
-def _prove(client: "MlflowClient", name: str, found: "ModelVersion") -> Proof:
+def _prove(client: "MlflowClient", name: str, found: "ModelVersion") -> LoadTestResult:
     """The version's proof: the recorded one, or a new one, recorded on it whether it passes or not."""
-    recorded = read_proof(client, found)
+    recorded = read_load_test(client, found)
     if recorded is not None:
         return recorded
     try:
-        proof = prove(client, name, str(found.version))
+        proof = load_and_score(client, name, str(found.version))
     except registry.RegistryError as failure:
         record_failure(client, found, failure)
         raise
-    record_proof(client, found, proof)
+    record_load_test(client, found, proof)
     return proof
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from components.common.artifacts.evaluation import Evaluation
 from components.common.artifacts.model_manifest import CALIBRATION_REPORT_NAME, TRAINING_LOG_NAME
-from components.common.artifacts.validation_result import VERDICT_NAME
+from components.common.artifacts.validation_result import RESULT_NAME
 from components.register.run_outputs import RunOutputs
 from recap_model.data.dataset.manifest import DatasetManifest
 
@@ -38,7 +38,7 @@ def told_of_steps(run: RunOutputs) -> Iterator[StepTold]:
         {**window, "champion": champion},
         {"files": len(files), "rows": snapshot.rows, "bytes": sum(file.bytes for file in files)},
     )
-    verdict = _json(run.validated / VERDICT_NAME)
+    verdict = _json(run.validated / RESULT_NAME)
     drift = verdict.get("drift", {})
     yield StepTold(
         "validate",

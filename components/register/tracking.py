@@ -12,7 +12,7 @@ from components.common import registry
 from components.common.artifacts.decision import Rule
 from components.common.artifacts.evaluation import REPORT_NAME, Evaluation
 from components.common.artifacts.model_manifest import TRAINING_LOG_NAME
-from components.common.registry.run_metrics import Number, curve, log_metrics
+from components.common.registry.run_metrics import Number, log_metrics, training_metrics
 from components.register.run_outputs import RunOutputs
 from components.register.step_metrics import told_of_steps
 from recap_model.data.dataset.manifest import DatasetManifest
@@ -131,7 +131,7 @@ def _curves(model: Path) -> Iterator[Number]:
     """Training's loss, each task's loss, and learning rates, by step."""
     path = model / TRAINING_LOG_NAME
     for line in path.read_text().splitlines() if path.is_file() else ():
-        yield from curve(json.loads(line))
+        yield from training_metrics(json.loads(line))
 
 
 def _log_parameters(client: "MlflowClient", run_id: str, parameters: Mapping[str, object]) -> None:

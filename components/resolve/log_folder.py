@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from pyarrow.fs import FileInfo, FileSystem, FileType
 
 from components.common.storage.log_files import check_no_table, choose_files, list_folder
-from components.common.storage.retrying import answer
+from components.common.storage.retrying import get_file_info
 from components.resolve.window import HOUR, Window
 from recap_model.config.reading.errors import in_one_line
 
@@ -101,7 +101,7 @@ class LogFolder(Mapping[date, list[str]]):
 
     def _check_is_there(self) -> None:
         try:
-            kind = answer(self._filesystem, self._root).type
+            kind = get_file_info(self._filesystem, self._root).type
         except OSError as error:
             reason = in_one_line(error)
             raise ConnectionError(

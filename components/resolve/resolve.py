@@ -22,7 +22,7 @@ from components.common.runtime.atomic_output import atomic_directory
 from components.common.runtime.step import progress
 from components.common.runtime.train_job import check_distribution
 from components.common.storage.log_files import shorten
-from components.common.storage.parquet import describe, open_root
+from components.common.storage.parquet import describe_file, open_root
 from components.resolve.files import FilesFound, find_files
 from components.resolve.serving_log import freeze_serving_log
 from recap_model.config import RecapConfig, load_config, parse_yaml
@@ -182,7 +182,7 @@ def _partitions(found: FilesFound) -> list[Partition]:
     not_read = f"; not read: {shorten(found.not_read, 3)}" if found.not_read else ""
     with ThreadPoolExecutor(_DIGEST_THREADS) as pool:
         files = []
-        for file in pool.map(lambda path: describe(found.filesystem, found.root, path), found.paths):
+        for file in pool.map(lambda path: describe_file(found.filesystem, found.root, path), found.paths):
             files.append(file)
             progress(len(files), len(found.paths), f"{len(files)} of {len(found.paths)} files{not_read}")
     folders: dict[str, list[LogFile]] = {}

@@ -8,8 +8,8 @@ from pyarrow.fs import FileSystem, FileType
 
 from components.common.artifacts.snapshot import ServingLog
 from components.common.storage.log_files import check_no_table, choose_files, list_folder
-from components.common.storage.parquet import describe, open_root
-from components.common.storage.retrying import answer
+from components.common.storage.parquet import describe_file, open_root
+from components.common.storage.retrying import get_file_info
 from components.resolve.window import Window, cut_pattern
 from recap_model.config.reading.errors import in_one_line
 
@@ -27,14 +27,14 @@ def freeze_serving_log(pattern: str, window: Window) -> ServingLog:
         paths = [path for path in _files(filesystem, root, parts) if _is_within(path, window)]
         if not paths:
             return ServingLog(root=address, missing=f"{pattern}: no file of the window matches")
-        return ServingLog(root=address, files=[describe(filesystem, root, path) for path in paths])
+        return ServingLog(root=address, files=[describe_file(filesystem, root, path) for path in paths])
     except (OSError, ValueError) as error:
         reason = in_one_line(error)
         return ServingLog(root=address, missing=f"{pattern}: cannot be read ({reason})")
 
 
 def _files(filesystem: FileSystem, root: str, parts: list[str]) -> list[str]:
-    if not parts and answer(filesystem, root).type == FileType.File:
+    if not parts and get_file_info(filesystem, root).type == FileType.File:
         raise ValueError("a pattern of files has a wildcard, as serving/date=*/*.parquet")
     check_no_table(filesystem, root)
     matching = [info for info in list_folder(filesystem, root) if not parts or _fits(info.path, parts)]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from components.common import registry
-from components.common.registry.run_metrics import curve, log_metrics
+from components.common.registry.run_metrics import log_metrics, training_metrics
 from recap_model.training import Progress
 
 RUN_VARIABLE, SERVER_VARIABLE = "MLFLOW_RUN_ID", "MLFLOW_TRACKING_URI"
@@ -38,8 +38,8 @@ def active_run(tracking_uri: str) -> Callable[[Progress], None]:
         if not answers:
             return
         try:
-            with registry.patience(_ANSWER_S, tries=1), registry.in_one_line(client):
-                log_metrics(client, run, curve(asdict(progress)))
+            with registry.patience(_ANSWER_S, tries=1), registry.registry_errors(client):
+                log_metrics(client, run, training_metrics(asdict(progress)))
         except registry.RegistryError as error:
             answers = False
             log.warning("event=not_logged run=%s step=%d reason=%r", run, progress.step, str(error))

@@ -65,7 +65,7 @@ def train_model(
         FileNotFoundError: an input is not there.
         ValueError: the training set is another snapshot's, does not fit the config, or changed since prepare; or the
             loss became NaN or infinite (`NonFiniteLossError`).
-        TryAgainError: SIGTERM came; a checkpoint holds all there was.
+        RetryableError: SIGTERM came; a checkpoint holds all there was.
         OSError: the cluster of a training job refuses, or the job did not end in time.
     """
     frozen, config = Snapshot.read(snapshot)
@@ -193,7 +193,7 @@ class _Run:
                         stop=stop,
                     )
                 except TrainingInterruptedError as error:
-                    raise step.TryAgainError(str(error)) from None
+                    raise step.RetryableError(str(error)) from None
 
     def _share(self) -> TableShare | None:
         distribution = self.config.training.distribution

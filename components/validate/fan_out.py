@@ -11,7 +11,7 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from components.common.artifacts.snapshot import MANIFEST_NAME, Snapshot
 from components.common.runtime.atomic_output import atomic_directory
-from components.common.storage.file_groups import cut
+from components.common.storage.file_groups import split_files
 from components.validate.profile.file_faults import Finding, Findings
 from components.validate.profile.profile import Profile
 from components.validate.profile.scan import Part, read_files
@@ -68,7 +68,7 @@ def validate_group(snapshot: str | Path, out: str | Path, group: int, groups: in
     with atomic_directory(out) as folder:
         for name, log in check.logs.items():
             found = Part()
-            for own in cut(log.snapshot, groups)[group : group + 1]:
+            for own in split_files(log.snapshot, groups)[group : group + 1]:
                 found = read_files(log, own)
             _write_part(found, folder / name)
         manifest = GroupManifest(

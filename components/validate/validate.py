@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from components.common.artifacts.snapshot import MANIFEST_NAME, Snapshot
-from components.common.artifacts.validation_result import VERDICT_NAME
+from components.common.artifacts.validation_result import RESULT_NAME
 from components.common.runtime.atomic_output import atomic_directory, atomic_file, remove_directory
-from components.common.storage.file_groups import whole
+from components.common.storage.file_groups import all_files
 from components.validate.checks.custom import Own, read_own
 from components.validate.checks.run import checked_log, judge
 from components.validate.checks.suite import suite_json
@@ -48,7 +48,7 @@ def validate_snapshot(
         ChildProcessError: a process that read files was killed.
     """
     check = Check.of(snapshot)
-    parts = {name: read_files(log, whole(log.snapshot), groups) for name, log in check.logs.items()}
+    parts = {name: read_files(log, all_files(log.snapshot), groups) for name, log in check.logs.items()}
     return check.conclude(parts, out, docs)
 
 
@@ -110,7 +110,7 @@ def _write(verdict: Verdict, scan: Scan, suite: dict[str, Any], out: str | Path)
     }
     with atomic_directory(out) as folder:
         scan.profile.write(folder / PROFILE_NAME)
-        (folder / VERDICT_NAME).write_text(json.dumps(verdict.to_json(), indent=1, default=str))
+        (folder / RESULT_NAME).write_text(json.dumps(verdict.to_json(), indent=1, default=str))
         (folder / SUITE_NAME).write_text(json.dumps(suite, indent=1))
         (folder / MANIFEST_NAME).write_text(json.dumps(manifest, indent=1))
 

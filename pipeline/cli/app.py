@@ -82,9 +82,9 @@ def _run_command() -> tuple[list[str], int]:
         lines = ["interrupted"] if end.code == _INTERRUPTED else []
         return lines, end.code if isinstance(end.code, int) else 0
     except (ValueError, OSError) as error:
-        from components.common.runtime.step import lines_of
+        from components.common.runtime.step import error_lines
 
-        return lines_of(error), 1
+        return error_lines(error), 1
     return [], 0
 
 

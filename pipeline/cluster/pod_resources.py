@@ -5,7 +5,7 @@ from typing import Any
 
 from kfp import kubernetes
 
-from components.common.runtime.train_job import VARIABLE, JobPlace
+from components.common.runtime.train_job import VARIABLE, TrainJobSettings
 from components.steps import Step
 from pipeline.cluster.settings import ClusterSettings, GpuSettings, Image, PodSettings
 
@@ -55,7 +55,7 @@ def place(task: Any, step: Step, settings: ClusterSettings) -> None:
         task.set_env_variable("RECAP_IMAGES", _images(settings))
     _give_secrets(task, step, settings)
     if settings.train_job is not None and name in ("resolve", "train", "notify"):
-        task.set_env_variable(VARIABLE, job_place(settings).model_dump_json())
+        task.set_env_variable(VARIABLE, train_job_settings(settings).model_dump_json())
     if settings.train_job is not None and name == "train":
         kubernetes.mount_pvc(task, settings.train_job.claim, settings.train_job.shared)
     if settings.checkpoints is not None and name == "train":
@@ -80,11 +80,11 @@ def _retry(task: Any, pod: PodSettings) -> None:
     )
 
 
-def job_place(settings: ClusterSettings) -> JobPlace:
+def train_job_settings(settings: ClusterSettings) -> TrainJobSettings:
     """What the nodes of the training job are given; ``settings.train_job`` is."""
     job, gpu = settings.train_job, settings.gpu
     assert job is not None
-    return JobPlace(
+    return TrainJobSettings(
         claim=job.claim,
         shared=job.shared,
         cpu_image=settings.images.name("trainer"),

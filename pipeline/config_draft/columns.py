@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from pyarrow.parquet import ParquetFile
 
 from components.common.storage.parquet import batches_of, open_parquet_at, open_root
-from components.common.storage.retrying import answer
+from components.common.storage.retrying import get_file_info
 from components.resolve.log_folder import LogFolder
 from components.resolve.window import Window, cut_pattern
 from recap_model.config.data.features import EMBEDDING_GROUPS
@@ -86,7 +86,7 @@ def read_log(data: str) -> Log:
     back = [newest - timedelta(days=offset) for offset in range(MOST_DAYS)]
     known = list(takewhile(lambda day: days.get(day), back))
     sizes = [
-        sum(info.size for info in answer(filesystem, [f"{root}/{path}" for path in days[day]]))
+        sum(info.size for info in get_file_info(filesystem, [f"{root}/{path}" for path in days[day]]))
         for day in known
     ]
     newest_rows = sum(file.metadata.num_rows for file in files)

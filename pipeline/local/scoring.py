@@ -15,7 +15,7 @@ from pyarrow.fs import FileInfo, FileSystem, FileType, LocalFileSystem
 from components.common.runtime.atomic_output import atomic_file
 from components.common.storage.log_files import check_no_table, choose_files, list_folder, shorten
 from components.common.storage.parquet import batches_of, open_parquet_at, open_root
-from components.common.storage.retrying import answer
+from components.common.storage.retrying import get_file_info
 from recap_model.config.reading.errors import in_one_line
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def _files(data: str) -> tuple[FileSystem, str, list[tuple[str, FileInfo]], list
     """The filesystem, the folder, each Parquet file's path under it, in order, and what is passed over."""
     filesystem, path = open_root(data)
     try:
-        info = answer(filesystem, path)
+        info = get_file_info(filesystem, path)
         if info.type == FileType.File:
             folder, _, name = info.path.rpartition("/")
             check_no_table(filesystem, folder)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from components.common.runtime.process_pool import ended_by
+from components.common.runtime.process_pool import describe_signal
 from components.common.runtime.step import ERROR_MARK, KEY_OF_RUN, PIPE_OF_RUN, PROGRESS_MARK
 from pipeline.local.events import Event, StepEnded, StepProgress, StepStarted
 from pipeline.local.step_starter import StepStarter
@@ -68,7 +68,7 @@ class Steps:
     def end(self, command: list[str], status: int, killed: str | None = None) -> int:
         """The step has ended so; returns 0 if it did all of its work. ``killed`` is what is known of its end."""
         if killed is None and (status < 0 or status > _SIGNALLED):
-            killed = ended_by(-status if status < 0 else status - _SIGNALLED)
+            killed = describe_signal(-status if status < 0 else status - _SIGNALLED)
         if killed is not None:
             self._fail(f"the step was {killed}")
         elif status and not self.errors:

@@ -14,7 +14,7 @@ import torch
 from components.common import registry
 from components.common.artifacts.decision import DecidedAgainst, Decision, Outcome, Rule
 from components.common.artifacts.model_manifest import MANIFEST_NAME, TRAINING_LOG_NAME, ModelManifest
-from components.common.artifacts.registered_version import Proof, RegisteredVersion
+from components.common.artifacts.registered_version import LoadTestResult, RegisteredVersion
 from components.common.artifacts.snapshot import Snapshot
 from components.evaluate.scoring.score_test_set import score_test_set
 from recap_model import create_ranking_model, data_spec, save_model
@@ -36,7 +36,7 @@ VERDICT = {
     "verdict": "warnings",
     "drift": {"state": "drifted", "beyond": 2, "columns": [{"excess": 2.0}, {"excess": 0.5}]},
 }
-PROOF = Proof(
+PROOF = LoadTestResult(
     rows=1, worst_difference=0, load_s=1, median_latency_ms=1, worst_latency_ms=1, peak_memory_mib=1
 )
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from components.common.artifacts.snapshot import Snapshot
-from components.common.storage.file_groups import whole
+from components.common.storage.file_groups import all_files
 from components.prepare.prepare import plan
 from components.prepare.read_files import read_group
 from components.validate.profile.scan import scan_log
@@ -186,7 +186,7 @@ def validated(snapshot: Path) -> str:
 
 def prepared(snapshot: Path) -> None:
     frozen, config = Snapshot.read(snapshot)
-    read_group(plan(frozen, config), whole(frozen), lambda split, shard, rows: None)
+    read_group(plan(frozen, config), all_files(frozen), lambda split, shard, rows: None)
 
 
 def drafted(log: Path, named: Named) -> None:

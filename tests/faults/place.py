@@ -74,7 +74,7 @@ class Place:
 
     def run(self, step: str, run: str = "run-2") -> None:
         """Do a step, from ``given`` to ``out``."""
-        registering.prove = lambda *_: PROOF
+        registering.load_and_score = lambda *_: PROOF
         given, out = self.given, self.out
         works: dict[str, Callable[[], object]] = {
             "resolve": lambda: resolve_run(

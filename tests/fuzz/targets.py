@@ -18,7 +18,7 @@ from components.common.artifacts.decision import Decision
 from components.common.artifacts.model_manifest import ModelManifest
 from components.common.artifacts.registered_version import RegisteredVersion
 from components.common.artifacts.snapshot import Snapshot
-from components.common.artifacts.validation_result import read_verdict
+from components.common.artifacts.validation_result import read_validation_result
 from components.evaluate.evaluate import evaluate_model
 from components.evaluate.gate_replay import replay_gate
 from components.prepare.fan_out import join_groups
@@ -168,7 +168,7 @@ def _calibrated(place: Path) -> object:
 
 def _verdict(place: Path) -> object:
     given = place / "given"
-    return read_verdict(given / "validated", Snapshot.read(given / "snapshot")[0])
+    return read_validation_result(given / "validated", Snapshot.read(given / "snapshot")[0])
 
 
 def _evaluated(place: Path) -> object:

@@ -1,4 +1,4 @@
-"""The gate's decision: what it is, why, and of which data and versions, sealed by a digest over its content."""
+"""The gate's decision: outcome, rules, data and versions, sealed by a digest of its content."""
 
 import hashlib
 import json
@@ -15,9 +15,9 @@ Verdict = Literal["pass", "fail", "error", "skipped"]
 
 
 class Rule(StrictModel):
-    """One rule of the gate as it was applied.
+    """One applied rule of the gate.
 
-    ``value`` is what was measured and ``bound`` what is allowed; ``words`` say both to a person.
+    ``value`` is what was measured, ``bound`` what is allowed, and ``words`` a sentence for a person that gives both.
     """
 
     name: str
@@ -74,8 +74,8 @@ class Decision(StrictModel):
         """Read an evaluation's decision.
 
         Raises:
-            FileNotFoundError: the folder has none.
-            ValueError: it is no decision, or was changed after it was sealed.
+            FileNotFoundError: the folder has no decision.
+            ValueError: the file is not a decision, or was changed after it was sealed.
         """
         path = Path(folder) / DECISION_NAME
         decision = read_model(path, cls, "evaluate")

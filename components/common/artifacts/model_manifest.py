@@ -1,7 +1,7 @@
-"""The manifest of a trained model: what it was made from, and the digest of each of its files.
+"""The manifest of a trained model: its origin and the digest of each of its files.
 
-A model is a folder of `recap_model.save_model`'s files with ``training.jsonl`` and this manifest, written last: a
-folder without one is no finished model.
+A model is a folder with the files of `recap_model.save_model`, ``training.jsonl`` and this manifest, written last: a
+folder without a manifest is incomplete.
 """
 
 from pathlib import Path
@@ -26,13 +26,13 @@ class ModelManifest(StrictModel):
     """A model's origin.
 
     Attributes:
-        snapshot, train_set, calibration_set: digests of the snapshot's data and fingerprints of the sets; the
-            last is None until the model is calibrated.
-        rows, steps, epochs: trained on and taken.
+        snapshot, train_set, calibration_set: digest of the snapshot's data and fingerprints of the sets; the last is
+            None until the model is calibrated.
+        rows, steps, epochs: trained on.
         losses: each task's mean loss over the last reported steps.
-        precision: what the matrices were multiplied in.
-        warm_start: what it started from, if not from random weights.
-        files: SHA-256 of every file beside the manifest.
+        precision: of the matrix products.
+        warm_start: the model that training started from; None for random weights.
+        files: SHA-256 of every other file in the folder.
     """
 
     format: Literal["recap-model/1"] = "recap-model/1"
@@ -58,11 +58,11 @@ class ModelManifest(StrictModel):
 
     @classmethod
     def read(cls, folder: str | Path) -> "ModelManifest":
-        """Read a model's manifest and hold its files to it.
+        """Read a model's manifest and verify the files against it.
 
         Raises:
             FileNotFoundError: the folder has no manifest, or a file is missing.
-            ValueError: the manifest is not one of ours, or a file is not the one that it names.
+            ValueError: the manifest has another format, or a file's digest differs.
         """
         path = Path(folder) / MANIFEST_NAME
         manifest = read_model(path, cls, "train")

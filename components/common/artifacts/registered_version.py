@@ -1,4 +1,4 @@
-"""What register hands on: the model version it registered, and the proof that it loads."""
+"""The output of register: the registered model version and the result of its load test."""
 
 from pathlib import Path
 from typing import Literal
@@ -11,12 +11,11 @@ from recap_model.json_files import read_model
 VERSION_NAME = "version.json"
 
 
-class Proof(StrictModel):
-    """A version, fetched from the registry, scored its stored rows in a fresh process, and scored them right.
+class LoadTestResult(StrictModel):
+    """Measurements of a passed load test, `components.common.registry.load_test`.
 
-    The process saw no package but those that the version requires and theirs. ``worst_difference`` is the largest one
-    from the scores that evaluate gave the rows; ``other_packages`` are those that were there in another release than
-    the version asks for.
+    ``worst_difference`` is the largest difference from evaluate's scores of the same rows; ``other_packages`` are
+    those installed in another release than the version requires.
     """
 
     rows: PositiveInt
@@ -31,7 +30,7 @@ class Proof(StrictModel):
 class RegisteredVersion(StrictModel):
     """A version of a registered model. ``run_id`` is MLflow's, ``pipeline_run`` the pipeline's own.
 
-    ``require_approval`` is the run's config: whether a person has to approve.
+    ``require_approval``, from the run's config, is whether a person has to approve.
     """
 
     format: Literal["recap-version/1"] = "recap-version/1"
@@ -43,7 +42,7 @@ class RegisteredVersion(StrictModel):
     model_uri: str
     model_digest: str
     decision_digest: str
-    proof: Proof
+    proof: LoadTestResult
     require_approval: bool = False
 
     @classmethod

@@ -1,4 +1,4 @@
-"""The score table: every test row with its labels, and what candidate and champion say of it, as Parquet."""
+"""The score table: every test row's labels and the predictions of candidate and champion, as Parquet."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ from recap_model.config.reading.errors import in_one_line, printable
 KEYS = ("request", "user", "candidate", "impressed")
 _ROW_GROUP = 1 << 17
 
-# What a column of each kind may not hold, by the first part of its name, and what it may.
+# Invalid values of a column by the prefix of its name, and what is allowed.
 _REFUSED: dict[str, tuple[Callable[[NDArray[np.floating]], NDArray[np.bool_]], str]] = {
     "label": (
         lambda values: (values != 0) & (values != 1) & ~np.isnan(values),
@@ -38,11 +38,10 @@ _REFUSED: dict[str, tuple[Callable[[NDArray[np.floating]], NDArray[np.bool_]], s
 class ScoreTable:
     """A table on disk, in the order of the test rows.
 
-    Columns: ids and timestamps as far as they are known; ``slice/NAME`` (bool); by task ``label/TASK`` (NaN where it
-    is missing), ``weight/TASK`` (which brings back the natural distribution), ``candidate/TASK`` and
-    ``champion/TASK`` (calibrated probabilities, NaN for a task that the champion does not have);
-    ``score/candidate`` and ``score/champion``, the weighted scores. Floats are float32. Without a champion its
-    columns are not there.
+    Columns: known ids and timestamps; ``slice/NAME`` (bool); by task ``label/TASK`` (NaN where it is missing),
+    ``weight/TASK`` (corrects for sampling), ``candidate/TASK`` and ``champion/TASK`` (calibrated probabilities, NaN
+    for a task that the champion does not have); ``score/candidate`` and ``score/champion``, the weighted scores.
+    Floats are float32. Without a champion there are no champion columns.
     """
 
     path: Path
@@ -56,11 +55,11 @@ class ScoreTable:
         return ["candidate", "champion"] if "score/champion" in self.names else ["candidate"]
 
     def batches(self, columns: list[str], rows: int = _ROW_GROUP) -> Iterator[pa.RecordBatch]:
-        """Some columns of all rows, in batches of at most ``rows`` that fit into memory.
+        """Columns of all rows, in batches of at most ``rows`` rows.
 
         Raises:
-            ValueError: the file cannot be read, or a label, a weight or a probability is none; it names file, column
-                and row.
+            ValueError: the file cannot be read, or a label, a weight or a probability is invalid; it names file,
+                column and row.
         """
         done = 0
         try:
@@ -75,7 +74,7 @@ class ScoreTable:
             ) from None
 
     def read(self, columns: list[str]) -> pa.RecordBatch:
-        """Some columns of all rows, checked as `batches` does; as much memory as they take."""
+        """Columns of all rows in memory, checked as by `batches`."""
         batches = list(self.batches(columns))
         if not batches:
             schema = pq.read_schema(self.path)
@@ -101,8 +100,8 @@ class ScoreTable:
 
 
 @contextmanager
-def writing_scores(path: Path) -> Iterator["ScoreWriter"]:
-    """A table to write; it is whole when the block ends."""
+def open_score_writer(path: Path) -> Iterator["ScoreWriter"]:
+    """A writer of a score table; the file is complete when the block ends."""
     writer = ScoreWriter(path)
     try:
         yield writer
@@ -111,7 +110,7 @@ def writing_scores(path: Path) -> Iterator["ScoreWriter"]:
 
 
 class ScoreWriter:
-    """Takes rows in batches of any size, and writes them in groups of many."""
+    """Buffers batches of any size and writes them in large row groups."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -149,8 +148,8 @@ def read_scores(path: str | Path, config: RecapConfig) -> ScoreTable:
     """Open a score table, for the tasks and slices of a config.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is no score table, or lacks a task or a slice that the config names.
+        FileNotFoundError: the file does not exist.
+        ValueError: it is not a score table, or lacks a task or a slice that the config names.
     """
     path = Path(path)
     if not path.is_file():

@@ -1,7 +1,7 @@
-"""The snapshot of a run: what resolve froze, so that no later step asks for "the latest".
+"""The snapshot of a run: the inputs that resolve froze, so that no later step reads "the latest".
 
-A folder with ``_manifest.json`` (this), ``config.json`` (the effective config) and, if there are such, the profile
-that the champion was registered with (``baseline.parquet``) and one's own expectations (``expectations.py``).
+A folder with ``_manifest.json`` (this), ``config.json`` (the effective config) and, if they exist, the profile that
+the champion was registered with (``baseline.parquet``) and custom expectations (``expectations.py``).
 """
 
 import hashlib
@@ -47,14 +47,14 @@ class Champion(StrictModel):
 
 
 class Baseline(StrictModel):
-    """The profile that the champion was registered with, copied beside the manifest; or why there is none."""
+    """The profile that the champion was registered with, copied into the snapshot; or why it is missing."""
 
     sha256: str | None = None
     missing: str = ""
 
 
 class ServingLog(StrictModel):
-    """Files with the features as they were served, by their path under ``root``; or why there are none."""
+    """Files with the features as served, by their path under ``root``; or the reason that they are missing."""
 
     root: str
     files: list[LogFile] = []
@@ -81,7 +81,7 @@ class Snapshot(StrictModel):
 
     @property
     def digest(self) -> str:
-        """Digest of the data: the window and every file's content, not where they lie."""
+        """Digest of the data: the window and every file's content, independent of their location."""
         content = {
             "window": [self.first_day.isoformat(), self.last_day.isoformat()],
             "files": [[file.path, file.sha256] for part in self.partitions for file in part.files],

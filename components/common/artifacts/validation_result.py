@@ -1,4 +1,4 @@
-"""What validate leaves for later steps: that a snapshot's log may be used, and how far it has drifted."""
+"""The output of validate as later steps read it: whether the snapshot passed, and its drift."""
 
 from pathlib import Path
 from typing import Literal
@@ -9,28 +9,28 @@ from components.common.artifacts.snapshot import MANIFEST_NAME, Snapshot
 from recap_model.config.reading.errors import printable
 from recap_model.json_files import read_model
 
-VERDICT_NAME = "verdict.json"
+RESULT_NAME = "verdict.json"
 
 OUTCOMES_IN_WORDS = {"passed": "passed", "warnings": "passed, with warnings", "failed": "failed"}
 DRIFT_IN_WORDS = {
     "drifted": "beyond the bounds",
     "within_bounds": "within the bounds",
-    "no_baseline": "not compared, which is no pass",
+    "no_baseline": "not compared",
 }
 
 
 class _Part(BaseModel):
-    """Part of a verdict; what else is in the file is for other readers."""
+    """Part of ``verdict.json``; fields that later steps do not need are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
 
-class Moved(_Part):
-    """One column's distances from the reference, over the window or a day; null is not finite.
+class ColumnDrift(_Part):
+    """One column's drift metrics, over the window or a day; null stands for a value that is not finite.
 
     Attributes:
-        found, allowed: by figure: psi, js, ks, mean_shift, vanished, missing.
-        missing: the share of missing values then, and now.
+        found, allowed: by metric: psi, ks, missing; earlier releases have more.
+        missing: the fraction of missing values in the reference and in the log.
     """
 
     column: str
@@ -40,12 +40,12 @@ class Moved(_Part):
     missing: tuple[float | None, float | None]
 
 
-class Compared(_Part):
-    """A comparison of the log with what it should be like; without a reference, the reason.
+class DriftSummary(_Part):
+    """A comparison of the log with a reference; without a reference, the reason.
 
     Attributes:
-        compared: columns that were; ``beyond`` of them are beyond a bound, and ``columns`` has those that moved
-            furthest, in that order.
+        compared: number of compared columns; ``beyond`` of them are beyond a bound, and ``columns`` has those that
+            drifted most, in descending order.
         new: columns that the reference does not have.
     """
 
@@ -55,35 +55,35 @@ class Compared(_Part):
     compared: NonNegativeInt = 0
     beyond: NonNegativeInt = 0
     new: list[str] = []
-    columns: list[Moved] = []
+    columns: list[ColumnDrift] = []
 
 
 class RuleResult(_Part):
-    """A rule that was held to the log, and its line for a person if it does not hold."""
+    """A rule's result, and its line for a person if it failed."""
 
     rule: str
     success: bool
     line: str
 
 
-class VerdictFile(_Part):
-    """The part of ``verdict.json`` that says how the log compares: with the champion's, and with what was served."""
+class ValidationResultFile(_Part):
+    """The part of ``verdict.json`` that later steps read: drift and training-serving skew."""
 
     snapshot: str
     verdict: Literal["passed", "warnings", "failed"]
-    drift: Compared
-    skew: Compared | None = None
+    drift: DriftSummary
+    skew: DriftSummary | None = None
     rules: list[RuleResult]
 
 
 class _Passed(_Part):
-    """What validate writes last, of a log that passed."""
+    """The manifest, which validate writes last and only for a log that passed."""
 
     snapshot: str
 
 
 def check_validated(validated: str | Path, snapshot: Snapshot) -> None:
-    """Raise FileNotFoundError or ValueError unless validate let this snapshot pass."""
+    """Raise FileNotFoundError or ValueError unless this snapshot passed validate."""
     path = Path(validated) / MANIFEST_NAME
     digest = read_model(path, _Passed, "validate").snapshot
     if digest != snapshot.digest:
@@ -92,13 +92,13 @@ def check_validated(validated: str | Path, snapshot: Snapshot) -> None:
         )
 
 
-def read_verdict(validated: str | Path, snapshot: Snapshot) -> VerdictFile:
-    """The verdict on a snapshot that passed. Raises FileNotFoundError or ValueError, which name the file."""
+def read_validation_result(validated: str | Path, snapshot: Snapshot) -> ValidationResultFile:
+    """The result of a snapshot that passed. Raises FileNotFoundError or ValueError, which name the file."""
     check_validated(validated, snapshot)
-    path = Path(validated) / VERDICT_NAME
-    verdict = read_model(path, VerdictFile, "validate")
-    if verdict.snapshot != snapshot.digest:
+    path = Path(validated) / RESULT_NAME
+    result = read_model(path, ValidationResultFile, "validate")
+    if result.snapshot != snapshot.digest:
         raise ValueError(
-            f"{path}: belongs to another snapshot ({printable(verdict.snapshot[:12])}); run validate on this one"
+            f"{path}: belongs to another snapshot ({printable(result.snapshot[:12])}); run validate on this one"
         )
-    return verdict
+    return result

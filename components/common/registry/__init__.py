@@ -1,12 +1,12 @@
-"""The model registry as steps and commands use it: reaching MLflow, its versions and aliases, and their files."""
+"""The MLflow model registry: connections, versions, aliases and the versions' files."""
 
 from components.common.registry.connection import (
     RegistryError,
     artifact_location,
     connect,
     default_tracking_uri,
-    in_one_line,
     patience,
+    registry_errors,
 )
 from components.common.registry.sqlite import sqlite_path, sqlite_uri
 from components.common.registry.version_files import (
@@ -25,10 +25,10 @@ from components.common.registry.versions import (
     COMPARED_TAG,
     DECISION_TAG,
     DIGEST_TAG,
+    LOAD_TEST_TAG,
     LONGEST_DESCRIPTION,
     OUTCOME_TAG,
     PIPELINE_RUN_TAG,
-    PROOF_TAG,
     WINDOW_TAG,
     Alias,
     aliases,
@@ -48,13 +48,13 @@ __all__ = [
     "DIGESTS_NAME",
     "DIGEST_TAG",
     "LINEAGE_PATH",
+    "LOAD_TEST_TAG",
     "LONGEST_DESCRIPTION",
     "MODEL_PATH",
     "ONNX_PATH",
     "OUTCOME_TAG",
     "PIPELINE_RUN_TAG",
     "PROFILE_PATH",
-    "PROOF_TAG",
     "SNAPSHOT_PATH",
     "WINDOW_TAG",
     "Alias",
@@ -70,9 +70,9 @@ __all__ = [
     "find_named_version",
     "find_version",
     "get_version",
-    "in_one_line",
     "move_alias",
     "patience",
+    "registry_errors",
     "sqlite_path",
     "sqlite_uri",
     "versions",

@@ -1,6 +1,6 @@
-"""Reaching an MLflow registry, within seconds and with its errors in one line.
+"""Connections to an MLflow registry, with short timeouts and one-line errors.
 
-MLflow is imported inside the functions, so that asking where a registry is costs nothing.
+MLflow is imported inside the functions, so that computing a registry's address does not import it.
 """
 
 import logging
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _OK = 200
 _CONNECT_TIMEOUT_S, _ANSWER_TIMEOUT_S = 3, 15
-# MLflow by itself retries for four minutes before it says that a server is down, and draws progress bars.
+# By default MLflow retries for four minutes before it reports that a server is down, and draws progress bars.
 _MLFLOW_SETTINGS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
@@ -32,7 +32,7 @@ _MLFLOW_SETTINGS = {
 
 
 class RegistryError(ValueError):
-    """The registry cannot be reached, refuses, or does not hold what was asked for; one line."""
+    """The registry is unreachable, refuses a request, or lacks what was requested; one line."""
 
 
 def default_tracking_uri(workspace: str | Path) -> str:
@@ -41,24 +41,24 @@ def default_tracking_uri(workspace: str | Path) -> str:
 
 
 def artifact_location(tracking_uri: str) -> str | None:
-    """Where a new experiment keeps its artifacts: beside an SQLite database; a server's own choice is None.
+    """Artifact location of a new experiment: beside an SQLite database; None to leave it to a server.
 
-    Raises RegistryError for any other database, which alone does not say where artifacts lie.
+    Raises RegistryError for any other database, which does not define an artifact location.
     """
     if database := sqlite_path(tracking_uri):
         return (database.resolve().parent / "artifacts").as_uri()
     if tracking_uri.startswith(("http://", "https://")):
         return None
     raise RegistryError(
-        f"tracking_uri: {tracking_uri}: a database alone does not say where artifacts lie; create "
+        f"tracking_uri: {tracking_uri}: a database alone does not define where artifacts are stored; create "
         "the experiment with mlflow experiments create --artifact-location, or use a tracking server"
     )
 
 
 def connect(tracking_uri: str) -> "MlflowClient":
-    """A client of a registry that answers; an SQLite database and its folder are created if need be.
+    """A client of a registry that responds; an SQLite database and its folder are created if they do not exist.
 
-    Raises RegistryError, within seconds, if it does not answer, and for a URI that holds a password.
+    Raises RegistryError, within seconds, if it does not respond, and for a URI that contains a password.
     """
     try:
         without_secret(tracking_uri, "tracking_uri")
@@ -66,7 +66,7 @@ def connect(tracking_uri: str) -> "MlflowClient":
         raise RegistryError(str(error)) from None
     for name, value in _MLFLOW_SETTINGS.items():
         os.environ.setdefault(name, value)
-    # They print the traceback of what they then raise, or of what is seen later; both become our one line.
+    # They print tracebacks of errors that are reported here as one line.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     logging.getLogger("urllib3.connection").setLevel(logging.CRITICAL)
     if tracking_uri.startswith(("http://", "https://")):
@@ -78,12 +78,12 @@ def connect(tracking_uri: str) -> "MlflowClient":
         _try_database(tracking_uri)
     else:
         raise RegistryError(
-            f"tracking_uri: {tracking_uri!r} is no URI of a registry; give http(s)://HOST:PORT of an MLflow "
-            "server, or sqlite:///FILE"
+            f"tracking_uri: {tracking_uri!r} is not a registry's URI; give http(s)://HOST:PORT of an MLflow server, "
+            "or sqlite:///FILE"
         )
     from mlflow import MlflowClient
 
-    with in_one_line(tracking_uri):
+    with registry_errors(tracking_uri):
         client = MlflowClient(tracking_uri, registry_uri=tracking_uri)
         client.search_registered_models(max_results=1)
     return client
@@ -91,7 +91,7 @@ def connect(tracking_uri: str) -> "MlflowClient":
 
 @contextmanager
 def patience(timeout_s: int, tries: int) -> Iterator[None]:
-    """In the block, wait so long for an answer of a server, and ask so often; less, if the environment says less."""
+    """Limit the timeout and attempts of requests in the block; lower limits in the environment stay."""
     limits = {"MLFLOW_HTTP_REQUEST_TIMEOUT": timeout_s, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": tries - 1}
     with environment(
         {name: str(min(int(os.environ.get(name) or most), most)) for name, most in limits.items()}
@@ -116,10 +116,10 @@ def _try_server(uri: str) -> None:
 
 
 def _refuse_empty_answers() -> None:
-    """Have MLflow's client raise MlflowException for an answer without content.
+    """Make MLflow's client raise MlflowException for a response without a body.
 
-    It takes one for an empty list, or for a model without a champion; but a server says {} then, and nothing at all
-    when it, or a proxy before it, dies while it answers.
+    It reads an empty body as an empty list, or as a model without a champion. A server sends {} in those cases; the
+    body is empty only if the server, or a proxy in front of it, died while it responded.
     """
     from mlflow.exceptions import MlflowException
     from mlflow.utils import rest_utils
@@ -131,7 +131,7 @@ def _refuse_empty_answers() -> None:
     def refuse(response: "Response", endpoint: str, **how: Any) -> "Response":
         if response.status_code == _OK and not response.content:
             raise MlflowException(
-                f"{endpoint}: the answer is empty; look whether a proxy or the server broke off"
+                f"{endpoint}: the response is empty; check whether the server or a proxy closed the connection"
             )
         return verify(response, endpoint, **how)
 
@@ -139,7 +139,7 @@ def _refuse_empty_answers() -> None:
 
 
 def _try_database(uri: str) -> None:
-    """Read a database once, creating one of SQLite; MLflow would try ten times, for two minutes."""
+    """Read a database once, creating it if it is SQLite; MLflow would retry ten times, for two minutes."""
     import sqlalchemy
     from mlflow.exceptions import MlflowException
 
@@ -153,7 +153,7 @@ def _try_database(uri: str) -> None:
             )
             raise RegistryError(
                 f"tracking_uri: {path}: the registry's database cannot be created ({reason}); check the folder, its "
-                "permissions and the room on its disk, or give another registry"
+                "permissions and free disk space, or give another registry"
             ) from None
     try:
         engine = sqlalchemy.create_engine(uri)
@@ -175,20 +175,20 @@ def _unreachable(uri: str, reason: str) -> RegistryError:
 
 def _remedy(reason: str) -> str:
     if "TLS: " in reason:
-        return "give its certificate by MLFLOW_TRACKING_SERVER_CERT_PATH, or correct the address"
+        return "set MLFLOW_TRACKING_SERVER_CERT_PATH to its certificate, or correct the address"
     return "start it, or correct MLFLOW_TRACKING_URI or registry.tracking_uri"
 
 
 _REFUSALS = {
-    "UNAUTHENTICATED": "the server does not know who you are (401); set MLFLOW_TRACKING_TOKEN, or "
-    "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
-    "PERMISSION_DENIED": "permission denied (403); ask whoever runs the server for it",
+    "UNAUTHENTICATED": "not authenticated (401); set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and "
+    "MLFLOW_TRACKING_PASSWORD",
+    "PERMISSION_DENIED": "permission denied (403); ask the server's administrator for it",
 }
 
 
 @contextmanager
-def in_one_line(where: "MlflowClient | str") -> Iterator[None]:
-    """Turn what MLflow raises in the block into a RegistryError that names the registry."""
+def registry_errors(where: "MlflowClient | str") -> Iterator[None]:
+    """Convert MLflow's exceptions in the block to a one-line RegistryError that names the registry."""
     from google.protobuf.json_format import ParseError
     from mlflow.exceptions import MlflowException
     from requests import RequestException
@@ -211,7 +211,7 @@ def in_one_line(where: "MlflowClient | str") -> Iterator[None]:
 
 
 def first_line(text: str) -> str:
-    """Of what went wrong; SQLAlchemy may say first where in its own work it was."""
+    """The first line of an error's text, without the preamble that SQLAlchemy may put before it."""
     lines = [line.strip() for line in text.strip().splitlines()]
-    said = next((line for line in lines if not line.startswith("(raised as a result")), "no reason given")
-    return mask_secrets(said)[:300]
+    first = next((line for line in lines if not line.startswith("(raised as a result")), "no reason given")
+    return mask_secrets(first)[:300]

@@ -1,7 +1,7 @@
-"""Proof before trust: a version comes back from the registry, loads in a fresh process and scores as it should.
+"""Load test of a registered version: fetch it, load it in a fresh process, and compare its scores with evaluate's.
 
-A version's artifacts hold rows of the test set, and the scores that evaluate gave them: what was judged is what is
-registered.
+A version's artifacts contain rows of the test set and evaluate's scores of them, so that the model that was evaluated
+is shown to be the one that is registered.
 """
 
 import json
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from components.common.artifacts.registered_version import Proof, RegisteredVersion
+from components.common.artifacts.registered_version import LoadTestResult, RegisteredVersion
 from components.common.registry import DIGEST_TAG, RegistryError, fetch, get_version, load_test_process
-from components.common.runtime.process_pool import ended_by
+from components.common.runtime.process_pool import describe_signal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 def store_rows(folder: Path, rows: "pa.Table", scores: "pd.DataFrame") -> None:
-    """Put rows, and the scores that evaluate gave them, into a version's artifacts."""
+    """Store the load test's rows, and evaluate's scores of them, in a version's artifacts."""
     import pyarrow.parquet as pq
 
     (folder / ROWS_PATH).parent.mkdir()
@@ -39,7 +39,7 @@ def store_rows(folder: Path, rows: "pa.Table", scores: "pd.DataFrame") -> None:
     scores.to_parquet(folder / SCORES_PATH)
 
 
-def prove(client: "MlflowClient", name: str, version: str) -> Proof:
+def load_and_score(client: "MlflowClient", name: str, version: str) -> LoadTestResult:
     """Fetch a version, check its digests, and score its stored rows in a fresh process.
 
     Raises:
@@ -58,27 +58,27 @@ def prove(client: "MlflowClient", name: str, version: str) -> Proof:
         log.warning("version=%r event=proof packages=%s", what, ", ".join(measured["other_packages"]))
     if not difference <= TOLERANCE:
         raise RegistryError(
-            f"{what}: scores after loading differ by {difference:.3g} from those that evaluate gave; "
-            f"{TOLERANCE:g} is allowed; register the model again"
+            f"{what}: scores after loading differ from evaluate's by {difference:.3g}; at most {TOLERANCE:g} is "
+            "allowed; register the model again"
         )
-    return Proof(rows=rows, worst_difference=difference, **measured)
+    return LoadTestResult(rows=rows, worst_difference=difference, **measured)
 
 
-def check_proven(client: "MlflowClient", proven: RegisteredVersion) -> None:
-    """See that a version's files are, byte for byte, those that `prove` has loaded and scored for register.
+def check_unchanged_version(client: "MlflowClient", registered: RegisteredVersion) -> None:
+    """Check that a version's files are byte for byte those that passed the load test of register.
 
     Raises RegistryError if they are not.
     """
-    what = f"{proven.name} version {proven.version}"
-    tags = get_version(client, proven.name, proven.version).tags
-    if tags.get(DIGEST_TAG) != proven.model_digest:
+    what = f"{registered.name} version {registered.version}"
+    tags = get_version(client, registered.name, registered.version).tags
+    if tags.get(DIGEST_TAG) != registered.model_digest:
         raise RegistryError(f"{what}: {DIGEST_TAG} was altered after registration; register the model again")
     with tempfile.TemporaryDirectory(prefix="recap-proof-") as folder:
-        fetch(client, proven.name, proven.version, Path(folder) / "version")
+        fetch(client, registered.name, registered.version, Path(folder) / "version")
 
 
 def _score(artifacts: Path, results: Path, what: str) -> None:
-    # -P: the script's own folder is no place to import from.
+    # -P: do not import from the script's own folder.
     command = [sys.executable, "-P", "-W", "ignore", load_test_process.__file__]
     arguments = [artifacts, artifacts / ROWS_PATH, results]
     try:
@@ -93,25 +93,29 @@ def _score(artifacts: Path, results: Path, what: str) -> None:
         )
     except subprocess.TimeoutExpired:
         raise RegistryError(
-            f"{what}: not loaded and scored within {_TIMEOUT_S} s; it gets no alias"
+            f"{what}: not loaded and scored within {_TIMEOUT_S} s, so no alias is set; register the model again"
         ) from None
     if done.returncode < 0:
-        raise RegistryError(f"{what}: the process that loads and scores it was {ended_by(-done.returncode)}")
+        raise RegistryError(
+            f"{what}: the process that loads and scores it was {describe_signal(-done.returncode)}"
+        )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
         raise RegistryError(f"{what}: does not load and score in a fresh process: {last}")
 
 
 def _difference(artifacts: Path, results: Path, what: str) -> tuple[float, int]:
-    """Largest difference between the stored scores and the new ones, and how many rows they are of.
+    """Largest difference between the stored scores and the new ones, and the number of rows.
 
-    A column with values above 1, as a weighted score can have, counts in parts of its largest one.
+    A column with values above 1, such as a weighted score, is divided by its largest value.
     """
     import pandas as pd
 
     expected, found = pd.read_parquet(artifacts / SCORES_PATH), pd.read_parquet(results / "scores.parquet")
     if list(expected.columns) != list(found.columns) or len(expected) != len(found):
-        raise RegistryError(f"{what}: after loading it scores other tasks or rows than evaluate did")
+        raise RegistryError(
+            f"{what}: after loading it scores other tasks or rows than evaluate did; register the model again"
+        )
     before, after = expected.to_numpy(np.float64), found.to_numpy(np.float64)
     scale = np.maximum(1.0, np.abs(before).max(axis=0))
     return float((np.abs(before - after) / scale).max()), len(found)

@@ -1,8 +1,8 @@
-"""The fresh process of a proof: load a version by MLflow alone, score its stored rows, measure.
+"""Script of a load test's fresh process: load a version by MLflow alone, score its stored rows, measure.
 
-Run as a script with a version's folder, a Parquet file of rows, and a folder for the results. It imports nothing
-of this project, so that what is loaded is the code inside the version. Of the installed packages it lets itself see
-those that the version requires, and what they require: one that a version uses without saying so is not there.
+Arguments: a version's folder, a Parquet file of rows, and a folder for the results. It imports nothing of this
+project, so that the code inside the version is what is loaded. Only the packages that the version requires, and their
+own requirements, can be imported: an undeclared requirement of the version raises ModuleNotFoundError.
 """
 
 import json
@@ -68,7 +68,7 @@ def _path_without_escapes(version: Path) -> Iterator[Path]:
 
 
 def _end_with_reader() -> None:
-    """End when who started this process, and reads what it prints, is gone."""
+    """Exit when the process that started this one, and reads its output, has ended."""
     gone = select.poll()
     gone.register(1, 0)
     gone.poll()
@@ -92,13 +92,13 @@ class _Hide(MetaPathFinder):
 
 
 def _pinned(requirements: Path) -> dict[str, str]:
-    """Releases by package."""
+    """Pinned releases by package."""
     lines = map(_PINNED.match, requirements.read_text().splitlines())
     return {_normal(line[1]): line[2] for line in lines if line}
 
 
 def _not_required(packages: set[str], code: Path) -> set[str]:
-    """Top-level modules of packages that these do not need; those of the version's own code are no package's."""
+    """Top-level modules of packages that these do not require, without modules of the version's own code."""
     from packaging.requirements import Requirement
 
     needed: set[str] = set()

@@ -16,8 +16,8 @@ _SPECIAL = frozenset("%?#")
 def sqlite_uri(path: str | Path) -> str:
     """The URI of a database file.
 
-    SQLAlchemy decodes what is percent-encoded, so a path with a character that has a meaning in a URI is encoded. Its
-    slashes are too: MLflow creates the parent folder of the path as it stands in the URI, without decoding it.
+    SQLAlchemy decodes percent-encoding, so a path with a reserved character is encoded, slashes included: MLflow
+    creates the parent folder of the path in the URI without decoding it.
 
     >>> sqlite_uri("/work/mlflow.db"), sqlite_uri("/50%/mlflow.db")
     ('sqlite:////work/mlflow.db', 'sqlite:///%2F50%25%2Fmlflow.db')
@@ -40,9 +40,9 @@ def sqlite_path(uri: str) -> Path | None:
 def create_database(path: Path) -> None:
     """Create MLflow's tables in a file that does not exist or is empty; any other file is left as it is.
 
-    MLflow creates them in some fifty statements, each committed for itself: interrupted in between, or by two
-    processes at once, it leaves a database that it refuses ever after. Here one process at a time creates them in a
-    file beside ``path``, and renames it.
+    MLflow creates them in about fifty separately committed statements: if it is interrupted, or two processes run it
+    at once, it leaves a database that it cannot open. Here one process at a time creates them in a temporary file and
+    renames it.
 
     Raises OSError, SQLAlchemyError or MlflowException if the file cannot be created.
     """

@@ -1,4 +1,4 @@
-"""The files of a version: fetched from the registry, and held to the digests of their registration."""
+"""A version's files: download from the registry, and verification against their digests."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from components.common.registry.connection import RegistryError, first_line, in_one_line
+from components.common.registry.connection import RegistryError, first_line, registry_errors
 from components.common.registry.versions import DIGEST_TAG, get_version
 from recap_model.file_digests import CACHE, DIGESTS_NAME, differences, file_names, folder_digests
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MODEL_PATH = "data/model"  # what `recap_model.load_model` reads
 ONNX_PATH = "onnx/model.onnx"  # if the config asked for it
 PROFILE_PATH = "profile/profile.parquet"  # validate's profile of the log that it comes from
-LINEAGE_PATH = "lineage/lineage.json"  # what the version was made from; releases before wrote it into tags
+LINEAGE_PATH = "lineage/lineage.json"  # what the version was made from; earlier releases wrote it into tags
 SNAPSHOT_PATH = "lineage/snapshot.json"  # every file of that log
 
 _FILES_AT_ONCE = 8
@@ -39,7 +39,7 @@ def download(client: "MlflowClient", name: str, version: str, to: str | Path) ->
         The folder that `recap_model.load_model` reads.
 
     Raises:
-        RegistryError: there is no such version, it is not of this pipeline, or a file was altered or lost.
+        RegistryError: the version does not exist, was not registered by this pipeline, or a file was altered or lost.
     """
     return fetch(client, name, version, to) / MODEL_PATH
 
@@ -52,7 +52,7 @@ def fetch(client: "MlflowClient", name: str, version: str, to: str | Path) -> Pa
     expected = get_version(client, name, version).tags.get(DIGEST_TAG)
     if expected is None:
         raise _not_ours(name, version)
-    with in_one_line(client):
+    with registry_errors(client):
         source = client.get_model_version_download_uri(name, version)
     try:
         folder = _fetch_all(client, source, Path(to))
@@ -65,16 +65,16 @@ def fetch(client: "MlflowClient", name: str, version: str, to: str | Path) -> Pa
 
 
 def _fetch_all(client: "MlflowClient", source: str, to: Path) -> Path:
-    """Fetch a folder of artifacts, up to the first file that cannot be read.
+    """Download a folder of artifacts, stopping at the first file that cannot be read.
 
-    MLflow, asked for a whole folder, tries every other file too: a server that hangs would be waited for once a file.
+    MLflow's own download of a folder goes on with every other file, and waits for a hanging server once per file.
     """
     import mlflow.artifacts
 
     uri, local = client.tracking_uri, _local_folder(source)
     if local is not None:
         return _copy_regular_files(local, to / local.name)
-    # Before the first is fetched, as those that are under way would be waited for.
+    # Listed before the first download starts, because an error here would wait for running downloads.
     paths = list(_listed(source, uri))
     folder = to / source.rstrip("/").rpartition("/")[2]
     with ThreadPoolExecutor(_FILES_AT_ONCE) as threads:
@@ -96,7 +96,7 @@ def _fetch_all(client: "MlflowClient", source: str, to: Path) -> Path:
 
 
 def _local_folder(source: str) -> Path | None:
-    """The folder that artifacts of this machine lie in; None for those of a server or a store."""
+    """The local folder of artifacts; None for artifacts of a server or an object store."""
     from mlflow.utils.file_utils import local_file_uri_to_path
 
     return Path(local_file_uri_to_path(source)) if urlsplit(source).scheme in ("", "file") else None
@@ -105,7 +105,7 @@ def _local_folder(source: str) -> Path | None:
 def _copy_regular_files(folder: Path, to: Path, names: Sequence[str] = ()) -> Path:
     """Copy a folder's files, or those of these names.
 
-    Raises OSError for one that is not there, or is no regular file: a device or a pipe may have no end.
+    Raises OSError for a missing file, and for a device or a pipe, which may never end.
     """
     for name in names or file_names(folder):
         if not stat.S_ISREG(os.lstat(folder / name).st_mode):
@@ -125,7 +125,7 @@ def _listed(source: str, uri: str) -> Iterator[str]:
     for inside in folders:
         for found in mlflow.artifacts.list_artifacts(f"{source}/{inside}".rstrip("/"), tracking_uri=uri):
             name = found.path.rpartition("/")[2]
-            if name in ("", ".", ".."):  # nothing leaves the folder, whatever a server says
+            if name in ("", ".", ".."):  # no server can make a path leave the folder
                 continue
             path = f"{inside}/{name}".lstrip("/")
             if found.is_dir:
@@ -135,14 +135,14 @@ def _listed(source: str, uri: str) -> Iterator[str]:
 
 
 def fetch_file(client: "MlflowClient", name: str, version: str, path: str) -> bytes | None:
-    """One file of a version's artifacts, checked against the version's digests; None if it has none of that path.
+    """One file of a version's artifacts, verified against the version's digests; None if it does not exist.
 
     Raises RegistryError as `download` does.
     """
     expected = get_version(client, name, version).tags.get(DIGEST_TAG)
     if expected is None:
         raise _not_ours(name, version)
-    with in_one_line(client):
+    with registry_errors(client):
         source = client.get_model_version_download_uri(name, version)
     with tempfile.TemporaryDirectory(prefix="recap-fetch-") as folder:
         digests = _fetch_path(client, source, folder, DIGESTS_NAME, f"{name} version {version}")
@@ -178,12 +178,13 @@ def _fetch_path(client: "MlflowClient", source: str, folder: str, path: str, wha
 
 def _not_ours(name: str, version: str) -> RegistryError:
     return RegistryError(
-        f"{name} version {version}: has no tag {DIGEST_TAG}, so this pipeline did not register it"
+        f"{name} version {version}: has no tag {DIGEST_TAG}, so this pipeline did not register it; give a version "
+        "that it registered"
     )
 
 
 def write_digests(folder: Path) -> str:
-    """Write the digests of all files of a folder into it; returns the digest of what was written."""
+    """Write the digests of a folder's files into the folder; returns the digest of that file."""
     digests = folder_digests(folder)
     digests.pop(DIGESTS_NAME, None)
     content = json.dumps(digests, indent=1, sort_keys=True).encode()
@@ -192,7 +193,7 @@ def write_digests(folder: Path) -> str:
 
 
 def _check_digests(folder: Path, expected: str, what: str) -> None:
-    """Raise RegistryError unless a folder holds what `write_digests` found, and nothing else; ``what`` names it."""
+    """Raise RegistryError unless a folder contains exactly the files of `write_digests`; ``what`` names it."""
     path = folder / DIGESTS_NAME
     if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != expected:
         raise RegistryError(f"{what}: {DIGESTS_NAME} was altered or lost; register the model again")
@@ -205,7 +206,7 @@ def _check_digests(folder: Path, expected: str, what: str) -> None:
 
 
 def _drop_bytecode(folder: Path) -> None:
-    """Remove caches from the copy of a version that was packaged without files in their place.
+    """Remove bytecode caches from the copy of a version that was packaged without any.
 
     Python wrote them when MLflow loaded the version from a local store.
     """

@@ -1,26 +1,26 @@
-"""The versions of a registered model: which there are, what their tags say, and which has an alias."""
+"""Versions of a registered model, their tags and their aliases."""
 
 import re
 from typing import TYPE_CHECKING, Literal
 
 from components.common.artifacts.snapshot import Champion
-from components.common.registry.connection import RegistryError, in_one_line
+from components.common.registry.connection import RegistryError, registry_errors
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-# candidate: the newest version that passed its proof; challenger: waits for a person's approval.
+# candidate: the newest version that passed its load test; challenger: waits for a person's approval.
 Alias = Literal["candidate", "challenger", "champion", "previous"]
 
-# Tags of a version; all else that is known of its origin is in its artifacts, in LINEAGE_PATH:
-APPROVAL_TAG = "recap.approval"  # "person" where one has to approve what the gate lets pass
+# Tags of a version; everything else about its origin is in its artifacts, in LINEAGE_PATH:
+APPROVAL_TAG = "recap.approval"  # "person" if a person has to approve versions that pass the gate
 COMPARED_TAG = "recap.compared_with"  # the champion's version, or "none"
 DECISION_TAG = "recap.decision_digest"
 DIGEST_TAG = "recap.model_digest"  # the SHA-256 of the file that lists the digests of all others
 OUTCOME_TAG = "recap.outcome"
 PIPELINE_RUN_TAG = "recap.pipeline_run"
-PROOF_TAG = "recap.proof"  # "passed" or "failed", and more; see load_test_record
+LOAD_TEST_TAG = "recap.proof"  # "passed" or "failed", and more; see load_test_record
 WINDOW_TAG = "recap.window"
 
 LONGEST_DESCRIPTION = 5000  # characters that MLflow's databases take
@@ -29,10 +29,10 @@ _NAMED_VERSION = re.compile(r"(?:models:/)?([^/@]+)(?:/(\d+)|@([\w-]+))")
 
 
 def aliases(client: "MlflowClient", name: str) -> dict[str, str]:
-    """The version that each alias of a registered model points to; empty if there is no such model."""
+    """The version that each alias of a registered model points to; empty if the model does not exist."""
     from mlflow.exceptions import MlflowException
 
-    with in_one_line(client):
+    with registry_errors(client):
         try:
             found = client.get_registered_model(name).aliases
         except MlflowException as error:
@@ -43,7 +43,7 @@ def aliases(client: "MlflowClient", name: str) -> dict[str, str]:
 
 
 def champion(client: "MlflowClient", name: str) -> Champion | None:
-    """The version that has the alias ``champion``, with its MLflow run; None if there is none."""
+    """The version with the alias ``champion``, and its MLflow run; None without one."""
     version = aliases(client, name).get("champion")
     if version is None:
         return None
@@ -51,24 +51,24 @@ def champion(client: "MlflowClient", name: str) -> Champion | None:
 
 
 def get_version(client: "MlflowClient", name: str, version: str) -> "ModelVersion":
-    """One version. Raises RegistryError if there is none."""
+    """One version. Raises RegistryError if it does not exist."""
     from mlflow.exceptions import MlflowException
 
-    with in_one_line(client):
+    with registry_errors(client):
         try:
             return client.get_model_version(name, version)
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             raise RegistryError(
-                f"model {name}: has no version {version}; recap models --name {name} lists those there are"
+                f"model {name}: has no version {version}; recap models --name {name} lists the versions"
             ) from None
 
 
 def find_named_version(client: "MlflowClient", model: str) -> tuple[str, str]:
     """The name and the number of ``NAME/VERSION`` or ``NAME@ALIAS``, with or without ``models:/`` before it.
 
-    Raises RegistryError if it is neither, or there is no such version or alias.
+    Raises RegistryError if it is neither, or the version or alias does not exist.
     """
     found = _NAMED_VERSION.fullmatch(model)
     if found is None:
@@ -87,7 +87,7 @@ def versions(client: "MlflowClient", name: str) -> "list[ModelVersion]":
     """All versions of a registered model, the newest first."""
     found: list[ModelVersion] = []
     token = None
-    with in_one_line(client):
+    with registry_errors(client):
         while True:
             page = client.search_model_versions(f"name={_quoted(name)}", max_results=1000, page_token=token)
             found += page
@@ -108,8 +108,8 @@ def _quoted(name: str) -> str:
 
 
 def move_alias(client: "MlflowClient", name: str, alias: Alias, version: str | None) -> None:
-    """Let an alias point to a version, or to none. Nothing else in the code writes an alias."""
-    with in_one_line(client):
+    """Set an alias to a version, or delete it. The only place that writes aliases."""
+    with registry_errors(client):
         if version is None:
             client.delete_registered_model_alias(name, alias)
         else:

@@ -1,11 +1,11 @@
 """Atomic file and directory writes.
 
-An output is written under a temporary name beside its place, ``.NAME.partial-XXXXXXXX``, and renamed when it is
-complete. While a process writes it, the process holds a lock (flock) on it: a partial output without a lock was left
-by a process that was killed, and may be removed.
+An output is written under a temporary name in the same folder, ``.NAME.partial-XXXXXXXX``, and renamed when it is
+complete. The writing process holds a lock (flock) on it: a partial output without a lock was left by a killed process
+and may be removed.
 
-A directory that was written here holds a mark, `MARK_NAME`: the list of its files. Only a directory whose whole
-content is in its mark is ever replaced or removed.
+A directory written here contains a marker file, `MARK_NAME`, that lists its files. Only a directory whose entire
+content is listed in its marker is ever replaced or removed.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ def atomic_directory(out: str | Path) -> Iterator[Path]:
 
     Raises:
         NotADirectoryError: ``out`` is a file.
-        FileExistsError: ``out`` holds something that was not written here; it stays as it is.
+        FileExistsError: ``out`` contains something that was not written here; it is left unchanged.
     """
     out = _resolved(out)
     _check_replaceable(out)
@@ -77,7 +77,7 @@ def atomic_file(out: str | Path) -> Iterator[Path]:
 
 
 def remove_directory(out: str | Path) -> None:
-    """Remove a directory that `atomic_directory` wrote; one that holds anything else stays."""
+    """Remove a directory that `atomic_directory` wrote; one that contains anything else is kept."""
     if (out := _resolved(out)).is_dir() and _first_foreign(out) is None:
         shutil.rmtree(out, ignore_errors=True)
 
@@ -104,7 +104,7 @@ def _is_abandoned(partial: Path, remove: bool = False) -> bool:
     except OSError:
         return False
     try:
-        # A filesystem without locks raises another OSError: nothing is known of the owner, so the output stays.
+        # A filesystem without locks raises another OSError: the owner is unknown, so the output is kept.
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False
@@ -135,7 +135,7 @@ def _create_locked(out: Path, *, directory: bool) -> tuple[Path, int]:
         else:
             lock, name = tempfile.mkstemp(prefix=prefix, dir=out.parent)
             partial = Path(name)
-        # On a filesystem without locks nothing is ever taken for abandoned.
+        # On a filesystem without locks no output is ever considered abandoned.
         with contextlib.suppress(OSError):
             fcntl.flock(lock, fcntl.LOCK_EX)
         # Another process may have removed it before it was locked.
@@ -146,7 +146,7 @@ def _create_locked(out: Path, *, directory: bool) -> tuple[Path, int]:
 
 
 def _resolved(out: str | Path) -> Path:
-    """The path itself, or what it links to: a link is kept, and the rename stays within one filesystem."""
+    """The path itself, or its target if it is a link: the link is kept, and the rename stays on one filesystem."""
     out = Path(out)
     return out.resolve() if out.is_symlink() else out
 
@@ -165,7 +165,7 @@ def _check_replaceable(out: Path) -> None:
 
 
 def _replace_directory(partial: Path, out: Path) -> None:
-    """Rename ``partial`` to ``out``; what is there is renamed first, so that a kill leaves no half-removed output."""
+    """Rename ``partial`` to ``out``; an existing output is renamed first, so that a kill leaves none half removed."""
     if not out.is_dir() or not any(out.iterdir()):
         os.replace(partial, out)
         return
@@ -180,15 +180,15 @@ def _replace_directory(partial: Path, out: Path) -> None:
 
 
 def _first_foreign(folder: Path) -> str | None:
-    """A path in the directory that its mark does not list; None if there is none."""
+    """The first path in the directory that its marker does not list; None if all are listed."""
     listed = _read_mark(folder)
-    # The top first: a home directory is not walked through to be refused.
+    # The top level first, so that a home directory is refused without walking it.
     top = {path.name for path in folder.iterdir()} - {MARK_NAME}
     return min(top - listed, default=None) or min(_content(folder) - listed, default=None)
 
 
 def _content(folder: Path) -> set[str]:
-    """Paths of all files and directories in it, relative to it, without the mark."""
+    """Relative paths of all files and directories in it, without the marker."""
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*")} - {MARK_NAME}
 
 
@@ -198,7 +198,7 @@ def _write_mark(folder: Path) -> None:
 
 
 def _read_mark(folder: Path) -> set[str]:
-    """The paths that the mark lists; none if there is no mark, or it cannot be read."""
+    """The paths that the marker lists; empty if the marker is missing or unreadable."""
     mark = folder / MARK_NAME
     try:
         content = json.loads(mark.read_bytes()) if mark.is_file() else None

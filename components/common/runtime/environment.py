@@ -1,4 +1,4 @@
-"""Environment variables: set for a while, and those of a Python process that is started."""
+"""Environment variables: temporary changes, and the environment of a child Python process."""
 
 import os
 import site
@@ -12,7 +12,7 @@ _ROOT = Path(__file__).resolve().parents[3]
 
 @contextmanager
 def environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set these in the block; after it each is what it was, or is gone if it was not there."""
+    """Set environment variables for the block and restore them after it."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
@@ -26,13 +26,13 @@ def environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 
 def python_environment() -> dict[str, str]:
-    """Variables of a Python process that imports this package, and nothing from its working folder.
+    """Environment for a child Python process that imports this package but nothing from its working folder.
 
-    A module there named as one of ours, or of the standard library (``random.py``), would take its place. An empty
-    entry of ``PYTHONPATH`` is the working folder too. Text is UTF-8 in any locale.
+    A file in the working folder with the name of a module (``random.py``) would shadow that module. An empty entry of
+    ``PYTHONPATH`` means the working folder too. Text is UTF-8 in any locale.
     """
     path = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
-    # A checkout that is not installed is found by this process's path alone.
+    # A checkout that is not installed is only on this process's path.
     on_path = _ROOT in {Path(entry).resolve() for entry in sys.path}
     if on_path and str(_ROOT) not in [*path, *site.getsitepackages()]:
         path.append(str(_ROOT))

@@ -1,4 +1,4 @@
-"""The status of a server's answer, in a bounded time, whatever else it sends."""
+"""HTTP requests with a total deadline, of which only the status is read."""
 
 import threading
 from queue import Empty, SimpleQueue
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
 def request_status(
     request: "requests.Request", within_s: float, *, connect_s: float | None = None, verify: bool | str = True
 ) -> int:
-    """Send a request and return the status of its answer, of which nothing else is read, nor a redirect followed.
+    """Send a request and return the response's status; the body is not read and redirects are not followed.
 
-    Proxies and certificates are those of the environment. The time is that of all, from the look-up of the host on: a
-    library's time-out begins anew with every byte, so that a server that sends one at a time would hold a step for
-    hours.
+    Proxies and certificates are those of the environment. ``within_s`` is a deadline for everything including the
+    DNS lookup: a library's timeout restarts with every byte, so that a server sending one byte at a time would block
+    a step for hours.
 
     Raises:
-        requests.RequestException: there is no answer, or none of HTTP.
-        TimeoutError: there is none in time.
+        requests.RequestException: no response, or not HTTP.
+        TimeoutError: no response within the deadline.
     """
     import requests
 
@@ -32,7 +32,7 @@ def request_status(
                 settings = session.merge_environment_settings(
                     prepared.url, {}, stream=True, verify=verify, cert=None
                 )
-                # By the adapter, as a session reads the whole content of a redirect.
+                # Through the adapter, because a session reads the whole body of a redirect.
                 adapter = session.get_adapter(prepared.url)
                 answer = adapter.send(prepared, timeout=(connect_s or within_s, within_s), **settings)
                 answered.put(answer.status_code)
@@ -40,7 +40,7 @@ def request_status(
         except (requests.RequestException, OSError, ValueError) as error:
             answered.put(error)
 
-    # It may go on after the time, until the process ends.
+    # The thread may outlive the deadline, until the process ends.
     threading.Thread(target=ask, daemon=True).start()
     try:
         outcome = answered.get(timeout=max(within_s, 0.0))

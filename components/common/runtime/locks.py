@@ -1,4 +1,4 @@
-"""Locks between the processes of one machine; the system releases them when a process ends, however it ends."""
+"""Locks between processes of one machine; the system releases them when a process ends for any reason."""
 
 import fcntl
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @contextmanager
 def locked_folder(folder: Path) -> Iterator[None]:
-    """Only one process at a time is in the block, of those that lock the same folder."""
+    """Hold an exclusive lock on a folder for the block."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)

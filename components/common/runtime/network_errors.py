@@ -1,4 +1,4 @@
-"""Why a server could not be reached, in a few words, from the chain of errors that its client raises."""
+"""Short reasons for network failures, from the exception chain that a client raises."""
 
 import socket
 import ssl
@@ -12,7 +12,7 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def network_reason(error: BaseException, address: str) -> str | None:
-    """Host, port and what happened; None where no error of the network is in the chain.
+    """Host, port and reason of the failure; None if the chain contains no network error.
 
     >>> try:
     ...     raise RuntimeError("no answer") from ConnectionRefusedError(111, "Connection refused")
@@ -35,14 +35,14 @@ def _reason(error: BaseException) -> str | None:
         case TimeoutError():
             return "timed out"
         case ConnectionError() if type(error).__module__ in ("builtins", "http.client"):
-            return "the connection was closed before an answer"
+            return "the connection was closed before a response"
     if type(error).__name__ == "ResponseError":  # urllib3's, after its last attempt
         return in_one_line(error)[:_LONGEST]
     return None
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An error and all that it was raised from, the first cause first."""
+    """An exception and all its causes, the root cause first."""
     seen: list[BaseException] = []
     waiting: list[BaseException | None] = [error]
     while waiting:

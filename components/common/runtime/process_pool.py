@@ -1,4 +1,4 @@
-"""Work that is done side by side by processes of this machine, its results in order."""
+"""Parallel work in processes of this machine, with results in order; processes that exit with their parent."""
 
 import multiprocessing
 import os
@@ -18,21 +18,21 @@ from typing import Any, TypeVar
 from components.common.runtime.environment import environment, python_environment
 
 _CAUSES = {
-    signal.SIGKILL: "memory ran out, or somebody killed it; give it more memory, or less data, and run again",
+    signal.SIGKILL: "out of memory, or killed by another process; give it more memory or less data, and run again",
     signal.SIGXCPU: "its limit of CPU time (ulimit -t) is used up; raise it and run again",
     signal.SIGXFSZ: "the limit on a file's size (ulimit -f) is reached; raise it and run again",
-    signal.SIGBUS: "a file was cut off while it was read, or its disk is full or broken; run again",
-    signal.SIGSEGV: "native code crashed; run again, and report it if it comes back",
-    signal.SIGABRT: "native code gave up, and its last words are in the log; run again",
+    signal.SIGBUS: "a file was truncated while it was read, or its disk is full or broken; run again",
+    signal.SIGSEGV: "native code crashed; run again, and report it if it happens again",
+    signal.SIGABRT: "native code aborted, and its last output is in the log; run again",
 }
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
-_LOOK_S = 1.0
+_POLL_S = 1.0
 
 T = TypeVar("T")
 
 
 def cores() -> int:
-    """Cores that this process may use: those it is bound to, or fewer where its container has a limit."""
+    """Number of cores that this process may use: its CPU affinity, or its container's quota if that is lower."""
     bound = len(os.sched_getaffinity(0))
     try:
         quota, period = _QUOTA.read_text().split()
@@ -41,8 +41,8 @@ def cores() -> int:
         return bound
 
 
-def ended_by(number: int) -> str:
-    """What it means that this signal ended a process, and what to do."""
+def describe_signal(number: int) -> str:
+    """The likely cause of a process's end by this signal, and what to do."""
     try:
         sent = signal.Signals(number)
     except ValueError:
@@ -53,18 +53,18 @@ def ended_by(number: int) -> str:
 def map_processes(
     work: Callable[..., T], arguments: Sequence[tuple[Any, ...]], processes: int
 ) -> Iterator[T]:
-    """``work`` of each tuple of arguments, in their order, done by so many processes; here if it is one.
+    """Apply ``work`` to each tuple of arguments in ``processes`` processes (1: in this one); results in order.
 
     Raises what ``work`` raises, and ChildProcessError if a process was killed.
     """
     if processes == 1:
         yield from (work(*each) for each in arguments)
         return
-    # Started afresh: a fork of a process whose threads hold locks (Arrow's, a store's client) may wait for ever.
+    # Spawned: a fork of a process whose threads hold locks (Arrow's, a store client's) may deadlock.
     context = multiprocessing.get_context("spawn")
     idle: SimpleQueue[ProcessPoolExecutor] = SimpleQueue()
 
-    def at_the_next(*each: Any) -> T:
+    def run_on_idle(*each: Any) -> T:
         process = idle.get()
         try:
             return process.submit(work, *each).result()
@@ -73,34 +73,36 @@ def map_processes(
 
     with ExitStack() as stack:
         stack.enter_context(environment(python_environment()))
-        # Pools of one: a pool of several that loses a process while it starts another one waits for that for ever.
+        # Pools of one process: a larger pool that loses a process while it starts another one deadlocks.
         for _ in range(count := min(processes, len(arguments))):
-            pool = ProcessPoolExecutor(1, mp_context=context, initializer=end_with, initargs=(os.getpid(),))
+            pool = ProcessPoolExecutor(
+                1, mp_context=context, initializer=exit_with_parent, initargs=(os.getpid(),)
+            )
             idle.put(stack.enter_context(pool))
         threads = stack.enter_context(ThreadPoolExecutor(count))
         try:
-            yield from threads.map(at_the_next, *zip(*arguments, strict=True))
+            yield from threads.map(run_on_idle, *zip(*arguments, strict=True))
         except BrokenProcessPool:
             raise ChildProcessError(
-                "a process that reads the log was killed, perhaps for want of memory; give the step more of it"
+                "a process that reads the log was killed, probably out of memory; give the step more memory"
             ) from None
 
 
-def end_with(parent: int) -> None:
-    """Have this process end when its parent, of this id, is gone; the processes of a pool, say, would outlive it."""
+def exit_with_parent(parent: int) -> None:
+    """Exit this process when its parent with this id has ended; a pool's processes would outlive it otherwise."""
 
     def watch() -> None:
         while os.getppid() == parent:
-            time.sleep(_LOOK_S)
+            time.sleep(_POLL_S)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
 
 
-def end_with_its_run(pipe: str) -> None:
-    """Have this process end when the other end of a pipe is closed, because who started it is gone.
+def exit_with_run(pipe: str) -> None:
+    """Exit this process when the other end of a pipe is closed, because the process that started it has ended.
 
-    It asks itself to by SIGTERM, as training then writes a checkpoint first.
+    By SIGTERM, so that training writes a checkpoint first.
 
     Args:
         pipe: "stdin" or "stdout".
@@ -109,7 +111,7 @@ def end_with_its_run(pipe: str) -> None:
 
     def watch() -> None:
         gone = select.poll()
-        # What is asked for is nothing; that the other end is closed is told all the same.
+        # No events are requested; a closed other end (POLLHUP, POLLERR) is always reported.
         gone.register(watched, 0)
         gone.poll()
         nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -1,4 +1,4 @@
-"""The door of a step's process: logging on the way in, one line for each error on the way out."""
+"""Entry point of a step's process: logging, error lines, exit status and progress."""
 
 import errno
 import logging
@@ -11,26 +11,26 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from components.common.runtime.process_pool import end_with_its_run
+from components.common.runtime.process_pool import exit_with_run
 from recap_model.config.fields.uris import mask_secrets
 
 ERROR_MARK = "recap-error:"
 PROGRESS_MARK = "recap-progress:"
 
 PIPE_OF_RUN = "RECAP_PIPE_OF_RUN"
-"""Set by ``recap run``, so that a step ends with it: which stream it holds the other end of, stdin or stdout."""
+"""Set by ``recap run`` so that a step exits with it: the stream (stdin or stdout) whose other end it holds."""
 
 KEY_OF_RUN = "RECAP_KEY_OF_RUN"
-"""Set by ``recap run``: a random word behind each mark, so that no other print passes for one."""
+"""Set by ``recap run``: a random token after each mark, so that no other output is mistaken for one."""
 
 LOG_LEVEL = "RECAP_LOG_LEVEL"
 
-EXIT_TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h: the work was broken off, and may be taken up again
+EXIT_RETRY = 75  # EX_TEMPFAIL of sysexits.h: preempted, and resumes when it is run again
 
 log = logging.getLogger("recap")
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-_ROOM = "make room on the disk, or write elsewhere, and run again"
+_ROOM = "free disk space, or write elsewhere, and run again"
 _MEMORY = "give the step more memory (a container's limit, ulimit -v), or less data at a time"
 _REMEDIES = {
     errno.ENOSPC: _ROOM,
@@ -39,14 +39,14 @@ _REMEDIES = {
     errno.EMFILE: "the limit on open files (ulimit -n) is reached; raise it",
     errno.EAGAIN: "the limit on processes and threads (ulimit -u) is reached; raise it",
     errno.ENOMEM: _MEMORY,
-    errno.EROFS: "this place can only be read; write elsewhere",
-    errno.EACCES: "ask for the right to it, or take another place",
+    errno.EROFS: "read-only filesystem; write elsewhere",
+    errno.EACCES: "get permission, or use another path",
     errno.ENOENT: "check the path",
-    errno.ENOTDIR: "a part of this path is a file; give another path",
+    errno.ENOTDIR: "a parent of this path is a file; use another path",
     errno.EISDIR: "this is a folder; give a file",
 }
-# Libraries pass on the system's words without its number: MLflow, SQLite, torch, safetensors, shutil.
-_WORDS = {
+# MLflow, SQLite, torch, safetensors and shutil report the system's message without its errno.
+_MESSAGES = {
     re.compile(r"No space left on device|disk is full|Disk quota exceeded"): _ROOM,
     re.compile(r"File too large"): _REMEDIES[errno.EFBIG],
     re.compile(r"Too many open files"): _REMEDIES[errno.EMFILE],
@@ -57,46 +57,46 @@ _WORDS = {
 }
 
 
-class TryAgainError(Exception):
-    """The step was broken off from outside, and goes on from where it was when it is run again."""
+class RetryableError(Exception):
+    """The step was preempted and resumes from its checkpoint when it is run again."""
 
 
 @contextmanager
 def step(name: str) -> Iterator[None]:
-    """Run a step's work: what it raises leaves the process as one line and exit status 1, or 75 to try again.
+    """Run a step: an exception becomes an error line and exit status 1, or 75 if the step should be retried.
 
-    The whole traceback goes to the log at level DEBUG of ``RECAP_LOG_LEVEL``, for who mends the step.
+    The full traceback is logged if ``RECAP_LOG_LEVEL`` is DEBUG.
     """
     try:
         _log_to_stdout()
         if pipe := os.environ.get(PIPE_OF_RUN):
-            end_with_its_run(pipe)
+            exit_with_run(pipe)
         log.info("step=%s event=start", name)
         yield
     except KeyboardInterrupt:
         _print_marked(ERROR_MARK, f"{name}: interrupted")
         sys.exit(130)
-    except TryAgainError as error:
+    except RetryableError as error:
         _print_marked(ERROR_MARK, f"{name}: {error}")
-        sys.exit(EXIT_TRY_AGAIN)
+        sys.exit(EXIT_RETRY)
     except SystemExit as end:
         where = traceback.extract_tb(end.__traceback__)[-1]
         _print_marked(
             ERROR_MARK,
-            f"{name}: {where.filename}, line {where.lineno}, ended the process (sys.exit) before the step was done; "
-            "remove that call, or raise an error in its place",
+            f"{name}: {where.filename}, line {where.lineno}, called sys.exit before the step was done; remove the "
+            "call, or raise an error instead",
         )
         sys.exit(1)
     except Exception as error:
         log.debug("step=%s event=traceback", name, exc_info=True)
-        for line in lines_of(error):
+        for line in error_lines(error):
             _print_marked(ERROR_MARK, f"{name}: {line}")
         sys.exit(1)
     log.info("step=%s event=done", name)
 
 
-def lines_of(error: Exception) -> list[str]:
-    """What an error says to its reader; with what to do where the system says only a number and a word."""
+def error_lines(error: Exception) -> list[str]:
+    """The lines that report an error; system errors get what to do about them."""
     lines = mask_secrets(_text_of(error)).strip().splitlines()
     if not lines:
         lines = [type(error).__name__]
@@ -108,7 +108,7 @@ def lines_of(error: Exception) -> list[str]:
 
 def _text_of(error: Exception) -> str:
     if isinstance(error, shutil.Error) and isinstance(error.args[0], list) and error.args[0]:
-        # copytree lists every file that it did not copy, as a source, a target and why.
+        # copytree lists every file that it did not copy: source, target, reason.
         return str(error.args[0][0][-1])
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{os.fsdecode(error.filename)}: {error.strerror}"
@@ -120,23 +120,23 @@ def _remedy_for(error: Exception, line: str) -> str | None:
         return _MEMORY
     if isinstance(error, OSError) and error.errno in _REMEDIES:
         return _REMEDIES[error.errno]
-    if "; " in line:  # it says what to do
+    if "; " in line:  # it already says what to do
         return None
-    return next((remedy for words, remedy in _WORDS.items() if words.search(line)), None)
+    return next((remedy for message, remedy in _MESSAGES.items() if message.search(line)), None)
 
 
 def progress(done: float, total: float, what: str) -> None:
-    """Say how far a step is; ``recap run`` shows it as the step's line. ``what`` is a few words."""
-    share = done / total if total else 1.0
-    _print_marked(PROGRESS_MARK, f"{share:.4f} {' '.join(what.split())}")
+    """Report a step's progress, which ``recap run`` shows on the step's line with the short text ``what``."""
+    fraction = done / total if total else 1.0
+    _print_marked(PROGRESS_MARK, f"{fraction:.4f} {' '.join(what.split())}")
 
 
 def _print_marked(mark: str, text: str) -> None:
-    print(f"{mark}{os.environ.get(KEY_OF_RUN, '')} {text}", flush=True)  # noqa: T201 - the door is where a step prints
+    print(f"{mark}{os.environ.get(KEY_OF_RUN, '')} {text}", flush=True)  # noqa: T201 - read by recap run
 
 
 def log_level() -> str:
-    """The level that ``RECAP_LOG_LEVEL`` names, INFO if none. Raises ValueError if there is no such level."""
+    """The level in ``RECAP_LOG_LEVEL``, INFO by default. Raises ValueError for an unknown level."""
     given = os.environ.get(LOG_LEVEL) or "INFO"
     if (level := given.upper()) not in _LEVELS:
         raise ValueError(f"{LOG_LEVEL}: unknown level {given!r}; levels: {', '.join(_LEVELS)}")
@@ -144,7 +144,7 @@ def log_level() -> str:
 
 
 class _WithoutSecrets(logging.Formatter):
-    """Hides the secrets of addresses, which libraries quote, tracebacks too."""
+    """Masks secrets in addresses, which libraries quote in messages and tracebacks."""
 
     def format(self, record: logging.LogRecord) -> str:
         return mask_secrets(super().format(record))

@@ -19,16 +19,16 @@ GROUP, VERSION, PLURAL = "trainer.kubeflow.org", "v1alpha1", "trainjobs"
 _PLAIN_RUN_ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,35}[a-z0-9])?")
 
 
-class JobPlace(StrictModel):
-    """What the nodes of a training job are given.
+class TrainJobSettings(StrictModel):
+    """Images, resources and volumes of a training job's nodes.
 
     Attributes:
-        shared: folder that the train step and all nodes see, on the volume of ``claim``.
-        cpu_image, gpu_image: which one is taken follows from ``training.distribution.gpus_per_node``.
-        cpu, memory, scratch, shared_memory: of each node, as Kubernetes writes quantities.
-        node_selector, toleration: of nodes with GPUs.
-        secrets: names of Kubernetes secrets whose keys are to be environment variables; one may be missing.
-        runtime: the TrainingRuntime or ClusterTrainingRuntime that the job is an instance of.
+        shared: folder on the volume of ``claim``, mounted by the train step and all nodes.
+        cpu_image, gpu_image: ``training.distribution.gpus_per_node`` decides which one is used.
+        cpu, memory, scratch, shared_memory: per node, as Kubernetes quantities.
+        node_selector, toleration: for nodes with GPUs.
+        secrets: names of Kubernetes secrets whose keys become environment variables; one may be missing.
+        runtime: the TrainingRuntime or ClusterTrainingRuntime that the job references.
         service_account: of the nodes' pods; the namespace's default if None.
     """
 
@@ -57,31 +57,31 @@ def job_name(run_id: str) -> str:
     return f"recap-{hashlib.sha256(run_id.encode()).hexdigest()[:32]}"
 
 
-def job_place() -> JobPlace | None:
-    """Where training jobs run, or None where there is no such place. Raises ValueError if it cannot be read."""
+def train_job_settings() -> TrainJobSettings | None:
+    """The settings of training jobs, or None if the cluster has none. Raises ValueError if they cannot be read."""
     text = os.environ.get(VARIABLE)
     if not text:
         return None
     try:
-        return JobPlace.model_validate_json(text)
+        return TrainJobSettings.model_validate_json(text)
     except ValidationError as error:
         raise ValueError(f"{VARIABLE}: {first_reason(error)}; compile the pipeline again") from None
 
 
-def check_distribution(config: RecapConfig) -> JobPlace | None:
-    """Hold ``training.distribution`` to where the run is; returns where its job runs, None if it has none.
+def check_distribution(config: RecapConfig) -> TrainJobSettings | None:
+    """Check ``training.distribution`` against the cluster; returns the job's settings, None for a single node.
 
-    Raises ValueError if the config asks for a job and there is no place for one, or the other way round.
+    Raises ValueError if the config wants a job and the cluster has no settings for one, or the reverse.
     """
-    place, wanted = job_place(), isinstance(config.training.distribution, TrainJobConfig)
-    if wanted and place is None:
+    settings, wanted = train_job_settings(), isinstance(config.training.distribution, TrainJobConfig)
+    if wanted and settings is None:
         raise ValueError(
-            "training.distribution.kind: train_job runs on a cluster whose file has train_job (recap submit "
-            "--cluster; see docs/cluster.md, Many nodes); this run is on no such cluster: take single_node"
+            "training.distribution.kind: train_job needs a cluster whose file has train_job (recap submit "
+            "--cluster; see docs/cluster.md, Many nodes), and this run has none; use single_node"
         )
-    if place is not None and not wanted:
+    if settings is not None and not wanted:
         raise ValueError(
             "training.distribution.kind: the cluster's file has train_job, so the train step only waits for a job; "
-            "take train_job, with nodes and gpus_per_node, or leave train_job out of the cluster's file"
+            "use train_job, with nodes and gpus_per_node, or remove train_job from the cluster's file"
         )
-    return place
+    return settings

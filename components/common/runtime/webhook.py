@@ -1,4 +1,4 @@
-"""One POST of signed JSON to those who must know of an event, where the environment names them."""
+"""Webhook: one POST of signed JSON per event, to the URL in the environment."""
 
 import hashlib
 import hmac
@@ -27,17 +27,17 @@ log = logging.getLogger(__name__)
 
 
 def send(event: str, content: dict[str, Any]) -> bool:
-    """POST an event to ``RECAP_WEBHOOK_URL``; returns whether it arrived. Without a URL there is nothing to do.
+    """POST an event to ``RECAP_WEBHOOK_URL``; returns whether it was delivered. Without a URL nothing is sent.
 
-    The body is JSON: ``format`` "recap-event/1", ``event``, ``id`` (of the event and its content, so that a step that
-    is repeated tells of the same), ``time`` (UTC, ISO 8601) and ``content``. With ``RECAP_WEBHOOK_SECRET`` the header
-    ``X-Recap-Signature`` is ``sha256=`` and the hex HMAC-SHA256 of the body under it (RFC 2104). A server error, a
-    refusal to connect or no answer in 10 s is tried four times, waiting 0, 1 and 2 s, for 30 s in all; of an answer
-    only the status is read. What does not arrive is logged, and never ends a step.
+    The body is JSON: ``format`` "recap-event/1", ``event``, ``id`` (derived from the event and its content, so that a
+    repeated step sends the same id), ``time`` (UTC, ISO 8601) and ``content``. With ``RECAP_WEBHOOK_SECRET`` the
+    header ``X-Recap-Signature`` is ``sha256=`` and the hex HMAC-SHA256 of the body (RFC 2104). A server error, a
+    refused connection or no response within 10 s is retried up to three times after 0, 1 and 2 s, within 30 s in
+    total; only the response's status is read. A failed delivery is logged and never fails a step.
     """
     url = os.environ.get(URL, "")
-    told = json.dumps(content, default=str)
-    log.info("event=%s content=%s", event, told)
+    content_json = json.dumps(content, default=str)
+    log.info("event=%s content=%s", event, content_json)
     if not url:
         return False
     if not url.startswith(("http://", "https://")):
@@ -46,7 +46,7 @@ def send(event: str, content: dict[str, Any]) -> bool:
     message = {
         "format": "recap-event/1",
         "event": event,
-        "id": str(uuid.uuid5(_NAMESPACE, f"{event} {told}")),
+        "id": str(uuid.uuid5(_NAMESPACE, f"{event} {content_json}")),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "content": content,
     }
@@ -59,14 +59,14 @@ def send(event: str, content: dict[str, Any]) -> bool:
 
 
 def sign(body: bytes, secret: str) -> str:
-    """The value of the signature's header for a body."""
+    """The value of the signature header for a body."""
     return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
 
 
 def _post(url: str, body: bytes, headers: dict[str, str], event: str) -> bool:
     import requests
 
-    # It repeats the address, which may hold a token, at every attempt.
+    # It logs the address, which may contain a token, at every attempt.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     request = requests.Request("POST", url, data=body, headers=headers)
     end = time.monotonic() + _IN_ALL_S
@@ -82,13 +82,13 @@ def _post(url: str, body: bytes, headers: dict[str, str], event: str) -> bool:
 
 
 def _try(request: "requests.Request", within_s: float) -> tuple[str, bool]:
-    """Why an event did not arrive, empty if it did; and whether it would not if it were sent again."""
+    """The reason that delivery failed, empty if it did not; and whether the failure is permanent."""
     import requests
 
     try:
         status = request_status(request, within_s)
     except (OSError, ValueError) as error:
         passing = isinstance(error, requests.ConnectionError | requests.Timeout | TimeoutError)
-        # What requests says repeats the address.
+        # The text of an error of requests contains the address.
         return network_reason(error, "") or type(error).__name__, not passing
-    return ("" if status < 300 else f"it answered {status}"), status < 500
+    return ("" if status < 300 else f"it responded with status {status}"), status < 500

@@ -1,4 +1,4 @@
-"""The log's files in groups of about as many rows, which are read side by side."""
+"""Groups of the log's files with about equal numbers of rows, read in parallel."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from components.common.artifacts.snapshot import LogFile, Partition, Snapshot
 
 
 @dataclass(frozen=True)
-class Group:
+class FileGroup:
     """Files of the log that one process reads, and the number of their first row in the log."""
 
     number: int
@@ -19,8 +19,8 @@ class Group:
     def rows(self) -> int:
         return sum(file.rows for _, file in self.files)
 
-    def cut(self, groups: int) -> list["Group"]:
-        """The files in at most so many groups of about as many rows, in their order; none of no file."""
+    def split(self, groups: int) -> list["FileGroup"]:
+        """Split into at most ``groups`` groups with about equal rows, in file order; no group is empty."""
         ends = np.cumsum([file.rows for _, file in self.files], dtype=np.int64)
         if not len(ends):
             return []
@@ -30,16 +30,18 @@ class Group:
         found, first = [], 0
         for number, last in enumerate(lasts.tolist()):
             before = int(ends[first - 1]) if first else 0
-            found.append(Group(number, self.files[first:last], self.first_row + before))
+            found.append(FileGroup(number, self.files[first:last], self.first_row + before))
             first = last
         return found
 
 
-def whole(snapshot: Snapshot) -> Group:
+def all_files(snapshot: Snapshot) -> FileGroup:
     """All files of the log as one group."""
-    return Group(0, [(partition, file) for partition in snapshot.partitions for file in partition.files], 0)
+    return FileGroup(
+        0, [(partition, file) for partition in snapshot.partitions for file in partition.files], 0
+    )
 
 
-def cut(snapshot: Snapshot, groups: int) -> list[Group]:
-    """The log's files in at most so many groups, see `Group.cut`."""
-    return whole(snapshot).cut(groups)
+def split_files(snapshot: Snapshot, groups: int) -> list[FileGroup]:
+    """Split the log's files into at most ``groups`` groups, see `FileGroup.split`."""
+    return all_files(snapshot).split(groups)

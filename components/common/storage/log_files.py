@@ -1,4 +1,4 @@
-"""Files of a log's folder: each one that is not hidden is read, refused, or named as not read."""
+"""Selection of a log folder's files: each file that is not hidden is read, refused, or reported as not read."""
 
 import os
 import stat
@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType
 
-from components.common.storage.retrying import answer, open_input
+from components.common.storage.retrying import get_file_info, open_input
 from recap_model.config.reading.errors import printable
 
 _PARQUET_ENDINGS = ("parquet", "parq", "pq")
 _PARQUET_MAGIC = b"PAR1"
-# Of files beside the rows, or of files that are still being written: they hold no rows, and are named as not read.
+# Checksums, documentation and files that are still being written: they hold no rows and are reported as not read.
 _ENDINGS_WITHOUT_ROWS = (
     *("crc", "md5", "sha1", "sha256", "txt", "md", "log", "html", "sql", "yaml", "yml"),
     *("tmp", "temp", "partial", "inprogress", "_copying_"),
@@ -22,14 +22,14 @@ _ICEBERG_ENDINGS = (".metadata.json", "version-hint.text")
 
 
 class Chosen(NamedTuple):
-    """Files of a folder: those that are Parquet, and the paths of those that hold no rows, both in order."""
+    """A folder's Parquet files, and the paths of its files without rows, both in order."""
 
     files: list[FileInfo]
     not_read: list[str]
 
 
 def is_hidden(path: str) -> bool:
-    """Whether a path is no part of a log: a name in it starts with "_" or ".", or marks a folder of an S3 store."""
+    """Whether a path is excluded from a log: a name in it starts with "_" or ".", or marks an S3 folder."""
     return any(name.startswith(("_", ".")) or name.endswith("_$folder$") for name in path.split("/"))
 
 
@@ -44,13 +44,13 @@ def shorten(names: list[str], most: int) -> str:
 
 
 def list_folder(filesystem: FileSystem, folder: str, recursive: bool = True) -> list[FileInfo]:
-    """What is under a folder and not hidden, by its path there, in order.
+    """List a folder's entries that are not hidden, by their relative paths, sorted.
 
-    A link to nothing, which Arrow leaves out of its lists, is of type NotFound.
+    A broken link, which Arrow omits from its listings, has type NotFound.
 
     Raises:
         OSError: the folder cannot be listed.
-        ValueError: a name is not UTF-8, a link leads back to a folder above it, or a table lies in the folder.
+        ValueError: a name is not UTF-8, a link points to a parent folder, or the folder contains a table.
     """
     if filesystem.type_name == "local":
         found = list(_walk(folder, "", recursive, ()))
@@ -59,7 +59,7 @@ def list_folder(filesystem: FileSystem, folder: str, recursive: bool = True) -> 
             FileInfo(
                 info.path.removeprefix(folder).lstrip("/"), info.type, mtime_ns=info.mtime_ns, size=info.size
             )
-            for info in answer(filesystem, FileSelector(folder, recursive=recursive))
+            for info in get_file_info(filesystem, FileSelector(folder, recursive=recursive))
         ]
     for info in found:
         for name in info.path.split("/"):
@@ -109,11 +109,11 @@ def choose_files(
     A file is Parquet by its ending (``.parquet``, ``.parq``, ``.pq``) or, with another or none, by its first bytes.
 
     Args:
-        check_place: raises ValueError for the path of a file with rows that lies where none may.
+        check_place: raises ValueError if a file with rows is not allowed at this path.
 
     Raises:
-        ValueError: a file may hold rows and is not Parquet, or is a pipe, a device, or a link to nothing; or files
-            lie beside folders ``hour=HH``, whose rows they would repeat.
+        ValueError: a file may hold rows and is not Parquet, or is a pipe, a device, or a broken link; or a day has
+            both files and ``hour=HH`` folders, whose rows would be read twice.
         OSError: a file cannot be read.
     """
     chosen = Chosen([], [])
@@ -147,7 +147,7 @@ def _begins_as_parquet(filesystem: FileSystem, path: str) -> bool:
 
 
 def _check_hours(paths: list[str]) -> None:
-    """Raise ValueError for a folder with files both in it and in folders ``hour=HH``: a day beside its hours."""
+    """Raise ValueError for a day that has both files and ``hour=HH`` folders with files."""
     folders = {path.rpartition("/")[0]: path for path in paths}
     for folder, path in folders.items():
         day, _, hour = folder.rpartition("/")
@@ -159,10 +159,10 @@ def _check_hours(paths: list[str]) -> None:
 
 
 def check_no_table(filesystem: FileSystem, folder: str) -> None:
-    """Raise ValueError if a folder is a table, or lies in one: not all of a table's files hold current rows."""
+    """Raise ValueError if a folder is a table or inside one: not all of a table's files hold current rows."""
     while folder:
         marks = [f"{folder}/{name}" for name in _TABLES]
-        for mark, info in zip(marks, answer(filesystem, marks), strict=True):
+        for mark, info in zip(marks, get_file_info(filesystem, marks), strict=True):
             name = mark.rpartition("/")[2]
             if info.type == FileType.Directory and (name != "metadata" or _is_icebergs(filesystem, mark)):
                 _refuse_table(mark, name)
@@ -173,7 +173,9 @@ def check_no_table(filesystem: FileSystem, folder: str) -> None:
 
 
 def _is_icebergs(filesystem: FileSystem, folder: str) -> bool:
-    return any(info.path.endswith(_ICEBERG_ENDINGS) for info in answer(filesystem, FileSelector(folder)))
+    return any(
+        info.path.endswith(_ICEBERG_ENDINGS) for info in get_file_info(filesystem, FileSelector(folder))
+    )
 
 
 def _refuse_table(mark: str, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Where data lies: the log's Parquet files and the datasets' rows, on any filesystem that pyarrow or fsspec knows."""
+"""Opening, reading and hashing Parquet files on any filesystem that pyarrow or fsspec supports."""
 
 import hashlib
 from collections.abc import Iterator
@@ -10,13 +10,13 @@ from pyarrow.lib import ArrowException
 from pyarrow.parquet import FileMetaData, ParquetFile, read_metadata
 
 from components.common.artifacts.snapshot import LogFile, Snapshot
-from components.common.storage.retrying import answer, open_input
+from components.common.storage.retrying import get_file_info, open_input
 from recap_model.config.fields.uris import without_secret
 from recap_model.config.reading.errors import in_one_line
 from recap_model.data.log.columns import decoded_rows, plain_type
 
 _PYARROW_SCHEMES = ("file", "s3", "gs", "gcs", "hdfs")
-# Arrow's client for Google's store tries for a quarter of an hour if it is not told.
+# Arrow's GCS client retries for 15 minutes by default.
 _GCS_RETRY_S = 20
 _DIGEST_CHUNK_BYTES = 8 << 20
 _ARROW_SCHEMA = b"ARROW:schema"  # the key in a Parquet file's metadata
@@ -50,13 +50,13 @@ def _with_limit(scheme: str, uri: str) -> str:
     return f"{uri}{'&' if '?' in uri else '?'}retry_limit_seconds={_GCS_RETRY_S}"
 
 
-def rows_beside(uri: str) -> str | None:
-    """Where the rows of a dataset belong whose artifact has this URI; None for beside its folder, on this machine.
+def rows_uri(uri: str) -> str | None:
+    """URI for the rows of a dataset whose artifact has this URI; None for a local artifact, whose rows lie beside it.
 
-    Only the artifact itself, its manifest, goes through the pod: an orchestrator that uploads and downloads whole
-    datasets does not scale. Kubeflow calls an S3 store of its own ``minio``.
+    The orchestrator moves only the artifact, which is the manifest: uploading and downloading whole datasets does
+    not scale. Kubeflow's scheme for its own S3 store is ``minio``.
 
-    >>> rows_beside("minio://mlpipeline/v2/artifacts/run/prepare/train_set")
+    >>> rows_uri("minio://mlpipeline/v2/artifacts/run/prepare/train_set")
     's3://mlpipeline/v2/artifacts/run/prepare/train_set.rows'
     """
     scheme, separator, path = uri.partition("://")
@@ -69,9 +69,9 @@ def open_parquet(snapshot: Snapshot, file: LogFile) -> ParquetFile:
     """Open one file of a snapshot's log.
 
     Raises:
-        FileNotFoundError: it vanished since resolve listed it.
+        FileNotFoundError: it was removed since resolve listed it.
         ValueError: it is truncated, or not Parquet.
-        ConnectionError: its store does not answer any more.
+        ConnectionError: the store no longer responds.
     """
     filesystem, root = open_root(snapshot.data_root)
     return open_parquet_at(filesystem, root, file.path)
@@ -80,9 +80,9 @@ def open_parquet(snapshot: Snapshot, file: LogFile) -> ParquetFile:
 def batches_of(
     parquet: ParquetFile, rows: int, columns: list[str], use_threads: bool = True
 ) -> Iterator[RecordBatch]:
-    """Some columns of a whole file, in batches of ``rows`` rows at most, in memory of about one row group.
+    """Read columns of a file in batches of at most ``rows`` rows, holding about one row group in memory.
 
-    In one go, pyarrow keeps all that it has read ahead until the end of the file.
+    Reading all row groups in one call, pyarrow keeps its read-ahead until the end of the file.
     """
     for row_group in range(parquet.num_row_groups):
         batches = parquet.iter_batches(rows, [row_group], columns=columns, use_threads=use_threads)
@@ -110,7 +110,7 @@ def open_parquet_at(filesystem: FileSystem, root: str, path: str) -> ParquetFile
 
 
 def _has_null_lists(file: ParquetFile) -> bool:
-    """Whether a column of lists of one length may have a null, which PyArrow cannot read as such (arrow #35692)."""
+    """Whether a fixed-size list column may contain nulls, which PyArrow cannot read (arrow #35692)."""
     fixed = tuple(
         f"{field.name}." for field in file.schema_arrow if pa.types.is_fixed_size_list(plain_type(field.type))
     )
@@ -124,7 +124,7 @@ def _has_null_lists(file: ParquetFile) -> bool:
 
 
 def _without_arrow_schema(file: ParquetFile) -> FileMetaData:
-    """The file's metadata without the Arrow schema that its writer put in: lists are then of any length."""
+    """The file's metadata without the embedded Arrow schema, so that lists are read with variable length."""
     sink = pa.BufferOutputStream()
     file.metadata.write_metadata_file(sink)
     renamed = sink.getvalue().to_pybytes().replace(_ARROW_SCHEMA, b"X" * len(_ARROW_SCHEMA))
@@ -141,23 +141,23 @@ def digest(filesystem: FileSystem, path: str) -> tuple[str, int]:
     return found.hexdigest(), size
 
 
-def describe(filesystem: FileSystem, root: str, path: str) -> LogFile:
-    """A Parquet file under a root as a snapshot lists it; the errors are those of `open_parquet`."""
+def describe_file(filesystem: FileSystem, root: str, path: str) -> LogFile:
+    """Snapshot entry of a Parquet file under a root; the errors are those of `open_parquet`."""
     rows = open_parquet_at(filesystem, root, path).metadata.num_rows
     sha256, size = digest(filesystem, f"{root}/{path}")
     return LogFile(path=path, rows=rows, bytes=size, sha256=sha256)
 
 
 def check_unchanged(snapshot: Snapshot, file: LogFile) -> None:
-    """Hold one file's content to what resolve froze.
+    """Check that a file's content is what resolve froze.
 
     Raises:
-        FileNotFoundError: it vanished.
+        FileNotFoundError: it was removed.
         ValueError: it has another size or content, or cannot be read.
     """
     filesystem, root = open_root(snapshot.data_root)
     try:
-        size = answer(filesystem, f"{root}/{file.path}").size
+        size = get_file_info(filesystem, f"{root}/{file.path}").size
         found = digest(filesystem, f"{root}/{file.path}") if size == file.bytes else ("", size)
     except FileNotFoundError:
         raise FileNotFoundError(f"{file.path}: no such file under {root}; run resolve again") from None

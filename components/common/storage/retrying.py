@@ -1,4 +1,4 @@
-"""Reading from a store that fails now and then: every request is made again a few times before it is an error."""
+"""Filesystem reads with retries for transient errors."""
 
 import io
 import os
@@ -13,16 +13,16 @@ from pyarrow.fs import FileSelector, FileSystem
 _PAUSES_S = (0.2, 0.8, 3.2)
 _LASTING = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 
-# Of a store that is not there they say so after some seconds; several times of that would be a minute.
-_ASK_AGAIN_THEMSELVES = ("local", "s3", "gcs")
+# Their clients retry by themselves; retrying on top would take a minute for an unreachable store.
+_RETRYING_CLIENTS = ("local", "s3", "gcs")
 
 T = TypeVar("T")
 
 
 def retrying(call: Callable[[], T]) -> T:
-    """What ``call`` returns. An OSError that another try may cure is raised only after the last one.
+    """Call until it succeeds; a transient OSError is raised only after the last attempt.
 
-    Pauses grow fourfold, so that a store that is overloaded is left alone for longer.
+    Pauses grow fourfold (exponential backoff), to relieve an overloaded store.
     """
     for pause_s in _PAUSES_S:
         try:
@@ -34,12 +34,12 @@ def retrying(call: Callable[[], T]) -> T:
     return call()
 
 
-def answer(filesystem: FileSystem, what: str | list[str] | FileSelector) -> Any:
-    """`FileSystem.get_file_info`, asked again where the filesystem's own client does not do so itself.
+def get_file_info(filesystem: FileSystem, what: str | list[str] | FileSelector) -> Any:
+    """`FileSystem.get_file_info`, with retries where the filesystem's own client has none.
 
-    Raises ValueError for a file whose name is no text.
+    Raises ValueError for a file whose name is not UTF-8.
     """
-    if filesystem.type_name in _ASK_AGAIN_THEMSELVES:
+    if filesystem.type_name in _RETRYING_CLIENTS:
         found = filesystem.get_file_info(what)
     else:
         found = retrying(lambda: filesystem.get_file_info(what))
@@ -52,9 +52,9 @@ def answer(filesystem: FileSystem, what: str | list[str] | FileSelector) -> Any:
 
 
 def open_input(filesystem: FileSystem, path: str) -> pa.NativeFile:
-    """A file to read at any place.
+    """Open a file for random access.
 
-    Raises what the filesystem raises (FileNotFoundError, OSError); OSError for a pipe or a device, which may not end.
+    Raises what the filesystem raises (FileNotFoundError, OSError); OSError for a pipe or a device, which has no end.
     """
     if filesystem.type_name == "local":
         if not stat.S_ISREG(os.stat(path).st_mode):
@@ -64,7 +64,7 @@ def open_input(filesystem: FileSystem, path: str) -> pa.NativeFile:
 
 
 class _RetryingFile(io.RawIOBase):
-    """A file of a store, opened again at the same place where reading it failed."""
+    """A remote file, reopened at the same offset when a read fails."""
 
     def __init__(self, filesystem: FileSystem, path: str) -> None:
         super().__init__()

@@ -6,10 +6,10 @@ from html import escape
 
 from components.common.artifacts.validation_result import (
     DRIFT_IN_WORDS,
-    Compared,
-    Moved,
+    ColumnDrift,
+    DriftSummary,
     RuleResult,
-    VerdictFile,
+    ValidationResultFile,
 )
 from components.common.html.page import table
 
@@ -36,7 +36,7 @@ _LEGEND = (
 )
 
 
-def drift_sections(verdict: VerdictFile) -> Iterator[str]:
+def drift_sections(verdict: ValidationResultFile) -> Iterator[str]:
     """Fragments of the page: drift from the champion's data, and skew from what was served if that is known."""
     yield from _section("Drift", f"Drift from the data of {verdict.drift.against}", verdict.drift)
     for rule in verdict.rules:
@@ -48,7 +48,7 @@ def drift_sections(verdict: VerdictFile) -> Iterator[str]:
         yield f'<p class="key">{_LEGEND}</p>'
 
 
-def _section(word: str, title: str, found: Compared) -> Iterator[str]:
+def _section(word: str, title: str, found: DriftSummary) -> Iterator[str]:
     if found.state == "no_baseline":
         yield f"<h2>{word}: {DRIFT_IN_WORDS[found.state]}</h2>"
         yield f"<p>{escape(f'{found.reason[:1].upper()}{found.reason[1:]}.')}</p>"
@@ -59,7 +59,7 @@ def _section(word: str, title: str, found: Compared) -> Iterator[str]:
     yield table(("column", "verdict", *_FIGURES.values(), "nearest bound", "where"), rows)
 
 
-def _summary(found: Compared) -> str:
+def _summary(found: DriftSummary) -> str:
     named = ", ".join(found.new[:_MAX_NAMED])
     more = f", and {len(found.new) - _MAX_NAMED:,} more" if len(found.new) > _MAX_NAMED else ""
     fresh = f" New, so not compared: {named}{more}." if found.new else ""
@@ -68,7 +68,7 @@ def _summary(found: Compared) -> str:
     return f"Columns beyond a bound: {found.beyond:,} of {found.compared:,}{rest}.{fresh}"
 
 
-def _row(moved: Moved) -> list[str]:
+def _row(moved: ColumnDrift) -> list[str]:
     name, share = _nearest(moved)
     bound = f"{_FIGURES[name]}≤{_number(moved.allowed.get(name))}" if name else "–"
     return [
@@ -80,13 +80,13 @@ def _row(moved: Moved) -> list[str]:
     ]
 
 
-def _nearest(moved: Moved) -> tuple[str, float]:
+def _nearest(moved: ColumnDrift) -> tuple[str, float]:
     """The figure that is the greatest multiple of its bound, and that multiple."""
     shares = {name: _share(moved, name) for name in _FIGURES if name in moved.found}
     return max(shares.items(), key=lambda item: item[1], default=("", 0.0))
 
 
-def _share(moved: Moved, name: str) -> float:
+def _share(moved: ColumnDrift, name: str) -> float:
     """A figure or bound that was not finite is null: the figure is beyond every bound, the bound is beyond none."""
     value, bound = moved.found[name], moved.allowed.get(name)
     if value is None:

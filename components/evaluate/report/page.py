@@ -6,7 +6,7 @@ from html import escape
 from components.common.artifacts.decision import Decision
 from components.common.artifacts.evaluation import Evaluation
 from components.common.artifacts.snapshot import Snapshot
-from components.common.artifacts.validation_result import OUTCOMES_IN_WORDS, VerdictFile
+from components.common.artifacts.validation_result import OUTCOMES_IN_WORDS, ValidationResultFile
 from components.common.html.glossary import legend
 from components.common.html.page import Axis, Series, line_chart, linear_axis, page, table
 from components.common.html.task_labels import tasks_of, within_family
@@ -30,7 +30,7 @@ def report_page(
     evaluation: Evaluation,
     curves: TaskCurves,
     snapshot: Snapshot,
-    verdict: VerdictFile,
+    verdict: ValidationResultFile,
     min_positives: int,
 ) -> str:
     """The whole page. A slice with fewer than ``min_positives`` of a task tells little of it, and comes last."""
@@ -218,7 +218,7 @@ def _named(label: str) -> Axis:
     return Axis(label, _SHARES.low, _SHARES.high, _SHARES.ticks)
 
 
-def _lineage(decision: Decision, snapshot: Snapshot, verdict: VerdictFile) -> str:
+def _lineage(decision: Decision, snapshot: Snapshot, verdict: ValidationResultFile) -> str:
     champion = f"{decision.champion.name} {decision.champion.version}" if decision.champion else "none"
     return table(
         ("what", "which"),

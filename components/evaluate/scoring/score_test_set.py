@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import torch
 
-from components.common.artifacts.score_table import KEYS, ScoreTable, read_scores, writing_scores
+from components.common.artifacts.score_table import KEYS, ScoreTable, open_score_writer, read_scores
 from components.common.runtime.step import progress
 from components.evaluate.scoring.champion_adapter import Rival
 from recap_model import load_model
@@ -31,7 +31,7 @@ def score_test_set(
     reader = DatasetReader(test_set, candidate.tasks, _BATCH_ROWS, config=config)
     reader.verify()
     done = 0
-    with torch.inference_mode(), writing_scores(out) as table:
+    with torch.inference_mode(), open_score_writer(out) as table:
         for rows, batch in reader.batches_with_rows():
             columns = {name: rows.column(name) for name in KEYS if name in rows.schema.names}
             columns |= _as_arrow(_in_slices(batch, config))

@@ -30,7 +30,7 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.config import ConfigException
 from urllib3.exceptions import HTTPError
 
-from components.common.runtime.train_job import GROUP, PLURAL, VERSION, JobPlace
+from components.common.runtime.train_job import GROUP, PLURAL, VERSION, TrainJobSettings
 from components.train.kubernetes.wait import Sight
 from recap_model.config.reading.errors import in_one_line
 from recap_model.config.steps.training import TrainJobConfig
@@ -49,7 +49,7 @@ class JobRequest:
 
     name: str
     size: TrainJobConfig
-    place: JobPlace
+    place: TrainJobSettings
     module: str
     arguments: list[str]
     environment: dict[str, str]
@@ -81,7 +81,7 @@ class JobRequest:
         ]
 
 
-def _patch(place: JobPlace, on_gpus: bool) -> TrainingRuntimeSpecPatch:
+def _patch(place: TrainJobSettings, on_gpus: bool) -> TrainingRuntimeSpecPatch:
     volumes = [
         {"name": "shared", "persistentVolumeClaim": {"claimName": place.claim}},
         {"name": "scratch", "emptyDir": {"sizeLimit": place.scratch}},

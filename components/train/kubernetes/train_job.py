@@ -7,7 +7,7 @@ from pathlib import Path
 from components.common.artifacts.model_manifest import ModelManifest
 from components.common.artifacts.snapshot import Snapshot, config_digest
 from components.common.runtime.atomic_output import atomic_directory, atomic_file
-from components.common.runtime.train_job import JobPlace, check_distribution, job_name
+from components.common.runtime.train_job import TrainJobSettings, check_distribution, job_name
 from components.train.checkpoints import CHECKPOINTS_VARIABLE
 from components.train.interruption import stop_on_sigterm
 from components.train.kubernetes.wait import JobFailedError, run_to_end
@@ -29,7 +29,7 @@ class JobFolder:
     the next attempt.
     """
 
-    def __init__(self, place: JobPlace, name: str) -> None:
+    def __init__(self, place: TrainJobSettings, name: str) -> None:
         self.path = Path(place.shared) / "jobs" / name
         self.snapshot = self.path / "snapshot"
         self.train_set = self.path / "train_set"
@@ -78,7 +78,7 @@ def train_as_job(
 
     Raises:
         FileNotFoundError: the shared folder is not there, or the job left no model.
-        TryAgainError: SIGTERM came, here or to the job.
+        RetryableError: SIGTERM came, here or to the job.
         ValueError: the job failed, in its first process's words, or left a model that is not this training's.
         OSError: the cluster refuses, or there was no end in time.
     """
@@ -140,7 +140,7 @@ def publish(
     log.info("event=job_published steps=%d rows=%d", manifest.steps, manifest.rows)
 
 
-def _check_shared(place: JobPlace, dataset: DatasetManifest) -> None:
+def _check_shared(place: TrainJobSettings, dataset: DatasetManifest) -> None:
     shared = Path(place.shared)
     if not shared.is_dir():
         raise FileNotFoundError(

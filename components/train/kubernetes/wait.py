@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from components.common.runtime.step import TryAgainError
+from components.common.runtime.step import RetryableError
 
 _LOOK_S = 2.0
 _LAST_LINES_S = 5.0
@@ -79,7 +79,7 @@ def run_to_end(
     Raises:
         JobFailedError: it failed, or someone deleted it.
         TimeoutError: it did not end in time.
-        TryAgainError: ``stop`` said so.
+        RetryableError: ``stop`` said so.
         OSError, ValueError: the cluster refuses.
     """
     wait = _Wait(job.name, deadline_s, stop)
@@ -88,7 +88,7 @@ def run_to_end(
         with _log_passed_on(job):
             try:
                 _end_of(job, wait)
-            except TryAgainError:
+            except RetryableError:
                 # Who is asked to stop has little time, and the log goes on for as long as the job does.
                 _delete(job)
                 raise
@@ -113,7 +113,7 @@ class _Wait:
         """Call ``done`` until it says so; a ConnectionError of it is told once, and waited out."""
         while not self._tried(done):
             if self._stop():
-                raise TryAgainError(
+                raise RetryableError(
                     f"asked to stop, so training job {self._name} is deleted; run the step again to go on from "
                     "its newest checkpoint"
                 )

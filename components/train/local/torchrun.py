@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.common.runtime.environment import environment, python_environment
-from components.common.runtime.process_pool import end_with, ended_by
-from components.common.runtime.step import TryAgainError
+from components.common.runtime.process_pool import describe_signal, exit_with_parent
+from components.common.runtime.step import RetryableError
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
@@ -33,7 +33,7 @@ def run_group(processes: int, arguments: list[str]) -> None:
 
     Raises:
         KeyboardInterrupt: SIGINT came.
-        TryAgainError: they were asked to stop, and did.
+        RetryableError: they were asked to stop, and did.
         ValueError: one of them failed; the words are its own.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
@@ -73,7 +73,7 @@ def unsaid(failures: "dict[int, ProcessFailure]") -> tuple[str, str]:
     """How a process ended, where none said anything; and the same if it was by a signal, which none can say."""
     for rank, failure in failures.items():
         if failure.exitcode < 0 and -failure.exitcode != signal.SIGTERM:  # by which the agent ends the others
-            said = f"training process {rank} was {ended_by(-failure.exitcode)}"
+            said = f"training process {rank} was {describe_signal(-failure.exitcode)}"
             return said, said
     rank, failure = max(failures.items(), key=lambda item: item[1].exitcode)
     status = f"training process {rank} ended with exit status {failure.exitcode}"
@@ -84,19 +84,19 @@ def _stopped(number: signal.Signals, said: Exception) -> BaseException:
     """What is raised after a signal; a process that it met before it could wait for one has said nothing of it."""
     if number == signal.SIGINT:
         return KeyboardInterrupt()
-    if isinstance(said, TryAgainError):
+    if isinstance(said, RetryableError):
         return said
-    return TryAgainError("asked to stop; run again, it goes on from its newest checkpoint if there is one")
+    return RetryableError("asked to stop; run again, it goes on from its newest checkpoint if there is one")
 
 
 @contextmanager
 def member_of_a_group() -> Iterator[None]:
     """Tell the process that started this one what is raised, and end with it if it is killed."""
-    end_with(int(os.environ.get(PARENT_VARIABLE) or os.getppid()))
+    exit_with_parent(int(os.environ.get(PARENT_VARIABLE) or os.getppid()))
     try:
         yield
     except Exception as error:
-        again = isinstance(error, TryAgainError)
+        again = isinstance(error, RetryableError)
         plain = isinstance(error, ValueError | OSError)
         message = str(error) if again or plain else f"{type(error).__name__}: {str(error).splitlines()[0]}"
         # A process that fails because another one has gone has less to say than that one.
@@ -118,7 +118,7 @@ def told(errors: Path, otherwise: str, around: str = "") -> Exception:
     first = min(words, key=lambda item: item["weight"])
     message = first["message"]
     if first["again"]:
-        return TryAgainError(message)
+        return RetryableError(message)
     return ValueError(f"{around} ({message})" if around and first["weight"] == _UNKNOWING else message)
 
 

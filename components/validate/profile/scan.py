@@ -11,7 +11,7 @@ import pyarrow as pa
 from components.common.artifacts.snapshot import Snapshot
 from components.common.runtime.process_pool import cores, map_processes
 from components.common.runtime.step import progress
-from components.common.storage.file_groups import Group, whole
+from components.common.storage.file_groups import FileGroup, all_files
 from components.validate.profile.columns import Block, blocks_of, columns_of
 from components.validate.profile.file_faults import Findings
 from components.validate.profile.file_reader import FileReader
@@ -96,12 +96,12 @@ def scan_log(
         ChildProcessError: a process that read files was killed.
     """
     log = Log(snapshot, config, blocks_of(config) if blocks is None else blocks)
-    return complete(log, read_files(log, whole(snapshot), groups))
+    return complete(log, read_files(log, all_files(snapshot), groups))
 
 
-def read_files(log: Log, files: Group, groups: int | None = None) -> Part:
+def read_files(log: Log, files: FileGroup, groups: int | None = None) -> Part:
     """What a log's files, or a group of them, have; arguments and errors as of `scan_log`."""
-    cut = files.cut(groups or _groups(log, files))
+    cut = files.split(groups or _groups(log, files))
     if len(cut) < 2:
         return _read(log, files, lambda done: _say(done, files.rows))
     most, done, found = log.sampler.most, 0, Part()
@@ -127,7 +127,7 @@ def complete(log: Log, part: Part) -> Scan:
     return Scan(profile, part.findings, in_one(part.taken))
 
 
-def _groups(log: Log, files: Group) -> int:
+def _groups(log: Log, files: FileGroup) -> int:
     """More groups than processes, so that none waits long for the last; one where starting them costs more."""
     processes = min(cores(), files.rows * log.values_per_row // _VALUES_PER_PROCESS)
     return 1 if processes < 2 else processes * _GROUPS_PER_PROCESS
@@ -137,7 +137,7 @@ def _say(done: int, rows: int) -> None:
     progress(done, rows, f"{done:,} of {rows:,} rows")
 
 
-def _read(log: Log, files: Group, tell: Tell = lambda rows: None) -> Part:
+def _read(log: Log, files: FileGroup, tell: Tell = lambda rows: None) -> Part:
     found, sampler = Part(), log.sampler
     batch_rows = min(_MAX_ROWS_AT_ONCE, max(1024, _MAX_VALUES_AT_ONCE // log.values_per_row))
     first, room = files.first_row, sampler.most

@@ -27,7 +27,7 @@ def summarize_version(
         moves: of the model's champion.
     """
     version, tags = str(found.version), found.tags
-    proof, created = tags.get(registry.PROOF_TAG, "none"), creation_time(found)
+    proof, created = tags.get(registry.LOAD_TEST_TAG, "none"), creation_time(found)
     metrics = _metrics(client, found.run_id)
     problems = list(row_problems(found))
     if metrics is None:
@@ -52,9 +52,9 @@ def row_problems(found: "ModelVersion") -> Iterator[str]:
     """What no registration writes into a version's row."""
     if creation_time(found) is None:
         yield f"its creation time {found.creation_timestamp!r} is no time in milliseconds since 1970"
-    proof = found.tags.get(registry.PROOF_TAG, "none")
+    proof = found.tags.get(registry.LOAD_TEST_TAG, "none")
     if proof not in _NOTHING_RECORDED and not proof.startswith("failed") and not passed(proof):
-        yield f"its tag {registry.PROOF_TAG} is not what register writes"
+        yield f"its tag {registry.LOAD_TEST_TAG} is not what register writes"
 
 
 def moves_of(client: "MlflowClient", name: str) -> tuple[list[Move], str | None]:
@@ -82,7 +82,7 @@ def _metrics(client: "MlflowClient", run_id: str | None) -> dict[str, float] | N
 
     if not run_id:
         return {}
-    with registry.in_one_line(client):
+    with registry.registry_errors(client):
         try:
             metrics = client.get_run(run_id).data.metrics
         except MlflowException as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from components.common import registry
-from components.common.registry.load_test_record import read_proof
+from components.common.registry.load_test_record import read_load_test
 from pipeline.cli.registry.version_summary import moves_of, summarize_version
 from pipeline.cli.terminal.output import printable
 
@@ -131,7 +131,7 @@ def describe(client: "MlflowClient", name: str, version: str) -> dict[str, Any]:
     summary = summarize_version(client, name, found, registry.aliases(client, name), all_moves)
     summary["problems"] += [broken] if broken else []
     moves = [move for move in all_moves if version in (move.source, move.to)]
-    proof = read_proof(client, found)
+    proof = read_load_test(client, found)
     measured = {"measured": proof.model_dump()} if proof else {}
     told = [f"{move.when} {move.who}: {move.source or 'none'} -> {move.to}, {move.why}" for move in moves]
     return {**summary, **measured, "lineage": _lineage(client, found), "moves": told}
@@ -142,7 +142,7 @@ def _lineage(client: "MlflowClient", found: "ModelVersion") -> dict[str, Any]:
     tags = {
         key.removeprefix(_TAG_PREFIX): value
         for key, value in sorted(found.tags.items())
-        if key.startswith(_TAG_PREFIX) and key != registry.PROOF_TAG
+        if key.startswith(_TAG_PREFIX) and key != registry.LOAD_TEST_TAG
     }
     try:
         content = registry.fetch_file(client, found.name, str(found.version), registry.LINEAGE_PATH)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from components.common.artifacts.score_table import ScoreTable, read_scores, writing_scores
+from components.common.artifacts.score_table import ScoreTable, open_score_writer, read_scores
 from recap_model.config import RecapConfig
 from tests.tiny import tiny_config
 
@@ -26,7 +26,7 @@ def config_of(tasks: int) -> RecapConfig:
 
 def write(path: Path, rows: int) -> None:
     """A score table of two models that are alike: rates of 1 to 30 %, lists of 20, ten lists a user."""
-    with writing_scores(path) as table:
+    with open_score_writer(path) as table:
         for first in range(0, rows, _BLOCK):
             table.write(_block(first, min(_BLOCK, rows - first)))
 

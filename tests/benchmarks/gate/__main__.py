@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from components.common.artifacts.score_table import read_scores, writing_scores
+from components.common.artifacts.score_table import open_score_writer, read_scores
 from components.evaluate.gate import decide
 from components.evaluate.metrics.task_metrics import measure
 from recap_model.config import RecapConfig
@@ -57,7 +57,7 @@ def decided(gain: float, seed: int) -> tuple[bool, float, bool]:
     config = config_of()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scores.parquet"
-        with writing_scores(path) as table:
+        with open_score_writer(path) as table:
             table.write(pair(seed, gain))
         measured, _ = measure(read_scores(path, config), config)
     gate = config.evaluation.gate

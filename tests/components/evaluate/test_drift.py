@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 import pytest
 
 from components.common.artifacts.snapshot import Snapshot
-from components.common.artifacts.validation_result import VerdictFile, read_verdict
+from components.common.artifacts.validation_result import ValidationResultFile, read_validation_result
 from components.evaluate.report.drift import drift_sections
 from components.resolve.resolve import resolve_run
 from components.validate.checks.run import judge
@@ -26,15 +26,15 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_shop_log(tmp_path_factory.mktemp("drift") / "log", 2, 3, 1500)
 
 
-def _page(verdict: VerdictFile) -> str:
+def _page(verdict: ValidationResultFile) -> str:
     return "".join(drift_sections(verdict))
 
 
 def test_a_log_without_a_champion_is_said_to_be_not_compared(tmp_path: Path, log: Path):
     snapshot = snapshot_of(log, shop_config(), tmp_path / "snapshot")
     validate_snapshot(snapshot, tmp_path / "validated", tmp_path / "docs.html")
-    page = _page(read_verdict(tmp_path / "validated", Snapshot.read(snapshot)[0]))
-    assert page == "<h2>Drift: not compared, which is no pass</h2><p>There is no champion yet.</p>"
+    page = _page(read_validation_result(tmp_path / "validated", Snapshot.read(snapshot)[0]))
+    assert page == "<h2>Drift: not compared</h2><p>There is no champion yet.</p>"
 
 
 def test_columns_are_shown_from_the_furthest_moved_on_with_their_bound(tmp_path: Path, log: Path):
@@ -45,7 +45,7 @@ def test_columns_are_shown_from_the_furthest_moved_on_with_their_bound(tmp_path:
     verdict = judge(
         scan_log(frozen, config), frozen, config, {"drift": Reference("version <7>", usual)}
     ).to_json()
-    read = VerdictFile.model_validate_json(json.dumps(verdict, default=str))
+    read = ValidationResultFile.model_validate_json(json.dumps(verdict, default=str))
     assert read.drift.beyond >= 1
     page = _page(read)
     assert "<h2>Drift from the data of version &lt;7&gt;: beyond the bounds</h2>" in page
@@ -66,7 +66,7 @@ def test_skew_is_shown_beside_a_drift_that_could_not_be_measured(tmp_path: Path,
     uri = new_registry(tmp_path)
     resolve_run(config, str(log), tmp_path / "snapshot", tracking_uri=uri, run_id="run-1", days=3)
     validate_snapshot(tmp_path / "snapshot", tmp_path / "validated", tmp_path / "docs.html")
-    page = _page(read_verdict(tmp_path / "validated", Snapshot.read(tmp_path / "snapshot")[0]))
+    page = _page(read_validation_result(tmp_path / "validated", Snapshot.read(tmp_path / "snapshot")[0]))
     assert "Drift: not compared" in page
     assert "Skew between the log and the serving log: beyond the bounds" in page
     assert page.index("<td class=words>temperature</td>") < page.index("<td class=words>amount</td>")
@@ -88,7 +88,7 @@ def test_a_verdict_that_is_none_of_this_log_is_refused(
     path = tmp_path / "validated" / "verdict.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
     with pytest.raises(ValueError, match=said):
-        read_verdict(tmp_path / "validated", Snapshot.read(snapshot)[0])
+        read_validation_result(tmp_path / "validated", Snapshot.read(snapshot)[0])
     path.unlink()
     with pytest.raises(FileNotFoundError, match="run validate again"):
-        read_verdict(tmp_path / "validated", Snapshot.read(snapshot)[0])
+        read_validation_result(tmp_path / "validated", Snapshot.read(snapshot)[0])

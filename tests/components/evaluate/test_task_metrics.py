@@ -8,7 +8,7 @@ import pytest
 
 from components.common.artifacts.decision import Rule
 from components.common.artifacts.evaluation import METRICS_NAME, Evaluation, Interval
-from components.common.artifacts.score_table import read_scores, writing_scores
+from components.common.artifacts.score_table import open_score_writer, read_scores
 from components.evaluate.gate import decide
 from components.evaluate.metrics.task_metrics import measure
 from recap_model import metrics
@@ -39,7 +39,7 @@ def table_of(path: Path, labels: dict[str, Array], **models: dict[str, Array]) -
     for model, found in models.items():
         score = sum(weight * found[task] for task, weight in weights.items())
         columns[f"score/{model}"] = np.asarray(score, np.float32)
-    with writing_scores(path) as writer:
+    with open_score_writer(path) as writer:
         writer.write(pa.RecordBatch.from_pydict(columns))
     return path
 

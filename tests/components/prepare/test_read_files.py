@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.common.artifacts.snapshot import Snapshot
-from components.common.storage.file_groups import cut
+from components.common.storage.file_groups import split_files
 from components.prepare.prepare import prepare_datasets
 from tests.components.prepare.conftest import grouped_config
 from tests.components.snapshots import snapshot_of
@@ -39,7 +39,7 @@ def test_one_two_and_five_groups_make_the_same_bytes(
 def test_groups_are_files_in_the_logs_order_with_about_as_many_rows(tmp_path: Path, log: Path):
     snapshot, _ = Snapshot.read(snapshot_of(log, grouped_config(), tmp_path / "snapshot"))
     for wanted, expected in ((1, 1), (2, 2), (5, 5), (100, 15)):
-        groups = cut(snapshot, wanted)
+        groups = split_files(snapshot, wanted)
         assert len(groups) == expected
         assert [file for group in groups for file in group.files] == [
             (partition, file) for partition in snapshot.partitions for file in partition.files

@@ -16,8 +16,8 @@ from components.promote.promote import Promotion, promote_version
 from components.promote.promotion_log import Audit, append_move, read_moves
 from tests.components.registries import NAME, PROOF, new_registry, register, run_outputs
 
-REGISTER_PROOF = "components.register.register.prove"
-PROOFS = ("components.promote.manual.prove", REGISTER_PROOF)
+REGISTER_PROOF = "components.register.register.load_and_score"
+PROOFS = ("components.promote.manual.load_and_score", REGISTER_PROOF)
 
 
 class Runs:

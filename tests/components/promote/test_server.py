@@ -22,8 +22,8 @@ from tests.servers import Process, mlflow_server, postgres, postgres_binaries
 
 pytestmark = pytest.mark.slow
 PROOFS = (
-    "components.promote.manual.prove",
-    "components.register.register.prove",
+    "components.promote.manual.load_and_score",
+    "components.register.register.load_and_score",
 )
 
 

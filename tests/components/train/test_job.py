@@ -15,8 +15,8 @@ import torch
 from kubernetes.config import kube_config
 
 from components.common.artifacts.model_manifest import ModelManifest
-from components.common.runtime.step import TryAgainError
-from components.common.runtime.train_job import JobPlace, check_distribution, job_name
+from components.common.runtime.step import RetryableError
+from components.common.runtime.train_job import TrainJobSettings, check_distribution, job_name
 from components.resolve.resolve import resolve_run
 from components.train.kubernetes import wait
 from components.train.train import train_model
@@ -30,7 +30,7 @@ JOB = {"kind": "train_job", "nodes": 2}
 RUN = "0c5c1f62-8ad1-4a51-9a0e-3b6a4d7e1f10"
 
 
-def place(shared: Path, **fields: Any) -> JobPlace:
+def place(shared: Path, **fields: Any) -> TrainJobSettings:
     given = {
         "claim": "c",
         "cpu_image": "cpu",
@@ -41,7 +41,7 @@ def place(shared: Path, **fields: Any) -> JobPlace:
     }
     given |= {"shared_memory": "1Gi", "gpu_resource": "nvidia.com/gpu", "user": 10001}
     given |= {"runtime": "torch-distributed", "deadline_minutes": 2, "shared": str(shared)}
-    return JobPlace.model_validate(given | fields)
+    return TrainJobSettings.model_validate(given | fields)
 
 
 def built(folder: Path, config: RecapConfig) -> TinySets:
@@ -130,7 +130,7 @@ def test_a_step_that_is_killed_finds_its_job_and_one_that_is_stopped_goes_on_wit
         lambda: os.kill(os.getpid(), signal.SIGTERM),
     )
     with pytest.raises(
-        TryAgainError, match=f"asked to stop, so training job recap-{RUN} is deleted; run the step"
+        RetryableError, match=f"asked to stop, so training job recap-{RUN} is deleted; run the step"
     ):
         train_model(sets.snapshot, sets.train, out)
     assert len(server.created) == 1

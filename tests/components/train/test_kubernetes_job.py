@@ -12,8 +12,8 @@ import pytest
 from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob
 from kubernetes.config import kube_config
 
-from components.common.runtime.step import TryAgainError
-from components.common.runtime.train_job import JobPlace
+from components.common.runtime.step import RetryableError
+from components.common.runtime.train_job import TrainJobSettings
 from components.notify.cleanup import delete_training_job
 from components.train.kubernetes import wait
 from components.train.kubernetes.job_client import JobRequest, KubernetesJob
@@ -22,7 +22,7 @@ from recap_model.config.steps.training import TrainJobConfig
 from tests.components.train.kubernetes_api import SCHEMA, KubernetesApi, serving
 
 NAME = "recap-run-1"
-PLACE = JobPlace(
+PLACE = TrainJobSettings(
     claim="recap-shared",
     shared="/mnt/recap",
     cpu_image="registry.example/recap-trainer:v1",
@@ -254,7 +254,7 @@ def test_a_job_that_someone_deletes_ends_the_step(server: KubernetesApi):
 
 def test_a_step_that_is_asked_to_stop_deletes_its_job(server: KubernetesApi):
     with pytest.raises(
-        TryAgainError, match="asked to stop, so training job recap-run-1 is deleted; run the step"
+        RetryableError, match="asked to stop, so training job recap-run-1 is deleted; run the step"
     ):
         run(stop=lambda: bool(server.created))
     assert server.jobs == {}

@@ -190,7 +190,10 @@ def test_a_process_whose_starter_was_killed_before_it_could_look_ends():
 @pytest.mark.parametrize(
     ("statuses", "said"),
     [
-        ({0: 1, 1: -9}, "training process 1 was ended by SIGKILL: memory ran out, or somebody killed it"),
+        (
+            {0: 1, 1: -9},
+            "training process 1 was ended by SIGKILL: out of memory, or killed by another process",
+        ),
         ({0: -15, 1: 3}, "training process 1 ended with exit status 3"),
     ],
 )

@@ -10,7 +10,7 @@ from kfp import kubernetes
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
 from kubernetes.utils.quantity import parse_quantity
 
-from components.common.runtime.train_job import VARIABLE, JobPlace
+from components.common.runtime.train_job import VARIABLE, TrainJobSettings
 from components.steps import STEPS as TABLE
 from components.train.checkpoints import CHECKPOINTS_VARIABLE
 from pipeline.cluster.compile import COMPILED, compile_pipelines
@@ -201,7 +201,7 @@ def test_with_a_training_job_the_train_step_waits_in_a_small_pod_on_the_volume_o
         for step in (*STEPS, "notify")
     }
     assert {step for step, values in places.items() if values} == {"resolve", "train", "notify"}
-    place = JobPlace.model_validate_json(places["train"][0])
+    place = TrainJobSettings.model_validate_json(places["train"][0])
     assert place.shared == "/mnt/recap"
     assert place.gpu_image == "recap-trainer-gpu:latest"
     assert place.node_selector == {"pool": "h200"}

@@ -82,7 +82,7 @@ with step("to-step"):
     [
         (
             "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
-            r"ended by SIGKILL: memory ran out, or somebody",
+            r"ended by SIGKILL: out of memory, or killed",
         ),
         ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", r"ended by SIGSEGV: native code crashed"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", r"ended by SIGTERM; run again"),

@@ -106,8 +106,8 @@ def docker(*arguments: str) -> str:
 # As `step` does; the image has none of the packages that it imports.
 CONTAINER_STEP = """
 import os, time
-from components.common.runtime.process_pool import end_with_its_run
-end_with_its_run(os.environ["RECAP_PIPE_OF_RUN"])
+from components.common.runtime.process_pool import exit_with_run
+exit_with_run(os.environ["RECAP_PIPE_OF_RUN"])
 print("event=start", flush=True)
 time.sleep(60)
 """

@@ -38,7 +38,7 @@ def test_the_environment_names_the_registry_before_the_workspace_does(monkeypatc
 def test_artifacts_lie_beside_the_database_and_where_a_server_puts_them():
     assert registry.artifact_location("sqlite:////w/mlflow.db") == "file:///w/artifacts"
     assert registry.artifact_location("https://mlflow:5000") is None
-    with pytest.raises(RegistryError, match="a database alone does not say where artifacts lie"):
+    with pytest.raises(RegistryError, match="a database alone does not define where artifacts are"):
         registry.artifact_location("postgresql://host/db")
 
 
@@ -52,7 +52,7 @@ _SECONDS = 30  # MLflow by itself tries for minutes; a slow machine imports its 
         ("http://nohost.invalid", r"does not answer \(nohost.invalid port 80: unknown host\)"),
         ("postgresql://someone@127.0.0.1:9/db", "postgresql://someone@127.0.0.1:9/db: no driver"),
         ("postgresql://someone:secret@127.0.0.1:9/db", "the address holds a password"),
-        ("somewhere", "'somewhere' is no URI of a registry"),
+        ("somewhere", "'somewhere' is not a registry.s URI"),
         ("sqlite://", "'sqlite://' names no file"),
         ("nodatabase://host/db", "no driver for this database .*; install it"),
         (
@@ -88,7 +88,7 @@ class _Answers(BaseHTTPRequestHandler):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "registered-models/search: the answer is empty; look whe"),
+        (b"", "registered-models/search: the response is empty; check"),
         (b"<html>", "was not in a valid JSON format"),
         (b'{"registered_models": "x"}', "Failed to parse registered_models field"),
     ],
@@ -108,12 +108,12 @@ def test_an_answer_that_is_none_is_one_line(content: bytes, words: str, monkeypa
     ("scheme", "answer", "words"),
     [
         ("http", None, "timed out"),
-        ("http", b"", "the connection was closed before an answer"),
+        ("http", b"", "the connection was closed before a response"),
         ("https", b"HTTP/1.1 200 OK\r\n\r\n", "TLS: .*MLFLOW_TRACKING_SERVER_CERT_PATH"),
         (
             "http",
             b"HTTP/1.1 401 No\r\nContent-Length: 2\r\n\r\nno",
-            "does not know who you are .401.; set MLFLOW_",
+            "not authenticated .401.; set MLFLOW_",
         ),
     ],
 )

@@ -35,7 +35,7 @@ def test_results_come_in_the_order_of_the_work(processes: int):
 
 def test_a_process_that_is_killed_ends_the_work_in_one_line():
     with pytest.raises(
-        ChildProcessError, match=r"^a process that reads the log was killed, perhaps for want of"
+        ChildProcessError, match=r"^a process that reads the log was killed, probably out of memory"
     ):
         list(map_processes(die, [(number,) for number in range(3)], 2))
 

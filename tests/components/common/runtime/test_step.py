@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from components.common.runtime.step import lines_of
+from components.common.runtime.step import error_lines
 
 
 def test_a_full_disk_comes_with_what_to_do():
@@ -16,29 +16,29 @@ def test_a_full_disk_comes_with_what_to_do():
     with pytest.raises(OSError, match="No space left on device") as caught:
         os.write(full, b"x")
     os.close(full)
-    (line,) = lines_of(caught.value)
-    assert line.endswith("No space left on device; make room on the disk, or write elsewhere, and run again")
+    (line,) = error_lines(caught.value)
+    assert line.endswith("No space left on device; free disk space, or write elsewhere, and run again")
 
 
 def test_an_error_that_says_all_itself_is_said_as_it_is():
-    assert lines_of(ValueError("a: 1 is too much; at most 0")) == ["a: 1 is too much; at most 0"]
+    assert error_lines(ValueError("a: 1 is too much; at most 0")) == ["a: 1 is too much; at most 0"]
 
 
 def test_an_error_of_the_system_names_the_path_first(tmp_path: Path):
     (tmp_path / "file").touch()
     for path, words in (
         (tmp_path / "none", "No such file or directory; check the path"),
-        (tmp_path / "file" / "x", "Not a directory; a part of this path is a file; give another path"),
+        (tmp_path / "file" / "x", "Not a directory; a parent of this path is a file; use another path"),
         (tmp_path, "Is a directory; this is a folder; give a file"),
     ):
         with pytest.raises(OSError, match=r"Errno") as caught:
             path.read_text()
-        assert lines_of(caught.value) == [f"{path}: {words}"]
+        assert error_lines(caught.value) == [f"{path}: {words}"]
 
 
 def test_a_bug_is_told_by_its_type():
-    assert lines_of(KeyError("x")) == ["KeyError: 'x'"]
-    assert lines_of(ZeroDivisionError()) == ["ZeroDivisionError"]
+    assert error_lines(KeyError("x")) == ["KeyError: 'x'"]
+    assert error_lines(ZeroDivisionError()) == ["ZeroDivisionError"]
 
 
 def refuse(source: str, target: str) -> None:
@@ -63,14 +63,14 @@ def raised(error: Exception) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     ("work", "line"),
     [
-        (copied_to_a_full_disk, r"^\[Errno 28\] No space left on device; make room on the disk"),
+        (copied_to_a_full_disk, r"^\[Errno 28\] No space left on device; free disk space"),
         (
             raised(ValueError("registry sqlite:///a: database or disk is full")),
-            r"disk is full; make room on the disk",
+            r"disk is full; free disk space",
         ),
         (
             raised(RuntimeError("I/O error: No space left on device (os error 28)")),
-            r"\(os error 28\); make room",
+            r"\(os error 28\); free disk",
         ),
         (
             raised(OSError("a checkpoint cannot be written (No space left on device); make room")),
@@ -86,5 +86,5 @@ def test_a_limit_that_a_library_met_is_one_line_with_what_to_do(
 ):
     with pytest.raises((OSError, RuntimeError, ValueError, MemoryError)) as caught:
         work(tmp_path)
-    (said,) = lines_of(caught.value)
+    (said,) = error_lines(caught.value)
     assert re.search(line, said), said

@@ -22,8 +22,8 @@ from pipeline.cli.terminal.output import new_console
 from tests.components.registries import NAME, PROOF, new_registry, register, run_outputs
 
 PROOFS = (
-    "components.promote.manual.prove",
-    "components.register.register.prove",
+    "components.promote.manual.load_and_score",
+    "components.register.register.load_and_score",
 )
 
 
@@ -138,7 +138,7 @@ def test_one_version_is_shown_with_lineage_proof_and_moves(workspace: Path):
 
 def test_a_version_of_the_release_before_is_shown_with_the_lineage_of_its_tags(workspace: Path):
     client = registry.connect(registry.default_tracking_uri(workspace))
-    client.set_model_version_tag(NAME, "2", registry.PROOF_TAG, PROOF.model_dump_json())
+    client.set_model_version_tag(NAME, "2", registry.LOAD_TEST_TAG, PROOF.model_dump_json())
     client.set_model_version_tag(NAME, "2", registry.DIGEST_TAG, "0" * 64)
     client.set_model_version_tag(NAME, "2", "recap.data_digest", "1" * 64)
     shown = json.loads(recap(workspace, "models", "show", "2", "--json").stdout)
@@ -288,7 +288,7 @@ def _process(*arguments: str) -> subprocess.CompletedProcess[str]:
         (("models",), "no registry yet; recap run creates one"),
         (
             ("models", "show", "7"),
-            "model tiny: has no version 7; recap models --name tiny lists those there are",
+            "model tiny: has no version 7; recap models --name tiny lists the versions",
         ),
         (("rollback", "--registry", "http://127.0.0.1:9"), "the registry does not answer"),
     ],
