@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 from components.validate.checks.great_expectations import Expectation, between, not_null
 from components.validate.checks.rule import CheckedLog, Fact, Figure, Rule, Words
-from components.validate.profile.columns import Role
 from recap_model.data.log.columns import SENTINELS_IN_WORDS
-from recap_model.data.log.schema import LARGEST_WEIGHT, WEIGHT_VALUES
+from recap_model.data.log.schema import LARGEST_WEIGHT, WEIGHT_VALUES, Role
 
 
 @dataclass(frozen=True, kw_only=True)

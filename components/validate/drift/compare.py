@@ -9,7 +9,7 @@ from components.validate.drift.column import BASELINE_SPREAD, Change, Column
 from components.validate.drift.effective_rows import Correlations, effective_fraction
 from components.validate.drift.reference import Reference
 from components.validate.drift.sample import Sample
-from components.validate.profile.columns import FEATURE_ROLES, blocks_of, with_directions
+from components.validate.profile.columns import FEATURE_ROLES, blocks_of
 from components.validate.profile.profile import PartitionProfile, Profile
 from components.validate.profile.statistics import Stats
 from recap_model.config import RecapConfig
@@ -92,11 +92,9 @@ def compare(
     now, then = current.window(), reference.window()
     days, usual_days = (_whole_days(current), _whole_days(reference)) if by_day else ({}, {})
     comparison = Comparison()
-    for block in with_directions(blocks_of(config)):
-        if block.role not in (*FEATURE_ROLES, "direction", "weight") or block.key not in now.blocks:
+    for block in blocks_of(config):
+        if block.role not in (*FEATURE_ROLES, "weight") or block.key not in now.blocks:
             continue
-        if block.role == "direction" and block.key not in then.blocks:
-            continue  # a profile of before directions were measured; its embeddings are no new columns
         for place, label in enumerate(block.labels):
             source = block.columns[0] if block.list_width is not None else block.columns[place]
             if source in config.validation.drift.ignore:

@@ -8,7 +8,7 @@ variance (Donner, Int. Statistical Review 54, 1986), on the sample. The design e
 import numpy as np
 import pyarrow as pa
 
-from components.validate.profile.columns import Block, with_directions
+from components.validate.profile.columns import Block
 from components.validate.profile.histogram import NUMBER_BINS, estimate_cardinality, number_bins
 from components.validate.profile.profile import PartitionProfile
 from components.validate.profile.statistics import Counts, Flags, Floats
@@ -33,7 +33,7 @@ def intraclass_correlations(sample: pa.Table | None, blocks: list[Block]) -> Cor
         for name in block.columns
         if name in batch.schema.names
     }
-    for block in with_directions(blocks):
+    for block in blocks:
         if block.role in ("id", "split", "timestamp", "moment"):
             continue
         if not set(block.columns) <= set(batch.schema.names):

@@ -1,19 +1,11 @@
 """Which columns of the log are checked, in which role: the blocks that a file is read in."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 from recap_model.config import RecapConfig
 from recap_model.data.log.schema import FEATURE_ROLES as FEATURE_ROLES
-from recap_model.data.log.schema import LogColumn, log_columns
-from recap_model.data.log.schema import Role as ColumnRole
-
-# A direction is an embedding once more: its cosines with fixed vectors, which only drift looks at.
-Role = ColumnRole | Literal["direction"]
-
-_DIRECTIONS = 4
+from recap_model.data.log.schema import LogColumn, Role, log_columns
 
 
 @dataclass(frozen=True)
@@ -50,8 +42,6 @@ class Block:
     @property
     def width(self) -> int:
         """Positions that are measured: of an embedding its norm, of a sparse list its length."""
-        if self.role == "direction":
-            return _DIRECTIONS
         if self.list_width is None or self.role in ("embedding", "sparse"):
             return len(self.members)
         return self.list_width
@@ -63,8 +53,6 @@ class Block:
     @property
     def labels(self) -> list[str]:
         """A name for each position: the column, or ``column[position]``."""
-        if self.role == "direction":
-            return [f"{self.columns[0]}, direction {number}" for number in range(1, _DIRECTIONS + 1)]
         if self.width == len(self.columns) and (self.list_width is None or self.list_width != 1):
             return list(self.columns)
         return [f"{self.columns[0]}[{position}]" for position in range(self.width)]
@@ -77,16 +65,6 @@ def blocks_of(config: RecapConfig) -> list[Block]:
         if column.measured:
             members.setdefault(Block(column.role, (column,)).key, []).append(column)
     return [Block(several[0].role, tuple(several)) for several in members.values()]
-
-
-def with_directions(blocks: Iterable[Block]) -> list[Block]:
-    """Blocks, and behind each embedding's its directions."""
-    found: list[Block] = []
-    for block in blocks:
-        found.append(block)
-        if block.role == "embedding":
-            found.append(replace(block, role="direction"))
-    return found
 
 
 def columns_of(blocks: list[Block]) -> list[str]:

@@ -8,7 +8,7 @@ from pyarrow.parquet import ParquetFile
 
 from components.common.artifacts.snapshot import LogFile, Partition, Snapshot
 from components.common.storage.parquet import open_parquet
-from components.validate.profile.columns import Block, columns_of, with_directions
+from components.validate.profile.columns import Block, columns_of
 from components.validate.profile.file_faults import FileRule, Findings
 from components.validate.profile.histogram import Sketch, sketch_ids, sketch_numbers, sketch_units
 from components.validate.profile.profile import PartitionProfile
@@ -96,15 +96,13 @@ class FileReader:
 
     def measure_into(self, profile: PartitionProfile, batch: pa.RecordBatch) -> None:
         """Add a batch's rows to a partition's profile, block by block."""
-        for block in with_directions(self._blocks):
+        for block in self._blocks:
             if block.role in ("id", "split"):
                 profile.add(block.key, block.labels, null_stats(batch, block), _units(batch, block))
                 continue
             try:
                 values = values_of(batch, block)
             except WrongWidthError as error:
-                if block.role == "direction":
-                    continue
                 self._note(
                     "list_width",
                     f"column {block.columns[0]}",

@@ -1,7 +1,5 @@
 """A block's columns as one array of float64, without a Python loop over rows or over a list's entries."""
 
-import hashlib
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +29,7 @@ class Values:
 
 
 def values_of(batch: pa.RecordBatch, block: Block) -> Values:
-    """The block's values; of an embedding its norm or its `_cosines`, of a list of any length its length.
+    """The block's values; of an embedding its norm, of a list of any length its length.
 
     Raises:
         WrongWidthError: a list is longer or shorter than the block says.
@@ -45,11 +43,10 @@ def values_of(batch: pa.RecordBatch, block: Block) -> Values:
     if block.role == "sparse":
         return _one_column(pc.list_value_length(column))
     lists = _lists(column, block.list_width)
-    if block.role not in ("embedding", "direction"):
+    if block.role != "embedding":
         return lists
     norms = np.sqrt(np.einsum("ij,ij->i", lists.array, lists.array))[:, np.newaxis]
-    values = norms if block.role == "embedding" else _cosines(lists.array, norms, block.width)
-    return Values(values, np.full(block.width, column.null_count, dtype=np.int64))
+    return Values(norms, np.full(block.width, column.null_count, dtype=np.int64))
 
 
 def null_stats(batch: pa.RecordBatch, block: Block) -> Stats:
@@ -59,19 +56,6 @@ def null_stats(batch: pa.RecordBatch, block: Block) -> Stats:
     stats.nulls += np.array([batch.column(name).null_count for name in block.columns], dtype=np.int64)
     stats.minimum[:], stats.maximum[:] = np.inf, -np.inf
     return stats
-
-
-def _cosines(vectors: Floats, norms: Floats, count: int) -> Floats:
-    """With so many fixed vectors of -1 and 1, (rows, count): another embedding of the same norm points elsewhere."""
-    width = vectors.shape[1]
-    cosines = np.empty((len(vectors), count))
-    for number in range(count):
-        coins = np.frombuffer(hashlib.shake_256(b"%d" % number).digest(width), dtype=np.int8)
-        # Not a matrix product, whose last bits depend on how many rows there are.
-        cosines[:, number] = np.einsum("ij,j->i", vectors, np.where(coins < 0, -1.0, 1.0))
-    with np.errstate(invalid="ignore"):
-        cosines /= norms * math.sqrt(width)
-    return cosines
 
 
 def _scalars(batch: pa.RecordBatch, block: Block) -> Values:

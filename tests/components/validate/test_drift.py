@@ -218,6 +218,25 @@ def test_a_profile_of_an_older_form_is_no_baseline(tmp_path: Path, clean: Path, 
     )
 
 
+def test_a_baseline_with_blocks_that_are_no_longer_measured_is_read_and_compared(
+    champion: Path, tmp_path: Path
+):
+    table = pq.read_table(champion)
+    obsolete = table.filter(pc.equal(table["block"], "continuous"))
+    for name in ("block", "column"):
+        place = obsolete.schema.get_field_index(name)
+        obsolete = obsolete.set_column(place, name, pa.array(["direction:taste"] * len(obsolete)))
+    older = tmp_path / "older.parquet"
+    pq.write_table(
+        pa.concat_tables([table, obsolete]).sort_by([("partition", "ascending"), ("block", "ascending")]),
+        older,
+    )
+    current = Profile.read(champion)
+    assert compare(current, Profile.read(older), {}, shop_config()) == compare(
+        current, current, {}, shop_config()
+    )
+
+
 def test_a_baseline_that_changed_since_resolve_is_refused(tmp_path: Path, clean: Path, champion: Path):
     folder = snapshot_of(clean, shop_config(), tmp_path / "snapshot", profile=champion)
     (folder / BASELINE_NAME).write_bytes(b"else")
