@@ -23,9 +23,8 @@ from components.prepare.shard_parts import join_parts, remove_parts, write_parts
 from components.prepare.shard_writer import ShardWriter, Written, counts
 from components.prepare.split import SPLITS, Splitter
 from recap_model.config import RecapConfig, data_spec
-from recap_model.data.dataset.collisions import tell_collisions
 from recap_model.data.dataset.manifest import MANIFEST_NAME, DatasetManifest
-from recap_model.data.dataset.statistics import STATISTICS_NAME
+from recap_model.data.dataset.statistics import STATISTICS_NAME, tell_collisions
 
 _ROWS_PER_SHARD = 250_000
 _MAX_SHARDS = 16

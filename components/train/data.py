@@ -5,8 +5,7 @@ from pathlib import Path
 
 from components.common.runtime.process_pool import cores
 from recap_model.config import RecapConfig
-from recap_model.data.dataset.device_prefetch import OnDevice
-from recap_model.data.dataset.prefetch import Prefetched, Rows
+from recap_model.data.dataset.prefetch import OnDevice, Prefetched, Rows
 from recap_model.data.dataset.reader import DatasetReader
 from recap_model.training import World
 

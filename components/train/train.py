@@ -27,10 +27,9 @@ from components.train.warm_start import start_warm
 from recap_model import build_loss, create_ranking_model, data_spec, save_model
 from recap_model.config import RecapConfig
 from recap_model.config.steps.training import TrainJobConfig
-from recap_model.data.dataset.collisions import tell_collisions
 from recap_model.data.dataset.manifest import DatasetManifest
 from recap_model.data.dataset.record_batches import RecordBatches
-from recap_model.data.dataset.statistics import FeatureStatistics
+from recap_model.data.dataset.statistics import FeatureStatistics, tell_collisions
 from recap_model.distributed.sharded_tables import TableShare, sharing_tables
 from recap_model.model.model_and_loss import ModelAndLoss
 from recap_model.training import (

@@ -13,8 +13,7 @@ from torch import Tensor
 from recap_model.config import RecapConfig
 from recap_model.config.data.features import DENSE_GROUPS
 from recap_model.data.dataset.batch import RecapBatch
-from recap_model.data.dataset.buffers import Buffers
-from recap_model.data.dataset.gather import Copies
+from recap_model.data.dataset.gather import Buffers, Copies
 from recap_model.data.dataset.manifest import DatasetManifest
 from recap_model.data.dataset.record_batches import RecordBatches
 from recap_model.data.dataset.shuffle import Numbers, Order, Rows

@@ -1,5 +1,8 @@
 """Statistics of the training rows that the model's input transforms are fitted with."""
 
+import logging
+import math
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import NonNegativeInt, PositiveInt
@@ -8,6 +11,8 @@ from recap_model.config.base import StrictModel
 from recap_model.json_files import read_model
 
 STATISTICS_NAME = "_statistics.json"
+
+log = logging.getLogger(__name__)
 
 
 class Collisions(StrictModel):
@@ -53,3 +58,41 @@ class FeatureStatistics(StrictModel):
     def read(cls, folder: str | Path) -> "FeatureStatistics":
         """Read the statistics beside a dataset's manifest. Raises FileNotFoundError or ValueError, naming them."""
         return read_model(Path(folder) / STATISTICS_NAME, cls, "prepare")
+
+
+def tell_collisions(collisions: Mapping[str, Collisions], bound: float) -> None:
+    """Log a line for each hashed table, and a warning for one whose ids share places beyond ``bound``."""
+    for path, found in collisions.items():
+        log.info(
+            "event=hashed table=%s ids=%d places=%d sharing=%.4f expected=%.4f impressions_sharing=%.4f exact=%s",
+            path,
+            found.ids,
+            found.places,
+            found.sharing,
+            found.expected,
+            found.impressions_sharing,
+            str(found.exact).lower(),
+        )
+        if found.sharing > bound:
+            log.warning("%s", warning(path, found, bound))
+
+
+def warning(path: str, found: Collisions, bound: float) -> str:
+    """One line on a table whose ids share places beyond ``bound``, and on the places that would be enough."""
+    about = "" if found.exact else "about "
+    return (
+        f"{path}: {found.sharing:.1%} of {about}{found.ids:,} ids share their place with another "
+        f"(data.collision_bound is {bound:.1%}); its {found.places:,} places (num_embeddings - 1, "
+        f"or buckets) are few: {enough_places(found.ids, bound):,} would do, or raise the bound"
+    )
+
+
+def enough_places(ids: int, bound: float) -> int:
+    """The least number of places for which the expected share of ``ids`` that share one is within ``bound``.
+
+    Solves ``1 - (1 - 1/places)^(ids - 1) = bound``.
+
+    >>> enough_places(1001, 0.2)
+    4482
+    """
+    return math.ceil(-1.0 / math.expm1(math.log1p(-bound) / max(ids - 1, 1)))

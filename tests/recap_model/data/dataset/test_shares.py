@@ -13,10 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recap_model.data.dataset.batch import RecapBatch
-from recap_model.data.dataset.buffers import Buffers
-from recap_model.data.dataset.device_prefetch import OnDevice
+from recap_model.data.dataset.gather import Buffers
 from recap_model.data.dataset.manifest import MANIFEST_NAME, DatasetManifest
-from recap_model.data.dataset.prefetch import Prefetched
+from recap_model.data.dataset.prefetch import OnDevice, Prefetched
 from recap_model.data.dataset.reader import DatasetReader
 from tests.tiny import tiny_config
 

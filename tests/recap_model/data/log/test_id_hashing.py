@@ -9,8 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recap_model.data.dataset.collisions import enough_places, warning
-from recap_model.data.dataset.statistics import Collisions
+from recap_model.data.dataset.statistics import Collisions, enough_places, warning
 from recap_model.data.log.id_hashing import (
     _HIGH,
     _LOW,
