@@ -24,7 +24,7 @@ from components.prepare.shard_writer import ShardWriter, Written, counts
 from components.prepare.split import SPLITS, Splitter
 from recap_model.config import RecapConfig, data_spec
 from recap_model.data.dataset.manifest import MANIFEST_NAME, DatasetManifest
-from recap_model.data.dataset.statistics import STATISTICS_NAME, tell_collisions
+from recap_model.data.dataset.statistics import STATISTICS_NAME, report_collisions
 
 _ROWS_PER_SHARD = 250_000
 _MAX_SHARDS = 16
@@ -91,7 +91,7 @@ def write_sets(
             _check(manifest)
             manifests[split] = manifest
         statistics = gathered.statistics.result()
-        tell_collisions(statistics.collisions, config.data.collision_bound)
+        report_collisions(statistics.collisions, config.data.collision_bound)
         (folders["train"] / STATISTICS_NAME).write_text(statistics.model_dump_json())
         for split, manifest in manifests.items():
             (folders[split] / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=1))

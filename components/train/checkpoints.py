@@ -14,7 +14,7 @@ import torch
 from components.common.artifacts.snapshot import Snapshot, config_digest
 from recap_model.config import RecapConfig
 from recap_model.data.dataset.manifest import DatasetManifest
-from recap_model.training import Checkpoints, World
+from recap_model.training import Checkpoints, ProcessGroup
 from recap_model.training.checkpoint import LOCK_NAME
 
 CHECKPOINTS_VARIABLE = "RECAP_CHECKPOINTS"
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def checkpoints_of(
-    out: Path, snapshot: Snapshot, config: RecapConfig, dataset: DatasetManifest, world: World
+    out: Path, snapshot: Snapshot, config: RecapConfig, dataset: DatasetManifest, process_group: ProcessGroup
 ) -> Iterator[Checkpoints]:
     """The checkpoints of this training: of this config, this data, this start, this version of torch.
 
@@ -43,13 +43,13 @@ def checkpoints_of(
     name = hashlib.sha256(json.dumps(origin).encode()).hexdigest()[:32]
     given = os.environ.get(CHECKPOINTS_VARIABLE)
     root = Path(given) if given else out.with_name(f"{out.name}.checkpoints")
-    if world.rank > 0:
-        yield Checkpoints(root / world.gather("")[0], config.training.checkpoint.keep)
+    if process_group.rank > 0:
+        yield Checkpoints(root / process_group.gather("")[0], config.training.checkpoint.keep)
         return
     folder, lock = _lock_free_folder(root, name)
     checkpoints = Checkpoints(folder, config.training.checkpoint.keep)
     try:
-        world.gather(folder.name)
+        process_group.gather(folder.name)
         yield checkpoints
     finally:
         with suppress(OSError):

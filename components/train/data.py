@@ -5,14 +5,16 @@ from pathlib import Path
 
 from components.common.runtime.process_pool import cores
 from recap_model.config import RecapConfig
-from recap_model.data.dataset.prefetch import OnDevice, Prefetched, Rows
+from recap_model.data.dataset.prefetch import BatchSource, DevicePrefetcher, Prefetcher
 from recap_model.data.dataset.reader import DatasetReader
-from recap_model.training import World
+from recap_model.training import ProcessGroup
 
 _MOST_READING = 8
 
 
-def training_rows(train_set: Path, config: RecapConfig, world: World) -> tuple[Rows, Rows | None]:
+def training_rows(
+    train_set: Path, config: RecapConfig, process_group: ProcessGroup
+) -> tuple[BatchSource, BatchSource | None]:
     """This process's part of every batch, made ahead by a thread; and of the held-out rows, if there are any.
 
     Of a GPU's process the batches are on the GPU.
@@ -20,7 +22,7 @@ def training_rows(train_set: Path, config: RecapConfig, world: World) -> tuple[R
     Raises ValueError if ``training.early_stopping`` is given, and its share of the rows is none of them.
     """
     training = config.training
-    on_gpu = world.device.type == "cuda"
+    on_gpu = process_group.device.type == "cuda"
     early = training.early_stopping
     share = 0.0 if early is None else early.share
     reader = DatasetReader(
@@ -31,15 +33,15 @@ def training_rows(train_set: Path, config: RecapConfig, world: World) -> tuple[R
         weighting="training",
         seed=training.seed,
         held_out=share,
-        shard=world.shard,
+        shard=process_group.shard,
         # Batch norm needs two rows in each part of a batch.
-        min_rows=2 * world.size * training.micro_batches,
-        threads=_reading_threads(world),
+        min_rows=2 * process_group.size * training.micro_batches,
+        threads=_reading_threads(process_group),
         pin=on_gpu,
     )
-    rows: Rows = Prefetched(reader)
+    rows: BatchSource = Prefetcher(reader)
     if on_gpu:
-        rows = OnDevice(rows, world.device)
+        rows = DevicePrefetcher(rows, process_group.device)
     if early is None:
         return rows, None
     held_out = DatasetReader(
@@ -50,8 +52,8 @@ def training_rows(train_set: Path, config: RecapConfig, world: World) -> tuple[R
         weighting="training",
         held_out=share,
         only_held_out=True,
-        shard=world.shard,
-        min_rows=world.size,
+        shard=process_group.shard,
+        min_rows=process_group.size,
     )
     if not held_out.steps:
         raise ValueError(
@@ -60,13 +62,13 @@ def training_rows(train_set: Path, config: RecapConfig, world: World) -> tuple[R
     return rows, held_out
 
 
-def _reading_threads(world: World) -> int:
+def _reading_threads(process_group: ProcessGroup) -> int:
     """Threads that copy rows for a process that trains.
 
     One where the CPU also trains, and needs its cores; on a GPU this process's share of the node's cores, up to 8: a
     GPU takes in rows faster than one thread copies them.
     """
-    if world.device.type == "cpu":
+    if process_group.device.type == "cpu":
         return 1
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if world.size > 1 else 1
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if process_group.size > 1 else 1
     return max(1, min(cores() // processes, _MOST_READING))

@@ -29,17 +29,17 @@ from recap_model.config import RecapConfig
 from recap_model.config.steps.training import TrainJobConfig
 from recap_model.data.dataset.manifest import DatasetManifest
 from recap_model.data.dataset.record_batches import RecordBatches
-from recap_model.data.dataset.statistics import FeatureStatistics, tell_collisions
-from recap_model.distributed.sharded_tables import TableShare, sharing_tables
+from recap_model.data.dataset.statistics import FeatureStatistics, report_collisions
+from recap_model.distributed.sharded_tables import ShardingPlan, shard_tables
 from recap_model.model.model_and_loss import ModelAndLoss
 from recap_model.training import (
     Checkpoints,
+    ProcessGroup,
     Progress,
     TrainingInterruptedError,
     TrainState,
-    World,
     choose_device,
-    joined,
+    init_process_group,
     train,
 )
 from recap_model.training.threads import cpu_threads
@@ -114,11 +114,13 @@ def train_in_process(
         )
     device = choose_device(config.training)
     with (
-        joined(device) if member else contextlib.nullcontext(World(device=device)) as world,
-        checkpoints_of(Path(out), frozen, config, dataset, world) as checkpoints,
+        init_process_group(device)
+        if member
+        else contextlib.nullcontext(ProcessGroup(device=device)) as process_group,
+        checkpoints_of(Path(out), frozen, config, dataset, process_group) as checkpoints,
     ):
-        run = _Run(frozen, config, dataset, Path(train_set), checkpoints, world)
-        if world.rank > 0:
+        run = _Run(frozen, config, dataset, Path(train_set), checkpoints, process_group)
+        if process_group.rank > 0:
             run.train(lambda progress: None)
             return
         run.write(Path(out), None if curves is None else Path(curves))
@@ -135,21 +137,21 @@ class _Run:
         dataset: DatasetManifest,
         train_set: Path,
         checkpoints: Checkpoints,
-        world: World,
+        process_group: ProcessGroup,
     ) -> None:
         self.snapshot = snapshot
         self.config = config
         self.dataset = dataset
         self.train_set = train_set
         self.checkpoints = checkpoints
-        self.world = world
+        self.process_group = process_group
         self.statistics = FeatureStatistics.read(train_set)
         self.started_from: str | None = None
 
     def write(self, out: Path, curves: Path | None) -> None:
         """Train, and write the model and its curves."""
         reports: list[Progress] = []
-        tell_collisions(self.statistics.collisions, self.config.data.collision_bound)
+        report_collisions(self.statistics.collisions, self.config.data.collision_bound)
         with atomic_directory(out) as folder:
             with (folder / TRAINING_LOG_NAME).open("w") as lines:
                 state = self.train(_reporter(lines, reports, active_run(self.snapshot.tracking_uri)))
@@ -172,13 +174,18 @@ class _Run:
 
     def train(self, report: Callable[[Progress], None]) -> TrainState:
         """Build the model, and train it from its start or from the newest checkpoint."""
-        config, world = self.config, self.world
-        rows, held_out = training_rows(self.train_set, config, world)
+        config, process_group = self.config, self.process_group
+        rows, held_out = training_rows(self.train_set, config, process_group)
         with torch.random.fork_rng(), stop_on_sigterm() as stop:
             torch.manual_seed(config.training.seed)
             module = self._module()
             parameters = sum(parameter.numel() for parameter in module.parameters())
-            log.info("event=train device=%s processes=%d parameters=%d", world.device, world.size, parameters)
+            log.info(
+                "event=train device=%s processes=%d parameters=%d",
+                process_group.device,
+                process_group.size,
+                parameters,
+            )
             with cpu_threads(config.training, module):
                 try:
                     return train(
@@ -188,25 +195,25 @@ class _Run:
                         report,
                         held_out=held_out,
                         checkpoints=self.checkpoints,
-                        world=world,
+                        process_group=process_group,
                         stop=stop,
                     )
                 except TrainingInterruptedError as error:
                     raise step.RetryableError(str(error)) from None
 
-    def _share(self) -> TableShare | None:
+    def _plan(self) -> ShardingPlan | None:
         distribution = self.config.training.distribution
-        if distribution is None or distribution.tables == "replicated" or self.world.size == 1:
+        if distribution is None or distribution.tables == "replicated" or self.process_group.size == 1:
             return None
-        return TableShare(distribution.tables, self.world.rank, self.world.size)
+        return ShardingPlan(distribution.tables, self.process_group.rank, self.process_group.size)
 
     def _module(self) -> ModelAndLoss:
         config = self.config
-        with sharing_tables(self._share()):
+        with shard_tables(self._plan()):
             module = create_ranking_model(
                 data_spec(config),
                 config,
-                self.world.device,
+                self.process_group.device,
                 loss_fn=build_loss(config),
                 statistics=self.statistics,
             )

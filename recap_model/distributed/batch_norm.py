@@ -7,7 +7,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 
-class SharedBatchNorm(nn.BatchNorm1d):
+class SyncBatchNorm(nn.BatchNorm1d):
     """`nn.BatchNorm1d` whose mean and variance are of all processes' rows, on a CPU too, in float32.
 
     ``torch.nn.SyncBatchNorm`` does the same on GPUs alone. Ioffe and Szegedy, ICML 2015, algorithm 1
@@ -22,19 +22,19 @@ class SharedBatchNorm(nn.BatchNorm1d):
             return super().forward(x)
         wide = x.float()
         count = wide.new_full((1,), len(x))
-        sums: Tensor = _Sum.apply(torch.cat([wide.sum(dim=0), count]))
+        sums: Tensor = _AllReduceSum.apply(torch.cat([wide.sum(dim=0), count]))
         rows = sums[-1].detach()
         mean = sums[:-1] / rows
         centred = wide - mean
-        variance = _Sum.apply(centred.square().sum(dim=0)) / rows
-        self._remember(mean.detach(), variance.detach() * rows / (rows - 1))
+        variance = _AllReduceSum.apply(centred.square().sum(dim=0)) / rows
+        self._update_running_statistics(mean.detach(), variance.detach() * rows / (rows - 1))
         normal = centred * torch.rsqrt(variance + self.eps)
         if self.affine:
             normal = normal * self.weight + self.bias
         return normal.to(x.dtype)
 
     @torch.no_grad()
-    def _remember(self, mean: Tensor, variance: Tensor) -> None:
+    def _update_running_statistics(self, mean: Tensor, variance: Tensor) -> None:
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
@@ -44,23 +44,23 @@ class SharedBatchNorm(nn.BatchNorm1d):
         self.running_var.lerp_(variance, momentum)
 
 
-def share_batch_norms(module: nn.Module) -> None:
-    """Put a `SharedBatchNorm` with the same parameters and statistics in the place of every batch norm."""
+def convert_batch_norms(module: nn.Module) -> None:
+    """Put a `SyncBatchNorm` with the same parameters and statistics in the place of every batch norm."""
     for part in list(module.modules()):
         for name, child in list(part.named_children()):
             if type(child) is nn.BatchNorm1d:
-                setattr(part, name, _shared(child))
+                setattr(part, name, _convert(child))
 
 
-def _shared(norm: nn.BatchNorm1d) -> SharedBatchNorm:
-    shared = SharedBatchNorm(norm.num_features, norm.eps, norm.momentum, norm.affine)
+def _convert(norm: nn.BatchNorm1d) -> SyncBatchNorm:
+    shared = SyncBatchNorm(norm.num_features, norm.eps, norm.momentum, norm.affine)
     shared.weight, shared.bias = norm.weight, norm.bias
     shared.running_mean, shared.running_var = norm.running_mean, norm.running_var
     shared.num_batches_tracked = norm.num_batches_tracked
     return shared.train(norm.training)
 
 
-class _Sum(torch.autograd.Function):
+class _AllReduceSum(torch.autograd.Function):
     """The sum over processes; the gradient is the sum of theirs."""
 
     @staticmethod

@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from recap_model.distributed.process_group import World
+from recap_model.distributed.process_group import ProcessGroup
 from recap_model.distributed.sharded_tables import Bounds
 from recap_model.nn.inputs.large_embeddings import LargeEmbeddings
 from recap_model.optim import Stepper
@@ -16,21 +16,21 @@ from recap_model.optim.optimizer import DenseAndTables
 
 _CHUNK_BYTES = 64 << 20
 
-_Change = Callable[[Tensor, list[Bounds]], Tensor]
+_Resize = Callable[[Tensor, list[Bounds]], Tensor]
 
 
-class WholeTables:
+class TableGatherer:
     """Puts the parts of a module's tables together on the first process, and takes a process's parts of whole ones.
 
     All that has a number or a row for each entry goes along: optimizer state, averages, the best weights so far.
     Every process must call each method at once.
     """
 
-    def __init__(self, module: nn.Module, world: World):
-        self._module, self._world = module, world
+    def __init__(self, module: nn.Module, process_group: ProcessGroup):
+        self._module, self._process_group = module, process_group
         self._bounds: dict[str, list[Bounds]] = {}
         for name, part in module.named_modules():
-            if isinstance(part, LargeEmbeddings) and part.share is not None:
+            if isinstance(part, LargeEmbeddings) and part.plan is not None:
                 for number, bounds in enumerate(part.bounds):
                     self._bounds[f"{name}.tables.{number}.table.weight"] = bounds
 
@@ -44,55 +44,61 @@ class WholeTables:
         named = dict(self._module.named_parameters())
         return [named[name] for name in self._bounds]
 
-    def make_whole(self) -> None:
+    def unshard(self) -> None:
         """Give the first process's module whole tables; those of the others are of no use from now on."""
         parts = dict(self._module.named_parameters())
         wholes = {name: self._gather(parts[name].detach(), bounds) for name, bounds in self._bounds.items()}
-        if self._world.rank > 0:
+        if self._process_group.rank > 0:
             return
         for name, part in self._module.named_modules():
-            if isinstance(part, LargeEmbeddings) and part.share is not None:
+            if isinstance(part, LargeEmbeddings) and part.plan is not None:
                 weights = [
                     wholes[f"{name}.tables.{number}.table.weight"] for number in range(len(part.tables))
                 ]
-                part.make_whole([weight.to(self._world.device) for weight in weights])
+                part.unshard([weight.to(self._process_group.device) for weight in weights])
 
-    def whole(self, state: Mapping[str, Any], optimizer: Stepper) -> dict[str, Any]:
+    def gather_state(self, state: Mapping[str, Any], optimizer: Stepper) -> dict[str, Any]:
         """A `TrainState`'s dict with whole tables, of use on the first process alone."""
-        return self._changed(state, optimizer, self._gather)
+        return self._map_state(state, optimizer, self._gather)
 
-    def parts(self, state: Mapping[str, Any], optimizer: Stepper) -> dict[str, Any]:
+    def shard_state(self, state: Mapping[str, Any], optimizer: Stepper) -> dict[str, Any]:
         """A dict that `whole` gave, with this process's parts."""
-        return self._changed(state, optimizer, self._cut)
+        return self._map_state(state, optimizer, self._shard)
 
-    def _changed(self, state: Mapping[str, Any], optimizer: Stepper, change: _Change) -> dict[str, Any]:
+    def _map_state(self, state: Mapping[str, Any], optimizer: Stepper, change: _Resize) -> dict[str, Any]:
         changed = dict(state)
-        changed["module"] = self._weights(state["module"], change)
+        changed["module"] = self._map_weights(state["module"], change)
         if state["average"] is not None:
             names = [name for name, tensor in self._module.state_dict().items() if tensor.is_floating_point()]
             # The average is of the model inside the module, whose floating-point state comes in the same order.
             own = [name for name in names if name.startswith("model.")]
             named = dict(zip(own, state["average"]["average"], strict=True))
-            changed["average"] = {**state["average"], "average": list(self._weights(named, change).values())}
+            changed["average"] = {
+                **state["average"],
+                "average": list(self._map_weights(named, change).values()),
+            }
         if state["stopping"] is not None:
             best = state["stopping"]["best"]
-            changed["stopping"] = {**state["stopping"], "best": self._weights(best, change) if best else best}
+            changed["stopping"] = {
+                **state["stopping"],
+                "best": self._map_weights(best, change) if best else best,
+            }
         if isinstance(optimizer, DenseAndTables):
             changed["optimizer"] = {
-                name: self._of_optimizer(state["optimizer"][name], part, change)
+                name: self._map_optimizer(state["optimizer"][name], part, change)
                 for name, part in optimizer.parts.items()
             }
         else:
-            changed["optimizer"] = self._of_optimizer(state["optimizer"], optimizer, change)
+            changed["optimizer"] = self._map_optimizer(state["optimizer"], optimizer, change)
         return changed
 
-    def _weights(self, weights: Mapping[str, Tensor], change: _Change) -> dict[str, Tensor]:
+    def _map_weights(self, weights: Mapping[str, Tensor], change: _Resize) -> dict[str, Tensor]:
         return {
             name: change(tensor, self._bounds[name]) if name in self._bounds else tensor
             for name, tensor in weights.items()
         }
 
-    def _of_optimizer(self, state: Mapping[str, Any], optimizer: Any, change: _Change) -> dict[str, Any]:
+    def _map_optimizer(self, state: Mapping[str, Any], optimizer: Any, change: _Resize) -> dict[str, Any]:
         named = {id(parameter): name for name, parameter in self._module.named_parameters()}
         weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         changed = {}
@@ -106,13 +112,13 @@ class WholeTables:
             }
         return {**state, "state": changed}
 
-    def _cut(self, whole: Tensor, bounds: list[Bounds]) -> Tensor:
-        first, last = bounds[self._world.rank]
+    def _shard(self, whole: Tensor, bounds: list[Bounds]) -> Tensor:
+        first, last = bounds[self._process_group.rank]
         return whole[first:last].clone()
 
     def _gather(self, part: Tensor, bounds: list[Bounds]) -> Tensor:
         """The whole on the CPU of the first process, sent there piece by piece; nothing on the others."""
-        rank = self._world.rank
+        rank = self._process_group.rank
         entries = max(last for _, last in bounds)
         whole = torch.empty((entries if rank == 0 else 0, *part.shape[1:]), dtype=part.dtype)
         rows = max(1, _CHUNK_BYTES // (part.element_size() * math.prod(part.shape[1:])))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
-class World:
+class ProcessGroup:
     """Process number ``rank`` of ``size``; of one process by default, which needs no one to talk to."""
 
     rank: int = 0
@@ -24,7 +24,7 @@ class World:
         """For `DatasetReader`: this process's part of every batch."""
         return self.rank, self.size
 
-    def total(self, *numbers: int) -> list[int]:
+    def sum_counts(self, *numbers: int) -> list[int]:
         """The sum of each number over the processes."""
         if self.size == 1:
             return list(numbers)
@@ -32,7 +32,7 @@ class World:
         dist.all_reduce(shared)
         return [int(number) for number in shared.tolist()]
 
-    def summed(self, own: Tensor) -> Tensor:
+    def all_reduce(self, own: Tensor) -> Tensor:
         """The sum of every process's numbers, (n,) to (n,)."""
         if self.size == 1:
             return own
@@ -40,9 +40,9 @@ class World:
         dist.all_reduce(total)
         return total
 
-    def norm(self, own: Tensor) -> Tensor:
+    def global_norm(self, own: Tensor) -> Tensor:
         """The norm of what all processes hold, of the norms of their own parts."""
-        return self.summed(own.square()).sqrt()
+        return self.all_reduce(own.square()).sqrt()
 
     def gather(self, value: Any) -> list[Any]:
         """Every process's value, in the order of their ranks."""
@@ -54,7 +54,7 @@ class World:
 
 
 @contextmanager
-def joined(device: torch.device) -> Iterator[World]:
+def init_process_group(device: torch.device) -> Iterator[ProcessGroup]:
     """Join the processes that torchrun has started, of which this is one, until the block ends.
 
     They talk over NCCL if ``device`` is a GPU, each process having one, else over Gloo.
@@ -64,12 +64,12 @@ def joined(device: torch.device) -> Iterator[World]:
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        yield World(dist.get_rank(), dist.get_world_size(), device)
+        yield ProcessGroup(dist.get_rank(), dist.get_world_size(), device)
     finally:
         dist.destroy_process_group()
 
 
-def share_the_loss(loss: Callable[..., object], world: World, rows: int) -> None:
+def use_global_loss(loss: Callable[..., object], process_group: ProcessGroup, rows: int) -> None:
     """Let ``loss`` see the rows of all processes, so that it and its gradients are those of the whole batch.
 
     A mean over each process's own rows would weigh rows unequally, where labels are missing or processes hold
@@ -79,23 +79,25 @@ def share_the_loss(loss: Callable[..., object], world: World, rows: int) -> None
         loss: called with logits, labels and weights, each (rows, tasks); a label that is NaN counts for nothing.
         rows: the most that a process holds.
     """
-    if world.size > 1:
+    if process_group.size > 1:
         assert isinstance(loss, nn.Module)
-        loss.register_forward_pre_hook(lambda _, inputs: _gathered(*inputs, world=world, rows=rows))
+        loss.register_forward_pre_hook(
+            lambda _, inputs: _gather_inputs(*inputs, process_group=process_group, rows=rows)
+        )
 
 
-def _gathered(
-    logits: Tensor, labels: Tensor, weights: Tensor, *, world: World, rows: int
+def _gather_inputs(
+    logits: Tensor, labels: Tensor, weights: Tensor, *, process_group: ProcessGroup, rows: int
 ) -> tuple[Tensor, ...]:
     tasks = logits.shape[1]
     own = torch.cat([logits.detach().float(), labels, weights], dim=1)
     sent = own.new_zeros(rows, own.shape[1])
     sent[: len(own)] = own
     sent[len(own) :, tasks : 2 * tasks] = torch.nan
-    received = [torch.empty_like(sent) for _ in range(world.size)]
+    received = [torch.empty_like(sent) for _ in range(process_group.size)]
     dist.all_gather(received, sent)
     parts = [part[:, :tasks] for part in received]
-    parts[world.rank] = _pad(_TimesProcesses.apply(logits, world.size), rows)
+    parts[process_group.rank] = _pad(_ScaleGradient.apply(logits, process_group.size), rows)
     every_label, every_weight = torch.cat(received)[:, tasks:].chunk(2, dim=1)
     return torch.cat(parts), every_label, every_weight
 
@@ -104,7 +106,7 @@ def _pad(rows: Tensor, count: int) -> Tensor:
     return nn.functional.pad(rows, (0, 0, 0, count - len(rows)))
 
 
-class _TimesProcesses(torch.autograd.Function):
+class _ScaleGradient(torch.autograd.Function):
     """Multiplies the gradient by the number of processes, by which DistributedDataParallel divides it."""
 
     @staticmethod

@@ -19,7 +19,7 @@ NO_ENTRY = -1
 
 
 @dataclass(frozen=True)
-class TableShare:
+class ShardingPlan:
     """Process number ``rank`` of ``size`` that share the large tables.
 
     ``row_wise`` cuts every table into stretches of as many entries; ``table_wise`` gives each table to one process,
@@ -27,42 +27,42 @@ class TableShare:
     J. Appl. Math. 17, 1969). The names are TorchRec's.
     """
 
-    kind: Literal["row_wise", "table_wise"]
+    sharding_type: Literal["row_wise", "table_wise"]
     rank: int
     size: int
 
     def bounds(self, shapes: Sequence[tuple[int, int]]) -> list[list[Bounds]]:
         """For each table of (entries, width): what each process holds, from its first entry to behind its last."""
-        if self.kind == "row_wise":
-            return [_stretches(entries, self.size) for entries, _ in shapes]
+        if self.sharding_type == "row_wise":
+            return [_row_ranges(entries, self.size) for entries, _ in shapes]
         held = [0] * self.size
-        found: list[list[Bounds]] = [[(0, 0)] * self.size for _ in shapes]
+        bounds_by_table: list[list[Bounds]] = [[(0, 0)] * self.size for _ in shapes]
         for number in sorted(range(len(shapes)), key=lambda one: -math.prod(shapes[one])):
             owner = held.index(min(held))
             held[owner] += math.prod(shapes[number])
-            found[number][owner] = (0, shapes[number][0])
-        return found
+            bounds_by_table[number][owner] = (0, shapes[number][0])
+        return bounds_by_table
 
 
-_share: ContextVar[TableShare | None] = ContextVar("_share", default=None)
+_plan: ContextVar[ShardingPlan | None] = ContextVar("_share", default=None)
 
 
 @contextmanager
-def sharing_tables(share: TableShare | None) -> Iterator[None]:
+def shard_tables(plan: ShardingPlan | None) -> Iterator[None]:
     """Models made inside the block hold only this process's part of their large tables; all of them if None."""
-    token = _share.set(share)
+    token = _plan.set(plan)
     try:
         yield
     finally:
-        _share.reset(token)
+        _plan.reset(token)
 
 
-def current_share() -> TableShare | None:
-    """What `sharing_tables` says here."""
-    return _share.get()
+def current_sharding_plan() -> ShardingPlan | None:
+    """What `shard_tables` says here."""
+    return _plan.get()
 
 
-def uniform_part(entries: int, width: int, bounds: Bounds) -> Tensor:
+def init_shard(entries: int, width: int, bounds: Bounds) -> Tensor:
     """The entries within ``bounds`` of a table as ``xavier_uniform_`` starts it, without room for the others.
 
     It takes as many random numbers from torch's generator as the whole table does. Returns (last - first, width).
@@ -78,7 +78,7 @@ def uniform_part(entries: int, width: int, bounds: Bounds) -> Tensor:
     return part
 
 
-def read_parts(
+def look_up_sharded(
     entries: Sequence[Tensor], tables: Sequence[nn.Embedding], bounds: Sequence[Sequence[Bounds]], rank: int
 ) -> list[Tensor]:
     """For each table the sum of the entries that each row of this process reads, wherever they are held.
@@ -95,8 +95,11 @@ def read_parts(
     Returns:
         (rows, width) for each table.
     """
-    asked, rows = _gathered(entries)
-    own = [_sums(part, table, held[rank]) for part, table, held in zip(asked, tables, bounds, strict=True)]
+    asked, rows = _gather_entries(entries)
+    own = [
+        _sum_held_entries(part, table, held[rank])
+        for part, table, held in zip(asked, tables, bounds, strict=True)
+    ]
     processes = len(bounds[0])
     holders = [[r for r, (first, last) in enumerate(held) if first < last] for held in bounds]
     widths = [table.embedding_dim for table in tables]
@@ -109,11 +112,13 @@ def read_parts(
     of_rank = [
         [number for number, held in enumerate(holders) if process in held] for process in range(processes)
     ]
-    flat = _Exchange.apply(sent, [rows * sum(widths[n] for n in numbers) for numbers in of_rank])
-    return _added(flat, of_rank, widths, rows, len(entries[0]))
+    flat = _AllToAll.apply(sent, [rows * sum(widths[n] for n in numbers) for numbers in of_rank])
+    return _sum_by_table(flat, of_rank, widths, rows, len(entries[0]))
 
 
-def _added(flat: Tensor, of_rank: list[list[int]], widths: list[int], rows: int, wanted: int) -> list[Tensor]:
+def _sum_by_table(
+    flat: Tensor, of_rank: list[list[int]], widths: list[int], rows: int, wanted: int
+) -> list[Tensor]:
     """Each table's sums out of what every process sent, in the order of the processes."""
     totals: dict[int, Tensor] = {}
     start = 0
@@ -127,12 +132,12 @@ def _added(flat: Tensor, of_rank: list[list[int]], widths: list[int], rows: int,
     return [totals[number][:wanted] for number in range(len(widths))]
 
 
-def _stretches(entries: int, size: int) -> list[Bounds]:
+def _row_ranges(entries: int, size: int) -> list[Bounds]:
     each = -(-entries // size)
     return [(min(entries, rank * each), min(entries, (rank + 1) * each)) for rank in range(size)]
 
 
-def _gathered(entries: Sequence[Tensor]) -> tuple[list[Tensor], int]:
+def _gather_entries(entries: Sequence[Tensor]) -> tuple[list[Tensor], int]:
     """What all processes ask of each table, (processes * rows, longest list), and the most rows that one has."""
     rows, device = len(entries[0]), entries[0].device
     shape = torch.tensor([rows, *(part.shape[1] for part in entries)], device=device)
@@ -147,7 +152,7 @@ def _gathered(entries: Sequence[Tensor]) -> tuple[list[Tensor], int]:
     return list(torch.cat(received).split(longest, dim=1)), most
 
 
-def _sums(asked: Tensor, table: nn.Embedding, bounds: Bounds) -> Tensor:
+def _sum_held_entries(asked: Tensor, table: nn.Embedding, bounds: Bounds) -> Tensor:
     """Of each row the sum of the entries that are held here: (rows, width)."""
     first, last = bounds
     if first == last:
@@ -159,7 +164,7 @@ def _sums(asked: Tensor, table: nn.Embedding, bounds: Bounds) -> Tensor:
     )
 
 
-class _Exchange(torch.autograd.Function):
+class _AllToAll(torch.autograd.Function):
     """Part r of ``sent`` goes to process r; what came, one process behind the other, so many numbers of each."""
 
     @staticmethod

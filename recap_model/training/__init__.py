@@ -1,6 +1,6 @@
 """Training: the loop, its precision, its checkpoints, its processes, and what it says when a loss is not finite."""
 
-from recap_model.distributed.process_group import World, joined
+from recap_model.distributed.process_group import ProcessGroup, init_process_group
 from recap_model.training.checkpoint import Checkpoints
 from recap_model.training.early_stopping import mean_loss
 from recap_model.training.ema import WeightAverage
@@ -13,14 +13,14 @@ from recap_model.training.state import TrainState, planned_steps
 __all__ = [
     "Checkpoints",
     "NonFiniteLossError",
+    "ProcessGroup",
     "Progress",
     "TrainState",
     "TrainingInterruptedError",
     "WeightAverage",
-    "World",
     "choose_bf16",
     "choose_device",
-    "joined",
+    "init_process_group",
     "mean_loss",
     "planned_steps",
     "train",

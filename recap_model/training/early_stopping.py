@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from recap_model.config.steps.training import EarlyStoppingConfig
-from recap_model.data.dataset.prefetch import Rows
-from recap_model.distributed.process_group import World
+from recap_model.data.dataset.prefetch import BatchSource
+from recap_model.distributed.process_group import ProcessGroup
 from recap_model.model.model_and_loss import ModelAndLoss
 from recap_model.training.ema import WeightAverage
 
@@ -21,10 +21,12 @@ class EarlyStopping:
         last: the loss of the last look.
     """
 
-    def __init__(self, config: EarlyStoppingConfig, rows: Rows, world: World | None = None):
+    def __init__(
+        self, config: EarlyStoppingConfig, rows: BatchSource, process_group: ProcessGroup | None = None
+    ):
         self._config = config
         self._rows = rows
-        self._world = world or World()
+        self._process_group = process_group or ProcessGroup()
         self.loss = float("inf")
         self.last: float | None = None
         self.step = 0
@@ -49,7 +51,7 @@ class EarlyStopping:
 
     def _look(self, step: int, module: ModelAndLoss, bf16: bool) -> float:
         # One process's word, since all of them must go on, or end, together.
-        loss: float = self._world.gather(mean_loss(module, self._rows, bf16, self._world))[0]
+        loss: float = self._process_group.gather(mean_loss(module, self._rows, bf16, self._process_group))[0]
         self.last, self._looks_since = loss, self._looks_since + 1
         if loss < self.loss:
             self.loss, self.step, self._looks_since = loss, step, 0
@@ -78,7 +80,9 @@ class EarlyStopping:
 
 
 @torch.no_grad()
-def mean_loss(module: ModelAndLoss, rows: Rows, bf16: bool = False, world: World | None = None) -> float:
+def mean_loss(
+    module: ModelAndLoss, rows: BatchSource, bf16: bool = False, process_group: ProcessGroup | None = None
+) -> float:
     """The loss of rows in evaluation mode, a mean over batches weighted by their rows."""
     training = module.training
     module.eval()
@@ -87,7 +91,7 @@ def mean_loss(module: ModelAndLoss, rows: Rows, bf16: bool = False, world: World
     for batch in rows.batches(0):
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             loss, _ = module(batch.to(device))
-        (length,) = (world or World()).total(len(batch))
+        (length,) = (process_group or ProcessGroup()).sum_counts(len(batch))
         total += loss.item() * length
         count += length
     module.train(training)

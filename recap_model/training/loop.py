@@ -8,8 +8,8 @@ from recap_model.config import RecapConfig
 from recap_model.config.reading.errors import first_reason
 from recap_model.config.steps.training import CheckpointConfig
 from recap_model.data.dataset.batch import RecapBatch
-from recap_model.data.dataset.prefetch import Rows
-from recap_model.distributed.process_group import World
+from recap_model.data.dataset.prefetch import BatchSource
+from recap_model.distributed.process_group import ProcessGroup
 from recap_model.model.model_and_loss import ModelAndLoss
 from recap_model.optim import Stepper
 from recap_model.training.checkpoint import Checkpoints
@@ -28,13 +28,13 @@ class TrainingInterruptedError(Exception):
 
 def train(
     module: ModelAndLoss,
-    rows: Rows,
+    rows: BatchSource,
     config: RecapConfig,
     report: Report,
     *,
-    held_out: Rows | None = None,
+    held_out: BatchSource | None = None,
     checkpoints: Checkpoints | None = None,
-    world: World | None = None,
+    process_group: ProcessGroup | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> TrainState:
     """Train a model where its parameters lie, and leave it in evaluation mode.
@@ -49,7 +49,7 @@ def train(
             ``training.log_every_steps``; when training goes on from a checkpoint, with the earlier ones first.
         held_out: what ``training.early_stopping`` looks at.
         checkpoints: go on from the newest, and write more of them.
-        world: the processes that train together; each calls this with its part of the rows.
+        process_group: the processes that train together; each calls this with its part of the rows.
         stop: asked after each step whether to write a checkpoint and end.
 
     Raises:
@@ -57,12 +57,12 @@ def train(
         TrainingInterruptedError: ``stop`` said so.
         ValueError: there is no batch to train on.
     """
-    state = begin(module, rows, config, world or World(), held_out)
+    state = begin(module, rows, config, process_group or ProcessGroup(), held_out)
     _resume(state, checkpoints, report)
     due = _Clock(config.training.checkpoint)
     for batch in state.meter.timed(_batches(rows, state, config)):
         losses = take_step(state, batch, config)
-        trained, stopped, written = state.world.total(len(batch), stop(), due(state.step))
+        trained, stopped, written = state.process_group.sum_counts(len(batch), stop(), due(state.step))
         state.rows += trained
         state.meter.add(trained, losses)
         if state.stopping is not None and state.stopping.due(state.step):
@@ -82,7 +82,7 @@ def train(
     return state
 
 
-def _batches(rows: Rows, state: TrainState, config: RecapConfig) -> Iterator[RecapBatch]:
+def _batches(rows: BatchSource, state: TrainState, config: RecapConfig) -> Iterator[RecapBatch]:
     """The batches that are left, from where the state stands."""
     for epoch in range(state.epoch, config.training.epochs):
         state.batch = state.batch if epoch == state.epoch else 0
@@ -107,7 +107,7 @@ def _resume(state: TrainState, checkpoints: Checkpoints | None, report: Report) 
                 f"{checkpoints.folder}: its newest checkpoint is not of this training "
                 f"({type(error).__name__}: {first_reason(error)}); remove the folder, and training starts anew"
             ) from None
-    steps = state.world.gather(state.step)
+    steps = state.process_group.gather(state.step)
     if min(steps) != max(steps):
         # Each would wait for the others in another step, for ever.
         raise ValueError(
@@ -131,7 +131,7 @@ def _report(state: TrainState, report: Report) -> None:
 
 def _write(state: TrainState, checkpoints: Checkpoints) -> None:
     content = state.state_dict()
-    if state.world.rank == 0:
+    if state.process_group.rank == 0:
         checkpoints.write(state.step, content)
 
 
@@ -155,7 +155,7 @@ def _end(state: TrainState, checkpoints: Checkpoints | None) -> None:
         state.stopping.restore_best(state.module)
         log.info("event=best held_out_loss=%.6f step=%d", state.stopping.loss, state.stopping.step)
     if state.tables is not None:
-        state.tables.make_whole()
+        state.tables.unshard()
     state.module.eval()
 
 

@@ -11,10 +11,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 from recap_model.config import RecapConfig
 from recap_model.data.dataset.batch import RecapBatch
-from recap_model.data.dataset.prefetch import Rows
-from recap_model.distributed.batch_norm import share_batch_norms
-from recap_model.distributed.gather_tables import WholeTables
-from recap_model.distributed.process_group import World, share_the_loss
+from recap_model.data.dataset.prefetch import BatchSource
+from recap_model.distributed.batch_norm import convert_batch_norms
+from recap_model.distributed.gather_tables import TableGatherer
+from recap_model.distributed.process_group import ProcessGroup, use_global_loss
 from recap_model.model.model_and_loss import ModelAndLoss
 from recap_model.optim import Stepper, build_optimizer
 from recap_model.training.early_stopping import EarlyStopping
@@ -41,8 +41,8 @@ class TrainState:
     meter: Meter
     device: torch.device
     bf16: bool
-    world: World
-    tables: WholeTables | None = None
+    process_group: ProcessGroup
+    tables: TableGatherer | None = None
     epoch: int = 0
     batch: int = 0
     step: int = 0
@@ -62,14 +62,14 @@ class TrainState:
             "meter": self.meter.state_dict(),
             "position": {"epoch": self.epoch, "batch": self.batch, "step": self.step, "rows": self.rows},
             "reports": [asdict(report) for report in self.reports],
-            "random": self.world.gather(_random_state(self.device)),
+            "random": self.process_group.gather(_random_state(self.device)),
         }
-        return state if self.tables is None else self.tables.whole(state, self.optimizer)
+        return state if self.tables is None else self.tables.gather_state(state, self.optimizer)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` gave, in as many processes or in others."""
         if self.tables is not None:
-            state = self.tables.parts(state, self.optimizer)
+            state = self.tables.shard_state(state, self.optimizer)
         self.module.load_state_dict(state["module"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.average is not None:
@@ -80,8 +80,8 @@ class TrainState:
             setattr(self, name, value)
         self.meter.load_state_dict(state["meter"], self.step)
         self.reports = [Progress(**report) for report in state["reports"]]
-        if self.world.rank < len(state["random"]):
-            _set_random_state(state["random"][self.world.rank], self.device)
+        if self.process_group.rank < len(state["random"]):
+            _set_random_state(state["random"][self.process_group.rank], self.device)
 
     def without_exchange(self) -> contextlib.AbstractContextManager[Any]:
         """A block whose gradients stay in this process."""
@@ -91,7 +91,11 @@ class TrainState:
 
 
 def begin(
-    module: ModelAndLoss, rows: Rows, config: RecapConfig, world: World, held_out: Rows | None = None
+    module: ModelAndLoss,
+    rows: BatchSource,
+    config: RecapConfig,
+    process_group: ProcessGroup,
+    held_out: BatchSource | None = None,
 ) -> TrainState:
     """The state before the first step."""
     training = config.training
@@ -101,32 +105,32 @@ def begin(
     tables = None
     # Before the processes' wrapper is made, which has to know which gradients are sparse.
     optimizer = build_optimizer(module, config.optimizer)
-    share_the_loss(module.loss_fn, world, -(-training.batch_size // world.size))
+    use_global_loss(module.loss_fn, process_group, -(-training.batch_size // process_group.size))
     if training.compile:
         module.compile()
-    if world.size > 1:
-        share_batch_norms(module)
-        tables = WholeTables(module, world)
+    if process_group.size > 1:
+        convert_batch_norms(module)
+        tables = TableGatherer(module, process_group)
         # Their gradients come from the rows of all processes, and no other process has those entries.
         DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(module, tables.names)
         forward = DistributedDataParallel(module)
         # Drop-out must not drop the same places in every process.
-        torch.manual_seed(training.seed + world.rank)
+        torch.manual_seed(training.seed + process_group.rank)
     return TrainState(
         module=module,
         forward=forward,
         optimizer=optimizer,
         average=None if decay is None else WeightAverage(module.model, decay),
-        stopping=None if early is None or held_out is None else EarlyStopping(early, held_out, world),
+        stopping=None if early is None or held_out is None else EarlyStopping(early, held_out, process_group),
         meter=Meter(planned_steps(rows, config)),
         device=device,
         bf16=choose_bf16(training, device, module),
-        world=world,
+        process_group=process_group,
         tables=tables if tables is not None and tables.names else None,
     )
 
 
-def planned_steps(rows: Rows, config: RecapConfig) -> int:
+def planned_steps(rows: BatchSource, config: RecapConfig) -> int:
     """Steps that training will take, if no batch is left out and it does not end early."""
     training = config.training
     planned = training.epochs * rows.steps

@@ -64,7 +64,7 @@ def _sizes(state: TrainState, batch: RecapBatch) -> Tensor | None:
     loss = state.module.loss_fn
     if not isinstance(loss, MultiTaskLoss) or batch.labels is None:
         return None
-    return state.world.summed(loss_sizes(batch.labels, batch.weights, loss.normalise))
+    return state.process_group.all_reduce(loss_sizes(batch.labels, batch.weights, loss.normalise))
 
 
 @contextmanager
@@ -96,7 +96,7 @@ def _check_and_clip(
     values = _gradients([weight for weight in state.module.parameters() if id(weight) not in apart])
     norm = get_total_norm(values)
     if parts:
-        norm = torch.hypot(norm, state.world.norm(get_total_norm(held)))
+        norm = torch.hypot(norm, state.process_group.global_norm(get_total_norm(held)))
     # A gradient can overflow where the loss did not; taken in, it would show a step later, on innocent rows.
     if not norm.isfinite():
         tasks = {name: loss for name, loss in losses.items() if name != "loss"}

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 # What `sys.getrefcount` counts of an array that only a list holds: the list, the loop's name, its own argument.
-_UNUSED = 3
+_UNUSED_REFCOUNT = 3
 
 
-class Buffers:
+class BufferPool:
     """Tensors to write into; memory that is no longer referred to, by a tensor or a view, is given out again.
 
     New memory costs as much as filling it: the kernel hands out zeroed pages one by one.
@@ -33,7 +33,7 @@ class Buffers:
             return torch.empty(shape, dtype=_torch(dtype), pin_memory=True)
         kept = self._kept.setdefault((name, shape), [])
         for array in kept:
-            if sys.getrefcount(array) == _UNUSED:
+            if sys.getrefcount(array) == _UNUSED_REFCOUNT:
                 return torch.from_numpy(array[:])
         kept.append(np.empty(shape, dtype))
         return torch.from_numpy(kept[-1][:])
@@ -48,52 +48,54 @@ Array = NDArray[np.generic]
 
 class _Copy(NamedTuple):
     source: Array
-    places: NDArray[np.int64] | None
+    rows: NDArray[np.int64] | None
     out: Array
 
-    def make(self) -> None:
-        if self.places is None:
+    def run(self) -> None:
+        if self.rows is None:
             self.out[:] = self.source
         else:
             # The numbers are in range; with any other mode numpy would copy once more.
-            self.source.take(self.places, 0, self.out, "clip")
+            self.source.take(self.rows, 0, self.out, "clip")
 
 
-class Copies:
+class CopyQueue:
     """Copies that are noted one by one, and made all at once: numpy lets other threads run while it copies."""
 
     def __init__(self, threads: int):
         self._threads = threads
-        self._noted: list[_Copy] = []
+        self._pending: list[_Copy] = []
         self._until_exit = ExitStack()
 
     def __enter__(self) -> Self:
         if self._threads > 1:
-            self._others = self._until_exit.enter_context(ThreadPoolExecutor(self._threads - 1, "copies"))
+            self._threads_pool = self._until_exit.enter_context(
+                ThreadPoolExecutor(self._threads - 1, "copies")
+            )
         return self
 
     def __exit__(self, *error: object) -> None:
         self._until_exit.close()
 
-    def add(self, source: Array, places: NDArray[np.int64] | None, out: Array) -> None:
+    def add(self, source: Array, rows: NDArray[np.int64] | None, out: Array) -> None:
         """Note that these rows of ``source``, or all of them, are to be in ``out``, of the same number of rows."""
-        self._noted.append(_Copy(source, places, out))
+        self._pending.append(_Copy(source, rows, out))
 
-    def make(self) -> None:
+    def run(self) -> None:
         """Make the copies that were noted."""
-        noted, self._noted = self._noted, []
+        pending, self._pending = self._pending, []
         if self._threads == 1:
-            _make(noted)
+            _run(pending)
             return
         # Dealt out from the largest on, so that all threads have about as much.
-        noted.sort(key=lambda copy: copy.out.nbytes, reverse=True)
-        shares = [noted[thread :: self._threads] for thread in range(self._threads)]
-        running = [self._others.submit(_make, share) for share in shares[1:]]
-        _make(shares[0])
-        for share in running:
-            share.result()
+        pending.sort(key=lambda copy: copy.out.nbytes, reverse=True)
+        chunks = [pending[thread :: self._threads] for thread in range(self._threads)]
+        running = [self._threads_pool.submit(_run, chunk) for chunk in chunks[1:]]
+        _run(chunks[0])
+        for chunk in running:
+            chunk.result()
 
 
-def _make(copies: list[_Copy]) -> None:
-    for copy in copies:
-        copy.make()
+def _run(copy_queue: list[_Copy]) -> None:
+    for copy in copy_queue:
+        copy.run()

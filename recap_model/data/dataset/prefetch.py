@@ -11,10 +11,10 @@ import torch
 from recap_model.data.dataset.batch import RecapBatch
 
 _DEPTH = 4
-_LOOK_S = 0.1
+_POLL_S = 0.1
 
 
-class Rows(Protocol):
+class BatchSource(Protocol):
     """What training needs of a reader: an epoch's batches, in an order that follows from its number."""
 
     @property
@@ -23,10 +23,10 @@ class Rows(Protocol):
     def batches(self, epoch: int, skip: int = 0) -> Iterator[RecapBatch]: ...
 
 
-class Prefetched:
+class Prefetcher:
     """The batches of ``rows``, a few of them made ahead by a thread."""
 
-    def __init__(self, rows: Rows, depth: int = _DEPTH):
+    def __init__(self, rows: BatchSource, depth: int = _DEPTH):
         self._rows = rows
         self._depth = depth
 
@@ -59,7 +59,7 @@ class Prefetched:
         def offer(item: RecapBatch | BaseException | None) -> None:
             while not left.is_set():
                 try:
-                    return ready.put(item, timeout=_LOOK_S)
+                    return ready.put(item, timeout=_POLL_S)
                 except Full:
                     continue
 
@@ -73,14 +73,14 @@ class Prefetched:
             offer(error)
 
 
-class OnDevice:
+class DevicePrefetcher:
     """The batches of ``rows`` on a device, one of them ahead.
 
     The copies are queued apart from the device's arithmetic, so that neither waits for the other. ``rows`` are to lie
     in page-locked memory, or the copies hold up the process.
     """
 
-    def __init__(self, rows: Rows, device: torch.device):
+    def __init__(self, rows: BatchSource, device: torch.device):
         self._rows = rows
         self._device = device
 

@@ -13,10 +13,10 @@ from torch import Tensor
 from recap_model.config import RecapConfig
 from recap_model.config.data.features import DENSE_GROUPS
 from recap_model.data.dataset.batch import RecapBatch
-from recap_model.data.dataset.gather import Buffers, Copies
+from recap_model.data.dataset.gather import BufferPool, CopyQueue
 from recap_model.data.dataset.manifest import DatasetManifest
 from recap_model.data.dataset.record_batches import RecordBatches
-from recap_model.data.dataset.shuffle import Numbers, Order, Rows
+from recap_model.data.dataset.shuffle import BatchRows, EpochOrder, Numbers
 from recap_model.data.log.id_lists import PREFIX, Lists, padded
 
 _RUN_BYTES, _RUNS_IN_A_BATCH, _RUNS = 16_384, 128, 8192
@@ -106,7 +106,7 @@ class DatasetReader:
         self._firsts = np.zeros_like(held) if only_held_out else held
         self._lengths = held if only_held_out else lengths - held
         self._run = self._run_rows()
-        self._order = Order(self._lengths, self._run, batch_size, shard, max(min_rows, shard[1]))
+        self._order = EpochOrder(self._lengths, self._run, batch_size, shard, max(min_rows, shard[1]))
 
     @property
     def rows(self) -> int:
@@ -117,7 +117,7 @@ class DatasetReader:
     def steps(self) -> int:
         """Batches in an epoch that `batches` fills across record batches."""
         whole, rest = divmod(self.rows, self.batch_size)
-        return whole + (rest >= self._order.least)
+        return whole + (rest >= self._order.min_rows)
 
     def batches(self, epoch: int = 0, skip: int = 0) -> Iterator[RecapBatch]:
         """One epoch, without its first ``skip`` batches, which are not read.
@@ -126,10 +126,10 @@ class DatasetReader:
         """
         random = None if self.seed is None else np.random.default_rng([self.seed, epoch])
         loaded: dict[int, Part] = {}
-        buffers = Buffers(self._pin)
-        with Copies(self._threads) as copies:
+        buffers = BufferPool(self._pin)
+        with CopyQueue(self._threads) as copy_queue:
             for rows in self._order.batches(random, skip):
-                yield self._gather(rows, loaded, buffers, copies)
+                yield self._gather(rows, loaded, buffers, copy_queue)
                 if len(loaded) > len(rows.near):
                     for part in [part for part in loaded if part not in rows.near]:
                         del loaded[part]
@@ -158,7 +158,9 @@ class DatasetReader:
         together = min(_RUN_BYTES / row_bytes, self.batch_size / _RUNS_IN_A_BATCH, self.rows / _RUNS)
         return min(max(1, int(together)), longest)
 
-    def _gather(self, rows: Rows, loaded: dict[int, Part], buffers: Buffers, copies: Copies) -> RecapBatch:
+    def _gather(
+        self, rows: BatchRows, loaded: dict[int, Part], buffers: BufferPool, copy_queue: CopyQueue
+    ) -> RecapBatch:
         """The rows as tensors: whole runs first, as a model does not see their order."""
         numbers = {number for number, _ in rows.whole} | {number for number, _, _ in rows.cut}
         self._record_batches.check(numbers)
@@ -173,17 +175,19 @@ class DatasetReader:
             at, out_runs = 0, out[: runs * self._run].reshape(runs, self._run * width)
             for number, places in rows.whole:
                 end = at + len(places)
-                copies.add(loaded[number].runs[name], places, out_runs[at:end])
+                copy_queue.add(loaded[number].runs[name], places, out_runs[at:end])
                 at = end
             at *= self._run
             for number, first, length in rows.cut:
-                copies.add(loaded[number].arrays[name][first : first + length], None, out[at : at + length])
+                copy_queue.add(
+                    loaded[number].arrays[name][first : first + length], None, out[at : at + length]
+                )
                 at += length
-        copies.make()
+        copy_queue.run()
         lists = self._padded(rows, loaded) if self.manifest.sparse else {}
         return _batch(gathered, lists, self._pin)
 
-    def _padded(self, rows: Rows, loaded: dict[int, Part]) -> dict[str, Numbers]:
+    def _padded(self, rows: BatchRows, loaded: dict[int, Part]) -> dict[str, Numbers]:
         in_run = np.arange(self._run)
         places = [(number, (runs[:, np.newaxis] * self._run + in_run).ravel()) for number, runs in rows.whole]
         places += [(number, np.arange(first, first + length)) for number, first, length in rows.cut]

@@ -12,7 +12,7 @@ _WINDOW_RECORD_BATCHES = 8
 Numbers = NDArray[np.int64]
 
 
-class Rows(NamedTuple):
+class BatchRows(NamedTuple):
     """The rows of a batch, by record batch, for few and large copies.
 
     Attributes:
@@ -39,7 +39,7 @@ class _Runs(NamedTuple):
         return _Runs(self.parts[chosen], self.firsts[chosen], self.lengths[chosen])
 
 
-class Order(NamedTuple):
+class EpochOrder(NamedTuple):
     """How an epoch's rows become batches.
 
     Runs are permuted among a window of permuted record batches, then cut into batches; a batch goes on from a window
@@ -56,9 +56,9 @@ class Order(NamedTuple):
     run: int
     batch_size: int
     shard: tuple[int, int] = (0, 1)
-    least: int = 1
+    min_rows: int = 1
 
-    def batches(self, random: np.random.Generator | None, skip: int = 0) -> Iterator[Rows]:
+    def batches(self, random: np.random.Generator | None, skip: int = 0) -> Iterator[BatchRows]:
         """An epoch, without its first ``skip`` batches; rows are in their order without ``random``."""
         count = len(self.lengths)
         order = np.arange(count) if random is None else random.permutation(count)
@@ -75,7 +75,7 @@ class Order(NamedTuple):
             whole = rows if is_last else rows - rows % self.batch_size
             starts = np.arange(0, whole, self.batch_size)
             sizes = np.minimum(self.batch_size, whole - starts)
-            wanted = (np.arange(len(starts)) >= skip) & (sizes >= self.least)
+            wanted = (np.arange(len(starts)) >= skip) & (sizes >= self.min_rows)
             skip = max(0, skip - len(starts))
             yield from self._cut(runs, starts[wanted], sizes[wanted], near, random is not None)
             runs, _ = _between(runs, np.array([whole]), np.array([rows]))
@@ -89,7 +89,7 @@ class Order(NamedTuple):
 
     def _cut(
         self, runs: _Runs, starts: Numbers, sizes: Numbers, near: set[int], shuffled: bool
-    ) -> Iterator[Rows]:
+    ) -> Iterator[BatchRows]:
         """The batches of a window, all planned at once, as numpy takes longer to call than to count."""
         if not len(starts):
             return
@@ -112,7 +112,7 @@ class Order(NamedTuple):
             edges = [begin, *changed[groups[2 * place] : groups[2 * place + 1]]]
             whole = [(parts[a], numbers[a:b]) for a, b in pairwise([*edges, cut]) if a < b]
             short = (array[cut:end].tolist() for array in runs)
-            yield Rows(whole, list(zip(*short, strict=True)), total, near)
+            yield BatchRows(whole, list(zip(*short, strict=True)), total, near)
 
 
 def _between(runs: _Runs, starts: Numbers, ends: Numbers) -> tuple[_Runs, Numbers]:

@@ -60,7 +60,7 @@ class FeatureStatistics(StrictModel):
         return read_model(Path(folder) / STATISTICS_NAME, cls, "prepare")
 
 
-def tell_collisions(collisions: Mapping[str, Collisions], bound: float) -> None:
+def report_collisions(collisions: Mapping[str, Collisions], bound: float) -> None:
     """Log a line for each hashed table, and a warning for one whose ids share places beyond ``bound``."""
     for path, found in collisions.items():
         log.info(
@@ -74,20 +74,20 @@ def tell_collisions(collisions: Mapping[str, Collisions], bound: float) -> None:
             str(found.exact).lower(),
         )
         if found.sharing > bound:
-            log.warning("%s", warning(path, found, bound))
+            log.warning("%s", collision_warning(path, found, bound))
 
 
-def warning(path: str, found: Collisions, bound: float) -> str:
+def collision_warning(path: str, found: Collisions, bound: float) -> str:
     """One line on a table whose ids share places beyond ``bound``, and on the places that would be enough."""
     about = "" if found.exact else "about "
     return (
         f"{path}: {found.sharing:.1%} of {about}{found.ids:,} ids share their place with another "
         f"(data.collision_bound is {bound:.1%}); its {found.places:,} places (num_embeddings - 1, "
-        f"or buckets) are few: {enough_places(found.ids, bound):,} would do, or raise the bound"
+        f"or buckets) are few: {buckets_within(found.ids, bound):,} would do, or raise the bound"
     )
 
 
-def enough_places(ids: int, bound: float) -> int:
+def buckets_within(ids: int, bound: float) -> int:
     """The least number of places for which the expected share of ``ids`` that share one is within ``bound``.
 
     Solves ``1 - (1 - 1/places)^(ids - 1) = bound``.

@@ -11,14 +11,14 @@ from torch.nn.functional import embedding_bag
 
 from recap_model.config.model.inputs import LargeEmbeddingsConfig, LargeEmbeddingTableConfig
 from recap_model.data.log.id_hashing import feature_ids
-from recap_model.distributed.sharded_tables import NO_ENTRY, current_share, read_parts
+from recap_model.distributed.sharded_tables import NO_ENTRY, current_sharding_plan, look_up_sharded
 from recap_model.nn.inputs.small_embeddings import EMPTY_PLACE, MISSING_ID, IdEmbedding, Vocabulary
 
 
 class LargeEmbeddings(nn.Module):
     """All large tables; of each the sum of the entries of a row's ids, in the order of the config.
 
-    Made inside `sharing_tables` it holds this process's parts of them, and every process has to call it at once.
+    Made inside `shard_tables` it holds this process's parts of them, and every process has to call it at once.
 
     Shape:
         sparse: for each table, by its name, (rows, longest list) int64, -1 behind a shorter list's end;
@@ -29,39 +29,39 @@ class LargeEmbeddings(nn.Module):
         super().__init__()
         self.widths = [table.embedding_dim for table in config.tables]
         self.names = [table.name for table in config.tables]
-        self.share = current_share()
+        self.plan = current_sharding_plan()
         shapes = [(table.num_embeddings, table.embedding_dim) for table in config.tables]
-        self.bounds = self.share.bounds(shapes) if self.share is not None else []
-        if self.share is not None:
+        self.bounds = self.plan.bounds(shapes) if self.plan is not None else []
+        if self.plan is not None:
             # Not a decorator: it would load the compiler with every import.
-            self._read = torch.compiler.disable(read_parts)
+            self._look_up = torch.compiler.disable(look_up_sharded)
         self.tables = nn.ModuleList(
             IdEmbedding(
                 table.num_embeddings,
                 table.embedding_dim,
                 Vocabulary(table.num_embeddings - 1) if table.vocab is not None else None,
                 table.hash,
-                self.bounds[number][self.share.rank] if self.share is not None else None,
+                self.bounds[number][self.plan.rank] if self.plan is not None else None,
             )
             for number, table in enumerate(config.tables)
         )
 
     def forward(self, sparse: Mapping[str, Tensor]) -> list[Tensor]:
-        if self.share is not None:
-            return self._read_parts(sparse, self.share.rank)
+        if self.plan is not None:
+            return self._look_up_sharded(sparse, self.plan.rank)
         return [_summed(table, sparse[name]) for name, table in zip(self.names, self.tables, strict=True)]
 
-    def _read_parts(self, sparse: Mapping[str, Tensor], rank: int) -> list[Tensor]:
+    def _look_up_sharded(self, sparse: Mapping[str, Tensor], rank: int) -> list[Tensor]:
         entries, parts = [], []
         for name, table in zip(self.names, self.tables, strict=True):
             assert isinstance(table, IdEmbedding)
             entries.append(table.entries(sparse[name]).masked_fill(sparse[name] == MISSING_ID, NO_ENTRY))
             parts.append(table.table)
-        return self._read(entries, parts, self.bounds, rank)
+        return self._look_up(entries, parts, self.bounds, rank)
 
-    def make_whole(self, weights: Sequence[Tensor]) -> None:
+    def unshard(self, weights: Sequence[Tensor]) -> None:
         """Hold all of every table, of these entries, from now on."""
-        self.share, self.bounds = None, []
+        self.plan, self.bounds = None, []
         for table, weight in zip(self.tables, weights, strict=True):
             assert isinstance(table, IdEmbedding)
             table.first = 0

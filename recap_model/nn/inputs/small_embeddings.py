@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from recap_model.config.model.inputs import SmallEmbeddingsConfig
 from recap_model.data.dataset.statistics import FeatureStatistics
 from recap_model.data.log.id_hashing import MISSING_ID, hash_buckets
-from recap_model.distributed.sharded_tables import Bounds, uniform_part
+from recap_model.distributed.sharded_tables import Bounds, init_shard
 
 EMPTY_PLACE = torch.iinfo(torch.int64).max
 
@@ -75,7 +75,7 @@ class IdEmbedding(nn.Module):
         self.hash_ids = hash_ids
         self.num_embeddings = num_embeddings
         self.first, last = bounds or (0, num_embeddings)
-        weight = uniform_part(num_embeddings, embedding_dim, (self.first, last))
+        weight = init_shard(num_embeddings, embedding_dim, (self.first, last))
         self.table = nn.Embedding.from_pretrained(weight, freeze=False)
         self.vocabulary = vocabulary
 

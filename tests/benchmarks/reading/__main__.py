@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from recap_model.config import RecapConfig
 from recap_model.data.dataset.manifest import DatasetManifest
-from recap_model.data.dataset.prefetch import Prefetched
+from recap_model.data.dataset.prefetch import Prefetcher
 from recap_model.data.dataset.reader import DatasetReader
 from tests.benchmarks.random_sets import narrow_config, published_config, write_parquet, write_set
 from tests.benchmarks.reading.measure import BATCH, Run, medians
@@ -78,7 +78,7 @@ def ours(folder: Path, config: RecapConfig, seed: int | None, ahead: bool = Fals
         seed=seed,
         threads=threads,
     )
-    rows = Prefetched(reader) if ahead else reader
+    rows = Prefetcher(reader) if ahead else reader
     return sum(len(batch) for batch in rows.batches(0))
 
 

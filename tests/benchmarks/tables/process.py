@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from recap_model.config.model.inputs import LargeEmbeddingsConfig
 from recap_model.distributed.rowwise_adagrad import TableOptimizer, with_sparse_gradients
-from recap_model.distributed.sharded_tables import TableShare, sharing_tables
+from recap_model.distributed.sharded_tables import ShardingPlan, shard_tables
 from recap_model.nn.inputs.large_embeddings import LargeEmbeddings
 
 TABLES, WIDTH, LIST, ROWS, RATE = 4, 64, 20, 2048, 0.1
@@ -64,7 +64,7 @@ def _start(table: int, entries: int) -> Tensor:
 def _ours(entries: int, kind: str) -> Step:
     tables = [{"name": name, "num_embeddings": entries, "embedding_dim": WIDTH} for name in NAMES]
     config = LargeEmbeddingsConfig.model_validate({"tables": tables})
-    with sharing_tables(_share(kind)):
+    with shard_tables(_plan(kind)):
         module = LargeEmbeddings(config)
     parts = [part.table for part in module.tables]  # type: ignore[union-attr]
     for number, (table, part) in enumerate(zip(module.tables, parts, strict=True)):
@@ -72,7 +72,7 @@ def _ours(entries: int, kind: str) -> Step:
             part.weight.copy_(_start(number, entries)[table.first : table.first + len(part.weight)])  # type: ignore[union-attr,operator,misc,index]
     optimizer = TableOptimizer(with_sparse_gradients(parts), lr=RATE, algorithm="sgd")  # type: ignore[arg-type]
     # Shared tables' gradients are the mean over processes as they come.
-    forward: nn.Module = DistributedDataParallel(module) if module.share is None else module
+    forward: nn.Module = DistributedDataParallel(module) if module.plan is None else module
 
     def step(ids: list[Tensor], learn: bool) -> Tensor:
         read = torch.cat(forward(dict(zip(NAMES, ids, strict=True))), dim=1)
@@ -85,14 +85,14 @@ def _ours(entries: int, kind: str) -> Step:
     return step
 
 
-def _share(kind: str) -> TableShare | None:
+def _plan(kind: str) -> ShardingPlan | None:
     if kind == "replicated":
         return None
     chosen: dict[str, Literal["row_wise", "table_wise"]] = {
         "row_wise": "row_wise",
         "table_wise": "table_wise",
     }
-    return TableShare(chosen[kind], dist.get_rank(), dist.get_world_size())
+    return ShardingPlan(chosen[kind], dist.get_rank(), dist.get_world_size())
 
 
 def _torchrec(entries: int) -> Step:

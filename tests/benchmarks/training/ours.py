@@ -13,7 +13,7 @@ from recap_model.data.dataset.reader import DatasetReader
 from recap_model.metrics import auc
 from recap_model.model.model_and_loss import ModelAndLoss
 from recap_model.model.ranking_model import MultiTaskRankingModel
-from recap_model.training import Progress, World, choose_device, train
+from recap_model.training import ProcessGroup, Progress, choose_device, train
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def ours(config: RecapConfig, train_set: Path, test_set: Path | None) -> Trained
     assert isinstance(module, ModelAndLoss)
     reports: list[Progress] = []
     began = time.perf_counter()
-    rows, _ = training_rows(train_set, config, World(device=device))
+    rows, _ = training_rows(train_set, config, ProcessGroup(device=device))
     state = train(module, rows, config, reports.append)
     seconds = time.perf_counter() - began
     score = None if test_set is None else model_auc(module.model, config, test_set)

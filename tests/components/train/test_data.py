@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from components.train import data
-from recap_model.training import World
+from recap_model.training import ProcessGroup
 
 
 def test_one_thread_reads_where_the_cpu_trains():
-    assert data._reading_threads(World()) == 1
+    assert data._reading_threads(ProcessGroup()) == 1
 
 
 @pytest.mark.parametrize(("cores", "processes", "threads"), [(16, 1, 8), (16, 4, 4), (2, 8, 1)])
@@ -17,4 +17,4 @@ def test_the_processes_of_a_node_of_gpus_share_its_cores(
 ):
     monkeypatch.setattr(data, "cores", lambda: cores)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
-    assert data._reading_threads(World(size=processes, device=torch.device("cuda"))) == threads
+    assert data._reading_threads(ProcessGroup(size=processes, device=torch.device("cuda"))) == threads

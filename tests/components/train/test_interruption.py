@@ -10,7 +10,7 @@ from components.common.artifacts.snapshot import Snapshot
 from components.train.checkpoints import checkpoints_of
 from components.train.train import train_model
 from recap_model.data.dataset.manifest import DatasetManifest
-from recap_model.training import World
+from recap_model.training import ProcessGroup
 from tests.components.train.killing import (
     TRY_AGAIN,
     config_of,
@@ -95,7 +95,7 @@ def test_trainings_at_once_on_the_same_data_have_a_folder_each_and_a_killed_one_
 ):
     monkeypatch.setenv("RECAP_CHECKPOINTS", str(tmp_path / "kept"))
     snapshot, config = Snapshot.read(sets.snapshot)
-    arguments = (tmp_path / "model", snapshot, config, DatasetManifest.read(sets.train), World())
+    arguments = (tmp_path / "model", snapshot, config, DatasetManifest.read(sets.train), ProcessGroup())
     with checkpoints_of(*arguments) as first:
         with checkpoints_of(*arguments) as second:
             assert second.folder != first.folder

@@ -13,8 +13,14 @@ import torch
 from torch.nn.functional import pad
 
 from recap_model import RecapBatch, RecapConfig
-from recap_model.distributed.sharded_tables import TableShare, sharing_tables
-from recap_model.training import Checkpoints, TrainingInterruptedError, World, joined, train
+from recap_model.distributed.sharded_tables import ShardingPlan, shard_tables
+from recap_model.training import (
+    Checkpoints,
+    ProcessGroup,
+    TrainingInterruptedError,
+    init_process_group,
+    train,
+)
 from tests.recap_model.training.test_loop import FewRows, new_module
 from tests.tiny import tiny_config
 
@@ -41,33 +47,40 @@ def config_of(embeddings: str | None, **training: Any) -> RecapConfig:
 class Lists(FewRows):
     """127 rows with lists of up to six ids; process ``rank`` of ``size`` has its part of each batch."""
 
-    def __init__(self, world: World):
+    def __init__(self, process_group: ProcessGroup):
         random = torch.Generator().manual_seed(4)
         sparse = {}
         for table in TABLES:
             ids = torch.randint(-1, 60, (128, 6), generator=random)
             sparse[str(table["name"])] = ids
         super().__init__(sparse=sparse)  # type: ignore[arg-type]
-        self.all, self.world = self.all[slice(0, 127)], world
+        self.all, self.process_group = self.all[slice(0, 127)], process_group
 
     def batches(self, epoch: int, skip: int = 0) -> Iterator[RecapBatch]:
         for batch in super().batches(epoch, skip):
-            own = batch[torch.arange(self.world.rank, len(batch), self.world.size)]
+            own = batch[torch.arange(self.process_group.rank, len(batch), self.process_group.size)]
             # Each process's longest list is of another length.
             longer = {
-                name: pad(ids, (0, self.world.rank), value=-1) for name, ids in (own.sparse or {}).items()
+                name: pad(ids, (0, self.process_group.rank), value=-1)
+                for name, ids in (own.sparse or {}).items()
             }
             yield replace(own, sparse=longer)
 
 
 class HeldOut(Lists):
     def batches(self, epoch: int, skip: int = 0) -> Iterator[RecapBatch]:
-        yield self.all[torch.arange(self.world.rank, 30, self.world.size)]
+        yield self.all[torch.arange(self.process_group.rank, 30, self.process_group.size)]
 
 
-def run(config: RecapConfig, kind: str, folder: Path | None, stop_after: int | None, world: World) -> Any:
+def run(
+    config: RecapConfig, kind: str, folder: Path | None, stop_after: int | None, process_group: ProcessGroup
+) -> Any:
     """Train from the newest checkpoint of ``folder``; returns the state, and how many entries are held here."""
-    share = None if kind == "replicated" or world.size == 1 else TableShare(kind, world.rank, world.size)  # type: ignore[arg-type]
+    plan = (
+        None
+        if kind == "replicated" or process_group.size == 1
+        else ShardingPlan(kind, process_group.rank, process_group.size)
+    )
     asked = 0
 
     def stop() -> bool:
@@ -76,18 +89,18 @@ def run(config: RecapConfig, kind: str, folder: Path | None, stop_after: int | N
         return asked == stop_after
 
     torch.manual_seed(config.training.seed)
-    with sharing_tables(share):
+    with shard_tables(plan):
         module = new_module(config)
     tables = module.model.inputs.large_embeddings.tables
     held = [len(table.table.weight) for table in tables]
     state = train(
         module,
-        Lists(world),
+        Lists(process_group),
         config,
         lambda progress: None,
-        held_out=HeldOut(world) if config.training.early_stopping else None,
+        held_out=HeldOut(process_group) if config.training.early_stopping else None,
         checkpoints=None if folder is None else Checkpoints(folder),
-        world=world,
+        process_group=process_group,
         stop=stop,
     )
     return state, held
@@ -96,19 +109,21 @@ def run(config: RecapConfig, kind: str, folder: Path | None, stop_after: int | N
 def main(kind: str, config: str, folder: str, stop_after: str, out: str) -> None:
     # Where one waits for ever, it says where, and ends.
     faulthandler.dump_traceback_later(60, exit=True)
-    with joined(torch.device("cpu")) as world, suppress(TrainingInterruptedError):
+    with init_process_group(torch.device("cpu")) as process_group, suppress(TrainingInterruptedError):
         parsed = RecapConfig.model_validate(json.loads(config))
-        found = _weights(parsed, kind, Path(folder) if folder else None, int(stop_after) or None, world)
-        if world.rank == 0:
+        found = _weights(
+            parsed, kind, Path(folder) if folder else None, int(stop_after) or None, process_group
+        )
+        if process_group.rank == 0:
             torch.save(found, out)
 
 
 def _weights(
-    config: RecapConfig, kind: str, folder: Path | None, stop_after: int | None, world: World
+    config: RecapConfig, kind: str, folder: Path | None, stop_after: int | None, process_group: ProcessGroup
 ) -> Any:
-    """In a function of its own: nothing that talks to other processes may outlive `joined`."""
-    state, held = run(config, kind, folder, stop_after, world)
-    return {"weights": state.module.state_dict(), "held": world.gather(held)}
+    """In a function of its own: nothing that talks to other processes may outlive `init_process_group`."""
+    state, held = run(config, kind, folder, stop_after, process_group)
+    return {"weights": state.module.state_dict(), "held": process_group.gather(held)}
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from recap_model import RecapConfig
-from recap_model.distributed.sharded_tables import TableShare, uniform_part
-from recap_model.training import TrainingInterruptedError, World
+from recap_model.distributed.sharded_tables import ShardingPlan, init_shard
+from recap_model.training import ProcessGroup, TrainingInterruptedError
 from tests.recap_model.distributed.sharded_training import TABLES, config_of, run
 from tests.servers import free_port
 
@@ -45,7 +45,7 @@ def in_two(
 
 
 def alone(config: RecapConfig, checkpoints: Path | None = None, stop_after: int | None = None) -> Any:
-    return run(config, "replicated", checkpoints, stop_after, World())[0].module.state_dict()
+    return run(config, "replicated", checkpoints, stop_after, ProcessGroup())[0].module.state_dict()
 
 
 def assert_same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
@@ -108,12 +108,12 @@ def test_parts_of_a_table_start_as_the_whole(entries: int, width: int, size: int
     whole = nn.init.xavier_uniform_(torch.empty(entries, width))
     after = torch.rand(1)
     parts = []
-    (bounds,) = TableShare("row_wise", 0, size).bounds([(entries, width)])
+    (bounds,) = ShardingPlan("row_wise", 0, size).bounds([(entries, width)])
     for each in bounds:
         torch.manual_seed(1)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("recap_model.distributed.sharded_tables._CHUNK_NUMBERS", 512)
-            parts.append(uniform_part(entries, width, each))
+            parts.append(init_shard(entries, width, each))
         assert torch.equal(torch.rand(1), after)
     assert torch.equal(torch.cat(parts), whole)
 
@@ -123,7 +123,7 @@ def test_parts_of_a_table_start_as_the_whole(entries: int, width: int, size: int
 )
 def test_every_entry_is_held_once_and_no_process_holds_more_than_it_must(shapes, size):
     for kind in ("row_wise", "table_wise"):
-        bounds = TableShare(kind, 0, size).bounds(shapes)
+        bounds = ShardingPlan(kind, 0, size).bounds(shapes)
         loads = [0] * size
         for (entries, width), held in zip(shapes, bounds, strict=True):
             assert sorted(entry for first, last in held for entry in range(first, last)) == list(

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from recap_model import RecapBatch, RecapConfig
-from recap_model.data.dataset.prefetch import Prefetched
+from recap_model.data.dataset.prefetch import Prefetcher
 from recap_model.data.dataset.statistics import FeatureStatistics
 from recap_model.model.create_ranking_model import build_model
 from recap_model.training import Progress, TrainState, mean_loss, train
@@ -92,13 +92,13 @@ def test_batches_made_ahead_are_the_same_and_errors_come_where_they_were_due():
             yield from super().batches(epoch, skip)
             raise ValueError("file truncated")
 
-    ahead = Prefetched(FewRows())
+    ahead = Prefetcher(FewRows())
     for left, right in zip(ahead.batches(1, 2), FewRows().batches(1, 2), strict=True):
         assert torch.equal(left.continuous, right.continuous)
     seen = []
     with pytest.raises(ValueError, match="file truncated"):
-        seen += [len(batch) for batch in Prefetched(Broken()).batches(0)]
-    endless = Prefetched(FewRows(), depth=1).batches(0)
+        seen += [len(batch) for batch in Prefetcher(Broken()).batches(0)]
+    endless = Prefetcher(FewRows(), depth=1).batches(0)
     next(endless)
     endless.close()
 

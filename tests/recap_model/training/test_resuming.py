@@ -8,7 +8,14 @@ import pytest
 import torch
 
 from recap_model import RecapBatch, RecapConfig
-from recap_model.training import Checkpoints, Progress, TrainingInterruptedError, TrainState, World, train
+from recap_model.training import (
+    Checkpoints,
+    ProcessGroup,
+    Progress,
+    TrainingInterruptedError,
+    TrainState,
+    train,
+)
 from tests.recap_model.training.test_loop import FewRows, new_module, weights_of
 from tests.tiny import tiny_config
 
@@ -150,7 +157,7 @@ def test_reading_a_checkpoint_runs_no_code_of_its_author(tmp_path: Path):
     assert not (tmp_path / "touched").exists()
 
 
-class Apart(World):
+class Apart(ProcessGroup):
     """One of two processes, the other of which sees a checkpoint of step 2."""
 
     def gather(self, value: Any) -> list[Any]:
@@ -168,5 +175,5 @@ def test_processes_that_see_different_checkpoints_end_instead_of_waiting_for_eac
             config,
             lambda progress: None,
             checkpoints=Checkpoints(tmp_path),
-            world=Apart(),
+            process_group=Apart(),
         )

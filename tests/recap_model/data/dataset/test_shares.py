@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recap_model.data.dataset.batch import RecapBatch
-from recap_model.data.dataset.gather import Buffers
+from recap_model.data.dataset.gather import BufferPool
 from recap_model.data.dataset.manifest import MANIFEST_NAME, DatasetManifest
-from recap_model.data.dataset.prefetch import OnDevice, Prefetched
+from recap_model.data.dataset.prefetch import DevicePrefetcher, Prefetcher
 from recap_model.data.dataset.reader import DatasetReader
 from tests.tiny import tiny_config
 
@@ -126,14 +126,14 @@ def test_rows_elsewhere_are_the_same_and_only_a_window_of_them_is_held(dataset: 
 
 
 def test_a_batch_that_is_still_held_is_never_written_over(dataset: Path):
-    held = list(Prefetched(reader_of(dataset, 16, seed=1)).batches(0))
+    held = list(Prefetcher(reader_of(dataset, 16, seed=1)).batches(0))
     assert sorted(numbers(iter(held))) == list(range(ROWS))
     views = [batch.continuous[:, 0] for batch in reader_of(dataset, 16, seed=1).batches(0)]
     assert sorted(torch.cat(views).tolist()) == list(range(ROWS))
 
 
 def test_memory_that_nobody_holds_is_given_out_again():
-    buffers = Buffers()
+    buffers = BufferPool()
     first = buffers.empty("continuous", (4, 2), np.dtype(np.float32))
     address, view = first.data_ptr(), first[:3]
     del first
@@ -168,7 +168,7 @@ def test_batches_for_a_gpu_are_made_in_page_locked_memory(dataset: Path, monkeyp
 
 def test_batches_on_a_device_are_the_same_to_the_last(dataset: Path):
     reader = reader_of(dataset, 48, seed=1)
-    there = OnDevice(reader, torch.device("cpu"))
+    there = DevicePrefetcher(reader, torch.device("cpu"))
     assert there.steps == reader.steps
     for left, right in zip(reader.batches(1, 2), there.batches(1, 2), strict=True):
         assert torch.equal(left.continuous, right.continuous)
@@ -178,7 +178,7 @@ def test_batches_on_a_device_are_the_same_to_the_last(dataset: Path):
 def test_a_file_that_is_cut_off_while_it_is_read_is_named(dataset: Path, tmp_path: Path):
     for path in dataset.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
-    batches = Prefetched(reader_of(tmp_path, 8), depth=1).batches(0)
+    batches = Prefetcher(reader_of(tmp_path, 8), depth=1).batches(0)
     next(batches)
     os.truncate(tmp_path / "part-2.arrow", 100)
     with pytest.raises(

@@ -4,12 +4,12 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recap_model.data.dataset.shuffle import Order, Rows
+from recap_model.data.dataset.shuffle import BatchRows, EpochOrder
 
 Row = tuple[int, int]
 
 
-def rows_of(batch: Rows, run: int) -> list[Row]:
+def rows_of(batch: BatchRows, run: int) -> list[Row]:
     """Record batch and place of each row of a batch."""
     whole = [
         (part, row) for part, runs in batch.whole for first in runs * run for row in range(first, first + run)
@@ -31,7 +31,7 @@ def batches(
 ) -> list[list[list[Row]]]:
     """Of each batch, the rows of each process."""
     shares = [
-        Order(np.array(lengths), run, batch_size, (rank, processes), processes).batches(
+        EpochOrder(np.array(lengths), run, batch_size, (rank, processes), processes).batches(
             None if seed is None else np.random.default_rng(seed), skip
         )
         for rank in range(processes)

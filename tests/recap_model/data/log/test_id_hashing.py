@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recap_model.data.dataset.statistics import Collisions, enough_places, warning
+from recap_model.data.dataset.statistics import Collisions, buckets_within, collision_warning
 from recap_model.data.log.id_hashing import (
     _HIGH,
     _LOW,
@@ -85,8 +85,8 @@ def test_a_warning_says_how_many_places_would_do():
         impressions_sharing=0.7,
         exact=True,
     )
-    assert "model.x: 60.0% of 1,001 ids share their place" in warning("model.x", found, 0.2)
-    assert "4,482 would do" in warning("model.x", found, 0.2)
+    assert "model.x: 60.0% of 1,001 ids share their place" in collision_warning("model.x", found, 0.2)
+    assert "4,482 would do" in collision_warning("model.x", found, 0.2)
     for bound in (0.01, 0.2, 0.9):
-        enough = enough_places(1001, bound)
+        enough = buckets_within(1001, bound)
         assert 1 - (1 - 1 / enough) ** 1000 <= bound < 1 - (1 - 1 / (enough - 1)) ** 1000
