@@ -19,16 +19,16 @@ from pipeline import NAME
 
 TITLE = "Recap: retrain the ranking model"
 
-Place = Callable[[Any, Step], None]
+Configure = Callable[[Any, Step], None]
 
 
-def _steps(
+def _add_steps(
     data_root: Any,
     config: Any,
     end_date: Any,
     days: Any,
     tracking_uri: Any,
-    place: Place,
+    configure: Configure,
     scheduled: str = "",
     validate_groups: int = 1,
     build_groups: int = 1,
@@ -44,8 +44,8 @@ def _steps(
         scheduled=scheduled,
     )
     snapshot = resolved.outputs["snapshot"]
-    validated = _validate(snapshot, validate_groups, place)
-    prepared = _prepare(snapshot, validated.outputs["validated"], build_groups, place)
+    validated = _add_validate(snapshot, validate_groups, configure)
+    prepared = _add_prepare(snapshot, validated.outputs["validated"], build_groups, configure)
     trained = train(snapshot=snapshot, train_set=prepared.outputs["train_set"])
     calibrated = calibrate(
         snapshot=snapshot,
@@ -73,30 +73,30 @@ def _steps(
     promoted = promote(version=registered.outputs["version"], evaluation=evaluation)
     tasks = (resolved, validated, prepared, trained, calibrated, evaluated, registered, promoted)
     for step, task in zip(STEPS, tasks, strict=True):
-        place(task.set_display_name(step.title), step)
+        configure(task.set_display_name(step.title), step)
 
 
-def _validate(snapshot: Any, groups: int, place: Place) -> Any:
+def _add_validate(snapshot: Any, groups: int, configure: Configure) -> Any:
     """One task that reads the log and judges it; or a task for each group of files, and one that judges."""
     if groups == 1:
         return validate(snapshot=snapshot)
     with dsl.ParallelFor(list(range(groups)), name="Profile the log in groups") as group:
         part = validate_group(snapshot=snapshot, group=group, groups=groups)
-        place(part.set_display_name("Profile a group"), STEP_OF_NAME["validate"])
+        configure(part.set_display_name("Profile a group"), STEP_OF_NAME["validate"])
     return validate_join(snapshot=snapshot, parts=dsl.Collected(part.outputs["part"]))
 
 
-def _prepare(snapshot: Any, validated: Any, groups: int, place: Place) -> Any:
+def _add_prepare(snapshot: Any, validated: Any, groups: int, configure: Configure) -> Any:
     """One task that reads the log and writes the sets; or a task for each group of files, and one that joins them."""
     if groups == 1:
         return prepare(snapshot=snapshot, validated=validated)
     with dsl.ParallelFor(list(range(groups)), name="Read the log in groups") as group:
         part = prepare_group(snapshot=snapshot, validated=validated, group=group, groups=groups)
-        place(part.set_display_name("Read a group"), STEP_OF_NAME["prepare"])
+        configure(part.set_display_name("Read a group"), STEP_OF_NAME["prepare"])
     return prepare_join(snapshot=snapshot, parts=dsl.Collected(part.outputs["part"]))
 
 
-def _on_this_machine(task: Any, step: Step) -> None:
+def _configure_local_task(task: Any, step: Step) -> None:
     # Most steps look at a registry or a log that moves, so that none is answered from a cache.
     task.set_caching_options(enable_caching=False)
     if step.local_retries:
@@ -120,10 +120,10 @@ def retrain(
         days: Days in the window; data.days of the config if 0.
         tracking_uri: MLflow tracking server or store that holds the registered model.
     """
-    _steps(data_root, config, end_date, days, tracking_uri, _on_this_machine)
+    _add_steps(data_root, config, end_date, days, tracking_uri, _configure_local_task)
 
 
-def cluster_pipeline(place: Place, validate_groups: int = 1, build_groups: int = 1) -> Any:
+def cluster_pipeline(configure: Configure, validate_groups: int = 1, build_groups: int = 1) -> Any:
     """The same pipeline for a Kubeflow Pipelines server, with a step that always runs last and reports how it ended.
 
     Args:
@@ -149,16 +149,16 @@ def cluster_pipeline(place: Place, validate_groups: int = 1, build_groups: int =
             days: Days in the window; if 0, what the config says (data.days, data.hours).
         """
         report = notify(run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, run_name=dsl.PIPELINE_JOB_NAME_PLACEHOLDER)
-        place(report.set_display_name(NOTIFY.title), NOTIFY)
+        configure(report.set_display_name(NOTIFY.title), NOTIFY)
         with dsl.ExitHandler(report, name="retrain"):
             scheduled = dsl.PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER
-            _steps(
+            _add_steps(
                 data_root,
                 config,
                 end_date,
                 days,
                 tracking_uri,
-                place,
+                configure,
                 scheduled,
                 validate_groups,
                 build_groups,

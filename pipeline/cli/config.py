@@ -82,7 +82,7 @@ def draft(
     Example: `recap config draft --data log --task clicked --task bought --user user_id --out mine.yaml`
     """
     from pipeline.config_draft.columns import read_log
-    from pipeline.config_draft.config import Named, draft_config
+    from pipeline.config_draft.config import ColumnRoles, draft_config
     from recap_model.config.fields.names import check_task
     from recap_model.config.recap import parse_yaml
 
@@ -96,14 +96,14 @@ def draft(
             raise ValueError(f"--task {label!r}: {error}, as --task NAME={labels[label]}") from None
     ids = {"request": request, "user": user, "candidate": candidate}
     times = {"impressed": impressed, "served": served, "engaged": engaged}
-    named = Named(
+    roles = ColumnRoles(
         labels,
         {key: column for key, column in ids.items() if column},
         {key: column for key, column in times.items() if column},
         tuple(discrete or ()),
         tuple(leave_out or ()),
     )
-    text = draft_config(read_log(data), named, name)
+    text = draft_config(read_log(data), roles, name)
     parse_yaml(text.encode(), "the draft")
     if out is None:
         typer.echo(text, nl=False)

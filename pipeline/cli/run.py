@@ -101,14 +101,14 @@ def run(
                 f"the run ended at {failure.step}; everything it printed is in {failure.log}",
             )
             raise typer.Exit(1) from None
-        result = _collect(outputs, folder)
+        result = _collect_reports(outputs, folder)
     if as_json:
         print(json.dumps(result, indent=1))
     else:
-        _tell(result, console, _where(workspace, uri, default_tracking_uri(workspace)))
+        _print_result(result, console, _registry_options(workspace, uri, default_tracking_uri(workspace)))
 
 
-def _collect(outputs: Path, folder: RunFolder) -> dict[str, Any]:
+def _collect_reports(outputs: Path, folder: RunFolder) -> dict[str, Any]:
     """Put the reports side by side under names that a browser opens, and read what was decided."""
     folder.reports.mkdir()
     reports = {}
@@ -128,13 +128,13 @@ def _collect(outputs: Path, folder: RunFolder) -> dict[str, Any]:
     }
 
 
-def _where(workspace: Path, uri: str, usual: str) -> tuple[str, str]:
+def _registry_options(workspace: Path, uri: str, usual: str) -> tuple[str, str]:
     """What ``recap models`` has to be told of the workspace and the registry, and what ``recap report`` has."""
     folder = "" if workspace == DEFAULT_WORKSPACE else f" --workspace {shlex.quote(str(workspace))}"
     return folder if uri == usual else f" --tracking-uri {shlex.quote(uri)}", folder
 
 
-def _tell(result: dict[str, Any], console: "Console", where: tuple[str, str]) -> None:
+def _print_result(result: dict[str, Any], console: "Console", where: tuple[str, str]) -> None:
     from rich.text import Text
 
     promotion = result["promotion"]

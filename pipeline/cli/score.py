@@ -32,23 +32,23 @@ def score(
     from components.common.registry import default_tracking_uri
     from pipeline.local.scoring import find_model, score_files
 
-    changed = _weights(weights or [])
+    changed = _parse_weights(weights or [])
     started = time.monotonic()
 
-    def tell(done: int, name: str) -> None:
+    def print_progress(done: int, name: str) -> None:
         if sys.stderr.isatty():
             rate = done / max(time.monotonic() - started, 1e-9)
             print(f"\r{done:,} rows, {rate:,.0f} rows/s, {name}\x1b[K", end="", file=sys.stderr, flush=True)
 
     with tempfile.TemporaryDirectory() as scratch:
         source = find_model(model, tracking_uri or default_tracking_uri(workspace), Path(scratch))
-        rows = score_files(source, data, out, changed, tell)
+        rows = score_files(source, data, out, changed, print_progress)
     if sys.stderr.isatty():
         print(file=sys.stderr)
     typer.echo(f"{out}: {rows:,} rows scored by {source.name}")
 
 
-def _weights(given: list[str]) -> dict[str, float]:
+def _parse_weights(given: list[str]) -> dict[str, float]:
     found = {}
     for text in given:
         task, separator, weight = text.rpartition("=")

@@ -67,8 +67,8 @@ class Server:
             )
         self.host = host
         self.namespace = namespace
-        _never_wait_for_ever()
-        with self._speaking(), warnings.catch_warnings():
+        _set_request_timeout()
+        with self._api_errors(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             from kfp import Client
 
@@ -78,12 +78,12 @@ class Server:
 
     def check(self) -> None:
         """See that the server answers, lets us in, and knows the namespace. Raises ClusterError."""
-        with self._speaking():
+        with self._api_errors():
             self._client.list_experiments(page_size=1, namespace=self.namespace or None)
 
     def submit(self, package: Path, arguments: dict[str, Any], name: str) -> str:
         """Start a run of a compiled pipeline; returns its id."""
-        with self._speaking():
+        with self._api_errors():
             run = self._client.run_pipeline(self._experiment(), name, str(package), params=arguments)
             return str(run.run_id)
 
@@ -91,7 +91,7 @@ class Server:
         """The newest runs of the experiment, newest first; all of them without a limit."""
         found: list[Run] = []
         token = ""
-        with self._speaking():
+        with self._api_errors():
             experiment = self._experiment()
             while True:
                 answer = self._client.list_runs(
@@ -110,20 +110,20 @@ class Server:
 
         Raises ClusterError if there is one of that name with another content.
         """
-        with self._speaking():
+        with self._api_errors():
             known = self._pipeline_id()
             if known is None:
                 known = self._client.upload_pipeline(
                     str(package), pipeline_name=NAME, namespace=self.namespace or None
                 ).pipeline_id
-            found = self._client.list_pipeline_versions(known, filter=_named(version)).pipeline_versions
+            found = self._client.list_pipeline_versions(known, filter=_name_filter(version)).pipeline_versions
             if found and _version(found[0]).spec == _spec(package):
                 return _version(found[0])
             return _version(self._client.upload_pipeline_version(str(package), version, pipeline_id=known))
 
     def newest_version(self) -> Version | None:
         """The version that was released last; None if there is none."""
-        with self._speaking():
+        with self._api_errors():
             known = self._pipeline_id()
             if known is None:
                 return None
@@ -134,20 +134,22 @@ class Server:
 
     def _pipeline_id(self) -> str | None:
         """Not by kfp's own look-up, which names no namespace, and so finds nothing where there are many."""
-        found = self._client.list_pipelines(filter=_named(NAME), namespace=self.namespace or None).pipelines
+        found = self._client.list_pipelines(
+            filter=_name_filter(NAME), namespace=self.namespace or None
+        ).pipelines
         return found[0].pipeline_id if found else None
 
     def schedules(self) -> list[Schedule]:
         """All schedules of the experiment."""
         found: list[Schedule] = []
         token = ""
-        with self._speaking():
+        with self._api_errors():
             experiment = self._experiment()
             while True:
                 answer = self._client.list_recurring_runs(
                     page_token=token, page_size=_PAGE, experiment_id=experiment
                 )
-                found += [Schedule.of(one) for one in answer.recurring_runs or []]
+                found += [Schedule.from_api(one) for one in answer.recurring_runs or []]
                 token = answer.next_page_token or ""
                 if not token:
                     return found
@@ -162,7 +164,7 @@ class Server:
         description: str = "",
     ) -> Schedule:
         """Run a version whenever the cron expression fires: one run at a time, and none for times gone by."""
-        with self._speaking():
+        with self._api_errors():
             made = self._client.create_recurring_run(
                 self._experiment(),
                 name,
@@ -175,11 +177,11 @@ class Server:
                 version_id=version.id,
                 enabled=not paused,
             )
-        return Schedule.of(made)
+        return Schedule.from_api(made)
 
     def pause(self, schedule: Schedule, paused: bool = True) -> None:
         """Stop a schedule from firing, or let it fire again."""
-        with self._speaking():
+        with self._api_errors():
             if paused:
                 self._client.disable_recurring_run(schedule.id)
             else:
@@ -187,7 +189,7 @@ class Server:
 
     def delete_schedule(self, schedule: Schedule) -> None:
         """Remove a schedule; runs that it has started go on."""
-        with self._speaking():
+        with self._api_errors():
             self._client.delete_recurring_run(schedule.id)
 
     def schedule(self, name: str) -> Schedule:
@@ -207,7 +209,7 @@ class Server:
         return str(found.experiment_id)
 
     @contextmanager
-    def _speaking(self) -> Iterator[None]:
+    def _api_errors(self) -> Iterator[None]:
         """Turn what kfp's client and the network raise into a line, and keep to itself what kfp prints."""
         from kfp_server_api import ApiException
         from urllib3.exceptions import HTTPError
@@ -219,7 +221,7 @@ class Server:
             with contextlib.redirect_stdout(io.StringIO()):
                 yield
         except ApiException as error:
-            raise ClusterError(f"{self.host}: {_refusal(error, self.namespace)}") from None
+            raise ClusterError(f"{self.host}: {_describe_api_error(error, self.namespace)}") from None
         except (HTTPError, OSError) as error:
             reason = network_reason(error, self.host) or in_one_line(error)[:200]
             raise ClusterError(
@@ -230,7 +232,7 @@ class Server:
             noisy.setLevel(level)
 
 
-def _refusal(error: Any, namespace: str) -> str:
+def _describe_api_error(error: Any, namespace: str) -> str:
     said = _message(error)
     if error.status == 401:
         return f"it does not know who you are (401{said}); give a token by --token-file or KFP_TOKEN_FILE"
@@ -253,7 +255,7 @@ def _message(error: Any) -> str:
     return f": {' '.join(str(text).split())[:200]}" if text else ""
 
 
-def _never_wait_for_ever() -> None:
+def _set_request_timeout() -> None:
     """kfp's client sets no time-out of its own: give every request of this process one."""
     from kfp_server_api.rest import RESTClientObject
 
@@ -269,7 +271,7 @@ def _never_wait_for_ever() -> None:
     RESTClientObject.request = request
 
 
-def _named(name: str) -> str:
+def _name_filter(name: str) -> str:
     """The API's filter for what is shown under a name."""
     return json.dumps({"predicates": [{"operation": "EQUALS", "key": "display_name", "stringValue": name}]})
 

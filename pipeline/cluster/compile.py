@@ -17,18 +17,18 @@ def compile_pipelines(out: Path = COMPILED, settings: ClusterSettings | None = N
     """
     from kfp import compiler
 
-    from pipeline.cluster.pod_resources import place
+    from pipeline.cluster.pod_resources import request_resources
     from pipeline.retrain import cluster_pipeline
 
     chosen = settings or ClusterSettings()
 
-    def placed(task: Any, step: Step) -> None:
-        place(task, step, chosen)
+    def configure(task: Any, step: Step) -> None:
+        request_resources(task, step, chosen)
 
     out.mkdir(parents=True, exist_ok=True)
     path = out / "retrain.yaml"
     if path.exists() and not (path.is_file() and path.read_bytes().startswith(_HEADER)):
         raise FileExistsError(f"{path}: not a compiled pipeline; give another folder")
-    made = cluster_pipeline(placed, chosen.validate_groups, chosen.build_groups)
+    made = cluster_pipeline(configure, chosen.validate_groups, chosen.build_groups)
     compiler.Compiler().compile(made, str(path))
     return [path]

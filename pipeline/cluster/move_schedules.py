@@ -27,13 +27,13 @@ def move_schedules(server: Server, version: Version) -> Iterator[Schedule]:
     for schedule in server.schedules():
         by_name.setdefault(schedule.name, []).append(schedule)
     for name, found in sorted(by_name.items()):
-        yield _move(server, _the_one(server, name, found), version)
+        yield _move(server, _finish_interrupted(server, name, found), version)
 
 
-def _the_one(server: Server, name: str, found: list[Schedule]) -> Schedule:
+def _finish_interrupted(server: Server, name: str, found: list[Schedule]) -> Schedule:
     """Finish or undo what an earlier release left of one name."""
     there = {schedule.id for schedule in found}
-    halves = [schedule for schedule in found if _place_of(schedule)[0] in there]
+    halves = [schedule for schedule in found if _parse_description(schedule)[0] in there]
     for half in halves:
         server.delete_schedule(half)
     standing = [schedule for schedule in found if schedule not in halves]
@@ -42,7 +42,7 @@ def _the_one(server: Server, name: str, found: list[Schedule]) -> Schedule:
             f"schedule {name!r}: there are {len(standing)} of that name; delete all but one in the UI"
         )
     (schedule,) = standing
-    _, to_run = _place_of(schedule)
+    _, to_run = _parse_description(schedule)
     # One that a person paused since was changed after it was made.
     if to_run and not schedule.enabled and not schedule.touched:
         server.pause(schedule, paused=False)
@@ -50,7 +50,7 @@ def _the_one(server: Server, name: str, found: list[Schedule]) -> Schedule:
     return schedule
 
 
-def _place_of(schedule: Schedule) -> tuple[str | None, bool]:
+def _parse_description(schedule: Schedule) -> tuple[str | None, bool]:
     """The id that a release's schedule took the place of, and whether it is to run."""
     found = _DESCRIBED.match(schedule.description)
     return (found[1], found[2] == "running") if found else (None, False)

@@ -17,7 +17,7 @@ _CHECKPOINTS = "/mnt/checkpoints"
 _SLACK_S = 24 * 3600
 
 
-def place(task: Any, step: Step, settings: ClusterSettings) -> None:
+def request_resources(task: Any, step: Step, settings: ClusterSettings) -> None:
     """Tell Kubernetes all that a step's pod asks for.
 
     Args:
@@ -53,7 +53,7 @@ def place(task: Any, step: Step, settings: ClusterSettings) -> None:
         )
     if name == "register":
         task.set_env_variable("RECAP_IMAGES", _images(settings))
-    _give_secrets(task, step, settings)
+    _mount_secrets(task, step, settings)
     if settings.train_job is not None and name in ("resolve", "train", "notify"):
         task.set_env_variable(VARIABLE, train_job_settings(settings).model_dump_json())
     if settings.train_job is not None and name == "train":
@@ -125,7 +125,7 @@ def request_gpus(task: Any, gpu: GpuSettings) -> None:
         kubernetes.add_toleration(task, key=gpu.toleration, operator="Exists", effect="NoSchedule")
 
 
-def _give_secrets(task: Any, step: Step, settings: ClusterSettings) -> None:
+def _mount_secrets(task: Any, step: Step, settings: ClusterSettings) -> None:
     secrets = settings.secrets
     given: dict[str, tuple[str, ...]] = {secrets.object_store: _OBJECT_STORE}
     # Training may start from the champion's weights, which are in the registry.

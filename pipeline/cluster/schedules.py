@@ -24,7 +24,7 @@ class Schedule:
     touched: bool = False
 
     @classmethod
-    def of(cls, recurring: Any) -> "Schedule":
+    def from_api(cls, recurring: Any) -> "Schedule":
         """From what the API answers (V2beta1RecurringRun)."""
         trigger, reference = recurring.trigger, recurring.pipeline_version_reference
         runtime = recurring.runtime_config
@@ -40,7 +40,7 @@ class Schedule:
         )
 
 
-def six_fields(cron: str) -> str:
+def normalize_cron(cron: str) -> str:
     """A cron expression as the server takes it, seconds first; five fields get second 0.
 
     Raises ValueError, in one line, for what is no cron expression, or fires more often than once an hour.
@@ -62,14 +62,14 @@ def six_fields(cron: str) -> str:
     return expression
 
 
-def next_fires(
+def next_run_times(
     expression: str, zone: tzinfo = UTC, count: int = 3, now: datetime | None = None
 ) -> list[datetime]:
     """The next times, in UTC, that six fields fire, read in the server's time zone."""
     start = (now or datetime.now(UTC)).astimezone(zone)
-    return [fire.astimezone(UTC) for fire in _times(expression, start, count)]
+    return [fire.astimezone(UTC) for fire in _run_times(expression, start, count)]
 
 
-def _times(expression: str, start: datetime, count: int) -> list[datetime]:
+def _run_times(expression: str, start: datetime, count: int) -> list[datetime]:
     times = croniter(expression, start, second_at_beginning=True)
     return [times.get_next(datetime) for _ in range(count)]

@@ -11,13 +11,13 @@ from recap_model.config.reading.checking import check
 from recap_model.config.reading.yaml import read_yaml
 
 
-def _known_step(name: str) -> str:
+def _check_step(name: str) -> str:
     if name not in STEP_OF_NAME:
         raise ValueError(f"unknown step; steps: {', '.join(STEP_OF_NAME)}")
     return name
 
 
-StepName = Annotated[str, AfterValidator(_known_step)]
+StepName = Annotated[str, AfterValidator(_check_step)]
 Image = Literal["data", "trainer", "trainer-gpu", "registry"]
 # What both kfp and Kubernetes take: kfp knows no fractions of bytes and no k, Kubernetes no K.
 Cpu = Annotated[str, Field(pattern=r"^([0-9]+(\.[0-9]+)?|[0-9]+m)$")]
@@ -103,7 +103,7 @@ _PODS: dict[StepName, PodSettings] = {
 }
 
 
-_WAITING = PodSettings(cpu="500m", memory="2Gi", scratch="10Gi", timeout_minutes=1440, retries=5)
+_WAITING_POD = PodSettings(cpu="500m", memory="2Gi", scratch="10Gi", timeout_minutes=1440, retries=5)
 _JOB_ENDS_EARLIER_MINUTES = 10
 
 
@@ -142,7 +142,7 @@ class ClusterSettings(StrictModel):
         """What a step's pod asks for."""
         given = self.pods.get(step)
         default = (
-            _WAITING if step == "train" and self.train_job is not None else _PODS.get(step, PodSettings())
+            _WAITING_POD if step == "train" and self.train_job is not None else _PODS.get(step, PodSettings())
         )
         return default.model_copy(update=given.model_dump(exclude_unset=True)) if given else default
 
@@ -164,7 +164,7 @@ class ClusterSettings(StrictModel):
         return given
 
     @model_validator(mode="after")
-    def _job_fits_its_step(self) -> "ClusterSettings":
+    def _check_train_job(self) -> "ClusterSettings":
         if self.train_job is None:
             return self
         if self.gpu.count:

@@ -29,12 +29,12 @@ from recap_model.data.log.schema import form_of
 
 MOST_DAYS = 14  # that a drafted config trains on
 _ROWS, _VALUES = 50_000, 50_000_000  # that are looked at, at most
-_NAMES_OF_IDS = ("id", "type", "code", "category", "kind")
-_TOLD = 0.9  # so often a column is 1 only where the label is
+_ID_NAME_SUFFIXES = ("id", "type", "code", "category", "kind")
+_LEAK_PRECISION = 0.9  # so often a column is 1 only where the label is
 
 
 @dataclass(frozen=True)
-class Log:
+class LogSample:
     """Rows of a log's newest day, and how much there is of all.
 
     Attributes:
@@ -45,7 +45,7 @@ class Log:
 
     rows: pa.Table
     by_day: list[int]
-    twice: frozenset[str] = frozenset()
+    duplicated: frozenset[str] = frozenset()
 
     @property
     def days(self) -> int:
@@ -69,7 +69,7 @@ class Columns:
     left_out: dict[str, str] = field(default_factory=dict)
 
 
-def read_log(data: str) -> Log:
+def read_log(data: str) -> LogSample:
     """Rows of the newest day that has files. Raises what `LogFolder` and `open_parquet_at` do."""
     folder, pattern = cut_pattern(data)
     filesystem, root = open_root(folder)
@@ -82,7 +82,9 @@ def read_log(data: str) -> Log:
     rows = list(_first_rows(files, enough))
     if not sum(map(len, rows)):
         raise ValueError(f"{data}: date={newest} has no rows; write some")
-    twice = [name for file in files for name, count in Counter(file.schema_arrow.names).items() if count > 1]
+    duplicated = [
+        name for file in files for name, count in Counter(file.schema_arrow.names).items() if count > 1
+    ]
     back = [newest - timedelta(days=offset) for offset in range(MOST_DAYS)]
     known = list(takewhile(lambda day: days.get(day), back))
     sizes = [
@@ -91,7 +93,7 @@ def read_log(data: str) -> Log:
     ]
     newest_rows = sum(file.metadata.num_rows for file in files)
     by_day = [max(1, round(newest_rows * size / sizes[0])) for size in sizes]
-    return Log(_joined(rows).slice(0, enough), by_day, frozenset(twice))
+    return LogSample(_concat_batches(rows).slice(0, enough), by_day, frozenset(duplicated))
 
 
 def _first_rows(files: list[ParquetFile], enough: int) -> Iterator[pa.RecordBatch]:
@@ -106,7 +108,7 @@ def _first_rows(files: list[ParquetFile], enough: int) -> Iterator[pa.RecordBatc
                 return
 
 
-def _joined(batches: list[pa.RecordBatch]) -> pa.Table:
+def _concat_batches(batches: list[pa.RecordBatch]) -> pa.Table:
     """All batches, where their types go together; else those that are like the first."""
     tables = [pa.Table.from_batches([batch]) for batch in batches]
     try:
@@ -115,28 +117,28 @@ def _joined(batches: list[pa.RecordBatch]) -> pa.Table:
         return pa.concat_tables(table for table in tables if table.schema.equals(tables[0].schema))
 
 
-def sort_columns(rows: pa.Table, named: set[str], discrete: set[str], labels: dict[str, str]) -> Columns:
+def group_columns(rows: pa.Table, named: set[str], discrete: set[str], labels: dict[str, str]) -> Columns:
     """Sort the columns of some rows that are not ``named`` already.
 
     Args:
         discrete: columns that are ids.
         labels: the label's column of each task; what looks like one, or gives one away, is left out.
     """
-    found, unnamed = Columns(), [name for name in rows.schema.names if name not in named]
-    families = {_family(label) for label in labels.values()} - {""}
-    if len({_family(name) for name in unnamed}) == 1:  # a prefix of all columns tells nothing
-        families = set()
+    columns, unnamed = Columns(), [name for name in rows.schema.names if name not in named]
+    label_prefixes = {_name_prefix(label) for label in labels.values()} - {""}
+    if len({_name_prefix(name) for name in unnamed}) == 1:  # a prefix of all columns tells nothing
+        label_prefixes = set()
     for name in unnamed:
-        if _family(name) in families:
-            found.left_out[name] = "named like a label, and so perhaps one"
-        elif reason := _tells(rows, name, labels):
-            found.left_out[name] = reason
+        if _name_prefix(name) in label_prefixes:
+            columns.left_out[name] = "named like a label, and so perhaps one"
+        elif reason := _find_label_leak(rows, name, labels):
+            columns.left_out[name] = reason
         else:
-            _sort(found, name, decoded(rows[name]), name in discrete)
-    return found
+            _assign_group(columns, name, decoded(rows[name]), name in discrete)
+    return columns
 
 
-def _tells(rows: pa.Table, name: str, labels: dict[str, str]) -> str:
+def _find_label_leak(rows: pa.Table, name: str, labels: dict[str, str]) -> str:
     """Why a column of 0 and 1 tells a label, or ""."""
     column = decoded(rows[name])
     if form_of(column.type) not in ("boolean", "integer", "float"):
@@ -146,12 +148,16 @@ def _tells(rows: pa.Table, name: str, labels: dict[str, str]) -> str:
     chosen = column.cast(pa.float64()).fill_null(0.0).to_numpy() == 1.0
     for task, label in labels.items():
         positive = label_values(rows, label).fill_null(0.0).to_numpy() == 1.0
-        if chosen.any() and positive[chosen].mean() > _TOLD and positive.mean() < _TOLD / 2:
+        if (
+            chosen.any()
+            and positive[chosen].mean() > _LEAK_PRECISION
+            and positive.mean() < _LEAK_PRECISION / 2
+        ):
             return f"task {task} is positive in {positive[chosen].mean():.0%} of its rows, so rather what came of it"
     return ""
 
 
-def task_before(rows: pa.Table, label: str, labels: dict[str, str]) -> str | None:
+def find_given_task(rows: pa.Table, label: str, labels: dict[str, str]) -> str | None:
     """The task without which a label is not known: it is null where that task's is not 1, and nowhere else."""
     known = label_values(rows, label).is_valid()
     for task, other in labels.items():
@@ -167,32 +173,32 @@ def label_values(rows: pa.Table, name: str) -> pa.Array:
     return pc.if_else(pc.is_nan(values), pa.scalar(None, pa.float64()), values)
 
 
-def _family(name: str) -> str:
+def _name_prefix(name: str) -> str:
     return name.rpartition(".")[0]
 
 
-def _sort(found: Columns, name: str, column: pa.Array, is_id: bool) -> None:
+def _assign_group(columns: Columns, name: str, column: pa.Array, is_id: bool) -> None:
     kind = column.type
     if is_list(kind):
-        _sort_list(found, name, column)
+        _assign_list_group(columns, name, column)
         return
-    if reason := _unreadable(kind):
-        found.left_out[name] = reason
+    if reason := _type_problem(kind):
+        columns.left_out[name] = reason
         return
     is_word = form_of(kind) in ("text", "binary")
     values = (normalized_ids(column) if is_word else column).drop_null()
     distinct = pc.count_distinct(values).as_py()
-    if reason := _unusable(values, distinct):
-        found.left_out[name] = reason
-    elif is_word or is_id or (pa.types.is_integer(kind) and name.lower().split("_")[-1] in _NAMES_OF_IDS):
-        found.ids[name] = distinct
+    if reason := _value_problem(values, distinct):
+        columns.left_out[name] = reason
+    elif is_word or is_id or (pa.types.is_integer(kind) and name.lower().split("_")[-1] in _ID_NAME_SUFFIXES):
+        columns.ids[name] = distinct
     elif pa.types.is_boolean(kind) or set(pc.unique(values)[:3].to_pylist()) <= {0, 1}:
-        found.binary.append(name)
+        columns.binary.append(name)
     else:
-        found.continuous.append(name)
+        columns.continuous.append(name)
 
 
-def _unreadable(kind: pa.DataType) -> str:
+def _type_problem(kind: pa.DataType) -> str:
     """Why a column of a type is no input, or ""."""
     form = form_of(kind)
     if form == "timestamp":
@@ -206,7 +212,7 @@ def _unreadable(kind: pa.DataType) -> str:
     return f"of type {kind}, which the model does not read{advice}"
 
 
-def _unusable(values: pa.Array, distinct: int) -> str:
+def _value_problem(values: pa.Array, distinct: int) -> str:
     """Why a scalar column with such values is no input, or ""."""
     kind = values.type
     if distinct < 2:
@@ -223,23 +229,23 @@ def _unusable(values: pa.Array, distinct: int) -> str:
     return ""
 
 
-def _sort_list(found: Columns, name: str, column: pa.Array) -> None:
+def _assign_list_group(columns: Columns, name: str, column: pa.Array) -> None:
     lengths = pc.unique(pc.list_value_length(column.drop_null())).to_pylist()
     form = form_of(column.type.value_type)
     if form in ("integer", "text", "binary"):
-        found.left_out[name] = (
+        columns.left_out[name] = (
             "lists of ids; name it in features.sparse, with a table in model.large_embeddings"
         )
     elif form != "float" or len(lengths) != 1 or not lengths[0]:
-        found.left_out[name] = (
+        columns.left_out[name] = (
             f"of type {column.type}; the model reads lists of one length, of floats or of ids"
         )
-    elif free := [group for group in EMBEDDING_GROUPS if group not in found.embeddings]:
-        group = name if name in free else _by_name(name, free)
-        found.embeddings[group] = (name, lengths[0])
+    elif free := [group for group in EMBEDDING_GROUPS if group not in columns.embeddings]:
+        group = name if name in free else _match_embedding_group(name, free)
+        columns.embeddings[group] = (name, lengths[0])
     else:
-        found.left_out[name] = "a fourth embedding; a model has places for three"
+        columns.left_out[name] = "a fourth embedding; a model has places for three"
 
 
-def _by_name(name: str, free: list[str]) -> str:
+def _match_embedding_group(name: str, free: list[str]) -> str:
     return next((group for group in free if group.split("_")[0] in name.lower()), free[0])

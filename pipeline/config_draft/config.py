@@ -5,7 +5,14 @@ from typing import Any
 
 import yaml
 
-from pipeline.config_draft.columns import MOST_DAYS, Columns, Log, label_values, sort_columns, task_before
+from pipeline.config_draft.columns import (
+    MOST_DAYS,
+    Columns,
+    LogSample,
+    find_given_task,
+    group_columns,
+    label_values,
+)
 from recap_model.data.log.schema import LogColumn, check_columns
 
 _LEAST_DAYS = 3
@@ -17,7 +24,7 @@ _WHERE = "the log"
 
 
 @dataclass(frozen=True)
-class Named:
+class ColumnRoles:
     """Columns whose part a person has named.
 
     Attributes:
@@ -39,22 +46,22 @@ class Named:
         return [*self.tasks.values(), *self.ids.values(), *self.timestamps.values(), *self.left_out]
 
 
-def draft_config(log: Log, named: Named, model_name: str) -> str:
+def draft_config(log: LogSample, roles: ColumnRoles, model_name: str) -> str:
     """A config as YAML, with a comment on what a person has to look at.
 
     Raises ValueError if a named column is not there, a label has other values than 0, 1 and null or just one of them,
     or there is nothing to split the log by.
     """
-    _check(log, named)
-    columns = sort_columns(
-        log.rows, set(named.columns) - set(named.discrete), set(named.discrete), named.tasks
+    _check_roles(log, roles)
+    columns = group_columns(
+        log.rows, set(roles.columns) - set(roles.discrete), set(roles.discrete), roles.tasks
     )
-    columns.left_out |= dict.fromkeys(sorted(log.twice), "more than once in a file")
+    columns.left_out |= dict.fromkeys(sorted(log.duplicated), "more than once in a file")
     sections = {
-        "features": _features(columns, named),
-        "tasks": {task: _task(task, label, log, named) for task, label in named.tasks.items()},
+        "features": _features(columns, roles),
+        "tasks": {task: _task(task, label, log, roles) for task, label in roles.tasks.items()},
         **_model_and_schedule(log, columns),
-        "data": _data(log, named),
+        "data": _data(log, roles),
         "evaluation": {"gate": _gate(log)},
         "registry": {"model_name": model_name, "experiment": model_name},
     }
@@ -79,14 +86,14 @@ def draft_config(log: Log, named: Named, model_name: str) -> str:
     return "\n".join(parts)
 
 
-def _gate(log: Log) -> dict[str, Any]:
+def _gate(log: LogSample) -> dict[str, Any]:
     """Floors that a sound model of few rows is not under by chance, as its first version would then be held."""
     floors = {"min_rce": 0.0, "calibration_ratio": [0.67, 1.5]}
     return {"min_rows": max(1, min(1000, _test_rows(log) // 2)), "floors": floors}
 
 
-def _task(name: str, label: str, log: Log, named: Named) -> dict[str, object]:
-    before = task_before(log.rows, label, named.tasks)
+def _task(name: str, label: str, log: LogSample, roles: ColumnRoles) -> dict[str, object]:
+    before = find_given_task(log.rows, label, roles.tasks)
     return {
         **({"label": label} if label != name else {}),
         **({"given": before} if before else {}),
@@ -94,20 +101,20 @@ def _task(name: str, label: str, log: Log, named: Named) -> dict[str, object]:
     }
 
 
-def _check(log: Log, named: Named) -> None:
+def _check_roles(log: LogSample, roles: ColumnRoles) -> None:
     schema = log.rows.schema
-    for column in (*named.columns, *named.discrete):
-        if column in log.twice:
+    for column in (*roles.columns, *roles.discrete):
+        if column in log.duplicated:
             raise ValueError(
                 f"column {column} is more than once in a file; a column is there once; write it once"
             )
         if schema.get_field_index(column) < 0:
             raise ValueError(f"{column}: no such column; the log has {', '.join(schema.names)}")
-    check_columns(schema, [LogColumn(name, "id", "features.ids") for name in named.ids.values()], _WHERE)
-    times = [LogColumn(name, "timestamp", "features.timestamps") for name in named.timestamps.values()]
-    ids = [LogColumn(name, "discrete", "features.discrete", any_id=True) for name in named.discrete]
+    check_columns(schema, [LogColumn(name, "id", "features.ids") for name in roles.ids.values()], _WHERE)
+    times = [LogColumn(name, "timestamp", "features.timestamps") for name in roles.timestamps.values()]
+    ids = [LogColumn(name, "discrete", "features.discrete", any_id=True) for name in roles.discrete]
     check_columns(schema, [*times, *ids], _WHERE)
-    for task, label in named.tasks.items():
+    for task, label in roles.tasks.items():
         check_columns(schema, [LogColumn(label, "label", f"tasks.{task}.label")], _WHERE)
         values = set(label_values(log.rows, label).unique().to_pylist()) - {None}
         if strange := sorted(values - {0, 1}):
@@ -119,14 +126,14 @@ def _check(log: Log, named: Named) -> None:
             )
 
 
-def _features(columns: Columns, named: Named) -> dict[str, Any]:
+def _features(columns: Columns, roles: ColumnRoles) -> dict[str, Any]:
     features: dict[str, Any] = {
         "continuous": columns.continuous,
         "binary": columns.binary,
         "discrete": list(columns.ids),
         **{group: {"column": name, "width": width} for group, (name, width) in columns.embeddings.items()},
-        "ids": named.ids,
-        "timestamps": named.timestamps,
+        "ids": roles.ids,
+        "timestamps": roles.timestamps,
     }
     if not any((columns.continuous, columns.binary, columns.ids, columns.embeddings)):
         raise ValueError("no column is left that could be an input of the model; look at the log's types")
@@ -141,7 +148,7 @@ def _notes(columns: Columns) -> list[str]:
     return lines + [f"left out: {name}: {why}" for name, why in columns.left_out.items()]
 
 
-def _model_and_schedule(log: Log, columns: Columns) -> dict[str, Any]:
+def _model_and_schedule(log: LogSample, columns: Columns) -> dict[str, Any]:
     rows = _training_rows(log)
     batch = 4096 if sum(log.by_day[: _days(log)]) >= _ROWS_FOR_LARGE_BATCHES else _small_batch(rows)
     steps_an_epoch = max(1, rows // batch)
@@ -191,13 +198,13 @@ def _tables(ids: dict[str, int]) -> list[dict[str, Any]]:
     ]
 
 
-def _data(log: Log, named: Named) -> dict[str, Any]:
+def _data(log: LogSample, roles: ColumnRoles) -> dict[str, Any]:
     days = _days(log)
     if days >= _LEAST_DAYS:
         return {"days": days}
-    if "impressed" in named.timestamps:
+    if "impressed" in roles.timestamps:
         return {"days": days, "split": {"by": "time"}}
-    user = named.ids.get("user") or named.ids.get("request")
+    user = roles.ids.get("user") or roles.ids.get("request")
     if user is None:
         raise ValueError(
             f"the log has {days} days, too few to train, calibrate and test on other days; name --impressed, --user "
@@ -206,15 +213,15 @@ def _data(log: Log, named: Named) -> dict[str, Any]:
     return {"days": days, "split": {"by": "hash", "column": user}}
 
 
-def _days(log: Log) -> int:
+def _days(log: LogSample) -> int:
     return min(log.days, MOST_DAYS)
 
 
-def _training_rows(log: Log) -> int:
+def _training_rows(log: LogSample) -> int:
     """All but those of the last two days, one to calibrate and one to test on; of few days about as many in kind."""
     days = log.by_day[: _days(log)]
     return sum(days[2:]) if log.days >= _LEAST_DAYS else int(0.7 * sum(days))
 
 
-def _test_rows(log: Log) -> int:
+def _test_rows(log: LogSample) -> int:
     return log.by_day[0] if log.days >= _LEAST_DAYS else log.by_day[0] // 5

@@ -75,8 +75,8 @@ _COLUMNS = [
     "year",
     "income_50k",
 ]
-_NO_FEATURES = ("education", "marital_stat", "income_50k", "instance_weight")
-CATEGORIES = tuple(name for name in _COLUMNS if name not in NUMBERS and name not in _NO_FEATURES)
+_EXCLUDED = ("education", "marital_stat", "income_50k", "instance_weight")
+CATEGORIES = tuple(name for name in _COLUMNS if name not in NUMBERS and name not in _EXCLUDED)
 _SOME_COLLEGE = (
     "Some college but no degree",
     "Associates degree-occup /vocational",
@@ -88,8 +88,8 @@ _SOME_COLLEGE = (
 )
 _INCOMES = ("- 50000.", "50000+.")
 _DAY = date(1995, 12, 31)
-_TRAIN_SHARE = 0.8
-_CALIBRATION_SHARE_OF_TRAIN = 0.06
+_TRAIN_FRACTION = 0.8
+_CALIBRATION_FRACTION_OF_TRAIN = 0.06
 _SPLIT_SEED = 2024
 
 
@@ -136,7 +136,7 @@ def _read(path: Path) -> pa.Table:
 def _split(rows: int) -> list[str]:
     order = np.random.RandomState(_SPLIT_SEED).permutation(rows)
     words = np.full(rows, "test", dtype=object)
-    train = int(_TRAIN_SHARE * rows)
+    train = int(_TRAIN_FRACTION * rows)
     words[order[:train]] = "train"
-    words[order[int((1 - _CALIBRATION_SHARE_OF_TRAIN) * train) : train]] = "calibration"
+    words[order[int((1 - _CALIBRATION_FRACTION_OF_TRAIN) * train) : train]] = "calibration"
     return words.tolist()

@@ -15,7 +15,7 @@ from components.common.runtime.atomic_output import atomic_directory
 from recap_model.config.reading.errors import in_one_line
 
 GZIP_MAGIC = b"\x1f\x8b"
-_MOST_BYTES = 1 << 29  # of a data set of this package, unpacked
+_MAX_BYTES = 1 << 29  # of a data set of this package, unpacked
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,11 @@ def read_unpacked(path: Path) -> bytes:
         with path.open("rb") as plain:
             packed = plain.read(2) == GZIP_MAGIC
         with gzip.open(path) if packed else path.open("rb") as stream:
-            content = stream.read(_MOST_BYTES + 1)
+            content = stream.read(_MAX_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{path}: cannot be unpacked ({error}); give the file as it was published") from None
-    if len(content) > _MOST_BYTES:
-        raise ValueError(f"{path}: over {_MOST_BYTES >> 20} MiB; give the file as it was published")
+    if len(content) > _MAX_BYTES:
+        raise ValueError(f"{path}: over {_MAX_BYTES >> 20} MiB; give the file as it was published")
     return content
 
 

@@ -31,7 +31,7 @@ TASKS = {
     "forward": "is_forward",
     "follow": "is_follow",
 }
-_WHOLE = ("user_id", "video_id", "hourmin", "time_ms", "duration_ms", *TASKS.values())
+_INTEGER_COLUMNS = ("user_id", "video_id", "hourmin", "time_ms", "duration_ms", *TASKS.values())
 _PRIOR_IMPRESSIONS = 10.0
 _DAY_MS = 86_400_000
 _HOUR_MS = 3_600_000
@@ -49,10 +49,12 @@ def import_kuairand(source: Path, out: Path) -> ImportReport:
         ValueError: a column is missing, a value does not parse, or an engagement is not 0 or 1; the row is named.
     """
     path = find_file(source, FILE)
-    table = parse_delimited(path, read_unpacked(path), dict.fromkeys(_WHOLE, pa.int64()), "\t", header=True)
+    table = parse_delimited(
+        path, read_unpacked(path), dict.fromkeys(_INTEGER_COLUMNS, pa.int64()), "\t", header=True
+    )
     for column in TASKS.values():
         require_values(path, table, column, (0, 1))
-    rows = _columns({name: table[name].to_numpy() for name in _WHOLE})
+    rows = _columns({name: table[name].to_numpy() for name in _INTEGER_COLUMNS})
     days = rows["impressed_ms"].to_numpy() // _DAY_MS
     return write_log(
         out,
@@ -96,40 +98,40 @@ def _history(
 
     A rate is drawn towards everybody's rate before that time, as by ten impressions more.
     """
-    past = _Past(entity, time)
+    past = _EarlierImpressions(entity, time)
     count = past.total(np.ones(len(time)))
     if prior is not None:
         yield f"{whose}_impressions", count.astype(np.float32)
         age = (time - past.last_time()) / _HOUR_MS
         yield f"{whose}_hours_since", pa.array(age.astype(np.float32), mask=count == 0)
     for task, label in labels.items():
-        towards = prior[task] if prior is not None else np.full(len(time), 0.5)
-        rate = (past.total(label) + _PRIOR_IMPRESSIONS * towards) / (count + _PRIOR_IMPRESSIONS)
+        prior_rate = prior[task] if prior is not None else np.full(len(time), 0.5)
+        rate = (past.total(label) + _PRIOR_IMPRESSIONS * prior_rate) / (count + _PRIOR_IMPRESSIONS)
         yield f"{whose}_{task}_rate", rate.astype(np.float32)
 
 
-class _Past:
+class _EarlierImpressions:
     """Sums over rows of the same entity at a strictly earlier time."""
 
     def __init__(self, entity: NDArray[np.int64], time: NDArray[np.int64]) -> None:
         self._order = np.lexsort((time, entity))
         sorted_entity, self._time = entity[self._order], time[self._order]
         new_entity = np.append(True, np.diff(sorted_entity) != 0)
-        new_moment = new_entity | np.append(True, np.diff(self._time) != 0)
-        places = np.arange(len(time))
-        self._first = np.maximum.accumulate(np.where(new_entity, places, 0))
-        self._moment = np.maximum.accumulate(np.where(new_moment, places, 0))
+        new_time = new_entity | np.append(True, np.diff(self._time) != 0)
+        indices = np.arange(len(time))
+        self._first = np.maximum.accumulate(np.where(new_entity, indices, 0))
+        self._first_at_time = np.maximum.accumulate(np.where(new_time, indices, 0))
 
     def total(self, values: Numbers) -> Numbers:
         before = np.concatenate([[0.0], np.cumsum(values[self._order])])
-        return self._unsorted(before[self._moment] - before[self._first])
+        return self._restore_order(before[self._first_at_time] - before[self._first])
 
     def last_time(self) -> Numbers:
         """The time of the last earlier row; of a row without one, its own."""
-        last = np.where(self._moment > self._first, self._moment - 1, self._moment)
-        return self._unsorted(self._time[last].astype(np.float64))
+        last = np.where(self._first_at_time > self._first, self._first_at_time - 1, self._first_at_time)
+        return self._restore_order(self._time[last].astype(np.float64))
 
-    def _unsorted(self, values: Numbers) -> Numbers:
+    def _restore_order(self, values: Numbers) -> Numbers:
         result = np.empty_like(values)
         result[self._order] = values
         return result

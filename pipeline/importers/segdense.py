@@ -10,7 +10,7 @@ from recap_model.config.base import StrictModel
 from recap_model.config.reading.errors import reasons
 from recap_model.config.reading.yaml import ConfigError
 
-_LARGEST_BYTES = 1 << 28
+_MAX_BYTES = 1 << 28
 
 
 class Feature(StrictModel):
@@ -32,8 +32,8 @@ def read_segdense(path: Path) -> dict[str, Feature]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; give the segdense schema of the records (--segdense)")
-    if path.stat().st_size > _LARGEST_BYTES:
-        raise ConfigError(f"{path}: over {_LARGEST_BYTES >> 20} MiB, so no segdense schema")
+    if path.stat().st_size > _MAX_BYTES:
+        raise ConfigError(f"{path}: over {_MAX_BYTES >> 20} MiB, so no segdense schema")
     try:
         content = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:

@@ -25,7 +25,7 @@ _MASK = 0xA282EAD8
 _CHUNK_BYTES = (
     1 << 24
 )  # of records that are turned into a table at once: as Python's numbers they take ten times that
-_MOST_RECORD_BYTES = 1 << 26  # a record is a row; the published ones have 30 kB
+_MAX_RECORD_BYTES = 1 << 26  # a record is a row; the published ones have 30 kB
 _RECORD_OVERHEAD = 64  # so that records without content count too
 _READ_BYTES = 1 << 20
 _TYPES = {"int64_list": pa.int64(), "float_list": pa.float32(), "bytes_list": pa.binary()}
@@ -72,7 +72,7 @@ def import_tfrecord(source: Path, out: Path, *, time: str = "", day: date | None
     columns: dict[str, _Column] = {}
     for file in files:
         for number, (record, _) in enumerate(_records(file)):
-            _take_in(columns, record, f"{file}: record {number}")
+            _update_columns(columns, record, f"{file}: record {number}")
     if not columns:
         raise ValueError(f"{source}: no record with a feature")
     if time and (time not in columns or columns[time].type != pa.int64()):
@@ -89,7 +89,7 @@ def _write(files: list[Path], out: Path, schema: pa.Schema, time: str, day: date
                 by_day: dict[date, list[dict[str, Any]]] = {}
                 for number, record in enumerate(records, start=first):
                     values = {name: _value(record, name, schema) for name in schema.names}
-                    on = day or _day_of(values[time], f"{file}: record {number}", time)
+                    on = day or _record_day(values[time], f"{file}: record {number}", time)
                     by_day.setdefault(on, []).append(values)
                 for on, values_of in by_day.items():
                     if on not in writers:
@@ -158,9 +158,9 @@ def _next_record(stream: BinaryIO | gzip.GzipFile, where: str) -> bytes | None:
         raise ValueError(f"{where}: cut off; copy the file again")
     _check(head[:8], head[8:], where)
     length = struct.unpack("<Q", head[:8])[0]
-    if length > _MOST_RECORD_BYTES:
+    if length > _MAX_RECORD_BYTES:
         raise ValueError(
-            f"{where}: claims {length:,} bytes; a record of one row has at most {_MOST_RECORD_BYTES:,}"
+            f"{where}: claims {length:,} bytes; a record of one row has at most {_MAX_RECORD_BYTES:,}"
         )
     content = _read(stream, length)
     checksum = stream.read(4)
@@ -188,7 +188,7 @@ def _check(content: bytes, checksum: bytes, where: str) -> None:
         raise ValueError(f"{where}: its checksum is wrong, or this is no TFRecord file; copy the file again")
 
 
-def _take_in(columns: dict[str, _Column], record: Any, where: str) -> None:
+def _update_columns(columns: dict[str, _Column], record: Any, where: str) -> None:
     for name, feature in record.items():
         kind = feature.WhichOneof("kind")
         if kind is None:
@@ -213,7 +213,7 @@ def _value(record: Any, name: str, schema: pa.Schema) -> Any:
     return list(values) if pa.types.is_nested(schema.field(name).type) else values[0]
 
 
-def _day_of(time_ms: int | None, where: str, time: str) -> date:
+def _record_day(time_ms: int | None, where: str, time: str) -> date:
     if time_ms is None:
         raise ValueError(f"{where}: has no {time}, so no day")
     try:

@@ -30,7 +30,7 @@ _PUBLISHED_LENGTHS = {
 _META = ("meta__", "meta.")
 _IDS = {"user_id": "user", "tweet_id": "candidate", "post_id": "candidate", "request_id": "request"}
 _UNDATED_DAYS = 7
-_LEAST_DAYS = 3  # of a split by days: one to train, one to calibrate, one to test on
+_MIN_DAYS = 3  # of a split by days: one to train, one to calibrate, one to test on
 _LEFT_OUT = {
     "downcast": "prepare chooses the types that it stores",
     "extract_features": "an entry of a list is not a column of its own; write it as a feature of the records",
@@ -91,16 +91,16 @@ class _Source:
         self.schema = schema
         self.schema_path = schema_path
         self.renamed = self.data.seg_dense_schema.renamed_features
-        self.tasks = list(_mapping(published.model, "tasks"))
+        self.tasks = list(_get_mapping(published.model, "tasks"))
         self.groups = {group: self.renamed[group] for group in DENSE_GROUPS if group in self.renamed}
         if "discrete" in self.groups and not self._reads_discrete():
             del self.groups["discrete"]
-        self.times = self._times()
+        self.times = self._timestamp_columns()
         self.time = self.times.get("impressed")
         self.ids = {
             _IDS[name]: feature
             for new, feature in self.renamed.items()
-            if (name := _without_meta(new)) in _IDS
+            if (name := _strip_meta_prefix(new)) in _IDS
         }
 
     def sections(self) -> dict[str, Any]:
@@ -120,19 +120,19 @@ class _Source:
 
     def problems(self) -> Iterator[str]:
         """What is wrong in the file, or has no counterpart."""
-        yield from self._problems_of_tasks()
-        yield from self._problems_of_names()
-        yield from self._problems_of_schema()
-        yield from self._problems_of_preprocess()
+        yield from self._check_tasks()
+        yield from self._check_names()
+        yield from self._check_schema()
+        yield from self._check_preprocess()
         for group, name in self.groups.items():
-            yield from self._problems_of_group(group, name)
+            yield from self._check_group(group, name)
         for name in self._sparse():
-            yield from self._problems_of_type(name, ("int64_list",))
+            yield from self._check_type(name, ("int64_list",))
         scalars = dict.fromkeys(self.tasks, ("int64_list", "float_list"))
         scalars |= dict.fromkeys(self.ids.values(), ("int64_list", "bytes_list"))
-        yield from self._problems_of_times()
+        yield from self._check_times()
         for name, dtypes in scalars.items():
-            yield from self._problems_of_type(name, dtypes, length=1)
+            yield from self._check_type(name, dtypes, length=1)
 
     def notes(self) -> Iterator[str]:
         """What a reader of the config has to know."""
@@ -142,7 +142,9 @@ class _Source:
         left_out = [task for task in self.data.tasks if task not in self.tasks]
         if left_out:
             yield f"Left out, as model.tasks has no tower for them: {', '.join(left_out)}."
-        unread = [new for new in self.renamed if new not in self.groups and _without_meta(new) not in _IDS]
+        unread = [
+            new for new in self.renamed if new not in self.groups and _strip_meta_prefix(new) not in _IDS
+        ]
         if unread:
             yield f"Not read, as nothing in the model does: {', '.join(unread)}."
         for field, why in _LEFT_OUT.items():
@@ -158,7 +160,7 @@ class _Source:
             yield "A window of hours is one of whole days here, as `recap import tfrecord` writes days."
         if not self.time and not self.ids:
             yield "No id and no time of a row is named, so rows are split by days: the log needs three at least."
-        if self._undated():
+        if self._has_no_dates():
             yield f"data.days: up to {_UNDATED_DAYS} days, as the file names its inputs by a pattern."
 
     def _features(self) -> dict[str, Any]:
@@ -205,23 +207,23 @@ class _Source:
         if rectified is not None and "engaged" in self.times:
             data["rectify_labels"] = {"window_hours": rectified.label_rectification_window_in_hours}
         column = self.ids.get("user") or self.ids.get("request") or self.ids.get("candidate")
-        if days - tolerated < _LEAST_DAYS and self.time:
+        if days - tolerated < _MIN_DAYS and self.time:
             data["split"] = {"by": "time"}
-        elif days - tolerated < _LEAST_DAYS and column:
+        elif days - tolerated < _MIN_DAYS and column:
             data["split"] = {"by": "hash", "column": column}
         return data
 
-    def _undated(self) -> bool:
+    def _has_no_dates(self) -> bool:
         return self.data.explicit_date_inputs is None and self.data.explicit_datetime_inputs is None
 
-    def _problems_of_tasks(self) -> Iterator[str]:
+    def _check_tasks(self) -> Iterator[str]:
         if not self.tasks:
             yield "model.tasks: no task; a model predicts at least one"
         for task in self.tasks:
             if task not in self.data.tasks:
                 yield f"train_data.tasks: no {task!r}, which model.tasks has; add it, with its sampling rates"
 
-    def _problems_of_names(self) -> Iterator[str]:
+    def _check_names(self) -> Iterator[str]:
         where = "train_data.seg_dense_schema.renamed_features"
         for new in self.renamed:
             if new in DENSE_GROUPS or new.startswith(_META):
@@ -232,11 +234,11 @@ class _Source:
         if not self.groups:
             yield f"{where}: no group of inputs; groups are {', '.join(DENSE_GROUPS)}"
 
-    def _problems_of_times(self) -> Iterator[str]:
+    def _check_times(self) -> Iterator[str]:
         for name in self.times.values():
-            yield from self._problems_of_type(name, ("int64_list",), length=1)
+            yield from self._check_type(name, ("int64_list",), length=1)
 
-    def _problems_of_preprocess(self) -> Iterator[str]:
+    def _check_preprocess(self) -> Iterator[str]:
         preprocess, where = self.data.preprocess, "train_data.preprocess"
         chosen = preprocess.truncate_and_slice
         for group in ("continuous", "binary"):
@@ -244,10 +246,10 @@ class _Source:
             if kept is not None and mask is not None:
                 yield f"{where}.truncate_and_slice: a truncation and a mask of {group}; remove one"
 
-    def _problems_of_group(self, group: str, name: str) -> Iterator[str]:
+    def _check_group(self, group: str, name: str) -> Iterator[str]:
         where = f"train_data.seg_dense_schema.renamed_features.{group}"
         dtypes = ("int64_list",) if group == "discrete" else ("float_list", "int64_list")
-        wrong = list(self._problems_of_type(name, dtypes))
+        wrong = list(self._check_type(name, dtypes))
         if wrong or (self.schema is not None and name not in self.schema):
             yield from wrong
             return
@@ -272,7 +274,7 @@ class _Source:
             elif not mask.any():
                 yield f"{cut}.{group}_feature_mask_path: keeps no entry of {name!r}"
 
-    def _problems_of_schema(self) -> Iterator[str]:
+    def _check_schema(self) -> Iterator[str]:
         """Features that the file names and the schema does not have."""
         schema = self.data.seg_dense_schema
         used = [*schema.features, *self.renamed.values(), *self.tasks, *self.times.values(), *self._sparse()]
@@ -282,9 +284,7 @@ class _Source:
                 hint = f"; did you mean {close[0]!r}?" if close else ""
                 yield f"train_data: unknown feature {name!r}; {self.schema_path} has none of that name{hint}"
 
-    def _problems_of_type(
-        self, name: str, dtypes: tuple[str, ...], length: int | None = None
-    ) -> Iterator[str]:
+    def _check_type(self, name: str, dtypes: tuple[str, ...], length: int | None = None) -> Iterator[str]:
         feature = self.schema.get(name) if self.schema is not None else None
         if feature is None:
             return
@@ -296,7 +296,7 @@ class _Source:
     def _length(self, group: str, name: str) -> int:
         return self.schema[name].length if self.schema is not None else _PUBLISHED_LENGTHS[group]
 
-    def _times(self) -> dict[str, str]:
+    def _timestamp_columns(self) -> dict[str, str]:
         """Columns of times; that of the engagement only if it is the same one for all tasks."""
         rectified = self.data.preprocess.rectify_labels
         if rectified is None:
@@ -312,22 +312,24 @@ class _Source:
         return self.renamed.get(name, name)
 
     def _sparse(self) -> list[str]:
-        tables = _mapping(self.published.model, "large_embeddings").get("tables") or []
+        tables = _get_mapping(self.published.model, "large_embeddings").get("tables") or []
         return [str(table.get("name")) for table in tables if isinstance(table, dict)]
 
     def _reads_discrete(self) -> bool:
-        joined = _mapping(self.published.model, "featurization_config").get("feature_names_to_concat") or ()
+        joined = (
+            _get_mapping(self.published.model, "featurization_config").get("feature_names_to_concat") or ()
+        )
         readers = ("small_embeddings", "position_debias_config", "stratifiers")
         return "discrete" in joined or any(self.published.model.get(name) for name in readers)
 
 
-def _mapping(section: dict[str, Any], name: str) -> dict[str, Any]:
+def _get_mapping(section: dict[str, Any], name: str) -> dict[str, Any]:
     """A section in a section; an empty one if it is none, which the check of the whole config then says."""
     found = section.get(name)
     return found if isinstance(found, dict) else {}
 
 
-def _without_meta(name: str) -> str:
+def _strip_meta_prefix(name: str) -> str:
     return next((name.removeprefix(prefix) for prefix in _META if name.startswith(prefix)), "")
 
 

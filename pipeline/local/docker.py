@@ -69,7 +69,7 @@ def container_settings(arguments: dict[str, Any], root: Path, workspace: Path) -
     if user == 0:
         user = group = UNPRIVILEGED
     root.mkdir(parents=True, exist_ok=True)
-    _hand_over(root, user, group)
+    _change_owner(root, user, group)
     mounts = [Mount(arguments["config"], arguments["config"], "bind", read_only=True)]
     remote = "://" in arguments["data_root"]
     if not remote:
@@ -110,11 +110,11 @@ def _registry_folder(database: Path, workspace: Path, user: int, group: int) -> 
     folder = database.parent
     if not folder.exists():
         folder.mkdir(parents=True)
-        _hand_over(folder, user, group)
+        _change_owner(folder, user, group)
     if folder == workspace:
         artifacts = folder / "artifacts"
         for path in (folder, *folder.glob(f"{database.name}*"), artifacts, *artifacts.rglob("*")):
-            _hand_over(path, user, group)
+            _change_owner(path, user, group)
     if folder.stat().st_uid != user:
         raise ValueError(
             f"tracking_uri: {folder} is not user {user}'s, as whom the steps run; give the folder to that user "
@@ -128,10 +128,10 @@ def _make_writable(checkpoints: Path, workspace: Path, user: int, group: int) ->
     checkpoints.mkdir(parents=True, exist_ok=True)
     if checkpoints.parent == workspace:
         for path in (checkpoints, *checkpoints.rglob("*")):
-            _hand_over(path, user, group)
+            _change_owner(path, user, group)
 
 
-def _hand_over(path: Path, user: int, group: int) -> None:
+def _change_owner(path: Path, user: int, group: int) -> None:
     """Make a file or folder the steps' user's, where the caller may."""
     if os.geteuid() == 0 and path.exists():
         os.chown(path, user, group, follow_symlinks=False)

@@ -13,7 +13,7 @@ class StepProgress:
     """``share`` of the step's work that is done, 0 to 1, and a few words on it."""
 
     step: str
-    share: float
+    fraction: float
     what: str
 
 

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 from components.steps import STEPS
 from pipeline.local.events import Event
-from pipeline.local.step_processes import Steps, printable, run_steps_as, step_starter
+from pipeline.local.step_processes import Steps, patch_kfp_runners, printable, step_starter
 from pipeline.local.step_starter import StepStarter
 
 
@@ -23,14 +23,14 @@ class StepFailedError(Exception):
     log: Path
 
 
-class _OutputRefused(BaseException):
+class _OutputError(BaseException):
     """Whoever is told of events has no output left. No Exception: kfp and logging would go on without it."""
 
     def __init__(self, reason: OSError) -> None:
         self.reason = reason
 
 
-class _Printable(TextIOBase):
+class _PrintableLog(TextIOBase):
     """Takes what kfp prints, and keeps it without colours."""
 
     def __init__(self, log: TextIO) -> None:
@@ -71,27 +71,27 @@ def run_pipeline(
     root.mkdir(parents=True, exist_ok=True)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", buffering=1, encoding="utf-8") as stream:
-        steps = Steps(stream, _ending_the_run(on_event))
+        steps = Steps(stream, _end_run_on_output_error(on_event))
         try:
-            with _quiet(stream), contextlib.closing(step_starter(steps)) as starter:
+            with _capture_output(stream), contextlib.closing(step_starter(steps)) as starter:
                 if containers is None:
                     starter.prepare(STEPS[0].name)
                 _run(arguments, root, steps, starter, containers)
         except RuntimeError as error:
             raise StepFailedError(steps.step, steps.errors or [printable(str(error))], log) from None
-        except _OutputRefused as refused:
+        except _OutputError as refused:
             raise refused.reason from None
     return next(folder for folder in root.iterdir() if folder.name.startswith("recap-retrain"))
 
 
-def _ending_the_run(on_event: Callable[[Event], None]) -> Callable[[Event], None]:
-    def tell(event: Event) -> None:
+def _end_run_on_output_error(on_event: Callable[[Event], None]) -> Callable[[Event], None]:
+    def on_progress(event: Event) -> None:
         try:
             on_event(event)
         except OSError as error:
-            raise _OutputRefused(error) from None
+            raise _OutputError(error) from None
 
-    return tell
+    return on_progress
 
 
 def _run(
@@ -105,7 +105,7 @@ def _run(
 
     from pipeline.retrain import retrain
 
-    with run_steps_as(steps, starter):
+    with patch_kfp_runners(steps, starter):
         runner = local.SubprocessRunner(use_venv=False)
         if containers is not None:
             runner = local.DockerRunner(**containers)
@@ -114,8 +114,8 @@ def _run(
 
 
 @contextlib.contextmanager
-def _quiet(log: TextIO) -> Iterator[None]:
+def _capture_output(log: TextIO) -> Iterator[None]:
     """Everything that kfp prints goes to ``log``, its warnings nowhere."""
-    with contextlib.redirect_stdout(_Printable(log)), warnings.catch_warnings():
+    with contextlib.redirect_stdout(_PrintableLog(log)), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -39,7 +39,7 @@ class RunFolder:
         return self.path / "reports"
 
     @contextmanager
-    def unless_in_use(self) -> Iterator[bool]:
+    def lock_if_idle(self) -> Iterator[bool]:
         """Whether no process runs this run; none begins to in the block."""
         with ExitStack() as stack:
             try:
@@ -100,12 +100,12 @@ def remove_leftovers(run: Path, dry_run: bool = False) -> list[tuple[Path, int]]
         What was removed (or would be), with the bytes that it held; nothing if the run is still going.
     """
     folder = RunFolder(run)
-    with folder.unless_in_use() as idle:
+    with folder.lock_if_idle() as idle:
         if not idle:
             return []
         temporary = run / _TEMPORARY
         found = [*([temporary] if temporary.is_dir() else []), *find_abandoned(folder.steps)]
-        removed = [(path, _bytes_in(path)) for path in found]
+        removed = [(path, _size_bytes(path)) for path in found]
         for path in () if dry_run else found:
             if path == temporary:
                 shutil.rmtree(path, ignore_errors=True)
@@ -141,13 +141,13 @@ def prune_runs(workspace: Path, keep: int, dry_run: bool = False) -> list[tuple[
         kept = [path for path in runs if path in runs[-keep:] or path in going or _holds_other_files(path)]
         half_removed = [path for path in (workspace / _RUNS).glob(f"{_REMOVED}*") if _is_folder(path)]
         old = [path for path in runs if path not in kept] + half_removed
-        since = min((_begun(path) for path in kept), default=0.0)
+        since = min((_start_time_s(path) for path in kept), default=0.0)
         old += [
             path
             for path in (workspace / CHECKPOINTS).glob("*")
             if not going and _are_checkpoints(path, since)
         ]
-        removed = [(path, _bytes_in(path)) for path in old]
+        removed = [(path, _size_bytes(path)) for path in old]
         removed += [item for path in kept for item in remove_leftovers(path, dry_run)]
         failures = [] if dry_run else [failure for path in old if (failure := _remove(path, workspace))]
     if failures:
@@ -165,7 +165,7 @@ def _remove(path: Path, workspace: Path) -> OSError | None:
     return None
 
 
-def _begun(run: Path) -> float:
+def _start_time_s(run: Path) -> float:
     """When a run began at the latest, in seconds since 1970: its name may be ahead of the time of its files."""
     lock, named = run / _LOCK, _named_time(run).replace(tzinfo=UTC).timestamp()
     return min(named, lock.stat().st_mtime) if lock.is_file() else named
@@ -208,11 +208,11 @@ def _are_checkpoints(folder: Path, before: float) -> bool:
 
 
 def _is_in_use(run: Path) -> bool:
-    with RunFolder(run).unless_in_use() as idle:
+    with RunFolder(run).lock_if_idle() as idle:
         return not idle
 
 
-def _bytes_in(path: Path) -> int:
+def _size_bytes(path: Path) -> int:
     """Of a file, or of all files in a folder."""
     inside = (Path(top) / name for top, _, names in os.walk(path) for name in names)
     return sum(each.lstat().st_size for each in ([path] if path.is_file() else inside))

@@ -30,7 +30,7 @@ _FORMAT = "recap-scores/1"
 
 log = logging.getLogger(__name__)
 
-Tell = Callable[[int, str], None]
+OnProgress = Callable[[int, str], None]
 T = TypeVar("T")
 
 
@@ -65,7 +65,9 @@ def find_model(model: str, tracking_uri: str, scratch: Path) -> Source:
     return Source(registry.download(client, name, version, scratch / "model"), f"models:/{name}/{version}")
 
 
-def score_files(source: Source, data: str, out: Path, weights: Mapping[str, float], tell: Tell) -> int:
+def score_files(
+    source: Source, data: str, out: Path, weights: Mapping[str, float], on_progress: OnProgress
+) -> int:
     """Score every Parquet file under ``data`` into a file of the same name under ``out``; returns the rows.
 
     A file's columns are the config's ids, each task's calibrated probability, and ``score``, float32; its metadata
@@ -93,26 +95,26 @@ def score_files(source: Source, data: str, out: Path, weights: Mapping[str, floa
     except ValueError as error:
         raise ValueError(f"{source.folder}: {error}") from None
     chosen = score_weights(model, weights)
-    filesystem, root, found, not_read = _files(data)
+    filesystem, root, found, not_read = _list_files(data)
     if isinstance(filesystem, LocalFileSystem):
-        _check_apart(Path(open_root(data)[1]), Path(root), [name for name, _ in found], out)
+        _check_disjoint(Path(open_root(data)[1]), Path(root), [name for name, _ in found], out)
     if not_read:
         log.warning("%s: not read: %s", data, shorten(not_read, 20))
     done, files = 0, {}
     _refuse_other_files(out, [name for name, _ in found])
     for name, info in found:
-        made_by = {
+        provenance = {
             "model": source.name,
             "weights": dict(weights),
             "input": {"bytes": info.size, "mtime_ns": info.mtime_ns},
         }
         target = out / name
-        if not _is_made(target, made_by):
+        if not _is_up_to_date(target, provenance):
             rows = open_parquet_at(filesystem, root, name)
             now = done
-            for count in _score_file(model, rows, chosen, name, target, made_by):
+            for count in _score_file(model, rows, chosen, name, target, provenance):
                 now += count
-                tell(now, name)
+                on_progress(now, name)
         files[name] = pq.read_metadata(target).num_rows
         done += files[name]
     content = {"format": _FORMAT, "model": source.name, "weights": dict(weights), "files": files}
@@ -127,7 +129,7 @@ def _score_file(
     weights: "Tensor | None",
     name: str,
     target: Path,
-    made_by: dict[str, Any],
+    provenance: dict[str, Any],
 ) -> Iterator[int]:
     """Score one file; yields how many rows were written, batch by batch. Reading, the net and writing overlap."""
     from recap_model.config.fields.names import SCORE
@@ -145,14 +147,14 @@ def _score_file(
     check_columns(
         columns, [one for one in columns_named(log_columns(model_config), kept) if one.role == "id"], name
     )
-    schema = _schema(columns, kept, [*model.tasks, SCORE], made_by)
+    schema = _schema(columns, kept, [*model.tasks, SCORE], provenance)
 
     def scored(batch: pa.RecordBatch) -> pa.RecordBatch:
         scores = score_rows(model, batch, weights, where=name)
         return pa.record_batch([*map(batch.column, kept), *map(pa.array, scores.T)], schema=schema)
 
     with atomic_file(target) as partial, pq.ParquetWriter(partial, schema) as writer:
-        for batch in _ahead(map(scored, _ahead(_batches(rows, wanted, name)))):
+        for batch in _prefetch(map(scored, _prefetch(_batches(rows, wanted, name)))):
             writer.write_batch(batch)
             yield batch.num_rows
 
@@ -165,7 +167,7 @@ def _batches(rows: pq.ParquetFile, columns: list[str], name: str) -> Iterator[pa
         raise ValueError(f"{name}: cannot be read ({reason}); write the file again") from None
 
 
-def _ahead(items: Iterator[T]) -> Iterator[T]:
+def _prefetch(items: Iterator[T]) -> Iterator[T]:
     """The same items, each made by a thread while the one before it is in use."""
     with ThreadPoolExecutor(1) as thread:
         waiting = thread.submit(next, items, None)
@@ -174,7 +176,7 @@ def _ahead(items: Iterator[T]) -> Iterator[T]:
             yield item
 
 
-def _files(data: str) -> tuple[FileSystem, str, list[tuple[str, FileInfo]], list[str]]:
+def _list_files(data: str) -> tuple[FileSystem, str, list[tuple[str, FileInfo]], list[str]]:
     """The filesystem, the folder, each Parquet file's path under it, in order, and what is passed over."""
     filesystem, path = open_root(data)
     try:
@@ -193,7 +195,7 @@ def _files(data: str) -> tuple[FileSystem, str, list[tuple[str, FileInfo]], list
     raise FileNotFoundError(f"{data}: no Parquet file there; give a file, or a folder of *.parquet")
 
 
-def _check_apart(data: Path, root: Path, names: list[str], out: Path) -> None:
+def _check_disjoint(data: Path, root: Path, names: list[str], out: Path) -> None:
     """Raise ValueError if scores would lie among the rows, where the next call would take them for rows."""
     rows, scores = data.resolve(), out.resolve()
     if rows.is_relative_to(scores):
@@ -205,11 +207,11 @@ def _check_apart(data: Path, root: Path, names: list[str], out: Path) -> None:
             )
 
 
-def _is_made(target: Path, made_by: dict[str, Any]) -> bool:
-    return _made_by(target) == _canonical(made_by)
+def _is_up_to_date(target: Path, provenance: dict[str, Any]) -> bool:
+    return _read_provenance(target) == _canonical_json(provenance)
 
 
-def _made_by(target: Path) -> bytes | None:
+def _read_provenance(target: Path) -> bytes | None:
     """What made a file of scores, as its metadata say; None if it is none."""
     if not target.is_file():
         return None
@@ -222,17 +224,17 @@ def _made_by(target: Path) -> bytes | None:
 def _refuse_other_files(out: Path, names: list[str]) -> None:
     """Raise FileExistsError if a file would be replaced that scoring did not write."""
     manifest = out / MANIFEST_NAME
-    others = [out / name for name in names if (out / name).exists() and _made_by(out / name) is None]
+    others = [out / name for name in names if (out / name).exists() and _read_provenance(out / name) is None]
     if manifest.exists() and not (manifest.is_file() and _FORMAT.encode() in manifest.read_bytes()):
         others.append(manifest)
     if others:
         raise FileExistsError(f"{others[0]}: is there already and holds no scores; give another --out")
 
 
-def _schema(rows: pa.Schema, ids: list[str], scores: list[str], made_by: dict[str, Any]) -> pa.Schema:
+def _schema(rows: pa.Schema, ids: list[str], scores: list[str], provenance: dict[str, Any]) -> pa.Schema:
     fields = [rows.field(name) for name in ids] + [pa.field(name, pa.float32()) for name in scores]
-    return pa.schema(fields, metadata={_META: _canonical(made_by)})
+    return pa.schema(fields, metadata={_META: _canonical_json(provenance)})
 
 
-def _canonical(content: dict[str, Any]) -> bytes:
+def _canonical_json(content: dict[str, Any]) -> bytes:
     return json.dumps(content, sort_keys=True).encode()

@@ -18,18 +18,18 @@ def main(name: str) -> None:
 
     Without such a line the run has ended, and so does this process.
     """
-    _import_ahead(name)
-    turn = sys.stdin.readline()
-    if not turn:
+    _preload_modules(name)
+    request = sys.stdin.readline()
+    if not request:
         return
     from kfp.dsl.executor_main import executor_main
 
-    sys.argv[1:], variables = json.loads(turn)
+    sys.argv[1:], variables = json.loads(request)
     os.environ.update(variables)
     executor_main()
 
 
-def _import_ahead(name: str) -> None:
+def _preload_modules(name: str) -> None:
     step = STEP_OF_NAME.get(name)
     if step is None:
         return

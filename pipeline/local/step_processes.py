@@ -16,10 +16,10 @@ from pipeline.local.events import Event, StepEnded, StepProgress, StepStarted
 from pipeline.local.step_starter import StepStarter
 from recap_model.config.fields.uris import mask_secrets
 
-_SIGNALLED = (
+_SIGNAL_EXIT_BASE = (
     128  # and the signal's number is the exit status of a container, or a shell, whose process a signal ended
 )
-_LONGEST_LINE = 1 << 16
+_MAX_LINE_LENGTH = 1 << 16
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -40,7 +40,7 @@ class Steps:
 
     def start(self, command: list[str]) -> str:
         """A step begins, by the command that kfp has for it; returns its name."""
-        step = _argument(command, "--function_to_execute", "step").replace("_", "-")
+        step = _get_argument(command, "--function_to_execute", "step").replace("_", "-")
         if step == self.step:
             # The step is run again; what it failed with the last time is not how it ends.
             self.errors.clear()
@@ -53,10 +53,10 @@ class Steps:
         line = printable(line).rstrip()
         progress, error = f"{PROGRESS_MARK}{self.key} ", f"{ERROR_MARK}{self.key} "
         if line.startswith(progress):
-            share, _, what = line.removeprefix(progress).partition(" ")
+            fraction, _, what = line.removeprefix(progress).partition(" ")
             # Two processes that print at once may cut each other's lines.
             with contextlib.suppress(ValueError):
-                self._on_event(StepProgress(self.step, float(share), what))
+                self._on_event(StepProgress(self.step, float(fraction), what))
             return
         if line.startswith(error):
             text = line.removeprefix(error)
@@ -67,8 +67,8 @@ class Steps:
 
     def end(self, command: list[str], status: int, killed: str | None = None) -> int:
         """The step has ended so; returns 0 if it did all of its work. ``killed`` is what is known of its end."""
-        if killed is None and (status < 0 or status > _SIGNALLED):
-            killed = describe_signal(-status if status < 0 else status - _SIGNALLED)
+        if killed is None and (status < 0 or status > _SIGNAL_EXIT_BASE):
+            killed = describe_signal(-status if status < 0 else status - _SIGNAL_EXIT_BASE)
         if killed is not None:
             self._fail(f"the step was {killed}")
         elif status and not self.errors:
@@ -94,7 +94,7 @@ def printable(text: str) -> str:
 
 
 @contextlib.contextmanager
-def run_steps_as(steps: Steps, starter: StepStarter) -> Iterator[None]:
+def patch_kfp_runners(steps: Steps, starter: StepStarter) -> Iterator[None]:
     """Have kfp's local runners start every step as here, and see each to its end.
 
     kfp 2.17 reports a failure without a reason. It starts a step's Python by a shell, from the working folder, whose
@@ -143,7 +143,7 @@ def run_process(steps: Steps, starter: StepStarter, command: list[str], variable
         arguments = ["--component_module_path", str(module), *command[4:]]
         with starter.start(step, arguments, variables) as process:
             assert process.stdout is not None
-            while line := process.stdout.readline(_LONGEST_LINE):
+            while line := process.stdout.readline(_MAX_LINE_LENGTH):
                 steps.take(line)
             status = process.wait()
     return steps.end(command, status)
@@ -185,20 +185,20 @@ def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
     for chunk in chunks:
         *lines, rest = (rest + decoder.decode(chunk)).split("\n")
         yield from lines
-        if len(rest) > _LONGEST_LINE:
+        if len(rest) > _MAX_LINE_LENGTH:
             yield rest
             rest = ""
     if rest:
         yield rest
 
 
-def _argument(command: list[str], name: str, otherwise: str) -> str:
-    return command[command.index(name) + 1] if name in command else otherwise
+def _get_argument(command: list[str], name: str, default: str) -> str:
+    return command[command.index(name) + 1] if name in command else default
 
 
 def _missing_outputs(command: list[str]) -> list[str]:
     """Outputs of a step, by name, if kfp's executor, which lists them at its end, did not come to it."""
-    outputs = json.loads(_argument(command, "--executor_input", "{}")).get("outputs", {})
+    outputs = json.loads(_get_argument(command, "--executor_input", "{}")).get("outputs", {})
     if "outputFile" not in outputs or Path(outputs["outputFile"]).exists():
         return []
     return list(outputs.get("artifacts", {}))

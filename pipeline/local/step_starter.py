@@ -23,12 +23,12 @@ class StepStarter:
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         self._variables = dict(variables)
-        self._ready: dict[str, subprocess.Popen[str]] = {}
+        self._waiting: dict[str, subprocess.Popen[str]] = {}
 
     def prepare(self, step: str) -> None:
         """Start a step's process, which waits for its turn."""
         environment = {**os.environ, **python_environment(), **self._variables, "_KFP_RUNTIME": "true"}
-        self._ready[step] = subprocess.Popen(
+        self._waiting[step] = subprocess.Popen(
             [sys.executable, "-m", "pipeline.local.step_main", step],
             env=environment,
             stdin=subprocess.PIPE,
@@ -40,25 +40,25 @@ class StepStarter:
 
     def start(self, step: str, arguments: list[str], variables: Mapping[str, str]) -> subprocess.Popen[str]:
         """Have a step's process run kfp's executor with these arguments, and variables of the environment."""
-        ready = self._ready.get(step)
+        ready = self._waiting.get(step)
         if ready is not None and ready.poll() is not None:
-            _end(self._ready.pop(step))
-        if step not in self._ready:
+            _end(self._waiting.pop(step))
+        if step not in self._waiting:
             self.prepare(step)
-        process = self._ready.pop(step)
+        process = self._waiting.pop(step)
         assert process.stdin is not None
         # One that was killed in this moment says by its exit status how it ended.
-        with contextlib.suppress(BrokenPipeError), process.stdin as turn:
-            turn.write(json.dumps([arguments, dict(variables)]) + "\n")
-        if (following := _NEXT.get(step)) is not None and following not in self._ready:
+        with contextlib.suppress(BrokenPipeError), process.stdin as request:
+            request.write(json.dumps([arguments, dict(variables)]) + "\n")
+        if (following := _NEXT.get(step)) is not None and following not in self._waiting:
             self.prepare(following)
         return process
 
     def close(self) -> None:
         """End the processes that wait."""
-        for process in self._ready.values():
+        for process in self._waiting.values():
             _end(process)
-        self._ready.clear()
+        self._waiting.clear()
 
 
 def _end(process: subprocess.Popen[str]) -> None:

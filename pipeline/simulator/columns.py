@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from pipeline.simulator.impressions import Impressions
 from pipeline.simulator.labels import TASKS, Engagements
-from pipeline.simulator.population import EMBEDDING_WIDTH, Day, World
+from pipeline.simulator.population import EMBEDDING_WIDTH, Day, Population
 from pipeline.simulator.posts import Posts
 from pipeline.simulator.rng import DAY_OFFSET, Array, Stream, generator, pair_uniform
 
@@ -52,7 +52,7 @@ TRUTH_SCHEMA = pa.schema(
 class Block:
     """A block of impressions, and all that its columns are computed from."""
 
-    world: World
+    population: Population
     day: Day
     posts: Posts
     shown: Impressions
@@ -62,11 +62,11 @@ class Block:
 def log_rows(block: Block, engaged: Engagements) -> pa.RecordBatch:
     """The block's rows as the log has them, in the order of `SCHEMA`."""
     columns = {
-        **_ids_and_times(block, engaged),
-        **_continuous(block),
-        **_binary(block),
-        **_discrete(block),
-        **_embeddings(block),
+        **_id_and_time_columns(block, engaged),
+        **_continuous_columns(block),
+        **_binary_columns(block),
+        **_discrete_columns(block),
+        **_embedding_columns(block),
         **{task: pa.array(engaged.labels[:, i].astype(np.int8)) for i, task in enumerate(TASKS)},
     }
     return pa.record_batch([columns[name] for name in SCHEMA.names], schema=SCHEMA)
@@ -79,7 +79,7 @@ def truth_rows(block: Block, engaged: Engagements) -> pa.RecordBatch:
     return pa.record_batch([*ids, *truth, pa.array(engaged.on_time)], schema=TRUTH_SCHEMA)
 
 
-def _ids_and_times(block: Block, engaged: Engagements) -> dict[str, pa.Array]:
+def _id_and_time_columns(block: Block, engaged: Engagements) -> dict[str, pa.Array]:
     shown = block.shown
     return {
         "request_id": pa.array(shown.request_id),
@@ -92,32 +92,37 @@ def _ids_and_times(block: Block, engaged: Engagements) -> dict[str, pa.Array]:
     }
 
 
-def _continuous(block: Block) -> dict[str, pa.Array]:
-    values = {**_of_posts(block), **_of_authors(block), **_of_users(block), **_of_pairs(block)}
+def _continuous_columns(block: Block) -> dict[str, pa.Array]:
+    values = {
+        **_post_columns(block),
+        **_author_columns(block),
+        **_user_columns(block),
+        **_pair_columns(block),
+    }
     return {name: _float32(values[name]) for name in CONTINUOUS}
 
 
-def _of_posts(block: Block) -> dict[str, Array]:
+def _post_columns(block: Block) -> dict[str, Array]:
     posts, shown = block.posts, block.shown
     # Counts grow with the post's age; a post's own rates make them agree with what it is.
     views = np.floor(posts.reach[shown.post] * -np.expm1(-shown.age_hours / 10.0))
-    talk = block.world.authors.conversation[shown.author]
+    talk = block.population.authors.conversation[shown.author]
     quality = posts.quality[shown.post]
-    flaws = _flaws(block, 0)
+    defect = _defect_draws(block, 0)
     return {
         "post_view_count": views,
         "post_like_count": np.floor(views * 0.03 * np.exp(quality)),
         "post_reply_count": np.floor(views * 0.006 * np.exp(talk)),
         "post_retweet_count": np.floor(views * 0.008 * np.exp(1.2 * quality)),
         "hours_since_post": shown.age_hours,
-        "text_length": _missing(posts.text_length[shown.post], flaws < 0.02),
-        "media_duration_s": _missing(posts.media_duration_s[shown.post], flaws > 0.97),
+        "text_length": _mask_missing(posts.text_length[shown.post], defect < 0.02),
+        "media_duration_s": _mask_missing(posts.media_duration_s[shown.post], defect > 0.97),
         "toxicity_score": -np.expm1(-posts.toxicity[shown.post]),
     }
 
 
-def _of_authors(block: Block) -> dict[str, Array]:
-    authors, author = block.world.authors, block.shown.author
+def _author_columns(block: Block) -> dict[str, Array]:
+    authors, author = block.population.authors, block.shown.author
     followers = authors.followers[author]
     likes = np.floor(followers * 0.2 * np.exp(authors.quality[author])) + (author % 2)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -128,13 +133,15 @@ def _of_authors(block: Block) -> dict[str, Array]:
         "author_following_count": authors.following[author],
         "author_account_age_days": authors.account_age_days[author] + block.day.number,
         "author_past_like_rate": authors.past_like_rate[author],
-        "author_past_reply_rate": _missing(authors.past_reply_rate[author], _flaws(block, 1) < 0.03),
+        "author_past_reply_rate": _mask_missing(
+            authors.past_reply_rate[author], _defect_draws(block, 1) < 0.03
+        ),
         "author_likes_per_follower": per_follower,
     }
 
 
-def _of_users(block: Block) -> dict[str, Array]:
-    users, user = block.world.users, block.shown.user
+def _user_columns(block: Block) -> dict[str, Array]:
+    users, user = block.population.users, block.shown.user
     # NaN is how the table of users says that an account is too new to have rates.
     like, retweet, reply, video = (np.ma.masked_invalid(column) for column in users.past_rates[user].T)
     return {
@@ -149,15 +156,15 @@ def _of_users(block: Block) -> dict[str, Array]:
     }
 
 
-def _of_pairs(block: Block) -> dict[str, Array]:
+def _pair_columns(block: Block) -> dict[str, Array]:
     """What a user has done with a topic and an author before, the same whenever the pair is met."""
-    seed, shown, world = block.world.parameters.seed, block.shown, block.world
+    seed, shown, population = block.population.parameters.seed, block.shown, block.population
     user, author = shown.user, shown.author
     topic = block.posts.topic[shown.post]
-    taste = (block.day.interest[user] * world.topics.centroid[topic]).sum(axis=1)
-    liking = (world.users.interest[user] * world.authors.latent[author]).sum(axis=1)
-    sessions = np.sqrt(1.0 + world.users.sessions[user])
-    like_style, reply_style = world.users.style[user, 0], world.users.style[user, 2]
+    taste = (block.day.interest[user] * population.topics.centroid[topic]).sum(axis=1)
+    liking = (population.users.interest[user] * population.authors.latent[author]).sum(axis=1)
+    sessions = np.sqrt(1.0 + population.users.sessions[user])
+    like_style, reply_style = population.users.style[user, 0], population.users.style[user, 2]
 
     def past(stream: Stream, mean: Array) -> Array:
         # The quantile function of a Lomax distribution of shape 1.5: most have done nothing, a few very much.
@@ -173,52 +180,52 @@ def _of_pairs(block: Block) -> dict[str, Array]:
             Stream.PAST_REPLIES, sessions * np.exp(2.0 * liking - 2.2 + reply_style)
         ),
         # After a week the record is dropped.
-        "hours_since_author_seen": _missing(seen, seen > 168.0),
+        "hours_since_author_seen": _mask_missing(seen, seen > 168.0),
     }
 
 
-def _binary(block: Block) -> dict[str, pa.Array]:
+def _binary_columns(block: Block) -> dict[str, pa.Array]:
     posts, shown = block.posts, block.shown
-    followed = pair_uniform(block.world.parameters.seed, Stream.FOLLOWED_BACK, shown.user, shown.author)
+    followed = pair_uniform(block.population.parameters.seed, Stream.FOLLOWED_BACK, shown.user, shown.author)
     values = {
         **{name: getattr(posts, name)[shown.post] for name in BINARY[:5]},
         "follows_author": shown.follows,
         "author_follows_user": followed < np.where(shown.follows, 0.25, 0.02),
-        "author_verified": block.world.authors.verified[shown.author],
+        "author_verified": block.population.authors.verified[shown.author],
         "same_language": shown.same_language,
     }
     return {name: pa.array(value.astype(np.int8)) for name, value in values.items()}
 
 
-def _discrete(block: Block) -> dict[str, pa.Array]:
+def _discrete_columns(block: Block) -> dict[str, pa.Array]:
     posts, shown = block.posts, block.shown
     return {
         "position": pa.array(shown.position),
-        "language": pa.array(posts.language[shown.post] + FIRST_CLASS, mask=_flaws(block, 2) < 0.01),
+        "language": pa.array(posts.language[shown.post] + FIRST_CLASS, mask=_defect_draws(block, 2) < 0.01),
         "hour_of_day": pa.array(shown.hour),
         "topic": pa.array(posts.topic[shown.post] + FIRST_CLASS),
     }
 
 
-def _embeddings(block: Block) -> dict[str, pa.Array]:
+def _embedding_columns(block: Block) -> dict[str, pa.Array]:
     day, user = block.day, block.shown.user
     # Nothing is known yet of what a new account engages with. Zeros and not null: pyarrow writes null lists of
     # fixed size to Parquet, but does not read them back.
-    known = np.isfinite(block.world.users.past_rates[user, :1])
+    known = np.isfinite(block.population.users.past_rates[user, :1])
     return {
-        "user_embedding": _lists(day.user_embedding[user]),
-        "user_eng_embedding": _lists(day.user_eng_embedding[user] * known),
-        "author_embedding": _lists(block.world.authors.embedding[block.shown.author]),
+        "user_embedding": _fixed_size_lists(day.user_embedding[user]),
+        "user_eng_embedding": _fixed_size_lists(day.user_eng_embedding[user] * known),
+        "author_embedding": _fixed_size_lists(block.population.authors.embedding[block.shown.author]),
     }
 
 
-def _flaws(block: Block, which: int) -> Array:
+def _defect_draws(block: Block, which: int) -> Array:
     """A uniform number for each row, by which a value is lost on its way into the log."""
     key = (block.day.number + DAY_OFFSET, block.number, which)
-    return generator(block.world.parameters.seed, Stream.FLAWS, *key).random(len(block.shown.user))
+    return generator(block.population.parameters.seed, Stream.FLAWS, *key).random(len(block.shown.user))
 
 
-def _missing(values: Array, where: Array) -> Array:
+def _mask_missing(values: Array, where: Array) -> Array:
     return np.ma.masked_array(values, where)
 
 
@@ -227,5 +234,5 @@ def _float32(values: Array) -> pa.Array:
     return pa.array(np.asarray(values).astype(np.float32), mask=mask)
 
 
-def _lists(values: Array) -> pa.Array:
+def _fixed_size_lists(values: Array) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(pa.array(values.astype(np.float32).ravel()), values.shape[1])

@@ -4,15 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.simulator.population import Day, World, sigmoid
-from pipeline.simulator.posts import DAY_MS, Posts, midnight_ms, time_of_day_ms
+from pipeline.simulator.population import Day, Population, sigmoid
+from pipeline.simulator.posts import DAY_MS, Posts, start_of_day_ms, time_of_day_ms
 from pipeline.simulator.rng import DAY_OFFSET, Array, Stream, generator, pair_uniform
 
 MIN_CANDIDATES, MAX_CANDIDATES = 10, 20
 RETRIEVED = 40
 MAX_AGE_MS = 2 * DAY_MS
 RANKER_NOISE = 2.0
-LATE_IMPRESSION_SHARE = 0.03
+LATE_IMPRESSION_FRACTION = 0.03
 LATE_IMPRESSION_MEAN_MS = 2.5 * 3_600_000
 REQUESTS_PER_BLOCK = 10_000
 
@@ -41,21 +41,21 @@ class Impressions:
 
 
 def make_impressions(
-    world: World, day: Day, posts: Posts, block: int, rows: int, span: tuple[float, float]
+    population: Population, day: Day, posts: Posts, block: int, rows: int, span: tuple[float, float]
 ) -> Impressions:
     """Block ``block`` of a day: ``rows`` impressions, served in the part ``span`` of the day's activity.
 
     The last request is cut short where the rows do not suffice.
     """
-    seed = world.parameters.seed
+    seed = population.parameters.seed
     random = generator(seed, Stream.REQUESTS, day.number + DAY_OFFSET, block)
     sizes = _request_sizes(random, rows)
     requests = len(sizes)
-    user = np.searchsorted(world.users.activity, random.random(requests) * 0.999999)
-    share = span[0] + (span[1] - span[0]) * np.sort(random.random(requests))
-    served = midnight_ms(world.parameters, day.number) + time_of_day_ms(share)
+    user = np.searchsorted(population.users.activity, random.random(requests) * 0.999999)
+    fraction = span[0] + (span[1] - span[0]) * np.sort(random.random(requests))
+    served = start_of_day_ms(population.parameters, day.number) + time_of_day_ms(fraction)
     candidates = _retrieve(random, posts, served)
-    scored = _relevance(world, day, posts, user[:, None], candidates, served[:, None])
+    scored = _relevance(population, day, posts, user[:, None], candidates, served[:, None])
     score = scored["relevance"] + random.normal(0.0, RANKER_NOISE, candidates.shape)
     order = np.argsort(-score, axis=1, kind="stable")[:, :MAX_CANDIDATES]
     shown = np.arange(MAX_CANDIDATES) < sizes[:, None]
@@ -103,14 +103,14 @@ def _retrieve(random: np.random.Generator, posts: Posts, served: Array) -> Array
 
 
 def _relevance(
-    world: World, day: Day, posts: Posts, user: Array, post: Array, served: Array
+    population: Population, day: Day, posts: Posts, user: Array, post: Array, served: Array
 ) -> dict[str, Array]:
     """What a request knows of its candidates, each (requests, retrieved)."""
-    seed, users, topics = world.parameters.seed, world.users, world.topics
+    seed, users, topics = population.parameters.seed, population.users, population.topics
     author, topic = posts.author[post], posts.topic[post]
     affinity = np.einsum("rk,rck->rc", day.interest[user[:, 0]], posts.latent[post])
     # Whom one follows was settled long ago: it goes by the interests of day 0.
-    liking = np.einsum("rk,rck->rc", users.interest[user[:, 0]], world.authors.latent[author])
+    liking = np.einsum("rk,rck->rc", users.interest[user[:, 0]], population.authors.latent[author])
     follows = pair_uniform(seed, Stream.FOLLOWS, user, author) < sigmoid(3.5 * liking - 1.5)
     age_hours = (served - posts.created_ms[post]) / 3_600_000
     same_language = users.language[user] == posts.language[post]
@@ -137,5 +137,5 @@ def _relevance(
 def _impression_delay_ms(random: np.random.Generator, position: Array) -> Array:
     """Scrolling takes a few seconds a position; some lists are served long before anybody looks."""
     scrolling = 400.0 + random.exponential(2_500.0, len(position)) * (1.0 + position)
-    late = random.random(len(position)) < LATE_IMPRESSION_SHARE
+    late = random.random(len(position)) < LATE_IMPRESSION_FRACTION
     return (scrolling + late * random.exponential(LATE_IMPRESSION_MEAN_MS, len(position))).astype(np.int64)

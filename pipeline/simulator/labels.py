@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.simulator.impressions import Impressions
-from pipeline.simulator.population import Day, World, sigmoid
+from pipeline.simulator.population import Day, Population, sigmoid
 from pipeline.simulator.posts import Posts
 from pipeline.simulator.rng import DAY_OFFSET, Array, Stream, generator
 
@@ -34,7 +34,7 @@ TASKS = (
 POSITION_BIAS = 0.35
 COMMON_DRAW = 0.4
 
-LATE_ENGAGEMENT_SHARE = 0.08
+LATE_ENGAGEMENT_FRACTION = 0.08
 ENGAGEMENT_MEAN_MS = 25_000.0
 LATE_ENGAGEMENT_MEAN_MS = 4.0 * 3_600_000
 ON_TIME_WINDOW_HOURS = 3.0
@@ -54,32 +54,34 @@ class Engagements:
     on_time: Array
 
 
-def make_engagements(world: World, day: Day, posts: Posts, shown: Impressions, block: int) -> Engagements:
+def make_engagements(
+    population: Population, day: Day, posts: Posts, shown: Impressions, block: int
+) -> Engagements:
     """Draw the labels of a block of impressions."""
-    random = generator(world.parameters.seed, Stream.ENGAGEMENTS, day.number + DAY_OFFSET, block)
-    steps = _steps(world, day, posts, shown)
+    random = generator(population.parameters.seed, Stream.ENGAGEMENTS, day.number + DAY_OFFSET, block)
+    steps = _step_probabilities(population, day, posts, shown)
     rows = len(shown.user)
     common = random.random(rows)
 
-    def happens(name: str, shared: Array | None = None) -> Array:
+    def draw_step(name: str, shared: Array | None = None) -> Array:
         uniform = random.random(rows)
         if shared is not None:
             uniform = np.where(random.random(rows) < COMMON_DRAW, shared, uniform)
         return uniform < steps[name]
 
-    replied, clicked = happens(REPLIED, common), happens("clicked", common)
+    replied, clicked = draw_step(REPLIED, common), draw_step("clicked", common)
     # The two complaints share the other end of the common number: who likes a post does not report it.
     drawn = {
-        FAVORITED: happens(FAVORITED, common),
-        RETWEETED: happens(RETWEETED, common),
+        FAVORITED: draw_step(FAVORITED, common),
+        RETWEETED: draw_step(RETWEETED, common),
         REPLIED: replied,
-        PROFILE: happens(PROFILE, common),
-        VIDEO: happens(VIDEO, common),
-        AUTHOR_ENGAGED: replied & happens("author engages"),
-        CLICKED_ENGAGED: clicked & happens("engages there"),
-        CLICKED_STAYED: clicked & happens("stays there"),
-        NEGATIVE: happens(NEGATIVE, 1.0 - common),
-        REPORTED: happens(REPORTED, 1.0 - common),
+        PROFILE: draw_step(PROFILE, common),
+        VIDEO: draw_step(VIDEO, common),
+        AUTHOR_ENGAGED: replied & draw_step("author engages"),
+        CLICKED_ENGAGED: clicked & draw_step("engages there"),
+        CLICKED_STAYED: clicked & draw_step("stays there"),
+        NEGATIVE: draw_step(NEGATIVE, 1.0 - common),
+        REPORTED: draw_step(REPORTED, 1.0 - common),
     }
     truth = {
         **{name: steps[name] for name in (FAVORITED, RETWEETED, REPLIED, PROFILE, VIDEO, NEGATIVE, REPORTED)},
@@ -95,10 +97,12 @@ def make_engagements(world: World, day: Day, posts: Posts, shown: Impressions, b
     )
 
 
-def _steps(world: World, day: Day, posts: Posts, shown: Impressions) -> dict[str, Array]:
+def _step_probabilities(
+    population: Population, day: Day, posts: Posts, shown: Impressions
+) -> dict[str, Array]:
     """The probability of each single step, (rows,) each; the log odds are tuned to realistic rates."""
-    authors, post, relevance = world.authors, shown.post, shown.relevance
-    like, retweet, reply, video, negative = world.users.style[shown.user].T
+    authors, post, relevance = population.authors, shown.post, shown.relevance
+    like, retweet, reply, video, negative = population.users.style[shown.user].T
     talk = authors.conversation[shown.author]
     quality, toxicity = posts.quality[post], posts.toxicity[post]
     length = np.log(posts.text_length[post] / 80.0)
@@ -139,10 +143,10 @@ def on_time_probability(impression_delay_ms: Array) -> Array:
     left = np.maximum(left, 0.0)
     quick = -np.expm1(-left / ENGAGEMENT_MEAN_MS)
     late = -np.expm1(-left / LATE_ENGAGEMENT_MEAN_MS)
-    return (1.0 - LATE_ENGAGEMENT_SHARE) * quick + LATE_ENGAGEMENT_SHARE * late
+    return (1.0 - LATE_ENGAGEMENT_FRACTION) * quick + LATE_ENGAGEMENT_FRACTION * late
 
 
 def _engagement_delay_ms(random: np.random.Generator, rows: int) -> Array:
-    late = random.random(rows) < LATE_ENGAGEMENT_SHARE
+    late = random.random(rows) < LATE_ENGAGEMENT_FRACTION
     mean = np.where(late, LATE_ENGAGEMENT_MEAN_MS, ENGAGEMENT_MEAN_MS)
     return (random.exponential(1.0, rows) * mean).astype(np.int64)

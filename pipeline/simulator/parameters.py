@@ -31,7 +31,7 @@ class SampleParameters(StrictModel):
     truth: bool = Field(False, description="write the true probabilities under _truth/ as well")
 
     @model_validator(mode="after")
-    def _a_row_for_each_day(self) -> "SampleParameters":
+    def _check_rows_and_days(self) -> "SampleParameters":
         if self.rows < self.days:
             raise ValueError(
                 f"rows must be at least days: {self.rows} rows leave some of {self.days} days empty"

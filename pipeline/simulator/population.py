@@ -15,7 +15,7 @@ TOPICS = 12
 LANGUAGES = 8
 EMBEDDING_WIDTH = 16
 STYLES = ("like", "retweet", "reply", "video", "negative")
-LANGUAGE_SHARES = np.array([0.44, 0.18, 0.11, 0.09, 0.07, 0.05, 0.04, 0.02])
+LANGUAGE_FREQUENCIES = np.array([0.44, 0.18, 0.11, 0.09, 0.07, 0.05, 0.04, 0.02])
 EMBEDDING_NOISE = 0.10
 
 # Bounds of the tables' sizes: small logs still have some variety, large ones bounded memory.
@@ -74,7 +74,7 @@ class Authors:
 
 
 @dataclass(frozen=True)
-class World:
+class Population:
     """All that does not change from day to day."""
 
     parameters: SampleParameters
@@ -99,33 +99,33 @@ class Day:
     rate_shift: Array
 
 
-def make_world(parameters: SampleParameters) -> World:
+def make_population(parameters: SampleParameters) -> Population:
     """The users, authors and topics of a log."""
     users = int(np.clip(parameters.rows_per_day // 20, MIN_USERS, MAX_USERS))
     topics = _topics(parameters.seed)
-    return World(
+    return Population(
         parameters, topics, _users(parameters.seed, users), _authors(parameters.seed, users // 2, topics)
     )
 
 
-def day_of(world: World, number: int, tasks: int) -> Day:
+def day_state(population: Population, number: int, tasks: int) -> Day:
     """The world on day ``number``: interests have turned, rates and topics have walked ``number`` steps."""
-    seed, drift, users = world.parameters.seed, world.parameters.drift, world.users
+    seed, drift, users = population.parameters.seed, population.parameters.drift, population.users
     random = generator(seed, Stream.EMBEDDINGS, 1)
     noise = random.normal(0.0, EMBEDDING_NOISE, (2, len(users.interest), EMBEDDING_WIDTH))
     # Embeddings are made in the night before: they know yesterday's interests.
-    known = _turned(users, drift * (number - 1))
+    known = _rotate_interests(users, drift * (number - 1))
     tastes = np.concatenate([known, users.style * 0.5], axis=1)
     return Day(
         number=number,
-        interest=_turned(users, drift * number),
-        user_embedding=_project(known, _mixing(seed)) + noise[0],
+        interest=_rotate_interests(users, drift * number),
+        user_embedding=_project(known, _projection_matrix(seed)) + noise[0],
         user_eng_embedding=_project(
             tastes, generator(seed, Stream.EMBEDDINGS, 2).normal(0.0, 0.3, (tastes.shape[1], EMBEDDING_WIDTH))
         )
         + noise[1],
-        topic_appeal=_walk(seed, 0, number, TOPICS, 3.0 * drift),
-        rate_shift=_walk(seed, 1, number, tasks, drift),
+        topic_appeal=_random_walk(seed, 0, number, TOPICS, 3.0 * drift),
+        rate_shift=_random_walk(seed, 1, number, tasks, drift),
     )
 
 
@@ -139,11 +139,11 @@ def sigmoid(logit: Array) -> Array:
     return 1.0 / (1.0 + np.exp(-logit))
 
 
-def _turned(users: Users, angle: float) -> Array:
+def _rotate_interests(users: Users, angle: float) -> Array:
     return np.cos(angle) * users.interest + np.sin(angle) * users.turn
 
 
-def _walk(seed: int, which: int, steps: int, width: int, step: float) -> Array:
+def _random_walk(seed: int, which: int, steps: int, width: int, step: float) -> Array:
     # The generator fills rows first, so that a longer walk begins with the shorter one's steps.
     return generator(seed, Stream.DRIFT, which).normal(0.0, 1.0, (steps, width)).sum(axis=0) * step
 
@@ -153,7 +153,7 @@ def _project(vectors: Array, matrix: Array) -> Array:
     return np.einsum("ni,iw->nw", vectors, matrix)
 
 
-def _mixing(seed: int) -> Array:
+def _projection_matrix(seed: int) -> Array:
     # Orthonormal rows: dot products of two embeddings are dot products of what they stand for.
     square = generator(seed, Stream.EMBEDDINGS, 0).normal(size=(EMBEDDING_WIDTH, EMBEDDING_WIDTH))
     return np.linalg.qr(square)[0][:INTERESTS]
@@ -187,7 +187,7 @@ def _users(seed: int, count: int) -> Users:
         turn=turn,
         style=style,
         activity=np.cumsum(activity) / activity.sum(),
-        language=random.choice(LANGUAGES, count, p=LANGUAGE_SHARES),
+        language=random.choice(LANGUAGES, count, p=LANGUAGE_FREQUENCIES),
         followers=np.floor(random.lognormal(4.5, 1.8, count)),
         following=np.floor(random.lognormal(5.0, 1.2, count)),
         account_age_days=age,
@@ -198,8 +198,8 @@ def _users(seed: int, count: int) -> Users:
 
 def _authors(seed: int, count: int, topics: Topics) -> Authors:
     random = generator(seed, Stream.AUTHORS)
-    shares = np.exp(topics.popularity) / np.exp(topics.popularity).sum()
-    topic = random.choice(TOPICS, count, p=shares)
+    probabilities = np.exp(topics.popularity) / np.exp(topics.popularity).sum()
+    topic = random.choice(TOPICS, count, p=probabilities)
     latent = unit(0.9 * topics.centroid[topic] + random.normal(0.0, 0.22, (count, INTERESTS)))
     quality = random.normal(0.0, 0.5, count)
     conversation = random.normal(0.0, 0.7, count)
@@ -207,14 +207,14 @@ def _authors(seed: int, count: int, topics: Topics) -> Authors:
     # Some have none, in every log, so that ratios by followers are not finite.
     followers[40::41] = 0.0
     noise = random.normal(0.0, 0.25, (2, count))
-    embedding = _project(latent, _mixing(seed)) + random.normal(
+    embedding = _project(latent, _projection_matrix(seed)) + random.normal(
         0.0, EMBEDDING_NOISE, (count, EMBEDDING_WIDTH)
     )
     return Authors(
         latent=latent,
         embedding=embedding,
         topic=topic,
-        language=random.choice(LANGUAGES, count, p=LANGUAGE_SHARES),
+        language=random.choice(LANGUAGES, count, p=LANGUAGE_FREQUENCIES),
         quality=quality,
         conversation=conversation,
         toxicity=random.gamma(0.5, 0.6, count),

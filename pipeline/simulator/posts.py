@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from pipeline.simulator.parameters import SampleParameters
-from pipeline.simulator.population import INTERESTS, LANGUAGES, TOPICS, World, unit
+from pipeline.simulator.population import INTERESTS, LANGUAGES, TOPICS, Population, unit
 from pipeline.simulator.rng import DAY_OFFSET, Array, Stream, generator
 
 DAY_MS = 86_400_000
@@ -40,13 +40,13 @@ class Posts:
     media_duration_s: Array
 
 
-def time_of_day_ms(share: Array) -> Array:
+def time_of_day_ms(fraction: Array) -> Array:
     """The time, in milliseconds after midnight, by which this share of a day's activity has happened."""
     steps = np.concatenate([[0.0], np.cumsum(HOURLY_ACTIVITY)]) / HOURLY_ACTIVITY.sum()
-    return (np.interp(share, steps, np.arange(25) / 24.0) * (DAY_MS - 1)).astype(np.int64)
+    return (np.interp(fraction, steps, np.arange(25) / 24.0) * (DAY_MS - 1)).astype(np.int64)
 
 
-def midnight_ms(parameters: SampleParameters, number: int) -> int:
+def start_of_day_ms(parameters: SampleParameters, number: int) -> int:
     """The beginning of day ``number``, which may be negative, in milliseconds since 1970-01-01 UTC."""
     return (parameters.start.toordinal() + number - EPOCH_ORDINAL) * DAY_MS
 
@@ -54,31 +54,31 @@ def midnight_ms(parameters: SampleParameters, number: int) -> int:
 EPOCH_ORDINAL = 719_163
 
 
-def pool(world: World, number: int) -> Posts:
+def candidate_pool(population: Population, number: int) -> Posts:
     """The posts of day ``number`` and of the `POOL_DAYS` days before it."""
-    born = [_posts_born(world, day) for day in range(number - POOL_DAYS, number + 1)]
+    born = [_create_posts(population, day) for day in range(number - POOL_DAYS, number + 1)]
     return Posts(*(np.concatenate([getattr(posts, field.name) for posts in born]) for field in fields(Posts)))
 
 
-def _posts_born(world: World, number: int) -> Posts:
-    parameters, authors, topics = world.parameters, world.authors, world.topics
+def _create_posts(population: Population, number: int) -> Posts:
+    parameters, authors, topics = population.parameters, population.authors, population.topics
     count = int(np.clip(parameters.rows_per_day // 10, MIN_POSTS, MAX_POSTS))
     random = generator(parameters.seed, Stream.POSTS, number + DAY_OFFSET)
     # Productive authors come first in the table: a power of a uniform number favours them.
     author = (len(authors.topic) * random.random(count) ** 1.7).astype(np.int64)
-    strays = random.random(count) < 0.25
-    topic = np.where(strays, random.integers(0, TOPICS, count), authors.topic[author])
+    off_topic = random.random(count) < 0.25
+    topic = np.where(off_topic, random.integers(0, TOPICS, count), authors.topic[author])
     direction = 0.6 * authors.latent[author] + 0.6 * topics.centroid[topic]
     has_video = random.random(count) < 0.3
     quality = 0.6 * authors.quality[author] + random.normal(0.0, 0.5, count)
-    share = (np.arange(count) + random.random(count)) / count
-    stray_language = random.random(count) < 0.05
+    fraction = (np.arange(count) + random.random(count)) / count
+    other_language = random.random(count) < 0.05
     return Posts(
         post_id=(number + DAY_OFFSET) * 1_000_000_000 + np.arange(count),
         author=author,
-        created_ms=midnight_ms(parameters, number) + time_of_day_ms(share),
+        created_ms=start_of_day_ms(parameters, number) + time_of_day_ms(fraction),
         topic=topic,
-        language=np.where(stray_language, random.integers(0, LANGUAGES, count), authors.language[author]),
+        language=np.where(other_language, random.integers(0, LANGUAGES, count), authors.language[author]),
         latent=unit(direction + random.normal(0.0, 0.15, (count, INTERESTS))),
         quality=quality,
         toxicity=authors.toxicity[author] * random.gamma(2.0, 0.5, count),

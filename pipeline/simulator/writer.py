@@ -23,8 +23,8 @@ from pipeline.simulator.parameters import (
     DEFAULT_START,
     SampleParameters,
 )
-from pipeline.simulator.population import World, day_of, make_world
-from pipeline.simulator.posts import pool
+from pipeline.simulator.population import Population, day_state, make_population
+from pipeline.simulator.posts import candidate_pool
 from recap_model.config.reading.errors import first_reason
 
 PARAMETERS_NAME = "_sample.json"
@@ -72,8 +72,8 @@ def write_log(
         NotADirectoryError: ``out`` is a file.
     """
     out = Path(out)
-    parameters = _checked(rows=rows, days=days, start=start, seed=seed, drift=drift, truth=truth)
-    _claim(out, parameters)
+    parameters = _validate_parameters(rows=rows, days=days, start=start, seed=seed, drift=drift, truth=truth)
+    _prepare_folder(out, parameters)
     return _write_days(out, parameters, range(days), on_progress)
 
 
@@ -92,8 +92,8 @@ def extend_log(out: str | Path, days: int = 1, on_progress: OnProgress | None = 
     if not is_sample_log(out):
         raise FileNotFoundError(f"{out}: no sample log here (no {PARAMETERS_NAME}); write one first")
     parameters = _read_parameters(out)
-    there = _days_there(out, parameters)
-    after = max(there) + 1 if there else 0
+    existing = _existing_days(out, parameters)
+    after = max(existing) + 1 if existing else 0
     end = max(after, parameters.days) + days
     if end > (date.max - parameters.start).days:
         raise ValueError(f"days: {days} more days go past the year 9999")
@@ -105,19 +105,19 @@ def is_sample_log(out: str | Path) -> bool:
     return (Path(out) / PARAMETERS_NAME).is_file()
 
 
-def _checked(**given: object) -> SampleParameters:
+def _validate_parameters(**given: object) -> SampleParameters:
     try:
         return SampleParameters.model_validate(given)
     except ValidationError as error:
         raise ValueError(first_reason(error)) from None
 
 
-def _claim(out: Path, parameters: SampleParameters) -> None:
+def _prepare_folder(out: Path, parameters: SampleParameters) -> None:
     """Make ``out`` the place of a log with these parameters, or say why it cannot be."""
     if out.exists() and not out.is_dir():
         raise NotADirectoryError(f"{out}: a file; a log is a folder, give the path of a new or empty one")
     if is_sample_log(out):
-        return _agree(out, _read_parameters(out), parameters)
+        return _check_same_parameters(out, _read_parameters(out), parameters)
     if out.is_dir():
         partial = f".{PARAMETERS_NAME}.partial-"
         foreign = sorted(path.name for path in out.iterdir() if not path.name.startswith(partial))
@@ -129,11 +129,11 @@ def _claim(out: Path, parameters: SampleParameters) -> None:
         file.write_text(parameters.model_dump_json(indent=2) + "\n")
 
 
-def _agree(out: Path, there: SampleParameters, asked: SampleParameters) -> None:
+def _check_same_parameters(out: Path, existing: SampleParameters, requested: SampleParameters) -> None:
     differing = [
-        f"{name} {getattr(there, name)} and not {getattr(asked, name)}"
+        f"{name} {getattr(existing, name)} and not {getattr(requested, name)}"
         for name in SampleParameters.model_fields
-        if getattr(there, name) != getattr(asked, name)
+        if getattr(existing, name) != getattr(requested, name)
     ]
     if differing:
         raise ValueError(
@@ -158,7 +158,7 @@ def _partition(parameters: SampleParameters, number: int) -> str:
     return f"date={parameters.date_of(number).isoformat()}"
 
 
-def _days_there(out: Path, parameters: SampleParameters) -> list[int]:
+def _existing_days(out: Path, parameters: SampleParameters) -> list[int]:
     """Numbers of the days that have a partition; partitions of other dates are none of ours."""
     numbers = []
     for path in out.glob("date=????-??-??"):
@@ -174,14 +174,14 @@ def _days_there(out: Path, parameters: SampleParameters) -> list[int]:
 def _write_days(
     out: Path, parameters: SampleParameters, numbers: range, on_progress: OnProgress | None
 ) -> SampleReport:
-    there = set(_days_there(out, parameters))
-    todo = [number for number in numbers if number not in there]
+    existing = set(_existing_days(out, parameters))
+    todo = [number for number in numbers if number not in existing]
     total, done = sum(map(parameters.rows_of, todo)), 0
-    world = make_world(parameters)
+    population = make_population(parameters)
     for number in todo:
-        _write_day(out, world, number, partial(_tell, on_progress, done, total))
+        _write_day(out, population, number, partial(_report_progress, on_progress, done, total))
         done += parameters.rows_of(number)
-    present = _days_there(out, parameters)
+    present = _existing_days(out, parameters)
     return SampleReport(
         out=out,
         rows=sum(map(parameters.rows_of, present)),
@@ -191,49 +191,53 @@ def _write_days(
     )
 
 
-def _tell(on_progress: OnProgress | None, before: int, total: int, rows_of_day: int) -> None:
+def _report_progress(on_progress: OnProgress | None, before: int, total: int, rows_of_day: int) -> None:
     if on_progress is not None:
         on_progress(before + rows_of_day, total)
 
 
-def _write_day(out: Path, world: World, number: int, wrote: Callable[[int], None]) -> None:
+def _write_day(
+    out: Path, population: Population, number: int, on_rows_written: Callable[[int], None]
+) -> None:
     """Write one partition, and its truth before it: the log's folder appears last."""
-    partition = _partition(world.parameters, number)
+    partition = _partition(population.parameters, number)
     with ExitStack() as folders:
         log = folders.enter_context(atomic_directory(out / partition))
         truth = None
-        if world.parameters.truth:
+        if population.parameters.truth:
             truth = folders.enter_context(atomic_directory(out / TRUTH_NAME / partition))
-        rows = world.parameters.rows_of(number)
-        blocks = _blocks(world, number, rows)
+        rows = population.parameters.rows_of(number)
+        blocks = _blocks(population, number, rows)
         per_file = BLOCK_ROWS * BLOCKS_PER_FILE
         for part, first in enumerate(range(0, rows, per_file)):
             name = f"part-{part:05d}.parquet"
             with ExitStack() as files:
-                log_file = files.enter_context(_parquet(log / name, SCHEMA))
-                truth_file = files.enter_context(_parquet(truth / name, TRUTH_SCHEMA)) if truth else None
+                log_file = files.enter_context(_open_parquet(log / name, SCHEMA))
+                truth_file = files.enter_context(_open_parquet(truth / name, TRUTH_SCHEMA)) if truth else None
                 for log_batch, truth_batch in islice(blocks, BLOCKS_PER_FILE):
                     log_file.write_batch(log_batch)
                     if truth_file is not None:
                         truth_file.write_batch(truth_batch)
                     first += len(log_batch)
-                    wrote(first)
+                    on_rows_written(first)
 
 
-def _blocks(world: World, number: int, rows: int) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
+def _blocks(
+    population: Population, number: int, rows: int
+) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
     """A day's rows and their truth, `BLOCK_ROWS` at a time, so that memory does not grow with the day."""
-    day, posts = day_of(world, number, len(TASKS)), pool(world, number)
+    day, posts = day_state(population, number, len(TASKS)), candidate_pool(population, number)
     for index, first in enumerate(range(0, rows, BLOCK_ROWS)):
         last = min(first + BLOCK_ROWS, rows)
         shown = make_impressions(
-            world, day, posts, index, rows=last - first, span=(first / rows, last / rows)
+            population, day, posts, index, rows=last - first, span=(first / rows, last / rows)
         )
-        engaged = make_engagements(world, day, posts, shown, index)
-        block = Block(world, day, posts, shown, index)
+        engaged = make_engagements(population, day, posts, shown, index)
+        block = Block(population, day, posts, shown, index)
         yield log_rows(block, engaged), truth_rows(block, engaged)
 
 
-def _parquet(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+def _open_parquet(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
     # Dictionaries help where values repeat from row to row; continuous numbers and embeddings do without.
     coded = [field.name for field in schema if field.type in (pa.int64(), pa.int8())]
     return pq.ParquetWriter(path, schema, compression="zstd", compression_level=1, use_dictionary=coded)

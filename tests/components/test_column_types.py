@@ -18,7 +18,7 @@ from components.prepare.prepare import plan
 from components.prepare.read_files import read_group
 from components.validate.profile.scan import scan_log
 from pipeline.config_draft.columns import read_log
-from pipeline.config_draft.config import Named, draft_config
+from pipeline.config_draft.config import ColumnRoles, draft_config
 from pipeline.local.scoring import Source, score_files
 from recap_model import create_ranking_model, data_spec, save_model
 from recap_model.config import RecapConfig, parse_config, parse_yaml
@@ -87,7 +87,7 @@ LARGE = {"name": "seen", "num_embeddings": 9, "embedding_dim": 2}
 SEEN = {"features": {"sparse": ["seen"]}}
 HOUR = {"hour": {"kind": "hour_of_day", "of": ["posted"]}}
 # Role, its column, the config, what it takes, and how draft is told of it.
-ROLES: list[tuple[str, str, RecapConfig, set[str], Callable[[str], Named] | None]] = [
+ROLES: list[tuple[str, str, RecapConfig, set[str], Callable[[str], ColumnRoles] | None]] = [
     ("continuous", "likes", config_with(), NUMBERS, None),
     ("binary", "has_video", config_with(), NUMBERS, None),
     ("discrete, read as a number", "topic", config_with(), NUMBERS, None),
@@ -96,7 +96,7 @@ ROLES: list[tuple[str, str, RecapConfig, set[str], Callable[[str], Named] | None
         "topic",
         config_with(model={"small_embeddings": {"tables": [SMALL]}}),
         NUMBERS | WORDS,
-        lambda name: Named({"like": "like"}, {"user": "user_id"}, {}, discrete=(name,)),
+        lambda name: ColumnRoles({"like": "like"}, {"user": "user_id"}, {}, discrete=(name,)),
     ),
     ("embedding", "user_embedding", config_with(), LISTS, None),
     (
@@ -118,7 +118,7 @@ ROLES: list[tuple[str, str, RecapConfig, set[str], Callable[[str], Named] | None
         "reply",
         config_with(),
         NUMBERS,
-        lambda name: Named({"like": "like", "reply": name}, {"user": "user_id"}, {}),
+        lambda name: ColumnRoles({"like": "like", "reply": name}, {"user": "user_id"}, {}),
     ),
     ("weight", "weight", config_with(features={"weight": "weight"}), NUMBERS, None),
     (
@@ -126,14 +126,14 @@ ROLES: list[tuple[str, str, RecapConfig, set[str], Callable[[str], Named] | None
         "post_id",
         config_with(),
         (INTEGERS | WORDS),
-        lambda name: Named({"like": "like"}, {"user": "user_id", "candidate": name}, {}),
+        lambda name: ColumnRoles({"like": "like"}, {"user": "user_id", "candidate": name}, {}),
     ),
     (
         "timestamp",
         "impressed_ms",
         config_with(),
         TIMES,
-        lambda name: Named({"like": "like"}, {"user": "user_id"}, {"impressed": name}),
+        lambda name: ColumnRoles({"like": "like"}, {"user": "user_id"}, {"impressed": name}),
     ),
     (
         "time of a derived column",
@@ -189,7 +189,7 @@ def prepared(snapshot: Path) -> None:
     read_group(plan(frozen, config), all_files(frozen), lambda split, shard, rows: None)
 
 
-def drafted(log: Path, named: Named) -> None:
+def drafted(log: Path, named: ColumnRoles) -> None:
     draft_config(read_log(str(log)), named, "m")
 
 
@@ -208,7 +208,7 @@ def test_every_step_takes_the_same_types(
     column: str,
     config: RecapConfig,
     taken: set[str],
-    named: Callable[[str], Named] | None,
+    named: Callable[[str], ColumnRoles] | None,
     tmp_path: Path,
 ):
     for number, (name, array) in enumerate(ARRAYS.items()):
@@ -235,7 +235,9 @@ def test_every_step_takes_the_same_types(
 
 
 def test_what_draft_makes_of_a_column_the_other_steps_take(tmp_path: Path):
-    named = Named({"like": "like"}, {"user": "user_id"}, {"impressed": "impressed_ms"}, left_out=("reply",))
+    named = ColumnRoles(
+        {"like": "like"}, {"user": "user_id"}, {"impressed": "impressed_ms"}, left_out=("reply",)
+    )
     for number, (name, array) in enumerate(ARRAYS.items()):
         log = write(tmp_path / f"log-{number}", "likes", array)
         config = parse_yaml(draft_config(read_log(str(log)), named, "m").encode(), name)
@@ -291,7 +293,7 @@ def test_a_column_that_is_twice_in_a_file_is_refused_where_it_is_read(tmp_path: 
             steps.append(lambda name=column: scored(config, log, tmp_path / name))
         for step in steps:
             assert (f"column {column} is there 2 times" in attempt(step)) == read
-    named = Named({"like": "like"}, {"user": "user_id"}, {"impressed": "impressed_ms"})
+    named = ColumnRoles({"like": "like"}, {"user": "user_id"}, {"impressed": "impressed_ms"})
     assert "# left out: posted: more than once in a file" in draft_config(read_log(str(log)), named, "m")
     pq.write_table(rows.append_column("like", rows["like"]), file)
     with pytest.raises(ValueError, match="column like is more than once in a file; a column is there once"):
@@ -310,7 +312,7 @@ def test_a_file_without_a_row_or_a_value_goes_with_files_of_any_type(ids: str, t
     snapshot = snapshot_of(log, config, tmp_path / "snapshot")
     assert attempt(lambda: validated(snapshot)) == attempt(lambda: prepared(snapshot)) == ""
     scored(config, log, tmp_path)
-    named = Named({"like": "like"}, {"user": "user_id"}, {}, discrete=("post_id",))
+    named = ColumnRoles({"like": "like"}, {"user": "user_id"}, {}, discrete=("post_id",))
     assert "discrete:" in draft_config(read_log(str(log)), named, "m")
 
 

@@ -15,7 +15,7 @@ from uuid import uuid4
 from components.common import registry
 from components.common.runtime import webhook
 from components.promote.promotion_log import read_moves
-from pipeline.cli.registry.versions import alias_warning, describe, list_versions, table
+from pipeline.cli.registry.versions import alias_warning, describe_version, list_versions, version_table
 from tests.components.registries import NAME
 
 if TYPE_CHECKING:
@@ -99,9 +99,9 @@ def _mapping(value: Any) -> list[tuple[str, Any]]:
 
 
 def _asked(client: "MlflowClient", place: Path) -> object:
-    table(NAME, list_versions(client, NAME, 10)[0], width=80)
+    version_table(NAME, list_versions(client, NAME, 10)[0], width=80)
     for version in registry.aliases(client, NAME).values():
-        describe(client, NAME, version)
+        describe_version(client, NAME, version)
         registry.fetch_file(client, NAME, version, registry.PROFILE_PATH)
         registry.download(client, NAME, version, place / "out" / "version")
     return registry.champion(client, NAME), alias_warning(client, NAME), read_moves(client, NAME)

@@ -43,7 +43,7 @@ def connect_server(host: str, namespace: str, token_file: Path | None) -> "Serve
     return Server(host, namespace, token)
 
 
-def run_of(
+def run_arguments(
     last: date | None, data: str, tracking_uri: str, config: str, days: int
 ) -> tuple[str, dict[str, Any]]:
     """A run's name, which says its window, and its arguments; without a last day the schedule's time gives it."""

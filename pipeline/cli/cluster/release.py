@@ -34,8 +34,8 @@ def release(
         made = server.publish(package, version)
         documents = list(yaml.safe_load_all(package.read_text()))
     old, new = (
-        _lines(before.spec if before else {}),
-        _lines({"pipeline_spec": documents[0], "platform_spec": documents[1]}),
+        _yaml_lines(before.spec if before else {}),
+        _yaml_lines({"pipeline_spec": documents[0], "platform_spec": documents[1]}),
     )
     changed = list(
         difflib.unified_diff(old, new, before.name if before else "nothing", version, lineterm="", n=1)
@@ -48,7 +48,7 @@ def release(
         typer.echo(f"schedule {schedule.name}: runs {version}{state}")
 
 
-def _lines(content: dict[str, Any]) -> list[str]:
+def _yaml_lines(content: dict[str, Any]) -> list[str]:
     import yaml
 
     return yaml.safe_dump(content, sort_keys=True).splitlines()

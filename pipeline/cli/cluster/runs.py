@@ -18,7 +18,7 @@ from pipeline.cli.cluster.options import (
     TrackingOption,
     connect_server,
     print_table,
-    run_of,
+    run_arguments,
 )
 
 
@@ -37,11 +37,11 @@ def submit(
 
     Example: `recap submit --host http://127.0.0.1:8888 --data s3://logs/impressions --tracking-uri http://mlflow:5000`
     """
-    last = _day(end_date, "--end-date") if end_date else datetime.now(UTC).date() - timedelta(days=1)
+    last = _parse_day(end_date, "--end-date") if end_date else datetime.now(UTC).date() - timedelta(days=1)
     server = connect_server(host, namespace, token_file)
     with compiled_pipeline(cluster) as package:
-        name, arguments = run_of(last, data, tracking_uri, config, days)
-        typer.echo(f"{name}: {_link(host, server.submit(package, arguments, name))}")
+        name, arguments = run_arguments(last, data, tracking_uri, config, days)
+        typer.echo(f"{name}: {_run_url(host, server.submit(package, arguments, name))}")
 
 
 def backfill(
@@ -64,7 +64,7 @@ def backfill(
 
     Example: `recap backfill --from 2026-03-01 --to 2026-03-07 --data s3://logs --tracking-uri http://mlflow:5000`
     """
-    begin, end = _day(first, "--from"), _day(last, "--to")
+    begin, end = _parse_day(first, "--from"), _parse_day(last, "--to")
     if end < begin:
         raise ValueError(f"--to: {end} is before --from {begin}")
     server = connect_server(host, namespace, token_file)
@@ -72,11 +72,11 @@ def backfill(
     with compiled_pipeline(cluster) as package:
         for offset in range((end - begin).days + 1):
             day = begin + timedelta(days=offset)
-            name, arguments = run_of(day, data, tracking_uri, config, days)
+            name, arguments = run_arguments(day, data, tracking_uri, config, days)
             if name in known:
                 typer.echo(f"{name}: already exists")
                 continue
-            typer.echo(f"{name}: {_link(host, server.submit(package, arguments, name))}")
+            typer.echo(f"{name}: {_run_url(host, server.submit(package, arguments, name))}")
 
 
 def runs(
@@ -90,33 +90,39 @@ def runs(
 
     Example: `recap runs --host http://127.0.0.1:8888 --limit 5`
     """
-    found = connect_server(host, namespace, token_file).runs(limit)
+    newest = connect_server(host, namespace, token_file).runs(limit)
     if as_json:
-        print(json.dumps([vars(run) for run in found], default=str, indent=1))
+        print(json.dumps([vars(run) for run in newest], default=str, indent=1))
         return
     print_table(
         ("run", "state", "started (UTC)", "minutes", "error"),
         [
-            (run.name, run.state, _minute(run.created), _minutes(run.created, run.finished), run.error or "")
-            for run in found
+            (
+                run.name,
+                run.state,
+                _format_minute(run.created),
+                _format_duration(run.created, run.finished),
+                run.error or "",
+            )
+            for run in newest
         ],
     )
 
 
-def _day(text: str, where: str) -> date:
+def _parse_day(text: str, where: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
         raise ValueError(f"{where}: {text!r} is no date; write YYYY-MM-DD") from None
 
 
-def _link(host: str, run_id: str) -> str:
+def _run_url(host: str, run_id: str) -> str:
     return f"{host.rstrip('/')}/#/runs/details/{run_id}"
 
 
-def _minute(moment: datetime | None) -> str:
+def _format_minute(moment: datetime | None) -> str:
     return f"{moment:%Y-%m-%d %H:%M}" if moment else ""
 
 
-def _minutes(start: datetime | None, end: datetime | None) -> str:
+def _format_duration(start: datetime | None, end: datetime | None) -> str:
     return f"{(end - start).total_seconds() / 60:.0f}" if start and end and end > start else ""

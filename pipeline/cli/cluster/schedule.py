@@ -18,7 +18,7 @@ from pipeline.cli.cluster.options import (
     TrackingOption,
     connect_server,
     print_table,
-    run_of,
+    run_arguments,
 )
 from pipeline.cli.terminal.command_group import CommandGroup
 
@@ -48,19 +48,19 @@ def create(
     Example: `recap schedule create nightly --cron '30 3 * * *' --data s3://logs/impressions`
     """
     from pipeline.cluster.client import ClusterError
-    from pipeline.cluster.schedules import next_fires, six_fields
+    from pipeline.cluster.schedules import next_run_times, normalize_cron
 
-    expression, zone = six_fields(cron), _zone(time_zone)
+    expression, zone = normalize_cron(cron), _parse_zone(time_zone)
     server = connect_server(host, namespace, token_file)
     if any(one.name == name for one in server.schedules()):
         raise ClusterError(f"schedule {name!r}: already exists; delete it first, or choose another name")
     version = server.newest_version()
     if version is None:
         raise ClusterError(f"{host}: no version of the pipeline yet; upload one by recap release")
-    _, arguments = run_of(None, data, tracking_uri, config, days)
+    _, arguments = run_arguments(None, data, tracking_uri, config, days)
     server.create_schedule(name, expression, arguments, version)
     typer.echo(f"{name}: runs version {version.name}; the next times:")
-    for fire in next_fires(expression, zone):
+    for fire in next_run_times(expression, zone):
         local = fire.astimezone()
         typer.echo(
             f"  {fire:%Y-%m-%d %H:%M} UTC  {local:%Y-%m-%d %H:%M %Z}  on data up to {_window_end(fire)}"
@@ -79,16 +79,18 @@ def list_schedules(
 
     Example: `recap schedule list --time-zone Europe/Berlin`
     """
-    from pipeline.cluster.schedules import next_fires
+    from pipeline.cluster.schedules import next_run_times
 
-    zone = _zone(time_zone)
+    zone = _parse_zone(time_zone)
     found = connect_server(host, namespace, token_file).schedules()
     if as_json:
         print(json.dumps([vars(one) for one in found], indent=1))
         return
     rows = []
     for one in found:
-        upcoming = f"{next_fires(one.cron, zone, 1)[0]:%Y-%m-%d %H:%M}" if one.enabled and one.cron else ""
+        upcoming = (
+            f"{next_run_times(one.cron, zone, 1)[0]:%Y-%m-%d %H:%M}" if one.enabled and one.cron else ""
+        )
         state = "on" if one.enabled else "paused"
         rows.append((one.name, one.cron, state, upcoming, one.arguments.get("data_root", "")))
     print_table(("schedule", "cron", "state", "next (UTC)", "data"), rows)
@@ -133,7 +135,7 @@ def delete(
     typer.echo(f"{name}: deleted")
 
 
-def _zone(name: str) -> ZoneInfo:
+def _parse_zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):

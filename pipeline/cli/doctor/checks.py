@@ -24,7 +24,7 @@ class Finding:
     words: str
 
 
-def check_here(workspace: Path) -> Iterator[Finding]:
+def check_machine(workspace: Path) -> Iterator[Finding]:
     """Packages, and room to write in the workspace."""
     for package in _PACKAGES:
         try:
@@ -47,7 +47,7 @@ def check_here(workspace: Path) -> Iterator[Finding]:
 def check_registry(tracking_uri: str, name: str) -> Iterator[Finding]:
     """Whether MLflow answers, and its champion is the one that was promoted last and is still there."""
     from components.common import registry
-    from pipeline.cli.registry.version_summary import moves_of, row_problems
+    from pipeline.cli.registry.version_summary import read_champion_moves, row_problems
 
     database = registry.sqlite_path(tracking_uri)
     if database is not None and not database.exists():
@@ -57,7 +57,7 @@ def check_registry(tracking_uri: str, name: str) -> Iterator[Finding]:
         client = registry.connect(tracking_uri)
         known = registry.versions(client, name)
         aliases = registry.aliases(client, name)
-        moves, broken = moves_of(client, name)
+        moves, broken = read_champion_moves(client, name)
     except registry.RegistryError as error:
         yield Finding("registry", "fail", str(error))
         return

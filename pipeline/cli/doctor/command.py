@@ -31,12 +31,12 @@ def doctor(
     Example: `recap doctor --host http://127.0.0.1:8888 --cluster cluster.yaml`
     """
     from components.common.registry import default_tracking_uri
-    from pipeline.cli.doctor.checks import Finding, check_cluster, check_here, check_registry
+    from pipeline.cli.doctor.checks import Finding, check_cluster, check_machine, check_registry
     from pipeline.cluster.settings import load_cluster
 
     settings = load_cluster(cluster)
     findings = [
-        *check_here(workspace),
+        *check_machine(workspace),
         *check_registry(tracking_uri or default_tracking_uri(workspace), name),
     ]
     if host:

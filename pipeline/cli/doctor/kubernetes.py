@@ -25,28 +25,28 @@ def check_kubernetes(settings: ClusterSettings, namespace: str) -> Iterator[Find
     What cannot be looked at, for want of a kubeconfig or of rights, is a warning.
     """
     yield _images(settings)
-    if not _configured():
+    if not _load_kubeconfig():
         yield Finding("secrets", "warn", "not looked at: no kubeconfig here")
         return
     namespace = namespace or "kubeflow"
-    yield from _looked_at("secrets", "list secrets", lambda: _secrets(settings, namespace))
+    yield from _run_check("secrets", "list secrets", lambda: _secrets(settings, namespace))
     job, checkpoints = settings.train_job, settings.checkpoints
     if checkpoints is not None:
         modes = ("ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
-        yield from _looked_at(
+        yield from _run_check(
             "volume", "get claims", lambda: _claim(checkpoints, "checkpoints", namespace, modes)
         )
     if job is not None:
-        yield from _looked_at(
+        yield from _run_check(
             "volume",
             "get claims",
             lambda: _claim(job.claim, "train_job.claim", namespace, ("ReadWriteMany",)),
         )
-        yield from _looked_at("trainer", "get training runtimes", lambda: _runtime(job, namespace))
-        yield from _looked_at("trainer", "create access reviews", lambda: _rights(namespace))
+        yield from _run_check("trainer", "get training runtimes", lambda: _runtime(job, namespace))
+        yield from _run_check("trainer", "create access reviews", lambda: _rights(namespace))
 
 
-def _configured() -> bool:
+def _load_kubeconfig() -> bool:
     """Whether there is a kubeconfig, or we are in a pod; the client is set up by it."""
     for load in (config.load_kube_config, config.load_incluster_config):
         with suppress(config.ConfigException):
@@ -64,7 +64,7 @@ def _images(settings: ClusterSettings) -> Finding:
     return Finding("images", "ok", f"pinned by digest: {', '.join(used)}")
 
 
-def _looked_at(what: str, right: str, look: Callable[[], list[Finding]]) -> list[Finding]:
+def _run_check(what: str, right: str, look: Callable[[], list[Finding]]) -> list[Finding]:
     try:
         return look()
     except (ApiException, HTTPError, OSError) as error:
@@ -86,7 +86,7 @@ def _secrets(settings: ClusterSettings, namespace: str) -> list[Finding]:
 def _claim(claim: str, field: str, namespace: str, modes: tuple[str, ...]) -> list[Finding]:
     """A volume that steps, or the nodes of a job, mount; ``modes`` are those of which it needs one."""
     core = client.CoreV1Api()
-    found = _or_none(
+    found = _none_if_missing(
         lambda: core.read_namespaced_persistent_volume_claim(claim, namespace, _request_timeout=_TIMEOUT_S)
     )
     if found is None:
@@ -113,7 +113,7 @@ def _runtime(job: TrainJobSettings, namespace: str) -> list[Finding]:
             GROUP, VERSION, "clustertrainingruntimes", job.runtime, _request_timeout=_TIMEOUT_S
         ),
     )
-    if any(_or_none(look) is not None for look in looks):
+    if any(_none_if_missing(look) is not None for look in looks):
         return [Finding("trainer", "ok", f"runtime {job.runtime} is there")]
     words = (
         f"no runtime {job.runtime} (train_job.runtime), or no Kubeflow Trainer 2; install it, or name another "
@@ -154,7 +154,7 @@ def _rights(namespace: str) -> list[Finding]:
     return [Finding("trainer", "warn", words)]
 
 
-def _or_none(look: Callable[[], Any]) -> Any:
+def _none_if_missing(look: Callable[[], Any]) -> Any:
     try:
         return look()
     except ApiException as error:

@@ -31,7 +31,7 @@ def models(
     if context.invoked_subcommand is not None:
         return
     from components.promote.promotion_log import record_name
-    from pipeline.cli.registry.versions import alias_warning, list_versions, table
+    from pipeline.cli.registry.versions import alias_warning, list_versions, version_table
 
     client = connect_registry(uri, workspace)
     found, problems = list_versions(client, name, limit)
@@ -45,7 +45,7 @@ def models(
         print(f"{name}: no version in {client.tracking_uri}{more}")
         return
     console = new_console()
-    console.print(table(name, found, console.width))
+    console.print(version_table(name, found, console.width))
     for line in (*problems, alias_warning(client, name)):
         if line is not None:
             print(printable(line))
@@ -63,10 +63,10 @@ def show(
 
     Example: `recap models show 7`
     """
-    from pipeline.cli.registry.versions import describe, lines
+    from pipeline.cli.registry.versions import describe_version, format_lines
 
-    known = describe(connect_registry(uri, workspace), name, str(version))
-    print(json.dumps(known, indent=1) if as_json else printable("\n".join(lines(known))))
+    known = describe_version(connect_registry(uri, workspace), name, str(version))
+    print(json.dumps(known, indent=1) if as_json else printable("\n".join(format_lines(known))))
 
 
 @models_app.command()
@@ -82,14 +82,14 @@ def diff(
 
     Example: `recap models diff 6 7`
     """
-    from pipeline.cli.registry.versions import change, differences
+    from pipeline.cli.registry.versions import compare_versions, format_change
 
-    found = differences(connect_registry(uri, workspace), name, str(first), str(second))
+    found = compare_versions(connect_registry(uri, workspace), name, str(first), str(second))
     if as_json:
         print(json.dumps(found, indent=1))
         return
     for field, (before, after) in found.items():
-        print(printable(f"{field}: {change(before, after)}"))
+        print(printable(f"{field}: {format_change(before, after)}"))
     if not found:
         print(f"{name}: versions {first} and {second} have no recorded difference")
 

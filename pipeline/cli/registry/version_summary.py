@@ -57,7 +57,7 @@ def row_problems(found: "ModelVersion") -> Iterator[str]:
         yield f"its tag {registry.LOAD_TEST_TAG} is not what register writes"
 
 
-def moves_of(client: "MlflowClient", name: str) -> tuple[list[Move], str | None]:
+def read_champion_moves(client: "MlflowClient", name: str) -> tuple[list[Move], str | None]:
     """The recorded moves of a champion, and what is wrong with the record, without which there are none."""
     try:
         return read_moves(client, name), None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from components.common import registry
 from components.common.registry.load_test_record import read_load_test
-from pipeline.cli.registry.version_summary import moves_of, summarize_version
+from pipeline.cli.registry.version_summary import read_champion_moves, summarize_version
 from pipeline.cli.terminal.output import printable
 
 if TYPE_CHECKING:
@@ -26,19 +26,19 @@ _LEFT_OUT_FIRST = ("who", "RCE", "age", "AUC", "data window")
 
 def list_versions(client: "MlflowClient", name: str, limit: int) -> tuple[list[dict[str, Any]], list[str]]:
     """The newest versions, newest first, ready for JSON, and a line for each row of the registry that is wrong."""
-    held, (moves, broken) = registry.aliases(client, name), moves_of(client, name)
+    held, (moves, broken) = registry.aliases(client, name), read_champion_moves(client, name)
     newest = registry.versions(client, name)[:limit]
     found = [summarize_version(client, name, version, held, moves) for version in newest]
     lines = [f"{name} version {row['version']}: {problem}" for row in found for problem in row["problems"]]
     return found, [*lines, *([broken] if broken else [])]
 
 
-def table(name: str, versions: list[dict[str, Any]], width: int) -> "Table":
+def version_table(name: str, versions: list[dict[str, Any]], width: int) -> "Table":
     """A table for a terminal of so many columns; AUC and RCE are means over the tasks that the gate judges.
 
     ``who`` promoted it last: the gate, or a person. What does not fit is left out, and named below.
     """
-    cells = [_cells(row) for row in versions]
+    cells = [_format_row(row) for row in versions]
     least = {
         column: max([len(column), *(len(row[column]) for row in cells if column not in _MAY_FOLD)])
         for column in _COLUMNS
@@ -49,10 +49,12 @@ def table(name: str, versions: list[dict[str, Any]], width: int) -> "Table":
             break
         kept.remove(column)
         left_out.append(column)
-    return _draw(name, cells, {column: least[column] for column in kept}, left_out)
+    return _build_table(name, cells, {column: least[column] for column in kept}, left_out)
 
 
-def _draw(name: str, cells: list[dict[str, str]], widths: dict[str, int], left_out: list[str]) -> "Table":
+def _build_table(
+    name: str, cells: list[dict[str, str]], widths: dict[str, int], left_out: list[str]
+) -> "Table":
     """The table of these columns, each at least so wide."""
     from rich.table import Table
 
@@ -69,22 +71,22 @@ def _draw(name: str, cells: list[dict[str, str]], widths: dict[str, int], left_o
     return drawn
 
 
-def _cells(row: dict[str, Any]) -> dict[str, str]:
+def _format_row(row: dict[str, Any]) -> dict[str, str]:
     failed = ", proof failed" if row["proof"].startswith("failed") else ""
     by_gate = (row["who"] or "").startswith("pipeline run ")
     return {
         "version": row["version"],
-        "age": _age(row["created"]),
-        "data window": _window(row["window"] or ""),
+        "age": _format_age(row["created"]),
+        "data window": _format_window(row["window"] or ""),
         "aliases": ", ".join(row["aliases"]),
         "decision": f"{row['outcome'] or ''}{failed}",
-        "AUC": _mean(row["metrics"], "auc", ".4f"),
-        "RCE": _mean(row["metrics"], "rce", ".2f"),
+        "AUC": _format_mean(row["metrics"], "auc", ".4f"),
+        "RCE": _format_mean(row["metrics"], "rce", ".2f"),
         "who": "the gate" if by_gate else row["who"] or "",
     }
 
 
-def _window(window: str) -> str:
+def _format_window(window: str) -> str:
     """The first and the last day, the last one without its year where that is the first one's.
 
     >>> _window("2026-03-01..2026-03-06")
@@ -94,7 +96,7 @@ def _window(window: str) -> str:
     return f"{first}..{last[5:]}" if last and first[:5] == last[:5] else window
 
 
-def _age(created: str | None) -> str:
+def _format_age(created: str | None) -> str:
     if created is None:
         return "unknown"
     age = datetime.now(UTC) - datetime.fromisoformat(created)
@@ -104,7 +106,7 @@ def _age(created: str | None) -> str:
     return f"{max(age, timedelta()).seconds} s"
 
 
-def _mean(metrics: dict[str, float], name: str, shown: str) -> str:
+def _format_mean(metrics: dict[str, float], name: str, shown: str) -> str:
     """A metric's mean over the tasks that the gate judges; of a version that did not record it, over all tasks."""
     tasks = [value for task, value in metrics.items() if task.startswith(f"{name}/")]
     mean = metrics.get(f"mean_{name}", sum(tasks) / len(tasks) if tasks else None)
@@ -113,7 +115,7 @@ def _mean(metrics: dict[str, float], name: str, shown: str) -> str:
 
 def alias_warning(client: "MlflowClient", name: str) -> str | None:
     """A line if the champion is not the one of the newest recorded move; None if all is well."""
-    moves, _ = moves_of(client, name)
+    moves, _ = read_champion_moves(client, name)
     current = registry.aliases(client, name).get("champion")
     if not moves or moves[-1].to == current:
         return None
@@ -124,10 +126,10 @@ def alias_warning(client: "MlflowClient", name: str) -> str | None:
     )
 
 
-def describe(client: "MlflowClient", name: str, version: str) -> dict[str, Any]:
+def describe_version(client: "MlflowClient", name: str, version: str) -> dict[str, Any]:
     """All that is recorded of one version. Raises RegistryError if there is none."""
     found = registry.get_version(client, name, version)
-    all_moves, broken = moves_of(client, name)
+    all_moves, broken = read_champion_moves(client, name)
     summary = summarize_version(client, name, found, registry.aliases(client, name), all_moves)
     summary["problems"] += [broken] if broken else []
     moves = [move for move in all_moves if version in (move.source, move.to)]
@@ -151,22 +153,22 @@ def _lineage(client: "MlflowClient", found: "ModelVersion") -> dict[str, Any]:
         return {**tags, "artifacts": str(error)}
 
 
-def lines(known: dict[str, Any], indent: str = "") -> Iterator[str]:
+def format_lines(known: dict[str, Any], indent: str = "") -> Iterator[str]:
     """Nested values as indented lines; of a digest its first twelve characters."""
     for key, value in known.items():
         if isinstance(value, dict):
             yield f"{indent}{key}:"
-            yield from lines(value, indent + "  ")
+            yield from format_lines(value, indent + "  ")
         elif isinstance(value, list) and len(value) > 1:
             yield f"{indent}{key}:"
             yield from (f"{indent}  {item}" for item in value)
         elif isinstance(value, list):
             yield f"{indent}{key}: {value[0] if value else 'none'}"
         else:
-            yield f"{indent}{key}: {shown(value)}"
+            yield f"{indent}{key}: {format_value(value)}"
 
 
-def shown(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value for a person: a number with six digits, of a SHA-256 its first twelve characters."""
     if isinstance(value, float):
         return format(value, ".6g")
@@ -174,24 +176,26 @@ def shown(value: Any) -> str:
     return text[:12] if re.fullmatch("[0-9a-f]{64}", text) else text
 
 
-def change(before: Any, after: Any) -> str:
+def format_change(before: Any, after: Any) -> str:
     """Two values of a field, and how far a number has moved."""
     numbers = [value for value in (before, after) if isinstance(value, float)]
     moved = f" ({numbers[1] - numbers[0]:+.4g})" if len(numbers) == 2 else ""
-    return f"{shown(before)} -> {shown(after)}{moved}"
+    return f"{format_value(before)} -> {format_value(after)}{moved}"
 
 
-def differences(client: "MlflowClient", name: str, first: str, second: str) -> dict[str, tuple[Any, Any]]:
+def compare_versions(
+    client: "MlflowClient", name: str, first: str, second: str
+) -> dict[str, tuple[Any, Any]]:
     """Fields of config, lineage and metrics in which two versions differ, with both values."""
     sides = []
     for version in (first, second):
-        known = describe(client, name, version)
+        known = describe_version(client, name, version)
         kept = {
             "metrics": known["metrics"],
-            "config": _config(client, name, version),
+            "config": _read_config(client, name, version),
             "lineage": known["lineage"],
         }
-        sides.append(dict(_flat(kept)))
+        sides.append(dict(_flatten(kept)))
     before, after = sides
     return {
         field: (before.get(field), after.get(field))
@@ -200,15 +204,15 @@ def differences(client: "MlflowClient", name: str, first: str, second: str) -> d
     }
 
 
-def _config(client: "MlflowClient", name: str, version: str) -> dict[str, Any]:
+def _read_config(client: "MlflowClient", name: str, version: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="recap-version-") as temporary:
         folder = registry.download(client, name, version, Path(temporary))
         return json.loads((folder / "config.json").read_text())
 
 
-def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict) and value:
         for key, inner in value.items():
-            yield from _flat(inner, f"{path}.{key}" if path else str(key))
+            yield from _flatten(inner, f"{path}.{key}" if path else str(key))
     else:
         yield path, value

@@ -6,7 +6,7 @@ import typer.core
 
 from pipeline.cli.terminal.arguments import empty_argument
 
-_WHOLE = 200  # more characters than the first sentence of any command's help
+_MAX_HELP_LENGTH = 200  # more characters than the first sentence of any command's help
 
 
 class CommandGroup(typer.core.TyperGroup):
@@ -25,4 +25,4 @@ class CommandGroup(typer.core.TyperGroup):
         """Each command with the whole of its first sentence, which Typer would cut off at a line's end."""
         commands = [(name, self.commands[name]) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
-            formatter.write_dl([(name, one.get_short_help_str(_WHOLE)) for name, one in commands])
+            formatter.write_dl([(name, one.get_short_help_str(_MAX_HELP_LENGTH)) for name, one in commands])

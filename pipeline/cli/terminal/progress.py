@@ -11,7 +11,7 @@ from rich.table import Column
 from pipeline.cli.terminal.output import printable
 from pipeline.local.events import Event, StepEnded, StepProgress, StepStarted
 
-_ROOM_FOR_BARS = 70  # columns
+_MIN_BAR_COLUMNS = 70  # columns
 
 
 class LiveSteps(AbstractContextManager["LiveSteps"]):
@@ -25,7 +25,7 @@ class LiveSteps(AbstractContextManager["LiveSteps"]):
         self._progress = Progress(
             SpinnerColumn(finished_text="[green]✓"),
             TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, min_width=9)),
-            *([BarColumn(bar_width=24)] if console.width >= _ROOM_FOR_BARS else []),
+            *([BarColumn(bar_width=24)] if console.width >= _MIN_BAR_COLUMNS else []),
             TimeElapsedColumn(table_column=Column(no_wrap=True, min_width=7)),
             TextColumn(
                 "{task.fields[words]}", style="dim", markup=False, table_column=Column(no_wrap=True, ratio=1)
@@ -53,10 +53,12 @@ class LiveSteps(AbstractContextManager["LiveSteps"]):
                 self._started_s[step] = time.monotonic()
                 if self._console.is_terminal:
                     self._bars[step] = self._progress.add_task(step, total=1.0, words="")
-            case StepProgress(step, share, what):
+            case StepProgress(step, fraction, what):
                 self._words[step] = what
                 if step in self._bars:
-                    self._progress.update(self._bars[step], completed=min(share, 0.99), words=printable(what))
+                    self._progress.update(
+                        self._bars[step], completed=min(fraction, 0.99), words=printable(what)
+                    )
             case StepEnded(step, succeeded):
                 self._end(step, succeeded)
 

@@ -14,8 +14,8 @@ import yaml
 from typer.testing import CliRunner
 
 from pipeline.cli.app import app
-from pipeline.config_draft.columns import Log
-from pipeline.config_draft.config import Named, draft_config
+from pipeline.config_draft.columns import LogSample
+from pipeline.config_draft.config import ColumnRoles, draft_config
 from recap_model import create_ranking_model
 from recap_model.config import RecapConfig, data_spec, load_config
 from tests.tiny import DAY_MS, FIRST_DAY, write_tiny_log
@@ -245,8 +245,8 @@ def test_a_label_that_is_null_where_another_did_not_happen_is_given_that_one(tmp
     ("rows", "batch", "epochs"), [(300, 128, 8), (27_000, 128, 4), (45_000, 256, 5), (80_000, 512, 6)]
 )
 def test_a_small_log_has_smaller_batches_for_about_as_many_steps(rows: int, batch: int, epochs: int):
-    log = Log(shop_rows(), [10, 10, rows])
-    drafted = yaml.safe_load(draft_config(log, Named({"clicked": "clicked"}, {}, {}), "shop"))
+    log = LogSample(shop_rows(), [10, 10, rows])
+    drafted = yaml.safe_load(draft_config(log, ColumnRoles({"clicked": "clicked"}, {}, {}), "shop"))
     assert drafted["training"] == {"batch_size": batch, "epochs": epochs}
 
 

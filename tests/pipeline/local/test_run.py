@@ -140,7 +140,7 @@ def test_a_step_that_was_killed_while_it_waited_for_its_turn_is_started_anew(tmp
     steps = Steps(io.StringIO(), lambda event: None)
     with contextlib.closing(step_starter(steps)) as starter:
         starter.prepare("to-step")
-        (waiting,) = starter._ready.values()
+        (waiting,) = starter._waiting.values()
         waiting.kill()
         waiting.wait()
         with starter.start("to-step", ["--help"], {}) as process:
@@ -155,6 +155,6 @@ def test_the_next_step_is_started_ahead_and_ends_with_the_run():
         with starter.start("calibrate", ["--help"], {}) as process:
             assert process.stdout is not None
             process.stdout.read()
-        ((step, waiting),) = starter._ready.items()
+        ((step, waiting),) = starter._waiting.items()
         assert step == "evaluate"
     assert waiting.returncode == -signal.SIGKILL

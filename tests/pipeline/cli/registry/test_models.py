@@ -17,7 +17,7 @@ from components.common import registry
 from components.promote.promote import promote_version
 from components.promote.promotion_log import person
 from pipeline.cli.app import app
-from pipeline.cli.registry.versions import change, table
+from pipeline.cli.registry.versions import format_change, version_table
 from pipeline.cli.terminal.output import new_console
 from tests.components.registries import NAME, PROOF, new_registry, register, run_outputs
 
@@ -180,8 +180,8 @@ def test_two_versions_are_compared(workspace: Path):
 
 
 def test_a_number_that_moved_is_told_with_how_far():
-    assert change(0.75, 0.7625) == "0.75 -> 0.7625 (+0.0125)"
-    assert change(None, 0.5) == "none -> 0.5"
+    assert format_change(0.75, 0.7625) == "0.75 -> 0.7625 (+0.0125)"
+    assert format_change(None, 0.5) == "none -> 0.5"
 
 
 def test_promote_wants_a_reason_for_a_version_on_hold(workspace: Path):
@@ -250,7 +250,7 @@ def test_a_mean_is_over_the_tasks_that_the_gate_judges():
         row = {**summary, "outcome": "HOLD", "metrics": measured}
         console = new_console()
         with console.capture() as printed:
-            console.print(table(NAME, [row], 200))
+            console.print(version_table(NAME, [row], 200))
         assert shown in printed.get()
 
 
