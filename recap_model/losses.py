@@ -9,7 +9,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from recap_model.config import RecapConfig
 from recap_model.config.model.network import LossConfig, ModelConfig
-from recap_model.model.task_spec import plan_tasks
+from recap_model.model.task_spec import resolve_tasks
 from recap_model.task_weighting import FixedWeights, GradientWeights, UncertaintyWeights
 
 Reduction = Literal["mean", "sum", "min", "max", "median"]
@@ -29,7 +29,7 @@ def weighted_bce(
     weights: Tensor | None = None,
     pos_weights: Tensor | None = None,
     normalise: bool = False,
-    sizes: Tensor | None = None,
+    denominators: Tensor | None = None,
 ) -> Tensor:
     """Each task's mean over labelled rows of ``w * (-c y log p - (1 - y) log(1 - p))``, p = sigmoid(logit).
 
@@ -59,12 +59,12 @@ def weighted_bce(
     scale = torch.ones_like(logits) if weights is None else weights.to(logits.dtype)
     scale = torch.where(labelled, scale, torch.zeros_like(scale))
     total = (losses * scale).sum(dim=0)
-    if sizes is None:
-        sizes = loss_sizes(labels, scale, normalise)
-    return total / torch.where(sizes > 0, sizes, torch.ones_like(sizes))
+    if denominators is None:
+        denominators = loss_denominators(labels, scale, normalise)
+    return total / torch.where(denominators > 0, denominators, torch.ones_like(denominators))
 
 
-def loss_sizes(labels: Tensor, weights: Tensor | None = None, normalise: bool = False) -> Tensor:
+def loss_denominators(labels: Tensor, weights: Tensor | None = None, normalise: bool = False) -> Tensor:
     """What `weighted_bce` divides each sum by, (tasks,): labelled rows, or with ``normalise`` their weights."""
     labelled = ~torch.isnan(labels)
     if not normalise or weights is None:
@@ -104,7 +104,7 @@ class MultiTaskLoss(nn.Module):
         self.reduction: Reduction = reduction
         self.normalise = normalise
         self.task_weighting = task_weighting
-        self.sizes: Tensor | None = None
+        self.denominators: Tensor | None = None
         self.register_buffer("pos_weights", torch.tensor(pos_weights), persistent=False)
 
     @property
@@ -115,7 +115,7 @@ class MultiTaskLoss(nn.Module):
     def forward(
         self, logits: Tensor, labels: Tensor, weights: Tensor | None = None, shared: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        losses = weighted_bce(logits, labels, weights, self.pos_weights, self.normalise, self.sizes)
+        losses = weighted_bce(logits, labels, weights, self.pos_weights, self.normalise, self.denominators)
         counted = losses if self.task_weighting is None else self.task_weighting(losses, shared)
         return reduce_tasks(counted, self.reduction), losses
 
@@ -125,7 +125,7 @@ def build_loss(config: RecapConfig | ModelConfig) -> MultiTaskLoss:
 
     Raises ValueError if ``task_weights`` names what is no task.
     """
-    plan = plan_tasks(config)
+    plan = resolve_tasks(config)
     pos_weights = [tower.pos_weight for tower in plan.architectures.values()]
     loss = plan.model.loss
     weighting = _task_weighting(loss, plan.tasks)

@@ -14,7 +14,7 @@ from recap_model.config.data.features import EMBEDDING_GROUPS, FeaturesConfig
 from recap_model.config.reading.errors import printable
 from recap_model.data.dataset.batch import RecapBatch
 from recap_model.data.log.feature_groups import read_groups
-from recap_model.data.log.id_lists import Lists, padded, read_lists
+from recap_model.data.log.id_lists import IdLists, pad_lists, read_lists
 from recap_model.data.log.schema import check_request
 from recap_model.model.ranking_model import MultiTaskRankingModel
 
@@ -51,7 +51,7 @@ def score_rows(
     }
     every = np.arange(rows.num_rows)
     sparse = {
-        name: torch.from_numpy(padded([(Lists.of(lists), every)]))
+        name: torch.from_numpy(pad_lists([(IdLists.of(lists), every)]))
         for name, lists in read_lists(rows, features, where).items()
     }
     with torch.inference_mode():
@@ -95,7 +95,7 @@ def score_weights(model: MultiTaskRankingModel, changed: Mapping[str, float]) ->
     return weights
 
 
-def slices(rows: pa.Table, at_once: int) -> Iterator[pa.Table]:
+def iter_slices(rows: pa.Table, at_once: int) -> Iterator[pa.Table]:
     """A table in pieces of so many rows."""
     for start in range(0, rows.num_rows, at_once):
         yield rows.slice(start, at_once)

@@ -17,7 +17,7 @@ from recap_model.config.data.features import FeaturesConfig
 from recap_model.config.fields.names import SCORE
 from recap_model.config.reading.errors import in_one_line
 from recap_model.file_digests import CACHE, DIGESTS_NAME, differences
-from recap_model.scoring import config_of, optional_columns, score_rows, score_weights, slices
+from recap_model.scoring import config_of, iter_slices, optional_columns, score_rows, score_weights
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +60,7 @@ class RecapPyfunc:
 
         weights = score_weights(self.model, (params or {}).get("weights") or {})
         table = to_table(model_input, self.features)
-        scored = [score_rows(self.model, rows, weights) for rows in slices(table, _ROWS_AT_ONCE)] or [
+        scored = [score_rows(self.model, rows, weights) for rows in iter_slices(table, _ROWS_AT_ONCE)] or [
             np.empty((0, len(self.model.tasks) + 1), dtype=np.float32)
         ]
         index = model_input.index if isinstance(model_input, pd.DataFrame) else None
@@ -75,14 +75,14 @@ def to_table(rows: Any, features: FeaturesConfig) -> pa.Table:
     if isinstance(rows, pa.RecordBatch):
         rows = pa.Table.from_batches([rows])
     _check_form(rows)
-    there = Counter(iter(rows.column_names if isinstance(rows, pa.Table) else rows))
-    columns, missing = features.columns(), features.missing(set(there))
+    counts = Counter(iter(rows.column_names if isinstance(rows, pa.Table) else rows))
+    columns, missing = features.columns(), features.missing(set(counts))
     if missing and (len(missing) == len(columns) or not set(missing) <= set(optional_columns(features))):
         raise ValueError(f"input: no column {', '.join(missing)}; the model reads it as a feature")
-    present = [column for column in (*columns, *features.derived) if column in there]
+    present = [column for column in (*columns, *features.derived) if column in counts]
     for name in present:
-        if there[name] > 1:
-            raise ValueError(f"input: column {name} is there {there[name]} times; a column is there once")
+        if counts[name] > 1:
+            raise ValueError(f"input: column {name} is there {counts[name]} times; a column is there once")
     if isinstance(rows, pa.Table):
         return rows.select(present)
     return pa.table({name: _to_array(rows, name) for name in present})

@@ -67,14 +67,14 @@ class GradientWeights(nn.Module):
     def forward(self, losses: Tensor, shared: Tensor | None) -> Tensor:
         if self.training and shared is not None and shared.requires_grad:
             gradients = [torch.autograd.grad(loss, shared, retain_graph=True)[0] for loss in losses]
-            self._take(torch.stack([gradient.float().norm() for gradient in gradients]))
+            self._update_sizes(torch.stack([gradient.float().norm() for gradient in gradients]))
         seen = self.sizes > 0
         mean = self.sizes.sum() / seen.sum().clamp(min=1)
         weights = torch.where(seen, mean / torch.where(seen, self.sizes, torch.ones_like(mean)), 1.0)
         return losses * weights
 
     @torch.no_grad()
-    def _take(self, sizes: Tensor) -> None:
+    def _update_sizes(self, sizes: Tensor) -> None:
         if is_available() and is_initialized():
             # Each process holds other rows; their weights must be the same.
             all_reduce(sizes, ReduceOp.SUM)

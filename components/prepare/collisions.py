@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from components.prepare.rows import Rows
 from recap_model.config import RecapConfig
 from recap_model.data.dataset.statistics import Collisions
-from recap_model.data.log.id_hashing import MISSING_ID, hash_buckets, mix
-from recap_model.data.log.id_lists import Lists
+from recap_model.data.log.id_hashing import MISSING_ID, hash_buckets, seeded_hash
+from recap_model.data.log.id_lists import IdLists
 
 _SAMPLE_IDS = 1 << 16
 _FOLLOWED_PLACES = 1 << 22
@@ -57,7 +57,7 @@ class CollisionCounter:
         """Count ids, none missing, that are hashed as a table hashes them, or lie in ``places``."""
         distinct, firsts, counts = np.unique(ids, return_index=True, return_counts=True)
         where = hash_buckets(distinct.astype(np.int64), self.places) if places is None else places[firsts]
-        keys = mix(distinct.astype(np.int64), _SEED)
+        keys = seeded_hash(distinct.astype(np.int64), _SEED)
         self._total += len(ids)
         self._keep(keys, where)
         followed = where < len(self._least)
@@ -131,7 +131,7 @@ class HashedTables:
         """Count the ids that tables read of these rows."""
         for path, source in self._sources.items():
             if source.name is not None:
-                lists = Lists.of(rows.sparse[source.name])
+                lists = IdLists.of(rows.sparse[source.name])
                 ids = lists.values[lists.offsets[0] : lists.offsets[-1]]
             else:
                 ids = rows.groups["discrete"][:, source.index]  # type: ignore[assignment]

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from components.common.artifacts.snapshot import Snapshot
 from components.prepare.rows import read_file
 from recap_model.config import RecapConfig
-from recap_model.data.log.id_hashing import id_numbers, is_present, mix
-from recap_model.data.log.schema import LogColumn, columns_named, log_columns
+from recap_model.data.log.id_hashing import id_numbers, is_present, seeded_hash
+from recap_model.data.log.schema import LogColumn, log_columns, select_columns
 
 _ROWS_PER_BUCKET = 2_000_000
 _ENTRY = np.dtype([("key", np.uint64), ("number", np.int64)])
@@ -34,7 +34,7 @@ def find_duplicates(snapshot: Snapshot, config: RecapConfig) -> NDArray[np.int64
     buckets = max(1, -(-snapshot.rows // _ROWS_PER_BUCKET))
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{bucket:05d}" for bucket in range(buckets)]
-        columns = columns_named(log_columns(config), (request, candidate))
+        columns = select_columns(log_columns(config), (request, candidate))
         for entries in _entries(snapshot, request, candidate, columns):
             bucket_of = entries["key"] % np.uint64(buckets)
             for bucket in np.unique(bucket_of).tolist():
@@ -52,8 +52,10 @@ def _entries(
         for file in partition.files:
             for batch in read_file(snapshot, file, columns):
                 entries = np.empty(batch.num_rows, dtype=_ENTRY)
-                requests = mix(id_numbers(batch.column(request)), 0).view(np.int64)
-                entries["key"] = mix(requests ^ mix(id_numbers(batch.column(candidate)), 1).view(np.int64), 2)
+                requests = seeded_hash(id_numbers(batch.column(request)), 0).view(np.int64)
+                entries["key"] = seeded_hash(
+                    requests ^ seeded_hash(id_numbers(batch.column(candidate)), 1).view(np.int64), 2
+                )
                 entries["number"] = np.arange(number, number + batch.num_rows)
                 number += batch.num_rows
                 yield entries[is_present(batch.column(request)) & is_present(batch.column(candidate))]

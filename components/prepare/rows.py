@@ -23,9 +23,9 @@ from recap_model.data.log.schema import (
     LogColumn,
     Role,
     check_columns,
-    columns_named,
     invalid_values,
     log_columns,
+    select_columns,
 )
 
 _MS_PER_HOUR = 3_600_000
@@ -141,7 +141,7 @@ def columns_to_read(config: RecapConfig) -> list[LogColumn]:
     times += [stamps.computed] if stamps.computed else []
     weight = [config.features.weight]
     named = [*config.features.columns(), *config.label_columns().values(), *key_columns(config).values()]
-    return columns_named(log_columns(config), {name for name in (*named, *extra, *times, *weight) if name})
+    return select_columns(log_columns(config), {name for name in (*named, *extra, *times, *weight) if name})
 
 
 def read_file(

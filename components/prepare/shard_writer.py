@@ -10,7 +10,7 @@ from pyarrow.fs import FileSystem
 from components.prepare.digest_sink import DigestSink
 from components.prepare.rows import Rows, concatenate, to_record_batch
 from recap_model.data.dataset.manifest import RowFile, TaskCounts
-from recap_model.data.log.id_hashing import mix
+from recap_model.data.log.id_hashing import seeded_hash
 
 _RECORD_BATCH_BYTES = 32 << 20
 _RECORD_BATCH_ROWS = (256, 8192)
@@ -81,7 +81,7 @@ class ShardWriter:
 
     def _write(self, rows: Rows) -> None:
         if self._seed is not None:
-            rows = rows.take(np.argsort(mix(rows.number, _order_seed(self._seed))))
+            rows = rows.take(np.argsort(seeded_hash(rows.number, _order_seed(self._seed))))
         batch = to_record_batch(rows)
         if self._writer is None:
             self._sink = DigestSink(self._filesystem, f"{self._folder}/{self._name}")
@@ -94,7 +94,7 @@ def by_shard(rows: Rows, shards: int, seed: int) -> list[Rows]:
     """Rows by the file that they belong to, which follows from their number and the seed."""
     if shards == 1:
         return [rows]
-    shard = mix(rows.number, _shard_seed(seed)) % np.uint64(shards)
+    shard = seeded_hash(rows.number, _shard_seed(seed)) % np.uint64(shards)
     return [rows.take(shard == number) for number in range(shards)]
 
 

@@ -13,7 +13,7 @@ from recap_model.config import RecapConfig
 from recap_model.config.data.dataset import SplitByColumn, SplitByDays, SplitByHash, SplitByTime
 from recap_model.data.log.columns import milliseconds
 from recap_model.data.log.id_hashing import id_numbers, is_present, uniform
-from recap_model.data.log.schema import columns_named, log_columns
+from recap_model.data.log.schema import log_columns, select_columns
 
 SPLITS = ("train", "calibration", "test")
 _TIME_BINS = 1 << 20
@@ -79,7 +79,7 @@ class Splitter:
         raise AssertionError(self._split)
 
     def _scan(self, columns: list[str]) -> Iterator[tuple[pa.RecordBatch, Partition, LogFile]]:
-        known = columns_named(self._columns, columns)
+        known = select_columns(self._columns, columns)
         for partition in self._snapshot.partitions:
             for file in partition.files:
                 for batch in read_file(self._snapshot, file, known):

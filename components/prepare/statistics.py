@@ -11,7 +11,7 @@ from components.prepare.collisions import HashedTables
 from components.prepare.rows import Rows
 from recap_model.config import RecapConfig
 from recap_model.data.dataset.statistics import FeatureStatistics
-from recap_model.data.log.id_hashing import MISSING_ID, mix
+from recap_model.data.log.id_hashing import MISSING_ID, seeded_hash
 
 _SHARES = np.linspace(0.0, 1.0, 65)
 _SAMPLE_BYTES = 64 << 20
@@ -90,7 +90,7 @@ class StatisticsBuilder:
         count += np.isfinite(logs).sum(axis=0)
         total += np.nansum(logs, axis=0)
         squares += np.nansum(logs**2, axis=0)
-        self._keep(mix(rows.number, self._seed + 1), values)
+        self._keep(seeded_hash(rows.number, self._seed + 1), values)
 
     def _keep(self, keys: NDArray[np.uint64], sample: NDArray[np.float32]) -> None:
         keys, sample = np.concatenate([self._keys, keys]), np.concatenate([self._sample, sample])

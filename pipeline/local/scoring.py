@@ -133,7 +133,7 @@ def _score_file(
 ) -> Iterator[int]:
     """Score one file; yields how many rows were written, batch by batch. Reading, the net and writing overlap."""
     from recap_model.config.fields.names import SCORE
-    from recap_model.data.log.schema import check_columns, check_request, columns_named, log_columns
+    from recap_model.data.log.schema import check_columns, check_request, log_columns, select_columns
     from recap_model.scoring import config_of, score_rows
 
     columns, model_config = rows.schema_arrow, config_of(model)
@@ -145,7 +145,7 @@ def _score_file(
     wanted = [column for column in dict.fromkeys(there) if column in read]
     check_request(columns, model_config, name)
     check_columns(
-        columns, [one for one in columns_named(log_columns(model_config), kept) if one.role == "id"], name
+        columns, [one for one in select_columns(log_columns(model_config), kept) if one.role == "id"], name
     )
     schema = _schema(columns, kept, [*model.tasks, SCORE], provenance)
 

@@ -24,7 +24,7 @@ _FITS: dict[str, Fit] = {
     "beta": fit_beta,
     "isotonic": fit_isotonic,
 }
-_FROM_THE_SIMPLEST = ("none", "temperature", "platt", "beta")
+_FROM_SIMPLEST = ("none", "temperature", "platt", "beta")
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,11 @@ def fit_task(histogram: LogitHistogram, task: str, config: CalibrationConfig) ->
                 f"{config.min_positives}: the analytic correction alone"
             )
             return TaskCalibration(task, "none", reason, None)
-    if method in ("auto", "piecewise") and len(_filled_folds(histogram, task)) < 2:
+    if method in ("auto", "piecewise") and len(_folds_with_positives(histogram, task)) < 2:
         reason = f"{method} needs positives in two folds, and they are all in one"
         return TaskCalibration(task, "platt", reason, fit_platt(bins))
     if method == "auto":
-        return _simplest_good(histogram, task, config)
+        return _choose_simplest(histogram, task, config)
     if method == "piecewise":
         strength, losses = _best_strength(histogram, task, config)
         calibrator = fit_piecewise(bins, strength, config.knots)
@@ -100,7 +100,7 @@ def calibrated_logit(calibrator: LogitCalibrator | None, logit: Array) -> Array:
         return calibrator(torch.from_numpy(logit)).double().numpy()
 
 
-def as_good(losses: Array, best: Array, errors: float = 0.5) -> bool:
+def within_standard_errors(losses: Array, best: Array, errors: float = 0.5) -> bool:
     """Whether the mean difference of two losses (folds,) is at most so many of its standard errors.
 
     Between maps of a few numbers, a whole one (Breiman et al. 1984, sec. 3.4.3) left shifts of two standard
@@ -111,15 +111,15 @@ def as_good(losses: Array, best: Array, errors: float = 0.5) -> bool:
     return bool(difference.mean() <= errors * difference.std(ddof=1) / np.sqrt(len(difference)))
 
 
-def _simplest_good(histogram: LogitHistogram, task: str, config: CalibrationConfig) -> TaskCalibration:
+def _choose_simplest(histogram: LogitHistogram, task: str, config: CalibrationConfig) -> TaskCalibration:
     bins = histogram.bins(task)
-    losses = {name: _fold_losses(histogram, task, _FITS[name]) for name in _FROM_THE_SIMPLEST}
+    losses = {name: _fold_losses(histogram, task, _FITS[name]) for name in _FROM_SIMPLEST}
     strength = 0.0
     if min(bins.positives, bins.rows - bins.positives) >= config.min_piecewise_positives:
         strength, losses["piecewise"] = _best_strength(histogram, task, config)
     means = {name: _mean(values, histogram, task) for name, values in losses.items()}
     best = min(means, key=lambda name: means[name])
-    chosen = next(name for name in losses if as_good(losses[name], losses[best]))
+    chosen = next(name for name in losses if within_standard_errors(losses[name], losses[best]))
     reason = f"lowest cross-validated log loss, {means[chosen]:.6f}"
     if chosen != best:
         reason = (
@@ -141,7 +141,7 @@ def _best_strength(histogram: LogitHistogram, task: str, config: CalibrationConf
 
 def _fold_losses(histogram: LogitHistogram, task: str, fit: Fit) -> Array:
     """The log loss on each fold of what is fitted on the others: (filled folds,)."""
-    folds = _filled_folds(histogram, task)
+    folds = _folds_with_positives(histogram, task)
     losses = []
     for held_out in folds:
         calibrator = fit(histogram.bins(task, [fold for fold in folds if fold != held_out]))
@@ -150,11 +150,11 @@ def _fold_losses(histogram: LogitHistogram, task: str, fit: Fit) -> Array:
     return np.array(losses)
 
 
-def _filled_folds(histogram: LogitHistogram, task: str) -> list[int]:
+def _folds_with_positives(histogram: LogitHistogram, task: str) -> list[int]:
     number = histogram.tasks.index(task)
     return [fold for fold in range(histogram.folds) if histogram.positives[number, fold]]
 
 
 def _mean(losses: Array, histogram: LogitHistogram, task: str) -> float:
-    weights = [histogram.bins(task, [fold]).total for fold in _filled_folds(histogram, task)]
+    weights = [histogram.bins(task, [fold]).total for fold in _folds_with_positives(histogram, task)]
     return float(np.average(losses, weights=weights))

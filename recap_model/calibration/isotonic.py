@@ -39,14 +39,14 @@ def pool_adjacent_violators(weight: Array, label: Array, logit: Array) -> tuple[
     blocks: list[list[float]] = []
     for one in zip(weight, label, weight * logit, strict=True):
         block = [float(value) for value in one]
-        while blocks and _joined(blocks[-1], block):
+        while blocks and _should_pool(blocks[-1], block):
             block = [a + b for a, b in zip(blocks.pop(), block, strict=True)]
         blocks.append(block)
     weights, labels, moments = np.array(blocks).T
     return weights, labels, moments / weights
 
 
-def _joined(lower: list[float], upper: list[float]) -> bool:
+def _should_pool(lower: list[float], upper: list[float]) -> bool:
     """Whether two blocks, each its weight, weighted labels and weighted logits, are to be one."""
     violating = lower[1] * upper[0] >= upper[1] * lower[0]
     return violating or upper[2] / upper[0] - lower[2] / lower[0] < 1 / 256

@@ -41,9 +41,9 @@ class AffineCalibrator(LogitCalibrator):
 
     def __init__(self, scale: float, bias: float = 0.0):
         super().__init__()
-        _at_least(MIN_SLOPE, "scale", scale)
-        self.register_buffer("scale", _number(scale, "scale"))
-        self.register_buffer("bias", _number(bias, "bias"))
+        _check_minimum(MIN_SLOPE, "scale", scale)
+        self.register_buffer("scale", _finite_buffer(scale, "scale"))
+        self.register_buffer("bias", _finite_buffer(bias, "bias"))
 
     def forward(self, logits: Tensor) -> Tensor:
         return self.scale * logits + self.bias
@@ -65,11 +65,11 @@ class BetaCalibrator(LogitCalibrator):
 
     def __init__(self, left: float, right: float, bias: float):
         super().__init__()
-        _at_least(MIN_SLOPE, "left", left)
-        _at_least(MIN_SLOPE, "right", right)
-        self.register_buffer("left", _number(left, "left"))
-        self.register_buffer("right", _number(right, "right"))
-        self.register_buffer("bias", _number(bias, "bias"))
+        _check_minimum(MIN_SLOPE, "left", left)
+        _check_minimum(MIN_SLOPE, "right", right)
+        self.register_buffer("left", _finite_buffer(left, "left"))
+        self.register_buffer("right", _finite_buffer(right, "right"))
+        self.register_buffer("bias", _finite_buffer(bias, "bias"))
 
     def forward(self, logits: Tensor) -> Tensor:
         return self.right * softplus(logits) - self.left * softplus(-logits) + self.bias
@@ -104,11 +104,11 @@ class PiecewiseLinearCalibrator(LogitCalibrator):
         super().__init__()
         if not knots or len(slopes) != len(knots) + 1:
             raise ValueError(f"slopes: {len(slopes)} for {len(knots)} knots; one more than knots is needed")
-        _at_least(MIN_SLOPE, "slopes", min(slopes))
-        self.register_buffer("knots", _number(list(knots), "knots"))
+        _check_minimum(MIN_SLOPE, "slopes", min(slopes))
+        self.register_buffer("knots", _finite_buffer(list(knots), "knots"))
         self.register_buffer("widths", self.knots.diff())
-        self.register_buffer("slopes", _number(list(slopes), "slopes"))
-        self.register_buffer("value", _number(value, "value"))
+        self.register_buffer("slopes", _finite_buffer(list(slopes), "slopes"))
+        self.register_buffer("value", _finite_buffer(value, "value"))
         if not bool((self.widths > 0).all()):
             raise ValueError("knots: each must be over the one before")
 
@@ -151,14 +151,14 @@ def build_calibrator(spec: dict[str, Any]) -> LogitCalibrator:
         raise ValueError(f"calibrator of kind {kind}: {error}") from None
 
 
-def _number(value: float | list[float], name: str) -> Tensor:
+def _finite_buffer(value: float | list[float], name: str) -> Tensor:
     tensor = torch.tensor(value, dtype=torch.float32)
     if not bool(tensor.isfinite().all()):
         raise ValueError(f"{name}: {value}: not finite")
     return tensor
 
 
-def _at_least(bound: float, name: str, value: float) -> None:
+def _check_minimum(bound: float, name: str, value: float) -> None:
     # A value that has been through float32 may lie a rounding below.
     if not value >= bound * (1 - 1e-6):
         raise ValueError(f"{name}: {value}: a calibrator's slope is at least {bound}")

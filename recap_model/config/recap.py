@@ -15,7 +15,7 @@ from recap_model.config.model.network import ModelConfig
 from recap_model.config.model.optimizer import OptimizerConfig
 from recap_model.config.reading import cross_checks
 from recap_model.config.reading.checking import check
-from recap_model.config.reading.cross_checks import check_of
+from recap_model.config.reading.cross_checks import cross_check
 from recap_model.config.reading.yaml import ConfigError, read_yaml
 from recap_model.config.steps.calibration import CalibrationConfig
 from recap_model.config.steps.evaluation import EvaluationConfig
@@ -38,19 +38,19 @@ class RecapConfig(StrictModel):
     evaluation: EvaluationConfig = EvaluationConfig()
     registry: RegistryConfig = RegistryConfig()
 
-    _unknown_tasks = check_of(cross_checks.unknown_tasks)
-    _missing_architectures = check_of(cross_checks.missing_architectures)
-    _chains_without_a_first = check_of(cross_checks.chains_without_a_first)
-    _missing_columns = check_of(cross_checks.missing_columns)
-    _missing_rates = check_of(cross_checks.missing_rates)
-    _settings_of_no_table = check_of(cross_checks.settings_of_no_table)
-    _no_discrete_column = check_of(cross_checks.no_discrete_column)
-    _no_feature_column = check_of(cross_checks.no_feature_column)
-    _features_that_are_labels = check_of(cross_checks.features_that_are_labels)
-    _labels_with_another_role = check_of(cross_checks.labels_with_another_role)
-    _columns_of_scores_twice = check_of(cross_checks.columns_of_scores_twice)
-    _inputs_of_a_graph_twice = check_of(cross_checks.inputs_of_a_graph_twice)
-    _missing_keys = check_of(cross_checks.missing_keys)
+    _unknown_tasks = cross_check(cross_checks.unknown_tasks)
+    _missing_architectures = cross_check(cross_checks.missing_architectures)
+    _chains_without_a_first = cross_check(cross_checks.circular_givens)
+    _missing_columns = cross_check(cross_checks.missing_columns)
+    _missing_rates = cross_check(cross_checks.missing_rates)
+    _settings_of_no_table = cross_check(cross_checks.settings_without_table)
+    _no_discrete_column = cross_check(cross_checks.unknown_slice_columns)
+    _no_feature_column = cross_check(cross_checks.unknown_feature_columns)
+    _features_that_are_labels = cross_check(cross_checks.labels_among_features)
+    _labels_with_another_role = cross_check(cross_checks.labels_with_another_role)
+    _columns_of_scores_twice = cross_check(cross_checks.duplicate_score_columns)
+    _inputs_of_a_graph_twice = cross_check(cross_checks.duplicate_graph_names)
+    _missing_keys = cross_check(cross_checks.missing_keys)
 
     def label_columns(self) -> dict[str, str]:
         """The label column of each task, in the order of the tasks."""

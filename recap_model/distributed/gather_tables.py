@@ -12,7 +12,7 @@ from recap_model.distributed.process_group import ProcessGroup
 from recap_model.distributed.sharded_tables import Bounds
 from recap_model.nn.inputs.large_embeddings import LargeEmbeddings
 from recap_model.optim import Stepper
-from recap_model.optim.optimizer import DenseAndTables
+from recap_model.optim.optimizer import CombinedOptimizer
 
 _CHUNK_BYTES = 64 << 20
 
@@ -83,7 +83,7 @@ class TableGatherer:
                 **state["stopping"],
                 "best": self._map_weights(best, change) if best else best,
             }
-        if isinstance(optimizer, DenseAndTables):
+        if isinstance(optimizer, CombinedOptimizer):
             changed["optimizer"] = {
                 name: self._map_optimizer(state["optimizer"][name], part, change)
                 for name, part in optimizer.parts.items()

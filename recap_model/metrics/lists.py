@@ -30,7 +30,7 @@ def grouped_auc(
     if not len(label) or np.isnan(prediction).any():
         return float("nan")
     order = rising_order(prediction)
-    group = _numbered(groups)
+    group = _dense_codes(groups)
     order = order[radix_order(group[order].astype(np.uint32))]
     group, prediction, weight = group[order], prediction[order], weight[order].astype(np.float64)
     positive = weight * label[order]
@@ -53,7 +53,7 @@ def grouped_auc(
     return float(np.average(beaten[both] / (group_positives * group_negatives)[both], weights=mass))
 
 
-def _numbered(groups: Groups) -> NDArray[np.int64]:
+def _dense_codes(groups: Groups) -> NDArray[np.int64]:
     """The groups by numbers that are no more than twice the rows; as they are if they are such already."""
     if groups.min() >= 0 and groups.max() < 2 * len(groups):
         return groups.astype(np.int64, copy=False)
@@ -69,11 +69,13 @@ def ndcg_at(gains: Array, scores: ArrayLike, groups: Groups, k: int) -> Array:
     """
     gain = np.maximum(np.asarray(gains, dtype=np.float64), 0.0)
     _, group = np.unique(groups, return_inverse=True)
-    found, best = (_discounted(gain, np.asarray(by, dtype=np.float64), group, k) for by in (scores, gain))
+    found, best = (
+        _discounted_gains(gain, np.asarray(by, dtype=np.float64), group, k) for by in (scores, gain)
+    )
     return np.divide(found, best, out=np.full(len(best), np.nan), where=best > 0)
 
 
-def _discounted(gain: Array, score: Array, group: Groups, k: int) -> Array:
+def _discounted_gains(gain: Array, score: Array, group: Groups, k: int) -> Array:
     order = np.lexsort((-score, group))
     sorted_group, sorted_score = group[order], score[order]
     rank = np.arange(len(order)) - np.searchsorted(sorted_group, sorted_group)

@@ -10,7 +10,7 @@ from recap_model.data.dataset.statistics import FeatureStatistics
 from recap_model.model.embedding_ranking_model import EmbeddingRankingModel
 from recap_model.model.model_and_loss import LossFunction, ModelAndLoss
 from recap_model.model.ranking_model import DataSpec, MultiTaskRankingModel
-from recap_model.model.task_spec import plan_tasks
+from recap_model.model.task_spec import resolve_tasks
 
 
 def create_ranking_model(
@@ -27,7 +27,7 @@ def create_ranking_model(
     Args:
         data_spec: width (or shape) of each dense group; `recap_model.data_spec` gives a config's.
         loss_fn: wrap the model in a `ModelAndLoss` with this.
-        data_config: sampling rates to undo; see `plan_tasks`.
+        data_config: sampling rates to undo; see `resolve_tasks`.
         statistics: of the training rows, for `MultiTaskRankingModel.set_statistics`.
 
     Raises:
@@ -52,7 +52,7 @@ def build_model(
     return_backbone: bool = False,
 ) -> MultiTaskRankingModel:
     """The model of a config as it starts, before any file or statistic is read; see `create_ranking_model`."""
-    architectures = plan_tasks(config, data_config).architectures.values()
+    architectures = resolve_tasks(config, data_config).architectures.values()
     dlrm = any(tower.dlrm_config is not None for tower in architectures)
     kind = EmbeddingRankingModel if dlrm else MultiTaskRankingModel
     return kind(data_spec, config, data_config, return_backbone)

@@ -3,7 +3,7 @@
 from torch import nn
 
 from recap_model.model.ranking_model import MultiTaskRankingModel
-from recap_model.model.task_spec import TaskPlan
+from recap_model.model.task_spec import TaskSpec
 from recap_model.nn.towers.dlrm_towers import DlrmTowers
 
 
@@ -14,5 +14,5 @@ class EmbeddingRankingModel(MultiTaskRankingModel):
     joined to the rest. Nothing is shared between tasks but the inputs.
     """
 
-    def _build_net(self, plan: TaskPlan) -> nn.Module:
+    def _build_net(self, plan: TaskSpec) -> nn.Module:
         return DlrmTowers(plan.architectures, self.inputs.dense_width, self.inputs.embedding_widths)

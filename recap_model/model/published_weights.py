@@ -42,7 +42,7 @@ def load_published_state_dict(module: nn.Module, state_dict: Mapping[str, Tensor
     Raises:
         ValueError: parameters are missing, unexpected or of another shape or clip; it names all of them.
     """
-    given = _unwrapped(state_dict)
+    given = _strip_wrapper_prefix(state_dict)
     ours = module.state_dict()
     names = {name: _published_name(module, name) for name in ours if name not in _OWN_STATE}
     constants = _published_constants(module)
@@ -68,7 +68,7 @@ def load_published_state_dict(module: nn.Module, state_dict: Mapping[str, Tensor
     module.load_state_dict({**ours, **loaded})
 
 
-def _unwrapped(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _strip_wrapper_prefix(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     state = dict(state_dict)
     for prefix in ("module.", "model.", "module."):
         if state and all(name.startswith(prefix) for name in state):
@@ -78,25 +78,25 @@ def _unwrapped(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _published_name(module: nn.Module, name: str) -> str:
     if isinstance(module, Featurization):
-        return _renamed(name, _FEATURIZATION_NAMES)
+        return _rename(name, _FEATURIZATION_NAMES)
     if not isinstance(module, MultiTaskRankingModel):
-        return _renamed(name, _BLOCK_NAMES)
+        return _rename(name, _BLOCK_NAMES)
     if name.startswith("inputs.featurize."):
-        return "_preprocessor." + _renamed(name.removeprefix("inputs.featurize."), _FEATURIZATION_NAMES)
+        return "_preprocessor." + _rename(name.removeprefix("inputs.featurize."), _FEATURIZATION_NAMES)
     if name.startswith("inputs.embedding_norms."):
         return re.sub(r"inputs\.embedding_norms\.(\w+)\.(\w+)", r"_\1_layer_norm.\2", name)
     if name.startswith("net.backbone."):
-        return "_backbone." + _renamed(name.removeprefix("net.backbone."), _BLOCK_NAMES)
+        return "_backbone." + _rename(name.removeprefix("net.backbone."), _BLOCK_NAMES)
     for task in module.tasks:
         tower, affine = f"net.towers.{module_key(task)}.", f"affine_maps.{module_key(task)}."
         if name.startswith(tower):
-            return f"_towers.{sanitize(task)}." + _renamed(name.removeprefix(tower), _BLOCK_NAMES)
+            return f"_towers.{sanitize(task)}." + _rename(name.removeprefix(tower), _BLOCK_NAMES)
         if name.startswith(affine):
             return f"_affine_maps.{sanitize(task)}." + name.removeprefix(affine)
     return name
 
 
-def _renamed(name: str, table: tuple[tuple[str, str], ...]) -> str:
+def _rename(name: str, table: tuple[tuple[str, str], ...]) -> str:
     for pattern, published in table:
         match = re.fullmatch(pattern, name)
         if match:

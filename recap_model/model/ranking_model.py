@@ -14,10 +14,10 @@ from recap_model.config.model.network import ModelConfig
 from recap_model.data.dataset.batch import RecapBatch
 from recap_model.data.dataset.manifest import Sampling
 from recap_model.data.dataset.statistics import FeatureStatistics
-from recap_model.model.task_spec import TaskPlan, plan_tasks
+from recap_model.model.task_spec import TaskSpec, resolve_tasks
 from recap_model.nn.blocks.affine import AffineMap
 from recap_model.nn.inputs.input_layer import InputLayer
-from recap_model.nn.inputs.validate_batch import checked
+from recap_model.nn.inputs.validate_batch import validate_batch
 from recap_model.nn.names import module_key
 from recap_model.nn.sampling_correction import NumericCalibration
 from recap_model.nn.towers.conditional import ConditionalTasks
@@ -28,7 +28,7 @@ from recap_model.nn.towers.shared_bottom import SharedTowers
 DataSpec = Mapping[str, int | Sequence[int]]
 
 # Containers whose modules go by the keys of tasks.
-_OF_A_TASK = ("affine_maps", "towers", "gates", "task_experts")
+_TASK_CONTAINERS = ("affine_maps", "towers", "gates", "task_experts")
 
 
 class MultiTaskRankingModel(nn.Module):
@@ -41,7 +41,7 @@ class MultiTaskRankingModel(nn.Module):
     Args:
         data_spec: the width of each dense group, or its shape, of which the last entry is the width.
         config: a whole config, or its model section; the latter weighs every task 1 in the score.
-        data_config: see `plan_tasks`.
+        data_config: see `resolve_tasks`.
         return_backbone: add what the tasks share to what the model returns.
 
     Attributes:
@@ -62,7 +62,7 @@ class MultiTaskRankingModel(nn.Module):
         return_backbone: bool = False,
     ):
         super().__init__()
-        plan = plan_tasks(config, data_config)
+        plan = resolve_tasks(config, data_config)
         if return_backbone and plan.model.multi_task_type == "share_none":
             raise ValueError("return_backbone: multi_task_type share_none has no backbone")
         self.config = config
@@ -85,7 +85,7 @@ class MultiTaskRankingModel(nn.Module):
         self.register_buffer("score_weights", torch.tensor(plan.score_weights))
         self._discrete_columns = plan.discrete_columns
 
-    def _build_net(self, plan: TaskPlan) -> nn.Module:
+    def _build_net(self, plan: TaskSpec) -> nn.Module:
         kind = {"mmoe": MmoeTowers, "ple": PleTowers}.get(plan.model.multi_task_type, SharedTowers)
         return kind(plan.model, plan.architectures, self.inputs.out_features)
 
@@ -101,9 +101,9 @@ class MultiTaskRankingModel(nn.Module):
             ValueError: a group is missing, or has another shape or dtype.
         """
         dtype = self.score_weights.dtype
-        net = self.net(self.inputs(checked(batch, self.inputs.widths, self.inputs.sparse, dtype)))
-        logits = self.conditional(self._mapped(net.logits.to(dtype)))
-        calibrated = self._calibrated(self.sampling.shift(logits))
+        net = self.net(self.inputs(validate_batch(batch, self.inputs.widths, self.inputs.sparse, dtype)))
+        logits = self.conditional(self._apply_affine_maps(net.logits.to(dtype)))
+        calibrated = self._apply_calibrators(self.sampling.shift(logits))
         probabilities = torch.sigmoid(calibrated)
         outputs = {
             "logits": logits,
@@ -116,7 +116,7 @@ class MultiTaskRankingModel(nn.Module):
             outputs["backbone"] = net.shared
         return outputs
 
-    def _mapped(self, logits: Tensor) -> Tensor:
+    def _apply_affine_maps(self, logits: Tensor) -> Tensor:
         """Each task's logits through its affine map, if it has one."""
         if not len(self.affine_maps):
             return logits
@@ -125,7 +125,7 @@ class MultiTaskRankingModel(nn.Module):
             columns.append(self.affine_maps[key](column) if key in self.affine_maps else column)
         return torch.cat(columns, dim=1)
 
-    def _calibrated(self, logits: Tensor) -> Tensor:
+    def _apply_calibrators(self, logits: Tensor) -> Tensor:
         """Each task's logits through its fitted calibrator, if it has one."""
         if not len(self.calibrators):
             return logits
@@ -198,7 +198,7 @@ class MultiTaskRankingModel(nn.Module):
             path = name.split(".")
             if path[0] == "calibrators":
                 continue
-            key = next((key for place, key in pairwise(path) if place in _OF_A_TASK), None)
+            key = next((key for place, key in pairwise(path) if place in _TASK_CONTAINERS), None)
             groups[owners[key] if key is not None else None][name] = parameter
         return groups
 

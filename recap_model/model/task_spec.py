@@ -13,7 +13,7 @@ _RATES = ("pos_downsampling_rate", "neg_downsampling_rate")
 
 
 @dataclass(frozen=True)
-class TaskPlan:
+class TaskSpec:
     """The tasks of a model, in the order of its outputs' columns.
 
     ``discrete_columns`` names the columns of the discrete group, where the log has them one by one; ``given`` has
@@ -33,7 +33,7 @@ class TaskPlan:
         return list(self.architectures)
 
 
-def plan_tasks(config: RecapConfig | ModelConfig, data_config: Any = None) -> TaskPlan:
+def resolve_tasks(config: RecapConfig | ModelConfig, data_config: Any = None) -> TaskSpec:
     """Read the tasks, in the order of a whole config's ``tasks`` or of a model section's ``tasks``.
 
     Args:
@@ -62,17 +62,17 @@ def plan_tasks(config: RecapConfig | ModelConfig, data_config: Any = None) -> Ta
             f"config: {type(config).__name__}; give a RecapConfig, or its model section, a ModelConfig"
         )
     positive, negative = _sampling_rates(tasks, data_config)
-    return TaskPlan(model, model.architectures(tasks), weights, positive, negative, columns, given)
+    return TaskSpec(model, model.architectures(tasks), weights, positive, negative, columns, given)
 
 
 def _sampling_rates(tasks: list[str], data_config: Any) -> tuple[list[float], list[float]]:
     if data_config is None:
         return [1.0] * len(tasks), [1.0] * len(tasks)
     by_task = getattr(data_config, "tasks", data_config)
-    lacking = [task for task in tasks if task not in by_task]
-    if lacking:
+    missing = [task for task in tasks if task not in by_task]
+    if missing:
         raise ValueError(
-            f"data_config: no sampling rates for {', '.join(lacking)}; give each task's, 1.0 for none"
+            f"data_config: no sampling rates for {', '.join(missing)}; give each task's, 1.0 for none"
         )
     rates = [_rates(f"data_config.{task}", by_task[task]) for task in tasks]
     return [positive for positive, _ in rates], [negative for _, negative in rates]

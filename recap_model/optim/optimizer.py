@@ -31,7 +31,7 @@ class Stepper(Protocol):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None: ...
 
 
-class DenseAndTables:
+class CombinedOptimizer:
     """Two optimizers as one: of the dense part, and of the embedding tables."""
 
     def __init__(self, dense: Optimizer, tables: Optimizer):
@@ -81,15 +81,17 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> Stepper:
     if ranking is None:
         raise ValueError(f"build_optimizer: {type(model).__name__} holds no MultiTaskRankingModel")
     by_task = ranking.parameters_by_task()
-    by_task[None] |= _of_the_loss(model)
+    by_task[None] |= _loss_parameters(model)
     tables = _table_optimizer(ranking, config)
     if tables is not None:
-        apart = {id(weight) for group in tables.param_groups for weight in group["params"]}
-        by_task[None] = {name: weight for name, weight in by_task[None].items() if id(weight) not in apart}
+        table_weights = {id(weight) for group in tables.param_groups for weight in group["params"]}
+        by_task[None] = {
+            name: weight for name, weight in by_task[None].items() if id(weight) not in table_weights
+        }
     by_task = {task: named for task, named in by_task.items() if named}
     _check_rates(config, list(ranking.tasks), shared=None in by_task)
     dense = _adam(ranking, by_task, config)
-    return dense if tables is None else DenseAndTables(dense, tables)
+    return dense if tables is None else CombinedOptimizer(dense, tables)
 
 
 def set_learning_rates(optimizer: Stepper, config: OptimizerConfig, step: int) -> None:
@@ -141,7 +143,7 @@ def _table_optimizer(ranking: MultiTaskRankingModel, config: OptimizerConfig) ->
     return TableOptimizer([group], rate_at(settings.learning_rate, 0), settings.algorithm, settings.epsilon)
 
 
-def _of_the_loss(model: nn.Module) -> dict[str, nn.Parameter]:
+def _loss_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     losses = (part for part in model.modules() if isinstance(part, MultiTaskLoss))
     return {f"loss.{name}": parameter for part in losses for name, parameter in part.named_parameters()}
 

@@ -30,7 +30,7 @@ class EarlyStopping:
         self.loss = float("inf")
         self.last: float | None = None
         self.step = 0
-        self._looks_since = 0
+        self._evaluations_since_best = 0
         self._best: dict[str, Tensor] = {}
 
     def due(self, step: int) -> bool:
@@ -38,23 +38,23 @@ class EarlyStopping:
         return step % self._config.every_steps == 0
 
     @property
-    def over(self) -> bool:
+    def patience_exhausted(self) -> bool:
         """Whether patience has run out."""
-        return self._looks_since >= self._config.patience
+        return self._evaluations_since_best >= self._config.patience
 
-    def look(self, step: int, module: ModelAndLoss, average: WeightAverage | None, bf16: bool) -> float:
+    def evaluate(self, step: int, module: ModelAndLoss, average: WeightAverage | None, bf16: bool) -> float:
         """Take the held-out loss of the weights that training would end with now; returns it."""
         if average is None:
-            return self._look(step, module, bf16)
+            return self._evaluate(step, module, bf16)
         with average.applied(module.model):
-            return self._look(step, module, bf16)
+            return self._evaluate(step, module, bf16)
 
-    def _look(self, step: int, module: ModelAndLoss, bf16: bool) -> float:
+    def _evaluate(self, step: int, module: ModelAndLoss, bf16: bool) -> float:
         # One process's word, since all of them must go on, or end, together.
         loss: float = self._process_group.gather(mean_loss(module, self._rows, bf16, self._process_group))[0]
-        self.last, self._looks_since = loss, self._looks_since + 1
+        self.last, self._evaluations_since_best = loss, self._evaluations_since_best + 1
         if loss < self.loss:
-            self.loss, self.step, self._looks_since = loss, step, 0
+            self.loss, self.step, self._evaluations_since_best = loss, step, 0
             self._best = {name: tensor.clone() for name, tensor in module.state_dict().items()}
         return loss
 
@@ -69,14 +69,14 @@ class EarlyStopping:
             "loss": self.loss,
             "last": self.last,
             "step": self.step,
-            "since": self._looks_since,
+            "since": self._evaluations_since_best,
             "best": self._best,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` gave."""
         self.loss, self.last, self.step = state["loss"], state["last"], state["step"]
-        self._looks_since, self._best = state["since"], state["best"]
+        self._evaluations_since_best, self._best = state["since"], state["best"]
 
 
 @torch.no_grad()

@@ -66,7 +66,7 @@ def train(
         state.rows += trained
         state.meter.add(trained, losses)
         if state.stopping is not None and state.stopping.due(state.step):
-            state.stopping.look(state.step, module, state.average, state.bf16)
+            state.stopping.evaluate(state.step, module, state.average, state.bf16)
         if state.step == 1 or state.step % config.training.log_every_steps == 0:
             _report(state, report)
         if checkpoints is not None and (stopped or written):
@@ -88,8 +88,8 @@ def _batches(rows: BatchSource, state: TrainState, config: RecapConfig) -> Itera
         state.batch = state.batch if epoch == state.epoch else 0
         state.epoch = epoch
         for batch in rows.batches(epoch, state.batch):
-            over = state.stopping is not None and state.stopping.over
-            if over or state.step == config.training.max_steps:
+            stop_early = state.stopping is not None and state.stopping.patience_exhausted
+            if stop_early or state.step == config.training.max_steps:
                 return
             state.batch += 1
             # Batch norm has no variance of a single row; it can only be the last one of an epoch.
@@ -148,7 +148,7 @@ def _end(state: TrainState, checkpoints: Checkpoints | None) -> None:
     if checkpoints is not None:
         checkpoints.finish()
     if state.stopping is not None and not state.stopping.due(state.step):
-        state.stopping.look(state.step, state.module, state.average, state.bf16)
+        state.stopping.evaluate(state.step, state.module, state.average, state.bf16)
     if state.average is not None:
         state.average.copy_to(state.module.model)
     if state.stopping is not None:

@@ -11,7 +11,7 @@ class NonFiniteLossError(ValueError):
     """Training met a loss (or its gradient) that is NaN or infinite, and stopped before the weights took it in."""
 
 
-def explain(
+def describe_nonfinite(
     step: int, batch: RecapBatch, losses: dict[str, Tensor], features: FeaturesConfig
 ) -> NonFiniteLossError:
     """One line: the step, the tasks whose loss (if none: that the gradient) is not finite, the likely cause.
@@ -23,13 +23,13 @@ def explain(
     found = f"step {step}: " + (
         f"the loss is not finite for {tasks}" if tasks else "the gradient is not finite"
     )
-    odd = [
+    faults = [
         f"the {name} of {int(rows.sum())} rows are not finite"
-        for name, rows in (("labels", _infinite(batch.labels)), ("weights", _unusable_weights(batch)))
+        for name, rows in (("labels", _has_infinite(batch.labels)), ("weights", _unusable_weights(batch)))
         if bool(rows.any())
     ]
-    if odd:
-        return NonFiniteLossError(f"{found}; {' and '.join(odd)}; run prepare again")
+    if faults:
+        return NonFiniteLossError(f"{found}; {' and '.join(faults)}; run prepare again")
     columns = sorted(_magnitudes(batch, features), reverse=True)[:3]
     largest = ", ".join(f"{column} (up to {magnitude:.3g})" for magnitude, column in columns)
     return NonFiniteLossError(
@@ -38,7 +38,7 @@ def explain(
     )
 
 
-def _infinite(values: Tensor | None) -> Tensor:
+def _has_infinite(values: Tensor | None) -> Tensor:
     """Rows with an infinite value, (rows,); NaN is a missing label."""
     return torch.zeros(0, dtype=torch.bool) if values is None else values.isinf().any(dim=1)
 

@@ -83,7 +83,7 @@ class TrainState:
         if self.process_group.rank < len(state["random"]):
             _set_random_state(state["random"][self.process_group.rank], self.device)
 
-    def without_exchange(self) -> contextlib.AbstractContextManager[Any]:
+    def no_sync(self) -> contextlib.AbstractContextManager[Any]:
         """A block whose gradients stay in this process."""
         if isinstance(self.forward, DistributedDataParallel):
             return self.forward.no_sync()

@@ -9,9 +9,9 @@ from torch.nn.utils import get_total_norm
 
 from recap_model.config import RecapConfig
 from recap_model.data.dataset.batch import RecapBatch
-from recap_model.losses import MultiTaskLoss, loss_sizes
+from recap_model.losses import MultiTaskLoss, loss_denominators
 from recap_model.optim import set_learning_rates
-from recap_model.training.nonfinite import explain
+from recap_model.training.nonfinite import describe_nonfinite
 from recap_model.training.state import TrainState
 
 
@@ -35,56 +35,56 @@ def take_step(state: TrainState, batch: RecapBatch, config: RecapConfig) -> dict
 def _add_gradients(state: TrainState, batch: RecapBatch, config: RecapConfig) -> dict[str, Tensor]:
     """The gradients of a batch's loss: of its parts' losses, each weighted by its share of the rows."""
     total: dict[str, Tensor] = {}
-    bounds = _bounds(len(batch), config.training.micro_batches)
-    sizes = _sizes(state, batch) if len(bounds) > 1 else None
+    bounds = _micro_batch_bounds(len(batch), config.training.micro_batches)
+    denominators = _loss_denominators(state, batch) if len(bounds) > 1 else None
     for number, (first, last) in enumerate(bounds, start=1):
         whole = len(bounds) == 1
-        part = batch if whole else batch[slice(first, last)]
-        share = 1.0 if whole else (last - first) / len(batch)
+        micro_batch = batch if whole else batch[slice(first, last)]
+        fraction = 1.0 if whole else (last - first) / len(batch)
         with (
-            _divided_by(state, None if sizes is None else sizes * share),
+            _use_denominators(state, None if denominators is None else denominators * fraction),
             torch.autocast(state.device.type, torch.bfloat16, enabled=state.bf16),
         ):
-            loss, outputs = state.forward(part)
+            loss, outputs = state.forward(micro_batch)
         losses = {task: outputs[f"loss/{task}"].detach() for task in state.module.model.tasks}
         if not loss.isfinite():
-            raise explain(state.step + 1, part, losses, config.features)
+            raise describe_nonfinite(state.step + 1, micro_batch, losses, config.features)
         if number < len(bounds):
-            with state.without_exchange():
-                (loss * share).backward()
+            with state.no_sync():
+                (loss * fraction).backward()
         else:
-            (loss if whole else loss * share).backward()
+            (loss if whole else loss * fraction).backward()
         for name, value in {"loss": loss.detach(), **losses}.items():
-            total[name] = total[name] + value * share if name in total else value * share
+            total[name] = total[name] + value * fraction if name in total else value * fraction
     return total
 
 
-def _sizes(state: TrainState, batch: RecapBatch) -> Tensor | None:
+def _loss_denominators(state: TrainState, batch: RecapBatch) -> Tensor | None:
     """What the loss divides each task's sum by, (tasks,), of all processes' rows: some parts may have few labels."""
     loss = state.module.loss_fn
     if not isinstance(loss, MultiTaskLoss) or batch.labels is None:
         return None
-    return state.process_group.all_reduce(loss_sizes(batch.labels, batch.weights, loss.normalise))
+    return state.process_group.all_reduce(loss_denominators(batch.labels, batch.weights, loss.normalise))
 
 
 @contextmanager
-def _divided_by(state: TrainState, sizes: Tensor | None) -> Iterator[None]:
+def _use_denominators(state: TrainState, denominators: Tensor | None) -> Iterator[None]:
     """Let the loss divide by these, if there are any, until the block ends."""
     loss = state.module.loss_fn
     if not isinstance(loss, MultiTaskLoss):
         yield
         return
-    loss.sizes = sizes
+    loss.denominators = denominators
     try:
         yield
     finally:
-        loss.sizes = None
+        loss.denominators = None
 
 
-def _bounds(rows: int, parts: int) -> list[tuple[int, int]]:
+def _micro_batch_bounds(rows: int, parts: int) -> list[tuple[int, int]]:
     """Where each part of nearly equal size begins and ends; as many as have two rows or more."""
     parts = max(1, min(parts, rows // 2))
-    return [(part * rows // parts, (part + 1) * rows // parts) for part in range(parts)]
+    return [(number * rows // parts, (number + 1) * rows // parts) for number in range(parts)]
 
 
 def _check_and_clip(
@@ -100,7 +100,7 @@ def _check_and_clip(
     # A gradient can overflow where the loss did not; taken in, it would show a step later, on innocent rows.
     if not norm.isfinite():
         tasks = {name: loss for name, loss in losses.items() if name != "loss"}
-        raise explain(state.step + 1, batch, tasks, config.features)
+        raise describe_nonfinite(state.step + 1, batch, tasks, config.features)
     limit = config.training.gradient_clip_norm
     if limit is not None and norm > limit:
         for value in values + held:

@@ -25,7 +25,7 @@ from recap_model import create_ranking_model, data_spec, export_onnx, export_pro
 from recap_model.calibration import build_calibrator
 from recap_model.data.dataset.batch import RecapBatch
 from recap_model.data.log.feature_groups import read_groups
-from recap_model.data.log.id_lists import Lists, padded, read_lists
+from recap_model.data.log.id_lists import IdLists, pad_lists, read_lists
 from recap_model.export.graph import input_names
 from tests.components.registries import new_registry
 from tests.servers import served
@@ -60,7 +60,7 @@ def groups(place: Path) -> dict[str, NDArray[np.generic]]:
 
 
 def seen(rows: pa.Table) -> NDArray[np.int64]:
-    return padded([(Lists.of(read_lists(rows, CONFIG.features, "rows")["seen"]), np.arange(len(rows)))])
+    return pad_lists([(IdLists.of(read_lists(rows, CONFIG.features, "rows")["seen"]), np.arange(len(rows)))])
 
 
 def eager(place: Path) -> NDArray[np.float32]:

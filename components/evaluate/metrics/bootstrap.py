@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from components.common.artifacts.evaluation import Interval
-from recap_model.data.log.id_hashing import id_numbers, is_present, mix
+from recap_model.data.log.id_hashing import id_numbers, is_present, seeded_hash
 
 METRICS = ("auc", "log_loss", "rce", "calibration_ratio")
 # More users than this share counts by chance groups, which leaves the expected spread as it is.
@@ -34,7 +34,7 @@ def clusters_of(batch: pa.RecordBatch, done: int) -> NDArray[np.int32]:
     whose = np.arange(done, done + batch.num_rows, dtype=np.int64)
     if "user" in batch.schema.names:
         whose = np.where(is_present(batch.column("user")), id_numbers(batch.column("user")), whose)
-    return (mix(whose, _SEED) % np.uint64(CLUSTERS)).astype(np.int32)
+    return (seeded_hash(whose, _SEED) % np.uint64(CLUSTERS)).astype(np.int32)
 
 
 def by_cluster(cluster: NDArray[np.integer], *columns: Column | None) -> Array:

@@ -42,7 +42,7 @@ class MaskBlockConfig(StrictModel):
     input_layer_norm: bool = False
 
     @model_validator(mode="after")
-    def _one_size(self) -> "MaskBlockConfig":
+    def _check_one_size(self) -> "MaskBlockConfig":
         return exactly_one_of(self, "aggregation_size", "reduction_factor")
 
 
@@ -80,7 +80,7 @@ class AffineMapConfig(StrictModel):
     bias: Coefficient = 0.0
 
 
-def _only_of_a_tower(effect: str, unused: float | None = None) -> BeforeValidator:
+def _reject_tower_field(effect: str, unused: float | None = None) -> BeforeValidator:
     """A check that a field of the published class has the value that means nothing outside of a tower."""
 
     def check(value: object) -> object:
@@ -105,11 +105,11 @@ class ArchitectureConfig(StrictModel):
     )
 
     @model_validator(mode="after")
-    def _one_architecture(self) -> "ArchitectureConfig":
+    def _check_one_architecture(self) -> "ArchitectureConfig":
         return exactly_one_of(self, "mlp_config", "mask_net_config", "dcn_config", "dlrm_config")
 
     @model_validator(mode="after")
-    def _one_logit(self) -> "ArchitectureConfig":
+    def _check_one_logit(self) -> "ArchitectureConfig":
         where, size = _last_layer(self)
         if size != 1:
             raise ValueError(
@@ -148,10 +148,10 @@ class BackboneConfig(StrictModel):
     mlp_config: MlpConfig | None = None
     mask_net_config: MaskNetConfig | None = None
     dcn_config: DcnConfig | None = None
-    dlrm_config: Annotated[None, _only_of_a_tower("reads embeddings one by one")] = None
-    affine_map: Annotated[None, _only_of_a_tower("maps a task's logit")] = None
-    pos_weight: Annotated[float, _only_of_a_tower("weighs the positives in a task's loss", 1.0)] = 1.0
+    dlrm_config: Annotated[None, _reject_tower_field("reads embeddings one by one")] = None
+    affine_map: Annotated[None, _reject_tower_field("maps a task's logit")] = None
+    pos_weight: Annotated[float, _reject_tower_field("weighs the positives in a task's loss", 1.0)] = 1.0
 
     @model_validator(mode="after")
-    def _one_architecture(self) -> "BackboneConfig":
+    def _check_one_architecture(self) -> "BackboneConfig":
         return exactly_one_of(self, "mlp_config", "mask_net_config", "dcn_config")

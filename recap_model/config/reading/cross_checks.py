@@ -12,7 +12,7 @@ from recap_model.config.fields.names import GRAPH_OUTPUTS, SCORE
 if TYPE_CHECKING:
     from recap_model.config.recap import RecapConfig
 
-_NAMES_OF_TASKS = (
+_TASK_NAME_FIELDS = (
     "model.tasks",
     "model.loss.task_weights",
     "optimizer.multi_task_learning_rates.tower_learning_rates",
@@ -23,20 +23,20 @@ _NAMES_OF_TASKS = (
 )
 
 
-def check_of(errors: Callable[["RecapConfig"], Iterator[str]]) -> Any:
+def cross_check(errors: Callable[["RecapConfig"], Iterator[str]]) -> Any:
     """A validator of the config that raises ValueError with all that a check finds, a line each."""
 
-    def hold(config: "RecapConfig") -> "RecapConfig":
+    def validate(config: "RecapConfig") -> "RecapConfig":
         found = list(errors(config))
         if found:
             raise ValueError("\n".join(found))
         return config
 
-    return model_validator(mode="after")(hold)
+    return model_validator(mode="after")(validate)
 
 
 def unknown_tasks(config: "RecapConfig") -> Iterator[str]:
-    for where in _NAMES_OF_TASKS:
+    for where in _TASK_NAME_FIELDS:
         yield from _unknown(where, _value_at(config, where) or (), list(config.tasks))
 
 
@@ -54,7 +54,7 @@ def _value_at(config: "RecapConfig", path: str) -> Any:
     return value
 
 
-def settings_of_no_table(config: "RecapConfig") -> Iterator[str]:
+def settings_without_table(config: "RecapConfig") -> Iterator[str]:
     distribution = config.training.distribution
     if distribution and distribution.tables != "replicated" and not config.model.large_embeddings:
         yield (
@@ -65,7 +65,7 @@ def settings_of_no_table(config: "RecapConfig") -> Iterator[str]:
         yield "optimizer.embeddings: the model has no embedding table; remove it"
 
 
-def no_feature_column(config: "RecapConfig") -> Iterator[str]:
+def unknown_feature_columns(config: "RecapConfig") -> Iterator[str]:
     features, drift = config.features.columns(), config.validation.drift
     for where, names in (
         ("columns", config.validation.columns),
@@ -77,7 +77,7 @@ def no_feature_column(config: "RecapConfig") -> Iterator[str]:
                 yield f"validation.{where}: {column!r} is no feature column; they are {', '.join(features)}"
 
 
-def features_that_are_labels(config: "RecapConfig") -> Iterator[str]:
+def labels_among_features(config: "RecapConfig") -> Iterator[str]:
     for task, column in config.label_columns().items():
         if column in config.features.columns():
             yield f"tasks.{task}.label: column {column!r} is a feature too; a label is no input"
@@ -96,7 +96,7 @@ def labels_with_another_role(config: "RecapConfig") -> Iterator[str]:
             yield f"features.derived.{label}: is the label of task {task!r}; rename the derived column"
 
 
-def columns_of_scores_twice(config: "RecapConfig") -> Iterator[str]:
+def duplicate_score_columns(config: "RecapConfig") -> Iterator[str]:
     """A file of scores has a column for each id, each task, and the score."""
     for name, column in config.features.ids:
         if column in config.tasks:
@@ -108,7 +108,7 @@ def columns_of_scores_twice(config: "RecapConfig") -> Iterator[str]:
             yield f"features.ids.{name}: {SCORE!r} is the weighted score in a file of scores; rename the column"
 
 
-def inputs_of_a_graph_twice(config: "RecapConfig") -> Iterator[str]:
+def duplicate_graph_names(config: "RecapConfig") -> Iterator[str]:
     """An ONNX graph has an input for each group and each column of id lists, and outputs."""
     taken = (*DENSE_GROUPS, *GRAPH_OUTPUTS)
     for column in config.features.sparse if config.registry.onnx else ():
@@ -136,7 +136,7 @@ def missing_keys(config: "RecapConfig") -> Iterator[str]:
         yield "features.timestamps.impressed: needed by data.split.by time"
 
 
-def chains_without_a_first(config: "RecapConfig") -> Iterator[str]:
+def circular_givens(config: "RecapConfig") -> Iterator[str]:
     tasks = list(config.tasks)
     after = {name: getattr(task, "given", None) for name, task in config.tasks.items()}
     for name in tasks:
@@ -163,13 +163,13 @@ def missing_columns(config: "RecapConfig") -> Iterator[str]:
             yield f"{where}: {table.name!r} is no column of features.sparse, which has {columns}"
 
 
-def no_discrete_column(config: "RecapConfig") -> Iterator[str]:
+def unknown_slice_columns(config: "RecapConfig") -> Iterator[str]:
     discrete = config.features.discrete
     columns = discrete if isinstance(discrete, list) else []
-    for number, one in enumerate(config.evaluation.slices):
-        if one.column not in columns:
+    for number, item in enumerate(config.evaluation.slices):
+        if item.column not in columns:
             where, known = f"evaluation.slices.{number}.column", ", ".join(columns) or "none by name"
-            yield f"{where}: {one.column!r} is no column of features.discrete, which has {known}"
+            yield f"{where}: {item.column!r} is no column of features.discrete, which has {known}"
 
 
 def missing_rates(config: "RecapConfig") -> Iterator[str]:

@@ -14,7 +14,7 @@ from recap_model.config.fields.uris import SecretInAddressError, mask_secrets
 Path = tuple[str | int, ...]
 
 _LONGEST_INPUT, _LONGEST_REASON, _LISTED = 200, 800, 12
-_KINDS = {
+_TYPE_NAMES = {
     "int": "a whole number",
     "float": "a number",
     "finite": "a finite number",
@@ -30,22 +30,24 @@ _KINDS = {
 }
 # The first of these that begins a type of pydantic's errors says what is allowed, out of the error's context.
 _ALLOWED: dict[str, Callable[[dict[str, Any]], str]] = {
-    "missing": lambda said: "is required",
-    "greater_than_equal": lambda said: f"must be at least {said['ge']}",
-    "greater_than": lambda said: f"must be greater than {said['gt']}",
-    "less_than_equal": lambda said: f"must be at most {said['le']}",
-    "less_than": lambda said: f"must be less than {said['lt']}",
-    "string_too_short": lambda said: "must not be empty",
-    "string_too_long": lambda said: f"must have at most {said['max_length']} characters",
-    "string_pattern_mismatch": lambda said: f"must match {said['pattern']}",
-    "string_unicode": lambda said: "must be text in UTF-8",
-    "too_short": lambda said: f"needs at least {said['min_length']}, has {said['actual_length']}",
-    "too_long": lambda said: f"takes at most {said['max_length']}, has {said['actual_length']}",
-    "literal_error": lambda said: f"must be {said['expected']}",
-    "union_tag_invalid": lambda said: f"{said['discriminator']} must be one of {said['expected_tags']}",
-    "union_tag_not_found": lambda said: f"{said['discriminator']} is required",
-    "none_required": lambda said: "must be left out",
-    "int_parsing_size": lambda said: "must be a number of at most 64 bits",
+    "missing": lambda context: "is required",
+    "greater_than_equal": lambda context: f"must be at least {context['ge']}",
+    "greater_than": lambda context: f"must be greater than {context['gt']}",
+    "less_than_equal": lambda context: f"must be at most {context['le']}",
+    "less_than": lambda context: f"must be less than {context['lt']}",
+    "string_too_short": lambda context: "must not be empty",
+    "string_too_long": lambda context: f"must have at most {context['max_length']} characters",
+    "string_pattern_mismatch": lambda context: f"must match {context['pattern']}",
+    "string_unicode": lambda context: "must be text in UTF-8",
+    "too_short": lambda context: f"needs at least {context['min_length']}, has {context['actual_length']}",
+    "too_long": lambda context: f"takes at most {context['max_length']}, has {context['actual_length']}",
+    "literal_error": lambda context: f"must be {context['expected']}",
+    "union_tag_invalid": lambda context: (
+        f"{context['discriminator']} must be one of {context['expected_tags']}"
+    ),
+    "union_tag_not_found": lambda context: f"{context['discriminator']} is required",
+    "none_required": lambda context: "must be left out",
+    "int_parsing_size": lambda context: "must be a number of at most 64 bits",
 }
 
 
@@ -63,10 +65,10 @@ def reasons(
         location = (*path, *item["loc"])
         where = dotted(_without_tags(location, content))
         if model is not None and item["type"] == "extra_forbidden":
-            given, allowed = "", no_such_setting(model, location)
+            given, allowed = "", describe_unknown_field(model, location)
         else:
             is_key = bool(location) and item["input"] == location[-1]  # the path ends with it
-            given, allowed = "" if is_key else _given(item), _allowed(item)
+            given, allowed = "" if is_key else _describe_input(item), _describe_allowed(item)
         yield f"{where + ': ' if where else ''}{given}{allowed}"[:_LONGEST_REASON]
 
 
@@ -91,21 +93,21 @@ def _without_tags(location: Path, content: object) -> Iterator[str | int]:
         yield part
 
 
-def _given(item: Any) -> str:
+def _describe_input(item: Any) -> str:
     """The value in front of what is said of it; not where it holds a secret, or is a whole section."""
     secret = isinstance(item.get("ctx", {}).get("error"), SecretInAddressError)
     hidden = secret or isinstance(item["input"], dict | BaseModel) or item["type"] == "missing"
     return "" if hidden else f"{shown(item['input'])}: "
 
 
-def _allowed(item: Any) -> str:
-    kind, said = item["type"], item.get("ctx", {})
+def _describe_allowed(item: Any) -> str:
+    kind, context = item["type"], item.get("ctx", {})
     if kind == "value_error":
         return item["msg"].removeprefix("Value error, ")
     for name, write in _ALLOWED.items():
         if kind == name:
-            return write(said)
-    known = _KINDS.get(kind.partition("_")[0])
+            return write(context)
+    known = _TYPE_NAMES.get(kind.partition("_")[0])
     return f"must be {known}" if known else item["msg"]
 
 
@@ -139,9 +141,9 @@ def first_reason(error: Exception) -> str:
     return mask_secrets((str(error).strip().splitlines() or [type(error).__name__])[0])
 
 
-def no_such_setting(model: type[BaseModel], path: Sequence[str | int]) -> str:
+def describe_unknown_field(model: type[BaseModel], path: Sequence[str | int]) -> str:
     """What to say of a field that pydantic found and ``model`` does not have at that path."""
-    known = sorted({name for one in _models_at(model, path[:-1]) for name in one.model_fields})
+    known = sorted({name for candidate in _models_at(model, path[:-1]) for name in candidate.model_fields})
     close = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.7)
     if close:
         return f"there is no such setting; did you mean {close[0]}?"
@@ -154,12 +156,14 @@ def _models_at(model: type[BaseModel], path: Sequence[str | int]) -> list[type[B
     """The models that may stand at a path: steps into fields, items and values, and choices of a union."""
     here = [model]
     for part in path:
-        inside = [one.model_fields[str(part)] for one in here if str(part) in one.model_fields]
+        inside = [
+            candidate.model_fields[str(part)] for candidate in here if str(part) in candidate.model_fields
+        ]
         if inside:
             here = [found for field in inside for found in _models_of(field.annotation)]
         else:
             # The place of an item, the key of a value, or the choice of a union, by its class or its tag.
-            here = [one for one in here if _is_choice(one, part)] or here
+            here = [candidate for candidate in here if _is_choice(candidate, part)] or here
     return here
 
 

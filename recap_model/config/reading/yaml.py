@@ -9,7 +9,7 @@ from recap_model.config.reading.errors import Path, dotted, in_one_line
 
 _MOST_NODES = 1_000_000  # far beyond any config, and still loaded in seconds
 _TAG = "tag:yaml.org,2002:"
-_TAGS_OF_VALUES = [f"{_TAG}{kind}" for kind in ("int", "float", "timestamp", "bool", "null")]
+_VALUE_TAGS = [f"{_TAG}{kind}" for kind in ("int", "float", "timestamp", "bool", "null")]
 _UNQUOTED = "!unquoted"
 
 
@@ -25,7 +25,7 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.tag in _TAGS_OF_VALUES:
+            if isinstance(key, yaml.ScalarNode) and key.tag in _VALUE_TAGS:
                 key.tag = _UNQUOTED
         return super().construct_mapping(node, deep)
 
@@ -76,34 +76,34 @@ def _load(text: bytes) -> Any:
         node = loader.get_single_node()
         if node is None:
             return None
-        if _expanded(node, {}) > _MOST_NODES:
+        if _count_nodes(node, {}) > _MOST_NODES:
             raise ValueError(f"aliases stand for over {_MOST_NODES} values; write out what is needed")
         return loader.construct_document(node)
     finally:
         loader.dispose()
 
 
-def _expanded(node: yaml.Node, known: dict[int, int | None]) -> int:
+def _count_nodes(node: yaml.Node, known: dict[int, int | None]) -> int:
     """Values under a node, an alias counted as often as it is used. Raises ValueError if one holds itself."""
     if isinstance(node, yaml.ScalarNode):
         return 1
     if id(node) not in known:
         known[id(node)] = None
         if isinstance(node, yaml.MappingNode):
-            _refuse_doubles(node)
+            _refuse_duplicate_keys(node)
         parts = (
             node.value
             if isinstance(node, yaml.SequenceNode)
             else [part for pair in node.value for part in pair]
         )
-        known[id(node)] = 1 + sum(_expanded(part, known) for part in parts)
+        known[id(node)] = 1 + sum(_count_nodes(part, known) for part in parts)
     size = known[id(node)]
     if size is None:
         raise ValueError("an alias stands for what it is itself in; write out what is needed")
     return size
 
 
-def _refuse_doubles(mapping: yaml.MappingNode) -> None:
+def _refuse_duplicate_keys(mapping: yaml.MappingNode) -> None:
     """Raise ValueError for a key that is there twice, of which the loader would drop the first without a word."""
     lines: dict[str, int] = {}
     for key, _ in mapping.value:

@@ -17,13 +17,13 @@ from recap_model.data.dataset.gather import BufferPool, CopyQueue
 from recap_model.data.dataset.manifest import DatasetManifest
 from recap_model.data.dataset.record_batches import RecordBatches
 from recap_model.data.dataset.shuffle import BatchRows, EpochOrder, Numbers
-from recap_model.data.log.id_lists import PREFIX, Lists, padded
+from recap_model.data.log.id_lists import PREFIX, IdLists, pad_lists
 
 _RUN_BYTES, _RUNS_IN_A_BATCH, _RUNS = 16_384, 128, 8192
 
 Weighting = Literal["natural", "training"]
 Arrays = dict[str, NDArray[np.generic]]
-ListsByName = dict[str, Lists]
+ListsByName = dict[str, IdLists]
 
 
 class Part(NamedTuple):
@@ -99,7 +99,7 @@ class DatasetReader:
         negative = [1.0 / rate.neg_downsampling_rate if undo else 1.0 for rate in rates]
         self._positive_weights = np.array(positive, dtype=np.float32)
         self._negative_weights = np.array(negative, dtype=np.float32)
-        self._undoes = any(weight != 1.0 for weight in positive + negative)
+        self._reweights = any(weight != 1.0 for weight in positive + negative)
         self._record_batches = RecordBatches(self.manifest)
         lengths = self._record_batches.lengths
         held = np.round(lengths * held_out).astype(np.int64)
@@ -142,9 +142,9 @@ class DatasetReader:
                 rows = record_batch.slice(start, self.batch_size)
                 arrays, lists = self._read(rows)
                 every = np.arange(rows.num_rows)
-                sparse = {name: padded([(column, every)]) for name, column in lists.items()}
+                sparse = {name: pad_lists([(column, every)]) for name, column in lists.items()}
                 groups = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
-                yield rows, _batch(groups, sparse)
+                yield rows, _to_batch(groups, sparse)
 
     def _run_rows(self) -> int:
         """Rows that stay together: enough to be read at speed, if a batch still is of many places.
@@ -185,14 +185,14 @@ class DatasetReader:
                 at += length
         copy_queue.run()
         lists = self._padded(rows, loaded) if self.manifest.sparse else {}
-        return _batch(gathered, lists, self._pin)
+        return _to_batch(gathered, lists, self._pin)
 
     def _padded(self, rows: BatchRows, loaded: dict[int, Part]) -> dict[str, Numbers]:
         in_run = np.arange(self._run)
         places = [(number, (runs[:, np.newaxis] * self._run + in_run).ravel()) for number, runs in rows.whole]
         places += [(number, np.arange(first, first + length)) for number, first, length in rows.cut]
         return {
-            name: padded(
+            name: pad_lists(
                 [(loaded[number].lists[name], chosen + loaded[number].first) for number, chosen in places]
             )
             for name in self.manifest.sparse
@@ -214,17 +214,17 @@ class DatasetReader:
         arrays: Arrays = {}
         for name in (*DENSE_GROUPS, "labels"):
             if name in rows.schema.names:
-                arrays[name] = _entries(rows.column(name))
+                arrays[name] = _as_matrix(rows.column(name))
         if self._label_columns != list(range(arrays["labels"].shape[1])):
             arrays["labels"] = arrays["labels"][:, self._label_columns]
         arrays["weights"] = self._weights(arrays["labels"], rows.column("weight").to_numpy())
-        return arrays, {name: Lists.of(rows.column(PREFIX + name)) for name in self.manifest.sparse}
+        return arrays, {name: IdLists.of(rows.column(PREFIX + name)) for name in self.manifest.sparse}
 
     def _weights(self, labels: NDArray[Any], weight: NDArray[Any]) -> NDArray[np.float32]:
         """Each label's weight, 0 where it is missing: (rows, tasks)."""
         # All in one dimension, as numpy is slow where the last one is short.
         weights: NDArray[np.float32] = np.repeat(weight, labels.shape[1])
-        if self._undoes:
+        if self._reweights:
             each = np.where(labels > 0.5, self._positive_weights, self._negative_weights)
             weights *= each.ravel()
         missing = np.isnan(labels).ravel()
@@ -237,13 +237,13 @@ class DatasetReader:
         self._record_batches.verify()
 
 
-def _entries(column: pa.FixedSizeListArray) -> NDArray[np.generic]:
+def _as_matrix(column: pa.FixedSizeListArray) -> NDArray[np.generic]:
     """Lists without nulls as (rows, entries), without a copy, which `flatten` takes longer to find out."""
     width = column.type.list_size
     return column.values.to_numpy().reshape(-1, width)[column.offset : column.offset + len(column)]
 
 
-def _batch(groups: dict[str, Tensor], lists: dict[str, Numbers], pin: bool = False) -> RecapBatch:
+def _to_batch(groups: dict[str, Tensor], lists: dict[str, Numbers], pin: bool = False) -> RecapBatch:
     sparse = {name: torch.from_numpy(ids) for name, ids in lists.items()}
     if pin:
         sparse = {name: ids.pin_memory() for name, ids in sparse.items()}

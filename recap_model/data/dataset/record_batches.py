@@ -32,7 +32,7 @@ class RecordBatches:
         self._root = manifest.rows_root
         self._described = manifest.files
         self._files = [_open(self._root, file) for file in manifest.files]
-        self._places = [
+        self._positions = [
             (file, number)
             for file, reader in enumerate(self._files)
             for number in range(reader.num_record_batches)
@@ -40,9 +40,9 @@ class RecordBatches:
         self.lengths = self._count()
 
     def __getitem__(self, number: int) -> pa.RecordBatch:
-        file, place = self._places[number]
+        file, position = self._positions[number]
         with _readable(self._where(file)):
-            return self._files[file].get_batch(place)
+            return self._files[file].get_batch(position)
 
     def check(self, numbers: set[int]) -> None:
         """Raise ValueError if a file of these record batches has been cut off since it was mapped into memory.
@@ -51,7 +51,7 @@ class RecordBatches:
         """
         if "://" in self._root:
             return
-        for file in {self._places[number][0] for number in numbers}:
+        for file in {self._positions[number][0] for number in numbers}:
             with _readable(self._where(file)):
                 size = os.stat(self._where(file)).st_size
             _check_size(self._where(file), size, self._described[file])

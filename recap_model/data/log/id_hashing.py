@@ -60,7 +60,7 @@ def normalized_ids(ids: pa.Array | pa.ChunkedArray) -> pa.Array:
         return ids.cast(pa.string())
     if is_binary(ids.type):
         coded = ids.dictionary_encode()
-        texts = pa.array(map(_text_of, coded.dictionary.to_pylist()), pa.string())
+        texts = pa.array(map(_binary_to_text, coded.dictionary.to_pylist()), pa.string())
         return texts.take(coded.indices)
     raise TypeError(f"{ids.type} is no type of ids")
 
@@ -77,14 +77,14 @@ def feature_ids(ids: pa.Array | pa.ChunkedArray) -> pa.Array:
     The hash is the upper 52 of BLAKE2b's (RFC 7693) first 64 bits. Raises as `normalized_ids`.
     """
     normal = normalized_ids(ids)
-    return _by_word(normal, _word_id) if is_text(normal.type) else normal
+    return _map_distinct(normal, _hash_to_id) if is_text(normal.type) else normal
 
 
 def id_numbers(ids: pa.Array) -> NDArray[np.int64]:
     """An int64 for each id: (rows,). Integers stand for themselves, text for 64 bits of BLAKE2b, a null for -1."""
     normal = normalized_ids(ids)
     if is_text(normal.type):
-        normal = _by_word(normal, _word_number)
+        normal = _map_distinct(normal, _hash_to_int64)
     return normal.fill_null(MISSING_ID).to_numpy(zero_copy_only=False)
 
 
@@ -150,26 +150,26 @@ def splitmix64(numbers: NDArray[np.uint64], step: int = _GOLDEN) -> NDArray[np.u
     return z ^ (z >> np.uint64(31))
 
 
-def mix(numbers: NDArray[np.int64], seed: int) -> NDArray[np.uint64]:
+def seeded_hash(numbers: NDArray[np.int64], seed: int) -> NDArray[np.uint64]:
     """`splitmix64` of each number, in another way for each seed: (rows,) uint64."""
     return splitmix64(numbers.astype(np.uint64), _GOLDEN * (2 * seed + 1) % 2**64)
 
 
 def uniform(numbers: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
     """A number in [0, 1) for each number, the same in any order of work: (rows,) float64."""
-    return (mix(numbers, seed) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return (seeded_hash(numbers, seed) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-def _by_word(words: pa.Array, number_of: Callable[[str], int]) -> pa.Array:
+def _map_distinct(words: pa.Array, number_of: Callable[[str], int]) -> pa.Array:
     coded = words.dictionary_encode()
     return pa.array(map(number_of, coded.dictionary.to_pylist()), pa.int64()).take(coded.indices)
 
 
-def _word_id(word: str) -> int:
+def _hash_to_id(word: str) -> int:
     return int.from_bytes(_digest(word), "little") >> (64 - WORD_BITS)
 
 
-def _word_number(word: str) -> int:
+def _hash_to_int64(word: str) -> int:
     return int.from_bytes(_digest(word), "little", signed=True)
 
 
@@ -177,7 +177,7 @@ def _digest(word: str) -> bytes:
     return hashlib.blake2b(word.encode(), digest_size=8).digest()
 
 
-def _text_of(value: Any) -> str:
+def _binary_to_text(value: Any) -> str:
     if len(value) == _UUID_BYTES:
         return str(UUID(bytes=value))
     try:

@@ -14,14 +14,14 @@ from recap_model.data.log.id_hashing import MISSING_ID, feature_ids
 PREFIX = "sparse."  # of a list's column in a dataset, where "labels" and "weight" are taken
 
 
-class Lists(NamedTuple):
+class IdLists(NamedTuple):
     """Lists of a record batch, without a copy: list n is ``values[offsets[n]:offsets[n + 1]]``."""
 
     offsets: NDArray[np.int64]
     values: NDArray[np.int64]
 
     @classmethod
-    def of(cls, column: pa.ListArray) -> "Lists":
+    def of(cls, column: pa.ListArray) -> "IdLists":
         """A column of `read_lists`, or a slice of one."""
         return cls(column.offsets.to_numpy(), column.values.to_numpy())
 
@@ -36,7 +36,7 @@ class Lists(NamedTuple):
         out[inside] = self.values[(self.offsets[rows][:, np.newaxis] + places)[inside]]
 
 
-def padded(parts: list[tuple[Lists, NDArray[np.int64]]]) -> NDArray[np.int64]:
+def pad_lists(parts: list[tuple[IdLists, NDArray[np.int64]]]) -> NDArray[np.int64]:
     """The lists of rows of several record batches, one behind the other: (rows, longest), at least one wide."""
     longest = max((int(lists.lengths(rows).max(initial=0)) for lists, rows in parts), default=0)
     out = np.full((sum(len(rows) for _, rows in parts), max(longest, 1)), MISSING_ID)
@@ -65,11 +65,11 @@ def read_lists(
     for name in features.sparse:
         if name not in rows.schema.names:
             raise ValueError(f"{where}: no column {name}; the model reads it as a list of ids")
-        found[name] = _whole(decoded(rows.column(name)), features.longest_list)
+        found[name] = _read_column(decoded(rows.column(name)), features.longest_list)
     return found
 
 
-def _whole(column: pa.Array, longest: int | None) -> pa.ListArray:
+def _read_column(column: pa.Array, longest: int | None) -> pa.ListArray:
     if pa.types.is_null(column.type):
         return pa.array([[]] * len(column), pa.list_(pa.int64()))
     ids = feature_ids(pc.list_flatten(column))

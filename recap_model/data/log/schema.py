@@ -203,12 +203,12 @@ def log_columns(config: RecapConfig) -> list[LogColumn]:
         for name in dict.fromkeys(names)
         if name
     ]
-    return columns + list(_sources_of_derived(config, columns))
+    return columns + list(_derived_sources(config, columns))
 
 
 def _feature_columns(config: RecapConfig) -> Iterator[LogColumn]:
     features = config.features
-    any_id = _columns_of_any_id(config)
+    any_id = _columns_with_any_id(config)
     for group, role in _GROUP_ROLES.items():
         value, section = getattr(features, group), f"features.{group}"
         if isinstance(value, ListColumn):
@@ -223,24 +223,24 @@ def _feature_columns(config: RecapConfig) -> Iterator[LogColumn]:
         yield LogColumn(name, "sparse", "features.sparse", 0, any_id=name in looked_up)
 
 
-def _sources_of_derived(config: RecapConfig, known: list[LogColumn]) -> Iterator[LogColumn]:
+def _derived_sources(config: RecapConfig, known: list[LogColumn]) -> Iterator[LogColumn]:
     """What derived columns are computed from; measured where the log's column has no other role."""
     measured = {column.name for column in known if column.role not in ("label", "weight", "split")}
-    seen: set[tuple[str, Role]] = {(column.name, column.role) for column in known}
+    known_roles: set[tuple[str, Role]] = {(column.name, column.role) for column in known}
     for derived in config.features.derived.values():
         role: Role = (
             "discrete" if derived.kind == "cross" else "moment" if derived.is_of_times else "continuous"
         )
         for name in derived.of:
-            if (name, role) in seen:
+            if (name, role) in known_roles:
                 continue
-            seen.add((name, role))
+            known_roles.add((name, role))
             section = "features.derived"
             yield LogColumn(name, role, section, any_id=role == "discrete", measured=name not in measured)
             measured.add(name)
 
 
-def _columns_of_any_id(config: RecapConfig) -> set[str]:
+def _columns_with_any_id(config: RecapConfig) -> set[str]:
     """Discrete columns whose ids tables look up or hash, or a cross hashes, and nothing reads as a number."""
     value, model = config.features.discrete, config.model
     columns = value if isinstance(value, list) else []
@@ -255,7 +255,7 @@ def _columns_of_any_id(config: RecapConfig) -> set[str]:
     return (looked_up | crossed) - plain
 
 
-def columns_named(columns: Iterable[LogColumn], names: Collection[str]) -> list[LogColumn]:
+def select_columns(columns: Iterable[LogColumn], names: Collection[str]) -> list[LogColumn]:
     """Those of the columns that have one of the names."""
     return [column for column in columns if column.name in names]
 
@@ -288,7 +288,7 @@ def check_request(schema: pa.Schema, config: RecapConfig, where: str) -> None:
         source for name, column in features.derived.items() if name not in given for source in column.of
     } | {name for group in (*DENSE_GROUPS,) for name in features.group_columns(group)}
     read |= set(features.sparse)
-    check_columns(schema, columns_named(log_columns(config), read & names & needed), where)
+    check_columns(schema, select_columns(log_columns(config), read & names & needed), where)
 
 
 def invalid_values(role: Role, values: NDArray[np.floating]) -> NDArray[np.bool_]:

@@ -27,7 +27,7 @@ def linear(in_features: int, out_features: int, bias: bool = True) -> nn.Linear:
     return layer
 
 
-def for_products(x: Tensor) -> Tensor:
+def cast_for_matmul(x: Tensor) -> Tensor:
     """``x`` in the type that autocast multiplies matrices in; as it is where autocast is off.
 
     Autocast casts an input anew for each layer that reads it, and back for what is element-wise between them.

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from recap_model.config.model.architectures import MaskBlockConfig, MaskNetConfig
-from recap_model.nn.blocks.layers import BlockOutput, for_products, linear
+from recap_model.nn.blocks.layers import BlockOutput, cast_for_matmul, linear
 from recap_model.nn.blocks.mlp import Mlp
 
 
@@ -38,7 +38,7 @@ class MaskBlock(nn.Module):
         self.norm = nn.LayerNorm(config.output_size)
 
     def forward(self, x: Tensor, mask_input: Tensor) -> Tensor:
-        return self.norm(self.hidden(for_products(self.input_norm(x)) * self.mask(mask_input)))
+        return self.norm(self.hidden(cast_for_matmul(self.input_norm(x)) * self.mask(mask_input)))
 
 
 class MaskNet(nn.Module):
@@ -67,7 +67,7 @@ class MaskNet(nn.Module):
         self.out_features = width if self.mlp is None else self.mlp.out_features
 
     def forward(self, x: Tensor) -> BlockOutput:
-        x = for_products(x)
+        x = cast_for_matmul(x)
         if self.use_parallel:
             shared = torch.cat([block(x, x) for block in self.mask_blocks], dim=1)
         else:

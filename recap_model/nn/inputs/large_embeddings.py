@@ -12,7 +12,7 @@ from torch.nn.functional import embedding_bag
 from recap_model.config.model.inputs import LargeEmbeddingsConfig, LargeEmbeddingTableConfig
 from recap_model.data.log.id_hashing import feature_ids
 from recap_model.distributed.sharded_tables import NO_ENTRY, current_sharding_plan, look_up_sharded
-from recap_model.nn.inputs.small_embeddings import EMPTY_PLACE, MISSING_ID, IdEmbedding, Vocabulary
+from recap_model.nn.inputs.small_embeddings import EMPTY_SLOT, MISSING_ID, IdEmbedding, Vocabulary
 
 
 class LargeEmbeddings(nn.Module):
@@ -49,7 +49,9 @@ class LargeEmbeddings(nn.Module):
     def forward(self, sparse: Mapping[str, Tensor]) -> list[Tensor]:
         if self.plan is not None:
             return self._look_up_sharded(sparse, self.plan.rank)
-        return [_summed(table, sparse[name]) for name, table in zip(self.names, self.tables, strict=True)]
+        return [
+            _sum_entries(table, sparse[name]) for name, table in zip(self.names, self.tables, strict=True)
+        ]
 
     def _look_up_sharded(self, sparse: Mapping[str, Tensor], rank: int) -> list[Tensor]:
         entries, parts = [], []
@@ -79,29 +81,29 @@ class LargeEmbeddings(nn.Module):
             ids: list[int] | None = None
             if settings.vocab is not None and table.vocabulary is not None:
                 ids = _read_vocabulary(Path(settings.vocab), table.vocabulary.size)
-                table.vocabulary.hold(sorted(ids))
+                table.vocabulary.set_ids(sorted(ids))
             if settings.pretrained is not None:
                 values = _read_values(settings, settings.num_embeddings if ids is None else len(ids))
                 with torch.no_grad():
-                    _take(
+                    _copy_values(
                         table, values, None if ids is None else sorted(range(len(ids)), key=ids.__getitem__)
                     )
 
 
-def _summed(table: nn.Module, ids: Tensor) -> Tensor:
+def _sum_entries(table: nn.Module, ids: Tensor) -> Tensor:
     assert isinstance(table, IdEmbedding)
-    entries, there = table.entries(ids), ids != MISSING_ID
+    entries, present = table.entries(ids), ids != MISSING_ID
     if torch.compiler.is_exporting():
         # A program with bags would take two rows or more, and never one.
         read: Tensor = table.table(entries)
-        return (read * there.unsqueeze(-1)).sum(dim=1)
+        return (read * present.unsqueeze(-1)).sum(dim=1)
     weight = table.table.weight
     return embedding_bag(
-        entries, weight, mode="sum", sparse=table.table.sparse, per_sample_weights=there.to(weight.dtype)
+        entries, weight, mode="sum", sparse=table.table.sparse, per_sample_weights=present.to(weight.dtype)
     )
 
 
-def _take(table: IdEmbedding, values: Tensor, by_id: list[int] | None) -> None:
+def _copy_values(table: IdEmbedding, values: Tensor, by_id: list[int] | None) -> None:
     """Give the entries held here their values: those of entry 0 and on, or, in the order of ids, of 1 and on."""
     weight, first = table.table.weight, table.first
     if by_id is None:
@@ -112,11 +114,11 @@ def _take(table: IdEmbedding, values: Tensor, by_id: list[int] | None) -> None:
         weight[begin - first : end - first] = values[by_id[begin - 1 : end - 1]].to(weight)
 
 
-def _read_vocabulary(path: Path, places: int) -> list[int]:
+def _read_vocabulary(path: Path, capacity: int) -> list[int]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file of ids, which model.large_embeddings names as vocab")
     lines = path.read_text(errors="replace").splitlines()
-    found = [_integer(line) for line in lines]
+    found = [_parse_id(line) for line in lines]
     if found and found[0] is None:  # of text, so that an integer is none of its ids
         words = feature_ids(pa.array(lines)).to_pylist()
         found = [
@@ -133,19 +135,19 @@ def _read_vocabulary(path: Path, places: int) -> list[int]:
         if id_ in ids:
             raise ValueError(f"{path}: line {number}: id {id_} is on line {ids[id_]} too")
         ids[id_] = number
-    if len(ids) > places:
-        raise ValueError(f"{path}: {len(ids)} ids; the table has room for {places}: raise num_embeddings")
+    if len(ids) > capacity:
+        raise ValueError(f"{path}: {len(ids)} ids; the table has room for {capacity}: raise num_embeddings")
     return list(ids)
 
 
-def _integer(line: str) -> int | None:
+def _parse_id(line: str) -> int | None:
     """A line as an id: the int64 of the same 64 bits; None if it is none."""
     try:
         number = int(line)
     except ValueError:
         return None
     number -= 2**64 if 2**63 <= number < 2**64 else 0
-    return number if -EMPTY_PLACE <= number < EMPTY_PLACE else None
+    return number if -EMPTY_SLOT <= number < EMPTY_SLOT else None
 
 
 def _read_values(config: LargeEmbeddingTableConfig, rows: int) -> Tensor:

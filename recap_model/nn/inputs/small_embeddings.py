@@ -10,7 +10,7 @@ from recap_model.data.dataset.statistics import FeatureStatistics
 from recap_model.data.log.id_hashing import MISSING_ID, hash_buckets
 from recap_model.distributed.sharded_tables import Bounds, init_shard
 
-EMPTY_PLACE = torch.iinfo(torch.int64).max
+EMPTY_SLOT = torch.iinfo(torch.int64).max
 
 
 class Vocabulary(nn.Module):
@@ -30,26 +30,26 @@ class Vocabulary(nn.Module):
         super().__init__()
         self.size = size
         self.min_count = min_count
-        self.register_buffer("ids", torch.full((size,), EMPTY_PLACE))
+        self.register_buffer("ids", torch.full((size,), EMPTY_SLOT))
 
     def forward(self, ids: Tensor) -> Tensor:
-        place = torch.zeros_like(ids)
+        position = torch.zeros_like(ids)
         for bit in reversed(range(self.size.bit_length())):
-            probe = torch.clamp(place + (1 << bit), max=self.size - 1)
-            place = torch.where(self.ids[probe] <= ids, probe, place)
-        known = (self.ids[place] == ids) & (ids != EMPTY_PLACE)
-        return torch.where(known, place + 1, torch.zeros_like(place))
+            probe = torch.clamp(position + (1 << bit), max=self.size - 1)
+            position = torch.where(self.ids[probe] <= ids, probe, position)
+        known = (self.ids[position] == ids) & (ids != EMPTY_SLOT)
+        return torch.where(known, position + 1, torch.zeros_like(position))
 
     def fill(self, counts: dict[int, int]) -> None:
         """Hold the most frequent of the ids that occur at least ``min_count`` times, the lesser id first."""
         frequent = [
             (-count, id_) for id_, count in counts.items() if count >= self.min_count and id_ != MISSING_ID
         ]
-        self.hold(sorted(id_ for _, id_ in sorted(frequent)[: self.size]))
+        self.set_ids(sorted(id_ for _, id_ in sorted(frequent)[: self.size]))
 
-    def hold(self, ids: Sequence[int]) -> None:
+    def set_ids(self, ids: Sequence[int]) -> None:
         """Hold these ids, which must rise and be no more than there are places."""
-        self.ids.fill_(EMPTY_PLACE)
+        self.ids.fill_(EMPTY_SLOT)
         self.ids[: len(ids)] = torch.tensor(ids, dtype=torch.int64)
 
 
@@ -84,8 +84,8 @@ class IdEmbedding(nn.Module):
         if self.vocabulary is not None:
             return self.vocabulary(ids)
         if self.hash_ids:
-            places = hash_buckets(ids, self.num_embeddings - 1) + 1
-            return torch.where(ids != MISSING_ID, places, torch.zeros_like(ids))
+            buckets = hash_buckets(ids, self.num_embeddings - 1) + 1
+            return torch.where(ids != MISSING_ID, buckets, torch.zeros_like(ids))
         inside = (ids >= 0) & (ids < self.num_embeddings)
         return torch.where(inside, ids, torch.zeros_like(ids))
 
@@ -106,7 +106,7 @@ class SmallEmbeddings(nn.Module):
     sizes: Tensor
     starts: Tensor
     hashes: Tensor
-    places: Tensor
+    buckets: Tensor
 
     def __init__(self, config: SmallEmbeddingsConfig):
         super().__init__()
@@ -119,7 +119,7 @@ class SmallEmbeddings(nn.Module):
             "sizes", torch.tensor([table.num_embeddings for table in tables]), persistent=False
         )
         # Places for ids beside the unknown one; a table of one entry hashes nothing, but nothing is divided by 0.
-        self.register_buffer("places", torch.clamp(self.sizes - 1, min=1), persistent=False)
+        self.register_buffer("buckets", torch.clamp(self.sizes - 1, min=1), persistent=False)
         self.hash_ids = [table.hash for table in tables]
         self.register_buffer("hashes", torch.tensor(self.hash_ids), persistent=False)
         self.vocabularies = nn.ModuleDict(
@@ -163,7 +163,7 @@ class SmallEmbeddings(nn.Module):
         entries = torch.where(known, ids, torch.zeros_like(ids))
         if any(self.hash_ids):
             entries = torch.where(
-                self.hashes & (ids != MISSING_ID), hash_buckets(ids, self.places) + 1, entries
+                self.hashes & (ids != MISSING_ID), hash_buckets(ids, self.buckets) + 1, entries
             )
         if not self.vocabularies:
             return entries

@@ -17,7 +17,7 @@ _DTYPES = {
 }
 
 
-def checked(
+def validate_batch(
     batch: RecapBatch, widths: Mapping[str, int], sparse: Sequence[str], dtype: torch.dtype
 ) -> RecapBatch:
     """The batch with the dense groups of ``widths``, as ``dtype`` unless they are ids, and the lists ``sparse``.
@@ -30,16 +30,16 @@ def checked(
     rows: int | None = None
     changed: dict[str, Any] = {}
     for name, width in widths.items():
-        tensor = _checked(name, groups.get(name), width, rows, _DTYPES.get(name, _FLOATS))
+        tensor = _validate_group(name, groups.get(name), width, rows, _DTYPES.get(name, _FLOATS))
         rows = tensor.shape[0]
         changed[name] = tensor if name == "discrete" else tensor.to(dtype)
     lists = batch.sparse or {}
     for name in sparse:
-        rows = _checked(f"sparse.{name}", lists.get(name), None, rows, _DTYPES["sparse"]).shape[0]
+        rows = _validate_group(f"sparse.{name}", lists.get(name), None, rows, _DTYPES["sparse"]).shape[0]
     return replace(batch, **changed)
 
 
-def _checked(
+def _validate_group(
     name: str, tensor: Tensor | None, width: int | None, rows: int | None, dtypes: tuple[torch.dtype, ...]
 ) -> Tensor:
     columns = "longest list" if width is None else width

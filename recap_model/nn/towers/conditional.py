@@ -24,9 +24,9 @@ class ConditionalTasks(nn.Module):
         self.given = list(given)
         self._order: list[int] = []
         for task in range(len(self.given)):
-            self._place(task, ())
+            self._append_after_given(task, ())
 
-    def _place(self, task: int, below: tuple[int, ...]) -> None:
+    def _append_after_given(self, task: int, below: tuple[int, ...]) -> None:
         """Put a task behind the one it is given, so that one pass over the order fills every logit."""
         if task in below:
             raise ValueError(f"given: task {task} is given itself; a chain of tasks has a first one")
@@ -34,7 +34,7 @@ class ConditionalTasks(nn.Module):
             return
         given = self.given[task]
         if given is not None:
-            self._place(given, (*below, task))
+            self._append_after_given(given, (*below, task))
         self._order.append(task)
 
     def forward(self, logits: Tensor) -> Tensor:
@@ -45,11 +45,11 @@ class ConditionalTasks(nn.Module):
         for task in self._order:
             given = self.given[task]
             if given is not None:
-                columns[task] = logit_of_both(columns[given], columns[task])
+                columns[task] = joint_logit(columns[given], columns[task])
         return torch.stack(columns, dim=1)
 
 
-def logit_of_both(first: Tensor, second: Tensor) -> Tensor:
+def joint_logit(first: Tensor, second: Tensor) -> Tensor:
     """Log odds of σ(a)·σ(b), of any shape: −log(e^−a + e^−b + e^−(a+b)), which no large logit overflows.
 
     >>> p = logit_of_both(torch.tensor(0.0), torch.tensor(0.0)).sigmoid()

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from recap_model.config.model.architectures import ArchitectureConfig, BackboneConfig
 from recap_model.config.model.network import ModelConfig
 from recap_model.nn.blocks.build_block import build_block
-from recap_model.nn.blocks.layers import for_products, linear
+from recap_model.nn.blocks.layers import cast_for_matmul, linear
 from recap_model.nn.inputs.input_layer import Inputs
 from recap_model.nn.names import module_key
 from recap_model.nn.towers.shared_bottom import NetOutput
@@ -42,15 +42,15 @@ class Gate(nn.Module):
         self.weight = linear(in_features, experts, bias=False)
 
     def forward(self, x: Tensor, experts: Tensor) -> Tensor:
-        return _mix([self], x, experts).squeeze(1)
+        return _mix_experts([self], x, experts).squeeze(1)
 
 
-def _mix(gates: Iterable[nn.Module], x: Tensor, experts: Tensor) -> Tensor:
+def _mix_experts(gates: Iterable[nn.Module], x: Tensor, experts: Tensor) -> Tensor:
     """What several gates make of the same inputs and experts, in two products: (rows, gates, width)."""
     weights = torch.cat([gate.weight.weight for gate in gates if isinstance(gate, Gate)])
     scores = nn.functional.linear(x, weights)
-    shares = torch.softmax(scores.unflatten(1, (-1, experts.shape[1])), dim=2)
-    return torch.bmm(shares.to(experts.dtype), experts)
+    gate_weights = torch.softmax(scores.unflatten(1, (-1, experts.shape[1])), dim=2)
+    return torch.bmm(gate_weights.to(experts.dtype), experts)
 
 
 class MmoeTowers(nn.Module):
@@ -75,9 +75,9 @@ class MmoeTowers(nn.Module):
         self.towers = nn.ModuleDict({key: build_block(tower, width) for key, tower in keys.items()})
 
     def forward(self, inputs: Inputs) -> NetOutput:
-        joined = for_products(inputs.joined())
+        joined = cast_for_matmul(inputs.joined())
         experts = self.experts(joined)
-        mixtures = _mix(list(self.gates.values()), joined, experts).unbind(dim=1)
+        mixtures = _mix_experts(list(self.gates.values()), joined, experts).unbind(dim=1)
         logits = [
             tower(mixture).output for tower, mixture in zip(self.towers.values(), mixtures, strict=True)
         ]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from recap_model.config.model.architectures import ArchitectureConfig
 from recap_model.config.model.network import ModelConfig
 from recap_model.nn.blocks.build_block import build_block
-from recap_model.nn.blocks.layers import for_products
+from recap_model.nn.blocks.layers import cast_for_matmul
 from recap_model.nn.inputs.input_layer import Inputs
 from recap_model.nn.names import module_key
 
@@ -51,6 +51,6 @@ class SharedTowers(nn.Module):
         joined = inputs.joined()
         backbone = self.backbone(joined).output if self.backbone is not None else None
         parts = [joined] if self.sees_inputs else []
-        net = for_products(torch.cat([*parts, backbone], dim=1) if backbone is not None else joined)
+        net = cast_for_matmul(torch.cat([*parts, backbone], dim=1) if backbone is not None else joined)
         logits = [tower(net).output for tower in self.towers.values()]
         return NetOutput(torch.cat(logits, dim=1), backbone)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recap_model.config.data.features import FeaturesConfig
-from recap_model.data.log.id_lists import Lists, padded, read_lists
+from recap_model.data.log.id_lists import IdLists, pad_lists, read_lists
 
 FEATURES = FeaturesConfig(sparse=["seen"])
 IDS = st.lists(st.one_of(st.none(), st.integers(0, 2**60)), max_size=5)
@@ -36,10 +36,10 @@ def test_fixed_lists_and_a_column_of_nulls_are_read():
 
 
 def test_rows_of_several_record_batches_are_filled_up_to_the_longest_list():
-    first, second = (Lists.of(pa.array(rows)) for rows in ([[1], [2, 3]], [[], [4, 5, 6], [7]]))
-    found = padded([(first, np.array([1])), (second, np.array([2, 0]))])
+    first, second = (IdLists.of(pa.array(rows)) for rows in ([[1], [2, 3]], [[], [4, 5, 6], [7]]))
+    found = pad_lists([(first, np.array([1])), (second, np.array([2, 0]))])
     assert found.tolist() == [[2, 3], [7, -1], [-1, -1]]
-    assert padded([(second, np.array([0]))]).tolist() == [[-1]]
+    assert pad_lists([(second, np.array([0]))]).tolist() == [[-1]]
 
 
 def test_ids_of_lists_are_integers_of_any_sign_and_width_or_text():

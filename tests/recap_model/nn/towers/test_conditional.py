@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recap_model.nn import ConditionalTasks
-from recap_model.nn.towers.conditional import logit_of_both
+from recap_model.nn.towers.conditional import joint_logit
 
 LOGITS = st.floats(-30, 30)
 
@@ -15,13 +15,13 @@ LOGITS = st.floats(-30, 30)
 def test_the_odds_of_both_are_those_of_the_product(first: float, second: float):
     a, b = (torch.tensor(value, dtype=torch.double) for value in (first, second))
     product = a.sigmoid() * b.sigmoid()
-    torch.testing.assert_close(logit_of_both(a, b).sigmoid(), product, rtol=1e-9, atol=0.0)
+    torch.testing.assert_close(joint_logit(a, b).sigmoid(), product, rtol=1e-9, atol=0.0)
 
 
 @pytest.mark.parametrize("value", [-1e4, -100.0, 100.0, 1e4])
 def test_extreme_logits_stay_finite_with_their_gradients(value: float):
     first, second = (torch.full((1,), value, requires_grad=True) for _ in range(2))
-    both = logit_of_both(first, second)
+    both = joint_logit(first, second)
     both.sum().backward()
     assert both.isfinite().all()
     assert first.grad.isfinite().all()
@@ -29,7 +29,7 @@ def test_extreme_logits_stay_finite_with_their_gradients(value: float):
 
 def test_a_certain_condition_changes_nothing():
     logits = torch.linspace(-5, 5, 11)
-    torch.testing.assert_close(logit_of_both(torch.full_like(logits, 50.0), logits), logits)
+    torch.testing.assert_close(joint_logit(torch.full_like(logits, 50.0), logits), logits)
 
 
 def test_a_chain_multiplies_all_along_it_in_whatever_order_the_tasks_come():
