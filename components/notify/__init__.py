@@ -1,1 +1,1 @@
-"""Tell those who must know how a run ended."""
+"""Clean up after a run and report how it ended."""

@@ -1,4 +1,4 @@
-"""What a run may leave on the cluster: the job of a training step that was killed."""
+"""Cleanup of the cluster after a run: the training job of a train step that was killed."""
 
 import logging
 from pathlib import Path
@@ -7,16 +7,16 @@ from components.common.runtime.train_job import GROUP, PLURAL, VERSION, job_name
 from recap_model.config.reading.errors import in_one_line
 
 _TIMEOUTS_S = (10.0, 30.0)
-_NAMESPACE_OF_THE_POD = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+_POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 log = logging.getLogger(__name__)
 
 
 def delete_training_job(run_id: str) -> bool:
-    """Delete the run's training job, if it is still there; returns whether it was.
+    """Delete the run's training job if it still exists; returns whether it did.
 
-    The step that waits for the job deletes it itself; this is for one that could not. A cluster that does not answer,
-    or refuses, is logged, and never hides how the run ended.
+    The train step deletes its job itself unless it was killed. An error of the cluster is logged and not raised, so
+    that it never hides how the run ended.
     """
     if train_job_settings() is None:
         return False
@@ -26,9 +26,9 @@ def delete_training_job(run_id: str) -> bool:
 
     name = job_name(run_id)
     try:
-        if _NAMESPACE_OF_THE_POD.exists():
+        if _POD_NAMESPACE.exists():
             config.load_incluster_config()
-            namespace = _NAMESPACE_OF_THE_POD.read_text().strip()
+            namespace = _POD_NAMESPACE.read_text().strip()
         else:
             config.load_kube_config()
             namespace = config.list_kube_config_contexts()[1]["context"].get("namespace", "default")

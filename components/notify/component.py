@@ -1,4 +1,4 @@
-"""How kfp calls notify, whatever became of the steps before it."""
+"""The kfp component of notify, the pipeline's exit handler."""
 
 from kfp import dsl
 
@@ -7,10 +7,10 @@ from components.steps import base_image
 
 @dsl.component(base_image=base_image("notify"), install_kfp_package=False)
 def notify(status: dsl.PipelineTaskFinalStatus, run_id: str, run_name: str) -> None:
-    """Delete what the run has left on the cluster, and tell how it ended: to the log, and to the webhook."""
+    """Clean up the cluster and report how the run ended, to the log and the webhook."""
     from components.common.runtime.step import step
 
     with step("notify"):
-        from components.notify.notify import tell_how_it_ended
+        from components.notify.notify import report_run_end
 
-        tell_how_it_ended(run_id, run_name, status.state, status.error_message)
+        report_run_end(run_id, run_name, status.state, status.error_message)

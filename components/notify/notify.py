@@ -1,18 +1,18 @@
-"""The end of a run: what it has left is deleted, and who must know is told."""
+"""Clean up after a run and report how it ended."""
 
 from components.common.runtime.webhook import send
 from components.notify.cleanup import delete_training_job
 
-# As servers that keep runs in ML Metadata (2.17) call them, beside the names of the API.
+# Names of servers that keep runs in ML Metadata (2.17), mapped to those of the API.
 _STATES = {"COMPLETE": "SUCCEEDED", "CACHED": "SUCCEEDED", "CANCELED": "CANCELLED"}
 
 
-def tell_how_it_ended(run_id: str, run_name: str, state: str, error: str | None) -> bool:
-    """Delete the run's training job, if it is still there, and send ``run_ended``; returns whether that arrived.
+def report_run_end(run_id: str, run_name: str, state: str, error: str | None) -> bool:
+    """Delete the run's training job if it still exists, and send ``run_ended``; returns whether it was delivered.
 
     Args:
-        state: of all steps before this one together, in the server's words.
-        error: what the server says of a failure, which may be nothing.
+        state: the run's final state, as the server names it.
+        error: the server's error message, which may be missing even for a failure.
     """
     delete_training_job(run_id)
     content = {

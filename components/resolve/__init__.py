@@ -1,1 +1,1 @@
-"""Freeze what could move: the config, the window, the log's files, the champion."""
+"""Resolve and freeze a run's inputs: config, window, log files, champion."""

@@ -1,4 +1,4 @@
-"""How kfp calls resolve."""
+"""The kfp component of resolve."""
 
 from kfp import dsl
 

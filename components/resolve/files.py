@@ -1,4 +1,4 @@
-"""The window that a run was asked for, and the log's files in it."""
+"""Selection of a run's window and of the log's files in it."""
 
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -17,10 +17,10 @@ class FilesFound(NamedTuple):
 
     Attributes:
         data_root: folder or URI of the log, without a pattern; a folder's path is absolute.
-        filesystem, root: the same as Arrow opens it.
-        paths: of the files under it, by day.
+        filesystem, root: the data root as opened by Arrow.
+        paths: of the files under it, in order of days.
         missing: days of the window without a file.
-        not_read: files and folders beside them that are passed over.
+        not_read: other files and folders, which are skipped.
     """
 
     data_root: str
@@ -33,9 +33,9 @@ class FilesFound(NamedTuple):
 
 
 def find_files(config: RecapConfig, data_root: str, end_date: str, days: int, scheduled: str) -> FilesFound:
-    """The files of the window; the arguments, and what is raised, are as `resolve_run` says."""
+    """Find the files of the window; arguments and errors as of `resolve_run`."""
     if days < 0:
-        raise ValueError(f"days: {days}: a window has at least one day")
+        raise ValueError(f"days: {days}: must be at least 1, or 0 for data.days of the config")
     hours = config.data.hours if not days else None
     last = _parse_end(end_date, hours) or _before(scheduled, hours)
     folder, pattern = cut_pattern(data_root)
@@ -46,13 +46,13 @@ def find_files(config: RecapConfig, data_root: str, end_date: str, days: int, sc
         available.check_stray_days(window, is_newest=last is None)
         missing = [day for day in window.days if not files.get(day)]
     else:
-        days_there = list(available)
+        log_days = list(available)
         if pattern:
-            days_there = [day for day in available if available[day]]
+            log_days = [day for day in available if available[day]]
             available.check_has_files()
-        whole = (days_there[-1] - days_there[0]).days + 1
-        length = days or (whole if pattern and last is None else config.data.days)
-        window = choose_window(days_there, last.date() if last else None, length)
+        span = (log_days[-1] - log_days[0]).days + 1
+        length = days or (span if pattern and last is None else config.data.days)
+        window = choose_window(log_days, last.date() if last else None, length)
         available.check_stray_days(window, is_newest=last is None)
         files = {day: available[day] for day in window.days if day in available}
         if not any(files.values()):
@@ -70,32 +70,32 @@ def find_files(config: RecapConfig, data_root: str, end_date: str, days: int, sc
 
 
 def _parse_end(end_date: str, hours: int | None) -> datetime | None:
-    """The last hour of the window; of a day its last one."""
+    """The last hour of the window; for a day, the day's last hour."""
     if not end_date:
         return None
     try:
-        moment = datetime.fromisoformat(end_date)
+        time = datetime.fromisoformat(end_date)
     except ValueError:
-        raise ValueError(f"end_date: {end_date!r} is no date; write YYYY-MM-DD") from None
+        raise ValueError(f"end_date: {end_date!r} is not a date; write YYYY-MM-DD") from None
     if len(end_date) <= len("YYYY-MM-DD"):
-        return moment.replace(hour=23)
+        return time.replace(hour=23)
     if hours is None:
         raise ValueError(
-            f"end_date: {end_date!r} has an hour; write YYYY-MM-DD, or give data.hours in the config"
+            f"end_date: {end_date!r} has an hour; write YYYY-MM-DD, or set data.hours in the config"
         )
-    return moment.astimezone(UTC) if moment.tzinfo else moment
+    return time.astimezone(UTC) if time.tzinfo else time
 
 
 def _before(scheduled: str, hours: int | None) -> datetime | None:
-    """The last hour of the last whole day, or the last whole hour, before a time."""
+    """The last hour of the last complete day, or the last complete hour, before a time."""
     if not scheduled:
         return None
     try:
-        moment = datetime.fromisoformat(scheduled)
+        time = datetime.fromisoformat(scheduled)
     except ValueError:
         raise ValueError(
-            f"scheduled: {scheduled!r} is no time in ISO 8601; give end_date (YYYY-MM-DD) instead"
+            f"scheduled: {scheduled!r} is not an ISO 8601 time; give end_date (YYYY-MM-DD) instead"
         ) from None
-    in_utc = moment.astimezone(UTC) if moment.tzinfo else moment
+    in_utc = time.astimezone(UTC) if time.tzinfo else time
     begun = in_utc.replace(minute=0, second=0, microsecond=0)
     return (begun if hours is not None else begun.replace(hour=0)) - timedelta(hours=1)

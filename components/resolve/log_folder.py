@@ -1,4 +1,4 @@
-"""The folder of a log: its days, and the files of those that are asked for."""
+"""A log's folder: its days, and their files."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -20,21 +20,21 @@ _NO_DAY = "date=__HIVE_DEFAULT_PARTITION__"  # Hive's and Spark's, of rows witho
 class LogFolder(Mapping[date, list[str]]):
     """The days of a log, oldest first, each with its Parquet files' paths under the root, in order.
 
-    A day's files are listed when they are asked for. Hidden names (``_…``, ``.…``) are no part of a log; whatever
-    else lies in a day that is asked for, or beside the days, is read, refused, or in ``not_read``.
+    A day's files are listed on first access. Hidden names (``_…``, ``.…``) are excluded from a log; every other entry
+    beside the days or in an accessed day is read, refused, or listed in ``not_read``.
 
     Args:
-        pattern: of each part of the files' paths; what does not match is no part of the log.
+        pattern: one for each component of the files' paths; other paths are excluded from the log.
 
     Attributes:
-        data_root: as a person gave it, for errors.
-        not_read: names of files and folders that are passed over: beside the days, and in those asked for.
+        data_root: as the user gave it, for errors.
+        not_read: names of skipped files and folders, beside the days and in the accessed days.
 
     Raises:
         FileNotFoundError: there is no folder at ``data_root``.
-        ConnectionError: the store that holds it does not answer, or refuses.
-        ValueError: it is a table, holds no partition, or one that is no date; and where a day is asked for, a file
-            that would be passed over or read twice without a word.
+        ConnectionError: its store does not answer, or refuses.
+        ValueError: it is a table, has no partition, or has one whose name is not a date; on access of a day, it has a
+            file that would be skipped or read twice silently.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class LogFolder(Mapping[date, list[str]]):
         if not folders:
             stray = f"; it has {', '.join(list(self._stray)[:3])}" if self._stray else ""
             raise ValueError(
-                f"{data_root}: holds no partition date=YYYY-MM-DD/{stray}; write the log in that layout"
+                f"{data_root}: has no partition date=YYYY-MM-DD/{stray}; write the log in that layout"
             )
         newest = folders[max(folders)]
         files = list_folder(filesystem, f"{root}/{newest}") if self._pattern else []
@@ -84,18 +84,18 @@ class LogFolder(Mapping[date, list[str]]):
                 f"{'/'.join([self.data_root, *self._pattern])}: matches none of the log's files; they are named as "
                 f"{self._example}"
             )
-        raise ValueError(f"{self.data_root}: its partitions hold no Parquet file; write the log as Parquet")
+        raise ValueError(f"{self.data_root}: its partitions have no Parquet file; write the log as Parquet")
 
     def check_stray_days(self, window: Window, is_newest: bool) -> None:
-        """Raise ValueError for what is named like a day of a window but is no partition.
+        """Raise ValueError for an entry that is named like a day of a window but is not a partition.
 
         Args:
-            is_newest: the window was to end with the log's newest day, so that one newer is missed, too.
+            is_newest: the window ends with the log's newest day, so that a newer day would be missed, too.
         """
         for name, day in self._stray.items():
             if day is not None and (window.first <= day <= window.last or (is_newest and day > window.last)):
                 raise ValueError(
-                    f"{self.data_root}: {name!r} is of a day that is to be read ({day}), and is no partition "
+                    f"{self.data_root}: {name!r} is named like a day of the window ({day}) but is not a partition "
                     "date=YYYY-MM-DD/; rename it, move it, or begin its name with _"
                 )
 
@@ -110,7 +110,7 @@ class LogFolder(Mapping[date, list[str]]):
             ) from None
         if kind != FileType.Directory:
             raise FileNotFoundError(
-                f"{self.data_root}: no such data root; give the folder that holds date=YYYY-MM-DD/"
+                f"{self.data_root}: no such data root; give the folder with the partitions date=YYYY-MM-DD/"
             )
 
     def _day_of(self, partition: str) -> date:
@@ -119,7 +119,7 @@ class LogFolder(Mapping[date, list[str]]):
             return date.fromisoformat(matched[1] if matched else "")
         except ValueError:
             raise ValueError(
-                f"{self.data_root}: partition {partition!r} is no date=YYYY-MM-DD; rename or remove it"
+                f"{self.data_root}: partition {partition!r} is not date=YYYY-MM-DD; rename or remove it"
             ) from None
 
     def _list(self, folder: str) -> list[str]:
@@ -137,17 +137,17 @@ class LogFolder(Mapping[date, list[str]]):
 
 
 def _check_place(path: str) -> None:
-    """Raise ValueError for a file that lies elsewhere than a log's files."""
+    """Raise ValueError for a file outside of the log's layout."""
     inside = path.split("/")[1:]
     if len(inside) > 1 and not (len(inside) == 2 and HOUR.match(inside[0])):
         raise ValueError(
-            f"{path!r}: lies where no file of a log does; allowed are date=YYYY-MM-DD/*.parquet and "
+            f"{path!r}: outside of the log's layout; allowed are date=YYYY-MM-DD/*.parquet and "
             "date=YYYY-MM-DD/hour=HH/*.parquet, hours 00 to 23; move it, or begin its folder's name with _"
         )
 
 
 def _day_in(name: str) -> date | None:
-    """The day that a name speaks of, as ``dt=2026-03-06`` or ``20260306.parquet``."""
+    """The day in a name, as ``dt=2026-03-06`` or ``20260306.parquet``."""
     for found in _ANY_DAY.finditer(name):
         try:
             return date(int(found[1]), int(found[3]), int(found[4]))

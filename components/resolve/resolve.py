@@ -1,4 +1,4 @@
-"""Freeze what could move: the config, the window, the log's files, the champion."""
+"""Resolve and freeze a run's inputs: config, window, log files, champion."""
 
 import hashlib
 import logging
@@ -45,24 +45,24 @@ def resolve_run(
     days: int = 0,
     scheduled: str = "",
 ) -> Snapshot:
-    """Write the snapshot of a run: every later step reads it and asks for nothing newer.
+    """Write the snapshot of a run, from which every later step reads its inputs.
 
     Args:
         config: a YAML file, or its URI (s3://, gs://).
-        data_root: a folder or URI that holds ``date=YYYY-MM-DD/`` partitions; or a pattern of its files, as
-            ``log/date=2026-03-*/part-*.parquet``, whose days are all taken if no ``end_date`` or ``days`` is given.
+        data_root: a folder or URI with ``date=YYYY-MM-DD/`` partitions; or a pattern of its files, as
+            ``log/date=2026-03-*/part-*.parquet``, whose days are the window without ``end_date`` and ``days``.
         out: the snapshot's folder.
-        tracking_uri: of the MLflow registry that knows the champion.
-        run_id: of the pipeline's run; registering twice under it gives one version.
+        tracking_uri: of the MLflow registry with the champion.
+        run_id: of the pipeline's run; registration is idempotent per run id.
         end_date: last day of the window, YYYY-MM-DD, or with ``data.hours`` of the config its last hour,
-            YYYY-MM-DDTHH. If empty, the last whole day (or hour) in UTC before ``scheduled``, or the log's newest.
+            YYYY-MM-DDTHH. If empty, the last complete day (or hour) in UTC before ``scheduled``, or the log's newest.
         days: length of the window; ``data.hours`` or ``data.days`` of the config if 0.
-        scheduled: time that the run was scheduled for, ISO 8601: however late it starts, it takes the same days.
+        scheduled: time that the run was scheduled for, ISO 8601; a late start does not change the window.
 
     Raises:
-        FileNotFoundError: no config, or no data root.
-        ValueError: a wrong config, or one that cannot run here; a wrong date, window, file, or an unreachable
-            registry; each says which.
+        FileNotFoundError: the config or the data root does not exist.
+        ValueError: an invalid config, date, window or file, a config that this cluster cannot run, or an unreachable
+            registry; the message says which.
     """
     data_root, tracking_uri = (
         without_secret(data_root, "data_root"),
@@ -96,7 +96,8 @@ def resolve_run(
     )
     if not snapshot.rows:
         raise ValueError(
-            f"{found.data_root}: no row between {window.first} and {window.last}; the files are all empty"
+            f"{found.data_root}: no rows between {window.first} and {window.last}, all files are empty; choose "
+            "another window, or write the log again"
         )
     beside = {BASELINE_NAME: profile, EXPECTATIONS_NAME: expectations}
     _write(snapshot, settings, beside, out)
@@ -119,7 +120,7 @@ def _read_config(config: str) -> RecapConfig:
 
 
 def _read_expectations(config: str, settings: RecapConfig) -> bytes:
-    """The file of expectations beside the config, if the config names one."""
+    """The content of the config's expectations file, which lies beside the config; empty without one."""
     name = settings.validation.expectations_file
     if name is None:
         return b""
@@ -128,21 +129,25 @@ def _read_expectations(config: str, settings: RecapConfig) -> bytes:
     try:
         compile(content, name, "exec")
     except (SyntaxError, ValueError) as error:
-        raise ValueError(f"validation.expectations_file: {path}: not Python: {error}") from None
+        raise ValueError(
+            f"validation.expectations_file: {path}: not valid Python: {error}; correct the file"
+        ) from None
     return content
 
 
-def _read(path: str, if_none: str) -> bytes:
+def _read(path: str, if_missing: str) -> bytes:
     filesystem, inside = open_root(path)
     try:
         with filesystem.open_input_stream(inside) as stream:
             content: bytes = stream.read()
             return content
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: {if_none}") from None
+        raise FileNotFoundError(f"{path}: {if_missing}") from None
     except OSError as error:
         reason = in_one_line(error)
-        raise ConnectionError(f"{path}: the store does not answer, or refuses ({reason})") from None
+        raise ConnectionError(
+            f"{path}: cannot be read from its store ({reason}); check the address, the credentials and the network"
+        ) from None
 
 
 def _champion(config: RecapConfig, tracking_uri: str) -> Champion | None:
@@ -152,7 +157,7 @@ def _champion(config: RecapConfig, tracking_uri: str) -> Champion | None:
 
 
 def _check_warm_start(config: RecapConfig, tracking_uri: str) -> None:
-    """Raise RegistryError for a version to start from that is not there, before hours of work lead up to it."""
+    """Raise RegistryError if the warm start's version does not exist, before hours of work depend on it."""
     from components.common import registry
 
     if config.training.warm_start_version is not None:
@@ -162,7 +167,7 @@ def _check_warm_start(config: RecapConfig, tracking_uri: str) -> None:
 def _baseline(
     config: RecapConfig, tracking_uri: str, champion: Champion | None
 ) -> tuple[Baseline | None, bytes]:
-    """The champion's profile, to measure drift from. A run goes on without one, and validate says so."""
+    """The champion's profile, the reference for drift. A missing one does not end the run; validate reports it."""
     from components.common import registry
 
     if champion is None:

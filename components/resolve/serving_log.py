@@ -1,4 +1,4 @@
-"""The files of the serving log, frozen as the log's own are."""
+"""The serving log's files in a snapshot."""
 
 import re
 from datetime import date
@@ -17,9 +17,9 @@ _DAY = re.compile(r"date=(\d{4}-\d{2}-\d{2})")
 
 
 def freeze_serving_log(pattern: str, window: Window) -> ServingLog:
-    """The files that match a pattern; of those in folders ``date=YYYY-MM-DD`` the ones of the window.
+    """The files that match a pattern; for files in folders ``date=YYYY-MM-DD``, those in the window.
 
-    What is wrong with it does not end the run: the log is trained on all the same, and validate shows the reason.
+    A failure does not end the run, because training does not read the serving log; validate shows the reason.
     """
     address, parts = cut_pattern(pattern)
     try:
@@ -35,7 +35,7 @@ def freeze_serving_log(pattern: str, window: Window) -> ServingLog:
 
 def _files(filesystem: FileSystem, root: str, parts: list[str]) -> list[str]:
     if not parts and get_file_info(filesystem, root).type == FileType.File:
-        raise ValueError("a pattern of files has a wildcard, as serving/date=*/*.parquet")
+        raise ValueError("is a file; give a pattern with a wildcard, as serving/date=*/*.parquet")
     check_no_table(filesystem, root)
     matching = [info for info in list_folder(filesystem, root) if not parts or _fits(info.path, parts)]
     return [info.path for info in choose_files(filesystem, root, matching).files]

@@ -1,4 +1,4 @@
-"""The window of days or hours that a run takes, out of those that the log has."""
+"""The window of days or hours of a run."""
 
 import os
 import re
@@ -22,7 +22,7 @@ class Window:
 
 
 def cut_pattern(data_root: str) -> tuple[str, list[str]]:
-    """A data root without its wildcards, and the pattern of each part of the paths under it.
+    """Split a data root into the folder before its first wildcard and the patterns of the path components after it.
 
     >>> cut_pattern("s3://logs/feed/date=2026-03-0*/part-*.parquet?region=eu-west-1")
     ('s3://logs/feed?region=eu-west-1', ['date=2026-03-0*', 'part-*.parquet'])
@@ -30,7 +30,7 @@ def cut_pattern(data_root: str) -> tuple[str, list[str]]:
     path, question, query = data_root.partition("?") if "://" in data_root else (data_root, "", "")
     parts = path.rstrip("/").split("/")
     wild = [number for number, part in enumerate(parts) if "*" in part or "[" in part]
-    if "://" not in data_root:  # a folder here may have such a name
+    if "://" not in data_root:  # a local folder's name may contain these characters
         wild = [number for number in wild if not os.path.isdir("/".join(parts[: number + 1]))]
     if not wild:
         return data_root, []
@@ -44,7 +44,7 @@ def in_hours(
 ) -> tuple["Window", dict[date, list[str]]]:
     """The days and files of ``hours`` hours up to the hour of ``last``, or up to the log's newest.
 
-    Raises ValueError if more hours than ``tolerated`` have no file, or all, or are before the calendar begins.
+    Raises ValueError if more than ``tolerated`` hours or all hours have no file, or the window begins before year 1.
     """
     end = last or _newest_hour(available)
     end = end.replace(minute=0, second=0, microsecond=0, tzinfo=None)
@@ -75,7 +75,7 @@ def in_hours(
 
 
 def _newest_hour(available: Mapping[date, list[str]]) -> datetime:
-    """The newest hour with a file. Raises ValueError if the log is not in hours."""
+    """The newest hour with a file. Raises ValueError if the log has no hourly partitions."""
     for day in sorted(available, reverse=True):
         if hours := [hour for path in available[day] if (hour := _hour_of(day, path)) is not None]:
             return max(hours)
@@ -92,7 +92,7 @@ def _hour_of(day: date, path: str) -> datetime | None:
 def choose_window(available: list[date], end_date: date | None, days: int) -> Window:
     """``days`` days up to ``end_date``, or up to the log's newest day.
 
-    Raises ValueError if the calendar does not go back so far.
+    Raises ValueError if the window begins before year 1.
     """
     last = end_date or max(available)
     try:
@@ -104,7 +104,7 @@ def choose_window(available: list[date], end_date: date | None, days: int) -> Wi
 def missing_days(window: Window, available: Mapping[date, list[str]], tolerated: int) -> list[date]:
     """Days of the window without a file.
 
-    Raises ValueError if they are more than ``tolerated``, or all.
+    Raises ValueError if more than ``tolerated`` days, or all, are missing.
     """
     missing = [day for day in window.days if not available.get(day)]
     if len(missing) == len(window.days):

@@ -103,8 +103,8 @@ def test_a_bucket_of_googles_store_that_does_not_answer_is_one_line(recap: Recap
 @pytest.mark.parametrize(
     ("root", "message"),
     [
-        ("s3://recap/nothing", "s3://recap/nothing: no such data root; give the folder that holds"),
-        ("s3://no-such-bucket/log", "s3://no-such-bucket/log: no such data root; give the folder that holds"),
+        ("s3://recap/nothing", "s3://recap/nothing: no such data root; give the folder with"),
+        ("s3://no-such-bucket/log", "s3://no-such-bucket/log: no such data root; give the folder with"),
     ],
 )
 def test_a_log_that_is_not_there_is_one_line(

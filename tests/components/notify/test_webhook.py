@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from components.common.runtime import webhook
-from components.notify.notify import tell_how_it_ended
+from components.notify.notify import report_run_end
 
 
 class Receiver(ThreadingHTTPServer):
@@ -101,7 +101,7 @@ def test_an_event_that_a_repeated_step_tells_again_has_the_same_id(receiver: Rec
     ],
 )
 def test_the_end_of_a_run_is_told_in_the_apis_words(receiver: Receiver, state: str, said: str):
-    assert tell_how_it_ended("1", "retrain 2026-03-06", state, "")
+    assert report_run_end("1", "retrain 2026-03-06", state, "")
     message = json.loads(receiver.got[0][1])
     assert message["event"] == "run_ended"
     assert message["content"] == {

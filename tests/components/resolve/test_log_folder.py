@@ -94,10 +94,10 @@ def test_what_holds_no_rows_is_named(tmp_path: Path):
             [f"{DAY}/hour=05/b.parquet"],
             f"^'{DAY}/a.parquet': lies beside hour=05/ of the same day, so rows",
         ),
-        ([f"{DAY}/hour=7/a.parquet"], f"^'{DAY}/hour=7/a.parquet': lies where no file of a log"),
-        ([f"{DAY}/hour=24/000000_0"], f"^'{DAY}/hour=24/000000_0': lies where no file of a log"),
-        ([f"{DAY}/hour=07/country=de/a.parquet"], "lies where no file of a log"),
-        ([f"{DAY}/country=de/b.csv!"], "lies where no file of a log"),
+        ([f"{DAY}/hour=7/a.parquet"], f"^'{DAY}/hour=7/a.parquet': outside of the log's layout"),
+        ([f"{DAY}/hour=24/000000_0"], f"^'{DAY}/hour=24/000000_0': outside of the log's layout"),
+        ([f"{DAY}/hour=07/country=de/a.parquet"], "outside of the log's layout"),
+        ([f"{DAY}/country=de/b.csv!"], "outside of the log's layout"),
         (
             [f"{DAY}/_delta_log/0.json!"],
             r"is a table \(Delta: _delta_log/\), not all of whose files hold current",
@@ -105,9 +105,9 @@ def test_what_holds_no_rows_is_named(tmp_path: Path):
         (["_delta_log/0.json!"], r"is a table \(Delta: _delta_log/\)"),
         ([".hoodie/hoodie.properties!"], r"is a table \(Hudi: .hoodie/\)"),
         (["metadata/v1.metadata.json!"], r"is a table \(Iceberg: metadata/\)"),
-        (["date=2026-02-30/a.parquet"], "partition 'date=2026-02-30' is no date=YYYY-MM-DD; rename"),
-        (["date=2026-1-5/a.parquet"], "partition 'date=2026-1-5' is no date=YYYY-MM-DD; rename"),
-        (["date=2026-03-06.old/a.parquet"], "partition 'date=2026-03-06.old' is no date=YYYY-MM-DD; rename"),
+        (["date=2026-02-30/a.parquet"], "partition 'date=2026-02-30' is not date=YYYY-MM-DD; rename"),
+        (["date=2026-1-5/a.parquet"], "partition 'date=2026-1-5' is not date=YYYY-MM-DD; rename"),
+        (["date=2026-03-06.old/a.parquet"], "partition 'date=2026-03-06.old' is not date=YYYY-MM-DD; rename"),
     ],
 )
 def test_what_would_be_lost_or_read_twice_is_refused_by_name(tmp_path: Path, names: list[str], words: str):
@@ -164,9 +164,7 @@ def test_a_day_that_is_no_partition_is_refused_where_it_would_be_read(tmp_path: 
     folder.check_stray_days(until_05, is_newest=False)
     assert folder.not_read == [name.rstrip("/!")]
     for window, is_newest in ((until_05, True), (until_06, False)):
-        with pytest.raises(
-            ValueError, match=r"is of a day that is to be read \(2026-03-06\), and is no partition"
-        ):
+        with pytest.raises(ValueError, match=r"is named like a day of the window \(2026-03-06\)"):
             folder.check_stray_days(window, is_newest)
 
 

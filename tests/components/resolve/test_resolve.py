@@ -72,7 +72,7 @@ def test_a_day_in_files_of_several_endings_is_read_whole_and_the_rest_is_named(
     assert "names=dt=2026-02-28, date=2026-03-05/notes.txt" in caplog.text
     assert "7 of 7 files; not read: dt=2026-02-28, date=2026-03-05/notes.txt" in capsys.readouterr().out
     (log / "dt=2026-03-06").mkdir()
-    with pytest.raises(ValueError, match=r"'dt=2026-03-06' is of a day that is to be read \(2026-03-06\)"):
+    with pytest.raises(ValueError, match=r"'dt=2026-03-06' is named like a day of the window \(2026-03-06\)"):
         resolve(config, log)
     assert resolve(config, log, end_date="2026-03-05").rows == 100
 
@@ -83,8 +83,8 @@ def test_a_missing_root_an_empty_root_and_a_wrong_date_are_one_line_each(
     (tmp_path / "empty").mkdir()
     for root, end_date, reason in (
         (tmp_path / "nowhere", "", "no such data root"),
-        (tmp_path / "empty", "", "holds no partition"),
-        (log, "2026-3-4", "is no date; write YYYY-MM-DD"),
+        (tmp_path / "empty", "", "has no partition"),
+        (log, "2026-3-4", "is not a date; write YYYY-MM-DD"),
         (log, "2027-01-01", "the log has 2026-03-01 to 2026-03-05"),
     ):
         with pytest.raises((ValueError, FileNotFoundError), match=reason) as caught:
@@ -155,7 +155,7 @@ def test_hours_that_are_missing_are_tolerated_up_to_the_stated_number(config: Pa
 
 
 def test_an_hour_needs_a_window_of_hours(config: Path, log: Path):
-    with pytest.raises(ValueError, match=r"has an hour; write YYYY-MM-DD, or give data\.hours"):
+    with pytest.raises(ValueError, match=r"has an hour; write YYYY-MM-DD, or set data\.hours"):
         resolve(config, log, end_date="2026-03-05T01")
 
 

@@ -240,7 +240,7 @@ def test_a_file_gives_expectations_and_is_frozen_with_the_config(log: Path, tmp_
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        ("def expectations(:", r"^validation.expectations_file: .*rules/mine.py: not Python: .*line 1"),
+        ("def expectations(:", r"^validation.expectations_file: .*rules/mine.py: not valid Python: .*line 1"),
         ("x = 1", r"^rules/mine.py: has no function expectations\(\)"),
         ("def expectations(): return 3", r"^rules/mine.py: expectations\(\) returns int; it returns a list"),
         ("def expectations(): return [3]", r"^rules/mine.py: expectations\(\)\[0\]: is 3; "),

@@ -210,7 +210,7 @@ def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path):
 
 def test_a_log_without_a_file_or_a_row_is_told(tmp_path: Path):
     (tmp_path / "empty/date=2026-05-01").mkdir(parents=True)
-    assert "its partitions hold no Parquet file" in draft("--data", tmp_path / "empty", "--task", "a")[1]
+    assert "its partitions have no Parquet file" in draft("--data", tmp_path / "empty", "--task", "a")[1]
     pq.write_table(shop_rows(0), tmp_path / "empty/date=2026-05-01/part.parquet")
     assert "date=2026-05-01 has no rows; write some" in draft("--data", tmp_path / "empty", "--task", "a")[1]
     assert "no such data root" in draft("--data", tmp_path / "nowhere", "--task", "a")[1]
