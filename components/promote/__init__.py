@@ -1,1 +1,1 @@
-"""Obey the decision: move the alias champion, or say why not."""
+"""Apply the decision: move the alias champion, or report why not."""

@@ -1,4 +1,4 @@
-"""How kfp calls promote."""
+"""The kfp component of promote."""
 
 from kfp import dsl
 
@@ -11,13 +11,10 @@ def promote(
     evaluation: dsl.Input[dsl.Artifact],
     promotion: dsl.Output[dsl.Artifact],
 ) -> None:
-    """Obey the decision: move the alias champion, or say why not."""
+    """Apply the decision: move the alias champion, or report why not."""
     from components.common.runtime.step import step
 
     with step("promote"):
-        from components.common.runtime.webhook import send
         from components.promote.promote import promote_version
 
-        result = promote_version(version.path, evaluation.path, out=promotion.path)
-        happened = "promoted" if result.promoted else "waiting" if result.waits else "held"
-        send(happened, result.event())
+        promote_version(version.path, evaluation.path, out=promotion.path)

@@ -1,45 +1,45 @@
-"""Move the alias ``champion``: of several at once one wins, and one that dies half-way is completed by the next."""
+"""Move the alias ``champion`` atomically: one of several concurrent promotions wins."""
 
 import time
 from typing import TYPE_CHECKING
 
 from components.common import registry
-from components.promote.move_description import describe_moves
-from components.promote.promotion_log import Audit, Move, append_move, mark_applied, read_moves
+from components.promote.promotion_log import Audit, Promotion, append_promotion, mark_applied, read_promotions
+from components.promote.version_description import describe_promotions
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-# How long the aliases may lag behind a recorded move before another process moves them in its place.
+# How long the aliases may lag behind a recorded promotion before another process applies it.
 LEASE_S = 5.0
 _POLL_S = 0.1
 
 
-class ChampionMoved(registry.RegistryError):
-    """The champion is not the one that was expected, or another promoter was first."""
+class ChampionChangedError(registry.RegistryError):
+    """The champion is not the expected one, or a concurrent promotion was first."""
 
 
 def move_champion(
     client: "MlflowClient", name: str, expected: str | None, to: str, audit: Audit
-) -> Move | None:
-    """Make version ``to`` champion if ``expected`` is it still, and ``previous`` what was champion.
+) -> Promotion | None:
+    """Compare and swap: make version ``to`` champion if ``expected`` still is, and set ``previous`` to the old one.
 
-    The move is recorded first, then the aliases follow. A process that is killed before its move is recorded has
-    changed nothing; one that is killed after it has won, and whoever next calls this lets the aliases follow, at
-    most ``LEASE_S`` seconds after it looked.
+    The promotion is recorded first, then the aliases are moved. A process killed before the record has changed
+    nothing; for one that is killed after it, the next caller moves the aliases, at most ``LEASE_S`` seconds after it
+    first read the record.
 
     Args:
-        expected: the champion's version that the move was decided against; None if there was no champion.
+        expected: the champion's version that the promotion was decided against; None if there was no champion.
 
     Returns:
-        The move, or None if ``to`` is champion already.
+        The promotion, or None if ``to`` is champion already.
 
     Raises:
-        ChampionMoved: the champion is another one; nothing was changed.
+        ChampionChangedError: the champion is another one; nothing was changed.
         RegistryError: the registry does not answer, or has no version ``to``.
     """
     registry.get_version(client, name, to)
-    moves = settle(client, name)
+    moves = settle_aliases(client, name)
     made = next((move for move in moves if move.token == audit.token), None)
     if made is not None:
         return made
@@ -47,26 +47,27 @@ def move_champion(
     if current == to:
         return None
     if current != expected:
-        raise ChampionMoved(
-            f"model {name}: the champion is {_worded(current)}; this was decided against {_worded(expected)}, "
+        raise ChampionChangedError(
+            f"model {name}: the champion is {_describe(current)}; this was decided against {_describe(expected)}, "
             "so nothing was moved"
         )
-    append_move(client, name, current, to, moves[-1].number if moves else 0, audit)
-    moves = read_moves(client, name)
+    append_promotion(client, name, current, to, moves[-1].number if moves else 0, audit)
+    moves = read_promotions(client, name)
     made = next((move for move in moves if move.token == audit.token), None)
     if made is None:
-        raise ChampionMoved(
-            f"model {name}: {moves[-1].who} was first and made version {moves[-1].to} champion; nothing was moved"
+        raise ChampionChangedError(
+            f"model {name}: a concurrent promotion by {moves[-1].who} made version {moves[-1].to} champion first; "
+            "nothing was moved"
         )
     _apply(client, name, made)
     return made.model_copy(update={"applied": True})
 
 
-def settle(client: "MlflowClient", name: str) -> list[Move]:
-    """Wait until the aliases have followed the newest move, or let them follow; returns all moves."""
+def settle_aliases(client: "MlflowClient", name: str) -> list[Promotion]:
+    """Wait until the newest promotion is applied to the aliases, or apply it; returns all promotions."""
     deadline = time.monotonic() + LEASE_S
     while True:
-        moves = read_moves(client, name)
+        moves = read_promotions(client, name)
         if not moves or moves[-1].applied:
             return moves
         if time.monotonic() >= deadline:
@@ -75,25 +76,25 @@ def settle(client: "MlflowClient", name: str) -> list[Move]:
             time.sleep(_POLL_S)
 
 
-def _apply(client: "MlflowClient", name: str, move: Move) -> None:
-    """Let the aliases follow a move, and the newest one if there was another in the meantime."""
+def _apply(client: "MlflowClient", name: str, move: Promotion) -> None:
+    """Move the aliases as a promotion says, and as a newer one says that was recorded meanwhile."""
     while True:
         if move.source is not None:
             registry.move_alias(client, name, "previous", move.source)
         registry.move_alias(client, name, "champion", move.to)
         _drop_lesser_aliases(client, name, move.to)
-        moves = read_moves(client, name)
+        moves = read_promotions(client, name)
         for version in filter(None, (move.source, move.to)):
-            describe_moves(client, name, version, moves)
+            describe_promotions(client, name, version, moves)
         mark_applied(client, name, move)
-        newest = read_moves(client, name)[-1]
+        newest = read_promotions(client, name)[-1]
         if newest.number == move.number:
             return
         move = newest
 
 
 def _drop_lesser_aliases(client: "MlflowClient", name: str, champion: str) -> None:
-    """A champion is no candidate and no challenger any more."""
+    """Remove the aliases candidate and challenger from the champion."""
     held = registry.aliases(client, name)
     lesser: tuple[registry.Alias, ...] = ("candidate", "challenger")
     for alias in lesser:
@@ -101,5 +102,5 @@ def _drop_lesser_aliases(client: "MlflowClient", name: str, champion: str) -> No
             registry.move_alias(client, name, alias, None)
 
 
-def _worded(version: str | None) -> str:
+def _describe(version: str | None) -> str:
     return f"version {version}" if version else "none"

@@ -1,4 +1,4 @@
-"""Obey the decision on a version: make it champion, or say why it does not become one."""
+"""Apply the decision on a version: make it champion, or report why not."""
 
 import logging
 from dataclasses import dataclass
@@ -13,8 +13,9 @@ from components.common.artifacts.registered_version import RegisteredVersion
 from components.common.registry.load_test import check_unchanged_version
 from components.common.runtime.atomic_output import atomic_directory
 from components.common.runtime.step import progress
-from components.promote.move_champion import ChampionMoved, move_champion
-from components.promote.promotion_log import Audit, read_moves
+from components.common.runtime.webhook import send
+from components.promote.move_champion import ChampionChangedError, move_champion
+from components.promote.promotion_log import Audit, read_promotions
 from recap_model.config import StrictModel
 
 if TYPE_CHECKING:
@@ -25,10 +26,10 @@ PROMOTION_NAME = "promotion.json"
 log = logging.getLogger(__name__)
 
 
-class Promotion(StrictModel):
-    """What became of a decision. ``from`` and ``to`` are the champion's version before and after.
+class PromotionResult(StrictModel):
+    """The result of the step. ``from`` and ``to`` are the champion's version before and after.
 
-    ``waits`` says that a person's approval is all that is missing.
+    ``waits``: only a person's approval is missing.
     """
 
     format: Literal["recap-promotion/1"] = "recap-promotion/1"
@@ -43,34 +44,35 @@ class Promotion(StrictModel):
     decision_digest: str
     tracking_uri: str
 
-    def event(self) -> dict[str, str | None]:
-        """What those who must know are told of it."""
-        told = {"name", "version", "source", "to", "outcome", "reason"}
-        return self.model_dump(include=told, by_alias=True)
+    def notify(self) -> None:
+        """Send the event ``promoted``, ``waiting`` or ``held`` to the webhook."""
+        event = "promoted" if self.promoted else "waiting" if self.waits else "held"
+        fields = {"name", "version", "source", "to", "outcome", "reason"}
+        send(event, self.model_dump(include=fields, by_alias=True))
 
 
-def promote_version(version: str | Path, evaluation: str | Path, out: str | Path) -> Promotion:
-    """Make the version champion if the decision says PROMOTE and still holds; write ``promotion.json``.
+def promote_version(version: str | Path, evaluation: str | Path, out: str | Path) -> PromotionResult:
+    """Make the version champion if the decision is PROMOTE and still valid; write ``promotion.json``, send the event.
 
-    A decision HOLD or ERROR, or a champion that moved since, moves nothing and is no failure. Where a person's
-    approval is all that is missing, the version becomes ``challenger`` and waits. Running it again changes nothing,
-    even if somebody moved the champion in between.
+    With a decision HOLD or ERROR, or if the champion has changed since, nothing is moved and the step succeeds. If
+    only a person's approval is missing, the version becomes ``challenger``. Idempotent, even if the champion moves
+    in between.
 
     Raises:
-        FileNotFoundError: an input is not there.
-        ValueError: the decision is not the version's, the registry does not answer, or the version was altered since
-            register loaded and scored it.
+        FileNotFoundError: an input does not exist.
+        ValueError: the decision is of another version, the registry does not answer, or the version was altered since
+            its load test.
     """
     registered, decision = RegisteredVersion.read(version), Decision.read(evaluation)
     client = registry.connect(registered.tracking_uri)
     tag = registry.get_version(client, registered.name, registered.version).tags.get(registry.DECISION_TAG)
     if tag != decision.digest:
         raise ValueError(
-            f"{registered.name} version {registered.version}: was registered with another decision; hand over "
-            "the evaluation that register was given"
+            f"{registered.name} version {registered.version}: was registered with another decision; give the "
+            "evaluation that register was given"
         )
-    done = _obey(client, registered, decision)
-    promotion = Promotion(
+    done = _apply_decision(client, registered, decision)
+    promotion = PromotionResult(
         promoted=done.kind == "promotion",
         waits=done.kind == "approval_wanted",
         name=registered.name,
@@ -85,19 +87,20 @@ def promote_version(version: str | Path, evaluation: str | Path, out: str | Path
     with atomic_directory(out) as folder:
         (folder / PROMOTION_NAME).write_text(promotion.model_dump_json(indent=1, by_alias=True))
     log.info("name=%s version=%s event=%s", registered.name, registered.version, done.kind)
+    promotion.notify()
     return promotion
 
 
 @dataclass(frozen=True)
 class _Done:
-    """What was done, the champion before it, and a sentence on why."""
+    """The action taken, the champion before it, and the reason as a sentence."""
 
     kind: Literal["promotion", "hold", "approval_wanted"]
     source: str | None
     reason: str
 
 
-def _obey(client: "MlflowClient", registered: RegisteredVersion, decision: Decision) -> _Done:
+def _apply_decision(client: "MlflowClient", registered: RegisteredVersion, decision: Decision) -> _Done:
     name, version = registered.name, registered.version
     what = f"{name} version {version}"
     champion = registry.aliases(client, name).get("champion")
@@ -110,7 +113,7 @@ def _obey(client: "MlflowClient", registered: RegisteredVersion, decision: Decis
     check_unchanged_version(client, registered)
     expected = decision.champion.version if decision.champion else None
     if only_approval or registered.require_approval:
-        return _wait(client, registered, champion, expected, decision.reason)
+        return _request_approval(client, registered, champion, expected, decision.reason)
     audit = Audit(
         who=f"pipeline run {registered.pipeline_run}",
         why=decision.reason,
@@ -119,8 +122,8 @@ def _obey(client: "MlflowClient", registered: RegisteredVersion, decision: Decis
     )
     try:
         move = move_champion(client, name, expected, version, audit)
-    except ChampionMoved as moved:
-        return _Done("hold", champion, f"{what} is not promoted: {moved}")
+    except ChampionChangedError as error:
+        return _Done("hold", champion, f"{what} is not promoted: {error}")
     now = registry.aliases(client, name).get("champion")
     source = move.source if move else champion
     if now != version and move is not None:
@@ -129,17 +132,17 @@ def _obey(client: "MlflowClient", registered: RegisteredVersion, decision: Decis
     return _Done("promotion", source, f"{what} is champion: {decision.reason}")
 
 
-def _wait(
+def _request_approval(
     client: "MlflowClient",
     registered: RegisteredVersion,
     champion: str | None,
     expected: str | None,
     why: str,
 ) -> _Done:
-    """Let a version wait for approval, unless it was promoted before, or the champion moved since its decision."""
+    """Make a version wait for approval, unless it was promoted before or the champion changed since its decision."""
     name, version = registered.name, registered.version
     what = f"{name} version {version}"
-    approved = next((move for move in read_moves(client, name) if move.to == version), None)
+    approved = next((move for move in read_promotions(client, name) if move.to == version), None)
     if approved is not None:
         return _Done("promotion", approved.source, f"{what} was promoted at {approved.when}: {approved.why}")
     if champion != expected:
@@ -151,7 +154,7 @@ def _wait(
 
 
 def _set_challenger(client: "MlflowClient", name: str, version: str) -> None:
-    """Let a version wait as ``challenger`` unless a newer one does already."""
+    """Set the alias ``challenger`` to a version unless a newer one has it."""
     held = registry.aliases(client, name)
     if int(held.get("challenger", 0)) < int(version):
         registry.move_alias(client, name, "challenger", version)

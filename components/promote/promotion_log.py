@@ -1,10 +1,10 @@
-"""The record of a champion's moves: who moved it, when, from, to and why, and which of two at once has won.
+"""The promotion log: who moved the champion, when, from, to and why, and which of several concurrent moves won.
 
-MLflow's aliases have no compare-and-swap. Its store gives the versions of a registered model their numbers one by
-one, though, whoever asks; so a move is a version, with all of the move in its tags, of a model beside the real
-one, ``NAME.promotions``. A move says after which move it was decided (``after``). Of several decided after the
-same one the first has won, and everybody who reads the record comes to the same answer. The aliases follow the
-record: should a promoter die between the two, the next one that comes by lets them follow.
+MLflow's aliases have no compare-and-swap, but its store numbers the versions of a registered model sequentially. So
+a promotion is recorded as a version, with its fields as tags, of the registered model ``NAME.promotions``. It names
+the promotion that it was decided after (``after``); of several decided after the same one, the first recorded wins,
+and every reader of the log gets the same answer. The aliases are moved after the record; if a process dies in
+between, the next one moves them.
 """
 
 import getpass
@@ -33,22 +33,22 @@ _FINAL_ERRORS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "PERMISSI
 
 
 def person() -> str:
-    """Who runs this process, and where."""
+    """User and host of this process."""
     try:
         user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user needs no name
+    except (KeyError, OSError):  # a container's user may have no name
         user = "unknown"
     return f"{user}@{socket.gethostname()}"
 
 
-class BrokenMoveError(RegistryError):
-    """A version of the record holds no move: somebody edited it."""
+class InvalidRecordError(RegistryError):
+    """A version of the promotion log is not a promotion, because it was edited."""
 
 
 class Audit(StrictModel):
-    """Why a champion moves.
+    """Who promotes, when and why.
 
-    ``token`` names the attempt: a move with the same one is the same move, made once however often it is tried.
+    ``token`` is an idempotency key: of several attempts with the same token, one is recorded.
     """
 
     who: str = Field(default_factory=person)
@@ -58,8 +58,8 @@ class Audit(StrictModel):
     token: str = Field(default_factory=lambda: uuid.uuid4().hex)
 
 
-class Move(Audit):
-    """A move as it was recorded. ``source`` is None where there was no champion before."""
+class Promotion(Audit):
+    """A recorded promotion or rollback. ``source`` is None if there was no champion before."""
 
     number: int
     after: int
@@ -69,43 +69,43 @@ class Move(Audit):
 
     @property
     def is_rollback(self) -> bool:
-        """Whether it is a rollback: no other move is made without a decision."""
+        """Whether it is a rollback, which alone has no decision."""
         return not self.decision
 
 
 def record_name(name: str) -> str:
-    """The registered model whose versions are the moves of another one's champion."""
+    """The registered model whose versions are the promotion log of another one."""
     return f"{name}{RECORD_SUFFIX}"
 
 
-def read_moves(client: "MlflowClient", name: str) -> list[Move]:
-    """The moves that have won, the oldest first."""
+def read_promotions(client: "MlflowClient", name: str) -> list[Promotion]:
+    """The valid promotions, the oldest first."""
     return _winners([_read(version) for version in reversed(versions(client, record_name(name)))])
 
 
-def _winners(moves: Iterable[Move]) -> list[Move]:
+def _winners(moves: Iterable[Promotion]) -> list[Promotion]:
     moves = sorted(moves, key=lambda move: move.number)
     numbers = {move.number for move in moves}
-    winners: list[Move] = []
+    winners: list[Promotion] = []
     last = 0
     for move in moves:
-        # A move that was deleted by hand has won in its time, or none would have been decided after it.
+        # A deleted promotion was valid, because a later one was decided after it.
         if move.after == last or (move.after > last and move.after not in numbers):
             winners.append(move)
             last = move.number
     return winners
 
 
-def append_move(
+def append_promotion(
     client: "MlflowClient", name: str, source: str | None, to: str, after: int, audit: Audit
 ) -> None:
-    """Record a move; whether it has won is for `read_moves` to say. Raises RegistryError."""
+    """Record a promotion; `read_promotions` shows whether it is valid. Raises RegistryError."""
     from mlflow.exceptions import MlflowException
 
     _create_record(client, name)
-    said = {**audit.model_dump(), "from": source or "none", "to": to, "after": str(after)}
-    tags = {f"{_PREFIX}{key}": str(value) for key, value in said.items()}
-    # A server takes a source only together with the run that it belongs to.
+    fields = {**audit.model_dump(), "from": source or "none", "to": to, "after": str(after)}
+    tags = {f"{_PREFIX}{key}": str(value) for key, value in fields.items()}
+    # A server accepts a source only together with its run.
     run_id = get_version(client, name, to).run_id or None
     with registry_errors(client):
         origin = client.get_model_version_download_uri(name, to)
@@ -118,17 +118,17 @@ def append_move(
                     raise
             if any(move.token == audit.token for move in _all_moves(client, name)):
                 return
-            # Others record at the same time, and the store gave up on giving this one a number.
+            # The store could not assign a number because of concurrent writes.
             time.sleep(random.uniform(0.01, 0.05) * (attempt + 1))
 
 
-def mark_applied(client: "MlflowClient", name: str, move: Move) -> None:
-    """Record that the aliases have followed a move."""
+def mark_applied(client: "MlflowClient", name: str, move: Promotion) -> None:
+    """Record that a promotion has been applied to the aliases."""
     with registry_errors(client):
         client.set_model_version_tag(record_name(name), str(move.number), f"{_PREFIX}applied", "yes")
 
 
-def _all_moves(client: "MlflowClient", name: str) -> list[Move]:
+def _all_moves(client: "MlflowClient", name: str) -> list[Promotion]:
     return [_read(version) for version in versions(client, record_name(name))]
 
 
@@ -150,18 +150,18 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def _read(version: "ModelVersion") -> Move:
-    said = {
+def _read(version: "ModelVersion") -> Promotion:
+    tags = {
         key.removeprefix(_PREFIX): value for key, value in version.tags.items() if key.startswith(_PREFIX)
     }
     try:
-        return Move(
+        return Promotion(
             number=int(version.version),
-            after=_number(said["after"]),
-            source=None if said["from"] == "none" else said["from"],
-            to=said["to"],
-            applied="applied" in said,
-            **{field: said[field] for field in Audit.model_fields},
+            after=_number(tags["after"]),
+            source=None if tags["from"] == "none" else tags["from"],
+            to=tags["to"],
+            applied="applied" in tags,
+            **{field: tags[field] for field in Audit.model_fields},
         )
     except (KeyError, ValueError) as error:
         what = (
@@ -169,7 +169,7 @@ def _read(version: "ModelVersion") -> Move:
             if isinstance(error, KeyError)
             else first_reason(error)
         )
-        raise BrokenMoveError(
-            f"{version.name} version {version.version}: is no record of a move ({what}); put its tags back, or "
-            "delete this version of the record"
+        raise InvalidRecordError(
+            f"{version.name} version {version.version}: is not a valid promotion record ({what}); restore its tags, "
+            "or delete this version"
         ) from None

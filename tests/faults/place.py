@@ -14,7 +14,7 @@ from components.common import registry
 from components.evaluate.evaluate import evaluate_model
 from components.prepare.prepare import prepare_datasets
 from components.promote import promote
-from components.promote.promotion_log import read_moves
+from components.promote.promotion_log import read_promotions
 from components.register import register as registering
 from components.resolve.resolve import resolve_run
 from components.steps import STEPS as TABLE
@@ -162,7 +162,7 @@ class Place:
             client = registry.connect(self.uri)
             found["aliases"] = registry.aliases(client, NAME)
             found["versions"] = [str(one.version) for one in registry.versions(client, NAME)]
-            found["moves"] = [[move.source, move.to, move.applied] for move in read_moves(client, NAME)]
+            found["moves"] = [[move.source, move.to, move.applied] for move in read_promotions(client, NAME)]
         return found
 
     def _keep_registry(self, step: str) -> None:

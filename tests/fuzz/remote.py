@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from components.common import registry
 from components.common.runtime import webhook
-from components.promote.promotion_log import read_moves
+from components.promote.promotion_log import read_promotions
 from pipeline.cli.registry.versions import alias_warning, describe_version, list_versions, version_table
 from tests.components.registries import NAME
 
@@ -104,4 +104,4 @@ def _asked(client: "MlflowClient", place: Path) -> object:
         describe_version(client, NAME, version)
         registry.fetch_file(client, NAME, version, registry.PROFILE_PATH)
         registry.download(client, NAME, version, place / "out" / "version")
-    return registry.champion(client, NAME), alias_warning(client, NAME), read_moves(client, NAME)
+    return registry.champion(client, NAME), alias_warning(client, NAME), read_promotions(client, NAME)

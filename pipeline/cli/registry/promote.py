@@ -26,9 +26,9 @@ def promote(
     if approve is not None and not approve.strip():
         raise typer.BadParameter("give the reason in words", param_hint="--approve")
     client = connect_registry(uri, workspace)
-    from components.promote.manual import promote_by_hand
+    from components.promote.manual import promote_manually
 
-    _print_promotion(name, str(version), promote_by_hand(client, name, str(version), approve), as_json)
+    _print_promotion(name, str(version), promote_manually(client, name, str(version), approve), as_json)
 
 
 def rollback(

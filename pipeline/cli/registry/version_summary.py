@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.common import registry
 from components.common.registry.load_test_record import passed
-from components.promote.promotion_log import BrokenMoveError, Move, read_moves
+from components.promote.promotion_log import InvalidRecordError, Promotion, read_promotions
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -18,7 +18,7 @@ _NOTHING_RECORDED = ("", "none")
 
 
 def summarize_version(
-    client: "MlflowClient", name: str, found: "ModelVersion", held: dict[str, str], moves: list[Move]
+    client: "MlflowClient", name: str, found: "ModelVersion", held: dict[str, str], moves: list[Promotion]
 ) -> dict[str, Any]:
     """One version, ready for JSON; ``who`` made it champion last, ``problems`` are those of its row.
 
@@ -57,11 +57,11 @@ def row_problems(found: "ModelVersion") -> Iterator[str]:
         yield f"its tag {registry.LOAD_TEST_TAG} is not what register writes"
 
 
-def read_champion_moves(client: "MlflowClient", name: str) -> tuple[list[Move], str | None]:
+def read_champion_moves(client: "MlflowClient", name: str) -> tuple[list[Promotion], str | None]:
     """The recorded moves of a champion, and what is wrong with the record, without which there are none."""
     try:
-        return read_moves(client, name), None
-    except BrokenMoveError as error:
+        return read_promotions(client, name), None
+    except InvalidRecordError as error:
         return [], str(error)
 
 

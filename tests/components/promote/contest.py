@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from components.common import registry
-from components.promote.move_champion import ChampionMoved, move_champion
+from components.promote.move_champion import ChampionChangedError, move_champion
 from components.promote.promotion_log import Audit
 from tests.components.registries import new_registry
 
@@ -65,7 +65,7 @@ def _round(uri: str, name: str, expected: str, versions: range) -> list[dict[str
 def _promote(client: object, name: str, expected: str, to: str) -> dict[str, str]:
     try:
         move_champion(client, name, expected, to, Audit(why="race"))  # type: ignore[arg-type]
-    except ChampionMoved as moved:
+    except ChampionChangedError as moved:
         return {"to": to, "lost": str(moved)}
     except registry.RegistryError as error:
         return {"to": to, "error": str(error)}

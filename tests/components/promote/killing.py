@@ -27,7 +27,7 @@ from components.common import registry
 from components.promote import manual, promote
 from components.promote import move_champion as moving
 from components.promote.move_champion import move_champion
-from components.promote.promotion_log import Audit, read_moves
+from components.promote.promotion_log import Audit, read_promotions
 from components.register import register as registering
 from tests.components.promote import contest
 from tests.components.registries import (
@@ -113,7 +113,7 @@ class Attempt:
             [run.info.run_name, run.info.status, run.data.params, run.data.metrics]
             for run in client.search_runs([experiment])
         ]
-        moves = read_moves(client, NAME)
+        moves = read_promotions(client, NAME)
         return {
             "aliases": registry.aliases(client, NAME),
             "versions": [[str(one.version), sorted(one.tags)] for one in registry.versions(client, NAME)],
@@ -218,7 +218,7 @@ def race(rounds: int, place: Path) -> collections.Counter[str]:
         assert (len(won), len(lost)) == (1, _WORKERS - 1), outcomes
         winners += won
     assert len(winners) == rounds + 1, done.stderr
-    assert [move.to for move in read_moves(client, "m")] == winners
+    assert [move.to for move in read_promotions(client, "m")] == winners
     assert registry.aliases(client, "m") == {"champion": winners[-1], "previous": winners[-2]}
     return seen
 

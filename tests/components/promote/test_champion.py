@@ -9,8 +9,8 @@ import pytest
 
 from components.common import registry
 from components.promote import move_champion as moving
-from components.promote.move_champion import ChampionMoved, move_champion, settle
-from components.promote.promotion_log import Audit, Move, append_move, read_moves, record_name
+from components.promote.move_champion import ChampionChangedError, move_champion, settle_aliases
+from components.promote.promotion_log import Audit, Promotion, append_promotion, read_promotions, record_name
 from tests.components.promote import contest
 from tests.components.promote.killing import race
 from tests.components.registries import new_registry
@@ -65,12 +65,12 @@ def test_a_challenger_that_is_not_promoted_stays(client):
 def test_a_champion_that_moved_is_not_overwritten(client):
     move_champion(client, "m", None, "1", _audit())
     with pytest.raises(
-        ChampionMoved,
+        ChampionChangedError,
         match="m: the champion is version 1; this was decided against none, so nothing was moved",
     ):
         move_champion(client, "m", None, "2", _audit())
     with pytest.raises(
-        ChampionMoved,
+        ChampionChangedError,
         match="m: the champion is version 1; this was decided against version 7, so nothing was moved",
     ):
         move_champion(client, "m", "7", "2", _audit())
@@ -80,7 +80,7 @@ def test_a_champion_that_moved_is_not_overwritten(client):
 def test_the_champion_is_not_moved_to_itself(client):
     move_champion(client, "m", None, "1", _audit())
     assert move_champion(client, "m", "1", "1", _audit()) is None
-    assert len(read_moves(client, "m")) == 1
+    assert len(read_promotions(client, "m")) == 1
 
 
 def test_a_version_that_is_not_there_is_no_champion(client):
@@ -99,47 +99,47 @@ def test_the_same_attempt_is_made_once_even_after_a_rollback(client):
 def test_an_alias_that_was_moved_by_other_means_is_respected(client):
     move_champion(client, "m", None, "1", _audit())
     registry.move_alias(client, "m", "champion", "5")
-    with pytest.raises(ChampionMoved, match="the champion is version 5"):
+    with pytest.raises(ChampionChangedError, match="the champion is version 5"):
         move_champion(client, "m", "1", "2", _audit())
     move_champion(client, "m", "5", "2", _audit())
     assert registry.aliases(client, "m") == {"champion": "2", "previous": "5"}
 
 
 def test_of_two_moves_after_the_same_one_the_first_wins(client):
-    append_move(client, "m", None, "1", 0, _audit("first"))
-    append_move(client, "m", None, "2", 0, _audit("second"))
-    append_move(client, "m", "1", "3", 1, _audit("third"))
-    append_move(client, "m", "2", "4", 2, _audit("after the loser"))
-    assert [(move.why, move.number) for move in read_moves(client, "m")] == [("first", 1), ("third", 3)]
+    append_promotion(client, "m", None, "1", 0, _audit("first"))
+    append_promotion(client, "m", None, "2", 0, _audit("second"))
+    append_promotion(client, "m", "1", "3", 1, _audit("third"))
+    append_promotion(client, "m", "2", "4", 2, _audit("after the loser"))
+    assert [(move.why, move.number) for move in read_promotions(client, "m")] == [("first", 1), ("third", 3)]
 
 
 def test_a_record_goes_on_when_one_of_its_moves_was_deleted(client):
     for to, after in (("1", 0), ("2", 1), ("3", 2)):
-        append_move(client, "m", None, to, after, _audit())
+        append_promotion(client, "m", None, to, after, _audit())
     client.delete_model_version(record_name("m"), "2")
-    assert [move.to for move in read_moves(client, "m")] == ["1", "3"]
+    assert [move.to for move in read_promotions(client, "m")] == ["1", "3"]
 
 
 @pytest.mark.usefixtures("no_lease")
 def test_a_recorded_move_of_a_dead_promoter_is_completed_by_the_next(client):
     move_champion(client, "m", None, "1", _audit())
-    append_move(client, "m", "1", "2", 1, _audit("died"))
+    append_promotion(client, "m", "1", "2", 1, _audit("died"))
     assert registry.aliases(client, "m") == {"champion": "1"}
-    with pytest.raises(ChampionMoved, match="the champion is version 2"):
+    with pytest.raises(ChampionChangedError, match="the champion is version 2"):
         move_champion(client, "m", "1", "3", _audit())
     assert registry.aliases(client, "m") == {"champion": "2", "previous": "1"}
 
 
 def test_a_promoter_waits_for_another_ones_aliases_no_longer_than_the_lease(client, monkeypatch):
     monkeypatch.setattr("components.promote.move_champion.LEASE_S", 0.3)
-    append_move(client, "m", None, "1", 0, _audit("died"))
-    assert [move.applied for move in settle(client, "m")] == [True]
+    append_promotion(client, "m", None, "1", 0, _audit("died"))
+    assert [move.applied for move in settle_aliases(client, "m")] == [True]
     assert registry.aliases(client, "m") == {"champion": "1"}
 
 
 def test_a_promoter_that_wakes_up_late_leaves_the_newest_champion(client):
     move_champion(client, "m", None, "1", _audit())
-    late = read_moves(client, "m")[0]
+    late = read_promotions(client, "m")[0]
     move_champion(client, "m", "1", "2", _audit())
     moving._apply(client, "m", late)
     assert registry.aliases(client, "m") == {"champion": "2", "previous": "1"}
@@ -164,7 +164,7 @@ def test_a_promoter_killed_before_any_write_leaves_one_champion_and_the_next_can
         done = _run("kill", uri, "m", current, to, str(call))
         assert done.returncode == -signal.SIGKILL, done.stderr
         assert registry.aliases(client, "m")["champion"] in (current, to)
-        settle(client, "m")
+        settle_aliases(client, "m")
         recorded = call > 2
         held = registry.aliases(client, "m")
         assert held["champion"] == (to if recorded else current)
@@ -173,13 +173,14 @@ def test_a_promoter_killed_before_any_write_leaves_one_champion_and_the_next_can
             current = to
     move_champion(client, "m", current, "7", _audit())
     assert registry.aliases(client, "m") == {"champion": "7", "previous": current}
-    assert all(isinstance(move, Move) and move.applied for move in read_moves(client, "m"))
+    assert all(isinstance(move, Promotion) and move.applied for move in read_promotions(client, "m"))
 
 
 def test_a_record_of_which_a_tag_was_removed_is_refused_in_a_line(client):
     move_champion(client, "m", None, "1", _audit())
     client.delete_model_version_tag(record_name("m"), "1", "recap.move.after")
     with pytest.raises(
-        registry.RegistryError, match=r"version 1: is no record of a move \(it lacks the tag .*after\)"
+        registry.RegistryError,
+        match=r"version 1: is not a valid promotion record \(it lacks the tag .*after\)",
     ):
-        read_moves(client, "m")
+        read_promotions(client, "m")

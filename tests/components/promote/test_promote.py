@@ -11,9 +11,9 @@ from components.common.artifacts.decision import Outcome
 from components.common.artifacts.registered_version import RegisteredVersion
 from components.common.registry import RegistryError
 from components.promote import move_champion
-from components.promote.manual import promote_by_hand, read_decision, roll_back
-from components.promote.promote import Promotion, promote_version
-from components.promote.promotion_log import Audit, append_move, read_moves
+from components.promote.manual import promote_manually, read_decision, roll_back
+from components.promote.promote import PromotionResult, promote_version
+from components.promote.promotion_log import Audit, append_promotion, read_promotions
 from tests.components.registries import NAME, PROOF, new_registry, register, run_outputs
 
 REGISTER_PROOF = "components.register.register.load_and_score"
@@ -35,7 +35,7 @@ class Runs:
         inputs = run_outputs(folder, self.uri, f"run-{number}", outcome, against, seed=number, **fields)
         return register(inputs, folder / "version")
 
-    def promote(self, number: int) -> Promotion:
+    def promote(self, number: int) -> PromotionResult:
         folder = self.place / str(number)
         return promote_version(folder / "version", folder / "evaluation", folder / "promotion")
 
@@ -57,7 +57,7 @@ def test_a_first_version_is_promoted_and_recorded(runs: Runs):
     promotion = runs.promote(1)
     assert (promotion.promoted, promotion.source, promotion.to) == (True, None, "1")
     assert runs.aliases == {"champion": "1"}
-    (move,) = read_moves(runs.client, NAME)
+    (move,) = read_promotions(runs.client, NAME)
     assert (move.who, move.to, move.decision) == ("pipeline run run-1", "1", version.decision_digest)
     assert move.why == "the gate said PROMOTE."
 
@@ -100,7 +100,7 @@ def test_a_champion_that_moved_since_the_decision_stays(runs: Runs):
 def test_promoting_again_changes_nothing(runs: Runs):
     runs.register(1)
     assert runs.promote(1) == runs.promote(1)
-    assert len(read_moves(runs.client, NAME)) == 1
+    assert len(read_promotions(runs.client, NAME)) == 1
 
 
 def test_promoting_again_after_a_rollback_does_not_undo_the_rollback(runs: Runs):
@@ -146,24 +146,24 @@ def test_a_version_of_other_files_than_register_has_loaded_is_not_promoted(runs:
 
 def test_a_person_promotes_what_the_decision_allows(runs: Runs):
     runs.register(1)
-    move = promote_by_hand(runs.client, NAME, "1", None)
+    move = promote_manually(runs.client, NAME, "1", None)
     assert move.to == "1"
-    assert promote_by_hand(runs.client, NAME, "1", None) is None
+    assert promote_manually(runs.client, NAME, "1", None) is None
 
 
 def test_a_person_approves_a_version_on_hold_with_a_reason(runs: Runs):
     runs.register(1, "HOLD")
     with pytest.raises(RegistryError, match=r"its decision is HOLD .the gate said HOLD.*--approve"):
-        promote_by_hand(runs.client, NAME, "1", None)
-    move = promote_by_hand(runs.client, NAME, "1", "by design")
+        promote_manually(runs.client, NAME, "1", None)
+    move = promote_manually(runs.client, NAME, "1", "by design")
     assert move.why == "approved: by design"
     assert runs.aliases == {"champion": "1"}
 
 
 def test_nobody_approves_an_error(runs: Runs):
     runs.register(1, "ERROR")
-    with pytest.raises(RegistryError, match=r"its decision is ERROR .*; nobody can approve it"):
-        promote_by_hand(runs.client, NAME, "1", "please")
+    with pytest.raises(RegistryError, match=r"its decision is ERROR .* cannot be approved"):
+        promote_manually(runs.client, NAME, "1", "please")
 
 
 def test_an_approval_does_not_outlive_the_champion_it_was_decided_against(runs: Runs):
@@ -173,7 +173,7 @@ def test_an_approval_does_not_outlive_the_champion_it_was_decided_against(runs: 
     runs.register(3, against="1")
     runs.promote(3)
     with pytest.raises(RegistryError, match="the champion is version 3; this was decided against version 1"):
-        promote_by_hand(runs.client, NAME, "2", "all the same")
+        promote_manually(runs.client, NAME, "2", "all the same")
 
 
 def test_rolling_back_returns_to_the_previous_champion_and_forth_only_by_name(runs: Runs):
@@ -182,7 +182,7 @@ def test_rolling_back_returns_to_the_previous_champion_and_forth_only_by_name(ru
         runs.promote(number)
     assert roll_back(runs.client, NAME, why="replies fell").to == "1"
     assert runs.aliases == {"champion": "1", "previous": "2"}
-    assert read_moves(runs.client, NAME)[-1].why == "replies fell"
+    assert read_promotions(runs.client, NAME)[-1].why == "replies fell"
     with pytest.raises(RegistryError, match="tiny: is rolled back already, from version 2 to 1, by"):
         roll_back(runs.client, NAME)
     assert roll_back(runs.client, NAME, "1") is None
@@ -194,7 +194,9 @@ def test_a_rollback_that_was_broken_off_is_finished_by_the_next(runs: Runs, monk
     for number, against in ((1, None), (2, "1")):
         runs.register(number, against=against)
         runs.promote(number)
-    append_move(runs.client, NAME, "2", "1", read_moves(runs.client, NAME)[-1].number, Audit(why="died"))
+    append_promotion(
+        runs.client, NAME, "2", "1", read_promotions(runs.client, NAME)[-1].number, Audit(why="died")
+    )
     assert runs.aliases["champion"] == "2"
     assert roll_back(runs.client, NAME).why == "died"
     assert runs.aliases == {"champion": "1", "previous": "2"}
@@ -211,8 +213,13 @@ def test_a_rollback_while_the_aliases_follow_a_promotion_undoes_that_promotion(r
     def half_way(client, name):
         """Another promoter has recorded its move, and has moved one alias of the two."""
         monkeypatch.setattr(registry, "aliases", held)
-        append_move(
-            client, name, "2", "3", read_moves(client, name)[-1].number, Audit(why="better", decision="d")
+        append_promotion(
+            client,
+            name,
+            "2",
+            "3",
+            read_promotions(client, name)[-1].number,
+            Audit(why="better", decision="d"),
         )
         registry.move_alias(client, name, "previous", "2")
         return held(client, name)
@@ -225,16 +232,18 @@ def test_a_rollback_while_the_aliases_follow_a_promotion_undoes_that_promotion(r
 
 
 def test_what_a_person_does_is_told_in_the_words_of_the_pipeline(runs: Runs, monkeypatch):
-    told = []
-    monkeypatch.setattr(
-        "components.promote.manual.send", lambda event, content: told.append((event, content))
-    )
+    sent = []
+    for module in ("manual", "promote"):
+        monkeypatch.setattr(
+            f"components.promote.{module}.send", lambda event, content: sent.append((event, content))
+        )
     runs.register(1)
-    move = promote_by_hand(runs.client, NAME, "1", None)
-    ((event, content),) = told
-    assert event == "promoted"
+    move = promote_manually(runs.client, NAME, "1", None)
+    runs.promote(1)
+    (event, content), (step_event, step_content) = sent
+    assert event == step_event == "promoted"
     assert (content["version"], content["from"], content["to"], content["who"]) == ("1", None, "1", move.who)
-    assert set(content) >= set(runs.promote(1).event()) - {"outcome"}
+    assert set(content) >= set(step_content) - {"outcome"}
 
 
 def test_rolling_back_goes_to_any_earlier_champion_and_to_no_other_version(runs: Runs):
@@ -264,9 +273,9 @@ def test_a_version_that_needs_approval_waits_as_challenger_until_a_person_gives_
         assert (promotion.promoted, promotion.waits) == (False, True)
         assert "waits for approval (recap promote 1 --approve" in promotion.reason
         assert runs.aliases == {"candidate": "1", "challenger": "1"}
-    with pytest.raises(RegistryError, match=r"require_approval asks for a person's approval; .*--approve"):
-        promote_by_hand(runs.client, NAME, "1", None)
-    move = promote_by_hand(runs.client, NAME, "1", "looked at it")
+    with pytest.raises(RegistryError, match=r"require_approval requires a person's approval; .*--approve"):
+        promote_manually(runs.client, NAME, "1", None)
+    move = promote_manually(runs.client, NAME, "1", "looked at it")
     assert move.why == "approved: looked at it"
     assert runs.aliases == {"champion": "1"}
 
@@ -276,7 +285,7 @@ def test_promoting_again_after_an_approval_and_a_rollback_does_not_ask_again(run
     runs.promote(1)
     runs.register(2, against="1", require_approval=True)
     runs.promote(2)
-    promote_by_hand(runs.client, NAME, "2", "looked at it")
+    promote_manually(runs.client, NAME, "2", "looked at it")
     roll_back(runs.client, NAME)
     promotion = runs.promote(2)
     assert promotion.promoted

@@ -14,7 +14,7 @@ from components.common.registry import RegistryError
 from components.promote.manual import roll_back
 from components.promote.move_champion import move_champion
 from components.promote.promote import promote_version
-from components.promote.promotion_log import Audit, read_moves
+from components.promote.promotion_log import Audit, read_promotions
 from pipeline.cli.registry.fetch import fetch_version
 from tests.components.promote import contest
 from tests.components.registries import NAME, PROOF, new_registry, register, run_outputs
@@ -110,7 +110,7 @@ def test_of_eight_promoters_at_once_one_wins_each_time(server: str, tmp_path: Pa
         winners += won
     assert len(winners) == 1 + 3, done.stderr
     assert registry.aliases(client, "race") == {"champion": winners[-1], "previous": winners[-2]}
-    assert [move.to for move in read_moves(client, "race")] == winners
+    assert [move.to for move in read_promotions(client, "race")] == winners
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_a_server_that_goes_away_in_the_middle_is_one_line_and_a_rerun_finishes(
     client = registry.connect(interrupted)
     assert [str(found.version) for found in registry.versions(client, "interrupted")] == ["1"]
     assert registry.aliases(client, "interrupted") == {"champion": "1"}
-    assert len(read_moves(client, "interrupted")) == 1
+    assert len(read_promotions(client, "interrupted")) == 1
     experiment = client.get_experiment_by_name(NAME).experiment_id
     wanted = f"tags.`{registry.PIPELINE_RUN_TAG}` = 'interrupted'"
     assert len(client.search_runs([experiment], wanted)) == 1

@@ -1,5 +1,6 @@
 """What resolve freezes, and how it refuses a log that cannot be used."""
 
+import shutil
 from datetime import date
 from pathlib import Path
 
@@ -184,6 +185,7 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     folder = tmp_path_factory.mktemp("registered")
     uri = new_registry(folder)
     inputs = run_outputs(folder / "run", uri)
+    shutil.rmtree(inputs.validated)
     validate_snapshot(inputs.snapshot, inputs.validated, folder / "docs.html")
     version = register(inputs, folder / "version")
     move_alias(connect(uri), NAME, "champion", version.version)

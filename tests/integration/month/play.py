@@ -8,7 +8,7 @@ from pathlib import Path
 
 from components.common import registry
 from components.common.artifacts.evaluation import Evaluation
-from components.promote.promotion_log import Move, read_moves
+from components.promote.promotion_log import Promotion, read_promotions
 from tests.integration.month.calendar import Day, Event
 from tests.integration.month.runs import Ended, Run, command
 from tests.integration.month.watch import ChampionWatch, Seen
@@ -54,7 +54,7 @@ class MonthRecord:
     days: list[DayRecord]
     looks: int
     seen: list[Seen]
-    moves: list[Move]
+    moves: list[Promotion]
 
     def write(self, path: Path) -> None:
         """As JSON."""
@@ -89,7 +89,7 @@ class Month:
             for day in self.days:
                 records.append(self._live(day))
                 on_day(records[-1])
-        moves = read_moves(registry.connect(self.registry_uri), NAME)
+        moves = read_promotions(registry.connect(self.registry_uri), NAME)
         return MonthRecord(records, watch.looks, watch.seen, moves)
 
     def _live(self, day: Day) -> DayRecord:

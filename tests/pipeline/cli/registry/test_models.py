@@ -223,7 +223,7 @@ def test_rows_that_somebody_edited_are_named_beside_the_others(workspace: Path):
         "its creation time -5 is no time in milliseconds since 1970",
         "its tag recap.proof is not what register writes",
     )
-    move = "tiny.promotions version 1: is no record of a move (its tag recap.move.after is 'x', not a number)"
+    move = "tiny.promotions version 1: is not a valid promotion record (its tag recap.move.after is 'x'"
     lines = recap(workspace, "models").stdout.splitlines()
     assert lines[2].split()[:2] == ["2", "unknown"]
     assert "champion" in lines[3]
