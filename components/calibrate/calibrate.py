@@ -1,4 +1,4 @@
-"""Calibration: from a trained model to one whose probabilities mean what they say."""
+"""Fit a calibrator for each task on held-out rows and put it inside the model."""
 
 import logging
 import shutil
@@ -50,8 +50,8 @@ def calibrate_model(
         report: an HTML page with each task's reliability diagram.
 
     Raises:
-        FileNotFoundError: an input is not there.
-        ValueError: the inputs belong to different snapshots, or a task cannot be calibrated; it is named.
+        FileNotFoundError: an input does not exist.
+        ValueError: the inputs belong to different snapshots, or a task, named in the message, cannot be calibrated.
     """
     frozen, config = Snapshot.read(snapshot)
     manifest = ModelManifest.read(model)
@@ -100,13 +100,13 @@ def _fill(model: MultiTaskRankingModel, calibration_set: Path, config: RecapConf
 
 
 def folds_of(rows: pa.RecordBatch, first: int, folds: int) -> NDArray[np.int64]:
-    """The rows' folds (rows,): those of a user, else of a request, share one, and a row without is by itself."""
-    alone = np.arange(first, first + rows.num_rows) % folds
+    """Folds (rows,), assigned by user, else by request; a row without an id is assigned by its number."""
+    by_row = np.arange(first, first + rows.num_rows) % folds
     for name in ("user", "request"):
         if name in rows.schema.names:
             ids = rows.column(name)
-            return np.where(is_present(ids), assign_folds(ids, folds), alone)
-    return alone
+            return np.where(is_present(ids), assign_folds(ids, folds), by_row)
+    return by_row
 
 
 def _check(
@@ -125,7 +125,7 @@ def _check(
     for folder, digest in ((calibration_set, dataset.snapshot), (model, manifest.snapshot)):
         if digest != frozen.digest:
             raise ValueError(
-                f"{folder}: comes from another snapshot than run {frozen.run_id}'s; make it again"
+                f"{folder}: comes from another snapshot than run {frozen.run_id}'s; run its step again"
             )
     if manifest.config_digest != config_digest(config):
         raise ValueError(f"{model}: was trained with another config than run {frozen.run_id}'s; train again")

@@ -1,4 +1,4 @@
-"""How kfp calls calibrate."""
+"""The kfp component of calibrate."""
 
 from kfp import dsl
 

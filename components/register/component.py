@@ -1,4 +1,4 @@
-"""How kfp calls register."""
+"""The kfp component of register."""
 
 from kfp import dsl
 

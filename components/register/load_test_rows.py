@@ -1,4 +1,4 @@
-"""Rows that evaluate scored, under the log's column names, with the scores that it gave them."""
+"""Rows of the test set for the load test, under the log's column names, with evaluate's scores."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def scored_rows(run: RunOutputs, most: int) -> tuple[pa.Table, "pd.DataFrame"]:
-    """The first rows of the test set, at most so many, and evaluate's scores of them.
+    """The first rows of the test set, at most ``most``, and evaluate's scores of them.
 
     Returns:
         The model's feature columns; a column for each task, and ``score``.
@@ -34,7 +34,7 @@ def scored_rows(run: RunOutputs, most: int) -> tuple[pa.Table, "pd.DataFrame"]:
     reader = DatasetReader(run.test_set, tasks, most, config=run.config)
     rows = next((rows for rows, _ in reader.batches_with_rows()), None)
     if rows is None:
-        raise ValueError(f"{run.test_set}: has no row; run prepare on a window with data")
+        raise ValueError(f"{run.test_set}: has no rows; run prepare on a window with data")
     path = run.evaluation / SCORES_NAME
     scores, scored = _scores(path, run.config, len(rows))
     if scored != reader.rows:
@@ -43,7 +43,7 @@ def scored_rows(run: RunOutputs, most: int) -> tuple[pa.Table, "pd.DataFrame"]:
 
 
 def to_columns(rows: pa.RecordBatch, features: FeaturesConfig) -> pa.Table:
-    """A dataset's groups as columns of the log: what `read_groups` makes them of again."""
+    """Columns of the log for a dataset's groups; the inverse of `read_groups`."""
     columns: dict[str, pa.Array] = {}
     for group in DENSE_GROUPS:
         value = getattr(features, group)
@@ -64,15 +64,15 @@ def _values(column: pa.FixedSizeListArray) -> NDArray[np.generic]:
 
 
 def _whole_lists(column: pa.FixedSizeListArray, stored: ListColumn) -> pa.FixedSizeListArray:
-    """Lists as wide as the log's, with zeros where the model does not read them."""
+    """Lists of the log's width, with zeros in the elements that the model does not read."""
     values = _values(column)
-    whole = np.zeros((len(column), stored.width), dtype=values.dtype)
-    whole[:, stored.places] = values
-    return pa.FixedSizeListArray.from_arrays(pa.array(whole.ravel()), stored.width)
+    padded = np.zeros((len(column), stored.width), dtype=values.dtype)
+    padded[:, stored.places] = values
+    return pa.FixedSizeListArray.from_arrays(pa.array(padded.ravel()), stored.width)
 
 
 def _scores(path: Path, config: RecapConfig, rows: int) -> tuple["pd.DataFrame", int]:
-    """The first rows of the score table, and how many it has."""
+    """The first rows of the score table, and its number of rows."""
     import pandas as pd
 
     table = read_scores(path, config)

@@ -32,8 +32,8 @@ def package(
         model: what `recap_model.save_model` wrote.
         example: rows of the log, with the model's feature columns only.
         config: the model's.
-        out: the folder; it must not be there yet.
-        add: called with the folder, to put more into it before digests are taken.
+        out: the folder; it must not exist.
+        add: called with the folder, to add files before digests are computed.
 
     Returns:
         The digest of the folder's content, see `write_digests`.
@@ -60,26 +60,26 @@ def package(
 def _prevent_caches(code: Path) -> None:
     """Put an empty file where Python would write bytecode.
 
-    MLflow loads a version of a local store in place. A cache that came with that could not be told from one that
-    somebody planted, and Python would trust it instead of the code whose digest was checked.
+    MLflow loads a version of a local store in place. The bytecode that Python writes there could not be distinguished
+    from malicious bytecode, which Python would run instead of the code whose digest was verified.
     """
     for folder in {path.parent for path in code.rglob("*.py")}:
         (folder / CACHE).touch()
 
 
 def requirements() -> list[str]:
-    """Packages that scoring imports, pinned to what this process runs; a build's local tag is left out."""
+    """Packages that scoring imports, pinned to this process's releases without local version labels."""
     return [f"{name}=={version(name).partition('+')[0]}" for name in _NEEDED]
 
 
 def signature(columns: pa.Schema, config: RecapConfig) -> "ModelSignature":
-    """One input for each feature column, one output for each task, the score, and the score's weights.
+    """Inputs: the feature columns. Outputs: the tasks and the score. Parameter: the score's weights.
 
-    A derived column may be given, or the columns that it is derived from, which are then not required.
+    A request gives a derived column or its source columns, so neither is required.
 
     The parameter ``weights`` replaces any of the weights at call time: ``{"weights": {"like": 2.0}}``. Float columns
-    are doubles. Others are of any type: MLflow refuses whole numbers for a double, and numbers with a missing value
-    for an integer, both of which the model reads; it checks them itself.
+    are doubles. Others have any type, because MLflow refuses integers for a double and missing values for an integer,
+    which the model reads; the model checks the types itself.
     """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
@@ -99,7 +99,7 @@ def signature(columns: pa.Schema, config: RecapConfig) -> "ModelSignature":
     ]
     inputs += [ColSpec(AnyType(), name, required=False) for name in features.derived]
     outputs = [ColSpec(DataType.float, name) for name in (*weights, SCORE)]
-    # Of any type, too: MLflow refuses 2 for a double.
+    # Any type, because MLflow refuses 2 for a double.
     kind = Object([Property(task, AnyType(), required=False) for task in weights])
     parameters = ParamSchema([ParamSpec("weights", kind, weights)])
     return ModelSignature(Schema(inputs), Schema(outputs), parameters)

@@ -1,4 +1,4 @@
-"""Register a run's model as one version of the registry: its lineage, its artifacts, and a proof that it loads."""
+"""Register a run's model as a version with lineage and artifacts, and load-test it."""
 
 import json
 import logging
@@ -36,8 +36,8 @@ _EXAMPLE_ROWS = 3
 _CREATED_WITHIN_S = 60
 _FROM_EVALUATION = (REPORT_NAME, METRICS_NAME, DECISION_NAME)
 _DESCRIPTION = (
-    "A version for each run of the pipeline, rejected ones too. The alias champion is the one in production. Move it "
-    "by recap promote or recap rollback, which check the version and record the move, and not by hand."
+    "A version for each run of the pipeline, including rejected ones. The alias champion is the one in production. "
+    "Move it with recap promote or recap rollback only, which check the version and record the promotion."
 )
 _PROFILE_FOLDER, _PROFILE_NAME = registry.PROFILE_PATH.split("/")
 _PROFILES = (_PROFILE_NAME, RESULT_NAME)
@@ -55,19 +55,19 @@ def register_version(
     reports: Mapping[str, str | Path] | None = None,
     evaluation_uri: str | None = None,
 ) -> RegisteredVersion:
-    """Register the model, whatever the decision on it was, and load-test the version.
+    """Register the model, for any outcome of its decision, and load-test the version.
 
-    A run has one version: registering again, also after the process was killed anywhere in between, finds what
-    is there and goes on from it. The newest version that passed its proof gets the alias ``candidate``.
+    Idempotent: a run has one version, and a repeated or interrupted registration resumes from what exists. The newest
+    version that passed its load test gets the alias ``candidate``.
 
     Args:
         reports: pages of the other steps, by name, for the MLflow run.
-        evaluation_uri: where the evaluation stays when this process's copy of it is gone; its path if not given.
+        evaluation_uri: the evaluation's permanent location; its path if not given.
 
     Raises:
-        FileNotFoundError: an input is not a finished one.
-        ValueError: the registry does not answer, the run already registered something else, or the version
-            failed its proof; it then has no alias.
+        FileNotFoundError: an input is missing or incomplete.
+        ValueError: the registry does not answer, the run already registered another decision, or the version failed
+            its load test, so that it gets no alias.
     """
     run = read_outputs(snapshot, model, evaluation, validated, test_set, reports or {})
     client = registry.connect(run.snapshot.tracking_uri)
@@ -77,10 +77,10 @@ def register_version(
     if found.tags.get(registry.DECISION_TAG) != run.decision.digest:
         raise ValueError(
             f"{run.name} version {found.version}: run {run.snapshot.run_id} registered it with another decision; "
-            "start a new run, or hand over the evaluation that it was registered with"
+            "start a new run, or give the evaluation that it was registered with"
         )
-    progress(0.6, 1, f"proving version {found.version}")
-    proof = _prove(client, run.name, found)
+    progress(0.6, 1, f"load-testing version {found.version}")
+    load_test = _load_test(client, run.name, found)
     _set_candidate(client, run.name, str(found.version))
     with registry.registry_errors(client):
         client.set_terminated(found.run_id)
@@ -93,7 +93,7 @@ def register_version(
         model_uri=f"models:/{run.name}/{found.version}",
         model_digest=found.tags[registry.DIGEST_TAG],
         decision_digest=run.decision.digest,
-        proof=proof,
+        proof=load_test,
         require_approval=run.config.registry.require_approval,
     )
     with atomic_directory(out) as folder:
@@ -103,7 +103,7 @@ def register_version(
 
 
 def _create(client: "MlflowClient", run: RunOutputs, evaluation_uri: str) -> "ModelVersion":
-    """Log the run, then create its version in one call, tags and all: it is there with its lineage or not at all."""
+    """Log the run, then create its version with all tags in one call, so that no version lacks its lineage."""
     progress(0.1, 1, "packaging the model")
     with tempfile.TemporaryDirectory(prefix="recap-register-") as temporary:
         folder = Path(temporary) / "model"
@@ -116,19 +116,19 @@ def _create(client: "MlflowClient", run: RunOutputs, evaluation_uri: str) -> "Mo
             _create_registered_model(client, run.name)
             source = f"{client.get_run(run_id).info.artifact_uri}/model"
             tags = {**run.tags(), registry.DIGEST_TAG: digest}
-            said = f"{run.decision.outcome}: {run.decision.reason}"[: registry.LONGEST_DESCRIPTION]
-            return _create_version(client, run, source, run_id, tags, said)
+            description = f"{run.decision.outcome}: {run.decision.reason}"[: registry.LONGEST_DESCRIPTION]
+            return _create_version(client, run, source, run_id, tags, description)
 
 
 def _create_version(
-    client: "MlflowClient", run: RunOutputs, source: str, run_id: str, tags: dict[str, str], said: str
+    client: "MlflowClient", run: RunOutputs, source: str, run_id: str, tags: dict[str, str], description: str
 ) -> "ModelVersion":
-    """Ask for a version once: a server that is asked again, because its answer got lost, makes a second one."""
+    """Create a version without retries: if only the response was lost, a retry would create a second one."""
     from mlflow.exceptions import MlflowException
 
     try:
         with registry.patience(_CREATED_WITHIN_S, tries=1):
-            return client.create_model_version(run.name, source, run_id, tags=tags, description=said)
+            return client.create_model_version(run.name, source, run_id, tags=tags, description=description)
     except MlflowException:
         found = registry.find_version(client, run.name, run.snapshot.run_id)
         if found is None:
@@ -137,7 +137,7 @@ def _create_version(
 
 
 def _assemble(run: RunOutputs, folder: Path, scores: str) -> str:
-    """Write everything that the version holds; returns the digest of it."""
+    """Write the version's artifacts; returns their digest."""
 
     def add(inside: Path) -> None:
         store_rows(inside, *scored_rows(run, _PROOF_ROWS))
@@ -165,20 +165,20 @@ def _write(target: Path, content: str) -> None:
 
 def _copy(source: Path, target: Path) -> None:
     if not source.is_file():
-        raise FileNotFoundError(f"{source}: not there; run the step that writes it again")
+        raise FileNotFoundError(f"{source}: not found; run the step that writes it again")
     target.parent.mkdir(exist_ok=True)
     shutil.copyfile(source, target)
 
 
 def _first_rows(snapshot: Snapshot, columns: list[str]) -> pa.Table:
-    """The first rows of the newest partition that has any."""
-    for part in reversed(snapshot.partitions):
-        for file in part.files:
+    """The first rows of the newest partition with rows."""
+    for partition in reversed(snapshot.partitions):
+        for file in partition.files:
             if not file.rows:
                 continue
             with open_parquet(snapshot, file) as parquet:
                 return pa.Table.from_batches([next(parquet.iter_batches(_EXAMPLE_ROWS, columns=columns))])
-    raise ValueError("snapshot: none of its files has a row; run resolve on a window with data")
+    raise ValueError("snapshot: its files have no rows; run resolve on a window with data")
 
 
 def _create_registered_model(client: "MlflowClient", name: str) -> None:
@@ -191,22 +191,22 @@ def _create_registered_model(client: "MlflowClient", name: str) -> None:
             raise
 
 
-def _prove(client: "MlflowClient", name: str, found: "ModelVersion") -> LoadTestResult:
-    """The version's proof: the recorded one, or a new one, recorded on it whether it passes or not."""
+def _load_test(client: "MlflowClient", name: str, found: "ModelVersion") -> LoadTestResult:
+    """The version's load test: the recorded one, or a new one, whose outcome is recorded."""
     recorded = read_load_test(client, found)
     if recorded is not None:
         return recorded
     try:
-        proof = load_and_score(client, name, str(found.version))
+        result = load_and_score(client, name, str(found.version))
     except registry.RegistryError as failure:
         record_failure(client, found, failure)
         raise
-    record_load_test(client, found, proof)
-    return proof
+    record_load_test(client, found, result)
+    return result
 
 
 def _set_candidate(client: "MlflowClient", name: str, version: str) -> None:
-    """Give a version the alias ``candidate`` unless it has an alias, or a newer one is candidate."""
+    """Set the alias ``candidate`` to a version unless it has an alias, or a newer version is candidate."""
     held = registry.aliases(client, name)
     if version in held.values() or int(held.get("candidate", 0)) > int(version):
         return

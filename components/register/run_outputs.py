@@ -1,4 +1,4 @@
-"""What the steps before register left of one run, checked to belong together."""
+"""The outputs of a run's earlier steps, checked to belong together."""
 
 import json
 import os
@@ -53,10 +53,10 @@ class RunOutputs:
         }
 
     def lineage(self, scores: str) -> dict[str, object]:
-        """What the version was made from, for its artifacts.
+        """The version's lineage, for its artifacts.
 
         Args:
-            scores: where the test rows' scores stay.
+            scores: permanent location of the test rows' scores.
         """
         images = os.environ.get(IMAGES_VARIABLE)
         return {
@@ -81,10 +81,10 @@ def read_outputs(
     test_set: str | Path,
     reports: Mapping[str, str | Path],
 ) -> RunOutputs:
-    """Read what register is given.
+    """Read the inputs of register.
 
     Raises:
-        FileNotFoundError: an input is not a finished one.
+        FileNotFoundError: an input is missing or incomplete.
         ValueError: the decision is on another model, other test rows, or another run's data.
     """
     frozen, config = Snapshot.read(snapshot)
@@ -108,14 +108,14 @@ def _check_belongs(run: RunOutputs) -> None:
     manifest = file_digest(run.model, MANIFEST_NAME)
     if run.decision.candidate != manifest:
         raise ValueError(
-            f"{run.evaluation}: its decision is on another model than {run.model}; run evaluate on it"
+            f"{run.evaluation}: its decision is on another model than {run.model}; run evaluate on this model"
         )
     if (run.decision.snapshot, run.decision.run_id) != (run.snapshot.digest, run.snapshot.run_id):
         raise ValueError(
             f"{run.evaluation}: its decision is of run {run.decision.run_id}, the snapshot of run "
-            f"{run.snapshot.run_id}; hand over outputs of one run"
+            f"{run.snapshot.run_id}; give outputs of one run"
         )
     if run.decision.test_data != DatasetManifest.read(run.test_set).fingerprint:
         raise ValueError(
-            f"{run.evaluation}: its decision is on other rows than {run.test_set}; hand over outputs of one run"
+            f"{run.evaluation}: its decision is on other rows than {run.test_set}; give outputs of one run"
         )

@@ -1,4 +1,4 @@
-"""What is told of each step in the MLflow run of a pipeline run."""
+"""Parameters and metrics of each step, for the MLflow run of a pipeline run."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -14,16 +14,16 @@ from recap_model.data.dataset.manifest import DatasetManifest
 
 
 @dataclass(frozen=True)
-class StepTold:
-    """A step's own parameters and figures."""
+class StepRecord:
+    """A step's parameters and metrics."""
 
     name: str
     parameters: Mapping[str, object]
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
-def told_of_steps(run: RunOutputs) -> Iterator[StepTold]:
-    """The steps before register, in their order, as far as their outputs tell of them."""
+def step_records(run: RunOutputs) -> Iterator[StepRecord]:
+    """Records of the steps before register, in their order."""
     snapshot, manifest = run.snapshot, run.manifest
     test = DatasetManifest.read(run.test_set)
     files = [file for part in snapshot.partitions for file in part.files]
@@ -33,21 +33,21 @@ def told_of_steps(run: RunOutputs) -> Iterator[StepTold]:
         "missing_days": len(snapshot.missing_days),
     }
     champion = snapshot.champion.version if snapshot.champion else "none"
-    yield StepTold(
+    yield StepRecord(
         "resolve",
         {**window, "champion": champion},
         {"files": len(files), "rows": snapshot.rows, "bytes": sum(file.bytes for file in files)},
     )
     verdict = _json(run.validated / RESULT_NAME)
     drift = verdict.get("drift", {})
-    yield StepTold(
+    yield StepRecord(
         "validate",
         {"verdict": verdict.get("verdict", "unknown"), "drift": drift.get("state", "unknown")},
         {"rules": len(verdict.get("rules", [])), "columns_drifted": drift.get("beyond", 0)},
     )
     positives = {f"positives/{task}": float(count.positives) for task, count in test.counts.items()}
     sets = {"train_set": manifest.train_set, "calibration_set": manifest.calibration_set or "none"}
-    yield StepTold("prepare", {**sets, "test_set": test.fingerprint}, {"test_rows": test.rows, **positives})
+    yield StepRecord("prepare", {**sets, "test_set": test.fingerprint}, {"test_rows": test.rows, **positives})
     trained = {
         "steps": manifest.steps,
         "epochs": manifest.epochs,
@@ -56,8 +56,8 @@ def told_of_steps(run: RunOutputs) -> Iterator[StepTold]:
         "batch_size": run.config.training.batch_size,
         "parent": manifest.warm_start or "none",
     }
-    yield StepTold("train", trained, {"rows": manifest.rows, **_at_the_end(run)})
-    yield _calibrated(run)
+    yield StepRecord("train", trained, {"rows": manifest.rows, **_final_metrics(run)})
+    yield _calibration_record(run)
     decided = {
         "outcome": run.decision.outcome,
         "reason": run.decision.reason[:500],
@@ -65,19 +65,19 @@ def told_of_steps(run: RunOutputs) -> Iterator[StepTold]:
     }
     failed = sum(rule.verdict in ("fail", "error") for rule in run.decision.rules)
     counts = {"rules": len(run.decision.rules), "rules_that_failed": failed}
-    yield StepTold("evaluate", decided, {**counts, **Evaluation.read(run.evaluation).headline()})
+    yield StepRecord("evaluate", decided, {**counts, **Evaluation.read(run.evaluation).headline()})
 
 
-def _calibrated(run: RunOutputs) -> StepTold:
-    """Each task's calibrator, and predicted over observed on the calibration set with it."""
-    told = _json(run.model / CALIBRATION_REPORT_NAME)
-    methods = {f"method/{task}": one["method"] for task, one in told.items()}
+def _calibration_record(run: RunOutputs) -> StepRecord:
+    """Each task's calibrator, and its predicted over observed rate on the calibration set."""
+    report = _json(run.model / CALIBRATION_REPORT_NAME)
+    methods = {f"method/{task}": one["method"] for task, one in report.items()}
     ratios = {
         f"predicted_over_observed/{task}": one["after"]["predicted_over_observed"]
-        for task, one in told.items()
+        for task, one in report.items()
         if one["after"]  # None without a label
     }
-    return StepTold(
+    return StepRecord(
         "calibrate", methods, {name: ratio for name, ratio in ratios.items() if ratio is not None}
     )
 
@@ -86,8 +86,8 @@ def _json(path: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text())) if path.is_file() else {}
 
 
-def _at_the_end(run: RunOutputs) -> dict[str, float]:
-    """Losses and speed of training's last report; the curves are on the run that this one is nested in."""
+def _final_metrics(run: RunOutputs) -> dict[str, float]:
+    """Losses and speed of training's last report; the curves are in the parent run."""
     path = run.model / TRAINING_LOG_NAME
     lines = path.read_text().splitlines() if path.is_file() else []
     if not lines:

@@ -14,7 +14,7 @@ from components.common.artifacts.evaluation import REPORT_NAME, Evaluation
 from components.common.artifacts.model_manifest import TRAINING_LOG_NAME
 from components.common.registry.run_metrics import Number, log_metrics, training_metrics
 from components.register.run_outputs import RunOutputs
-from components.register.step_metrics import told_of_steps
+from components.register.step_metrics import step_records
 from recap_model.data.dataset.manifest import DatasetManifest
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ _LONGEST_DIGEST = 36  # characters of a data set's digest that MLflow's database
 
 
 def start_run(client: "MlflowClient", run: RunOutputs) -> str:
-    """The MLflow run of this pipeline run, found or created, with all that is told of it; returns its id.
+    """Find or create the MLflow run of this pipeline run and log everything about it; returns its id.
 
-    Each step is a run nested in it.
+    Each step is a nested run.
     """
     experiment = _experiment(client, run.config.registry.experiment, run.snapshot.tracking_uri)
     wanted = f"tags.`{registry.PIPELINE_RUN_TAG}` = '{run.snapshot.run_id}'"
@@ -48,7 +48,7 @@ def start_run(client: "MlflowClient", run: RunOutputs) -> str:
 
 
 def _datasets(run: RunOutputs) -> Iterator["DatasetInput"]:
-    """The run's data sets as MLflow's own. Their source is the log that they were made from."""
+    """The run's data sets as MLflow datasets, whose source is the log."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     test = DatasetManifest.read(run.test_set)
@@ -72,10 +72,10 @@ def _datasets(run: RunOutputs) -> Iterator["DatasetInput"]:
 
 
 def _nest_steps(client: "MlflowClient", experiment: str, parent: str, run: RunOutputs) -> None:
-    """A finished run for each step, found or created."""
+    """Find or create a finished nested run for each step."""
     wanted = f"tags.`mlflow.parentRunId` = '{parent}'"
     found = {child.data.tags.get(_STEP_TAG): child.info for child in client.search_runs([experiment], wanted)}
-    for step in told_of_steps(run):
+    for step in step_records(run):
         tags = {"mlflow.parentRunId": parent, _STEP_TAG: step.name}
         info = found.get(step.name) or client.create_run(experiment, run_name=step.name, tags=tags).info
         _log_parameters(client, info.run_id, step.parameters)
@@ -84,7 +84,7 @@ def _nest_steps(client: "MlflowClient", experiment: str, parent: str, run: RunOu
 
 
 def _log_reports(client: "MlflowClient", run_id: str, run: RunOutputs) -> None:
-    """Pages under names by which a browser, and MLflow's own, open them."""
+    """Log the pages with the ending .html, by which browsers and MLflow's UI open them."""
     with tempfile.TemporaryDirectory(prefix="recap-reports-") as folder:
         for name, path in {**run.reports, "evaluation": run.evaluation / REPORT_NAME}.items():
             shutil.copyfile(path, Path(folder) / f"{name}.html")
@@ -112,7 +112,7 @@ def _evaluated(run: RunOutputs) -> Iterator[tuple[str, float, int]]:
 
 
 def _means(found: Mapping[str, float], rules: Sequence[Rule]) -> dict[str, float]:
-    """``mean_auc`` and ``mean_rce`` over the tasks that the gate judged: of one positive an AUC says nothing.
+    """``mean_auc`` and ``mean_rce`` over the tasks that the gate judged; with few positives an AUC is only noise.
 
     >>> skipped = Rule(name="task", task="report", verdict="skipped", words="1 test positive; not judged")
     >>> _means({"auc/like": 0.7, "auc/report": 1.0}, [skipped])
@@ -143,7 +143,7 @@ def _log_parameters(client: "MlflowClient", run_id: str, parameters: Mapping[str
 
 
 def _experiment(client: "MlflowClient", name: str, tracking_uri: str) -> str:
-    """The experiment's id; created, with a fixed place for its artifacts, if need be."""
+    """The experiment's id; a new experiment is created with a fixed artifact location."""
     from mlflow.exceptions import MlflowException
 
     found = client.get_experiment_by_name(name)

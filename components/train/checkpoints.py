@@ -1,4 +1,4 @@
-"""Where a training keeps its checkpoints, so that the step finds them when it is run again."""
+"""The checkpoint folder of a training, which a repeated step resumes from."""
 
 import fcntl
 import hashlib
@@ -26,12 +26,12 @@ log = logging.getLogger(__name__)
 def checkpoints_of(
     out: Path, snapshot: Snapshot, config: RecapConfig, dataset: DatasetManifest, process_group: ProcessGroup
 ) -> Iterator[Checkpoints]:
-    """The checkpoints of this training: of this config, this data, this start, this version of torch.
+    """The checkpoints of a training, identified by its config, data, warm start and version of torch.
 
-    They lie beside the step's output, or, where that does not outlive the process, under the folder that the
-    environment variable ``RECAP_CHECKPOINTS`` names. Another training's are never taken up, nor touched. Of
-    trainings of the same config and data at once each has a folder of its own, locked while it runs: the first
-    whose folder is free goes on from what is there.
+    They lie beside the step's output, or, if that does not outlive the process, in the folder of the environment
+    variable ``RECAP_CHECKPOINTS``. Checkpoints of other trainings are neither used nor changed. Concurrent trainings
+    of the same config and data have a folder each, locked while they run; a new one resumes from the first unlocked
+    folder.
     """
     champion = snapshot.champion.version if snapshot.champion is not None else None
     origin = [
@@ -57,12 +57,12 @@ def checkpoints_of(
         if not checkpoints.files():
             checkpoints.clear()
         os.close(lock)
-        with suppress(OSError):  # another training's may lie beside
+        with suppress(OSError):  # may contain another training's checkpoints
             root.rmdir()
 
 
 def _lock_free_folder(root: Path, name: str) -> tuple[Path, int]:
-    """A folder of checkpoints that no running training has, preferably one that has any; and its lock's handle."""
+    """An unlocked folder, preferably one with checkpoints; and its lock's handle."""
     made = sorted(path for path in root.glob(f"{name}*") if Checkpoints(path).files())
     new = (root / (name if number == 1 else f"{name}-{number}") for number in range(1, 1000))
     for folder in (*made, *new):
@@ -79,7 +79,7 @@ def _lock(folder: Path) -> int | None:
         folder.mkdir(parents=True, exist_ok=True)
         try:
             lock = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
-        except FileNotFoundError:  # who had it has just removed the folder
+        except FileNotFoundError:  # its owner has just removed the folder
             continue
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

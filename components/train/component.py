@@ -1,4 +1,4 @@
-"""How kfp calls train."""
+"""The kfp component of train."""
 
 from kfp import dsl
 

@@ -1,4 +1,4 @@
-"""The rows that a process trains on, and those held out to stop early by."""
+"""The training rows of a process, and the rows held out for early stopping."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""SIGTERM as a wish that training asks for after each step, instead of the process's end."""
+"""SIGTERM as a request that training polls after each step."""
 
 import signal
 import threading
@@ -9,17 +9,17 @@ from types import FrameType
 
 @contextmanager
 def stop_on_sigterm() -> Iterator[Callable[[], bool]]:
-    """Whether SIGTERM has come since the block began; a node that is taken away sends it a while before the end."""
-    asked = threading.Event()
+    """Yield whether SIGTERM has been received in the block; a preempted node sends it some time before SIGKILL."""
+    requested = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
+        yield requested.is_set
         return
 
-    def ask(number: int, frame: FrameType | None) -> None:
-        asked.set()
+    def request_stop(number: int, frame: FrameType | None) -> None:
+        requested.set()
 
-    before = signal.signal(signal.SIGTERM, ask)
+    before = signal.signal(signal.SIGTERM, request_stop)
     try:
-        yield asked.is_set
+        yield requested.is_set
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -1,4 +1,4 @@
-"""Progress as metrics of the MLflow run that is active, if one is."""
+"""Training progress as metrics of the active MLflow run."""
 
 import logging
 import os
@@ -10,7 +10,7 @@ from components.common.registry.run_metrics import log_metrics, training_metrics
 from recap_model.training import Progress
 
 RUN_VARIABLE, SERVER_VARIABLE = "MLFLOW_RUN_ID", "MLFLOW_TRACKING_URI"
-_ANSWER_S = 10  # training waits meanwhile
+_ANSWER_S = 10  # blocks training
 
 log = logging.getLogger(__name__)
 
@@ -18,9 +18,8 @@ log = logging.getLogger(__name__)
 def active_run(tracking_uri: str) -> Callable[[Progress], None]:
     """Log each progress to the run that ``MLFLOW_RUN_ID`` names; does nothing without one.
 
-    The run is where ``MLFLOW_TRACKING_URI`` says, or else at ``tracking_uri``. What was logged before training was
-    broken off is not logged twice. An MLflow that does not answer is told of in the log, once, and asked no more:
-    training goes on.
+    The tracking server is ``MLFLOW_TRACKING_URI``, or else ``tracking_uri``. Logging is idempotent over resumed
+    training. If MLflow does not answer, one warning is logged, and training goes on without it.
     """
     run = os.environ.get(RUN_VARIABLE)
     if not run:

@@ -1,4 +1,4 @@
-"""Training: from a training set to a saved model, with what happened on the way."""
+"""Train the model of a snapshot's config on a training set."""
 
 import contextlib
 import json
@@ -52,7 +52,7 @@ def train_model(
 ) -> ModelManifest:
     """Train the model of a snapshot's config on a training set.
 
-    Run again after it was broken off, it goes on from its newest checkpoint (see `checkpoints_of`). With
+    After an interruption it resumes from its newest checkpoint (see `checkpoints_of`). With
     ``training.distribution`` it starts the processes, here or on a cluster's nodes, and waits for them.
 
     Args:
@@ -61,16 +61,16 @@ def train_model(
         curves: an HTML page with the losses' curves.
 
     Raises:
-        FileNotFoundError: an input is not there.
+        FileNotFoundError: an input does not exist.
         ValueError: the training set is another snapshot's, does not fit the config, or changed since prepare; or the
             loss became NaN or infinite (`NonFiniteLossError`).
-        RetryableError: SIGTERM came; a checkpoint holds all there was.
+        RetryableError: SIGTERM was received; a checkpoint was written.
         OSError: the cluster of a training job refuses, or the job did not end in time.
     """
     frozen, config = Snapshot.read(snapshot)
     dataset = DatasetManifest.read(train_set)
     _check(dataset, frozen, config, Path(train_set))
-    # Once, before there are processes that would wait for each other.
+    # Once, before processes are started that would wait for each other.
     RecordBatches(dataset).verify()
     distribution = config.training.distribution
     if isinstance(distribution, TrainJobConfig):
@@ -99,9 +99,9 @@ def train_in_process(
     *,
     member: bool = False,
 ) -> None:
-    """`train_model` in this process: alone, or as a member of those that torchrun started, the first of which writes.
+    """`train_model` in this process: alone, or as a ``member`` of torchrun's processes, of which rank 0 writes.
 
-    What torchrun says in the environment counts for a ``member`` only: a shell may have set ``RANK`` for another
+    Torchrun's environment variables are read for a ``member`` only, because a shell may have set ``RANK`` for another
     program. Raises as `train_model` does.
     """
     frozen, config = Snapshot.read(snapshot)
@@ -109,8 +109,8 @@ def train_in_process(
     _check(dataset, frozen, config, Path(train_set))
     if config.training.compile and shutil.which(os.environ.get("CXX", "g++")) is None:
         raise FileNotFoundError(
-            "training.compile: torch.compile needs a C++ compiler (g++, or what CXX names), and there is none, as in "
-            "Recap's images; leave it out, or train where there is one"
+            "training.compile: torch.compile needs a C++ compiler (g++, or the one in CXX); none is installed, as "
+            "in Recap's images; remove training.compile, or install a compiler"
         )
     device = choose_device(config.training)
     with (
@@ -128,7 +128,7 @@ def train_in_process(
 
 
 class _Run:
-    """One process's training: what it reads, what it writes."""
+    """The training of one process."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What training starts from: random weights, or another model's."""
+"""Warm start: initial weights from another model."""
 
 import logging
 import tempfile
@@ -15,12 +15,12 @@ log = logging.getLogger(__name__)
 
 
 def start_warm(model: MultiTaskRankingModel, snapshot: Snapshot, config: RecapConfig) -> str | None:
-    """Give the model the weights that ``training.warm_start`` names; returns whose they are, None if no one's.
+    """Copy the weights that ``training.warm_start`` names into the model; returns the source, None without one.
 
-    Where it says ``champion`` and there is none, as in a first run, the model stays as it is.
+    With ``champion`` and no champion, as in a first run, the model keeps its random weights.
 
     Raises:
-        FileNotFoundError, ValueError: the other model is not there, cannot be read, or has nothing in common.
+        FileNotFoundError, ValueError: the other model does not exist, cannot be read, or shares no parameter.
     """
     wanted, registered = config.training.warm_start, config.training.warm_start_version
     if wanted is None:
@@ -31,14 +31,14 @@ def start_warm(model: MultiTaskRankingModel, snapshot: Snapshot, config: RecapCo
             return None
         registered = config.registry.model_name, snapshot.champion.version
     if registered is None:
-        return _take(model, Path(wanted), wanted)
+        return _copy_weights(model, Path(wanted), wanted)
     name, version = registered
     with tempfile.TemporaryDirectory() as folder:
         found = download(connect(snapshot.tracking_uri), name, version, folder)
-        return _take(model, found, f"{name} version {version}")
+        return _copy_weights(model, found, f"{name} version {version}")
 
 
-def _take(model: MultiTaskRankingModel, folder: Path, whose: str) -> str:
+def _copy_weights(model: MultiTaskRankingModel, folder: Path, source: str) -> str:
     new = warm_start(model, load_model(folder))
-    log.info("event=warm_start from=%r new=%d %s", whose, len(new), " ".join(new[:20]))
-    return whose
+    log.info("event=warm_start from=%r new=%d %s", source, len(new), " ".join(new[:20]))
+    return source

@@ -31,7 +31,7 @@ from kubernetes.config import ConfigException
 from urllib3.exceptions import HTTPError
 
 from components.common.runtime.train_job import GROUP, PLURAL, VERSION, TrainJobSettings
-from components.train.kubernetes.wait import Sight
+from components.train.kubernetes.wait import JobStatus
 from recap_model.config.reading.errors import in_one_line
 from recap_model.config.steps.training import TrainJobConfig
 
@@ -42,7 +42,7 @@ _REQUEST_TIMEOUTS_S = (10.0, 60.0)
 
 @dataclass(frozen=True)
 class JobRequest:
-    """What a TrainJob is made of: its size, its place, and what each process of its nodes runs.
+    """The fields of a TrainJob: its size, its settings, and the command of its nodes' processes.
 
     ``module`` and ``arguments`` are run under torchrun; ``environment`` has plain values.
     """
@@ -68,9 +68,9 @@ class JobRequest:
         )
 
     def options(self) -> list[Any]:
-        """Name, command, deadline, and what the pods have beside the runtime's own."""
-        # Trainer's torch plugin gives the number of nodes, the node's rank and the first node's address by PET_*;
-        # its number of processes is, on CPUs, that of the cores.
+        """Name, command, deadline, and the patch of the runtime's pods."""
+        # Trainer's torch plugin sets the number of nodes, the node's rank and the first node's address in PET_*; on
+        # CPUs it sets the number of processes to that of the cores.
         processes = f"--nproc-per-node={self.size.processes_per_node}"
         return [
             Name(name=self.name),
@@ -93,7 +93,7 @@ def _patch(place: TrainJobSettings, on_gpus: bool) -> TrainingRuntimeSpecPatch:
         {"name": "shared-memory", "mountPath": "/dev/shm"},
     ]
     if place.secrets:
-        # The SDK's environment is of plain values, and a patch may set none: secrets come as files.
+        # The SDK's environment has plain values only, and a patch cannot set it: secrets are mounted as files.
         sources = [{"secret": {"name": name, "optional": True}} for name in place.secrets]
         volumes.append({"name": "secrets", "projected": {"sources": sources}})
         mounts.append({"name": "secrets", "mountPath": SECRETS_FOLDER, "readOnly": True})  # type: ignore[dict-item]
@@ -108,7 +108,7 @@ def _patch(place: TrainJobSettings, on_gpus: bool) -> TrainingRuntimeSpecPatch:
         pod.node_selector = place.node_selector or None
         if place.toleration is not None:
             pod.tolerations = [{"key": place.toleration, "operator": "Exists", "effect": "NoSchedule"}]
-    # A sidecar's proxy stands between processes that find each other by the pods' addresses.
+    # A sidecar's proxy breaks connections to the pods' addresses.
     template = PodTemplatePatch(metadata={"labels": {"sidecar.istio.io/inject": "false"}}, spec=pod)
     job = JobTemplatePatch(spec=JobSpecPatch(template=template))
     nodes = ReplicatedJobPatch(name="node", template=job)
@@ -118,15 +118,15 @@ def _patch(place: TrainJobSettings, on_gpus: bool) -> TrainingRuntimeSpecPatch:
 
 
 class KubernetesJob:
-    """A TrainJob as `components.train.kubernetes.wait` takes it.
+    """A TrainJob as a `components.train.kubernetes.wait.Job`.
 
-    Raises ConnectionError if there is no cluster to ask.
+    Raises ConnectionError if no cluster is configured.
     """
 
     def __init__(self, request: JobRequest) -> None:
-        # It warns, on several lines, of a version that it may not read, and changes nothing by it.
+        # It warns, on several lines, of a version that it may not read, without effect.
         logging.getLogger("kubeflow").setLevel(logging.ERROR)
-        # Each attempt of a request without an answer; the wait says once that there is none.
+        # It warns at each attempt of a request without a response, which the wait logs once.
         logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
         self.name = request.name
         self._request = request
@@ -135,13 +135,14 @@ class KubernetesJob:
             self._client = TrainerClient()
         except ConfigException as error:
             raise ConnectionError(
-                f"training job {self.name}: no Kubernetes to start it on ({_one_line(error)})"
+                f"training job {self.name}: no Kubernetes cluster is configured ({_one_line(error)}); run it "
+                "on a cluster, or set KUBECONFIG"
             ) from None
 
-    def look(self) -> Sight:
-        """What the job is now, by its conditions.
+    def poll(self) -> JobStatus:
+        """The job's status, from its conditions.
 
-        Not by the SDK's, which drops their messages, and fails with them where it cannot read the runtime.
+        Not by the SDK's own call, which drops the conditions' messages and fails if it cannot read the runtime.
         """
         backend = self._client.backend
         try:
@@ -150,22 +151,22 @@ class KubernetesJob:
             )
         except ApiException as error:
             if error.status == 404:
-                return Sight("absent")
-            raise self._refusal("cannot be looked at", error) from None
+                return JobStatus("absent")
+            raise self._refusal("cannot be read", error) from None
         except HTTPError as error:
-            raise self._refusal("cannot be looked at", error) from None
+            raise self._refusal("cannot be read", error) from None
         if found["metadata"].get("deletionTimestamp"):
-            return Sight("leaving")
+            return JobStatus("deleting")
         for condition in found.get("status", {}).get("conditions", []):
             why = f"{condition.get('reason', '')}: {condition.get('message', '')}".strip(": ")
             if condition["status"] == "True" and condition["type"] == constants.TRAINJOB_COMPLETE:
-                return Sight("complete", why)
+                return JobStatus("complete", why)
             if condition["status"] == "True" and condition["type"] == constants.TRAINJOB_FAILED:
-                return Sight("failed", why)
-        return Sight("active")
+                return JobStatus("failed", why)
+        return JobStatus("active")
 
     def create(self) -> None:
-        """Create the TrainJob, unless there is one of its name."""
+        """Create the TrainJob unless one of its name exists."""
         request = self._request
         try:
             self._client.train(
@@ -177,7 +178,7 @@ class KubernetesJob:
                 raise self._refusal("cannot be created", error) from None
 
     def delete(self) -> None:
-        """Delete the TrainJob, if it is there."""
+        """Delete the TrainJob if it exists."""
         try:
             self._client.delete_job(self.name)
         except (RuntimeError, TimeoutError) as error:
@@ -186,7 +187,7 @@ class KubernetesJob:
                 raise self._refusal("cannot be deleted", error) from None
 
     def log(self) -> Iterator[str]:
-        """Lines of the first node's log that were not given yet; none while its pod is pending."""
+        """New lines of the first node's log; none while its pod is pending."""
         try:
             steps = self._client.get_job(self.name).steps
             pods = [step.pod_name for step in steps if step.name == _RANK_0]
@@ -198,39 +199,39 @@ class KubernetesJob:
                     self._passed_on[pods[0]] = number + 1
                     yield line
         except (RuntimeError, TimeoutError, HTTPError) as error:
-            raise self._refusal("has no log to be read", error) from None
+            raise self._refusal("has no readable log", error) from None
 
     def last_event(self) -> str:
         """Reason and message of the newest event on the job or its pods."""
         try:
             events = self._client.get_job_events(self.name)
         except (RuntimeError, TimeoutError, HTTPError, ApiException) as error:
-            raise self._refusal("has no events to be read", error) from None
+            raise self._refusal("has no readable events", error) from None
         return f"{events[-1].reason}: {_one_line(events[-1].message)}" if events else ""
 
     def _refusal(self, what: str, error: Exception) -> OSError | ValueError:
-        """In one line, and of the kind that says whether waiting may help."""
+        """A one-line exception, whose type says whether the error may be transient."""
         cause = error.__cause__ or error
-        said = f"training job {self.name} {what}"
+        prefix = f"training job {self.name} {what}"
         if not isinstance(cause, ApiException):
-            return ConnectionError(f"{said}: {_one_line(cause)}")
+            return ConnectionError(f"{prefix}: {_one_line(cause)}")
         reason = _message(cause)
         if not cause.status or cause.status == 429 or cause.status >= 500:
-            return ConnectionError(f"{said}: {cause.status or 'no status'}: {reason}")
+            return ConnectionError(f"{prefix}: {cause.status or 'no status'}: {reason}")
         if cause.status in (401, 403):
             return PermissionError(
-                f"{said}: {cause.status}: {reason}; the step's service account needs the role in docs/cluster.md"
+                f"{prefix}: {cause.status}: {reason}; the step's service account needs the role in docs/cluster.md"
             )
         if cause.status == 404:
             return FileNotFoundError(
-                f"{said}: the cluster has no runtime {self._request.place.runtime!r}, or no Kubeflow Trainer 2; "
+                f"{prefix}: the cluster has no runtime {self._request.place.runtime!r}, or no Kubeflow Trainer 2; "
                 "install it, or name another by train_job.runtime in the cluster's file"
             )
-        return ValueError(f"{said}: {cause.status}: {reason}")
+        return ValueError(f"{prefix}: {cause.status}: {reason}")
 
 
 def _message(error: ApiException) -> str:
-    """The API's own words: those of its Status, if the body is one."""
+    """The API's message: that of its Status, if the body is one."""
     try:
         return _one_line(json.loads(error.body)["message"])
     except (ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""Training as a job on several nodes of a cluster: what they are handed, and what becomes of it."""
+"""Training as a job on several nodes of a cluster: the shared folder, the job, and its model as the step's output."""
 
 import logging
 import shutil
@@ -11,7 +11,7 @@ from components.common.runtime.train_job import TrainJobSettings, check_distribu
 from components.train.checkpoints import CHECKPOINTS_VARIABLE
 from components.train.interruption import stop_on_sigterm
 from components.train.kubernetes.wait import JobFailedError, run_to_end
-from components.train.local.torchrun import ERRORS_VARIABLE, SECRETS_VARIABLE, told
+from components.train.local.torchrun import ERRORS_VARIABLE, SECRETS_VARIABLE, read_failure
 from recap_model.config import RecapConfig
 from recap_model.config.steps.training import TrainJobConfig
 from recap_model.data.dataset.manifest import MANIFEST_NAME, DatasetManifest
@@ -22,11 +22,11 @@ log = logging.getLogger(__name__)
 
 
 class JobFolder:
-    """A run's folder on the volume that the train step and all nodes of its job see.
+    """A run's folder on the volume that the train step and all nodes of its job mount.
 
-    ``<shared>/jobs/<name>/`` holds copies of the snapshot and of the training set's manifest, which are small, and
-    takes the model, its curves, and what the processes fail with. Checkpoints lie in ``<shared>/checkpoints``, for
-    the next attempt.
+    ``<shared>/jobs/<name>/`` has copies of the snapshot and of the training set's manifest, which are small, and
+    receives the model, its curves and the processes' failures. Checkpoints lie in ``<shared>/checkpoints``, for the
+    next attempt.
     """
 
     def __init__(self, place: TrainJobSettings, name: str) -> None:
@@ -49,13 +49,13 @@ class JobFolder:
         return {ERRORS_VARIABLE: str(self.errors), CHECKPOINTS_VARIABLE: str(self.checkpoints)}
 
     def fill(self, snapshot: Path, train_set: Path, dataset: DatasetManifest) -> None:
-        """Copy what the nodes read, into a folder that holds nothing else."""
+        """Copy the nodes' inputs into an empty folder."""
         self.remove()
         self.errors.mkdir(parents=True)
         self.checkpoints.mkdir(exist_ok=True)
         shutil.copytree(snapshot, self.snapshot)
         shutil.copytree(train_set, self.train_set)
-        # Where the rows lie may be said relative to the folder that was copied.
+        # The rows' root may be relative to the folder that was copied.
         (self.train_set / MANIFEST_NAME).write_text(dataset.model_dump_json(indent=1))
 
     def remove(self) -> None:
@@ -72,15 +72,15 @@ def train_as_job(
     config: RecapConfig,
     dataset: DatasetManifest,
 ) -> None:
-    """Have the nodes of a TrainJob train, and publish the model that they leave.
+    """Train on the nodes of a TrainJob, and publish its model.
 
-    The job is named after the run: an attempt of the step finds what an earlier one started.
+    The job is named after the run, so that a repeated step finds the job of an earlier attempt.
 
     Raises:
-        FileNotFoundError: the shared folder is not there, or the job left no model.
-        RetryableError: SIGTERM came, here or to the job.
-        ValueError: the job failed, in its first process's words, or left a model that is not this training's.
-        OSError: the cluster refuses, or there was no end in time.
+        FileNotFoundError: the shared folder does not exist, or the job wrote no model.
+        RetryableError: SIGTERM was received, here or by the job.
+        ValueError: the job failed, with its first process's message, or wrote another training's model.
+        OSError: the cluster refuses, or the job did not end in time.
     """
     from components.train.kubernetes.job_client import SECRETS_FOLDER, JobRequest, KubernetesJob
 
@@ -108,7 +108,7 @@ def train_as_job(
                 stop=stop,
             )
     except JobFailedError as error:
-        raise told(folder.errors, str(error), around=str(error)) from None
+        raise read_failure(folder.errors, str(error), prefix=str(error)) from None
     finally:
         folder.remove()
 
@@ -121,7 +121,7 @@ def publish(
     config: RecapConfig,
     dataset: DatasetManifest,
 ) -> None:
-    """Take a job's model over as the step's output, if its manifest is whole and says that it is this training's.
+    """Copy a job's model to the step's output if it is complete and of this training.
 
     Raises FileNotFoundError or ValueError if it is not.
     """
@@ -131,8 +131,8 @@ def publish(
         raise ValueError(
             f"{folder.model}: is the model of another snapshot, config or training set; run the step again"
         )
-    with atomic_directory(out) as whole:
-        shutil.copytree(folder.model, whole, dirs_exist_ok=True)
+    with atomic_directory(out) as copy:
+        shutil.copytree(folder.model, copy, dirs_exist_ok=True)
     ModelManifest.read(out)
     if curves is not None:
         with atomic_file(curves) as file:
@@ -149,6 +149,6 @@ def _check_shared(place: TrainJobSettings, dataset: DatasetManifest) -> None:
     rows = dataset.rows_root
     if "://" not in rows and shared.resolve() not in Path(rows).resolve().parents:
         raise ValueError(
-            f"{rows}: other nodes do not see this folder; a training job's rows lie in an object store, or under "
-            f"{shared}"
+            f"{rows}: this folder is not mounted by the job's nodes; a job reads rows from an object store or "
+            f"from {shared}; run prepare with such a root"
         )

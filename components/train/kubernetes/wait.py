@@ -1,4 +1,4 @@
-"""A training job from its start to its end: found or created, waited for, its log passed on, deleted."""
+"""Run a training job: find or create it, wait for its end, forward its log, delete it."""
 
 import logging
 import sys
@@ -11,46 +11,46 @@ from typing import Literal, Protocol
 
 from components.common.runtime.step import RetryableError
 
-_LOOK_S = 2.0
+_POLL_S = 2.0
 _LAST_LINES_S = 5.0
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Sight:
-    """What a job is seen to be; ``why`` are the cluster's words on it.
+class JobStatus:
+    """The status of a job; ``why`` is the cluster's message.
 
-    ``leaving`` is deleted, but not gone; ``active`` is waiting for nodes, or running.
+    ``deleting``: deletion has begun; ``active``: pending or running.
     """
 
-    state: Literal["absent", "leaving", "active", "complete", "failed"]
+    state: Literal["absent", "deleting", "active", "complete", "failed"]
     why: str = ""
 
 
 class Job(Protocol):
     """A training job of a cluster.
 
-    Its methods raise ConnectionError where the cluster does not answer, which may pass; and another OSError or
-    ValueError where it refuses, which does not.
+    Its methods raise ConnectionError if the cluster does not answer, which is transient; and another OSError or
+    ValueError if it refuses, which is permanent.
     """
 
     name: str
 
-    def look(self) -> Sight:
-        """What the job is now."""
+    def poll(self) -> JobStatus:
+        """The job's current status."""
 
     def create(self) -> None:
-        """Create the job, unless there is one of its name."""
+        """Create the job unless one of its name exists."""
 
     def delete(self) -> None:
-        """Delete the job, if it is there; its processes get SIGTERM."""
+        """Delete the job if it exists; its processes get SIGTERM."""
 
     def log(self) -> Iterator[str]:
-        """Lines of the first process's log that were not given yet, as they come, until it ends for now."""
+        """New lines of the first process's log, as they are written, until the stream ends."""
 
     def last_event(self) -> str:
-        """What the cluster last did for the job, in its words; empty if it says nothing."""
+        """The cluster's last event on the job; empty if there is none."""
 
 
 class JobFailedError(ValueError):
@@ -65,42 +65,42 @@ def run_to_end(
     deadline_s: float,
     stop: Callable[[], bool],
 ) -> None:
-    """Take up the job if it is there, else create it; wait for its end, and delete it, however it ends.
+    """Find the job or create it, wait for its end, and delete it in any case.
 
-    A job of that name that has failed is what an earlier attempt left behind: it makes way for a new one. While the
-    cluster does not answer, the job may go on, and so does the wait.
+    A failed job of the same name is of an earlier attempt and is replaced. While the cluster does not answer, the job
+    may be running, so the wait goes on.
 
     Args:
-        prepare: called before the job is created, and not if it was there.
-        take: called when the job is complete; who is killed in it finds the job again.
-        deadline_s: for all of it.
-        stop: asked every two seconds whether to break off.
+        prepare: called before the job is created, not if it exists.
+        take: called when the job is complete; a step that is killed during the call finds the job again.
+        deadline_s: for the whole call.
+        stop: polled every two seconds; True stops the wait.
 
     Raises:
-        JobFailedError: it failed, or someone deleted it.
+        JobFailedError: it failed, or was deleted by someone else.
         TimeoutError: it did not end in time.
-        RetryableError: ``stop`` said so.
+        RetryableError: ``stop`` returned True.
         OSError, ValueError: the cluster refuses.
     """
     wait = _Wait(job.name, deadline_s, stop)
     try:
         _start_or_find(job, prepare, wait)
-        with _log_passed_on(job):
+        with _forward_log(job):
             try:
-                _end_of(job, wait)
+                _wait_for_end(job, wait)
             except RetryableError:
-                # Who is asked to stop has little time, and the log goes on for as long as the job does.
+                # A preempted step has little time, and the log's stream ends only with the job.
                 _delete(job)
                 raise
         take()
     except TimeoutError as error:
-        raise TimeoutError(f"{error}{_after(job)}") from None
+        raise TimeoutError(f"{error}{_last_event(job)}") from None
     finally:
         _delete(job)
 
 
 class _Wait:
-    """Looks at a job again and again, until a deadline, through times without an answer."""
+    """Polls a job until a deadline, tolerating times without an answer."""
 
     def __init__(self, name: str, deadline_s: float, stop: Callable[[], bool]) -> None:
         self._name = name
@@ -110,22 +110,22 @@ class _Wait:
         self._silence: str | None = None
 
     def until(self, done: Callable[[], bool]) -> None:
-        """Call ``done`` until it says so; a ConnectionError of it is told once, and waited out."""
-        while not self._tried(done):
+        """Call ``done`` until it returns True; a ConnectionError is logged once and retried."""
+        while not self._try(done):
             if self._stop():
                 raise RetryableError(
-                    f"asked to stop, so training job {self._name} is deleted; run the step again to go on from "
-                    "its newest checkpoint"
+                    f"asked to stop, so training job {self._name} is deleted; run the step again to resume from its "
+                    "newest checkpoint"
                 )
-            if time.monotonic() + _LOOK_S > self._end:
+            if time.monotonic() + _POLL_S > self._end:
                 silence = f"; the cluster does not answer: {self._silence}" if self._silence else ""
                 raise TimeoutError(
-                    f"training job {self._name}: no end after {self._deadline_s / 60:.0f} minutes, which the "
-                    f"train step's time-out leaves it (pods.train.timeout_minutes of the cluster's file){silence}"
+                    f"training job {self._name}: not finished after {self._deadline_s / 60:.0f} minutes, the "
+                    f"deadline within the train step; raise pods.train.timeout_minutes in the cluster file{silence}"
                 )
-            time.sleep(_LOOK_S)
+            time.sleep(_POLL_S)
 
-    def _tried(self, done: Callable[[], bool]) -> bool:
+    def _try(self, done: Callable[[], bool]) -> bool:
         try:
             over = done()
         except ConnectionError as error:
@@ -140,35 +140,35 @@ class _Wait:
 
 
 def _start_or_find(job: Job, prepare: Callable[[], None], wait: _Wait) -> None:
-    def there() -> bool:
-        sight = job.look()
-        if sight.state == "absent":
+    def is_started() -> bool:
+        status = job.poll()
+        if status.state == "absent":
             prepare()
             job.create()
             log.info("event=job_created job=%s", job.name)
-        elif sight.state == "failed":
-            log.info("event=failed_job_found job=%s why=%r", job.name, sight.why)
+        elif status.state == "failed":
+            log.info("event=failed_job_found job=%s why=%r", job.name, status.why)
             job.delete()
-        elif sight.state != "leaving":
-            log.info("event=job_found job=%s state=%s", job.name, sight.state)
-        return sight.state not in ("failed", "leaving")
+        elif status.state != "deleting":
+            log.info("event=job_found job=%s state=%s", job.name, status.state)
+        return status.state not in ("failed", "deleting")
 
-    wait.until(there)
+    wait.until(is_started)
 
 
-def _end_of(job: Job, wait: _Wait) -> None:
-    def ended() -> bool:
-        sight = job.look()
-        if sight.state == "failed":
-            raise JobFailedError(f"training job {job.name} failed: {sight.why}{_after(job)}")
-        if sight.state in ("absent", "leaving"):
+def _wait_for_end(job: Job, wait: _Wait) -> None:
+    def is_complete() -> bool:
+        status = job.poll()
+        if status.state == "failed":
+            raise JobFailedError(f"training job {job.name} failed: {status.why}{_last_event(job)}")
+        if status.state in ("absent", "deleting"):
             raise JobFailedError(f"training job {job.name}: was deleted, and not by this step; run it again")
-        return sight.state == "complete"
+        return status.state == "complete"
 
-    wait.until(ended)
+    wait.until(is_complete)
 
 
-def _after(job: Job) -> str:
+def _last_event(job: Job) -> str:
     try:
         event = job.last_event()
     except (OSError, ValueError):
@@ -180,16 +180,16 @@ def _delete(job: Job) -> None:
     try:
         job.delete()
     except (OSError, ValueError) as error:
-        # It does not decide how the step ends, and the run's last step deletes the job too.
+        # It does not change how the step ends, and notify deletes the job too.
         log.warning("event=job_not_deleted job=%s reason=%r", job.name, str(error))
 
 
 @contextmanager
-def _log_passed_on(job: Job) -> Iterator[None]:
-    """Write the job's log to ours while the block runs, and what is left of it after."""
+def _forward_log(job: Job) -> Iterator[None]:
+    """Write the job's log to stdout during the block, and its rest after it."""
     over = threading.Event()
 
-    def pass_on() -> None:
+    def forward() -> None:
         last = False
         while not last:
             last = over.is_set()
@@ -199,9 +199,9 @@ def _log_passed_on(job: Job) -> Iterator[None]:
                     sys.stdout.flush()
             except (OSError, ValueError) as error:
                 log.debug("event=no_log job=%s reason=%r", job.name, str(error))
-            over.wait(_LOOK_S)
+            over.wait(_POLL_S)
 
-    thread = threading.Thread(target=pass_on, daemon=True)
+    thread = threading.Thread(target=forward, daemon=True)
     thread.start()
     try:
         yield

@@ -1,4 +1,4 @@
-"""Training in several processes of this machine, started and watched by torch's elastic agent, as torchrun does."""
+"""Training in several processes of this machine, started and monitored by torch's elastic agent, as by torchrun."""
 
 import json
 import os
@@ -23,18 +23,18 @@ ERRORS_VARIABLE = "RECAP_TRAIN_ERRORS"
 SECRETS_VARIABLE = "RECAP_SECRETS"
 PARENT_VARIABLE = "RECAP_TRAIN_PARENT"
 _LOOPBACK = "127.0.0.1"
-_UNKNOWING = 3
+_UNKNOWN_CAUSE = 3
 
 
 def run_group(processes: int, arguments: list[str]) -> None:
-    """Run ``components.train.local.worker`` in so many processes, and wait for all.
+    """Run ``components.train.local.worker`` in ``processes`` processes, and wait for all.
 
-    SIGTERM is handed on to them; they have 30 s to write a checkpoint.
+    SIGTERM is forwarded to them; they have 30 s to write a checkpoint.
 
     Raises:
-        KeyboardInterrupt: SIGINT came.
-        RetryableError: they were asked to stop, and did.
-        ValueError: one of them failed; the words are its own.
+        KeyboardInterrupt: SIGINT was received.
+        RetryableError: they were stopped by SIGTERM.
+        ValueError: one of them failed; the message is its own.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -48,7 +48,7 @@ def run_group(processes: int, arguments: list[str]) -> None:
             run_id=uuid.uuid4().hex,
             rdzv_backend="c10d",
             rdzv_endpoint=f"{_LOOPBACK}:0",
-            # By default the name of this machine, which need not have an address.
+            # The default is this machine's host name, which may not resolve.
             local_addr=_LOOPBACK,
             max_restarts=0,
         )
@@ -56,7 +56,7 @@ def run_group(processes: int, arguments: list[str]) -> None:
         variables = {
             **python_environment(),
             ERRORS_VARIABLE: errors,
-            # Asked for later, it would be the process that takes in orphans, had this one ended before.
+            # A child that asks for its parent after this process has ended gets the process that adopted it.
             PARENT_VARIABLE: str(os.getpid()),
             "OMP_NUM_THREADS": str(threads),
         }
@@ -64,34 +64,34 @@ def run_group(processes: int, arguments: list[str]) -> None:
             try:
                 elastic_launch(config, sys.executable)("-m", "components.train.local.worker", *arguments)
             except SignalException as error:
-                raise _stopped(error.sigval, told(Path(errors), "")) from None
+                raise _signal_error(error.sigval, read_failure(Path(errors), "")) from None
             except ChildFailedError as error:
-                raise told(Path(errors), *unsaid(error.failures)) from None
+                raise read_failure(Path(errors), *describe_exit(error.failures)) from None
 
 
-def unsaid(failures: "dict[int, ProcessFailure]") -> tuple[str, str]:
-    """How a process ended, where none said anything; and the same if it was by a signal, which none can say."""
+def describe_exit(failures: "dict[int, ProcessFailure]") -> tuple[str, str]:
+    """How a process ended, as a fallback message; and the same as a prefix if it was killed by a signal."""
     for rank, failure in failures.items():
         if failure.exitcode < 0 and -failure.exitcode != signal.SIGTERM:  # by which the agent ends the others
-            said = f"training process {rank} was {describe_signal(-failure.exitcode)}"
-            return said, said
+            message = f"training process {rank} was {describe_signal(-failure.exitcode)}"
+            return message, message
     rank, failure = max(failures.items(), key=lambda item: item[1].exitcode)
     status = f"training process {rank} ended with exit status {failure.exitcode}"
     return f"{status}; its last lines in the log may say why", ""
 
 
-def _stopped(number: signal.Signals, said: Exception) -> BaseException:
-    """What is raised after a signal; a process that it met before it could wait for one has said nothing of it."""
+def _signal_error(number: signal.Signals, failure: Exception) -> BaseException:
+    """The exception for a signal; a process that received it before it installed a handler reported no failure."""
     if number == signal.SIGINT:
         return KeyboardInterrupt()
-    if isinstance(said, RetryableError):
-        return said
-    return RetryableError("asked to stop; run again, it goes on from its newest checkpoint if there is one")
+    if isinstance(failure, RetryableError):
+        return failure
+    return RetryableError("asked to stop; run again to resume from the newest checkpoint, if there is one")
 
 
 @contextmanager
-def member_of_a_group() -> Iterator[None]:
-    """Tell the process that started this one what is raised, and end with it if it is killed."""
+def report_failure() -> Iterator[None]:
+    """Report an exception to the process that started this one, and exit with it if it is killed."""
     exit_with_parent(int(os.environ.get(PARENT_VARIABLE) or os.getppid()))
     try:
         yield
@@ -99,32 +99,36 @@ def member_of_a_group() -> Iterator[None]:
         again = isinstance(error, RetryableError)
         plain = isinstance(error, ValueError | OSError)
         message = str(error) if again or plain else f"{type(error).__name__}: {str(error).splitlines()[0]}"
-        # A process that fails because another one has gone has less to say than that one.
-        words = {"weight": 1 if plain else 2 if again else _UNKNOWING, "again": again, "message": message}
+        # A process that fails because another one failed reports less than that one.
+        failure = {
+            "weight": 1 if plain else 2 if again else _UNKNOWN_CAUSE,
+            "again": again,
+            "message": message,
+        }
         if ERRORS_VARIABLE in os.environ:
             path = Path(os.environ[ERRORS_VARIABLE]) / f"{int(os.environ['RANK']):06d}.json"
-            path.write_text(json.dumps(words))
+            path.write_text(json.dumps(failure))
         raise
 
 
-def told(errors: Path, otherwise: str, around: str = "") -> Exception:
-    """What the processes said in the folder ``errors`` that they failed with, or a ValueError of other words.
+def read_failure(errors: Path, otherwise: str, prefix: str = "") -> Exception:
+    """The failure that the processes reported in the folder ``errors``, or a ValueError with another message.
 
-    ``around`` comes first where none knows the reason: the process that did may have gone without a word.
+    ``prefix`` comes first if no process reported the cause, because the failed one may have been killed.
     """
-    words = [json.loads(path.read_text()) for path in sorted(errors.glob("*.json"))]
-    if not words:
+    failures = [json.loads(path.read_text()) for path in sorted(errors.glob("*.json"))]
+    if not failures:
         return ValueError(otherwise)
-    first = min(words, key=lambda item: item["weight"])
+    first = min(failures, key=lambda item: item["weight"])
     message = first["message"]
     if first["again"]:
         return RetryableError(message)
-    return ValueError(f"{around} ({message})" if around and first["weight"] == _UNKNOWING else message)
+    return ValueError(f"{prefix} ({message})" if prefix and first["weight"] == _UNKNOWN_CAUSE else message)
 
 
 @contextmanager
 def _own_signal_handlers() -> Iterator[None]:
-    """Put back what this process does at signals: torch's agent leaves handlers that raise in whatever follows."""
+    """Restore this process's signal handlers: torch's agent leaves handlers that raise in later code."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

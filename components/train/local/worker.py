@@ -5,22 +5,22 @@ import os
 import sys
 from pathlib import Path
 
-from components.train.local.torchrun import SECRETS_VARIABLE, member_of_a_group
+from components.train.local.torchrun import SECRETS_VARIABLE, report_failure
 
 
 def main(arguments: list[str]) -> None:
-    """Train as the process that torchrun's environment says; what it raises ends the process."""
+    """Train as the process with the rank in torchrun's environment; an exception ends the process."""
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(levelname)s %(message)s")
-    with member_of_a_group():
-        # Torch takes seconds to be imported, in which the process that started this one may be killed.
+    with report_failure():
+        # Torch takes seconds to import, in which the process that started this one may be killed.
         from components.train.train import train_in_process
 
-        _take_secrets()
+        _export_secrets()
         train_in_process(*arguments, member=True)
 
 
-def _take_secrets() -> None:
-    """Make each file of the folder that ``RECAP_SECRETS`` names an environment variable of its name."""
+def _export_secrets() -> None:
+    """Set an environment variable for each file of the folder in ``RECAP_SECRETS``."""
     folder = os.environ.get(SECRETS_VARIABLE)
     for path in Path(folder).glob("[!.]*") if folder else ():
         os.environ.setdefault(path.name, path.read_text().strip())

@@ -51,7 +51,7 @@ def built(folder: Path, config: RecapConfig) -> TinySets:
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KubernetesApi]:
     """A cluster that runs jobs, whose nodes see the test's folder."""
-    monkeypatch.setattr(wait, "_LOOK_S", 0.1)
+    monkeypatch.setattr(wait, "_POLL_S", 0.1)
     monkeypatch.setenv("RECAP_TRAIN_JOB", place(tmp_path).model_dump_json())
     # torchrun, beside the interpreter.
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
@@ -191,7 +191,7 @@ def test_rows_that_other_nodes_do_not_see_are_refused(
     (tmp_path / "volume").mkdir()
     monkeypatch.setenv("RECAP_TRAIN_JOB", place(tmp_path / "volume").model_dump_json())
     with pytest.raises(
-        ValueError, match=r"train.rows: other nodes do not see this folder; .* an object store, or"
+        ValueError, match=r"train.rows: this folder is not mounted by the job.s nodes; .* an object store or"
     ):
         train_model(sets.snapshot, sets.train, tmp_path / "model")
     monkeypatch.setenv("RECAP_TRAIN_JOB", place(tmp_path / "none").model_dump_json())

@@ -51,7 +51,7 @@ def request(gpus: int = 4) -> JobRequest:
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KubernetesApi]:
-    monkeypatch.setattr(wait, "_LOOK_S", 0.05)
+    monkeypatch.setattr(wait, "_POLL_S", 0.05)
     with serving() as running:
         monkeypatch.setattr(
             kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(running.kubeconfig(tmp_path / "kubeconfig"))
@@ -239,7 +239,7 @@ def test_a_job_that_fails_is_told_with_the_clusters_words_and_deleted(server: Ku
 def test_a_job_without_an_end_is_given_up_at_the_deadline_and_deleted(server: KubernetesApi):
     server.events.append((NAME, "3 Insufficient nvidia.com/gpu"))
     with pytest.raises(
-        TimeoutError, match=r"no end after 0 minutes, .*; last event: FailedScheduling: 3 Insuff"
+        TimeoutError, match=r"not finished after 0 minutes, .*; last event: FailedScheduling: 3 Insuff"
     ):
         run(deadline_s=0.6)
     assert server.jobs == {}
@@ -313,7 +313,7 @@ def test_a_refusal_is_one_line_and_ends_the_step(
     server.refuse = (status, "no")
     with pytest.raises(kind) as caught:
         run()
-    assert str(caught.value) == f"training job {NAME} cannot be looked at: {message}"
+    assert str(caught.value) == f"training job {NAME} cannot be read: {message}"
 
 
 def test_a_cluster_without_the_runtime_is_told_what_it_lacks(server: KubernetesApi):
@@ -326,7 +326,9 @@ def test_a_cluster_without_the_runtime_is_told_what_it_lacks(server: KubernetesA
 
 def test_no_cluster_at_all_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
-    with pytest.raises(ConnectionError, match="training job recap-run-1: no Kubernetes to start it on"):
+    with pytest.raises(
+        ConnectionError, match="training job recap-run-1: no Kubernetes cluster is configured"
+    ):
         KubernetesJob(request())
 
 

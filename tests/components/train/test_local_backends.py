@@ -28,7 +28,7 @@ from kubeflow.trainer.options import Name
 
 from components.common.artifacts.model_manifest import ModelManifest
 from components.train.kubernetes import wait
-from components.train.kubernetes.wait import Sight, run_to_end
+from components.train.kubernetes.wait import JobStatus, run_to_end
 from components.train.train import train_model
 from recap_model import load_model
 from tests.components.train.test_torchrun import config_of
@@ -65,13 +65,13 @@ class LocalJob:
         self.trainer = trainer
         self._told = False
 
-    def look(self) -> Sight:
+    def poll(self) -> JobStatus:
         try:
             status = self.client.get_job(self.name).status
         except ValueError:
-            return Sight("absent")
-        ended = {"Complete": Sight("complete"), "Failed": Sight("failed", "a process failed")}
-        return ended.get(status or UNKNOWN, Sight("active"))
+            return JobStatus("absent")
+        ended = {"Complete": JobStatus("complete"), "Failed": JobStatus("failed", "a process failed")}
+        return ended.get(status or UNKNOWN, JobStatus("active"))
 
     def create(self) -> None:
         self.client.train(runtime="torch-distributed", trainer=self.trainer, options=[Name(name=self.name)])
@@ -125,7 +125,7 @@ def packages(tmp_path: Path) -> Path:
 def test_processes_of_the_sdk_end_with_the_weights_of_our_own(
     packages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(wait, "_LOOK_S", 0.2)
+    monkeypatch.setattr(wait, "_POLL_S", 0.2)
     # While a job runs, the backend changes this process's folder.
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
@@ -169,7 +169,7 @@ def image() -> str:
 def test_two_containers_of_the_sdk_end_with_the_weights_of_two_processes(
     image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    monkeypatch.setattr(wait, "_LOOK_S", 0.2)
+    monkeypatch.setattr(wait, "_POLL_S", 0.2)
     monkeypatch.setenv("HOME", str(tmp_path))
     name = f"recap-{os.getpid()}"
     # What the backend mounts as the nodes' /workspace, and removes with the job.

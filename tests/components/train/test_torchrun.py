@@ -15,7 +15,7 @@ import torch
 from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 from components.common.artifacts.model_manifest import ModelManifest
-from components.train.local.torchrun import PARENT_VARIABLE, run_group, unsaid
+from components.train.local.torchrun import PARENT_VARIABLE, describe_exit, run_group
 from components.train.train import train_model
 from recap_model import RecapConfig, load_model
 from recap_model.data.dataset.reader import DatasetReader
@@ -165,10 +165,10 @@ def test_two_processes_that_are_stopped_while_they_start_are_not_said_to_have_fa
 
 MEMBER = f"""
 import os, sys, time
-from components.train.local.torchrun import member_of_a_group
+from components.train.local.torchrun import report_failure
 while os.getppid() == int(os.environ["{PARENT_VARIABLE}"]):
     time.sleep(0.01)  # as long as torch takes to be imported, say
-with member_of_a_group():
+with report_failure():
     time.sleep(600)
 """
 STARTER = f"""
@@ -199,7 +199,7 @@ def test_a_process_whose_starter_was_killed_before_it_could_look_ends():
 )
 def test_a_process_that_ended_without_a_word_is_named(statuses: dict[int, int], said: str):
     failures = {rank: ProcessFailure(rank, 0, status, "") for rank, status in statuses.items()}
-    assert unsaid(failures)[0].startswith(said)
+    assert describe_exit(failures)[0].startswith(said)
 
 
 def test_shares_of_every_batch_are_disjoint_and_make_up_the_batch(alone: Path):
