@@ -4,11 +4,12 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
-from components.common.html.glossary import legend
-from components.common.html.page import Axis, Series, line_chart, page, table
+from components.common.html.charts import LineChart, Series, reliability_chart
+from components.common.html.glossary import meanings
+from components.common.html.render import render
+from components.common.html.tables import Table, figure
 from components.common.html.task_labels import tasks_of, within_family
 from recap_model.calibration import (
     LogitHistogram,
@@ -77,20 +78,18 @@ def reliability_page(reports: Sequence[TaskReport]) -> str:
         )
         for report in reports
     ]
-    note = '<p class="key">Before → after calibration; one figure where it changed nothing.</p>'
-    charts = "".join(
+    diagrams = [
         _diagram(report.before, report.after, within_family(report.calibration.task, tasks))
         for report in reports
         if report.before is not None and report.after is not None
-    )
-    return page(
-        "Calibration",
-        lead,
-        f"<h2>{escape(tasks_of(tasks))}</h2>",
-        table(columns, rows),
-        note,
-        legend("log loss", "debiased ECE"),
-        f'<div class="charts">{charts}</div>',
+    ]
+    return render(
+        "components.calibrate/reliability.html",
+        lead=lead,
+        tasks=tasks_of(tasks),
+        calibrators=Table(columns, rows),
+        meanings=meanings("log loss", "debiased ECE"),
+        diagrams=diagrams,
     )
 
 
@@ -134,7 +133,7 @@ def _compared(before: Reliability | None, after: Reliability | None) -> tuple[st
     if before is None or after is None:
         return "–", "–", "–"
     return (
-        _changed(_ratio_text(before), _ratio_text(after)),
+        _changed(figure(_ratio(before), ".3f"), figure(_ratio(after), ".3f")),
         _changed(f"{before.log_loss:.6f}", f"{after.log_loss:.6f}"),
         _changed(f"{before.ece:.2e}", f"{after.ece:.2e}"),
     )
@@ -144,12 +143,7 @@ def _changed(before: str, after: str) -> str:
     return before if before == after else f"{before} → {after}"
 
 
-def _ratio_text(measured: Reliability) -> str:
-    ratio = _ratio(measured)
-    return "–" if ratio is None else f"{ratio:.3f}"
-
-
-def _diagram(before: Reliability, after: Reliability, title: str) -> str:
+def _diagram(before: Reliability, after: Reliability, title: str) -> LineChart:
     rates = [*before.predicted, *after.predicted, *(rate for rate in before.observed if 0 < rate < 1)]
     low, high = min(map(_logit, rates)) - 0.3, max(map(_logit, rates)) + 0.3
     ticks: list[tuple[float, str]] = []
@@ -158,12 +152,10 @@ def _diagram(before: Reliability, after: Reliability, title: str) -> str:
         if low <= at <= high and (not ticks or at - ticks[-1][0] >= (high - low) / 7):
             ticks.append((at, f"{rate:g}"))
     series = [
-        Series("diagonal", [low, high], [low, high], colour=None),
         Series("before", *_points(before, low), colour=1, markers=True),
         Series("after", *_points(after, low), colour=0, markers=True),
     ]
-    x, y = Axis("predicted", low, high, ticks), Axis("observed", low, high, ticks)
-    return line_chart(title, series, x, y)
+    return reliability_chart(title, series, low, high, ticks)
 
 
 def _points(measured: Reliability, floor: float) -> tuple[list[float], list[float]]:

@@ -2,9 +2,10 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
-from html import escape
 
-from components.common.html.page import Series, line_chart, linear_axis, page, table
+from components.common.html.charts import LineChart, Series, linear_axis
+from components.common.html.render import render
+from components.common.html.tables import Table
 from components.common.html.task_labels import tasks_of, within_family
 from recap_model.data.dataset.statistics import Collisions
 from recap_model.training import Progress
@@ -40,27 +41,22 @@ def curves_page(
             shown[task],
             f"{first.losses[task]:.5f}",
             f"{last.losses[task]:.5f}",
-            f"{last.learning_rates[task]:.2e}",
+            f"{last.learning_rates[task]:.2e}" if task in last.learning_rates else "",
         )
-        if task in last.learning_rates
-        else (shown[task], f"{first.losses[task]:.5f}", f"{last.losses[task]:.5f}", "")
         for task in last.losses
     ]
-    summary = table(("task", "first loss", "last loss", "last learning rate"), rows)
-    return page(
-        "Training",
-        lead,
-        f"<h2>{escape(tasks_of(last.losses))}</h2>",
-        summary,
-        f'<div class="charts">{"".join(charts)}</div>',
-        *_hashed(collisions or {}),
+    return render(
+        "components.train/curves.html",
+        lead=lead,
+        tasks=tasks_of(last.losses),
+        summary=Table(("task", "first loss", "last loss", "last learning rate"), rows),
+        curves=charts,
+        collisions=_collisions(collisions or {}),
     )
 
 
-def _hashed(collisions: Mapping[str, Collisions]) -> list[str]:
-    if not collisions:
-        return []
-    heads = (
+def _collisions(collisions: Mapping[str, Collisions]) -> Table:
+    columns = (
         "hashed ids",
         "places",
         "ids",
@@ -81,15 +77,15 @@ def _hashed(collisions: Mapping[str, Collisions]) -> list[str]:
         )
         for path, found in collisions.items()
     ]
-    return [table(heads, rows)]
+    return Table(columns, rows)
 
 
 def _chart(
     title: str, unit: str, steps: list[int], values: list[float], colour: int = 0, shown_from: int = 0
-) -> str:
+) -> LineChart:
     """A chart of one series, high enough for its values from number ``shown_from`` on."""
     series = Series(unit, steps, values, colour, markers=len(steps) < 12)
-    return line_chart(
+    return LineChart(
         title, [series], linear_axis("step", [0, *steps]), linear_axis(unit, values[shown_from:])
     )
 

@@ -1,1 +1,1 @@
-"""Self-contained HTML pages and charts."""
+"""Self-contained HTML pages: templates, tables and charts."""

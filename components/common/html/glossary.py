@@ -20,6 +20,11 @@ _MEANINGS = {
 }
 
 
+def meanings(*names: str) -> dict[str, str]:
+    """The meaning of each name."""
+    return {name: _MEANINGS[name] for name in names}
+
+
 def legend(*names: str) -> str:
     """An HTML fragment that opens to the meanings of some names."""
     return definitions({name: _MEANINGS[name] for name in names})

@@ -1,29 +1,29 @@
 """The data docs: verdict, rules, tasks by day and columns as one page that needs no network.
 
-Great Expectations' own page takes its style sheets and scripts from the network, so this one is drawn here from
-its results.
+Great Expectations' own page takes its style sheets and scripts from the network, so this one is rendered from its
+results by ``templates/page.html``.
 """
 
-import json
 import math
-from html import escape
-from typing import Any
 
 from components.common.artifacts.validation_result import OUTCOMES_IN_WORDS
-from components.common.html.page import Axis, Series, line_chart, linear_axis, page, table
+from components.common.html.charts import Axis, LineChart, Series, linear_axis
+from components.common.html.render import render
+from components.common.html.tables import Table, figure
 from components.common.html.task_labels import tasks_of, within_family
 from components.validate.drift.reference import Reference
 from components.validate.profile.columns import FEATURE_ROLES
 from components.validate.profile.exact_sum import from_units
 from components.validate.profile.profile import PartitionProfile, Profile
 from components.validate.profile.statistics import Stats, fraction, mean_of
-from components.validate.report.drift import drift_parts
+from components.validate.report.drift import drift_meanings, drift_sections
 from components.validate.result import Kind, Result, Verdict
 from recap_model.config import RecapConfig
 from recap_model.data.log.schema import log_columns
 
 _MAX_POSITIONS = 300  # of columns shown; a page of thousands is read by nobody, and the profile has them all
 _MAX_FAILURES = 200
+_COLUMNS = ("column", "role", "missing", "not finite", "zero", "least", "mean", "deviation", "greatest")
 
 
 def render_docs(
@@ -37,19 +37,26 @@ def render_docs(
         f"{_count(len(warnings), 'warning')}. {_compared(verdict)}Snapshot {verdict.snapshot[:12]}."
     )
     window = profile.window()
-    return page(
-        f"The log {OUTCOMES_IN_WORDS[verdict.outcome]}",
-        lead,
-        *_failures(verdict),
-        *drift_parts(verdict, profile, references),
-        "<h2>Rules</h2>",
-        table(["rule", "severity", "outcome", "checked", "failures"], _rules(verdict)),
-        f"<h2>{escape(tasks_of(config.tasks))}: positive rate by partition</h2>",
-        f'<div class="charts">{"".join(_charts(profile, window, config))}</div>',
-        table(["task", "labels", "positives", "rate", "missing labels"], _tasks(window, config)),
-        "<h2>Columns, over the window</h2>",
-        *_columns(window, {column.name for column in log_columns(config) if column.any_id}),
-        _embedded(verdict),
+    failures = [*critical, *warnings]
+    columns = _columns(window, {column.name for column in log_columns(config) if column.any_id})
+    return render(
+        "components.validate.report/page.html",
+        title=f"The log {OUTCOMES_IN_WORDS[verdict.outcome]}",
+        lead=lead,
+        failures=[
+            {"severity": item.severity, "line": item.line, "examples": _examples(item)}
+            for item in failures[:_MAX_FAILURES]
+        ],
+        more_failures=len(failures) - _MAX_FAILURES,
+        drifts=list(drift_sections(verdict, profile, references)),
+        drift_meanings=drift_meanings(),
+        rules=Table(("rule", "severity", "outcome", "checked", "failures"), _rules(verdict)),
+        tasks=tasks_of(config.tasks),
+        rates=_charts(profile, window, config),
+        labels=Table(("task", "labels", "positives", "rate", "missing labels"), _tasks(window, config)),
+        columns=Table(_COLUMNS, columns[:_MAX_POSITIONS]),
+        more_columns=len(columns) - _MAX_POSITIONS,
+        verdict=verdict.to_json(),
     )
 
 
@@ -63,25 +70,11 @@ def _count(number: int, word: str) -> str:
     return f"{number:,} {word}{'s' * (number != 1)}"
 
 
-def _failures(verdict: Verdict) -> list[str]:
-    failed = verdict.failures("critical") + verdict.failures("warning")
-    if not failed:
-        return []
-    items = [
-        f"<li><strong>{item.severity}</strong> {escape(item.line)}{_examples(item)}</li>"
-        for item in failed[:_MAX_FAILURES]
-    ]
-    more = len(failed) - _MAX_FAILURES
-    rest = f"<p>and {more:,} more</p>" if more > 0 else ""
-    return ["<h2>What is wrong</h2>", f'<ul style="overflow-wrap: anywhere">{"".join(items)}</ul>{rest}']
-
-
-def _examples(result: Result) -> str:
+def _examples(result: Result) -> Table | None:
     if not result.examples:
-        return ""
+        return None
     columns = list(result.examples[0])
-    rows = [[str(example[column]) for column in columns] for example in result.examples]
-    return f"<details><summary>rows such as these</summary>{table(columns, rows)}</details>"
+    return Table(columns, [[example[column] for column in columns] for example in result.examples])
 
 
 def _rules(verdict: Verdict) -> list[list[object]]:
@@ -97,7 +90,7 @@ def _rules(verdict: Verdict) -> list[list[object]]:
     return rows
 
 
-def _charts(profile: Profile, window: PartitionProfile, config: RecapConfig) -> list[str]:
+def _charts(profile: Profile, window: PartitionProfile, config: RecapConfig) -> list[LineChart]:
     names = [name.removeprefix("date=").replace("/hour=", " ") for name in profile.partitions]
     shown = sorted({0, len(names) - 1})
     axis = Axis(
@@ -109,11 +102,11 @@ def _charts(profile: Profile, window: PartitionProfile, config: RecapConfig) -> 
         whole = _rate(window, column)
         across = [float(place) for place in range(len(names))]
         series = [
-            Series("window", [axis.low, axis.high], [whole, whole], colour=None),
+            Series("", [axis.low, axis.high], [whole, whole], colour=None),
             Series("rate", across, rates, markers=True),
         ]
         charts.append(
-            line_chart(
+            LineChart(
                 within_family(task, config.tasks), series, axis, linear_axis("rate", [*rates, whole, 0.0])
             )
         )
@@ -142,13 +135,13 @@ def _tasks(window: PartitionProfile, config: RecapConfig) -> list[list[object]]:
             stats, place = found
             missing = int(stats.missing[place])
             labelled = int(stats.rows[place]) - missing
-            rate = _number(_rate(window, column))
+            rate = figure(_rate(window, column), ".4g")
             name = within_family(task, config.tasks)
             rows.append([name, f"{labelled:,}", f"{int(stats.ones[place]):,}", rate, f"{missing:,}"])
     return rows
 
 
-def _columns(window: PartitionProfile, any_id: set[str]) -> list[str]:
+def _columns(window: PartitionProfile, any_id: set[str]) -> list[list[object]]:
     rows: list[list[object]] = []
     for key, block in window.blocks.items():
         role = key.partition(":")[0]
@@ -156,10 +149,7 @@ def _columns(window: PartitionProfile, any_id: set[str]) -> list[str]:
             name = " (norm)" if role == "embedding" else " (length)" if role == "sparse" else ""
             for place, label in enumerate(block.labels):
                 rows.append([label + name, role, *_cells(block.stats, place, label in any_id)])
-    head = ["column", "role", "missing", "not finite", "zero", "least", "mean", "deviation", "greatest"]
-    more = len(rows) - _MAX_POSITIONS
-    rest = f"<p>and {more:,} more, in profile.parquet</p>" if more > 0 else ""
-    return [table(head, rows[:_MAX_POSITIONS]), rest]
+    return rows
 
 
 def _cells(stats: Stats, place: int, are_ids: bool) -> list[str]:
@@ -175,17 +165,7 @@ def _cells(stats: Stats, place: int, are_ids: bool) -> list[str]:
         f"{fraction(not_finite, rows):.2%}",
         f"{fraction(int(stats.zeros[place]), rows):.1%}",
         *(
-            "–" if are_ids else _number(value)
+            "–" if are_ids or not math.isfinite(value) else f"{value:.4g}"
             for value in (float(stats.minimum[place]), mean, deviation, float(stats.maximum[place]))
         ),
     ]
-
-
-def _number(value: float) -> str:
-    return f"{value:.4g}" if math.isfinite(value) else "–"
-
-
-def _embedded(verdict: Verdict) -> str:
-    content: dict[str, Any] = verdict.to_json()
-    text = json.dumps(content, default=str).replace("<", "\\u003c")
-    return f'<script type="application/json" id="verdict">{text}</script>'

@@ -291,7 +291,7 @@ def test_the_page_shows_the_furthest_column_first_with_its_histograms(
     page = (tmp_path / "docs.html").read_text()
     section = page[page.index("<h2>Drift from version 7: beyond the bounds</h2>") :]
     assert f'aria-label="temperature, {DAY}"' in section
-    assert section.index("<td class=words>temperature<") < section.index("<td class=words>amount<")
+    assert section.index('<td class="words">temperature<') < section.index('<td class="words">amount<')
 
 
 @pytest.mark.parametrize(
