@@ -1,8 +1,5 @@
 """Definitions of the metrics that pages show."""
 
-from collections.abc import Mapping
-from html import escape
-
 _MEANINGS = {
     "AUC": "chance that a positive row is scored above a negative one; 0.5 is a guess, 1 is perfect",
     "log loss": "mean of −log of the probability given to what happened; lower is better",
@@ -23,16 +20,3 @@ _MEANINGS = {
 def meanings(*names: str) -> dict[str, str]:
     """The meaning of each name."""
     return {name: _MEANINGS[name] for name in names}
-
-
-def legend(*names: str) -> str:
-    """An HTML fragment that opens to the meanings of some names."""
-    return definitions({name: _MEANINGS[name] for name in names})
-
-
-def definitions(meanings: Mapping[str, str]) -> str:
-    """An HTML fragment that opens to the meaning of each name."""
-    items = "".join(
-        f"<dt>{escape(name)}</dt><dd>{escape(meaning)}</dd>" for name, meaning in meanings.items()
-    )
-    return f"<details><summary>What the columns mean</summary><dl>{items}</dl></details>"

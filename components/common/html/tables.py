@@ -22,6 +22,15 @@ class Table:
         return [_class([str(row[place]) for row in self.rows]) for place in range(len(self.columns))]
 
 
+@dataclass(frozen=True)
+class Section:
+    """A heading, sentences and a table under it."""
+
+    title: str
+    sentences: Sequence[str] = ()
+    table: Table | None = None
+
+
 def figure(value: float | None, style: str) -> str:
     """A formatted number; a dash for None and not-a-number.
 

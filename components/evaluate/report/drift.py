@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from html import escape
 
 from components.common.artifacts.validation_result import (
     DRIFT_IN_WORDS,
@@ -11,7 +10,7 @@ from components.common.artifacts.validation_result import (
     RuleResult,
     ValidationResultFile,
 )
-from components.common.html.page import table
+from components.common.html.tables import Section, Table, figure
 
 _MAX_COLUMNS = 25
 _MAX_NAMED = 5
@@ -28,35 +27,23 @@ _LEVELS = (
     "task_null_rate_drift",
     "partition_rows_drift",
 )  # what is not of a column, so that no line of a table has it
-_LEGEND = (
-    "PSI: population stability index; JS: Jensen-Shannon divergence in bits; KS: Kolmogorov-Smirnov; mean: its shift "
-    "in standard deviations; gone: "
-    "share of rows whose ids are gone; missing: change of the share of missing values. The bound is of the figure "
-    "that is nearest to its own, chance and habit allowed for."
-)
 
 
-def drift_sections(verdict: ValidationResultFile) -> Iterator[str]:
-    """Fragments of the page: drift from the champion's data, and skew from what was served if that is known."""
-    yield from _section("Drift", f"Drift from the data of {verdict.drift.against}", verdict.drift)
-    for rule in verdict.rules:
-        if rule.rule in _LEVELS and not rule.success:
-            yield f"<p>{escape(_sentence(rule))}</p>"
+def drift_sections(verdict: ValidationResultFile) -> Iterator[Section]:
+    """Drift from the champion's data, and skew from what was served if that is known."""
+    levels = [_sentence(rule) for rule in verdict.rules if rule.rule in _LEVELS and not rule.success]
+    yield _section("Drift", f"Drift from the data of {verdict.drift.against}", verdict.drift, levels)
     if verdict.skew is not None:
-        yield from _section("Skew", f"Skew between the log and {verdict.skew.against}", verdict.skew)
-    if any(found is not None and found.columns for found in (verdict.drift, verdict.skew)):
-        yield f'<p class="key">{_LEGEND}</p>'
+        yield _section("Skew", f"Skew between the log and {verdict.skew.against}", verdict.skew, [])
 
 
-def _section(word: str, title: str, found: DriftSummary) -> Iterator[str]:
+def _section(word: str, title: str, found: DriftSummary, levels: list[str]) -> Section:
     if found.state == "no_baseline":
-        yield f"<h2>{word}: {DRIFT_IN_WORDS[found.state]}</h2>"
-        yield f"<p>{escape(f'{found.reason[:1].upper()}{found.reason[1:]}.')}</p>"
-        return
-    yield f"<h2>{escape(title)}: {DRIFT_IN_WORDS[found.state]}</h2>"
-    yield f"<p>{escape(_summary(found))}</p>"
+        reason = f"{found.reason[:1].upper()}{found.reason[1:]}."
+        return Section(f"{word}: {DRIFT_IN_WORDS[found.state]}", [reason, *levels])
     rows = [_row(moved) for moved in found.columns[:_MAX_COLUMNS]]
-    yield table(("column", "verdict", *_FIGURES.values(), "nearest bound", "where"), rows)
+    table = Table(("column", "verdict", *_FIGURES.values(), "nearest bound", "where"), rows)
+    return Section(f"{title}: {DRIFT_IN_WORDS[found.state]}", [_summary(found), *levels], table)
 
 
 def _summary(found: DriftSummary) -> str:
@@ -70,11 +57,11 @@ def _summary(found: DriftSummary) -> str:
 
 def _row(moved: ColumnDrift) -> list[str]:
     name, share = _nearest(moved)
-    bound = f"{_FIGURES[name]}≤{_number(moved.allowed.get(name))}" if name else "–"
+    bound = f"{_FIGURES[name]}≤{figure(moved.allowed.get(name), '.3f')}" if name else "–"
     return [
         moved.column,
         "beyond" if share > 1.0 else "within",
-        *(_number(moved.found.get(figure)) for figure in _FIGURES),
+        *(figure(moved.found.get(name), ".3f") for name in _FIGURES),
         bound,
         moved.where.removeprefix("date=").removeprefix("the "),
     ]
@@ -94,10 +81,6 @@ def _share(moved: ColumnDrift, name: str) -> float:
     if bound is None or not value:
         return 0.0
     return value / bound if bound else math.inf
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
 
 
 def _sentence(rule: RuleResult) -> str:

@@ -1,21 +1,22 @@
 """The evaluation as one page: the decision first, then each task beside the champion, slices, drift, lineage."""
 
-from collections.abc import Sequence
-from html import escape
+from collections.abc import Iterator, Sequence
 
 from components.common.artifacts.decision import Decision
 from components.common.artifacts.evaluation import Evaluation
 from components.common.artifacts.snapshot import Snapshot
 from components.common.artifacts.validation_result import OUTCOMES_IN_WORDS, ValidationResultFile
-from components.common.html.glossary import legend
-from components.common.html.page import Axis, Series, line_chart, linear_axis, page, table
+from components.common.html.charts import Axis, LineChart, Series, linear_axis, reliability_chart
+from components.common.html.glossary import meanings
+from components.common.html.render import render
+from components.common.html.tables import Section, Table, figure
 from components.common.html.task_labels import tasks_of, within_family
 from components.evaluate.metrics.curves import Curves
 from components.evaluate.metrics.task_metrics import TaskCurves
 from components.evaluate.report.drift import drift_sections
 
 _TWO_SIDED_95 = 1.96
-_SHARES = Axis("", 0.0, 1.0, [(tick, f"{tick:g}") for tick in (0.0, 0.25, 0.5, 0.75, 1.0)])
+_QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _COLUMNS = (("AUC", "auc", ".4f"), ("log loss", "log_loss", ".5f"), ("RCE %", "rce", ".2f"))
 _RATIO = ("predicted / observed", "calibration_ratio", ".3f")
 _OUTCOME_WORDS = {
@@ -40,15 +41,15 @@ def report_page(
         f"{evaluation.rows:,} test rows{_of_users(evaluation)}, {against}; "
         f"data of {snapshot.first_day} to {snapshot.last_day}."
     )
-    return page(
-        f"{decision.outcome}: {snapshot.first_day} to {snapshot.last_day}",
-        lead,
-        "<h2>Rules</h2>",
-        _rules(decision),
-        f"<h2>{escape(tasks_of(evaluation.tasks))}</h2>",
-        _tasks(evaluation),
-        _more(evaluation),
-        legend(
+    return render(
+        "components.evaluate.report/page.html",
+        title=f"{decision.outcome}: {snapshot.first_day} to {snapshot.last_day}",
+        lead=lead,
+        rules=_rules(decision),
+        tasks=tasks_of(evaluation.tasks),
+        metrics=_tasks(evaluation),
+        more_metrics=_more(evaluation),
+        meanings=meanings(
             "AUC",
             "log loss",
             "RCE",
@@ -61,12 +62,10 @@ def report_page(
             "debiased ECE",
             "NDCG",
         ),
-        *_lists(evaluation),
-        *_slices(evaluation, min_positives),
-        *(_task_charts(task, found) for task, found in curves.items()),
-        *drift_sections(verdict),
-        "<h2>Lineage</h2>",
-        _lineage(decision, snapshot, verdict),
+        sections=[*_lists(evaluation), *_slices(evaluation, min_positives)],
+        curves={task: _charts(found) for task, found in curves.items() if found},
+        drifts=list(drift_sections(verdict)),
+        lineage=_lineage(decision, snapshot, verdict),
     )
 
 
@@ -74,13 +73,13 @@ def _of_users(evaluation: Evaluation) -> str:
     return "" if evaluation.users is None else f" of {evaluation.users:,} users"
 
 
-def _rules(decision: Decision) -> str:
+def _rules(decision: Decision) -> Table:
     order = {"error": 0, "fail": 1, "pass": 2, "skipped": 3}
     rules = sorted(decision.rules, key=lambda rule: order[rule.verdict])
-    return table(("rule", "verdict", "in words"), [(rule.name, rule.verdict, rule.words) for rule in rules])
+    return Table(("rule", "verdict", "in words"), [(rule.name, rule.verdict, rule.words) for rule in rules])
 
 
-def _tasks(evaluation: Evaluation) -> str:
+def _tasks(evaluation: Evaluation) -> Table:
     compared = any(found.champion for found in evaluation.tasks.values())
     columns = ["task", "positives", "rate"]
     for title, _, _ in (*_COLUMNS, _RATIO):
@@ -91,19 +90,19 @@ def _tasks(evaluation: Evaluation) -> str:
         row: list[object] = [
             within_family(task, evaluation.tasks),
             f"{found.positives:,}",
-            _text(found.rate, ".2e"),
+            figure(found.rate, ".2e"),
         ]
         for _, name, style in (*_COLUMNS, _RATIO):
-            row.append(_text(getattr(found, name), style))
+            row.append(figure(getattr(found, name), style))
             if compared:
-                row.append(_text(getattr(found.champion, name, None), style))
+                row.append(figure(getattr(found.champion, name, None), style))
         interval = (found.difference or found).interval.rce
         row.append("…".join(f"{bound:+.2f}" for bound in interval) if interval else "–")
         rows.append(row)
-    return table(columns, rows)
+    return Table(columns, rows)
 
 
-def _more(evaluation: Evaluation) -> str:
+def _more(evaluation: Evaluation) -> Table:
     """The other metrics of the candidate, with the bounds of AUC, and why one is not defined."""
     columns = [
         "task",
@@ -125,34 +124,34 @@ def _more(evaluation: Evaluation) -> str:
             [
                 within_family(task, evaluation.tasks),
                 "…".join(f"{bound:.4f}" for bound in interval) if interval else "–",
-                _text(found.gauc, ".4f"),
-                _text(found.pr_auc, ".4f"),
-                _text(found.nrce, ".2f"),
-                _text(found.brier, ".5f"),
-                _text(found.calibration_slope, ".3f"),
-                _text(found.calibration_intercept, "+.3f"),
-                _text(found.ece, ".5f"),
+                figure(found.gauc, ".4f"),
+                figure(found.pr_auc, ".4f"),
+                figure(found.nrce, ".2f"),
+                figure(found.brier, ".5f"),
+                figure(found.calibration_slope, ".3f"),
+                figure(found.calibration_intercept, "+.3f"),
+                figure(found.ece, ".5f"),
                 "; ".join(reasons) or "–",
             ]
         )
-    return table(columns, rows)
+    return Table(columns, rows)
 
 
-def _lists(evaluation: Evaluation) -> list[str]:
+def _lists(evaluation: Evaluation) -> Iterator[Section]:
     """What the weighted score does to the lists that are shown."""
     found = evaluation.lists
     if found.undefined:
-        return []
+        return
     columns = ["model", f"NDCG@{found.k}", f"mean engagement of the top {found.k}"]
     models = {"candidate": found} | ({"champion": found.champion} if found.champion else {})
-    rows = [(name, _text(one.ndcg, ".4f"), _text(one.mean_gain, ".4f")) for name, one in models.items()]
-    title = f"<h2>The weighted score, {found.lists:,} lists by {escape(found.by or '')}</h2>"
+    rows = [(name, figure(one.ndcg, ".4f"), figure(one.mean_gain, ".4f")) for name, one in models.items()]
+    title = f"The weighted score, {found.lists:,} lists by {found.by or ''}"
     changed = found.top_k_change
-    words = "" if changed is None else f"<p>{changed:.1%} of the top rows are others than the champion's.</p>"
-    return [title, table(columns, rows), words]
+    words = [] if changed is None else [f"{changed:.1%} of the top rows are others than the champion's."]
+    yield Section(title, words, Table(columns, rows))
 
 
-def _slices(evaluation: Evaluation, min_positives: int) -> list[str]:
+def _slices(evaluation: Evaluation, min_positives: int) -> Iterator[Section]:
     """Slices with the largest loss against the champion first, or of the lowest RCE; those of few positives last."""
     rows = []
     for name, inside in evaluation.slices.items():
@@ -161,7 +160,7 @@ def _slices(evaluation: Evaluation, min_positives: int) -> list[str]:
             if harm is not None:
                 rows.append((found.positives < min_positives, harm, name, task, found))
     if not rows:
-        return []
+        return
     rows.sort(key=lambda row: row[:2])
     columns = ("slice", "task", "rows", "positives", "AUC", "RCE %", "RCE change", "predicted / observed")
     lines = [
@@ -170,25 +169,24 @@ def _slices(evaluation: Evaluation, min_positives: int) -> list[str]:
             within_family(task, evaluation.tasks),
             f"{found.rows:,}",
             f"{found.positives:,}",
-            _text(found.auc, ".4f"),
-            _text(found.rce, ".2f"),
-            _text(found.difference.rce, "+.2f") if found.difference else "–",
-            _text(found.calibration_ratio, ".3f"),
+            figure(found.auc, ".4f"),
+            figure(found.rce, ".2f"),
+            figure(found.difference.rce, "+.2f") if found.difference else "–",
+            figure(found.calibration_ratio, ".3f"),
         )
         for _, _, name, task, found in rows
     ]
     few = f"; under {min_positives} positives, which tell little, last" if any(row[0] for row in rows) else ""
-    return [f"<h2>Slices, the worst first{few}</h2>", table(columns, lines)]
+    yield Section(f"Slices, the worst first{few}", table=Table(columns, lines))
 
 
-def _task_charts(task: str, found: dict[str, Curves]) -> str:
-    if not found:
-        return ""
+def _charts(found: dict[str, Curves]) -> list[LineChart]:
+    """A task's charts: reliability, ROC, precision and recall, predictions."""
     reliable = []
     if "candidate" in found:
-        places, _ = found["candidate"].reliability
+        rates, _ = found["candidate"].reliability
         chance = [_TWO_SIDED_95 * error for error in found["candidate"].chance]
-        reliable.append(Series("as predicted, by chance 95 %", places, places, colour=None, spread=chance))
+        reliable.append(Series("", rates, rates, colour=None, spread=chance))
     colours = list(enumerate(found.items()))
     reliable += [
         Series(name, *curves.reliability, colour=colour, markers=True) for colour, (name, curves) in colours
@@ -196,31 +194,30 @@ def _task_charts(task: str, found: dict[str, Curves]) -> str:
     roc = [Series(name, *curves.roc, colour=colour) for colour, (name, curves) in colours]
     recall = [Series(name, *curves.precision, colour=colour) for colour, (name, curves) in colours]
     spread = [Series(name, *curves.predictions, colour=colour) for colour, (name, curves) in colours]
-    charts = [_reliability(task, reliable)]
-    diagonal = Series("chance", [0.0, 1.0], [0.0, 1.0], colour=None)
-    charts.append(line_chart("ROC", [diagonal, *roc], _named("false positives"), _named("true positives")))
-    charts.append(line_chart("Precision and recall", recall, _named("recall"), _named("precision")))
-    highest = max(max(one.y) for one in spread)
+    diagonal = Series("", [0.0, 1.0], [0.0, 1.0], colour=None)
     odds = linear_axis("log odds", [place for one in spread for place in one.x])
-    charts.append(line_chart("Predictions", spread, odds, linear_axis("share of rows", [0.0, highest])))
-    return f'<h2>{escape(task)}</h2><div class="charts">{"".join(charts)}</div>'
+    highest = max(max(one.y) for one in spread)
+    return [
+        _reliability(reliable),
+        LineChart("ROC", [diagonal, *roc], _share("false positives"), _share("true positives")),
+        LineChart("Precision and recall", recall, _share("recall"), _share("precision")),
+        LineChart("Predictions", spread, odds, linear_axis("share of rows", [0.0, highest])),
+    ]
 
 
-def _reliability(task: str, series: Sequence[Series]) -> str:
+def _reliability(series: Sequence[Series]) -> LineChart:
     top = max(max([*one.x, *one.y]) for one in series) * 1.05 or 1.0
-    ticks = [(top * share, f"{top * share:.3g}") for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
-    diagonal = Series("as predicted", [0.0, top], [0.0, top], colour=None)
-    x, y = Axis("predicted", 0.0, top, ticks), Axis("observed", 0.0, top, ticks)
-    return line_chart("Reliability", [diagonal, *series], x, y)
+    ticks = [(top * quarter, f"{top * quarter:.3g}") for quarter in _QUARTERS]
+    return reliability_chart("Reliability", series, 0.0, top, ticks)
 
 
-def _named(label: str) -> Axis:
-    return Axis(label, _SHARES.low, _SHARES.high, _SHARES.ticks)
+def _share(label: str) -> Axis:
+    return Axis(label, 0.0, 1.0, [(quarter, f"{quarter:g}") for quarter in _QUARTERS])
 
 
-def _lineage(decision: Decision, snapshot: Snapshot, verdict: ValidationResultFile) -> str:
+def _lineage(decision: Decision, snapshot: Snapshot, verdict: ValidationResultFile) -> Table:
     champion = f"{decision.champion.name} {decision.champion.version}" if decision.champion else "none"
-    return table(
+    return Table(
         ("what", "which"),
         [
             ("run", decision.run_id),
@@ -236,7 +233,3 @@ def _lineage(decision: Decision, snapshot: Snapshot, verdict: ValidationResultFi
             ("decision", decision.digest[:16]),
         ],
     )
-
-
-def _text(value: float | None, style: str) -> str:
-    return "–" if value is None else f"{value:{style}}"

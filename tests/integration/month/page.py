@@ -1,6 +1,8 @@
 """The month as one HTML page: what was decided each day, and how candidate, champion and scores went."""
 
-from components.common.html.page import Series, line_chart, linear_axis, page, table
+from components.common.html.charts import LineChart, Series, linear_axis
+from components.common.html.render import render
+from components.common.html.tables import Table
 from tests.integration.month.play import Attempt, MonthRecord
 
 
@@ -12,8 +14,14 @@ def month_page(record: MonthRecord, violations: list[str]) -> str:
         f"{len(record.days)} days, {sum(len(day.attempts) for day in record.days)} runs, {promoted} promotions, "
         f"{record.looks:,} looks at the champion: {state}."
     )
-    broken = [table(("what does not hold",), [(line,) for line in violations])] if violations else []
-    return page("A month of retraining", lead, *broken, _charts(record), _days(record), _moves(record))
+    return render(
+        "tests.integration.month/month.html",
+        lead=lead,
+        violations=Table(("what does not hold",), [(line,) for line in violations]),
+        courses=_charts(record),
+        days=_days(record),
+        champions=_moves(record),
+    )
 
 
 def _last(attempts: list[Attempt]) -> Attempt:
@@ -21,7 +29,7 @@ def _last(attempts: list[Attempt]) -> Attempt:
     return next((attempt for attempt in attempts if attempt.promoted), attempts[-1])
 
 
-def _charts(record: MonthRecord) -> str:
+def _charts(record: MonthRecord) -> list[LineChart]:
     days = [float(day.number) for day in record.days]
     runs = [_last(day.attempts) for day in record.days]
     x = linear_axis("day", days)
@@ -35,10 +43,10 @@ def _charts(record: MonthRecord) -> str:
             Series("champion", days, champion, 1, markers=True),
         ]
         name = task.rpartition(".")[2]
-        charts.append(line_chart(f"AUC, {name}", lines, x, linear_axis("AUC", candidate + champion)))
+        charts.append(LineChart(f"AUC, {name}", lines, x, linear_axis("AUC", candidate + champion)))
     shift = [nan if run.score_psi is None else run.score_psi for run in runs]
     drift = [Series("candidate against champion", days, shift, 2, markers=True)]
-    charts.append(line_chart("shift of the scores", drift, x, linear_axis("PSI", [0.0, *shift])))
+    charts.append(LineChart("shift of the scores", drift, x, linear_axis("PSI", [0.0, *shift])))
     for title, label, values in (
         ("disk, runs that are kept", "MiB", [day.workspace_mib for day in record.days]),
         (
@@ -48,11 +56,11 @@ def _charts(record: MonthRecord) -> str:
         ),
         ("time, all runs of the day", "s", [sum(run.seconds for run in day.attempts) for day in record.days]),
     ):
-        charts.append(line_chart(title, [Series("", days, values, 3)], x, linear_axis(label, [0.0, *values])))
-    return f'<div class="charts">{"".join(charts)}</div>'
+        charts.append(LineChart(title, [Series("", days, values, 3)], x, linear_axis(label, [0.0, *values])))
+    return charts
 
 
-def _days(record: MonthRecord) -> str:
+def _days(record: MonthRecord) -> Table:
     rows = [
         (
             day.number,
@@ -67,13 +75,13 @@ def _days(record: MonthRecord) -> str:
         for attempt in day.attempts
     ]
     columns = ("day", "date", "what happened", "outcome", "version", "champion that night", "in words")
-    return "<h2>Days</h2>" + table(columns, rows)
+    return Table(columns, rows)
 
 
 def _outcome(attempt: Attempt) -> str:
     return "PROMOTE, too late" if attempt.outcome == "PROMOTE" and not attempt.promoted else attempt.outcome
 
 
-def _moves(record: MonthRecord) -> str:
+def _moves(record: MonthRecord) -> Table:
     rows = [(move.when, move.source or "none", move.to, move.who, move.why) for move in record.moves]
-    return "<h2>Champions</h2>" + table(("when", "from", "to", "who", "why"), rows)
+    return Table(("when", "from", "to", "who", "why"), rows)
