@@ -1,4 +1,4 @@
-"""The project asks for the packages that it imports, and for no others."""
+"""The project asks for the packages that it imports, and for no others; a wheel of it has all that it reads."""
 
 import ast
 import re
@@ -36,3 +36,16 @@ def test_every_package_that_is_asked_for_is_imported():
     sources = packages_distributions()
     used = {name_of(one) for module in imported() for one in sources.get(module, ())}
     assert asked - used - _WITHOUT_IMPORT - {"recap"} == set()
+
+
+def test_a_wheel_has_every_template():
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    data = {
+        path
+        for package, patterns in setuptools["package-data"].items()
+        for pattern in patterns
+        for path in (ROOT / package).glob(pattern)
+    }
+    templates = {path for suffix in ("html", "css") for path in (ROOT / "components").rglob(f"*.{suffix}")}
+    assert templates
+    assert templates <= data
