@@ -1,4 +1,4 @@
-"""How many of the training rows' ids share the place that they are hashed into, counted in bounded memory."""
+"""Count hash collisions among the training rows' ids in bounded memory."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from recap_model.data.log.id_hashing import MISSING_ID, hash_buckets, seeded_has
 from recap_model.data.log.id_lists import IdLists
 
 _SAMPLE_IDS = 1 << 16
-_FOLLOWED_PLACES = 1 << 22
+_FOLLOWED_BUCKETS = 1 << 22
 _SEED = 0
 _NO_KEY = np.iinfo(np.uint32).max
 
@@ -23,40 +23,40 @@ _NO_KEY = np.iinfo(np.uint32).max
 class _Source:
     """Where the ids of a hashed table come from: column ``index`` of the discrete group, or lists of ``name``."""
 
-    places: int
+    buckets: int
     index: int | None = None
     name: str | None = None
 
 
 class CollisionCounter:
-    """Ids of one table: exactly as long as they and its places are few, by samples of them then.
+    """Ids of one table: exactly as long as they and its buckets are few, by samples of them then.
 
     Every id has a key, a number that looks random and is no other id's. The 65,536 least keys are a sample of the
     distinct ids; if u is the greatest of the k as a fraction of all numbers, there are about (k - 1) / u ids, with a
     standard error of 1 / sqrt(k - 2) = 0.4 % (Beyer et al., "On synopses for distinct-value estimation under multiset
     operations", SIGMOD 2007, section 4). Of each place the least and the greatest key are kept, which differ where it
     has several ids (in 32 bits: of two ids one pair in 4 billion is taken for one), and its impressions. Of more than
-    4,194,304 places so many are followed, as a sample; where a few ids are most of the impressions, their share is
+    4,194,304 buckets so many are followed, as a sample; where a few ids are most of the impressions, their share is
     rough then. So a counter takes 16 bytes a place, 68 MB at most, and comes out the same in whatever order rows were
     counted.
     """
 
-    def __init__(self, places: int) -> None:
-        self.places = places
-        followed = min(places, _FOLLOWED_PLACES)
+    def __init__(self, buckets: int) -> None:
+        self.buckets = buckets
+        followed = min(buckets, _FOLLOWED_BUCKETS)
         self._keys = np.empty(0, dtype=np.uint64)
-        self._sampled_places = np.empty(0, dtype=np.int64)
+        self._sampled_buckets = np.empty(0, dtype=np.int64)
         self._least = np.full(followed, _NO_KEY, dtype=np.uint32)
         self._greatest = np.zeros(followed, dtype=np.uint32)
         self._impressions = np.zeros(followed, dtype=np.int64)
         self._total = np.zeros(1, dtype=np.int64)
 
     def add(
-        self, ids: NDArray[np.int64] | NDArray[np.uint64], places: NDArray[np.int64] | None = None
+        self, ids: NDArray[np.int64] | NDArray[np.uint64], buckets: NDArray[np.int64] | None = None
     ) -> None:
-        """Count ids, none missing, that are hashed as a table hashes them, or lie in ``places``."""
+        """Count ids, none missing, that are hashed as a table hashes them, or lie in ``buckets``."""
         distinct, firsts, counts = np.unique(ids, return_index=True, return_counts=True)
-        where = hash_buckets(distinct.astype(np.int64), self.places) if places is None else places[firsts]
+        where = hash_buckets(distinct.astype(np.int64), self.buckets) if buckets is None else buckets[firsts]
         keys = seeded_hash(distinct.astype(np.int64), _SEED)
         self._total += len(ids)
         self._keep(keys, where)
@@ -69,25 +69,25 @@ class CollisionCounter:
 
     def merge(self, other: "CollisionCounter") -> None:
         """Take in what another counter of the same table has counted."""
-        self._keep(other._keys, other._sampled_places)
+        self._keep(other._keys, other._sampled_buckets)
         np.minimum(self._least, other._least, out=self._least)
         np.maximum(self._greatest, other._greatest, out=self._greatest)
         self._impressions += other._impressions
         self._total += other._total
 
-    def _keep(self, keys: NDArray[np.uint64], places: NDArray[np.int64]) -> None:
+    def _keep(self, keys: NDArray[np.uint64], buckets: NDArray[np.int64]) -> None:
         if len(self._keys) == _SAMPLE_IDS:
             small = keys < self._keys[-1]
-            keys, places = keys[small], places[small]
+            keys, buckets = keys[small], buckets[small]
         every, firsts = np.unique(np.concatenate([self._keys, keys]), return_index=True)
         self._keys = every[:_SAMPLE_IDS]
-        self._sampled_places = np.concatenate([self._sampled_places, places])[firsts[:_SAMPLE_IDS]]
+        self._sampled_buckets = np.concatenate([self._sampled_buckets, buckets])[firsts[:_SAMPLE_IDS]]
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """All that was counted so far."""
         return {
             "keys": self._keys,
-            "places": self._sampled_places,
+            "places": self._sampled_buckets,
             "least": self._least,
             "greatest": self._greatest,
             "impressions": self._impressions,
@@ -96,7 +96,7 @@ class CollisionCounter:
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Go on from the state of a counter of the same table."""
-        self._keys, self._sampled_places = state["keys"], state["places"]
+        self._keys, self._sampled_buckets = state["keys"], state["places"]
         self._least, self._greatest = state["least"], state["greatest"]
         self._impressions, self._total = state["impressions"], state["total"]
 
@@ -105,15 +105,17 @@ class CollisionCounter:
         full = len(self._keys) == _SAMPLE_IDS
         ids = round((_SAMPLE_IDS - 1) / (float(self._keys[-1]) / 2.0**64)) if full else len(self._keys)
         shared = self._least < self._greatest
-        places = self._sampled_places[self._sampled_places < len(shared)]
+        buckets = self._sampled_buckets[self._sampled_buckets < len(shared)]
         return Collisions(
-            places=self.places,
+            buckets=self.buckets,
             ids=ids,
-            sharing=_share(int(shared[places].sum()), len(places)),
-            expected=expected_sharing(ids, self.places),
+            collision_rate=_share(int(shared[buckets].sum()), len(buckets)),
+            expected=expected_collision_rate(ids, self.buckets),
             impressions=int(self._total[0]),
-            impressions_sharing=_share(int(self._impressions[shared].sum()), int(self._impressions.sum())),
-            exact=not full and self.places <= _FOLLOWED_PLACES,
+            impression_collision_rate=_share(
+                int(self._impressions[shared].sum()), int(self._impressions.sum())
+            ),
+            exact=not full and self.buckets <= _FOLLOWED_BUCKETS,
         )
 
 
@@ -123,9 +125,9 @@ class HashedTables:
     def __init__(self, config: RecapConfig) -> None:
         self._sources = _sources(config)
         crosses = {name: column.buckets for name, column in config.features.derived.items() if column.buckets}
-        places = {path: source.places for path, source in self._sources.items()}
-        places |= {_cross(name): buckets for name, buckets in crosses.items()}
-        self.counters = {path: CollisionCounter(number) for path, number in places.items()}
+        sizes = {path: source.buckets for path, source in self._sources.items()}
+        sizes |= {_cross(name): buckets for name, buckets in crosses.items()}
+        self.counters = {path: CollisionCounter(buckets) for path, buckets in sizes.items()}
 
     def add(self, rows: Rows) -> None:
         """Count the ids that tables read of these rows."""
@@ -141,7 +143,7 @@ class HashedTables:
         """Count what crosses hash, as `read_crosses` gives it."""
         for name, ids in crosses.items():
             counter = self.counters[_cross(name)]
-            counter.add(ids, (ids % np.uint64(counter.places)).astype(np.int64))
+            counter.add(ids, (ids % np.uint64(counter.buckets)).astype(np.int64))
 
     def merge(self, other: "HashedTables") -> None:
         """Take in what was counted of other rows by the same config."""
@@ -166,15 +168,15 @@ class HashedTables:
         return {path: counter.result() for path, counter in self.counters.items()}
 
 
-def expected_sharing(ids: int, places: int) -> float:
-    """Share of the ids whose place another has too, each place being as likely: ``1 - (1 - 1/places)^(ids - 1)``.
+def expected_collision_rate(ids: int, buckets: int) -> float:
+    """The collision rate of a uniform hash: ``1 - (1 - 1/buckets)^(ids - 1)``.
 
-    >>> round(expected_sharing(1000, 1000), 3)
+    >>> round(expected_collision_rate(1000, 1000), 3)
     0.632
     """
     if ids < 2:
         return 0.0
-    return 1.0 if places == 1 else float(-np.expm1((ids - 1) * np.log1p(-1.0 / places)))
+    return 1.0 if buckets == 1 else float(-np.expm1((ids - 1) * np.log1p(-1.0 / buckets)))
 
 
 def _share(part: int, whole: int) -> float:

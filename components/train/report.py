@@ -58,21 +58,21 @@ def curves_page(
 def _collisions(collisions: Mapping[str, Collisions]) -> Table:
     columns = (
         "hashed ids",
-        "places",
+        "buckets",
         "ids",
-        "ids sharing a place",
+        "ids that collide",
         "expected",
-        "impressions of a shared place",
+        "impressions that collide",
         "counted",
     )
     rows = [
         (
             path,
-            f"{found.places:,}",
+            f"{found.buckets:,}",
             f"{found.ids:,}",
-            f"{found.sharing:.2%}",
+            f"{found.collision_rate:.2%}",
             f"{found.expected:.2%}",
-            f"{found.impressions_sharing:.2%}",
+            f"{found.impression_collision_rate:.2%}",
             "exactly" if found.exact else "by samples",
         )
         for path, found in collisions.items()

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt
 
 from recap_model.config.base import StrictModel
 from recap_model.json_files import read_model
@@ -16,24 +16,28 @@ log = logging.getLogger(__name__)
 
 
 class Collisions(StrictModel):
-    """How the ids of the training rows share the places that they are hashed into.
+    """Hash collisions among the ids of the training rows, in one table or cross.
+
+    The file's names for `buckets` and the two rates are those of datasets that were prepared before.
 
     Attributes:
-        places: that there are; of a table, all entries but that of the unknown id.
-        ids: distinct ones.
-        sharing: share of the ids whose place is another id's too.
-        expected: what ``sharing`` would be if every place were as likely for every id: 1 - (1 - 1/places)^(ids - 1).
-        impressions: times that an id was read.
-        impressions_sharing: share of them that read a place of several ids.
-        exact: whether all was counted; otherwise estimated, see `components.prepare.collisions`.
+        buckets: of the hash; of a table, all entries but that of the unknown id.
+        ids: distinct ids.
+        collision_rate: fraction of the ids that share their bucket with another id.
+        expected: the collision rate of a uniform hash: 1 - (1 - 1/buckets)^(ids - 1).
+        impressions: how often an id was read.
+        impression_collision_rate: fraction of the impressions that read a bucket of several ids.
+        exact: counted exactly; otherwise estimated, see `components.prepare.collisions`.
     """
 
-    places: PositiveInt
+    model_config = ConfigDict(validate_by_name=True, serialize_by_alias=True)
+
+    buckets: PositiveInt = Field(alias="places")
     ids: NonNegativeInt
-    sharing: float
+    collision_rate: float = Field(alias="sharing")
     expected: float
     impressions: NonNegativeInt
-    impressions_sharing: float
+    impression_collision_rate: float = Field(alias="impressions_sharing")
     exact: bool
 
 
@@ -61,38 +65,38 @@ class FeatureStatistics(StrictModel):
 
 
 def report_collisions(collisions: Mapping[str, Collisions], bound: float) -> None:
-    """Log a line for each hashed table, and a warning for one whose ids share places beyond ``bound``."""
-    for path, found in collisions.items():
+    """Log a line for each hashed table, and a warning for one whose collision rate exceeds ``bound``."""
+    for path, table in collisions.items():
         log.info(
             "event=hashed table=%s ids=%d places=%d sharing=%.4f expected=%.4f impressions_sharing=%.4f exact=%s",
             path,
-            found.ids,
-            found.places,
-            found.sharing,
-            found.expected,
-            found.impressions_sharing,
-            str(found.exact).lower(),
+            table.ids,
+            table.buckets,
+            table.collision_rate,
+            table.expected,
+            table.impression_collision_rate,
+            str(table.exact).lower(),
         )
-        if found.sharing > bound:
-            log.warning("%s", collision_warning(path, found, bound))
+        if table.collision_rate > bound:
+            log.warning("%s", collision_warning(path, table, bound))
 
 
-def collision_warning(path: str, found: Collisions, bound: float) -> str:
-    """One line on a table whose ids share places beyond ``bound``, and on the places that would be enough."""
-    about = "" if found.exact else "about "
+def collision_warning(path: str, table: Collisions, bound: float) -> str:
+    """One line on a table whose collision rate exceeds ``bound``, and how many buckets would suffice."""
+    about = "" if table.exact else "about "
     return (
-        f"{path}: {found.sharing:.1%} of {about}{found.ids:,} ids share their place with another "
-        f"(data.collision_bound is {bound:.1%}); its {found.places:,} places (num_embeddings - 1, "
-        f"or buckets) are few: {buckets_within(found.ids, bound):,} would do, or raise the bound"
+        f"{path}: {table.collision_rate:.1%} of {about}{table.ids:,} ids collide with another in "
+        f"{table.buckets:,} buckets (data.collision_bound is {bound:.1%}); give {buckets_within(table.ids, bound):,} "
+        "buckets (num_embeddings - 1, or buckets), or raise the bound"
     )
 
 
 def buckets_within(ids: int, bound: float) -> int:
-    """The least number of places for which the expected share of ``ids`` that share one is within ``bound``.
+    """The least number of buckets for which the expected collision rate of ``ids`` is within ``bound``.
 
-    Solves ``1 - (1 - 1/places)^(ids - 1) = bound``.
+    Solves ``1 - (1 - 1/buckets)^(ids - 1) = bound``.
 
-    >>> enough_places(1001, 0.2)
+    >>> buckets_within(1001, 0.2)
     4482
     """
     return math.ceil(-1.0 / math.expm1(math.log1p(-bound) / max(ids - 1, 1)))

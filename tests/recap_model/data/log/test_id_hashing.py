@@ -1,4 +1,4 @@
-"""Ids hashed into places: against whole numbers of any size, in numpy and torch, and against chance."""
+"""Ids hashed into buckets: against whole numbers of any size, in numpy and torch, and against chance."""
 
 from uuid import UUID
 
@@ -26,12 +26,12 @@ UUID_ = UUID("550e8400-e29b-41d4-a716-446655440000")
 
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1), st.integers(1, 2**40))
-def test_numpy_and_torch_hash_alike_and_as_whole_numbers_of_any_size(ids: list[int], places: int):
+def test_numpy_and_torch_hash_alike_and_as_whole_numbers_of_any_size(ids: list[int], buckets: int):
     expected = [
-        ((id_ % _PRIME) * _LOW + (id_ // _PRIME % _PRIME) * _HIGH + _SHIFT) % _PRIME % places for id_ in ids
+        ((id_ % _PRIME) * _LOW + (id_ // _PRIME % _PRIME) * _HIGH + _SHIFT) % _PRIME % buckets for id_ in ids
     ]
-    assert hash_buckets(np.array(ids, dtype=np.int64), places).tolist() == expected
-    assert hash_buckets(torch.tensor(ids, dtype=torch.int64), places).tolist() == expected
+    assert hash_buckets(np.array(ids, dtype=np.int64), buckets).tolist() == expected
+    assert hash_buckets(torch.tensor(ids, dtype=torch.int64), buckets).tolist() == expected
 
 
 def test_the_largest_products_stay_in_int64():
@@ -69,24 +69,26 @@ def test_hashes_stay_what_registered_models_and_splits_were_made_with():
 
 @pytest.mark.parametrize("spread", [1, 1000, 2**31 - 1, 2**40])
 def test_ids_of_any_spacing_fall_over_the_places_no_worse_than_by_chance(spread: int):
-    ids, places = np.arange(100_000) * spread, 50_000
-    taken = len(np.unique(hash_buckets(ids, places)))
-    by_chance = places * (1 - (1 - 1 / places) ** len(ids))
+    ids, buckets = np.arange(100_000) * spread, 50_000
+    taken = len(np.unique(hash_buckets(ids, buckets)))
+    by_chance = buckets * (1 - (1 - 1 / buckets) ** len(ids))
     assert taken > 0.98 * by_chance
 
 
 def test_a_warning_says_how_many_places_would_do():
     found = Collisions(
-        places=1000,
+        buckets=1000,
         ids=1001,
-        sharing=0.6,
+        collision_rate=0.6,
         expected=0.63,
         impressions=5000,
-        impressions_sharing=0.7,
+        impression_collision_rate=0.7,
         exact=True,
     )
-    assert "model.x: 60.0% of 1,001 ids share their place" in collision_warning("model.x", found, 0.2)
-    assert "4,482 would do" in collision_warning("model.x", found, 0.2)
+    assert "model.x: 60.0% of 1,001 ids collide" in collision_warning("model.x", found, 0.2)
+    assert {"places", "sharing", "impressions_sharing"} <= found.model_dump().keys()
+    assert Collisions.model_validate_json(found.model_dump_json()) == found
+    assert "give 4,482 buckets" in collision_warning("model.x", found, 0.2)
     for bound in (0.01, 0.2, 0.9):
         enough = buckets_within(1001, bound)
         assert 1 - (1 - 1 / enough) ** 1000 <= bound < 1 - (1 - 1 / (enough - 1)) ** 1000
