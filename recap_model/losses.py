@@ -1,4 +1,4 @@
-"""Binary cross-entropy of many tasks, weighted by row and task, blind to missing labels."""
+"""Binary cross-entropy per task, weighted by row and task; missing labels are masked."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -37,11 +37,11 @@ def weighted_bce(
         weights: w, 1 if not given.
         pos_weights: c of each task, 1 if not given.
         normalise: divide by the sum of weights instead of the number of labelled rows.
-        sizes: what to divide by instead of either.
+        denominators: given denominators, instead of either.
 
     Shape:
-        logits, labels, weights: (rows, tasks), a label that is NaN being none; pos_weights, sizes: (tasks,); returns
-        (tasks,). A task without a labelled row (or with ``normalise`` without weight) has loss 0.
+        logits, labels, weights: (rows, tasks), NaN being a missing label; pos_weights, denominators: (tasks,);
+        returns (tasks,). A task without a labelled row (or with ``normalise`` without weight) has loss 0.
 
     >>> labels = torch.tensor([[1.0], [0.0], [float("nan")]])
     >>> weighted_bce(torch.zeros(3, 1), labels)
@@ -65,7 +65,7 @@ def weighted_bce(
 
 
 def loss_denominators(labels: Tensor, weights: Tensor | None = None, normalise: bool = False) -> Tensor:
-    """What `weighted_bce` divides each sum by, (tasks,): labelled rows, or with ``normalise`` their weights."""
+    """The denominators of `weighted_bce`, (tasks,): labelled rows, or with ``normalise`` their weights."""
     labelled = ~torch.isnan(labels)
     if not normalise or weights is None:
         return labelled.sum(dim=0)
@@ -84,7 +84,7 @@ class MultiTaskLoss(nn.Module):
         task_weighting: weighs the tasks' losses; all count the same if not given.
 
     Attributes:
-        sizes: what each task's sum is divided by, (tasks,), while the rows are a part of a batch; else None.
+        denominators: given denominators, (tasks,), while the rows are a micro-batch; else None.
 
     Shape:
         logits, labels, weights: (rows, tasks); shared: what the tasks share, of which `GradientWeights` has need;
@@ -123,7 +123,7 @@ class MultiTaskLoss(nn.Module):
 def build_loss(config: RecapConfig | ModelConfig) -> MultiTaskLoss:
     """The loss of a config: ``model.loss``, with each task's ``pos_weight``.
 
-    Raises ValueError if ``task_weights`` names what is no task.
+    Raises ValueError if ``task_weights`` names an unknown task.
     """
     plan = resolve_tasks(config)
     pos_weights = [tower.pos_weight for tower in plan.architectures.values()]
@@ -135,9 +135,7 @@ def build_loss(config: RecapConfig | ModelConfig) -> MultiTaskLoss:
 def _task_weighting(config: LossConfig, tasks: list[str]) -> nn.Module | None:
     for task in config.task_weights:
         if task not in tasks:
-            raise ValueError(
-                f"model.loss.task_weights: {task!r} is no task; the tasks are {', '.join(tasks)}"
-            )
+            raise ValueError(f"model.loss.task_weights: unknown task {task!r}; tasks: {', '.join(tasks)}")
     if config.task_weighting == "uncertainty":
         return UncertaintyWeights(len(tasks))
     if config.task_weighting == "gradient":

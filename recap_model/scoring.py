@@ -1,4 +1,4 @@
-"""Scores of rows under the log's own column names: read groups, run the model, weigh the probabilities."""
+"""Score rows under the log's column names."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -79,7 +79,7 @@ _LARGEST = float(torch.finfo(torch.float32).max)
 def score_weights(model: MultiTaskRankingModel, changed: Mapping[str, float]) -> Tensor | None:
     """The model's weights of the score with some of them replaced, (tasks,); None if none is.
 
-    Raises ValueError for a name that is no task, or a weight that is not finite.
+    Raises ValueError for an unknown task, or a weight that is not finite.
     """
     if not changed:
         return None
@@ -88,7 +88,7 @@ def score_weights(model: MultiTaskRankingModel, changed: Mapping[str, float]) ->
     weights = model.score_weights.clone()
     for task, weight in changed.items():
         if task not in model.tasks:
-            raise ValueError(f"weights: {task!r} is no task; the tasks are {', '.join(model.tasks)}")
+            raise ValueError(f"weights: unknown task {task!r}; tasks: {', '.join(model.tasks)}")
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not abs(weight) <= _LARGEST:
             raise ValueError(f"weights: {task} is {weight!r}; a weight is a finite number of float32")
         weights[model.tasks.index(task)] = weight

@@ -1,4 +1,4 @@
-"""A model on disk: JSON and safetensors, so that loading one runs no code of its author's."""
+"""Save and load a model as JSON and safetensors; loading executes no code."""
 
 import json
 from collections.abc import Callable
@@ -64,7 +64,7 @@ def load_model(folder: str | Path, device: str = "cpu") -> MultiTaskRankingModel
     folder = Path(folder)
     for name in (CONFIG_NAME, DATA_SPEC_NAME, WEIGHTS_NAME, CALIBRATION_NAME):
         if not (folder / name).is_file():
-            raise FileNotFoundError(f"{folder / name}: not there, so {folder} is no saved model")
+            raise FileNotFoundError(f"{folder / name}: not found; {folder} is not a saved model")
     config = _read(folder / CONFIG_NAME, lambda content: _parse(content, folder / CONFIG_NAME))
     data_spec = _read(folder / DATA_SPEC_NAME, lambda content: {str(k): int(v) for k, v in content.items()})
     if isinstance(config, RecapConfig) and data_spec != widths_of(config):

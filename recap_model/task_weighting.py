@@ -1,4 +1,4 @@
-"""How much each task's loss counts: fixed weights, learned uncertainty, or gradients of equal size."""
+"""Task weighting: fixed weights, learned uncertainty, or balanced gradients."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Choosing and fitting a task's calibrator from its histogram."""
+"""Choose and fit a task's calibrator from its histogram."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

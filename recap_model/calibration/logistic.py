@@ -1,4 +1,4 @@
-"""Weighted logistic regression on bins, with bounds and a quadratic penalty: what most fits come down to."""
+"""Weighted logistic regression on bins, with bounds and a quadratic penalty."""
 
 import numpy as np
 

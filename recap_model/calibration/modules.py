@@ -1,4 +1,4 @@
-"""The maps from a task's logit to a calibrated logit, as modules that live inside the model."""
+"""Calibrators: maps from a task's logit to a calibrated logit, as modules of the model."""
 
 from collections.abc import Sequence
 from typing import Any

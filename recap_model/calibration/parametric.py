@@ -1,4 +1,4 @@
-"""Fits with few numbers: temperature, Platt on the logit, beta."""
+"""Parametric calibration: temperature, Platt scaling of the logit, beta."""
 
 import numpy as np
 

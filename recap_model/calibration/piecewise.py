@@ -1,4 +1,4 @@
-"""A monotone piecewise-linear map of the logit, drawn towards Platt's straight line."""
+"""Monotone piecewise-linear calibration, regularised towards Platt's straight line."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""How far a task's probabilities are from what happened, read off its bins."""
+"""Reliability of a task's probabilities: predicted against observed, by bins."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The config, a section a file: pydantic models that import neither torch nor anything heavy."""
+"""The config, one file per section: pydantic models that import nothing heavy."""
 
 from recap_model.config.base import StrictModel
 from recap_model.config.model.network import ModelConfig

@@ -1,4 +1,4 @@
-"""The base of the sections of the config and of manifests, and the rules that several share."""
+"""Base class of config sections and manifests, and validators that several share."""
 
 from collections import Counter
 from collections.abc import Mapping

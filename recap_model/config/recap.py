@@ -1,4 +1,4 @@
-"""The whole config: read from YAML, checked as a whole, printed with every default."""
+"""The whole config: read from YAML, validated, printed with every default."""
 
 from pathlib import Path
 from typing import Any

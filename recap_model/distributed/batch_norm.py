@@ -1,4 +1,4 @@
-"""Batch norms that see the rows of all processes."""
+"""Synchronised batch norm, on CPU as well."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class SyncBatchNorm(nn.BatchNorm1d):
-    """`nn.BatchNorm1d` whose mean and variance are of all processes' rows, on a CPU too, in float32.
+    """Batch norm with mean and variance over the rows of all processes, in float32, on CPU as well.
 
     ``torch.nn.SyncBatchNorm`` does the same on GPUs alone. Ioffe and Szegedy, ICML 2015, algorithm 1
     (arXiv:1502.03167).
@@ -45,7 +45,7 @@ class SyncBatchNorm(nn.BatchNorm1d):
 
 
 def convert_batch_norms(module: nn.Module) -> None:
-    """Put a `SyncBatchNorm` with the same parameters and statistics in the place of every batch norm."""
+    """Replace every batch norm by a `SyncBatchNorm` with the same parameters and statistics."""
     for part in list(module.modules()):
         for name, child in list(part.named_children()):
             if type(child) is nn.BatchNorm1d:
@@ -61,7 +61,7 @@ def _convert(norm: nn.BatchNorm1d) -> SyncBatchNorm:
 
 
 class _AllReduceSum(torch.autograd.Function):
-    """The sum over processes; the gradient is the sum of theirs."""
+    """All-reduce sum over processes, in both passes."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:

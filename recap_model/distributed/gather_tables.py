@@ -1,4 +1,4 @@
-"""Tables that processes share, whole: for checkpoints and the model that is saved, and cut up again."""
+"""Gather sharded embedding tables for checkpoints and the saved model, and shard them again."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -20,9 +20,9 @@ _Resize = Callable[[Tensor, list[Bounds]], Tensor]
 
 
 class TableGatherer:
-    """Puts the parts of a module's tables together on the first process, and takes a process's parts of whole ones.
+    """Gathers the shards of a module's tables on rank 0, and shards full tables again.
 
-    All that has a number or a row for each entry goes along: optimizer state, averages, the best weights so far.
+    Everything with a value or a row per entry is gathered too: optimizer state, EMA, the best weights so far.
     Every process must call each method at once.
     """
 
@@ -36,16 +36,16 @@ class TableGatherer:
 
     @property
     def names(self) -> list[str]:
-        """Of the parameters that are parts."""
+        """Names of the sharded parameters."""
         return list(self._bounds)
 
     def parameters(self) -> list[nn.Parameter]:
-        """The parts."""
+        """The sharded parameters."""
         named = dict(self._module.named_parameters())
         return [named[name] for name in self._bounds]
 
     def unshard(self) -> None:
-        """Give the first process's module whole tables; those of the others are of no use from now on."""
+        """Give rank 0's module full tables; the other ranks' modules must not be used afterwards."""
         parts = dict(self._module.named_parameters())
         wholes = {name: self._gather(parts[name].detach(), bounds) for name, bounds in self._bounds.items()}
         if self._process_group.rank > 0:
@@ -58,11 +58,11 @@ class TableGatherer:
                 part.unshard([weight.to(self._process_group.device) for weight in weights])
 
     def gather_state(self, state: Mapping[str, Any], optimizer: Stepper) -> dict[str, Any]:
-        """A `TrainState`'s dict with whole tables, of use on the first process alone."""
+        """A `TrainState`'s dict with full tables, valid on rank 0 only."""
         return self._map_state(state, optimizer, self._gather)
 
     def shard_state(self, state: Mapping[str, Any], optimizer: Stepper) -> dict[str, Any]:
-        """A dict that `whole` gave, with this process's parts."""
+        """A dict from `gather_state`, with this process's shards."""
         return self._map_state(state, optimizer, self._shard)
 
     def _map_state(self, state: Mapping[str, Any], optimizer: Stepper, change: _Resize) -> dict[str, Any]:
@@ -117,7 +117,7 @@ class TableGatherer:
         return whole[first:last].clone()
 
     def _gather(self, part: Tensor, bounds: list[Bounds]) -> Tensor:
-        """The whole on the CPU of the first process, sent there piece by piece; nothing on the others."""
+        """The full table on rank 0's CPU, received in chunks; empty on other ranks."""
         rank = self._process_group.rank
         entries = max(last for _, last in bounds)
         whole = torch.empty((entries if rank == 0 else 0, *part.shape[1:]), dtype=part.dtype)

@@ -1,4 +1,4 @@
-"""The processes that train one model together: who they are, and what they agree on."""
+"""The process group of distributed training: ranks, reductions, and the loss over the global batch."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """Process number ``rank`` of ``size``; of one process by default, which needs no one to talk to."""
+    """This process's rank, the number of processes, and its device; a single process by default."""
 
     rank: int = 0
     size: int = 1
@@ -21,7 +21,7 @@ class ProcessGroup:
 
     @property
     def shard(self) -> tuple[int, int]:
-        """For `DatasetReader`: this process's part of every batch."""
+        """This process's shard of every batch, for `DatasetReader`."""
         return self.rank, self.size
 
     def sum_counts(self, *numbers: int) -> list[int]:
@@ -33,7 +33,7 @@ class ProcessGroup:
         return [int(number) for number in shared.tolist()]
 
     def all_reduce(self, own: Tensor) -> Tensor:
-        """The sum of every process's numbers, (n,) to (n,)."""
+        """The element-wise sum over processes, (n,) to (n,)."""
         if self.size == 1:
             return own
         total = own.clone()
@@ -41,7 +41,7 @@ class ProcessGroup:
         return total
 
     def global_norm(self, own: Tensor) -> Tensor:
-        """The norm of what all processes hold, of the norms of their own parts."""
+        """The norm over all processes, from each process's local norm."""
         return self.all_reduce(own.square()).sqrt()
 
     def gather(self, value: Any) -> list[Any]:
@@ -55,9 +55,9 @@ class ProcessGroup:
 
 @contextmanager
 def init_process_group(device: torch.device) -> Iterator[ProcessGroup]:
-    """Join the processes that torchrun has started, of which this is one, until the block ends.
+    """Initialise the process group of a torchrun job, and destroy it when the block ends.
 
-    They talk over NCCL if ``device`` is a GPU, each process having one, else over Gloo.
+    The backend is NCCL with one GPU per process if ``device`` is a GPU, else Gloo.
     """
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
@@ -70,14 +70,14 @@ def init_process_group(device: torch.device) -> Iterator[ProcessGroup]:
 
 
 def use_global_loss(loss: Callable[..., object], process_group: ProcessGroup, rows: int) -> None:
-    """Let ``loss`` see the rows of all processes, so that it and its gradients are those of the whole batch.
+    """Compute ``loss`` and its gradients over the global batch: gather its inputs from all processes.
 
     A mean over each process's own rows would weigh rows unequally, where labels are missing or processes hold
     different numbers of rows. Logits, labels and weights are small; features stay where they are.
 
     Args:
         loss: called with logits, labels and weights, each (rows, tasks); a label that is NaN counts for nothing.
-        rows: the most that a process holds.
+        rows: upper bound of the rows per process.
     """
     if process_group.size > 1:
         assert isinstance(loss, nn.Module)

@@ -1,4 +1,4 @@
-"""Updates of embedding tables that touch only the entries a batch has read."""
+"""Sparse optimizers of embedding tables: row-wise Adagrad and SGD."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, overload

@@ -1,4 +1,4 @@
-"""Parts of embedding tables: which process holds which entries, and how a batch reads them all."""
+"""Sharded embedding tables: the sharding plan, and look-ups across processes."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -20,10 +20,10 @@ NO_ENTRY = -1
 
 @dataclass(frozen=True)
 class ShardingPlan:
-    """Process number ``rank`` of ``size`` that share the large tables.
+    """How large tables are sharded over ``size`` processes, of which this is ``rank``.
 
-    ``row_wise`` cuts every table into stretches of as many entries; ``table_wise`` gives each table to one process,
-    the largest first, to the one that holds the least (Graham, "Bounds on multiprocessing timing anomalies", SIAM
+    ``row_wise`` splits every table into equal ranges of entries; ``table_wise`` places each table on one process,
+    the largest first, on the least loaded one (Graham, "Bounds on multiprocessing timing anomalies", SIAM
     J. Appl. Math. 17, 1969). The names are TorchRec's.
     """
 
@@ -49,7 +49,7 @@ _plan: ContextVar[ShardingPlan | None] = ContextVar("_share", default=None)
 
 @contextmanager
 def shard_tables(plan: ShardingPlan | None) -> Iterator[None]:
-    """Models made inside the block hold only this process's part of their large tables; all of them if None."""
+    """Models built inside the block hold only this process's shard of their large tables; None disables sharding."""
     token = _plan.set(plan)
     try:
         yield
@@ -58,12 +58,12 @@ def shard_tables(plan: ShardingPlan | None) -> Iterator[None]:
 
 
 def current_sharding_plan() -> ShardingPlan | None:
-    """What `shard_tables` says here."""
+    """The plan of the enclosing `shard_tables` block."""
     return _plan.get()
 
 
 def init_shard(entries: int, width: int, bounds: Bounds) -> Tensor:
-    """The entries within ``bounds`` of a table as ``xavier_uniform_`` starts it, without room for the others.
+    """Initialise the entries within ``bounds`` as ``xavier_uniform_`` of the full table would, in the shard's memory.
 
     It takes as many random numbers from torch's generator as the whole table does. Returns (last - first, width).
     """
@@ -81,7 +81,7 @@ def init_shard(entries: int, width: int, bounds: Bounds) -> Tensor:
 def look_up_sharded(
     entries: Sequence[Tensor], tables: Sequence[nn.Embedding], bounds: Sequence[Sequence[Bounds]], rank: int
 ) -> list[Tensor]:
-    """For each table the sum of the entries that each row of this process reads, wherever they are held.
+    """Sum-pooled look-ups in sharded tables, for this process's rows.
 
     Every process gets the entries that all of them ask for, sums those that it holds, and gets back the sums of its
     own rows. Each must call this for every batch, and ``backward`` as often. Gradients of held entries come from all
@@ -89,7 +89,7 @@ def look_up_sharded(
 
     Args:
         entries: of each table (rows, longest list) int64, -1 where there is none.
-        tables: this process's parts.
+        tables: this process's shards.
         bounds: of each table, what each process holds.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The whole model as one graph, from features to calibrated probabilities and the score, for serving without us."""
+"""Export the model as a torch program or an ONNX graph, from features to calibrated probabilities and the score."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""The metadata of an exported ONNX file: all that a program needs to score a row of the log with it.
+"""Metadata of an exported ONNX file: everything needed to score a row of the log.
 
 Each entry is JSON under a key of its own; ``docs/serving.md`` has a program that reads them:
 

@@ -1,4 +1,4 @@
-"""Brier's score, and its parts: what calibration costs and what resolution gains."""
+"""Brier score and its decomposition into calibration, resolution and uncertainty."""
 
 from typing import NamedTuple
 

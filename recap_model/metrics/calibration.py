@@ -1,4 +1,4 @@
-"""Whether probabilities are as large as rates: in total, along a line in log odds, and by bins of equal weight."""
+"""Calibration metrics: calibration ratio, calibration line, reliability bins, ECE."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Labelled rows grouped by their prediction: what every metric of one task is computed from."""
+"""Labelled rows grouped by distinct prediction: the input of every metric of one task."""
 
 from dataclasses import dataclass
 from functools import cached_property

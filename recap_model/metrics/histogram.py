@@ -1,4 +1,4 @@
-"""Histograms of logits: what calibration and, beyond a million rows, evaluation keep of the rows they have seen."""
+"""Mergeable histograms of logits, for calibration and for metrics of more than a million rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How well probabilities explain labels: cross entropy, as it is and relative to a constant."""
+"""Log loss and relative cross entropy."""
 
 import numpy as np
 from numpy.typing import ArrayLike

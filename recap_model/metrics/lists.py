@@ -1,4 +1,4 @@
-"""How well scores order rows within a user or a request: grouped AUC, NDCG, the top of each list.
+"""Ranking metrics within users or requests: grouped AUC, NDCG, top k.
 
 Groups are (rows,) integers; rows need not lie together.
 """

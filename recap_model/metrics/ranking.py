@@ -1,4 +1,4 @@
-"""How well predictions order rows: ROC and precision-recall, ties counted as ties."""
+"""Ranking metrics over all rows: ROC and precision-recall, with ties."""
 
 import numpy as np
 from numpy.typing import ArrayLike

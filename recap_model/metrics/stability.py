@@ -1,4 +1,4 @@
-"""How far two distributions of counts are apart."""
+"""Population stability index."""
 
 import numpy as np
 

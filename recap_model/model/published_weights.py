@@ -1,4 +1,4 @@
-"""Weights of the published ranker, brought into ours: the same net under other parameter names."""
+"""Load weights under the published ranker's parameter names."""
 
 import re
 from collections.abc import Mapping

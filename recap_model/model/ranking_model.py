@@ -1,4 +1,4 @@
-"""The ranking model: from a batch's groups to each task's probability and the rows' score."""
+"""The multi-task ranking model: from feature groups to calibrated probabilities and the score."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -155,7 +155,7 @@ class MultiTaskRankingModel(nn.Module):
     def set_sampling(self, sampling: Mapping[str, Sampling]) -> None:
         """Undo these rates in the calibrated probabilities; tasks that are not named keep theirs.
 
-        Raises ValueError for a name that is no task, or a rate outside (0, 1].
+        Raises ValueError for an unknown task, or a rate outside (0, 1].
         """
         self._check_tasks("sampling", sampling)
         for task, rates in sampling.items():
@@ -185,7 +185,7 @@ class MultiTaskRankingModel(nn.Module):
     def _check_tasks(self, where: str, by_task: Mapping[str, Any]) -> None:
         for task in by_task:
             if task not in self.tasks:
-                raise ValueError(f"{where}: {task!r} is no task; the tasks are {', '.join(self.tasks)}")
+                raise ValueError(f"{where}: unknown task {task!r}; tasks: {', '.join(self.tasks)}")
 
     def parameters_by_task(self) -> dict[str | None, dict[str, nn.Parameter]]:
         """Trained parameters by name: each task's own, and under None those that all tasks share.
@@ -206,12 +206,12 @@ class MultiTaskRankingModel(nn.Module):
 def group_widths(data_spec: DataSpec) -> dict[str, int]:
     """The width of each group: an int as it is, of a shape the last entry.
 
-    Raises ValueError for a name that is no group, or what is no width over 0.
+    Raises ValueError for an unknown group, or a width that is not positive.
     """
     widths: dict[str, int] = {}
     for group, shape in data_spec.items():
         if group not in DENSE_GROUPS:
-            raise ValueError(f"data_spec: {group!r} is no group; the groups are {', '.join(DENSE_GROUPS)}")
+            raise ValueError(f"data_spec: unknown group {group!r}; groups: {', '.join(DENSE_GROUPS)}")
         width = shape[-1] if isinstance(shape, Sequence) and len(shape) else shape
         if isinstance(width, bool) or not isinstance(width, Integral) or width < 1:
             raise ValueError(

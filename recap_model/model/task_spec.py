@@ -1,4 +1,4 @@
-"""What a model needs to know of each task, read out of either kind of config."""
+"""Resolve each task's architecture, sampling rates and weights from either kind of config."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The parts of the net: blocks, featurization, embeddings, calibration of sampling."""
+"""Modules of the network: blocks, inputs, towers, sampling correction."""
 
 from recap_model.nn.blocks.affine import AffineMap
 from recap_model.nn.blocks.build_block import build_block

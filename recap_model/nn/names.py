@@ -1,4 +1,4 @@
-"""Names of tasks as keys of modules."""
+"""Task names as keys of a ModuleDict."""
 
 from torch import nn
 

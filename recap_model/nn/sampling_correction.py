@@ -1,4 +1,4 @@
-"""Undoing the sampling of a log in a model's probabilities."""
+"""Correct probabilities for label-dependent down-sampling."""
 
 from collections.abc import Sequence
 

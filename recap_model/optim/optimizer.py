@@ -1,4 +1,4 @@
-"""Adam over groups of parameters, each with a learning rate of its own, and what updates the embedding tables."""
+"""Build Adam with a learning rate per tower, and the optimizer of embedding tables."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -74,7 +74,7 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> Stepper:
         model: a `MultiTaskRankingModel`, or a module that holds one.
 
     Raises:
-        ValueError: a tower, or what the towers share, has no learning rate, or a rate's name is no task; or there
+        ValueError: a tower, or what the towers share, has no learning rate, or a rate names an unknown task; or there
             is no table for ``optimizer.embeddings``.
     """
     ranking = next((part for part in model.modules() if isinstance(part, MultiTaskRankingModel)), None)
@@ -171,7 +171,7 @@ def _check_rates(config: OptimizerConfig, tasks: list[str], shared: bool) -> Non
     for task in rates.tower_learning_rates:
         if task not in tasks:
             raise ValueError(
-                f"{where}.tower_learning_rates: {task!r} is no task; they are {', '.join(tasks)}"
+                f"{where}.tower_learning_rates: unknown task {task!r}; tasks: {', '.join(tasks)}"
             )
     if shared and rates.backbone_learning_rate is None:
         raise ValueError(f"{where}.backbone_learning_rate: needed by the parameters that the towers share")

@@ -1,4 +1,4 @@
-"""Learning rates as functions of the step alone, so that a restart needs to know nothing but the step."""
+"""Learning rate schedules as pure functions of the step."""
 
 import math
 from bisect import bisect_right

@@ -1,4 +1,4 @@
-"""Training: the loop, its precision, its checkpoints, its processes, and what it says when a loss is not finite."""
+"""Training: the loop, precision, checkpoints, early stopping, progress."""
 
 from recap_model.distributed.process_group import ProcessGroup, init_process_group
 from recap_model.training.checkpoint import Checkpoints

@@ -1,4 +1,4 @@
-"""Checkpoints: all that training needs to go on from a step, in files that are there whole or not at all."""
+"""Checkpoints: atomic, checksummed files from which training resumes."""
 
 import contextlib
 import logging
@@ -25,9 +25,8 @@ log = logging.getLogger(__name__)
 class Checkpoints:
     """A folder of one training's checkpoints, the newest few of which are kept.
 
-    A file is written aside, synced and renamed, by a thread, from a copy of the state: training goes on
-    meanwhile. A file's records have checksums, and reading one executes no pickled code
-    (``torch.load(weights_only=True)``).
+    Writes are atomic (temporary file, fsync, rename) and asynchronous: a thread writes a copy of the state. A file's
+    records have checksums, and reading one executes no pickled code (``torch.load(weights_only=True)``).
 
     Args:
         folder: of this training alone; made when the first checkpoint is written.
@@ -81,7 +80,7 @@ class Checkpoints:
             self.folder.rmdir()
 
     def files(self) -> list[Path]:
-        """Those that are whole, the oldest first."""
+        """Complete checkpoints, the oldest first."""
         return sorted(self.folder.glob(f"*{_SUFFIX}"))
 
     def _write(self, step: int, state: dict[str, Any]) -> None:

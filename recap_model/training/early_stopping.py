@@ -13,12 +13,12 @@ from recap_model.training.ema import WeightAverage
 
 
 class EarlyStopping:
-    """Remembers the weights of the lowest held-out loss, and when to look and to give up.
+    """Tracks the best weights by held-out loss, and stops when patience is exhausted.
 
     Attributes:
-        loss: the lowest so far; infinite before the first look.
+        loss: the lowest so far; infinite before the first evaluation.
         step: at which it was.
-        last: the loss of the last look.
+        last: the loss of the last evaluation.
     """
 
     def __init__(
@@ -34,16 +34,16 @@ class EarlyStopping:
         self._best: dict[str, Tensor] = {}
 
     def due(self, step: int) -> bool:
-        """Whether to look after this step."""
+        """Whether to evaluate after this step."""
         return step % self._config.every_steps == 0
 
     @property
     def patience_exhausted(self) -> bool:
-        """Whether patience has run out."""
+        """Whether patience is exhausted."""
         return self._evaluations_since_best >= self._config.patience
 
     def evaluate(self, step: int, module: ModelAndLoss, average: WeightAverage | None, bf16: bool) -> float:
-        """Take the held-out loss of the weights that training would end with now; returns it."""
+        """Evaluate the held-out loss of the weights that training would return now (the EMA's, if any)."""
         if average is None:
             return self._evaluate(step, module, bf16)
         with average.applied(module.model):
@@ -59,7 +59,7 @@ class EarlyStopping:
         return loss
 
     def restore_best(self, module: ModelAndLoss) -> None:
-        """Give the module the weights of the lowest loss, if there was a look."""
+        """Give the module the weights of the lowest loss, if there was an evaluation."""
         if self._best:
             module.load_state_dict(self._best)
 

@@ -1,4 +1,4 @@
-"""A moving average of a model's weights."""
+"""Exponential moving average (EMA) of a model's weights."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

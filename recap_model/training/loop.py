@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class TrainingInterruptedError(Exception):
-    """Training was asked to stop before its end; a checkpoint, if there are any, holds all that it had reached."""
+    """Training was preempted; the last checkpoint, if checkpoints are written, holds its state."""
 
 
 def train(
@@ -39,7 +39,7 @@ def train(
 ) -> TrainState:
     """Train a model where its parameters lie, and leave it in evaluation mode.
 
-    Tables that processes share (`sharing_tables`) are whole in the first one's model at the end.
+    Sharded tables (`shard_tables`) are gathered in rank 0's model at the end.
 
     With the same random seed, rows and config, the same weights come out, bit for bit, on the same hardware
     and number of threads, in one go or in several.
@@ -47,9 +47,9 @@ def train(
     Args:
         report: called with the progress after the first step, the last one, and every
             ``training.log_every_steps``; when training goes on from a checkpoint, with the earlier ones first.
-        held_out: what ``training.early_stopping`` looks at.
-        checkpoints: go on from the newest, and write more of them.
-        process_group: the processes that train together; each calls this with its part of the rows.
+        held_out: rows on which ``training.early_stopping`` evaluates the loss.
+        checkpoints: resume from the newest, and write new ones.
+        process_group: each process calls this with its shard of the rows.
         stop: asked after each step whether to write a checkpoint and end.
 
     Raises:
@@ -144,7 +144,7 @@ def _interrupted(state: TrainState, checkpoints: Checkpoints | None) -> Training
 
 
 def _end(state: TrainState, checkpoints: Checkpoints | None) -> None:
-    """Leave the weights that training was for."""
+    """Finish: apply the EMA, restore the best weights, gather sharded tables."""
     if checkpoints is not None:
         checkpoints.finish()
     if state.stopping is not None and not state.stopping.due(state.step):
@@ -167,7 +167,7 @@ def _learning_rates(optimizer: Stepper) -> dict[str, float]:
 
 
 class _Clock:
-    """Says after which step a checkpoint is due, from now on."""
+    """Decides after which step a checkpoint is due."""
 
     def __init__(self, config: CheckpointConfig):
         self._config = config

@@ -1,4 +1,4 @@
-"""Why a loss is not finite: which tasks, and which input columns look like the cause."""
+"""Diagnose a loss or gradient that is NaN or infinite."""
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from recap_model.data.dataset.batch import RecapBatch
 
 
 class NonFiniteLossError(ValueError):
-    """Training met a loss (or its gradient) that is NaN or infinite, and stopped before the weights took it in."""
+    """A loss or its gradient is NaN or infinite; training stopped before the update."""
 
 
 def describe_nonfinite(

@@ -1,4 +1,4 @@
-"""Which device and which floating point a model is trained with."""
+"""Choose the device and the precision of training."""
 
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""How far training is: losses, rates and speed between two reports."""
+"""Progress of training: losses, learning rates and throughput since the last report."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""All that changes while a model is trained, and how it is kept and brought back."""
+"""The state of training: everything that changes from step to step, and its checkpointing."""
 
 import contextlib
 from collections.abc import Callable
@@ -52,7 +52,7 @@ class TrainState:
     def state_dict(self) -> dict[str, Any]:
         """Tensors and plain values from which training goes on bit for bit; every process must call it.
 
-        Where processes share tables, those are whole in the first process's, and nowhere else.
+        Sharded tables are gathered on rank 0 only.
         """
         state = {
             "module": self.module.state_dict(),
@@ -84,7 +84,7 @@ class TrainState:
             _set_random_state(state["random"][self.process_group.rank], self.device)
 
     def no_sync(self) -> contextlib.AbstractContextManager[Any]:
-        """A block whose gradients stay in this process."""
+        """A block without gradient synchronisation (DDP's ``no_sync``)."""
         if isinstance(self.forward, DistributedDataParallel):
             return self.forward.no_sync()
         return contextlib.nullcontext()

@@ -1,4 +1,4 @@
-"""One optimizer step: the gradients of a batch, whole or in parts, checked and clipped before they are taken in."""
+"""One optimizer step: gradient accumulation over micro-batches, finiteness check, clipping, update."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -33,7 +33,7 @@ def take_step(state: TrainState, batch: RecapBatch, config: RecapConfig) -> dict
 
 
 def _add_gradients(state: TrainState, batch: RecapBatch, config: RecapConfig) -> dict[str, Tensor]:
-    """The gradients of a batch's loss: of its parts' losses, each weighted by its share of the rows."""
+    """Accumulate a batch's gradients over micro-batches, each weighted by its fraction of the rows."""
     total: dict[str, Tensor] = {}
     bounds = _micro_batch_bounds(len(batch), config.training.micro_batches)
     denominators = _loss_denominators(state, batch) if len(bounds) > 1 else None
@@ -60,7 +60,7 @@ def _add_gradients(state: TrainState, batch: RecapBatch, config: RecapConfig) ->
 
 
 def _loss_denominators(state: TrainState, batch: RecapBatch) -> Tensor | None:
-    """What the loss divides each task's sum by, (tasks,), of all processes' rows: some parts may have few labels."""
+    """The loss's denominator of each task, (tasks,), over the global batch: a micro-batch may have few labels."""
     loss = state.module.loss_fn
     if not isinstance(loss, MultiTaskLoss) or batch.labels is None:
         return None
@@ -69,7 +69,7 @@ def _loss_denominators(state: TrainState, batch: RecapBatch) -> Tensor | None:
 
 @contextmanager
 def _use_denominators(state: TrainState, denominators: Tensor | None) -> Iterator[None]:
-    """Let the loss divide by these, if there are any, until the block ends."""
+    """Make the loss divide by these denominators, if any, inside the block."""
     loss = state.module.loss_fn
     if not isinstance(loss, MultiTaskLoss):
         yield
@@ -82,7 +82,7 @@ def _use_denominators(state: TrainState, denominators: Tensor | None) -> Iterato
 
 
 def _micro_batch_bounds(rows: int, parts: int) -> list[tuple[int, int]]:
-    """Where each part of nearly equal size begins and ends; as many as have two rows or more."""
+    """Bounds of micro-batches of nearly equal size, two rows or more each."""
     parts = max(1, min(parts, rows // 2))
     return [(number * rows // parts, (number + 1) * rows // parts) for number in range(parts)]
 

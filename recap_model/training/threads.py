@@ -1,4 +1,4 @@
-"""How many CPU threads a model is trained with."""
+"""Choose the number of CPU threads of training."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

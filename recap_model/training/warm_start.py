@@ -1,4 +1,4 @@
-"""Start a model from another one's weights, as far as they fit."""
+"""Warm start: copy another model's weights where names and shapes match."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class _Table:
 
 @torch.no_grad()
 def warm_start(model: MultiTaskRankingModel, old: MultiTaskRankingModel) -> list[str]:
-    """Give ``model`` the weights and batch norms of ``old`` that have the same name and shape.
+    """Copy the weights and batch norm statistics of ``old`` with the same name and shape into ``model``.
 
     Entries of embedding tables go by their ids, so that a vocabulary may have grown or changed. What follows from
     the training rows or the config (statistics, vocabularies, sampling rates) stays as it is.

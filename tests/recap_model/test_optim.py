@@ -77,7 +77,7 @@ def test_one_rate_may_serve_all():
         ({"tower_learning_rates": {"like": RAMP}}, "tower_learning_rates: no rate for reply"),
         (
             {"tower_learning_rates": RATES["tower_learning_rates"] | {"share": RAMP}},
-            "tower_learning_rates: 'share' is no task; they are like, reply",
+            "tower_learning_rates: unknown task 'share'; tasks: like, reply",
         ),
         ({"backbone_learning_rate": None}, "backbone_learning_rate: needed by the parameters"),
     ],

@@ -155,7 +155,7 @@ def test_the_scores_weights_are_the_versions_own_and_can_be_replaced_at_call_tim
     np.testing.assert_allclose(scores["score"], expected[:, 0] + 2 * expected[:, 1], rtol=0, atol=1e-5)
     np.testing.assert_allclose(loaded.predict(frame)["score"], expected[:, 2], rtol=0, atol=1e-5)
     raw = loaded.get_raw_model()
-    with pytest.raises(ValueError, match="weights: 'likes' is no task; the tasks are like, reply"):
+    with pytest.raises(ValueError, match="weights: unknown task 'likes'; tasks: like, reply"):
         raw.predict(ROWS, {"weights": {"likes": 1.0}})
     with pytest.raises(ValueError, match="weights: like is nan; a weight is a finite number"):
         raw.predict(ROWS, {"weights": {"like": float("nan")}})

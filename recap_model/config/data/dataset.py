@@ -1,4 +1,4 @@
-"""How rows are chosen, corrected, sampled and divided into training, calibration and test sets."""
+"""The section `data`: window, deduplication, sampling, and the split into training, calibration and test sets."""
 
 from typing import Annotated, Literal, Self
 
@@ -33,7 +33,7 @@ class Deduplicate(StrictModel):
 class NegativeDownsampling(StrictModel):
     """Training keeps every row that is positive for a listed task, and a fixed share of the others."""
 
-    rate: SamplingRate = Field(description="share of the other rows that is kept")
+    rate: SamplingRate = Field(description="fraction of the other rows that is kept")
     tasks: list[str] | None = Field(None, description="tasks whose positives are kept; all if not given")
 
 
@@ -105,6 +105,6 @@ class DataConfig(StrictModel):
     split: Split = SplitByDays()
     collision_bound: Share = Field(
         0.2,
-        description="share of a hashed table's ids that may share their entry before prepare and train warn",
+        description="collision rate of a hashed table's ids above which prepare and train warn",
     )
     seed: Seed = Field(17, description="of sampling, splitting by hash and shuffling")

@@ -1,4 +1,4 @@
-"""Columns that are computed from others of the log, the same for training rows and for requests."""
+"""Derived columns: computed from other columns, identically in training and serving."""
 
 from typing import Literal
 

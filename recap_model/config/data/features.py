@@ -1,4 +1,4 @@
-"""The feature schema: which columns of the log make up which group of the model's input."""
+"""The section `features`: which columns of the log form which input group of the model."""
 
 from collections.abc import Collection, Mapping
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""What the model predicts: a task for each engagement, bound by name to a column of labels."""
+"""The section `tasks`: each task's label column, sampling rates and weight in the score."""
 
 from pydantic import Field
 
@@ -19,9 +19,5 @@ class TaskConfig(StrictModel):
         "multiplies this tower's probability by that task's",
     )
     score_weight: Coefficient = Field(1.0, description="weight of this probability in a row's score")
-    pos_downsampling_rate: SamplingRate = Field(
-        1.0, description="share of the positives that the log still holds"
-    )
-    neg_downsampling_rate: SamplingRate = Field(
-        1.0, description="share of the negatives that the log still holds"
-    )
+    pos_downsampling_rate: SamplingRate = Field(1.0, description="sampling rate of the positives in the log")
+    neg_downsampling_rate: SamplingRate = Field(1.0, description="sampling rate of the negatives in the log")

@@ -1,4 +1,4 @@
-"""Names of tasks, columns and models: those that files, pages, MLflow and exported graphs all can hold."""
+"""Valid names of tasks, columns and models."""
 
 import posixpath
 import re

@@ -1,4 +1,4 @@
-"""Numbers within the bounds that every step can compute with, so that none overflows after training."""
+"""Bounded numbers, so that no step overflows."""
 
 from typing import Annotated
 

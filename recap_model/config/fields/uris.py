@@ -1,4 +1,4 @@
-"""Addresses of stores and servers, which are written down and so must hold no secret, and of files inside folders."""
+"""URIs without credentials, and relative paths that stay inside their folder."""
 
 import re
 from pathlib import PurePosixPath

@@ -1,4 +1,4 @@
-"""Architectures of the blocks: towers, backbones, experts, under the published field names."""
+"""Architectures of towers, backbones and experts, under the published field names."""
 
 from typing import Annotated
 
@@ -19,7 +19,7 @@ class BatchNormConfig(StrictModel):
 
 
 class DropoutConfig(StrictModel):
-    """Drop-out: the share of activations set to zero in training."""
+    """Drop-out: the fraction of activations set to zero in training."""
 
     rate: Rate = 0.1
 
@@ -47,7 +47,7 @@ class MaskBlockConfig(StrictModel):
 
 
 class MaskNetConfig(StrictModel):
-    """Mask blocks side by side or one behind the other, and an optional MLP on their output."""
+    """Mask blocks, parallel or serial, and an optional MLP on their output."""
 
     mask_blocks: list[MaskBlockConfig] = Field(min_length=1)
     use_parallel: bool = False
@@ -55,7 +55,7 @@ class MaskNetConfig(StrictModel):
 
 
 class DcnConfig(StrictModel):
-    """DCN v2 (arXiv:2008.13535): cross layers with an MLP beside or behind them."""
+    """DCN v2 (arXiv:2008.13535): cross layers with a parallel or stacked MLP."""
 
     poly_degree: Layers
     projection_dim: Width | None = Field(

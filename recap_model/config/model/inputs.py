@@ -1,4 +1,4 @@
-"""From columns to the net's inputs: featurization, embeddings, position, under the published field names."""
+"""Inputs of the network: featurization, embeddings, position, under the published field names."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""The network: its inputs, what its tasks share, their towers and losses, under the published field names."""
+"""The section `model`: inputs, shared layers, towers and loss, under the published field names."""
 
 from collections.abc import Iterable, Iterator
 from typing import Literal

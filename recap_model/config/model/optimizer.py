@@ -1,4 +1,4 @@
-"""The optimizer and its learning rates, under the published field names."""
+"""The section `optimizer`: learning rate schedules and Adam, under the published field names."""
 
 from typing import Annotated, Literal
 

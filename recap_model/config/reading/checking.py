@@ -1,4 +1,4 @@
-"""Every error of a config at once: of its fields, of its sections, and between them."""
+"""Collect every error of a config: of fields, of sections, and across sections."""
 
 import contextlib
 import functools

@@ -1,4 +1,4 @@
-"""Checks between the sections of a config: names that must agree, and settings that need one another."""
+"""Checks across sections: names that must agree, and settings that require one another."""
 
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -58,7 +58,7 @@ def settings_without_table(config: "RecapConfig") -> Iterator[str]:
     distribution = config.training.distribution
     if distribution and distribution.tables != "replicated" and not config.model.large_embeddings:
         yield (
-            f"training.distribution.tables: {distribution.tables}, but there are no model.large_embeddings to share; "
+            f"training.distribution.tables: {distribution.tables}, but there are no model.large_embeddings to shard; "
             "remove it"
         )
     if config.optimizer.embeddings and not (config.model.small_embeddings or config.model.large_embeddings):
@@ -74,7 +74,7 @@ def unknown_feature_columns(config: "RecapConfig") -> Iterator[str]:
     ):
         for column in names:
             if column not in features:
-                yield f"validation.{where}: {column!r} is no feature column; they are {', '.join(features)}"
+                yield f"validation.{where}: unknown feature column {column!r}; feature columns: {', '.join(features)}"
 
 
 def labels_among_features(config: "RecapConfig") -> Iterator[str]:
@@ -131,7 +131,7 @@ def missing_keys(config: "RecapConfig") -> Iterator[str]:
             if getattr(ids, name) is None:
                 yield f"features.ids.{name}: needed by data.deduplicate"
     if stamps.computed is not None and stamps.impressed is None:
-        yield "features.timestamps.impressed: needed to hold features.timestamps.computed to it"
+        yield "features.timestamps.impressed: needed to check features.timestamps.computed against it"
     if isinstance(config.data.split, SplitByTime) and stamps.impressed is None:
         yield "features.timestamps.impressed: needed by data.split.by time"
 
@@ -147,7 +147,7 @@ def circular_givens(config: "RecapConfig") -> Iterator[str]:
             chain.append(given)
             given = after[given]
         if given == name:
-            yield f"tasks.{name}.given: {' needs '.join([*chain, name])}; a chain of tasks has a first one"
+            yield f"tasks.{name}.given: {' needs '.join([*chain, name])}; `given` must not form a cycle"
 
 
 def missing_columns(config: "RecapConfig") -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong, in lines for a reader: the path of the field, what was given, what is allowed."""
+"""One-line messages from pydantic's errors: field path, given value, allowed values."""
 
 import datetime
 import difflib

@@ -1,4 +1,4 @@
-"""How each task's probability is calibrated on held-out rows."""
+"""The section `calibration`: methods, and the counts that they require."""
 
 from collections.abc import Mapping
 from typing import Any, Literal

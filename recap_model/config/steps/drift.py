@@ -1,4 +1,4 @@
-"""How far a log may be from the one that the champion was trained on, and from what is served."""
+"""The section `validation.drift`: bounds on drift from the champion's training log and the serving log."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal

@@ -1,4 +1,4 @@
-"""What is measured on the test set, and the gate that decides on a promotion."""
+"""The section `evaluation`: metrics of the test set, and the promotion gate."""
 
 from typing import Annotated, Literal
 

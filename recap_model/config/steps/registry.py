@@ -1,4 +1,4 @@
-"""Where models are registered, and who may promote them."""
+"""The section `registry`: the registered model, its server, and approval."""
 
 from pydantic import Field
 

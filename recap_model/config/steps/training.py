@@ -1,4 +1,4 @@
-"""How the training step runs: batches, epochs, precision, checkpoints, processes."""
+"""The section `training`: batches, epochs, precision, checkpoints, processes."""
 
 import re
 from collections.abc import Mapping
@@ -95,7 +95,8 @@ class TrainingConfig(StrictModel):
 
     batch_size: PositiveInt = Field(1024, description="rows of an optimizer step, over all processes")
     micro_batches: PositiveInt = Field(
-        1, description="parts of a batch that are computed one after the other, in less memory"
+        1,
+        description="gradient accumulation: parts of a batch that are computed one after the other, in less memory",
     )
     epochs: PositiveInt = 1
     max_steps: PositiveInt | None = Field(None, description="stop after this many optimizer steps")

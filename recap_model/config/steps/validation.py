@@ -1,4 +1,4 @@
-"""What the log must look like before anything is trained on it."""
+"""The section `validation`: bounds that a log must satisfy before training."""
 
 from typing import Annotated, Any, Literal
 

@@ -15,7 +15,7 @@ _UNUSED_REFCOUNT = 3
 
 
 class BufferPool:
-    """Tensors to write into; memory that is no longer referred to, by a tensor or a view, is given out again.
+    """A pool of tensors to write into; memory without a remaining tensor or view is reused.
 
     New memory costs as much as filling it: the kernel hands out zeroed pages one by one.
 
@@ -60,7 +60,7 @@ class _Copy(NamedTuple):
 
 
 class CopyQueue:
-    """Copies that are noted one by one, and made all at once: numpy lets other threads run while it copies."""
+    """Row copies that are queued, then run together on several threads: numpy releases the GIL while it copies."""
 
     def __init__(self, threads: int):
         self._threads = threads
@@ -78,16 +78,16 @@ class CopyQueue:
         self._until_exit.close()
 
     def add(self, source: Array, rows: NDArray[np.int64] | None, out: Array) -> None:
-        """Note that these rows of ``source``, or all of them, are to be in ``out``, of the same number of rows."""
+        """Queue a copy of these rows of ``source``, or of all, into ``out`` with as many rows."""
         self._pending.append(_Copy(source, rows, out))
 
     def run(self) -> None:
-        """Make the copies that were noted."""
+        """Run the queued copies."""
         pending, self._pending = self._pending, []
         if self._threads == 1:
             _run(pending)
             return
-        # Dealt out from the largest on, so that all threads have about as much.
+        # Round-robin from the largest, which balances the threads.
         pending.sort(key=lambda copy: copy.out.nbytes, reverse=True)
         chunks = [pending[thread :: self._threads] for thread in range(self._threads)]
         running = [self._threads_pool.submit(_run, chunk) for chunk in chunks[1:]]

@@ -1,4 +1,4 @@
-"""The manifest of a dataset that is ready to train on: what it holds, where its rows lie, how it was sampled.
+"""The manifest of a prepared dataset: files, groups, tasks and sampling rates.
 
 A dataset is a folder with this manifest; the rows lie where ``rows_root`` says, as Arrow IPC files with one
 fixed-size-list column for each group. The manifest is written last: a folder without one is no dataset.
@@ -26,7 +26,7 @@ class RowFile(StrictModel):
 
 
 class Sampling(StrictModel):
-    """Shares of a task's positives and negatives that the rows still hold, over log and prepare together."""
+    """Sampling rates of a task's positives and negatives, over log and prepare together."""
 
     positive_rate: float = 1.0
     negative_rate: float = 1.0

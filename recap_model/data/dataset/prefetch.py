@@ -15,7 +15,7 @@ _POLL_S = 0.1
 
 
 class BatchSource(Protocol):
-    """What training needs of a reader: an epoch's batches, in an order that follows from its number."""
+    """A reader as training uses it: an epoch's batches, in an order determined by the epoch."""
 
     @property
     def steps(self) -> int: ...
@@ -24,7 +24,7 @@ class BatchSource(Protocol):
 
 
 class Prefetcher:
-    """The batches of ``rows``, a few of them made ahead by a thread."""
+    """Prefetches the batches of ``rows`` on a thread."""
 
     def __init__(self, rows: BatchSource, depth: int = _DEPTH):
         self._rows = rows
@@ -74,10 +74,10 @@ class Prefetcher:
 
 
 class DevicePrefetcher:
-    """The batches of ``rows`` on a device, one of them ahead.
+    """Prefetches the batches of ``rows`` to a device, one batch ahead.
 
     The copies are queued apart from the device's arithmetic, so that neither waits for the other. ``rows`` are to lie
-    in page-locked memory, or the copies hold up the process.
+    in page-locked memory, or the copies block the process.
     """
 
     def __init__(self, rows: BatchSource, device: torch.device):

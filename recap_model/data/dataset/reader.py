@@ -1,4 +1,4 @@
-"""Reads a dataset's rows as batches: memory-mapped Arrow, shuffled by (seed, epoch) or in order."""
+"""Read a dataset's rows as batches: memory-mapped Arrow, shuffled by (seed, epoch) or in order."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,11 +54,11 @@ class DatasetReader:
         weighting: "natural" weighs rows back to the distribution before any sampling; "training" does so only
             where ``data.sampling_correction`` is "weights".
         seed: of the shuffle; rows come in the order of the files without one.
-        held_out: share of rows at the start of each record batch that are none of the epoch's rows (or, with
-            ``only_held_out``, all of them). Build has shuffled a training set's record batches.
+        held_out: fraction of rows at the start of each record batch that are none of the epoch's rows (or, with
+            ``only_held_out``, all of them). Prepare has shuffled a training set's record batches.
         shard: (number, of how many): of every batch the rows that are this one's, in nearly equal parts.
         min_rows: a last batch of fewer rows, over all shards, is left out; and one that has none for a shard.
-        threads: that copy the rows of a batch side by side.
+        threads: that copy the rows of a batch in parallel.
         pin: have the batches in page-locked memory, from which a GPU copies without waiting.
 
     Raises:
@@ -149,7 +149,7 @@ class DatasetReader:
     def _run_rows(self) -> int:
         """Rows that stay together: enough to be read at speed, if a batch still is of many places.
 
-        Build has shuffled the rows of a record batch, so that neighbours have no more in common than others.
+        Prepare has shuffled the rows of a record batch, so that neighbours have no more in common than others.
         """
         longest = int(self._lengths.max(initial=1))
         if self.seed is None or not self.rows:

@@ -1,4 +1,4 @@
-"""The record batches of a dataset's files, by number: mapped into memory here, fetched one by one from elsewhere."""
+"""Record batches of a dataset's files, by number: memory-mapped if local, else fetched one at a time."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""The order of an epoch's rows: record batches in windows, runs of neighbouring rows in random order."""
+"""Shuffled order of an epoch's rows: runs of neighbouring rows within windows of record batches."""
 
 from collections.abc import Iterator
 from itertools import pairwise

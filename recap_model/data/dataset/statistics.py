@@ -1,4 +1,4 @@
-"""Statistics of the training rows that the model's input transforms are fitted with."""
+"""Statistics of the training rows: moments, quantiles, vocabularies, hash collisions."""
 
 import logging
 import math

@@ -1,4 +1,4 @@
-"""Columns in the forms that logs have: dictionaries become their values, timestamps milliseconds."""
+"""Normalise Arrow columns: decode dictionaries, views and extensions; timestamps to milliseconds."""
 
 import pyarrow as pa
 import pyarrow.compute as pc

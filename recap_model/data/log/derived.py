@@ -1,4 +1,4 @@
-"""Derived columns: what they are computed by."""
+"""Compute derived columns."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Columns of the log as the arrays of the model's groups: the same for training rows and for requests."""
+"""Read columns of the log as arrays of the model's input groups, identically in training and serving."""
 
 import numpy as np
 import pyarrow as pa

@@ -1,4 +1,4 @@
-"""Ids of every Arrow type in one form, and every hash that is taken of them.
+"""Normalise ids of every Arrow type, and hash them.
 
 An id is an integer of any width and sign, text, or binary; `normalized_ids` makes int64 or text of it, and all hashes
 start there, so that equal ids of different Arrow types hash equal. Each use has a hash of its own, whose values are
@@ -151,12 +151,12 @@ def splitmix64(numbers: NDArray[np.uint64], step: int = _GOLDEN) -> NDArray[np.u
 
 
 def seeded_hash(numbers: NDArray[np.int64], seed: int) -> NDArray[np.uint64]:
-    """`splitmix64` of each number, in another way for each seed: (rows,) uint64."""
+    """A seeded hash of each number: `splitmix64` with a seed-dependent step, (rows,) uint64."""
     return splitmix64(numbers.astype(np.uint64), _GOLDEN * (2 * seed + 1) % 2**64)
 
 
 def uniform(numbers: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
-    """A number in [0, 1) for each number, the same in any order of work: (rows,) float64."""
+    """A deterministic uniform draw in [0, 1) for each number, independent of processing order: (rows,) float64."""
     return (seeded_hash(numbers, seed) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 

@@ -1,4 +1,4 @@
-"""Lists of ids of any length: read from the log, kept ragged in a dataset, filled up to one length in a batch."""
+"""Variable-length id lists: read from the log, ragged in a dataset, padded in a batch."""
 
 from typing import NamedTuple
 
@@ -37,7 +37,7 @@ class IdLists(NamedTuple):
 
 
 def pad_lists(parts: list[tuple[IdLists, NDArray[np.int64]]]) -> NDArray[np.int64]:
-    """The lists of rows of several record batches, one behind the other: (rows, longest), at least one wide."""
+    """Pad the lists of rows of several record batches: (rows, longest), at least one wide."""
     longest = max((int(lists.lengths(rows).max(initial=0)) for lists, rows in parts), default=0)
     out = np.full((sum(len(rows) for _, rows in parts), max(longest, 1)), MISSING_ID)
     done = 0

@@ -1,4 +1,4 @@
-"""A learned scale and bias of one logit."""
+"""A learned scale and bias of a task's logit."""
 
 from torch import Tensor, nn
 

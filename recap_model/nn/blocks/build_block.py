@@ -1,4 +1,4 @@
-"""From a config of one architecture to its block."""
+"""Build the block of an architecture's config."""
 
 from recap_model.config.model.architectures import ArchitectureConfig, BackboneConfig
 from recap_model.nn.blocks.dcn import Dcn

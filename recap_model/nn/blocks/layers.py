@@ -1,4 +1,4 @@
-"""What every block hands back, and how its linear layers start."""
+"""The output type of every block, and how linear layers are initialised."""
 
 from typing import NamedTuple
 

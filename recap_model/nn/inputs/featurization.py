@@ -1,4 +1,4 @@
-"""How continuous inputs are transformed, and joined to binary ones.
+"""Transform continuous inputs, and concatenate them with other groups.
 
 Values that are not finite (missing ones are NaN) become 0 in every group, before everything else; but for
 piecewise_linear_config, which tells the net that they are missing.

@@ -1,4 +1,4 @@
-"""From the groups of a batch to the inputs of the net: featurized, embedded, normed."""
+"""The input layer: featurized columns, embeddings and layer norms."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple

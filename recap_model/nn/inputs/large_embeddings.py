@@ -1,4 +1,4 @@
-"""Large embedding tables, each read by a list of ids."""
+"""Large embedding tables, each pooled over a list of ids."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,9 +16,9 @@ from recap_model.nn.inputs.small_embeddings import EMPTY_SLOT, MISSING_ID, IdEmb
 
 
 class LargeEmbeddings(nn.Module):
-    """All large tables; of each the sum of the entries of a row's ids, in the order of the config.
+    """All large tables, sum-pooled over each row's ids, in the order of the config.
 
-    Made inside `shard_tables` it holds this process's parts of them, and every process has to call it at once.
+    Built inside `shard_tables` it holds this process's shards, and its forward pass is a collective operation.
 
     Shape:
         sparse: for each table, by its name, (rows, longest list) int64, -1 behind a shorter list's end;
@@ -62,7 +62,7 @@ class LargeEmbeddings(nn.Module):
         return self._look_up(entries, parts, self.bounds, rank)
 
     def unshard(self, weights: Sequence[Tensor]) -> None:
-        """Hold all of every table, of these entries, from now on."""
+        """Replace the shards by full tables with these weights."""
         self.plan, self.bounds = None, []
         for table, weight in zip(self.tables, weights, strict=True):
             assert isinstance(table, IdEmbedding)

@@ -1,4 +1,4 @@
-"""Continuous inputs of any distribution: each value by its place among knots, and a small embedding of that."""
+"""Piecewise-linear encoding of continuous inputs, and an embedding of it."""
 
 import numpy as np
 import torch

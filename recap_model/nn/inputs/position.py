@@ -1,4 +1,4 @@
-"""Position bias: learned in training, and served as if the position were not known."""
+"""Position debiasing: the position is an input in training, and unknown in serving."""
 
 import torch
 from torch import Tensor, nn

@@ -14,11 +14,10 @@ EMPTY_SLOT = torch.iinfo(torch.int64).max
 
 
 class Vocabulary(nn.Module):
-    """Ids by their place in a sorted list: 1 for the first, 0 for an id that is not in it.
+    """Maps an id to its rank in a sorted vocabulary: 1 for the first, 0 for an unknown id.
 
     A binary search of a fixed number of steps, written out in gathers and comparisons, because
-    ``torch.searchsorted`` has no counterpart in ONNX. Places of the list without an id hold the largest
-    int64.
+    ``torch.searchsorted`` has no counterpart in ONNX. Empty slots hold the largest int64.
 
     Shape:
         ids: (rows,) int64; returns (rows,) int64 in 0..size.
@@ -41,14 +40,14 @@ class Vocabulary(nn.Module):
         return torch.where(known, position + 1, torch.zeros_like(position))
 
     def fill(self, counts: dict[int, int]) -> None:
-        """Hold the most frequent of the ids that occur at least ``min_count`` times, the lesser id first."""
+        """Keep the most frequent of the ids that occur at least ``min_count`` times, the lesser id first."""
         frequent = [
             (-count, id_) for id_, count in counts.items() if count >= self.min_count and id_ != MISSING_ID
         ]
         self.set_ids(sorted(id_ for _, id_ in sorted(frequent)[: self.size]))
 
     def set_ids(self, ids: Sequence[int]) -> None:
-        """Hold these ids, which must rise and be no more than there are places."""
+        """Set the vocabulary to these ids, sorted and at most ``size``."""
         self.ids.fill_(EMPTY_SLOT)
         self.ids[: len(ids)] = torch.tensor(ids, dtype=torch.int64)
 
@@ -118,7 +117,7 @@ class SmallEmbeddings(nn.Module):
         self.register_buffer(
             "sizes", torch.tensor([table.num_embeddings for table in tables]), persistent=False
         )
-        # Places for ids beside the unknown one; a table of one entry hashes nothing, but nothing is divided by 0.
+        # Buckets, the unknown id's entry apart; a table of one entry hashes nothing, but nothing is divided by 0.
         self.register_buffer("buckets", torch.clamp(self.sizes - 1, min=1), persistent=False)
         self.hash_ids = [table.hash for table in tables]
         self.register_buffer("hashes", torch.tensor(self.hash_ids), persistent=False)

@@ -1,4 +1,4 @@
-"""Single transforms of continuous inputs, which featurizations are made of."""
+"""Element-wise transforms of continuous inputs."""
 
 import torch
 from torch import Tensor, nn

@@ -1,4 +1,4 @@
-"""The door of the model: a batch that does not fit is refused by the name of its group."""
+"""Validate a batch's groups: names, shapes and dtypes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,7 +20,7 @@ _DTYPES = {
 def validate_batch(
     batch: RecapBatch, widths: Mapping[str, int], sparse: Sequence[str], dtype: torch.dtype
 ) -> RecapBatch:
-    """The batch with the dense groups of ``widths``, as ``dtype`` unless they are ids, and the lists ``sparse``.
+    """Validate the dense groups of ``widths`` and the lists ``sparse``; cast all but ids to ``dtype``.
 
     Raises:
         ValueError: a group is missing, or has another shape or dtype; it names the group, what was expected

@@ -1,1 +1,1 @@
-"""One tower a task, on a shared bottom or on experts."""
+"""One tower per task, on a shared bottom or on experts."""

@@ -1,4 +1,4 @@
-"""Tasks that can only be positive where another is: the probability of both is a product."""
+"""Conditional tasks: the probability of a task times that of the task it is given."""
 
 from collections.abc import Sequence
 
@@ -9,8 +9,8 @@ from torch import Tensor, nn
 class ConditionalTasks(nn.Module):
     """Turn logits given another task into logits over all rows (ESMM, SIGIR 2018, section 2.3).
 
-    A conditional task's tower says how likely it is where the task it is given happened; what the model returns
-    for it, and what its loss sees, is P(given) · P(task | given). A given task may be conditional itself.
+    A conditional task's tower predicts P(task | given); the model returns, and the loss reads,
+    P(given) · P(task | given). A given task may be conditional itself.
 
     Args:
         given: for each task the number of the one it is given, or None.
@@ -29,7 +29,7 @@ class ConditionalTasks(nn.Module):
     def _append_after_given(self, task: int, below: tuple[int, ...]) -> None:
         """Put a task behind the one it is given, so that one pass over the order fills every logit."""
         if task in below:
-            raise ValueError(f"given: task {task} is given itself; a chain of tasks has a first one")
+            raise ValueError(f"given: task {task} is given itself; `given` must not form a cycle")
         if task in self._order:
             return
         given = self.given[task]

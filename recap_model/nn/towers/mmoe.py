@@ -15,7 +15,7 @@ from recap_model.nn.towers.shared_bottom import NetOutput
 
 
 class Experts(nn.ModuleList):
-    """Equal blocks side by side.
+    """Parallel blocks of one architecture.
 
     Shape:
         x: (rows, in_features); returns (rows, experts, out_features).
@@ -46,7 +46,7 @@ class Gate(nn.Module):
 
 
 def _mix_experts(gates: Iterable[nn.Module], x: Tensor, experts: Tensor) -> Tensor:
-    """What several gates make of the same inputs and experts, in two products: (rows, gates, width)."""
+    """Mix experts by several gates of the same inputs, in two matrix products: (rows, gates, width)."""
     weights = torch.cat([gate.weight.weight for gate in gates if isinstance(gate, Gate)])
     scores = nn.functional.linear(x, weights)
     gate_weights = torch.softmax(scores.unflatten(1, (-1, experts.shape[1])), dim=2)

@@ -15,7 +15,7 @@ from recap_model.nn.towers.shared_bottom import NetOutput
 
 
 class PleLevel(nn.Module):
-    """Experts of each task and experts of all; a task's gate sees its own and the shared ones.
+    """One level: experts of each task and shared experts; a task's gate mixes its own and the shared ones.
 
     Shape:
         tasks: each task's input, (rows, in_features), by its key; shared: the same shape. Returns the next

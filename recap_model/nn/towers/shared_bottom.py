@@ -1,4 +1,4 @@
-"""What tasks share: nothing, all, or part of the layers below their towers."""
+"""Shared-bottom towers: one tower per task, on the inputs, a backbone's output, or both."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from recap_model.nn.names import module_key
 
 
 class NetOutput(NamedTuple):
-    """What the towers say, and what they all build on.
+    """The towers' logits, and the shared representation.
 
     Shape:
         logits: (rows, tasks).

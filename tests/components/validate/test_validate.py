@@ -292,7 +292,7 @@ def test_lists_of_scalars_and_bounds_hold_for_each_position(tmp_path: Path):
 
 
 def test_bounds_of_a_column_that_is_no_feature_are_refused():
-    with pytest.raises(ConfigError, match=r"validation.columns: 'like' is no feature column"):
+    with pytest.raises(ConfigError, match=r"validation.columns: unknown feature column 'like'"):
         tiny_config(validation={"columns": {"like": {"max": 1.0}}})
 
 

@@ -240,7 +240,7 @@ def test_what_cannot_be_scored_is_one_line_and_leaves_no_file(place: Path, tmp_p
             ("--model", model, "--in", str(doubled)),
             "part.parquet: column likes is there 2 times; a column is there once",
         ),
-        (("--model", model, "--in", log, "--weight", "share=2"), "weights: 'share' is no task"),
+        (("--model", model, "--in", log, "--weight", "share=2"), "weights: unknown task 'share'"),
         (("--model", model, "--in", log, "--weight", "like"), "--weight: 'like': write TASK=WEIGHT"),
     ):
         done = call(*arguments, "--out", str(tmp_path / "out"))

@@ -73,7 +73,7 @@ def test_a_correction_by_value_is_refused_and_a_stored_null_is_not():
     ("given", "message"),
     [
         ({"like": "likes"}, "tasks.like.given: unknown task 'likes'; tasks: like, reply"),
-        ({"like": "like"}, "tasks.like.given: like needs like; a chain of tasks has a first one"),
+        ({"like": "like"}, "tasks.like.given: like needs like; `given` must not form a cycle"),
         ({"like": "reply", "reply": "like"}, "tasks.reply.given: reply needs like needs reply; "),
     ],
 )

@@ -152,7 +152,7 @@ def test_groups_may_be_stored_in_another_float(dtype):
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"continuos": 3}, "data_spec: 'continuos' is no group; the groups are continuous"),
+        ({"continuos": 3}, "data_spec: unknown group 'continuos'; groups: continuous"),
         ({"continuous": 0}, "data_spec: continuous: 0: give a width over 0"),
         ({"continuous": (3, None)}, r"data_spec: continuous: \(3, None\): give a width over 0"),
         (
@@ -223,7 +223,7 @@ def test_measured_sampling_takes_the_place_of_configured():
     net = model(data_config=RATES)
     net.set_sampling({"reply": Sampling(positive_rate=1.0, negative_rate=0.25)})
     torch.testing.assert_close(net.sampling.ratio, torch.tensor([0.02, 0.25]))
-    with pytest.raises(ValueError, match="sampling: 'share' is no task; the tasks are like, reply"):
+    with pytest.raises(ValueError, match="sampling: unknown task 'share'; tasks: like, reply"):
         net.set_sampling({"share": Sampling()})
 
 
@@ -241,7 +241,7 @@ def test_a_calibrator_works_on_the_logit_behind_the_sampling():
     net.set_calibrators({"reply": Double()})
     calibrated = net(batch())["calibrated_probabilities"]
     torch.testing.assert_close(calibrated[:, 0], torch.sigmoid(shifted[:, 0]))
-    with pytest.raises(ValueError, match="calibrators: 'share' is no task"):
+    with pytest.raises(ValueError, match="calibrators: unknown task 'share'"):
         net.set_calibrators({"share": Double()})
 
 
