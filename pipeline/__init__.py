@@ -1,4 +1,4 @@
-"""The steps wired together, the command line, the sample log, the configs."""
+"""The retraining pipeline: its graph, command line, local and cluster execution, configs, and data sources."""
 
 NAME = "recap-retrain"
-"""The pipeline's name on a Kubeflow Pipelines server."""
+"""Name of the pipeline on a Kubeflow Pipelines server."""

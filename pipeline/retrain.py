@@ -33,7 +33,7 @@ def _add_steps(
     validate_groups: int = 1,
     build_groups: int = 1,
 ) -> None:
-    """The tasks in the order of the data's way; each is handed to ``place``, with its step."""
+    """Add every step's task in the order of the data flow, and pass each, with its step, to ``configure``."""
     resolved = resolve(
         config=config,
         data_root=data_root,
@@ -77,7 +77,7 @@ def _add_steps(
 
 
 def _add_validate(snapshot: Any, groups: int, configure: Configure) -> Any:
-    """One task that reads the log and judges it; or a task for each group of files, and one that judges."""
+    """Add one validate task; or a fan-out of one task per group of files, and one that joins their profiles."""
     if groups == 1:
         return validate(snapshot=snapshot)
     with dsl.ParallelFor(list(range(groups)), name="Profile the log in groups") as group:
@@ -87,7 +87,7 @@ def _add_validate(snapshot: Any, groups: int, configure: Configure) -> Any:
 
 
 def _add_prepare(snapshot: Any, validated: Any, groups: int, configure: Configure) -> Any:
-    """One task that reads the log and writes the sets; or a task for each group of files, and one that joins them."""
+    """Add one prepare task; or a fan-out of one task per group of files, and one that joins their data sets."""
     if groups == 1:
         return prepare(snapshot=snapshot, validated=validated)
     with dsl.ParallelFor(list(range(groups)), name="Read the log in groups") as group:
@@ -97,7 +97,7 @@ def _add_prepare(snapshot: Any, validated: Any, groups: int, configure: Configur
 
 
 def _configure_local_task(task: Any, step: Step) -> None:
-    # Most steps look at a registry or a log that moves, so that none is answered from a cache.
+    # Most steps read a registry or a log that changes, so no result comes from kfp's cache.
     task.set_caching_options(enable_caching=False)
     if step.local_retries:
         task.set_retry(num_retries=step.local_retries)
@@ -111,7 +111,7 @@ def retrain(
     days: int = 0,
     tracking_uri: str = "sqlite:///mlflow.db",
 ) -> None:
-    """Retrain the multi-task ranking model on the newest engagement logs, here, and promote it if the gate says so.
+    """Retrain the multi-task ranking model on the newest logs on this machine; promote it if it passes the gate.
 
     Args:
         data_root: Folder or URI of the log, with a partition date=YYYY-MM-DD for each day.
@@ -124,11 +124,11 @@ def retrain(
 
 
 def cluster_pipeline(configure: Configure, validate_groups: int = 1, build_groups: int = 1) -> Any:
-    """The same pipeline for a Kubeflow Pipelines server, with a step that always runs last and reports how it ended.
+    """The pipeline for a Kubeflow Pipelines server, with an exit handler that reports how the run ended.
 
     Args:
-        place: sets the resources that a step's task requests from Kubernetes.
-        validate_groups, build_groups: pods that the step reads the log in.
+        configure: sets a task's image, resources, volumes and secrets.
+        validate_groups, build_groups: number of parallel pods that read the log.
     """
 
     @dsl.pipeline(name=NAME, display_name=TITLE)
@@ -139,7 +139,7 @@ def cluster_pipeline(configure: Configure, validate_groups: int = 1, build_group
         end_date: str = "",
         days: int = 0,
     ) -> None:
-        """Retrain the multi-task ranking model on the newest engagement logs, and promote it if the gate says so.
+        """Retrain the multi-task ranking model on the newest engagement logs, and promote it if it passes the gate.
 
         Args:
             data_root: URI of the log, with a partition date=YYYY-MM-DD for each day, as s3://logs/impressions.

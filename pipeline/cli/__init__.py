@@ -1,4 +1,4 @@
-"""The command line, ``recap``: a module for each group of commands; heavy imports happen inside commands."""
+"""The ``recap`` command line: one module per command or group. Heavy packages are imported inside commands."""
 
 from pipeline.cli.app import main
 

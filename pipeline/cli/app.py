@@ -1,4 +1,4 @@
-"""Which commands there are, and how the process ends: 0 done, 1 the work failed, 2 wrong use, 130 interrupted."""
+"""The commands, and the exit status: 0 success, 1 failure, 2 usage error, 130 interrupted."""
 
 import codecs
 import contextlib
@@ -33,7 +33,7 @@ _INTERRUPTED = 130
 app = typer.Typer(
     name="recap",
     cls=CommandGroup,
-    help="Keep a multi-task ranking model fresh: from engagement logs to a promoted model.",
+    help="Retrain a multi-task ranking model: from engagement logs to a promoted model.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -59,7 +59,7 @@ app.command()(score)
 
 
 def main() -> None:
-    """Run the command line; what goes wrong is a line on standard error."""
+    """Run the command line; print each error as one line on standard error."""
     _use_utf8()
     output = open_standard_output()
     stdout = sys.stdout
@@ -73,12 +73,12 @@ def main() -> None:
 
 
 def _run_command() -> tuple[list[str], int]:
-    """The lines and the exit status with which a command ends."""
+    """Run a command; returns its error lines and exit status."""
     try:
         check_encoding(sys.argv[1:])
         app()
     except SystemExit as end:
-        # Typer ends an interrupted command with this status, and without a word.
+        # Typer ends an interrupted command with this status and no message.
         lines = ["interrupted"] if end.code == _INTERRUPTED else []
         return lines, end.code if isinstance(end.code, int) else 0
     except (ValueError, OSError) as error:
@@ -89,7 +89,7 @@ def _run_command() -> tuple[list[str], int]:
 
 
 def _use_utf8() -> None:
-    """Start again in Python's UTF-8 mode where the locale has another encoding: configs, logs and names are UTF-8."""
+    """Restart in Python's UTF-8 mode if the locale has another encoding: configs, logs and names are UTF-8."""
     if "utf8" in sys._xoptions or codecs.lookup(locale.getencoding()).name == "utf-8":
         return
     os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])

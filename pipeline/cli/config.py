@@ -39,7 +39,7 @@ def check(config: ConfigArgument) -> None:
 
 @config_app.command()
 def show(config: ConfigArgument) -> None:
-    """Print the whole effective config, defaults included, as YAML.
+    """Print the complete effective config, defaults included, as YAML.
 
     Example: `recap config show sample`
     """

@@ -1,4 +1,4 @@
-"""``recap import``: public data sets, and the published ranker's records and configuration."""
+"""``recap import``: convert public data sets, and the published ranker's records and configuration."""
 
 from pathlib import Path
 from typing import Annotated
@@ -61,7 +61,7 @@ def tfrecord(
     try:
         on = date.fromisoformat(day) if day else None
     except ValueError:
-        raise ValueError(f"--day: {day!r} is no date; write YYYY-MM-DD") from None
+        raise ValueError(f"--day: {day!r} is not a date; write YYYY-MM-DD") from None
     report = import_tfrecord(source, out, time=time, day=on)
     typer.echo(f"{out}: {report.rows:,} rows, {report.first_day} to {report.last_day}")
 

@@ -1,4 +1,4 @@
-"""``recap prune``: remove what old runs on this machine left behind."""
+"""``recap prune``: remove the files of old runs on this machine."""
 
 from typing import Annotated
 
@@ -19,8 +19,8 @@ def prune(
 ) -> None:
     """Remove the folders of old runs: their data sets, scores and logs. Versions and their reports stay.
 
-    Partial outputs and temporary files of killed runs go too. A run that is still going is never removed, nor is what
-    no run wrote. The log of the data, the registry and its artifacts are not touched.
+    Partial outputs and temporary files of killed runs are removed too. Active runs, and files that no run wrote, are
+    kept. The engagement log, the registry and its artifacts are not touched.
 
     Example: `recap prune --keep 5`
     """

@@ -1,4 +1,4 @@
-"""``recap run``: the whole pipeline on this machine."""
+"""``recap run``: run the whole pipeline on this machine."""
 
 import json
 import os
@@ -54,11 +54,11 @@ def run(
         ),
     ] = "",
     containers: Annotated[
-        bool, typer.Option(help="Run each step in its container image; build them by `make images`.")
+        bool, typer.Option(help="Run each step in its container image; `make images` builds them.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Run every step here: validate, prepare, train, calibrate, evaluate, register, promote.
+    """Run every step on this machine: resolve, validate, prepare, train, calibrate, evaluate, register, promote.
 
     Example: `recap sample --out log && recap run --config sample --data log`
     """
@@ -76,11 +76,11 @@ def run(
     if containers:
         check_images()
     uri = tracking_uri or settings.registry.tracking_uri or default_tracking_uri(workspace)
-    # Before anything is written down: kfp logs every parameter.
+    # Before anything is written: kfp logs every parameter.
     without_secret(uri, "--tracking-uri")
     without_secret(data, "--data")
     with new_run(workspace) as folder:
-        # The streams of now: while the steps run, sys.stdout is the log.
+        # Created before the steps run, because sys.stdout is redirected to the log meanwhile.
         console = new_console(stderr=as_json)
         console.print(f"recap run: {path.stem} on {data}; log in {folder.log}", soft_wrap=True)
         arguments = {
@@ -109,7 +109,7 @@ def run(
 
 
 def _collect_reports(outputs: Path, folder: RunFolder) -> dict[str, Any]:
-    """Put the reports side by side under names that a browser opens, and read what was decided."""
+    """Copy the reports into one folder as .html files, and read the decision and the promotion."""
     folder.reports.mkdir()
     reports = {}
     for name, (step, artifact) in REPORTS.items():
@@ -129,7 +129,7 @@ def _collect_reports(outputs: Path, folder: RunFolder) -> dict[str, Any]:
 
 
 def _registry_options(workspace: Path, uri: str, usual: str) -> tuple[str, str]:
-    """What ``recap models`` has to be told of the workspace and the registry, and what ``recap report`` has."""
+    """The options with which ``recap models`` and ``recap report`` find this run's registry and workspace."""
     folder = "" if workspace == DEFAULT_WORKSPACE else f" --workspace {shlex.quote(str(workspace))}"
     return folder if uri == usual else f" --tracking-uri {shlex.quote(uri)}", folder
 

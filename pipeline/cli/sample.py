@@ -17,12 +17,12 @@ def sample(
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
     drift: Annotated[
         float,
-        typer.Option(min=0.0, help="How fast interests and rates change from day to day; 0 for not at all."),
+        typer.Option(min=0.0, help="How fast interests and rates change from day to day; 0 for no change."),
     ] = 0.02,
-    truth: Annotated[bool, typer.Option(help="Write the true probabilities as well, under _truth/.")] = False,
-    extend: Annotated[bool, typer.Option(help="If a sample log is there already, add its next day.")] = False,
+    truth: Annotated[bool, typer.Option(help="Also write the true probabilities, under _truth/.")] = False,
+    extend: Annotated[bool, typer.Option(help="Add the next day to an existing sample log.")] = False,
 ) -> None:
-    """Make a realistic engagement log: users, authors and posts with latent interests, ten engagements.
+    """Simulate a realistic engagement log: users, authors and posts with latent interests, ten engagements.
 
     Example: `recap sample --out log --rows 60000 --days 6`, and the next day `recap sample --out log --extend`
     """

@@ -1,4 +1,4 @@
-"""``recap score``: probabilities and scores for files of rows."""
+"""``recap score``: write probabilities and scores for Parquet files of rows."""
 
 import sys
 import tempfile

@@ -1,4 +1,4 @@
-"""The options that name a workspace, a registry or a model, and configs by name."""
+"""Options for the workspace, the registry and the model; lookup of configs by name."""
 
 import glob
 from pathlib import Path
@@ -38,7 +38,7 @@ DEFAULT_WORKSPACE = Path(".recap")
 
 
 def complete_config(incomplete: str) -> list[str]:
-    """What a shell may complete a config's name to: the package's own, and YAML files by their path."""
+    """Shell completions of a config: names of packaged configs, and paths of YAML files."""
     files = [*glob.glob(f"{glob.escape(incomplete)}*.yaml"), *glob.glob(f"{glob.escape(incomplete)}*/")]
     return sorted(name for name in (*_packaged(), *files) if name.startswith(incomplete))
 
@@ -48,9 +48,9 @@ def _packaged() -> list[str]:
 
 
 def config_path(name_or_file: str) -> Path:
-    """The file of a config that is given by a path, or by the name of one that comes with the package.
+    """The file of a config, given by its path or by the name of a packaged config.
 
-    Raises FileNotFoundError naming the packaged configs if it is neither.
+    Raises FileNotFoundError, which lists the packaged configs, if it is neither.
     """
     given = Path(name_or_file)
     if given.is_file():
@@ -59,4 +59,4 @@ def config_path(name_or_file: str) -> Path:
     if packaged.is_file():
         return packaged
     names = ", ".join(_packaged())
-    raise FileNotFoundError(f"{name_or_file}: no such config file; those of the package are {names}")
+    raise FileNotFoundError(f"{name_or_file}: no such config file; packaged configs: {names}")

@@ -1,1 +1,1 @@
-"""The pipeline on a Kubernetes cluster: what its pods ask for, and the server that runs it."""
+"""The pipeline on a Kubernetes cluster: compilation, pod resources, and the server that runs it."""

@@ -1,4 +1,4 @@
-"""A Kubeflow Pipelines server: runs, schedules and versions of the pipeline, with errors in a line each."""
+"""Client of a Kubeflow Pipelines server: runs, schedules and versions of the pipeline."""
 
 import contextlib
 import functools
@@ -25,12 +25,12 @@ _PAGE = 100
 
 
 class ClusterError(ValueError):
-    """The server cannot be asked, or refuses: one line with what to do."""
+    """The server does not answer, or rejects a request; one line that says what to do."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run as the server tells of it; times are in UTC."""
+    """A run on the server; times are in UTC."""
 
     id: str
     name: str
@@ -51,19 +51,19 @@ class Version:
 
 
 class Server:
-    """The server's API, through kfp's own client.
+    """The server's API, called through kfp's client.
 
     Args:
         host: address of the API, http(s)://….
-        namespace: of the user, where the server has many; "" where it has one for all.
-        token: bearer token, if the server asks for one.
+        namespace: the user's on a multi-user server; "" on a single-user one.
+        token: bearer token, if the server requires one.
     """
 
     def __init__(self, host: str, namespace: str = "", token: str | None = None) -> None:
         without_secret(host, "KFP_HOST")
         if not host.startswith(("http://", "https://")):
             raise ClusterError(
-                f"host: {host!r} is no address; write http:// or https:// and the server's name"
+                f"host: {host!r} is not an address; write http:// or https:// and the server's name"
             )
         self.host = host
         self.namespace = namespace
@@ -72,12 +72,12 @@ class Server:
             warnings.simplefilter("ignore")
             from kfp import Client
 
-            # Without a namespace it asks for the server's health five times over, and says only that it failed.
+            # Without a namespace it retries the health check five times, and hides the reason of a failure.
             self._client = Client(host=host, namespace=namespace or "none", existing_token=token)
             self._client._context_setting["namespace"] = namespace
 
     def check(self) -> None:
-        """See that the server answers, lets us in, and knows the namespace. Raises ClusterError."""
+        """Check that the server answers, grants access, and knows the namespace. Raises ClusterError."""
         with self._api_errors():
             self._client.list_experiments(page_size=1, namespace=self.namespace or None)
 
@@ -88,7 +88,7 @@ class Server:
             return str(run.run_id)
 
     def runs(self, limit: int | None = 20) -> list[Run]:
-        """The newest runs of the experiment, newest first; all of them without a limit."""
+        """The newest runs of the experiment, newest first; all runs if ``limit`` is None."""
         found: list[Run] = []
         token = ""
         with self._api_errors():
@@ -106,9 +106,9 @@ class Server:
                     return found[:limit]
 
     def publish(self, package: Path, version: str) -> Version:
-        """Upload a compiled pipeline as a new version; one of that name and that content is taken as it is.
+        """Upload a compiled pipeline as a new version; idempotent for equal name and content.
 
-        Raises ClusterError if there is one of that name with another content.
+        Raises ClusterError if a version of that name has other content.
         """
         with self._api_errors():
             known = self._pipeline_id()
@@ -122,18 +122,18 @@ class Server:
             return _version(self._client.upload_pipeline_version(str(package), version, pipeline_id=known))
 
     def newest_version(self) -> Version | None:
-        """The version that was released last; None if there is none."""
+        """The version released last, or None."""
         with self._api_errors():
             known = self._pipeline_id()
             if known is None:
                 return None
             answer = self._client.list_pipeline_versions(known, page_size=2, sort_by="created_at desc")
-        # The server makes one with the pipeline, of its name, and tells times to the second.
+        # The server creates one together with the pipeline, under its name; times have a resolution of a second.
         released = [one for one in answer.pipeline_versions or [] if one.display_name != NAME]
         return _version(released[0]) if released else None
 
     def _pipeline_id(self) -> str | None:
-        """Not by kfp's own look-up, which names no namespace, and so finds nothing where there are many."""
+        """The pipeline's id, looked up by namespace; kfp's own lookup omits it and fails on multi-user servers."""
         found = self._client.list_pipelines(
             filter=_name_filter(NAME), namespace=self.namespace or None
         ).pipelines
@@ -163,7 +163,7 @@ class Server:
         paused: bool = False,
         description: str = "",
     ) -> Schedule:
-        """Run a version whenever the cron expression fires: one run at a time, and none for times gone by."""
+        """Create a recurring run of a version: one run at a time, without catching up missed times."""
         with self._api_errors():
             made = self._client.create_recurring_run(
                 self._experiment(),
@@ -180,7 +180,7 @@ class Server:
         return Schedule.from_api(made)
 
     def pause(self, schedule: Schedule, paused: bool = True) -> None:
-        """Stop a schedule from firing, or let it fire again."""
+        """Pause or resume a schedule."""
         with self._api_errors():
             if paused:
                 self._client.disable_recurring_run(schedule.id)
@@ -188,12 +188,12 @@ class Server:
                 self._client.enable_recurring_run(schedule.id)
 
     def delete_schedule(self, schedule: Schedule) -> None:
-        """Remove a schedule; runs that it has started go on."""
+        """Delete a schedule; runs that it has started continue."""
         with self._api_errors():
             self._client.delete_recurring_run(schedule.id)
 
     def schedule(self, name: str) -> Schedule:
-        """The schedule of this name. Raises ClusterError if there is none, or more than one."""
+        """The schedule of this name. Raises ClusterError unless there is exactly one."""
         found = [one for one in self.schedules() if one.name == name]
         if len(found) == 1:
             return found[0]
@@ -210,7 +210,7 @@ class Server:
 
     @contextmanager
     def _api_errors(self) -> Iterator[None]:
-        """Turn what kfp's client and the network raise into a line, and keep to itself what kfp prints."""
+        """Convert errors of kfp's client and the network to ClusterError, and suppress what kfp prints."""
         from kfp_server_api import ApiException
         from urllib3.exceptions import HTTPError
 
@@ -233,17 +233,17 @@ class Server:
 
 
 def _describe_api_error(error: Any, namespace: str) -> str:
-    said = _message(error)
+    detail = _message(error)
     if error.status == 401:
-        return f"it does not know who you are (401{said}); give a token by --token-file or KFP_TOKEN_FILE"
+        return f"not authenticated (401{detail}); give a token by --token-file or KFP_TOKEN_FILE"
     if error.status == 403:
-        where = f"in namespace {namespace!r}" if namespace else "there; many servers need --namespace"
-        return f"you may not do that {where} (403{said})"
+        where = f"in namespace {namespace!r}" if namespace else "(many servers need --namespace)"
+        return f"permission denied {where} (403{detail})"
     if error.status == 404:
-        return f"no such thing on the server (404{said}); is this the address of the pipelines' API?"
+        return f"no such thing on the server (404{detail}); is this the address of the pipelines' API?"
     if error.status == 409:
-        return f"it is there already (409{said}); choose another name"
-    return f"the server refuses ({error.status}{said})"
+        return f"already exists (409{detail}); choose another name"
+    return f"the server rejects the request ({error.status}{detail})"
 
 
 def _message(error: Any) -> str:
@@ -256,7 +256,7 @@ def _message(error: Any) -> str:
 
 
 def _set_request_timeout() -> None:
-    """kfp's client sets no time-out of its own: give every request of this process one."""
+    """Set a time-out on every request of this process; kfp's client has none."""
     from kfp_server_api.rest import RESTClientObject
 
     plain = RESTClientObject.request
@@ -272,7 +272,7 @@ def _set_request_timeout() -> None:
 
 
 def _name_filter(name: str) -> str:
-    """The API's filter for what is shown under a name."""
+    """The API's filter by display name."""
     return json.dumps({"predicates": [{"operation": "EQUALS", "key": "display_name", "stringValue": name}]})
 
 
@@ -288,7 +288,7 @@ def _run(run: Any) -> Run:
 
 
 def _spec(package: Path) -> dict[str, Any]:
-    """What the server tells of a version that was uploaded from a compiled pipeline."""
+    """A compiled pipeline's specification, as the server returns it for an uploaded version."""
     import yaml
 
     pipeline, platform = yaml.safe_load_all(package.read_text())

@@ -1,4 +1,4 @@
-"""Compile the pipeline to the YAML that a Kubeflow Pipelines server takes."""
+"""Compile the pipeline to the YAML that a Kubeflow Pipelines server runs."""
 
 from pathlib import Path
 from typing import Any
@@ -7,13 +7,13 @@ from components.steps import Step
 from pipeline.cluster.settings import ClusterSettings
 
 COMPILED = Path(__file__).parents[1] / "compiled"
-_HEADER = b"# PIPELINE DEFINITION"  # what kfp begins a compiled pipeline with
+_HEADER = b"# PIPELINE DEFINITION"  # first line of a pipeline compiled by kfp
 
 
 def compile_pipelines(out: Path = COMPILED, settings: ClusterSettings | None = None) -> list[Path]:
-    """Write the pipeline's YAML, its Kubernetes part included, into a folder; returns the files' paths.
+    """Write the pipeline's YAML, including its Kubernetes settings, into a folder; returns the files' paths.
 
-    Raises FileExistsError if a file of that name is there that is not a compiled pipeline.
+    Raises FileExistsError if a file of that name exists and is not a compiled pipeline.
     """
     from kfp import compiler
 

@@ -1,8 +1,8 @@
-"""Moving schedules to a new version of the pipeline, so that a release that breaks off is finished by the next.
+"""Move schedules to a new version of the pipeline; an interrupted release is completed by repeating it.
 
-The API cannot change a schedule: a new one is made beside the old one, paused, then the old one goes, then the new
-one is let run. Its description says in whose place it stands and whether it is to run. Broken off in between, either
-both are there, and the new one goes again; or the new one alone, still as it was made, and it is let run.
+The API cannot change a schedule: a paused replacement is created, the old schedule is deleted, and the replacement is
+resumed. Its description records which schedule it replaces and whether it is to run. After an interruption, either
+both exist, and the replacement is deleted; or only the unmodified replacement does, and it is resumed.
 """
 
 import re
@@ -16,12 +16,12 @@ _DESCRIBED = re.compile(r"^recap release: in place of (\S+), to be (running|paus
 
 
 def move_schedules(server: Server, version: Version) -> Iterator[Schedule]:
-    """Let every schedule run ``version``; gives each that stands now, one for each name.
+    """Move every schedule to ``version``; yields the resulting schedules, one per name.
 
-    Of a name never two are enabled, and one that was enabled is so again when the call, or after a crash the next
-    one, has ended.
+    Two schedules of one name are never enabled at once. An enabled schedule is enabled again when this call, or after
+    a crash the next one, has ended.
 
-    Raises ClusterError: the server does not answer or refuses, or somebody else gave two schedules one name.
+    Raises ClusterError if the server does not answer or rejects a request, or two schedules have one name.
     """
     by_name: dict[str, list[Schedule]] = {}
     for schedule in server.schedules():
@@ -31,7 +31,7 @@ def move_schedules(server: Server, version: Version) -> Iterator[Schedule]:
 
 
 def _finish_interrupted(server: Server, name: str, found: list[Schedule]) -> Schedule:
-    """Finish or undo what an earlier release left of one name."""
+    """Complete or undo an interrupted release of one schedule."""
     there = {schedule.id for schedule in found}
     halves = [schedule for schedule in found if _parse_description(schedule)[0] in there]
     for half in halves:
@@ -43,7 +43,7 @@ def _finish_interrupted(server: Server, name: str, found: list[Schedule]) -> Sch
         )
     (schedule,) = standing
     _, to_run = _parse_description(schedule)
-    # One that a person paused since was changed after it was made.
+    # If a person has paused it since, it is marked as touched.
     if to_run and not schedule.enabled and not schedule.touched:
         server.pause(schedule, paused=False)
         return server.schedule(name)
@@ -51,7 +51,7 @@ def _finish_interrupted(server: Server, name: str, found: list[Schedule]) -> Sch
 
 
 def _parse_description(schedule: Schedule) -> tuple[str | None, bool]:
-    """The id that a release's schedule took the place of, and whether it is to run."""
+    """The id of the schedule that a release replaced, and whether the replacement is to run."""
     found = _DESCRIBED.match(schedule.description)
     return (found[1], found[2] == "running") if found else (None, False)
 

@@ -1,4 +1,4 @@
-"""What Kubernetes is told of a step: resources, volumes, secrets, retries, GPUs."""
+"""Kubernetes settings of a step's pod: image, resources, volumes, secrets, retries, GPUs."""
 
 import json
 from typing import Any
@@ -13,15 +13,15 @@ _OBJECT_STORE = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL
 _MLFLOW = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 _WEBHOOK = ("RECAP_WEBHOOK_URL", "RECAP_WEBHOOK_SECRET")
 _CHECKPOINTS = "/mnt/checkpoints"
-# A pod's time-out begins when it is on a node, the time for all attempts when the first one is asked for.
+# A pod's time-out starts when it is scheduled on a node, that of all attempts when the first one is requested.
 _SLACK_S = 24 * 3600
 
 
 def request_resources(task: Any, step: Step, settings: ClusterSettings) -> None:
-    """Tell Kubernetes all that a step's pod asks for.
+    """Set the image, resources, volumes, secrets and retries of a step's pod.
 
     Args:
-        task: a `kfp.dsl.PipelineTask`, changed in place.
+        task: a `kfp.dsl.PipelineTask`, modified in place.
     """
     pod, name = settings.pod(step.name), step.name
     on_gpu = name == "train" and settings.gpu.count > 0
@@ -30,16 +30,16 @@ def request_resources(task: Any, step: Step, settings: ClusterSettings) -> None:
     task.set_cpu_request(pod.cpu)
     if pod.cpu_limit is not None:
         task.set_cpu_limit(pod.cpu_limit)
-    # Memory that is asked for and not limited is lost to another pod's growth; one number for both.
+    # Without a limit, another pod's growth could take requested memory: request and limit are equal.
     task.set_memory_request(pod.memory).set_memory_limit(pod.memory)
     if on_gpu:
         request_gpus(task, settings.gpu)
-    # Every step may be repeated: outputs take their place whole, registering finds the run's version, and a
-    # promotion that was done is found by its token.
+    # Every step is idempotent: outputs are atomic, register finds the run's version, and promote finds a completed
+    # promotion by its token.
     if pod.retries and name != "notify":
         _retry(task, pod)
-    # An answer from kfp's cache goes by URIs, which are new in every run, and by the images' names, under which
-    # other code may lie; and most steps look at a registry or a log that moves.
+    # kfp's cache keys are URIs, which are new in every run, and image names, whose code may change; and most steps
+    # read a registry or a log that changes.
     task.set_caching_options(enable_caching=False)
     kubernetes.set_timeout(task, pod.timeout_minutes * 60)
     kubernetes.set_image_pull_policy(task, "IfNotPresent" if "@" in image else "Always")
@@ -59,16 +59,16 @@ def request_resources(task: Any, step: Step, settings: ClusterSettings) -> None:
     if settings.train_job is not None and name == "train":
         kubernetes.mount_pvc(task, settings.train_job.claim, settings.train_job.shared)
     if settings.checkpoints is not None and name == "train":
-        # What lies beside the step's output goes with the pod.
+        # Files beside the step's output are lost with the pod.
         kubernetes.mount_pvc(task, settings.checkpoints, _CHECKPOINTS)
         task.set_env_variable("RECAP_CHECKPOINTS", _CHECKPOINTS)
 
 
 def _retry(task: Any, pod: PodSettings) -> None:
-    """Repeat the step when it fails, after 1, 2, 4, … minutes.
+    """Retry a failed step after 1, 2, 4, … minutes.
 
-    What kfp calls the longest back-off, Argo counts from the start of the first attempt: nothing that fails later is
-    repeated, and who still runs then is killed. So it is long enough for all attempts, and the waits between them.
+    Argo counts kfp's maximum back-off from the start of the first attempt: later failures are not retried, and an
+    attempt that still runs then is killed. So it covers all attempts and the waits between them.
     """
     waits_s = 60 * (2**pod.retries - 1)
     attempts_s = 60 * pod.timeout_minutes * (pod.retries + 1)
@@ -81,7 +81,7 @@ def _retry(task: Any, pod: PodSettings) -> None:
 
 
 def train_job_settings(settings: ClusterSettings) -> TrainJobSettings:
-    """What the nodes of the training job are given; ``settings.train_job`` is."""
+    """The resources of a training job's nodes; ``settings.train_job`` must be set."""
     job, gpu = settings.train_job, settings.gpu
     assert job is not None
     return TrainJobSettings(
@@ -111,13 +111,13 @@ def _images(settings: ClusterSettings) -> str:
 
 
 def request_gpus(task: Any, gpu: GpuSettings) -> None:
-    """Ask for GPUs, under the name that the device plugin gives them, on nodes that have them.
+    """Request GPUs by the device plugin's resource name, on nodes that have them.
 
-    kfp's driver asks for none at all where a limit has no type, so the two are set together and here alone.
+    kfp's driver ignores a limit without a type, so both are set together, and only here.
     Raises ValueError for a count under 1.
     """
     if gpu.count < 1:
-        raise ValueError(f"gpu.count: {gpu.count}: asking for GPUs takes one at least")
+        raise ValueError(f"gpu.count: {gpu.count}: must be at least 1 to request GPUs")
     task.set_accelerator_type(gpu.resource).set_accelerator_limit(gpu.count)
     for label, value in gpu.node_selector.items():
         kubernetes.add_node_selector(task, label, value)
@@ -128,7 +128,7 @@ def request_gpus(task: Any, gpu: GpuSettings) -> None:
 def _mount_secrets(task: Any, step: Step, settings: ClusterSettings) -> None:
     secrets = settings.secrets
     given: dict[str, tuple[str, ...]] = {secrets.object_store: _OBJECT_STORE}
-    # Training may start from the champion's weights, which are in the registry.
+    # Training may warm-start from the champion's weights in the registry.
     if step.image == "registry" or step.name == "train":
         given[secrets.mlflow] = _MLFLOW
     if step.name in ("promote", "notify"):

@@ -1,4 +1,4 @@
-"""When a schedule fires."""
+"""Schedules of recurring runs, and their cron expressions."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
@@ -9,9 +9,9 @@ from croniter import croniter
 
 @dataclass(frozen=True)
 class Schedule:
-    """A recurring run as the server tells of it. ``cron`` has the seconds in front, six fields.
+    """A recurring run on the server. ``cron`` has six fields, seconds first.
 
-    ``touched`` says that it was changed, paused or resumed, since it was made.
+    ``touched``: it was modified, paused or resumed since its creation.
     """
 
     id: str
@@ -25,7 +25,7 @@ class Schedule:
 
     @classmethod
     def from_api(cls, recurring: Any) -> "Schedule":
-        """From what the API answers (V2beta1RecurringRun)."""
+        """Convert the API's V2beta1RecurringRun."""
         trigger, reference = recurring.trigger, recurring.pipeline_version_reference
         runtime = recurring.runtime_config
         return cls(
@@ -41,9 +41,9 @@ class Schedule:
 
 
 def normalize_cron(cron: str) -> str:
-    """A cron expression as the server takes it, seconds first; five fields get second 0.
+    """Convert a cron expression to six fields, seconds first; second 0 is added to five fields.
 
-    Raises ValueError, in one line, for what is no cron expression, or fires more often than once an hour.
+    Raises ValueError for an invalid expression, or one that fires more than once an hour.
 
     >>> six_fields("30 3 * * *")
     '0 30 3 * * *'
@@ -54,18 +54,18 @@ def normalize_cron(cron: str) -> str:
     expression = " ".join(fields)
     if len(fields) != 6 or not croniter.is_valid(expression, second_at_beginning=True):
         raise ValueError(
-            f"cron: {cron!r} is no cron expression; write minute hour day month weekday, as '30 3 * * *'"
+            f"cron: {cron!r} is not a cron expression; write minute hour day month weekday, as '30 3 * * *'"
         )
     minutes, *_, seconds = croniter.expand(expression, second_at_beginning=True)[0]
     if any(len(times) > 1 or times == ["*"] for times in (minutes, seconds)):
-        raise ValueError(f"cron: {cron!r} fires more than once an hour; a run takes its data by the day")
+        raise ValueError(f"cron: {cron!r} fires more than once an hour; a run reads whole days")
     return expression
 
 
 def next_run_times(
     expression: str, zone: tzinfo = UTC, count: int = 3, now: datetime | None = None
 ) -> list[datetime]:
-    """The next times, in UTC, that six fields fire, read in the server's time zone."""
+    """The next run times, in UTC, of a six-field cron expression in the server's time zone."""
     start = (now or datetime.now(UTC)).astimezone(zone)
     return [fire.astimezone(UTC) for fire in _run_times(expression, start, count)]
 

@@ -1,4 +1,4 @@
-"""What the steps' pods ask of a cluster: one YAML file for each cluster, with a default for everything."""
+"""The cluster file: images, pod resources, GPUs, secrets and volumes of a cluster, all with defaults."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,20 +19,20 @@ def _check_step(name: str) -> str:
 
 StepName = Annotated[str, AfterValidator(_check_step)]
 Image = Literal["data", "trainer", "trainer-gpu", "registry"]
-# What both kfp and Kubernetes take: kfp knows no fractions of bytes and no k, Kubernetes no K.
+# The intersection of what kfp (no fractions of bytes, no k) and Kubernetes (no K) accept.
 Cpu = Annotated[str, Field(pattern=r"^([0-9]+(\.[0-9]+)?|[0-9]+m)$")]
 Bytes = Annotated[str, Field(pattern=r"^[0-9]+([KMGTPE]i|[MGTPE])?$")]
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 
 class ImageSettings(StrictModel):
-    """Where the images are: ``PREFIX`` + kind + ``:TAG``, or by digest."""
+    """Image references: ``PREFIX`` + kind + ``:TAG``, or by digest."""
 
     prefix: str = Field(
         "recap-", description="registry and beginning of the names, as registry.example/team/recap-"
     )
     tag: str = "latest"
-    digests: dict[Image, Digest] = Field({}, description="pins an image; its tag is left out then")
+    digests: dict[Image, Digest] = Field({}, description="pins an image; its tag is then ignored")
 
     def name(self, kind: Image) -> str:
         """The reference of an image."""
@@ -41,10 +41,10 @@ class ImageSettings(StrictModel):
 
 
 class PodSettings(StrictModel):
-    """One step's pod. Requests are what it is given for certain; limits, where it is stopped."""
+    """Resources of one step's pod: guaranteed requests, and limits."""
 
     cpu: Cpu = "2"
-    cpu_limit: Cpu | None = Field(None, description="none: what the node has left")
+    cpu_limit: Cpu | None = Field(None, description="no limit if not given")
     memory: Bytes = "8Gi"
     scratch: Bytes = Field("20Gi", description="size of /tmp")
     timeout_minutes: Annotated[int, Field(ge=1, le=525_600)] = 120
@@ -52,32 +52,32 @@ class PodSettings(StrictModel):
 
 
 class GpuSettings(StrictModel):
-    """GPUs of the training step; 0 trains on CPUs with the image ``trainer``, else with ``trainer-gpu``."""
+    """GPUs of the training step. A count of 0 trains on CPUs with image ``trainer``, otherwise ``trainer-gpu``."""
 
     count: Annotated[int, Field(ge=0, le=1_000)] = 0
     resource: str = Field("nvidia.com/gpu", pattern=r"^[a-z0-9.-]+\.[a-z]+/[a-zA-Z0-9._-]+$")
-    node_selector: dict[str, str] = Field({}, description="labels of the nodes that have them")
-    toleration: str | None = Field(
-        "nvidia.com/gpu", description="key of the taint that keeps others off those nodes"
-    )
+    node_selector: dict[str, str] = Field({}, description="labels of the GPU nodes")
+    toleration: str | None = Field("nvidia.com/gpu", description="key of the GPU nodes' taint")
 
 
 class TrainJobSettings(StrictModel):
     """Training on several nodes by Kubeflow Trainer, for configs with ``training.distribution.kind: train_job``.
 
-    What `gpu` says of the resource, the nodes and their taint holds for the job's nodes.
+    The resource, node selector and toleration of `gpu` apply to the job's nodes.
     """
 
     claim: str = Field(
         min_length=1,
         description="PersistentVolumeClaim, ReadWriteMany, that the train step and all nodes mount",
     )
-    shared: str = Field("/mnt/recap", pattern=r"^/[^:]+$", description="where they mount it")
-    cpu: Cpu = Field("8", description="of each node, as are memory and scratch")
+    shared: str = Field("/mnt/recap", pattern=r"^/[^:]+$", description="mount path")
+    cpu: Cpu = Field("8", description="per node, as are memory and scratch")
     memory: Bytes = "32Gi"
     scratch: Bytes = "20Gi"
     runtime: str = Field("torch-distributed", description="TrainingRuntime or ClusterTrainingRuntime")
-    service_account: str | None = Field(None, description="of the nodes' pods; else the namespace's default")
+    service_account: str | None = Field(
+        None, description="of the nodes' pods; the namespace's default if not given"
+    )
 
 
 class SecretSettings(StrictModel):
@@ -108,38 +108,34 @@ _JOB_ENDS_EARLIER_MINUTES = 10
 
 
 class ClusterSettings(StrictModel):
-    """A cluster's file; see `docs/cluster.md`."""
+    """A cluster file; see `docs/cluster.md`."""
 
     images: ImageSettings = ImageSettings()
-    pods: dict[StepName, PodSettings] = Field(
-        {}, description="what is given takes the place of the step's default; the rest stays"
-    )
+    pods: dict[StepName, PodSettings] = Field({}, description="overrides the step's defaults field by field")
     gpu: GpuSettings = GpuSettings()
-    shared_memory: Bytes = Field(
-        "2Gi", description="/dev/shm of train, through which loaders hand over batches"
-    )
+    shared_memory: Bytes = Field("2Gi", description="/dev/shm of train, used by data loaders")
     checkpoints: str | None = Field(
         None,
         min_length=1,
-        description="PersistentVolumeClaim on which train keeps its checkpoints for the next attempt; "
-        "without one that starts anew",
+        description="PersistentVolumeClaim for training checkpoints; "
+        "without it a retry starts from the beginning",
     )
     train_job: TrainJobSettings | None = Field(
-        None, description="the train step then waits for a job, and its own pod asks for little"
+        None, description="the train step then waits for a job, and its own pod requests little"
     )
     validate_groups: Annotated[int, Field(ge=1, le=100)] = Field(
         1,
-        description="pods that validate reads the log's files in, each asking for what `pods.validate` says",
+        description="parallel pods in which validate reads the log, each with the resources of `pods.validate`",
     )
     build_groups: Annotated[int, Field(ge=1, le=100)] = Field(
         1,
-        description="pods that prepare reads the log's files in; each asks for what `pods.prepare` says",
+        description="parallel pods in which prepare reads the log, each with the resources of `pods.prepare`",
     )
     secrets: SecretSettings = SecretSettings()
     run_as_user: Annotated[int, Field(ge=1, le=2**31 - 1)] = 10001
 
     def pod(self, step: str) -> PodSettings:
-        """What a step's pod asks for."""
+        """The resources of a step's pod."""
         given = self.pods.get(step)
         default = (
             _WAITING_POD if step == "train" and self.train_job is not None else _PODS.get(step, PodSettings())
@@ -148,13 +144,13 @@ class ClusterSettings(StrictModel):
 
     @property
     def job_deadline_minutes(self) -> int:
-        """How long the train step waits for its job, so that it is the one to end it."""
+        """The job's deadline; shorter than the train step's time-out, so that the step ends the job."""
         return self.pod("train").timeout_minutes - _JOB_ENDS_EARLIER_MINUTES
 
     @model_validator(mode="before")
     @classmethod
     def _rename_build(cls, given: object) -> object:
-        """The step ``prepare`` was called ``build``; files that say so keep working."""
+        """Accept ``build``, the earlier name of the step ``prepare``."""
         pods = given.get("pods") if isinstance(given, dict) else None
         if isinstance(given, dict) and isinstance(pods, dict) and "build" in pods and "prepare" not in pods:
             return {
@@ -186,7 +182,7 @@ class ClusterSettings(StrictModel):
 
 
 def load_cluster(path: str | Path | None) -> ClusterSettings:
-    """Read a cluster's file; all defaults without one.
+    """Read a cluster file; all defaults if ``path`` is None.
 
     Raises:
         FileNotFoundError: there is no such file.

@@ -1,4 +1,4 @@
-"""How the steps' containers run on this machine: as whom, with which folders, and with no more than they need."""
+"""Settings of the steps' containers on this machine: user, mounts, network, and minimal privileges."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ _API = "1.41"
 
 
 def check_images() -> None:
-    """See that a Docker engine answers and has the steps' images.
+    """Check that a Docker engine answers and has the steps' images.
 
     Raises:
         ConnectionError: no engine answers.
@@ -27,7 +27,7 @@ def check_images() -> None:
     from docker.errors import DockerException, ImageNotFound
 
     lacking = []
-    # A client that is told the API's version asks the engine nothing before it can be closed.
+    # With an explicit API version the client sends no request before it can be closed.
     with contextlib.closing(docker.from_env(version=_API)) as engine:
         try:
             engine.ping()
@@ -48,17 +48,17 @@ def check_images() -> None:
 
 
 def container_settings(arguments: dict[str, Any], root: Path, workspace: Path) -> dict[str, Any]:
-    """What `kfp.local.DockerRunner` is given for a run, beside the image and the folder of outputs.
+    """Settings of `kfp.local.DockerRunner` for a run, apart from the image and the output folder.
 
-    A step runs as the caller, or, where that is root, as `UNPRIVILEGED`; its file system is read-only but for
+    A step runs as the caller, or, if that is root, as `UNPRIVILEGED`; its file system is read-only but for
     /tmp and its outputs; it has no capabilities. The log and the config are mounted read-only where they are, the
-    folders of an SQLite registry and of training's checkpoints writable. Only where the log or the registry is
-    remote, there is a network, and the environment's credentials for object stores and MLflow.
+    folders of an SQLite registry and of training's checkpoints writable. Network access, and the
+    environment's credentials for object stores and MLflow, are given only if the log or the registry is remote.
 
     Args:
         arguments: the pipeline's parameters, with absolute paths.
         root: folder of the run's outputs, which kfp mounts.
-        workspace: the folder that keeps runs, and the registry if nothing else is said.
+        workspace: the folder of runs, and of the registry by default.
 
     Raises:
         ValueError: steps could not reach or write the registry.
@@ -101,7 +101,7 @@ def container_settings(arguments: dict[str, Any], root: Path, workspace: Path) -
 
 
 def _registry_folder(database: Path, workspace: Path, user: int, group: int) -> Path:
-    """The folder of an SQLite registry, writable for the steps' user; what is in the workspace is made so."""
+    """The folder of an SQLite registry, which must be writable for the steps' user; fixed in the workspace."""
     if not database.is_absolute():
         raise ValueError(
             f"tracking_uri: {registry.sqlite_uri(database)} is a relative path, which a container cannot follow; "
@@ -124,7 +124,7 @@ def _registry_folder(database: Path, workspace: Path, user: int, group: int) -> 
 
 
 def _make_writable(checkpoints: Path, workspace: Path, user: int, group: int) -> None:
-    """Make the folder of checkpoints, and what earlier runs left in the workspace's, the steps' user's."""
+    """Make the checkpoint folder, and the workspace's existing checkpoints, writable for the steps' user."""
     checkpoints.mkdir(parents=True, exist_ok=True)
     if checkpoints.parent == workspace:
         for path in (checkpoints, *checkpoints.rglob("*")):
@@ -132,6 +132,6 @@ def _make_writable(checkpoints: Path, workspace: Path, user: int, group: int) ->
 
 
 def _change_owner(path: Path, user: int, group: int) -> None:
-    """Make a file or folder the steps' user's, where the caller may."""
+    """Change the owner of a file or folder to the steps' user, if the caller is root."""
     if os.geteuid() == 0 and path.exists():
         os.chown(path, user, group, follow_symlinks=False)

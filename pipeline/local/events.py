@@ -1,4 +1,4 @@
-"""What happens in a local run: its steps start, get on, and end."""
+"""Events of a local run: a step starts, makes progress, ends."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ class StepStarted:
 
 @dataclass(frozen=True)
 class StepProgress:
-    """``share`` of the step's work that is done, 0 to 1, and a few words on it."""
+    """``share`` of the step's work that is done, 0 to 1, and a short description."""
 
     step: str
     fraction: float

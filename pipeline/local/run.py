@@ -1,4 +1,4 @@
-"""Run the pipeline on this machine with kfp's local runners: a line per step here, the raw log in a file."""
+"""Run the pipeline on this machine with kfp's local runners."""
 
 import contextlib
 import warnings
@@ -16,7 +16,7 @@ from pipeline.local.step_starter import StepStarter
 
 @dataclass
 class StepFailedError(Exception):
-    """A step ended the run; ``lines`` are its own words."""
+    """A step failed; ``lines`` are its error messages."""
 
     step: str
     lines: list[str]
@@ -24,14 +24,14 @@ class StepFailedError(Exception):
 
 
 class _OutputError(BaseException):
-    """Whoever is told of events has no output left. No Exception: kfp and logging would go on without it."""
+    """``on_event`` cannot write its output. A BaseException, because kfp and logging would ignore an Exception."""
 
     def __init__(self, reason: OSError) -> None:
         self.reason = reason
 
 
 class _PrintableLog(TextIOBase):
-    """Takes what kfp prints, and keeps it without colours."""
+    """A stream that writes to the log without terminal escape sequences."""
 
     def __init__(self, log: TextIO) -> None:
         self.log = log
@@ -54,17 +54,17 @@ def run_pipeline(
     on_event: Callable[[Event], None],
     containers: dict[str, Any] | None = None,
 ) -> Path:
-    """Run every step in a process of its own; returns the folder that holds a folder for each step's outputs.
+    """Run every step in its own process; returns the folder with one folder of outputs per step.
 
     Args:
         arguments: the pipeline's parameters.
-        root: where this run's outputs go; it holds nothing yet.
+        root: empty or new folder for this run's outputs.
         log: file for everything that kfp and the steps print.
-        on_event: called as steps start, get on and end.
+        on_event: called as steps start, make progress and end.
         containers: settings of a container for each step (`pipeline.local.docker`); processes if None.
 
     Raises:
-        StepFailedError: a step failed; what it had to say is in the exception.
+        StepFailedError: a step failed; the exception has its error messages.
         OSError: raised by ``on_event``, which ends the run.
     """
     root, log = Path(root), Path(log)
@@ -115,7 +115,7 @@ def _run(
 
 @contextlib.contextmanager
 def _capture_output(log: TextIO) -> Iterator[None]:
-    """Everything that kfp prints goes to ``log``, its warnings nowhere."""
+    """Redirect kfp's output to ``log`` and ignore its warnings."""
     with contextlib.redirect_stdout(_PrintableLog(log)), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -1,4 +1,4 @@
-"""The folders of a workspace's runs: created, found and pruned, beside runs that are still going."""
+"""Create, find and prune the run folders of a workspace, also while other runs are active."""
 
 import fcntl
 import os
@@ -14,7 +14,7 @@ from components.common.runtime.atomic_output import find_abandoned, remove_aband
 from components.common.runtime.environment import environment
 from components.common.runtime.locks import locked_folder
 
-# A training that is killed leaves its checkpoints there, and the next run of the same data takes them up.
+# Checkpoints of a killed training; the next run with the same config and data resumes from them.
 CHECKPOINTS = "checkpoints"
 _STAMP = "%Y-%m-%dT%H-%M-%S-%f"
 _RUNS, _LOCK, _TEMPORARY, _REMOVED = "runs", ".running", "tmp", ".removed-"
@@ -22,7 +22,7 @@ _RUNS, _LOCK, _TEMPORARY, _REMOVED = "runs", ".running", "tmp", ".removed-"
 
 @dataclass(frozen=True)
 class RunFolder:
-    """What one run keeps: its steps' outputs, its log, its reports."""
+    """The files of one run: step outputs, log, reports."""
 
     path: Path
 
@@ -40,7 +40,7 @@ class RunFolder:
 
     @contextmanager
     def lock_if_idle(self) -> Iterator[bool]:
-        """Whether no process runs this run; none begins to in the block."""
+        """Lock the run if no process executes it; yields whether that succeeded."""
         with ExitStack() as stack:
             try:
                 lock = stack.enter_context((self.path / _LOCK).open("a"))
@@ -52,13 +52,13 @@ class RunFolder:
 
     @contextmanager
     def temporary_files(self) -> Iterator[None]:
-        """In the block, temporary files of what is started are the run's: they go at its end, or when it is pruned.
+        """Keep temporary files of child processes in the run's folder, and remove them at its end or when pruning.
 
-        A step that is killed leaves its own behind, and kfp a folder for each step.
+        A killed step leaves temporary files, and kfp leaves a folder per step.
         """
         folder = self.path / _TEMPORARY
         folder.mkdir()
-        # What torch.compile keeps is of use to the next run, so it stays where it would be.
+        # The cache of torch.compile is useful to later runs and stays in its usual place.
         compiled = (
             os.environ.get("TORCHINDUCTOR_CACHE_DIR")
             or f"{tempfile.gettempdir()}/torchinductor_{os.getuid()}"
@@ -72,10 +72,10 @@ class RunFolder:
 
 @contextmanager
 def new_run(workspace: Path) -> Iterator[RunFolder]:
-    """A fresh folder, which `prune_runs` leaves alone as long as the block, or the process, lasts.
+    """Create a run folder that `prune_runs` keeps as long as the block, or the process, lasts.
 
-    Its name is the time in UTC, or, where a clock was set back, the next name after the newest run's: names are in
-    the order in which runs began. What killed runs left half-written is removed.
+    Its name is the time in UTC, or, if the clock was set back, the successor of the newest run's name: names sort by
+    start order. Partial outputs of killed runs are removed.
     """
     runs = workspace / _RUNS
     runs.mkdir(parents=True, exist_ok=True)
@@ -94,10 +94,10 @@ def new_run(workspace: Path) -> Iterator[RunFolder]:
 
 
 def remove_leftovers(run: Path, dry_run: bool = False) -> list[tuple[Path, int]]:
-    """Remove what a killed run left: temporary files, and partial outputs that no process is writing.
+    """Remove a killed run's temporary files and partial outputs that no process is writing.
 
     Returns:
-        What was removed (or would be), with the bytes that it held; nothing if the run is still going.
+        Removed (or removable) paths and their sizes in bytes; empty if the run is active.
     """
     folder = RunFolder(run)
     with folder.lock_if_idle() as idle:
@@ -123,9 +123,9 @@ def newest_run(workspace: Path) -> RunFolder:
 
 
 def prune_runs(workspace: Path, keep: int, dry_run: bool = False) -> list[tuple[Path, int]]:
-    """Remove all but the newest ``keep`` runs, what killed runs left, and checkpoints that no kept run has written.
+    """Remove all but the newest ``keep`` runs, leftovers of killed runs, and checkpoints that no kept run wrote.
 
-    A folder is renamed before it is removed, so that an interrupted call leaves no half of a run; the next call
+    A folder is renamed before it is removed, so that an interrupted call leaves no partial run; the next call
     removes what is left of it. Runs that are still going stay, with all checkpoints, and so does what is no run, such
     as a link to one, or a run's folder with files that no run writes.
 
@@ -166,13 +166,13 @@ def _remove(path: Path, workspace: Path) -> OSError | None:
 
 
 def _start_time_s(run: Path) -> float:
-    """When a run began at the latest, in seconds since 1970: its name may be ahead of the time of its files."""
+    """Upper bound of a run's start, in seconds since 1970; its name may be later than its files' times."""
     lock, named = run / _LOCK, _named_time(run).replace(tzinfo=UTC).timestamp()
     return min(named, lock.stat().st_mtime) if lock.is_file() else named
 
 
 def _run_folders(workspace: Path) -> list[Path]:
-    """The oldest run first."""
+    """All run folders, oldest first."""
     return sorted(path for path in (workspace / _RUNS).glob("*") if _is_run(path))
 
 
@@ -193,13 +193,13 @@ def _is_folder(path: Path) -> bool:
 
 
 def _holds_other_files(run: Path) -> bool:
-    """Whether something lies in a run's folder that no run writes: a user's notes, say."""
+    """Whether a run's folder contains files that no run writes, such as a user's notes."""
     written = {"steps", "run.log", "reports", _LOCK, _TEMPORARY}
     return any(path.name not in written for path in run.iterdir())
 
 
 def _are_checkpoints(folder: Path, before: float) -> bool:
-    """Whether it is a folder of a training's checkpoints and nothing else, last written before that time."""
+    """Whether a folder contains only training checkpoints and was last written before that time."""
     if not _is_folder(folder) or folder.stat().st_mtime >= before:
         return False
     return all(
@@ -213,6 +213,6 @@ def _is_in_use(run: Path) -> bool:
 
 
 def _size_bytes(path: Path) -> int:
-    """Of a file, or of all files in a folder."""
+    """Size of a file, or of all files in a folder, in bytes."""
     inside = (Path(top) / name for top, _, names in os.walk(path) for name in names)
     return sum(each.lstat().st_size for each in ([path] if path.is_file() else inside))

@@ -1,4 +1,4 @@
-"""Scoring Parquet files with a model of the registry: a file out for each file in, whole or not at all."""
+"""Score Parquet files with a model of the registry: one output file per input file, written atomically."""
 
 import json
 import logging
@@ -36,14 +36,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Source:
-    """A model's folder, and the name by which outputs say what scored them."""
+    """A model's folder, and the name that outputs record."""
 
     folder: Path
     name: str
 
 
 def find_model(model: str, tracking_uri: str, scratch: Path) -> Source:
-    """A model's folder, or ``models:/NAME/VERSION`` or ``models:/NAME@ALIAS`` of the registry.
+    """Resolve a model's folder, ``models:/NAME/VERSION`` or ``models:/NAME@ALIAS`` of the registry.
 
     Args:
         scratch: where a version is downloaded to.
@@ -71,20 +71,20 @@ def score_files(
     """Score every Parquet file under ``data`` into a file of the same name under ``out``; returns the rows.
 
     A file's columns are the config's ids, each task's calibrated probability, and ``score``, float32; its metadata
-    name the model, the weights of the score, and the file it was made from. A file that is there already, made by the
-    same model and weights from a file of the same size and time, is left as it is: a run that was cut off goes on.
-    ``_manifest.json`` is written last. Memory is that of a few batches of rows.
+    record the model, the score weights and the input file. An existing output of the same model, weights, and input
+    size and time is kept, so an interrupted call resumes. ``_manifest.json`` is written last. Memory is bounded by a
+    few batches of rows.
 
     Args:
-        data: a file, a folder, or a URI; what lies in it is read, refused or named as a log's files are.
-        weights: of the score, instead of the model's own for these tasks.
-        tell: called with the rows done so far and the file that is being scored.
+        data: a file, a folder, or a URI; the same files are read, ignored or rejected as in a log.
+        weights: override the model's score weights of these tasks.
+        on_progress: called with the number of scored rows and the current file.
 
     Raises:
         FileNotFoundError: there is no Parquet file.
-        FileExistsError: a file of ``out`` that would be replaced holds no scores.
-        ValueError: the rows hold the scores' folder, or lie in it; a file is not Parquet, or broken; or a column is
-            missing or not of its group's type. The message names both.
+        FileExistsError: a file of ``out`` that would be replaced was not written by scoring.
+        ValueError: the folders of rows and scores overlap; a file is not Parquet, or corrupt; or a column is missing
+            or has the wrong type. The message names file and column.
     """
     from recap_model import load_model
     from recap_model.scoring import config_of, score_weights
@@ -131,7 +131,7 @@ def _score_file(
     target: Path,
     provenance: dict[str, Any],
 ) -> Iterator[int]:
-    """Score one file; yields how many rows were written, batch by batch. Reading, the net and writing overlap."""
+    """Score one file; yields the rows written per batch. Reading, scoring and writing overlap."""
     from recap_model.config.fields.names import SCORE
     from recap_model.data.log.schema import check_columns, check_request, log_columns, select_columns
     from recap_model.scoring import config_of, score_rows
@@ -168,7 +168,7 @@ def _batches(rows: pq.ParquetFile, columns: list[str], name: str) -> Iterator[pa
 
 
 def _prefetch(items: Iterator[T]) -> Iterator[T]:
-    """The same items, each made by a thread while the one before it is in use."""
+    """Yield the items; a thread computes the next one while the current one is used."""
     with ThreadPoolExecutor(1) as thread:
         waiting = thread.submit(next, items, None)
         while (item := waiting.result()) is not None:
@@ -177,7 +177,7 @@ def _prefetch(items: Iterator[T]) -> Iterator[T]:
 
 
 def _list_files(data: str) -> tuple[FileSystem, str, list[tuple[str, FileInfo]], list[str]]:
-    """The filesystem, the folder, each Parquet file's path under it, in order, and what is passed over."""
+    """The filesystem, the folder, its Parquet files in order, and the ignored files."""
     filesystem, path = open_root(data)
     try:
         info = get_file_info(filesystem, path)
@@ -196,7 +196,7 @@ def _list_files(data: str) -> tuple[FileSystem, str, list[tuple[str, FileInfo]],
 
 
 def _check_disjoint(data: Path, root: Path, names: list[str], out: Path) -> None:
-    """Raise ValueError if scores would lie among the rows, where the next call would take them for rows."""
+    """Raise ValueError if the scores would be written among the rows, where the next call would read them."""
     rows, scores = data.resolve(), out.resolve()
     if rows.is_relative_to(scores):
         raise ValueError(f"{out}: holds the rows ({data}); give another folder for the scores")
@@ -212,7 +212,7 @@ def _is_up_to_date(target: Path, provenance: dict[str, Any]) -> bool:
 
 
 def _read_provenance(target: Path) -> bytes | None:
-    """What made a file of scores, as its metadata say; None if it is none."""
+    """Provenance in the metadata of a score file; None if it is not one."""
     if not target.is_file():
         return None
     try:
@@ -222,7 +222,7 @@ def _read_provenance(target: Path) -> bytes | None:
 
 
 def _refuse_other_files(out: Path, names: list[str]) -> None:
-    """Raise FileExistsError if a file would be replaced that scoring did not write."""
+    """Raise FileExistsError if scoring would replace a file that it did not write."""
     manifest = out / MANIFEST_NAME
     others = [out / name for name in names if (out / name).exists() and _read_provenance(out / name) is None]
     if manifest.exists() and not (manifest.is_file() and _FORMAT.encode() in manifest.read_bytes()):

@@ -1,6 +1,6 @@
-"""The process of a local step: ``python -m pipeline.local.step_main STEP`` imports what the step runs, and waits.
+"""The process of a local step: ``python -m pipeline.local.step_main STEP`` preloads its modules, then waits.
 
-Torch, MLflow and Great Expectations take seconds to import, which pass while the step before is still at work.
+Importing torch, MLflow and Great Expectations takes seconds, which overlap with the previous step.
 """
 
 import contextlib
@@ -14,9 +14,9 @@ from components.steps import STEP_OF_NAME
 
 
 def main(name: str) -> None:
-    """Import ahead, then run kfp's executor as a line of JSON on standard input says: its arguments, and variables.
+    """Preload modules, then run kfp's executor with the arguments and environment read as JSON from standard input.
 
-    Without such a line the run has ended, and so does this process.
+    End of input means that the run has ended.
     """
     _preload_modules(name)
     request = sys.stdin.readline()
@@ -37,7 +37,7 @@ def _preload_modules(name: str) -> None:
     if step.image == "registry":
         modules.append("mlflow")
     for module in modules:
-        # What cannot be imported is an error of the step, which imports it again and says so.
+        # An import error is reported by the step, which imports the module again.
         with warnings.catch_warnings(), contextlib.suppress(Exception):
             warnings.simplefilter("ignore")
             importlib.import_module(module)

@@ -1,4 +1,4 @@
-"""How a local run starts its steps, follows what they print, and says how one ended that could not say so itself."""
+"""Run the steps of a local run: start them, parse their output, and report how they ended."""
 
 import codecs
 import contextlib
@@ -17,17 +17,17 @@ from pipeline.local.step_starter import StepStarter
 from recap_model.config.fields.uris import mask_secrets
 
 _SIGNAL_EXIT_BASE = (
-    128  # and the signal's number is the exit status of a container, or a shell, whose process a signal ended
+    128  # plus the signal's number: exit status of a shell or container whose process was killed by a signal
 )
 _MAX_LINE_LENGTH = 1 << 16
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class Steps:
-    """The steps of one run: what they print goes to ``log``, what happens to ``on_event``.
+    """The steps of one run: writes their output to ``log`` and reports events to ``on_event``.
 
-    A step's progress and errors are lines that begin with a mark and this run's ``key``, which steps are handed in
-    their environment. Whatever else they, or a user's code in them, print is kept in the log and means nothing.
+    Progress and errors are lines that begin with a mark and this run's ``key``, which steps receive in their
+    environment. All other output, including that of user code, is only logged.
     """
 
     def __init__(self, log: TextIO, on_event: Callable[[Event], None]) -> None:
@@ -39,22 +39,22 @@ class Steps:
         self._last = ""
 
     def start(self, command: list[str]) -> str:
-        """A step begins, by the command that kfp has for it; returns its name."""
+        """Record the start of a step, given kfp's command; returns its name."""
         step = _get_argument(command, "--function_to_execute", "step").replace("_", "-")
         if step == self.step:
-            # The step is run again; what it failed with the last time is not how it ends.
+            # A retry of the same step: discard the errors of the previous attempt.
             self.errors.clear()
         self.step, self._last = step, ""
         self._on_event(StepStarted(step))
         return step
 
     def take(self, line: str) -> None:
-        """One line that the step has printed."""
+        """Process one line of the step's output."""
         line = printable(line).rstrip()
         progress, error = f"{PROGRESS_MARK}{self.key} ", f"{ERROR_MARK}{self.key} "
         if line.startswith(progress):
             fraction, _, what = line.removeprefix(progress).partition(" ")
-            # Two processes that print at once may cut each other's lines.
+            # Lines of two processes may be interleaved.
             with contextlib.suppress(ValueError):
                 self._on_event(StepProgress(self.step, float(fraction), what))
             return
@@ -66,7 +66,7 @@ class Steps:
         self._log.write(f"    {line}\n")
 
     def end(self, command: list[str], status: int, killed: str | None = None) -> int:
-        """The step has ended so; returns 0 if it did all of its work. ``killed`` is what is known of its end."""
+        """Record the end of a step; returns 0 on success. ``killed`` describes how it was killed, if known."""
         if killed is None and (status < 0 or status > _SIGNAL_EXIT_BASE):
             killed = describe_signal(-status if status < 0 else status - _SIGNAL_EXIT_BASE)
         if killed is not None:
@@ -89,19 +89,18 @@ class Steps:
 
 
 def printable(text: str) -> str:
-    """Without a terminal's escape sequences and control characters, as of names of files, and without secrets."""
+    """Remove terminal escape sequences and control characters, and mask secrets."""
     return mask_secrets(_CONTROL.sub("", text))
 
 
 @contextlib.contextmanager
 def patch_kfp_runners(steps: Steps, starter: StepStarter) -> Iterator[None]:
-    """Have kfp's local runners start every step as here, and see each to its end.
+    """Patch kfp's local runners to start every step through this module and report how it ended.
 
     kfp 2.17 reports a failure without a reason. It starts a step's Python by a shell, from the working folder, whose
-    modules would take the place of ours. When a run is killed, its step's process or container goes on, beside
-    the next run's; here it ends with the run, which holds a pipe of it. Of containers kfp leaves the removal to the
-    engine: one that is gone before kfp asks for its exit status, as a killed one may be, passes for one that
-    succeeded, and an interrupted run leaves its container running.
+    modules would shadow ours. When a run is killed, kfp's process or container continues; here it ends with the run,
+    which holds a pipe to it. kfp leaves the removal of containers to the engine: a container that is gone before kfp
+    reads its exit status counts as successful, and an interrupted run leaves its container running.
     """
     from kfp.local import docker_task_handler, subprocess_task_handler
 
@@ -124,16 +123,16 @@ def patch_kfp_runners(steps: Steps, starter: StepStarter) -> Iterator[None]:
 
 
 def step_starter(steps: Steps) -> StepStarter:
-    """What starts the processes of these steps."""
+    """The starter of these steps' processes."""
     return StepStarter({PIPE_OF_RUN: "stdout", KEY_OF_RUN: steps.key})
 
 
 def run_process(steps: Steps, starter: StepStarter, command: list[str], variables: dict[str, str]) -> int:
-    """Run a step's function in a Python process of its own; returns the exit status.
+    """Run a step's function in its own Python process; returns the exit status.
 
     Args:
-        command: kfp's: a shell's, with its script, the function's source, and the arguments of kfp's executor.
-        variables: of the environment, as kfp gives them.
+        command: kfp's shell command: its script, the function's source, and the arguments of kfp's executor.
+        variables: environment variables set by kfp.
     """
     step = steps.start(command)
     *_, source = command[:4]
@@ -174,7 +173,7 @@ def run_container(
     except NotFound:
         status, killed = 1, "ended: somebody removed its container; run again"
     finally:
-        with contextlib.suppress(APIError):  # somebody else removes it, or has
+        with contextlib.suppress(APIError):  # already removed, or being removed
             container.remove(force=True)
     return steps.end(command, status, killed)
 
@@ -197,7 +196,7 @@ def _get_argument(command: list[str], name: str, default: str) -> str:
 
 
 def _missing_outputs(command: list[str]) -> list[str]:
-    """Outputs of a step, by name, if kfp's executor, which lists them at its end, did not come to it."""
+    """Names of a step's outputs if kfp's executor did not finish, which would list them."""
     outputs = json.loads(_get_argument(command, "--executor_input", "{}")).get("outputs", {})
     if "outputFile" not in outputs or Path(outputs["outputFile"]).exists():
         return []

@@ -1,4 +1,4 @@
-"""Starting the processes of a local run's steps, each ahead of its turn."""
+"""Start the processes of a local run's steps ahead of time."""
 
 import contextlib
 import json
@@ -15,10 +15,10 @@ _NEXT = {before.name: after.name for before, after in pairwise(STEPS)}
 
 
 class StepStarter:
-    """Starts each step's process, and at once that of the next one, which imports meanwhile and waits for its turn.
+    """Starts each step's process and, ahead of time, the next one's, which preloads its modules and waits.
 
     Args:
-        variables: of their environment, beside this process's own.
+        variables: environment variables of the processes, in addition to this process's.
     """
 
     def __init__(self, variables: Mapping[str, str]) -> None:
@@ -26,7 +26,7 @@ class StepStarter:
         self._waiting: dict[str, subprocess.Popen[str]] = {}
 
     def prepare(self, step: str) -> None:
-        """Start a step's process, which waits for its turn."""
+        """Start a step's process, which preloads its modules and waits."""
         environment = {**os.environ, **python_environment(), **self._variables, "_KFP_RUNTIME": "true"}
         self._waiting[step] = subprocess.Popen(
             [sys.executable, "-m", "pipeline.local.step_main", step],
@@ -39,7 +39,7 @@ class StepStarter:
         )
 
     def start(self, step: str, arguments: list[str], variables: Mapping[str, str]) -> subprocess.Popen[str]:
-        """Have a step's process run kfp's executor with these arguments, and variables of the environment."""
+        """Run kfp's executor in a step's process, with these arguments and environment variables."""
         ready = self._waiting.get(step)
         if ready is not None and ready.poll() is not None:
             _end(self._waiting.pop(step))
@@ -47,7 +47,7 @@ class StepStarter:
             self.prepare(step)
         process = self._waiting.pop(step)
         assert process.stdin is not None
-        # One that was killed in this moment says by its exit status how it ended.
+        # If the process was just killed, its exit status says so.
         with contextlib.suppress(BrokenPipeError), process.stdin as request:
             request.write(json.dumps([arguments, dict(variables)]) + "\n")
         if (following := _NEXT.get(step)) is not None and following not in self._waiting:
@@ -55,7 +55,7 @@ class StepStarter:
         return process
 
     def close(self) -> None:
-        """End the processes that wait."""
+        """Kill the waiting processes."""
         for process in self._waiting.values():
             _end(process)
         self._waiting.clear()

@@ -1,4 +1,4 @@
-"""What the commands on a Kubeflow Pipelines server share: options, the connection, a run's arguments, tables."""
+"""Options, connection, run arguments and tables shared by the commands for a Kubeflow Pipelines server."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -17,7 +17,7 @@ HostOption = Annotated[
     str, typer.Option(envvar="KFP_HOST", help="Address of the pipelines' API, as http://127.0.0.1:8888.")
 ]
 NamespaceOption = Annotated[
-    str, typer.Option(envvar="KFP_NAMESPACE", help="Your namespace, where the server has many.")
+    str, typer.Option(envvar="KFP_NAMESPACE", help="Your namespace on a multi-user server.")
 ]
 TokenOption = Annotated[
     Path | None,
@@ -36,7 +36,7 @@ DEFAULT_CONFIG = "pipeline/configs/heavy_ranker.yaml"
 
 
 def connect_server(host: str, namespace: str, token_file: Path | None) -> "Server":
-    """A server's client. Raises ClusterError for no address or no answer, OSError for a token file not there."""
+    """Connect to a server. Raises ClusterError if it does not answer, OSError if the token file cannot be read."""
     from pipeline.cluster.client import Server
 
     token = token_file.read_text().strip() if token_file is not None else None
@@ -46,14 +46,14 @@ def connect_server(host: str, namespace: str, token_file: Path | None) -> "Serve
 def run_arguments(
     last: date | None, data: str, tracking_uri: str, config: str, days: int
 ) -> tuple[str, dict[str, Any]]:
-    """A run's name, which says its window, and its arguments; without a last day the schedule's time gives it."""
+    """A run's name, which states its window, and its arguments; without a last day the scheduled time sets it."""
     from recap_model.config.fields.uris import mask_secrets, without_secret
 
     for where, uri in (("--data", data), ("--tracking-uri", tracking_uri)):
         if "://" not in uri or uri.startswith(("file:", "sqlite:")):
             raise ValueError(
-                f"{where}: {mask_secrets(uri)!r}: a cluster's pods see no folder of this machine; give a URI that "
-                "they reach"
+                f"{where}: {mask_secrets(uri)!r}: a cluster's pods cannot read this machine's folders; give a "
+                "URI that they reach"
             )
         without_secret(uri, where)
     without_secret(config, "--config")
@@ -69,7 +69,7 @@ def run_arguments(
 
 
 def print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """Print rows below their header, without lines between."""
+    """Print a borderless table."""
     table = new_table(*header)
     for row in rows:
         table.add_row(*map(printable, row))

@@ -18,7 +18,7 @@ def release(
     namespace: NamespaceOption = "",
     token_file: TokenOption = None,
 ) -> None:
-    """Upload the pipeline as a new version, print what differs from the last one, and move every schedule to it.
+    """Upload the pipeline as a new version, print its differences from the last one, and move every schedule to it.
 
     An interrupted release is completed by repeating the command.
 
@@ -41,7 +41,7 @@ def release(
         difflib.unified_diff(old, new, before.name if before else "nothing", version, lineterm="", n=1)
     )
     typer.echo(
-        "\n".join(changed) if changed else f"{version}: the same as {before.name if before else 'nothing'}"
+        "\n".join(changed) if changed else f"{version}: identical to {before.name if before else 'nothing'}"
     )
     for schedule in move_schedules(server, made):
         state = "" if schedule.enabled else ", paused as before"

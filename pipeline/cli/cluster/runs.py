@@ -113,7 +113,7 @@ def _parse_day(text: str, where: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"{where}: {text!r} is no date; write YYYY-MM-DD") from None
+        raise ValueError(f"{where}: {text!r} is not a date; write YYYY-MM-DD") from None
 
 
 def _run_url(host: str, run_id: str) -> str:

@@ -1,4 +1,4 @@
-"""``recap schedule``: runs of the pipeline on a Kubeflow Pipelines server at set times."""
+"""``recap schedule``: recurring runs on a Kubeflow Pipelines server."""
 
 import json
 from datetime import UTC, date, datetime, timedelta
@@ -100,20 +100,20 @@ def list_schedules(
 def pause(
     name: ScheduleArgument, host: HostOption, namespace: NamespaceOption = "", token_file: TokenOption = None
 ) -> None:
-    """Stop a schedule from firing.
+    """Pause a schedule.
 
     Example: `recap schedule pause nightly`
     """
     server = connect_server(host, namespace, token_file)
     server.pause(server.schedule(name))
-    typer.echo(f"{name}: paused; recap schedule resume {name} lets it fire again")
+    typer.echo(f"{name}: paused; recap schedule resume {name} resumes it")
 
 
 @schedule_app.command("resume")
 def resume(
     name: ScheduleArgument, host: HostOption, namespace: NamespaceOption = "", token_file: TokenOption = None
 ) -> None:
-    """Let a paused schedule fire again; missed times are not caught up.
+    """Resume a paused schedule; missed times are not caught up.
 
     Example: `recap schedule resume nightly`
     """
@@ -126,7 +126,7 @@ def resume(
 def delete(
     name: ScheduleArgument, host: HostOption, namespace: NamespaceOption = "", token_file: TokenOption = None
 ) -> None:
-    """Remove a schedule; runs that it has started go on.
+    """Delete a schedule; runs that it has started continue.
 
     Example: `recap schedule delete nightly`
     """
@@ -140,7 +140,7 @@ def _parse_zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):
         raise ValueError(
-            f"--time-zone: {name!r} is no time zone; write one as Europe/Berlin, or UTC"
+            f"--time-zone: {name!r} is not a time zone; write, for example, Europe/Berlin or UTC"
         ) from None
 
 

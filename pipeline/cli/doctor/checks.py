@@ -1,4 +1,4 @@
-"""Whether all that a run needs is there: each finding with what to do about it."""
+"""Checks of packages, workspace, registry and server; each finding says what to do."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ _LEAST_FREE_BYTES = 5 << 30
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at; ``words`` say how it is, and, unless it is ok, what to do."""
+    """Result of one check; ``words`` state the result and, unless it is ok, what to do."""
 
     what: str
     state: State
@@ -25,7 +25,7 @@ class Finding:
 
 
 def check_machine(workspace: Path) -> Iterator[Finding]:
-    """Packages, and room to write in the workspace."""
+    """Check the installed packages, and permission and free space in the workspace."""
     for package in _PACKAGES:
         try:
             yield Finding("package", "ok", f"{package} {version(package)}")
@@ -45,7 +45,7 @@ def check_machine(workspace: Path) -> Iterator[Finding]:
 
 
 def check_registry(tracking_uri: str, name: str) -> Iterator[Finding]:
-    """Whether MLflow answers, and its champion is the one that was promoted last and is still there."""
+    """Check that MLflow answers, and that its champion exists and is the version promoted last."""
     from components.common import registry
     from pipeline.cli.registry.version_summary import read_champion_moves, row_problems
 
@@ -94,7 +94,7 @@ def check_registry(tracking_uri: str, name: str) -> Iterator[Finding]:
 
 
 def check_cluster(connect: "Callable[[], Server]") -> Iterator[Finding]:
-    """Whether the pipelines' server answers, lets us in, has a version, and its schedules are on it."""
+    """Check that the server answers and grants access, has a version, and that schedules run the newest one."""
     from pipeline.cluster.client import ClusterError
 
     try:

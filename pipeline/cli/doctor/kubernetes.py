@@ -1,4 +1,4 @@
-"""What a namespace of Kubernetes has of what the cluster's file asks for: images, secrets, a training job's needs."""
+"""Check a Kubernetes namespace for what a cluster file requires: images, secrets, volumes, training jobs."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -13,16 +13,16 @@ from pipeline.cli.doctor.checks import Finding
 from pipeline.cluster.settings import ClusterSettings, TrainJobSettings
 from recap_model.config.reading.errors import in_one_line
 
-# Of the pipelines' steps: the first where one namespace is everybody's, the second in a profile's.
+# Of the steps: the first in a shared namespace, the second in a user's profile.
 _SERVICE_ACCOUNTS = ("pipeline-runner", "default-editor")
 _VERBS = ("create", "delete", "get", "list")
 _TIMEOUT_S = 10.0
 
 
 def check_kubernetes(settings: ClusterSettings, namespace: str) -> Iterator[Finding]:
-    """Whether images are pinned, and the namespace has the secrets, the volumes, and what a training job needs.
+    """Check that images are pinned, and that the namespace has the secrets, volumes and training runtime.
 
-    What cannot be looked at, for want of a kubeconfig or of rights, is a warning.
+    A check that cannot run, for lack of a kubeconfig or of permissions, is a warning.
     """
     yield _images(settings)
     if not _load_kubeconfig():
@@ -47,7 +47,7 @@ def check_kubernetes(settings: ClusterSettings, namespace: str) -> Iterator[Find
 
 
 def _load_kubeconfig() -> bool:
-    """Whether there is a kubeconfig, or we are in a pod; the client is set up by it."""
+    """Configure the client from a kubeconfig or the pod's service account; False if there is neither."""
     for load in (config.load_kube_config, config.load_incluster_config):
         with suppress(config.ConfigException):
             load()
@@ -84,7 +84,7 @@ def _secrets(settings: ClusterSettings, namespace: str) -> list[Finding]:
 
 
 def _claim(claim: str, field: str, namespace: str, modes: tuple[str, ...]) -> list[Finding]:
-    """A volume that steps, or the nodes of a job, mount; ``modes`` are those of which it needs one."""
+    """Check a claim that steps or a job's nodes mount; ``modes`` are the acceptable access modes."""
     core = client.CoreV1Api()
     found = _none_if_missing(
         lambda: core.read_namespaced_persistent_volume_claim(claim, namespace, _request_timeout=_TIMEOUT_S)
@@ -103,7 +103,7 @@ def _claim(claim: str, field: str, namespace: str, modes: tuple[str, ...]) -> li
 
 
 def _runtime(job: TrainJobSettings, namespace: str) -> list[Finding]:
-    """Kubeflow Trainer, by the runtime that jobs are instances of."""
+    """Check that Kubeflow Trainer has the runtime of the jobs."""
     api = client.CustomObjectsApi()
     looks: tuple[Callable[[], Any], ...] = (
         lambda: api.get_namespaced_custom_object(
@@ -123,7 +123,7 @@ def _runtime(job: TrainJobSettings, namespace: str) -> list[Finding]:
 
 
 def _rights(namespace: str) -> list[Finding]:
-    """Whether a service account of the steps may do with jobs what the train step does."""
+    """Check that a service account of the steps may manage training jobs."""
     api = client.AuthorizationV1Api()
 
     def may(account: str, verb: str) -> bool:

@@ -1,4 +1,4 @@
-"""Fetching a version of the registry into a folder that MLflow can serve."""
+"""Download a version from the registry into a folder that MLflow can serve."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def fetch_version(client: "MlflowClient", name: str, version: str, out: Path) -> None:
-    """Fetch a version, check every file against the digests of its registration, and put it in ``out``, atomically.
+    """Download a version, verify every file against the digests of its registration, and write ``out`` atomically.
 
     Nothing of the version is imported or run.
 

@@ -58,7 +58,7 @@ def replay(
 
 
 def _read_policy(path: Path, scores: Path) -> "RecapConfig":
-    """A whole config, or the config of the run that the scores lie in, with another ``evaluation`` or ``gate``.
+    """A complete config, or that of the scores' run with another ``evaluation`` or ``gate``.
 
     Raises:
         FileNotFoundError: the file holds one section only, and the scores lie in no run.

@@ -1,4 +1,4 @@
-"""Versions of a registered model as plain values, and what is wrong with a row of the registry."""
+"""Versions of a registered model as plain values, and validation of their rows in the registry."""
 
 import math
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-_NO_RESULTS = ("proof/", "train/learning_rates/")  # metrics that say nothing of how good a model is
+_NO_RESULTS = ("proof/", "train/learning_rates/")  # metrics that do not measure quality
 _NOTHING_RECORDED = ("", "none")
 
 
@@ -49,16 +49,16 @@ def summarize_version(
 
 
 def row_problems(found: "ModelVersion") -> Iterator[str]:
-    """What no registration writes into a version's row."""
+    """Find values in a version's row that no registration writes."""
     if creation_time(found) is None:
-        yield f"its creation time {found.creation_timestamp!r} is no time in milliseconds since 1970"
+        yield f"its creation time {found.creation_timestamp!r} is not a time in milliseconds since 1970"
     proof = found.tags.get(registry.LOAD_TEST_TAG, "none")
     if proof not in _NOTHING_RECORDED and not proof.startswith("failed") and not passed(proof):
         yield f"its tag {registry.LOAD_TEST_TAG} is not what register writes"
 
 
 def read_champion_moves(client: "MlflowClient", name: str) -> tuple[list[Promotion], str | None]:
-    """The recorded moves of a champion, and what is wrong with the record, without which there are none."""
+    """The recorded promotions of a model, and the error of a broken record (then without promotions)."""
     try:
         return read_promotions(client, name), None
     except InvalidRecordError as error:

@@ -1,4 +1,4 @@
-"""What ``recap models`` reads from the registry, as plain values and as a table."""
+"""Read versions from the registry for ``recap models``, as plain values and as a table."""
 
 import json
 import re
@@ -25,7 +25,7 @@ _LEFT_OUT_FIRST = ("who", "RCE", "age", "AUC", "data window")
 
 
 def list_versions(client: "MlflowClient", name: str, limit: int) -> tuple[list[dict[str, Any]], list[str]]:
-    """The newest versions, newest first, ready for JSON, and a line for each row of the registry that is wrong."""
+    """The newest versions, newest first, as JSON values, and one line per invalid row of the registry."""
     held, (moves, broken) = registry.aliases(client, name), read_champion_moves(client, name)
     newest = registry.versions(client, name)[:limit]
     found = [summarize_version(client, name, version, held, moves) for version in newest]
@@ -34,9 +34,9 @@ def list_versions(client: "MlflowClient", name: str, limit: int) -> tuple[list[d
 
 
 def version_table(name: str, versions: list[dict[str, Any]], width: int) -> "Table":
-    """A table for a terminal of so many columns; AUC and RCE are means over the tasks that the gate judges.
+    """A table that fits a terminal; AUC and RCE are means over the tasks that the gate evaluates.
 
-    ``who`` promoted it last: the gate, or a person. What does not fit is left out, and named below.
+    ``who`` promoted the version last: the gate or a person. Columns that do not fit are omitted and listed below.
     """
     cells = [_format_row(row) for row in versions]
     least = {
@@ -55,7 +55,7 @@ def version_table(name: str, versions: list[dict[str, Any]], width: int) -> "Tab
 def _build_table(
     name: str, cells: list[dict[str, str]], widths: dict[str, int], left_out: list[str]
 ) -> "Table":
-    """The table of these columns, each at least so wide."""
+    """Build the table; ``widths`` has each column's minimum width."""
     from rich.table import Table
 
     drawn = Table(title=name, title_justify="left", box=None, pad_edge=False, padding=(0, _GAP, 0, 0))
@@ -87,7 +87,7 @@ def _format_row(row: dict[str, Any]) -> dict[str, str]:
 
 
 def _format_window(window: str) -> str:
-    """The first and the last day, the last one without its year where that is the first one's.
+    """The first and last day; the last one without its year if both years are equal.
 
     >>> _window("2026-03-01..2026-03-06")
     '2026-03-01..03-06'
@@ -107,14 +107,14 @@ def _format_age(created: str | None) -> str:
 
 
 def _format_mean(metrics: dict[str, float], name: str, shown: str) -> str:
-    """A metric's mean over the tasks that the gate judges; of a version that did not record it, over all tasks."""
+    """A metric's mean over the tasks that the gate evaluates; over all tasks if that was not recorded."""
     tasks = [value for task, value in metrics.items() if task.startswith(f"{name}/")]
     mean = metrics.get(f"mean_{name}", sum(tasks) / len(tasks) if tasks else None)
     return "" if mean is None else format(mean, shown)
 
 
 def alias_warning(client: "MlflowClient", name: str) -> str | None:
-    """A line if the champion is not the one of the newest recorded move; None if all is well."""
+    """A warning if the champion is not the version of the newest recorded promotion; else None."""
     moves, _ = read_champion_moves(client, name)
     current = registry.aliases(client, name).get("champion")
     if not moves or moves[-1].to == current:
@@ -127,7 +127,7 @@ def alias_warning(client: "MlflowClient", name: str) -> str | None:
 
 
 def describe_version(client: "MlflowClient", name: str, version: str) -> dict[str, Any]:
-    """All that is recorded of one version. Raises RegistryError if there is none."""
+    """Everything recorded about one version. Raises RegistryError if it does not exist."""
     found = registry.get_version(client, name, version)
     all_moves, broken = read_champion_moves(client, name)
     summary = summarize_version(client, name, found, registry.aliases(client, name), all_moves)
@@ -140,7 +140,7 @@ def describe_version(client: "MlflowClient", name: str, version: str) -> dict[st
 
 
 def _lineage(client: "MlflowClient", found: "ModelVersion") -> dict[str, Any]:
-    """What a version was made from: its tags, and the file of its artifacts, or why that cannot be read."""
+    """A version's lineage: its tags and its lineage file, or why the file cannot be read."""
     tags = {
         key.removeprefix(_TAG_PREFIX): value
         for key, value in sorted(found.tags.items())
@@ -154,7 +154,7 @@ def _lineage(client: "MlflowClient", found: "ModelVersion") -> dict[str, Any]:
 
 
 def format_lines(known: dict[str, Any], indent: str = "") -> Iterator[str]:
-    """Nested values as indented lines; of a digest its first twelve characters."""
+    """Nested values as indented lines; digests are shortened to twelve characters."""
     for key, value in known.items():
         if isinstance(value, dict):
             yield f"{indent}{key}:"
@@ -169,7 +169,7 @@ def format_lines(known: dict[str, Any], indent: str = "") -> Iterator[str]:
 
 
 def format_value(value: Any) -> str:
-    """A value for a person: a number with six digits, of a SHA-256 its first twelve characters."""
+    """A value as text: numbers with six significant digits, a SHA-256 by its first twelve characters."""
     if isinstance(value, float):
         return format(value, ".6g")
     text = "none" if value is None else str(value)
@@ -177,7 +177,7 @@ def format_value(value: Any) -> str:
 
 
 def format_change(before: Any, after: Any) -> str:
-    """Two values of a field, and how far a number has moved."""
+    """Two values of a field, and the difference of two numbers."""
     numbers = [value for value in (before, after) if isinstance(value, float)]
     moved = f" ({numbers[1] - numbers[0]:+.4g})" if len(numbers) == 2 else ""
     return f"{format_value(before)} -> {format_value(after)}{moved}"
@@ -186,7 +186,7 @@ def format_change(before: Any, after: Any) -> str:
 def compare_versions(
     client: "MlflowClient", name: str, first: str, second: str
 ) -> dict[str, tuple[Any, Any]]:
-    """Fields of config, lineage and metrics in which two versions differ, with both values."""
+    """Fields of config, lineage and metrics that differ between two versions, with both values."""
     sides = []
     for version in (first, second):
         known = describe_version(client, name, version)

@@ -1,1 +1,1 @@
-"""What commands print: plain text, tables, progress and errors; and the arguments they refuse."""
+"""Terminal output of commands (text, tables, progress, errors), and validation of their arguments."""

@@ -1,11 +1,11 @@
-"""Arguments that no command takes: empty ones, and text that is not UTF-8."""
+"""Reject arguments that are empty or not UTF-8."""
 
 import os
 from typing import Any
 
 
 def check_encoding(arguments: list[str]) -> None:
-    """Raise ValueError for an argument, or a working folder, that is not UTF-8: no config or manifest can hold it."""
+    """Raise ValueError for an argument or working folder that is not UTF-8: configs and manifests cannot store it."""
     for what, text in (*(("argument", one) for one in arguments), ("working folder", _working_folder())):
         try:
             text.encode()
@@ -14,7 +14,7 @@ def check_encoding(arguments: list[str]) -> None:
 
 
 def empty_argument(command: Any, arguments: list[str]) -> str | None:
-    """The option, or "argument", that is given an empty value although that is not its default; else None."""
+    """The option, or "argument", whose value is empty although its default is not; else None."""
     words = list(arguments)
     while words and words[0] in getattr(command, "commands", {}):
         command = command.commands[words.pop(0)]

@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-CLOSED_PIPE = 141  # as a shell reports a process that SIGPIPE ended
-_UNBOUNDED = 1 << 16  # columns, where no person reads
+CLOSED_PIPE = 141  # a shell's exit status for a process ended by SIGPIPE
+_UNBOUNDED = 1 << 16  # columns, if the output is not a terminal
 
 
 def new_console(stderr: bool = False) -> "Console":
-    """A console for plain text: square brackets are brackets, and only a terminal has a width, colors and bold."""
+    """A console for plain text: no markup; width, colors and bold only on a terminal."""
     from rich.console import Console
 
     class Plain(Console):
@@ -28,7 +28,7 @@ def new_console(stderr: bool = False) -> "Console":
 
 
 def new_table(*header: str) -> "Table":
-    """A table without lines, whose cells are folded where the terminal is too narrow, and never cut."""
+    """A borderless table whose cells wrap on a narrow terminal and are never truncated."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -38,7 +38,7 @@ def new_table(*header: str) -> "Table":
 
 
 def printable(text: str) -> str:
-    r"""Text from outside without control characters, which a terminal would obey.
+    r"""Escape control characters, which a terminal would interpret.
 
     >>> print(printable("a\x1b[31mb\n[c]"))
     a\x1b[31mb
@@ -48,7 +48,7 @@ def printable(text: str) -> str:
 
 
 def print_error(*lines: str) -> None:
-    """Lines on standard error; where that is refused too, there is nobody to tell."""
+    """Print lines on standard error; ignore a failure of that, which cannot be reported."""
     with contextlib.suppress(OSError):
         for line in lines:
             print(f"recap: {printable(line)}", file=sys.stderr)
@@ -56,7 +56,7 @@ def print_error(*lines: str) -> None:
 
 
 class StandardOutput(io.FileIO):
-    """Standard output, which remembers that it was refused: what the error becomes on its way is another's choice."""
+    """Standard output that records its first write error, since libraries may swallow the exception."""
 
     def __init__(self) -> None:
         super().__init__(1, "w", closefd=False)
@@ -67,26 +67,26 @@ class StandardOutput(io.FileIO):
             return super().write(content)
         except OSError as error:
             self.refused = error
-            # Nor is the rest tried again when the interpreter ends, which would print a traceback.
+            # Discard the rest: another write at the interpreter's exit would print a traceback.
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, 1)
             os.close(nowhere)
             raise
 
     def status(self) -> int:
-        """The exit status of a process whose output was refused, which a line says; 0 if it was not."""
+        """The exit status after a write error, which is printed; 0 if there was none."""
         if self.refused is None:
             return 0
         if isinstance(self.refused, BrokenPipeError):
             return CLOSED_PIPE
         print_error(
-            f"standard output: {self.refused.strerror}; make room there, or send the output elsewhere"
+            f"standard output: {self.refused.strerror}; free space there, or redirect the output elsewhere"
         )
         return 1
 
 
 def open_standard_output() -> StandardOutput:
-    """Replace ``sys.stdout``. Characters that its encoding lacks are written as escapes, on standard error too."""
+    """Replace ``sys.stdout``. Characters missing from the encoding are escaped, also on standard error."""
     if (
         sys.stdout is None or sys.stderr is None
     ):  # closed by the caller, and free for the next file that is opened

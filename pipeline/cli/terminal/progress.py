@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a line for each step."""
+"""Progress of a local run: one line per step."""
 
 import time
 from contextlib import AbstractContextManager
@@ -15,7 +15,7 @@ _MIN_BAR_COLUMNS = 70  # columns
 
 
 class LiveSteps(AbstractContextManager["LiveSteps"]):
-    """Shows events as bars on a terminal, and as a line for each finished step elsewhere."""
+    """Shows events as progress bars on a terminal, otherwise as one line per finished step."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

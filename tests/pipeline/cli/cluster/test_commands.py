@@ -139,9 +139,9 @@ def test_a_release_moves_every_schedule_and_says_what_differs(server: PipelinesA
     assert len(server.recurring) == 2
     assert {one["pipeline_version_reference"]["pipeline_version_id"] for one in moved.values()} == {newest}
     assert (moved["nightly"]["mode"], moved["weekly"]["mode"]) == ("ENABLE", "DISABLE")
-    assert "is there already" in failure(call("release", "--version", "v2"))
+    assert "already exists" in failure(call("release", "--version", "v2"))
     again = said(call("release", "--version", "v2", "--cluster", str(cluster)))
-    assert "v2: the same as v2" in again
+    assert "v2: identical to v2" in again
     assert {one["display_name"]: one for one in server.recurring.values()} == moved
 
 
@@ -231,7 +231,7 @@ def test_the_version_that_the_server_makes_with_the_pipeline_is_none_of_ours(ser
     # Both are of one second, so that either may come first.
     server.versions.reverse()
     assert "runs version v1" in said(call("schedule", "create", "nightly", "--cron", "30 3 * * *", *WHERE))
-    assert "v1: the same as v1" in said(call("release", "--version", "v1"))
+    assert "v1: identical to v1" in said(call("release", "--version", "v1"))
     assert len(server.recurring) == 1
 
 
@@ -254,21 +254,24 @@ def test_a_schedule_that_a_person_paused_after_a_release_stays_paused(server: Pi
             ("submit", "--data", "/logs", "--tracking-uri", "http://mlflow"),
             "--data: '/logs': a cluster's pods see no",
         ),
-        (("submit", *WHERE, "--end-date", "6.3.2026"), "--end-date: '6.3.2026' is no date; write YYYY-MM-DD"),
-        (("submit", *WHERE, "--host", "mlflow:80"), "host: 'mlflow:80' is no address"),
+        (
+            ("submit", *WHERE, "--end-date", "6.3.2026"),
+            "--end-date: '6.3.2026' is not a date; write YYYY-MM-DD",
+        ),
+        (("submit", *WHERE, "--host", "mlflow:80"), "host: 'mlflow:80' is not an address"),
         (
             ("backfill", *WHERE, "--from", "2026-03-02", "--to", "2026-03-01"),
             "--to: 2026-03-01 is before --from",
         ),
         (
             ("schedule", "create", "x", "--cron", "every day", *WHERE),
-            "cron: 'every day' is no cron expression",
+            "cron: 'every day' is not a cron expression",
         ),
         (("schedule", "create", "x", "--cron", "* * * * *", *WHERE), "fires more than once an hour"),
         (("schedule", "create", "x", "--cron", "*/30 0 1 * *", *WHERE), "fires more than once an hour"),
         (
             ("schedule", "create", "x", "--cron", "0 3 * * *", "--time-zone", "Mars", *WHERE),
-            "--time-zone: 'Mars' is no time zone",
+            "--time-zone: 'Mars' is not a time zone",
         ),
         (
             ("schedule", "create", "x", "--cron", "0 3 * * *", *WHERE),
@@ -285,10 +288,10 @@ def test_what_cannot_be_is_one_line_and_starts_nothing(server: PipelinesApi, arg
 @pytest.mark.parametrize(
     ("status", "message"),
     [
-        (401, "it does not know who you are (401: because)"),
-        (403, "you may not do that there; many servers need --namespace (403: because)"),
+        (401, "not authenticated (401: because)"),
+        (403, "permission denied (many servers need --namespace) (403: because)"),
         (404, "is this the address of the pipelines' API?"),
-        (500, "the server refuses (500: because)"),
+        (500, "the server rejects the request (500: because)"),
     ],
 )
 def test_a_refusal_is_one_line_with_what_to_do(server: PipelinesApi, status: int, message: str):

@@ -220,7 +220,7 @@ def test_rows_that_somebody_edited_are_named_beside_the_others(workspace: Path):
             assert database.execute(change).rowcount == 1
         database.commit()
     time, proof = (
-        "its creation time -5 is no time in milliseconds since 1970",
+        "its creation time -5 is not a time in milliseconds since 1970",
         "its tag recap.proof is not what register writes",
     )
     move = "tiny.promotions version 1: is not a valid promotion record (its tag recap.move.after is 'x'"

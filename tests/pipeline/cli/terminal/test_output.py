@@ -74,9 +74,7 @@ def call(*arguments: str | bytes, **streams: object) -> subprocess.CompletedProc
 def test_an_output_that_is_refused_is_one_line_and_a_closed_pipe_is_silence():
     with open("/dev/full", "w") as full:
         done = call("config", "show", "sample", stdout=full)
-    refused = (
-        "recap: standard output: No space left on device; make room there, or send the output elsewhere\n"
-    )
+    refused = "recap: standard output: No space left on device; free space there, or redirect the output elsewhere\n"
     assert (done.returncode, done.stderr) == (1, refused)
     reading, writing = os.pipe()
     os.close(reading)
