@@ -1,1 +1,1 @@
-"""A first config for somebody's log."""
+"""Draft a first config for a log."""

@@ -1,4 +1,4 @@
-"""What a log's columns can be, judged by their types and by some rows of its newest day."""
+"""Infer the role of a log's columns from their types and a sample of rows."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -27,19 +27,19 @@ from recap_model.data.log.columns import (
 from recap_model.data.log.id_hashing import normalized_ids
 from recap_model.data.log.schema import form_of
 
-MOST_DAYS = 14  # that a drafted config trains on
-_ROWS, _VALUES = 50_000, 50_000_000  # that are looked at, at most
+MOST_DAYS = 14  # maximum days of a drafted config
+_ROWS, _VALUES = 50_000, 50_000_000  # maximum size of the sample
 _ID_NAME_SUFFIXES = ("id", "type", "code", "category", "kind")
-_LEAK_PRECISION = 0.9  # so often a column is 1 only where the label is
+_LEAK_PRECISION = 0.9  # precision from which a binary column counts as a label leak
 
 
 @dataclass(frozen=True)
 class LogSample:
-    """Rows of a log's newest day, and how much there is of all.
+    """A sample of rows of a log's newest day, and the size of each day.
 
     Attributes:
-        by_day: rows of each day back to the first gap, 14 at most, the newest first; of the others by the size of
-            their files.
+        by_day: rows per day back to the first gap, at most 14 days, newest first; estimated from file sizes except
+            for the newest day.
         twice: columns that are more than once in a file; they are not among the rows'.
     """
 
@@ -49,17 +49,17 @@ class LogSample:
 
     @property
     def days(self) -> int:
-        """Partitions without a gap, up to the newest."""
+        """Number of consecutive partitions up to the newest."""
         return len(self.by_day)
 
 
 @dataclass
 class Columns:
-    """The columns by group; ``left_out`` has a reason for each other.
+    """Columns by feature group; ``left_out`` has the reason for each excluded column.
 
     Attributes:
-        ids: of each discrete column how many ids the rows have.
-        embeddings: by group the column and its width.
+        ids: cardinality of each discrete column in the sample.
+        embeddings: column and width by group.
     """
 
     continuous: list[str] = field(default_factory=list)
@@ -97,7 +97,7 @@ def read_log(data: str) -> LogSample:
 
 
 def _first_rows(files: list[ParquetFile], enough: int) -> Iterator[pa.RecordBatch]:
-    """Batches, up to the one with which there are enough rows."""
+    """Batches until there are enough rows."""
     count = 0
     for file in files:
         once = [name for name, copies in Counter(file.schema_arrow.names).items() if copies == 1]
@@ -109,7 +109,7 @@ def _first_rows(files: list[ParquetFile], enough: int) -> Iterator[pa.RecordBatc
 
 
 def _concat_batches(batches: list[pa.RecordBatch]) -> pa.Table:
-    """All batches, where their types go together; else those that are like the first."""
+    """Concatenate the batches; those whose types are incompatible with the first are skipped."""
     tables = [pa.Table.from_batches([batch]) for batch in batches]
     try:
         return pa.concat_tables(tables, promote_options="permissive")
@@ -118,15 +118,17 @@ def _concat_batches(batches: list[pa.RecordBatch]) -> pa.Table:
 
 
 def group_columns(rows: pa.Table, named: set[str], discrete: set[str], labels: dict[str, str]) -> Columns:
-    """Sort the columns of some rows that are not ``named`` already.
+    """Assign the columns that are not ``named`` to feature groups.
 
     Args:
-        discrete: columns that are ids.
-        labels: the label's column of each task; what looks like one, or gives one away, is left out.
+        discrete: columns of ids.
+        labels: the label column of each task; columns that look like labels, or leak one, are excluded.
     """
     columns, unnamed = Columns(), [name for name in rows.schema.names if name not in named]
     label_prefixes = {_name_prefix(label) for label in labels.values()} - {""}
-    if len({_name_prefix(name) for name in unnamed}) == 1:  # a prefix of all columns tells nothing
+    if (
+        len({_name_prefix(name) for name in unnamed}) == 1
+    ):  # a prefix that all columns share carries no information
         label_prefixes = set()
     for name in unnamed:
         if _name_prefix(name) in label_prefixes:
@@ -139,7 +141,7 @@ def group_columns(rows: pa.Table, named: set[str], discrete: set[str], labels: d
 
 
 def _find_label_leak(rows: pa.Table, name: str, labels: dict[str, str]) -> str:
-    """Why a column of 0 and 1 tells a label, or ""."""
+    """Why a binary column leaks a label, or ""."""
     column = decoded(rows[name])
     if form_of(column.type) not in ("boolean", "integer", "float"):
         return ""
@@ -158,7 +160,7 @@ def _find_label_leak(rows: pa.Table, name: str, labels: dict[str, str]) -> str:
 
 
 def find_given_task(rows: pa.Table, label: str, labels: dict[str, str]) -> str | None:
-    """The task without which a label is not known: it is null where that task's is not 1, and nowhere else."""
+    """The task that a label is conditional on: the label is null exactly where that task's label is not 1."""
     known = label_values(rows, label).is_valid()
     for task, other in labels.items():
         happened = pc.equal(label_values(rows, other), 1.0).fill_null(False)
@@ -199,7 +201,7 @@ def _assign_group(columns: Columns, name: str, column: pa.Array, is_id: bool) ->
 
 
 def _type_problem(kind: pa.DataType) -> str:
-    """Why a column of a type is no input, or ""."""
+    """Why a column of a type cannot be an input, or ""."""
     form = form_of(kind)
     if form == "timestamp":
         return "a time; features.derived makes hours, days and ages of it"
@@ -213,7 +215,7 @@ def _type_problem(kind: pa.DataType) -> str:
 
 
 def _value_problem(values: pa.Array, distinct: int) -> str:
-    """Why a scalar column with such values is no input, or ""."""
+    """Why a scalar column with these values cannot be an input, or ""."""
     kind = values.type
     if distinct < 2:
         return "one value only in the rows looked at" if len(values) else "no value in the rows looked at"
@@ -221,7 +223,9 @@ def _value_problem(values: pa.Array, distinct: int) -> str:
         return "words that hardly come twice"
     if pa.types.is_integer(kind):
         numbers = values.to_numpy(zero_copy_only=False)
-        times = milliseconds(values, "a time").drop_null().to_numpy()  # without what stands for no time
+        times = (
+            milliseconds(values, "a time").drop_null().to_numpy()
+        )  # without placeholders of a missing time
         if len(times) and times.min() >= FIRST_PLAUSIBLE_MS and times.max() < LAST_PLAUSIBLE_MS:
             return "looks like a time in milliseconds; features.derived makes hours, days and ages of it"
         if distinct == len(values) and len(values) > 1 and np.ptp(numbers) >= len(values) - 1:

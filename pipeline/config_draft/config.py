@@ -1,4 +1,4 @@
-"""A config that fits a log: its columns by group, a net of moderate size, a schedule for its rows."""
+"""Draft a config for a log: feature groups, a network of moderate size, and a schedule for its rows."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ from pipeline.config_draft.columns import (
 from recap_model.data.log.schema import LogColumn, check_columns
 
 _LEAST_DAYS = 3
-_STEPS = 1000  # about so many are enough for the net below; of fewer rows it makes several epochs
+_STEPS = 1000  # about enough for the network below; small logs take several epochs
 _MOST_EPOCHS, _EPOCHS_WITHOUT_HARM, _ROWS_FOR_LARGE_BATCHES = 8, 7, 1_000_000
 _USUAL_BATCH = 512
 _MIN_COUNT = 20
@@ -25,13 +25,13 @@ _WHERE = "the log"
 
 @dataclass(frozen=True)
 class ColumnRoles:
-    """Columns whose part a person has named.
+    """Columns whose role the user has given.
 
     Attributes:
         tasks: the label's column of each task.
-        ids, timestamps: by the names that ``features.ids`` and ``features.timestamps`` have for them.
+        ids, timestamps: columns by their names in ``features.ids`` and ``features.timestamps``.
         discrete: columns of ids.
-        left_out: columns that are no inputs.
+        left_out: columns excluded from the inputs.
     """
 
     tasks: dict[str, str]
@@ -42,15 +42,15 @@ class ColumnRoles:
 
     @property
     def columns(self) -> list[str]:
-        """All of them, but those of ``discrete``."""
+        """All columns except those of ``discrete``."""
         return [*self.tasks.values(), *self.ids.values(), *self.timestamps.values(), *self.left_out]
 
 
 def draft_config(log: LogSample, roles: ColumnRoles, model_name: str) -> str:
-    """A config as YAML, with a comment on what a person has to look at.
+    """Draft a config as YAML, with comments on what to review.
 
-    Raises ValueError if a named column is not there, a label has other values than 0, 1 and null or just one of them,
-    or there is nothing to split the log by.
+    Raises ValueError if a named column is missing, a label has values other than 0, 1 and null or only one class, or
+    there is no column to split the log by.
     """
     _check_roles(log, roles)
     columns = group_columns(
@@ -87,7 +87,7 @@ def draft_config(log: LogSample, roles: ColumnRoles, model_name: str) -> str:
 
 
 def _gate(log: LogSample) -> dict[str, Any]:
-    """Floors that a sound model of few rows is not under by chance, as its first version would then be held."""
+    """Floors that a good model of a small log reaches despite chance, so that its first version is not held."""
     floors = {"min_rce": 0.0, "calibration_ratio": [0.67, 1.5]}
     return {"min_rows": max(1, min(1000, _test_rows(log) // 2)), "floors": floors}
 
@@ -180,12 +180,12 @@ def _model_and_schedule(log: LogSample, columns: Columns) -> dict[str, Any]:
 
 
 def _small_batch(rows: int) -> int:
-    """Rows of a step: fewer of a small log, which would else have to be read too often for as many steps."""
+    """Batch size: smaller for a small log, which would otherwise need too many epochs."""
     return next((size for size in (_USUAL_BATCH, 256) if _STEPS * size <= _EPOCHS_WITHOUT_HARM * rows), 128)
 
 
 def _tables(ids: dict[str, int]) -> list[dict[str, Any]]:
-    """A table for each column of ids, which looks up those that training has often enough."""
+    """An embedding table per column of ids, for ids that occur at least ``min_count`` times."""
     return [
         {
             "name": name,
@@ -218,7 +218,7 @@ def _days(log: LogSample) -> int:
 
 
 def _training_rows(log: LogSample) -> int:
-    """All but those of the last two days, one to calibrate and one to test on; of few days about as many in kind."""
+    """Rows without the calibration and test days; 70 % if the split is not by days."""
     days = log.by_day[: _days(log)]
     return sum(days[2:]) if log.days >= _LEAST_DAYS else int(0.7 * sum(days))
 

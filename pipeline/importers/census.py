@@ -1,7 +1,7 @@
 """Census-Income (KDD): persons of the Current Population Survey 1994/95, and three tasks of different kinds.
 
-A column that a label is made from is no feature of any task, since the tasks share their inputs: education,
-marital_stat and income_50k are left out, and so is the survey's instance_weight.
+Columns from which a label is computed are not features, because the tasks share their inputs: education, marital_stat
+and income_50k are excluded, and so is the survey's instance_weight.
 """
 
 import json
@@ -94,13 +94,13 @@ _SPLIT_SEED = 2024
 
 
 def import_census(source: Path, out: Path) -> ImportReport:
-    """Write all persons as one day, with a column ``split`` and the codes of each category in ``_codes.json``.
+    """Write all persons as one day, with a column ``split`` and each category's codes in ``_codes.json``.
 
     The split is that of the published baselines: a permutation by seed 2024, its first 80 % for training; the last
     6 % of those are for calibration.
 
     Raises:
-        FileNotFoundError: no file there.
+        FileNotFoundError: the file does not exist.
         FileExistsError: ``out`` holds something else.
         ValueError: a row has another number of columns, a number does not parse, an income is unknown.
     """
@@ -126,7 +126,7 @@ def import_census(source: Path, out: Path) -> ImportReport:
 
 
 def _read(path: Path) -> pa.Table:
-    """The file's columns, without the space that stands before each value."""
+    """Read the file's columns, without the space before each value."""
     kinds = {name: pa.int64() if name in NUMBERS else pa.string() for name in _COLUMNS}
     lines = read_unpacked(path).splitlines(keepends=True)
     content = b"".join(line.replace(b", ", b",").lstrip() for line in lines)

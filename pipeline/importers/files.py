@@ -1,4 +1,4 @@
-"""Shared by importers: read a delimited file, write a log atomically."""
+"""Read delimited files and write logs atomically, for all importers."""
 
 import gzip
 import zlib
@@ -15,7 +15,7 @@ from components.common.runtime.atomic_output import atomic_directory
 from recap_model.config.reading.errors import in_one_line
 
 GZIP_MAGIC = b"\x1f\x8b"
-_MAX_BYTES = 1 << 29  # of a data set of this package, unpacked
+_MAX_BYTES = 1 << 29  # decompressed; larger than any data set
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ def find_file(source: Path, name: str) -> Path:
 
 
 def read_unpacked(path: Path) -> bytes:
-    """The content of a file, gzip or not.
+    """Read a file, decompressed if it is gzip.
 
-    Raises ValueError if it cannot be unpacked, or is larger than any of the data sets: a gzip bomb, say.
+    Raises ValueError if it cannot be decompressed, or exceeds the size of any data set (a gzip bomb).
     """
     try:
         with path.open("rb") as plain:
@@ -86,7 +86,7 @@ def require_values(path: Path, table: pa.Table, column: str, allowed: Sequence[o
 
 
 def write_log(out: Path, days: dict[date, pa.Table], extras: dict[str, str] | None = None) -> ImportReport:
-    """Write a partition for each day, and files beside them.
+    """Write one partition per day, and additional files.
 
     Raises FileExistsError if ``out`` holds anything that Recap did not write.
     """

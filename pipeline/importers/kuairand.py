@@ -1,8 +1,8 @@
 """KuaiRand: impressions of a short-video app with six engagements (Gao et al., CIKM 2022).
 
-Features are what was known before the impression: its local hour and weekday, the video's duration, and counts and
-rates of the user's and the video's strictly earlier impressions. What happened in or after the impression (play time,
-stay in the comments) is no feature, nor is ``label``, by which the rows were chosen.
+Features are values known before the impression: its local hour and weekday, the video's duration, and counts and
+rates of the user's and the video's strictly earlier impressions. Outcomes of the impression (play time, time in
+the comments) are not features, nor is ``label``, by which the rows were selected.
 """
 
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ def import_kuairand(source: Path, out: Path) -> ImportReport:
     """Write the log of all rows in the file, duplicates included, a partition for each UTC day.
 
     Raises:
-        FileNotFoundError: no file there.
+        FileNotFoundError: the file does not exist.
         FileExistsError: ``out`` holds something else.
         ValueError: a column is missing, a value does not parse, or an engagement is not 0 or 1; the row is named.
     """
@@ -63,7 +63,7 @@ def import_kuairand(source: Path, out: Path) -> ImportReport:
 
 
 def _columns(raw: dict[str, NDArray[np.int64]]) -> pa.Table:
-    """All columns of the log, rows in the order of time."""
+    """All columns of the log, sorted by time."""
     order = np.lexsort((raw["video_id"], raw["user_id"], raw["time_ms"]))
     raw = {name: values[order] for name, values in raw.items()}
     time = raw["time_ms"]
@@ -96,7 +96,7 @@ def _history(
 ) -> Iterator[tuple[str, pa.Array | NDArray[np.generic]]]:
     """Count, rates and age of the strictly earlier impressions of each row's user or video.
 
-    A rate is drawn towards everybody's rate before that time, as by ten impressions more.
+    Rates are smoothed towards the overall rate before that time with the weight of ten impressions.
     """
     past = _EarlierImpressions(entity, time)
     count = past.total(np.ones(len(time)))

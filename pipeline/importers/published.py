@@ -1,4 +1,4 @@
-"""The published ranker's configuration file: the sections that decide on data, under the published field names."""
+"""The published ranker's configuration file: its data sections, under the published field names."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from recap_model.config.reading.yaml import ConfigError, read_yaml
 
 
 class _Published(StrictModel):
-    """A section of which only these fields are read: the others are of the published trainer's own running."""
+    """A section of which only these fields are read; others configure the published trainer."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -32,7 +32,7 @@ class DatetimeInputs(_Published):
 
 
 class SampledTask(_Published):
-    """Shares of a task's positives and negatives that the log still holds."""
+    """Sampling rates of a task's positives and negatives in the log."""
 
     pos_downsampling_rate: SamplingRate = 1.0
     neg_downsampling_rate: SamplingRate = 1.0
@@ -57,7 +57,7 @@ class RectifyLabels(StrictModel):
 
 
 class Preprocess(StrictModel):
-    """What is done to rows before training."""
+    """Preprocessing of rows before training."""
 
     truncate_and_slice: TruncateAndSlice = TruncateAndSlice()
     rectify_labels: RectifyLabels | None = None
@@ -67,7 +67,7 @@ class Preprocess(StrictModel):
 
 
 class SegDenseSchema(_Published):
-    """The features that are read, and the names of those that the model takes by a name of its own."""
+    """Features that are read, and the model's names of renamed features."""
 
     schema_path: str | None = None
     features: list[str] = []
@@ -93,7 +93,7 @@ class Training(_Published):
 
 
 class PublishedConfig(_Published):
-    """The file. ``model`` and ``optimizer`` are sections of our config as they stand."""
+    """The file. ``model`` and ``optimizer`` are valid sections of our config without changes."""
 
     model: dict[str, Any]
     optimizer: dict[str, Any]

@@ -1,6 +1,6 @@
 """TFRecord files of tf.train.Example, gzip or not, as a log: a column for each feature.
 
-The container's framing is read here because its checksums have to be: readers on PyPI skip them.
+The framing is read here to verify its checksums, which readers on PyPI skip.
 https://www.tensorflow.org/tutorials/load_data/tfrecord (format), tensorflow/core/example/example.proto (message)
 """
 
@@ -22,18 +22,16 @@ from pipeline.importers.files import GZIP_MAGIC, ImportReport
 from recap_model.config.reading.errors import in_one_line
 
 _MASK = 0xA282EAD8
-_CHUNK_BYTES = (
-    1 << 24
-)  # of records that are turned into a table at once: as Python's numbers they take ten times that
+_CHUNK_BYTES = 1 << 24  # of records converted at once; as Python objects they take ten times as much
 _MAX_RECORD_BYTES = 1 << 26  # a record is a row; the published ones have 30 kB
-_RECORD_OVERHEAD = 64  # so that records without content count too
+_RECORD_OVERHEAD = 64  # so that empty records count as well
 _READ_BYTES = 1 << 20
 _TYPES = {"int64_list": pa.int64(), "float_list": pa.float32(), "bytes_list": pa.binary()}
 
 
 @dataclass
 class _Column:
-    """What all records say of a feature: its kind, and the least and greatest length where it is there."""
+    """A feature over all records: its kind, and its minimum and maximum length where present."""
 
     kind: str
     least: int
@@ -125,7 +123,7 @@ def _chunks(file: Path) -> Iterator[tuple[int, list[Any]]]:
 
 
 def _records(file: Path) -> Iterator[tuple[Any, int]]:
-    """The features of each record, by name, and the record's bytes."""
+    """Yield each record's features by name, and its size in bytes."""
     try:
         from google.protobuf.message import DecodeError
         from tfrecord import example_pb2
@@ -150,7 +148,7 @@ def _records(file: Path) -> Iterator[tuple[Any, int]]:
 
 
 def _next_record(stream: BinaryIO | gzip.GzipFile, where: str) -> bytes | None:
-    """A record's content: 8 bytes of length, their checksum, the content, its checksum."""
+    """Read a record: 8 bytes of length, their checksum, the content, its checksum."""
     head = stream.read(12)
     if not head:
         return None
@@ -171,7 +169,7 @@ def _next_record(stream: BinaryIO | gzip.GzipFile, where: str) -> bytes | None:
 
 
 def _read(stream: BinaryIO | gzip.GzipFile, length: int) -> bytes:
-    """Up to ``length`` bytes, in memory for those that are there and not for those that a header claims."""
+    """Read up to ``length`` bytes, allocating memory only for bytes that exist, whatever a header claims."""
     parts = []
     while length and (part := stream.read(min(length, _READ_BYTES))):
         parts.append(part)
@@ -203,7 +201,7 @@ def _update_columns(columns: dict[str, _Column], record: Any, where: str) -> Non
 
 
 def _value(record: Any, name: str, schema: pa.Schema) -> Any:
-    """A record's value of a column; None where it has none."""
+    """A record's value of a column, or None."""
     if name not in record:
         return None
     kind = record[name].WhichOneof("kind")

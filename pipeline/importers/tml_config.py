@@ -1,6 +1,6 @@
-"""From the published ranker's configuration file to a config that reads what `recap import tfrecord` writes.
+"""Convert the published ranker's configuration file to a config for the output of `recap import tfrecord`.
 
-Sections ``model`` and ``optimizer`` are taken over unchanged; the others are written from ``train_data`` and the
+Sections ``model`` and ``optimizer`` are copied unchanged; the others are derived from ``train_data`` and the
 segdense schema.
 """
 
@@ -20,7 +20,7 @@ from recap_model.config.data.features import DENSE_GROUPS, EMBEDDING_GROUPS
 from recap_model.config.reading.yaml import ConfigError, read_yaml
 
 _SCORE_WEIGHTS = Path(__file__).parent.parent / "configs" / "heavy_ranker.yaml"
-# Lengths in the published segdense schema, for who has none.
+# Lengths in the published segdense schema, the default.
 _PUBLISHED_LENGTHS = {
     "continuous": 6000,
     "binary": 512,
@@ -40,7 +40,7 @@ _LEFT_OUT = {
 
 @dataclass(frozen=True)
 class ImportedConfig:
-    """A config as YAML; ``time`` is the feature by which rows fall on days, if the published file names one."""
+    """A config as YAML; ``time`` is the feature that assigns rows to days, if the published file names one."""
 
     text: str
     config: RecapConfig
@@ -52,12 +52,12 @@ def import_tml_config(path: Path, segdense: Path | None = None) -> ImportedConfi
     """Read the published file and write a whole config.
 
     Args:
-        segdense: the schema of the records; if None the one that the file names, if it is there, else the published
+        segdense: schema of the records; if None, the one that the file names, if it exists, else the published
             lengths.
 
     Raises:
         FileNotFoundError: a file is not there.
-        ConfigError: one line for each thing that is wrong, or that has no counterpart here.
+        ConfigError: one line per error, or per setting without a counterpart here.
     """
     published = read_published(path)
     named = published.train_data.seg_dense_schema.schema_path
@@ -119,7 +119,7 @@ class _Source:
         }
 
     def problems(self) -> Iterator[str]:
-        """What is wrong in the file, or has no counterpart."""
+        """Errors in the file, and settings without a counterpart."""
         yield from self._check_tasks()
         yield from self._check_names()
         yield from self._check_schema()
@@ -135,7 +135,7 @@ class _Source:
             yield from self._check_type(name, dtypes, length=1)
 
     def notes(self) -> Iterator[str]:
-        """What a reader of the config has to know."""
+        """Notes for the reader of the config."""
         yield f"From {self.path.name}; `model` and `optimizer` are as published."
         if self.schema is None:
             yield "Lengths of lists are those of the published segdense schema; --segdense gives your own."
@@ -176,7 +176,7 @@ class _Source:
         return {"column": name, "width": length, **({"slices": slices} if slices else {})}
 
     def _slices(self, group: str, length: int) -> list[list[int]] | None:
-        """Stretches [start, end) of the list that are read; None for all of it."""
+        """Ranges [start, end) of the list that are read; None for the whole list."""
         chosen = self.data.preprocess.truncate_and_slice
         kept = getattr(chosen, f"{group}_feature_truncation", None)
         if kept is not None:
@@ -275,7 +275,7 @@ class _Source:
                 yield f"{cut}.{group}_feature_mask_path: keeps no entry of {name!r}"
 
     def _check_schema(self) -> Iterator[str]:
-        """Features that the file names and the schema does not have."""
+        """Report features of the file that the schema does not have."""
         schema = self.data.seg_dense_schema
         used = [*schema.features, *self.renamed.values(), *self.tasks, *self.times.values(), *self._sparse()]
         for name in dict.fromkeys(used):
@@ -297,7 +297,7 @@ class _Source:
         return self.schema[name].length if self.schema is not None else _PUBLISHED_LENGTHS[group]
 
     def _timestamp_columns(self) -> dict[str, str]:
-        """Columns of times; that of the engagement only if it is the same one for all tasks."""
+        """Timestamp columns; that of the engagement only if all tasks share it."""
         rectified = self.data.preprocess.rectify_labels
         if rectified is None:
             return {}
@@ -308,7 +308,7 @@ class _Source:
         return {name: self._feature(feature) for name, feature in times.items()}
 
     def _feature(self, name: str) -> str:
-        """The feature in the records that is called so, or renamed so."""
+        """The records' feature of this name, which may be renamed."""
         return self.renamed.get(name, name)
 
     def _sparse(self) -> list[str]:
@@ -324,7 +324,7 @@ class _Source:
 
 
 def _get_mapping(section: dict[str, Any], name: str) -> dict[str, Any]:
-    """A section in a section; an empty one if it is none, which the check of the whole config then says."""
+    """A nested section; {} if it is not a mapping, which the check of the whole config reports."""
     found = section.get(name)
     return found if isinstance(found, dict) else {}
 
@@ -347,6 +347,6 @@ def _read_mask(path: Path) -> Any:
 
 
 def _score_weights() -> dict[str, float]:
-    """The published weights, which are in no published configuration file, by task."""
+    """The published score weights by task, which no published configuration file contains."""
     tasks = read_yaml(_SCORE_WEIGHTS.read_bytes(), str(_SCORE_WEIGHTS))["tasks"]
     return {task: settings["score_weight"] for task, settings in tasks.items()}

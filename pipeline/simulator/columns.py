@@ -1,4 +1,4 @@
-"""The log's columns: what is known of an impression before it happens, the ids, times and labels."""
+"""The log's columns: features known before the impression, ids, times and labels."""
 
 from dataclasses import dataclass
 
@@ -11,9 +11,9 @@ from pipeline.simulator.population import EMBEDDING_WIDTH, Day, Population
 from pipeline.simulator.posts import Posts
 from pipeline.simulator.rng import DAY_OFFSET, Array, Stream, generator, pair_uniform
 
-# Ids of users and authors begin apart, so that a join on the wrong column finds nothing.
+# Disjoint id ranges, so that a join on the wrong column is empty.
 FIRST_USER_ID, FIRST_AUTHOR_ID = 1_000_000, 5_000_000
-# Languages and topics are counted from 1: entry 0 of an embedding table is the unknown one.
+# Languages and topics start at 1: entry 0 of an embedding table is the unknown id.
 FIRST_CLASS = 1
 
 CONTINUOUS = (
@@ -50,7 +50,7 @@ TRUTH_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Block:
-    """A block of impressions, and all that its columns are computed from."""
+    """A block of impressions, and everything that its columns are computed from."""
 
     population: Population
     day: Day
@@ -60,7 +60,7 @@ class Block:
 
 
 def log_rows(block: Block, engaged: Engagements) -> pa.RecordBatch:
-    """The block's rows as the log has them, in the order of `SCHEMA`."""
+    """The block's rows with the columns of `SCHEMA`."""
     columns = {
         **_id_and_time_columns(block, engaged),
         **_continuous_columns(block),
@@ -73,7 +73,7 @@ def log_rows(block: Block, engaged: Engagements) -> pa.RecordBatch:
 
 
 def truth_rows(block: Block, engaged: Engagements) -> pa.RecordBatch:
-    """The true probabilities of the same rows in the same order, as `TRUTH_SCHEMA` has them."""
+    """The true probabilities of the same rows in the same order, with the columns of `TRUTH_SCHEMA`."""
     truth = [pa.array(np.ascontiguousarray(engaged.truth[:, i])) for i in range(len(TASKS))]
     ids = [pa.array(block.shown.request_id), pa.array(block.posts.post_id[block.shown.post])]
     return pa.record_batch([*ids, *truth, pa.array(engaged.on_time)], schema=TRUTH_SCHEMA)
@@ -104,7 +104,7 @@ def _continuous_columns(block: Block) -> dict[str, pa.Array]:
 
 def _post_columns(block: Block) -> dict[str, Array]:
     posts, shown = block.posts, block.shown
-    # Counts grow with the post's age; a post's own rates make them agree with what it is.
+    # Counts grow with the post's age, at rates that depend on its quality.
     views = np.floor(posts.reach[shown.post] * -np.expm1(-shown.age_hours / 10.0))
     talk = block.population.authors.conversation[shown.author]
     quality = posts.quality[shown.post]
@@ -126,7 +126,7 @@ def _author_columns(block: Block) -> dict[str, Array]:
     followers = authors.followers[author]
     likes = np.floor(followers * 0.2 * np.exp(authors.quality[author])) + (author % 2)
     with np.errstate(divide="ignore", invalid="ignore"):
-        # An author without followers gives 1 / 0 or 0 / 0, as in many a real log.
+        # Authors without followers give 1 / 0 or 0 / 0, as in many real logs.
         per_follower = likes / followers
     return {
         "author_follower_count": followers,
@@ -142,7 +142,7 @@ def _author_columns(block: Block) -> dict[str, Array]:
 
 def _user_columns(block: Block) -> dict[str, Array]:
     users, user = block.population.users, block.shown.user
-    # NaN is how the table of users says that an account is too new to have rates.
+    # NaN: the account is too new to have rates.
     like, retweet, reply, video = (np.ma.masked_invalid(column) for column in users.past_rates[user].T)
     return {
         "user_follower_count": users.followers[user],
@@ -157,7 +157,7 @@ def _user_columns(block: Block) -> dict[str, Array]:
 
 
 def _pair_columns(block: Block) -> dict[str, Array]:
-    """What a user has done with a topic and an author before, the same whenever the pair is met."""
+    """A user's history with a topic and an author, constant per pair."""
     seed, shown, population = block.population.parameters.seed, block.shown, block.population
     user, author = shown.user, shown.author
     topic = block.posts.topic[shown.post]
@@ -167,7 +167,7 @@ def _pair_columns(block: Block) -> dict[str, Array]:
     like_style, reply_style = population.users.style[user, 0], population.users.style[user, 2]
 
     def past(stream: Stream, mean: Array) -> Array:
-        # The quantile function of a Lomax distribution of shape 1.5: most have done nothing, a few very much.
+        # The quantile function of a Lomax distribution of shape 1.5: most values are 0, a few are large.
         return np.floor(0.5 * mean * (pair_uniform(seed, stream, user, author) ** (-1 / 1.5) - 1.0))
 
     seen = (
@@ -179,7 +179,7 @@ def _pair_columns(block: Block) -> dict[str, Array]:
         "user_author_past_replies": past(
             Stream.PAST_REPLIES, sessions * np.exp(2.0 * liking - 2.2 + reply_style)
         ),
-        # After a week the record is dropped.
+        # The record expires after a week.
         "hours_since_author_seen": _mask_missing(seen, seen > 168.0),
     }
 
@@ -209,7 +209,7 @@ def _discrete_columns(block: Block) -> dict[str, pa.Array]:
 
 def _embedding_columns(block: Block) -> dict[str, pa.Array]:
     day, user = block.day, block.shown.user
-    # Nothing is known yet of what a new account engages with. Zeros and not null: pyarrow writes null lists of
+    # New accounts have no engagement history. Zeros instead of null: pyarrow writes null lists of
     # fixed size to Parquet, but does not read them back.
     known = np.isfinite(block.population.users.past_rates[user, :1])
     return {
@@ -220,7 +220,7 @@ def _embedding_columns(block: Block) -> dict[str, pa.Array]:
 
 
 def _defect_draws(block: Block, which: int) -> Array:
-    """A uniform number for each row, by which a value is lost on its way into the log."""
+    """A uniform number per row, which decides whether a value is missing."""
     key = (block.day.number + DAY_OFFSET, block.number, which)
     return generator(block.population.parameters.seed, Stream.FLAWS, *key).random(len(block.shown.user))
 

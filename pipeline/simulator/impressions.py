@@ -1,4 +1,4 @@
-"""Requests of 10 to 20 candidates, ranked by an earlier, noisy ranker; when each candidate was seen."""
+"""Requests of 10 to 20 candidates, ranked by a noisy earlier ranker, and their impression times."""
 
 from dataclasses import dataclass
 
@@ -21,8 +21,8 @@ REQUESTS_PER_BLOCK = 10_000
 class Impressions:
     """Rows in the order of their requests and positions. Shape: (rows,).
 
-    ``user``, ``post`` and ``author`` are places in the tables of the world and the pool. ``relevance`` is
-    what all engagements share, in log odds.
+    ``user``, ``post`` and ``author`` are indices into the tables of the population and the pool. ``relevance`` is the
+    common term of all engagements, in log odds.
     """
 
     request_id: Array
@@ -43,9 +43,9 @@ class Impressions:
 def make_impressions(
     population: Population, day: Day, posts: Posts, block: int, rows: int, span: tuple[float, float]
 ) -> Impressions:
-    """Block ``block`` of a day: ``rows`` impressions, served in the part ``span`` of the day's activity.
+    """Block ``block`` of a day: ``rows`` impressions, served in the interval ``span`` of the day's activity.
 
-    The last request is cut short where the rows do not suffice.
+    The last request is truncated to the number of rows.
     """
     seed = population.parameters.seed
     random = generator(seed, Stream.REQUESTS, day.number + DAY_OFFSET, block)
@@ -90,10 +90,10 @@ def _request_sizes(random: np.random.Generator, rows: int) -> Array:
 
 
 def _retrieve(random: np.random.Generator, posts: Posts, served: Array) -> Array:
-    """Places in the pool of different posts, fresh ones more often: (requests, `RETRIEVED`)."""
+    """Indices of distinct posts in the pool, recent ones more often: (requests, `RETRIEVED`)."""
     newest = np.searchsorted(posts.created_ms, served)
     eligible = newest - np.searchsorted(posts.created_ms, served - MAX_AGE_MS)
-    # Strata that grow with age and hold one post at least; a draw from each gives no post twice.
+    # One draw from each stratum, which grows with age and holds at least one post, gives distinct posts.
     spare = (eligible - RETRIEVED)[:, None]
     steps = np.arange(RETRIEVED + 1)
     bounds = steps + np.floor(spare * (steps / RETRIEVED) ** 1.6).astype(np.int64)
@@ -105,11 +105,11 @@ def _retrieve(random: np.random.Generator, posts: Posts, served: Array) -> Array
 def _relevance(
     population: Population, day: Day, posts: Posts, user: Array, post: Array, served: Array
 ) -> dict[str, Array]:
-    """What a request knows of its candidates, each (requests, retrieved)."""
+    """Relevance of each candidate and its terms, each (requests, retrieved)."""
     seed, users, topics = population.parameters.seed, population.users, population.topics
     author, topic = posts.author[post], posts.topic[post]
     affinity = np.einsum("rk,rck->rc", day.interest[user[:, 0]], posts.latent[post])
-    # Whom one follows was settled long ago: it goes by the interests of day 0.
+    # Following depends on the interests of day 0.
     liking = np.einsum("rk,rck->rc", users.interest[user[:, 0]], population.authors.latent[author])
     follows = pair_uniform(seed, Stream.FOLLOWS, user, author) < sigmoid(3.5 * liking - 1.5)
     age_hours = (served - posts.created_ms[post]) / 3_600_000
@@ -135,7 +135,7 @@ def _relevance(
 
 
 def _impression_delay_ms(random: np.random.Generator, position: Array) -> Array:
-    """Scrolling takes a few seconds a position; some lists are served long before anybody looks."""
+    """Delay by scrolling, a few seconds per position, and long delays of lists that are viewed late."""
     scrolling = 400.0 + random.exponential(2_500.0, len(position)) * (1.0 + position)
     late = random.random(len(position)) < LATE_IMPRESSION_FRACTION
     return (scrolling + late * random.exponential(LATE_IMPRESSION_MEAN_MS, len(position))).astype(np.int64)

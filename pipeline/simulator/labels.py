@@ -1,9 +1,9 @@
-"""The ten engagements: their true probabilities, the draws, and when the first one happened.
+"""The ten engagements: true probabilities, labels, and the time of the first engagement.
 
 The truth of a task is the exact probability that its label is 1, given everything that is simulated before
-the draw (who, what, at which position, at what time): where one label needs another, it is the product over
-the chain. Labels are drawn dependently, but each by its own truth: with a share `COMMON_DRAW` a task's uniform
-number is the row's common one, so that a row with one engagement tends to have another.
+the draw (user, post, position, time); for conditional labels it is the product over the chain. Labels of a row are
+correlated, but each has its own true probability as marginal: with probability `COMMON_DRAW` a task uses the row's
+common uniform number.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ TASKS = (
     AUTHOR_ENGAGED, CLICKED_ENGAGED, CLICKED_STAYED, NEGATIVE, REPORTED,
 )  # fmt: skip
 
-# Examination falls with the position as (1 + position) ** -POSITION_BIAS.
+# Probability of examination: (1 + position) ** -POSITION_BIAS.
 POSITION_BIAS = 0.35
 COMMON_DRAW = 0.4
 
@@ -44,8 +44,8 @@ ON_TIME_WINDOW_HOURS = 3.0
 class Engagements:
     """Shape: labels (rows, tasks) bool; truth (rows, tasks) float64; the others (rows,).
 
-    ``engaged_ms`` counts only where a label is 1. ``on_time`` is the probability that a positive label stays
-    when labels are rectified with a window of `ON_TIME_WINDOW_HOURS`.
+    ``engaged_ms`` is valid only where a label is 1. ``on_time`` is the probability that a positive label remains
+    after rectification with a window of `ON_TIME_WINDOW_HOURS`.
     """
 
     labels: Array
@@ -70,7 +70,7 @@ def make_engagements(
         return uniform < steps[name]
 
     replied, clicked = draw_step(REPLIED, common), draw_step("clicked", common)
-    # The two complaints share the other end of the common number: who likes a post does not report it.
+    # Negative feedback uses the complement, so that users who like a post rarely report it.
     drawn = {
         FAVORITED: draw_step(FAVORITED, common),
         RETWEETED: draw_step(RETWEETED, common),
@@ -100,7 +100,7 @@ def make_engagements(
 def _step_probabilities(
     population: Population, day: Day, posts: Posts, shown: Impressions
 ) -> dict[str, Array]:
-    """The probability of each single step, (rows,) each; the log odds are tuned to realistic rates."""
+    """Probability of each single step, (rows,) each; the intercepts give realistic rates."""
     authors, post, relevance = population.authors, shown.post, shown.relevance
     like, retweet, reply, video, negative = population.users.style[shown.user].T
     talk = authors.conversation[shown.author]
@@ -136,8 +136,8 @@ def _step_probabilities(
 def on_time_probability(impression_delay_ms: Array) -> Array:
     """P(engaged - served is under the window), given impressed - served.
 
-    The delay of an engagement is a mixture of two exponential distributions and independent of which
-    engagement it is; so the truth of a rectified label is the truth times this.
+    The engagement delay is a mixture of two exponential distributions, independent of the engagement; so the true
+    probability of a rectified label is the product of the true probability and this one.
     """
     left = ON_TIME_WINDOW_HOURS * 3_600_000 - impression_delay_ms
     left = np.maximum(left, 0.0)

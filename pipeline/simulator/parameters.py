@@ -1,4 +1,4 @@
-"""What a sample log is made from; two logs with equal parameters are equal byte for byte."""
+"""Parameters of a simulated log; equal parameters give identical bytes."""
 
 from datetime import date, timedelta
 from typing import Annotated, Literal
@@ -14,21 +14,21 @@ DEFAULT_DRIFT = 0.02
 
 
 class SampleParameters(StrictModel):
-    """The parameters that `_sample.json` keeps.
+    """The parameters stored in `_sample.json`.
 
-    A day's rows depend on the seed, the day's number, the rows of a day and the drift, on no other day.
+    A day's rows depend only on the seed, the day's number, the rows per day and the drift.
     """
 
     format: Literal["recap-sample/1"] = "recap-sample/1"
     rows: PositiveInt = Field(DEFAULT_ROWS, description="impressions over the first `days` days")
-    days: PositiveInt = Field(DEFAULT_DAYS, description="days that the log was first written with")
+    days: PositiveInt = Field(DEFAULT_DAYS, description="days written by the first call")
     start: date = DEFAULT_START
     seed: NonNegativeInt = 0
     drift: Annotated[NonNegativeFloat, Field(le=10.0)] = Field(
         DEFAULT_DRIFT,
-        description="a day's step of the rates' random walk (log odds) and turn of the interests (radians)",
+        description="daily step of the rates' random walk (log odds) and rotation of the interests (radians)",
     )
-    truth: bool = Field(False, description="write the true probabilities under _truth/ as well")
+    truth: bool = Field(False, description="also write the true probabilities under _truth/")
 
     @model_validator(mode="after")
     def _check_rows_and_days(self) -> "SampleParameters":
@@ -42,7 +42,7 @@ class SampleParameters(StrictModel):
 
     @property
     def rows_per_day(self) -> int:
-        """Rows of a usual day; the first days have one more where rows do not divide by days."""
+        """Rows per day; the first days have one more if the division has a remainder."""
         return self.rows // self.days
 
     def rows_of(self, number: int) -> int:

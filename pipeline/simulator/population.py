@@ -1,6 +1,6 @@
-"""Users, authors and topics with latent interests, and how they are on a given day.
+"""Users, authors and topics with latent interests, and their state on a given day.
 
-Interests, authors and topics lie in one space of `INTERESTS` dimensions; a dot product there is an affinity.
+Interests, authors and topics are vectors in one space of `INTERESTS` dimensions; their dot product is the affinity.
 """
 
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ STYLES = ("like", "retweet", "reply", "video", "negative")
 LANGUAGE_FREQUENCIES = np.array([0.44, 0.18, 0.11, 0.09, 0.07, 0.05, 0.04, 0.02])
 EMBEDDING_NOISE = 0.10
 
-# Bounds of the tables' sizes: small logs still have some variety, large ones bounded memory.
+# Bounds of the tables' sizes: variety in small logs, bounded memory in large ones.
 MIN_USERS, MAX_USERS = 200, 200_000
 
 
 @dataclass(frozen=True)
 class Topics:
-    """Each topic: place in the interest space, popularity, and its interactions.
+    """Topics: position in the interest space, popularity, and interactions.
 
     Shape: centroid (topics, interests); by_language (topics, languages) log odds; the others (topics,).
     """
@@ -75,7 +75,7 @@ class Authors:
 
 @dataclass(frozen=True)
 class Population:
-    """All that does not change from day to day."""
+    """The parameters, topics, users and authors, which are constant over time."""
 
     parameters: SampleParameters
     topics: Topics
@@ -85,7 +85,7 @@ class Population:
 
 @dataclass(frozen=True)
 class Day:
-    """What has drifted by one day.
+    """The drifting quantities on one day.
 
     Shape: interest (users, interests); user_embedding, user_eng_embedding (users, width); topic_appeal
         (topics,) log odds; rate_shift (tasks,) log odds.
@@ -100,7 +100,7 @@ class Day:
 
 
 def make_population(parameters: SampleParameters) -> Population:
-    """The users, authors and topics of a log."""
+    """Create the users, authors and topics of a log."""
     users = int(np.clip(parameters.rows_per_day // 20, MIN_USERS, MAX_USERS))
     topics = _topics(parameters.seed)
     return Population(
@@ -109,11 +109,11 @@ def make_population(parameters: SampleParameters) -> Population:
 
 
 def day_state(population: Population, number: int, tasks: int) -> Day:
-    """The world on day ``number``: interests have turned, rates and topics have walked ``number`` steps."""
+    """The world on day ``number``, after ``number`` steps of drift."""
     seed, drift, users = population.parameters.seed, population.parameters.drift, population.users
     random = generator(seed, Stream.EMBEDDINGS, 1)
     noise = random.normal(0.0, EMBEDDING_NOISE, (2, len(users.interest), EMBEDDING_WIDTH))
-    # Embeddings are made in the night before: they know yesterday's interests.
+    # Embeddings are computed the night before, from yesterday's interests.
     known = _rotate_interests(users, drift * (number - 1))
     tastes = np.concatenate([known, users.style * 0.5], axis=1)
     return Day(
@@ -130,7 +130,7 @@ def day_state(population: Population, number: int, tasks: int) -> Day:
 
 
 def unit(vectors: Array) -> Array:
-    """The vectors (…, dimensions) at length 1."""
+    """Normalize vectors (…, dimensions) to length 1."""
     return vectors / np.sqrt((vectors**2).sum(axis=-1, keepdims=True))
 
 
@@ -144,17 +144,17 @@ def _rotate_interests(users: Users, angle: float) -> Array:
 
 
 def _random_walk(seed: int, which: int, steps: int, width: int, step: float) -> Array:
-    # The generator fills rows first, so that a longer walk begins with the shorter one's steps.
+    # The generator fills rows first, so a longer walk starts with the steps of a shorter one.
     return generator(seed, Stream.DRIFT, which).normal(0.0, 1.0, (steps, width)).sum(axis=0) * step
 
 
 def _project(vectors: Array, matrix: Array) -> Array:
-    # einsum and not BLAS, whose sums may change with the number of threads.
+    # einsum instead of BLAS, whose sums may depend on the number of threads.
     return np.einsum("ni,iw->nw", vectors, matrix)
 
 
 def _projection_matrix(seed: int) -> Array:
-    # Orthonormal rows: dot products of two embeddings are dot products of what they stand for.
+    # Orthonormal rows preserve dot products.
     square = generator(seed, Stream.EMBEDDINGS, 0).normal(size=(EMBEDDING_WIDTH, EMBEDDING_WIDTH))
     return np.linalg.qr(square)[0][:INTERESTS]
 
@@ -204,7 +204,7 @@ def _authors(seed: int, count: int, topics: Topics) -> Authors:
     quality = random.normal(0.0, 0.5, count)
     conversation = random.normal(0.0, 0.7, count)
     followers = np.floor(random.lognormal(6.5 + quality, 2.0))
-    # Some have none, in every log, so that ratios by followers are not finite.
+    # Some authors have no followers, so that ratios by followers are not finite.
     followers[40::41] = 0.0
     noise = random.normal(0.0, 0.25, (2, count))
     embedding = _project(latent, _projection_matrix(seed)) + random.normal(

@@ -1,4 +1,4 @@
-"""Posts: those born on a day, and the pool from which a day's requests draw."""
+"""Posts created per day, and the pool from which a day's requests retrieve candidates."""
 
 from dataclasses import dataclass, fields
 
@@ -12,7 +12,7 @@ DAY_MS = 86_400_000
 POOL_DAYS = 2
 MIN_POSTS, MAX_POSTS = 200, 400_000
 
-# Share of a day's activity in each hour: a night's low, a midday shoulder, an evening's peak.
+# Activity by hour: low at night, a shoulder at midday, a peak in the evening.
 HOURLY_ACTIVITY = np.array(
     [26, 18, 13, 10, 9, 11, 17, 27, 38, 44, 46, 48, 52, 50, 46, 45, 47, 52, 60, 68, 72, 68, 55, 40], float
 )
@@ -20,7 +20,7 @@ HOURLY_ACTIVITY = np.array(
 
 @dataclass(frozen=True)
 class Posts:
-    """Posts in the order of their creation. Shape: latent (posts, interests); the others (posts,)."""
+    """Posts in order of creation. Shape: latent (posts, interests); the others (posts,)."""
 
     post_id: Array
     author: Array
@@ -41,13 +41,13 @@ class Posts:
 
 
 def time_of_day_ms(fraction: Array) -> Array:
-    """The time, in milliseconds after midnight, by which this share of a day's activity has happened."""
+    """The time, in milliseconds after midnight, by which this fraction of the day's activity has happened."""
     steps = np.concatenate([[0.0], np.cumsum(HOURLY_ACTIVITY)]) / HOURLY_ACTIVITY.sum()
     return (np.interp(fraction, steps, np.arange(25) / 24.0) * (DAY_MS - 1)).astype(np.int64)
 
 
 def start_of_day_ms(parameters: SampleParameters, number: int) -> int:
-    """The beginning of day ``number``, which may be negative, in milliseconds since 1970-01-01 UTC."""
+    """Start of day ``number``, which may be negative, in milliseconds since 1970-01-01 UTC."""
     return (parameters.start.toordinal() + number - EPOCH_ORDINAL) * DAY_MS
 
 
@@ -64,7 +64,7 @@ def _create_posts(population: Population, number: int) -> Posts:
     parameters, authors, topics = population.parameters, population.authors, population.topics
     count = int(np.clip(parameters.rows_per_day // 10, MIN_POSTS, MAX_POSTS))
     random = generator(parameters.seed, Stream.POSTS, number + DAY_OFFSET)
-    # Productive authors come first in the table: a power of a uniform number favours them.
+    # A power of a uniform number favours the first authors of the table.
     author = (len(authors.topic) * random.random(count) ** 1.7).astype(np.int64)
     off_topic = random.random(count) < 0.25
     topic = np.where(off_topic, random.integers(0, TOPICS, count), authors.topic[author])

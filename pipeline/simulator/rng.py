@@ -1,4 +1,4 @@
-"""Numbered streams of random numbers, so that a part of the log depends on its own key and nothing else."""
+"""Independent random number streams, keyed so that each part of the log depends only on its own key."""
 
 from enum import IntEnum
 from typing import Any
@@ -10,12 +10,12 @@ from recap_model.data.log.id_hashing import splitmix64
 
 Array = NDArray[Any]
 
-# A key of a stream may not be negative; posts are born up to two days before day 0.
+# Keys must not be negative; posts are created up to two days before day 0.
 DAY_OFFSET = 1_000
 
 
 class Stream(IntEnum):
-    """What a stream is for; the value is part of the key, so it never changes."""
+    """Purpose of a stream; the value is part of the key and must never change."""
 
     TOPICS = 1
     USERS = 2
@@ -34,12 +34,12 @@ class Stream(IntEnum):
 
 
 def generator(seed: int, stream: Stream, *key: int) -> np.random.Generator:
-    """The generator of one stream, always at its beginning."""
+    """A new generator of one stream, at its start."""
     return np.random.default_rng([seed, stream, *key])
 
 
 def pair_uniform(seed: int, stream: Stream, left: Array, right: Array) -> Array:
-    """A number in (0, 1) for each pair of ids, the same whenever the pair is met: no table of pairs is kept.
+    """A reproducible uniform number in (0, 1) for each pair of ids, without a table of pairs.
 
     ``left`` and ``right`` are integer arrays of shapes that broadcast.
     """

@@ -1,4 +1,4 @@
-"""Write a sample log, each day's partition atomically."""
+"""Write a simulated log, each day's partition atomically."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -37,7 +37,7 @@ OnProgress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class SampleReport:
-    """The log as it now lies there: its rows and days, and which days this call has written."""
+    """The log's rows and days, and the days that this call has written."""
 
     out: Path
     rows: int
@@ -59,16 +59,16 @@ def write_log(
 ) -> SampleReport:
     """Write ``rows`` impressions over ``days`` daily partitions, from ``start`` on.
 
-    Days that are there already stay as they are, so that an interrupted call is finished by the same call.
+    Existing days are kept, so that an interrupted call is completed by repeating it.
 
     Args:
-        out: a folder that is new, empty, or holds a log of the same parameters.
-        drift: a day's step of the rates' random walk (log odds) and turn of the interests (radians).
-        truth: write the true probabilities as well, under ``out/_truth``.
-        on_progress: called with rows done and rows to do, after each block.
+        out: a new or empty folder, or a log of the same parameters.
+        drift: daily step of the rates' random walk (log odds) and rotation of the interests (radians).
+        truth: also write the true probabilities, under ``out/_truth``.
+        on_progress: called with the rows done and the total, after each block.
 
     Raises:
-        ValueError: a parameter is out of its range, or ``out`` holds anything else.
+        ValueError: a parameter is out of range, or ``out`` holds other files.
         NotADirectoryError: ``out`` is a file.
     """
     out = Path(out)
@@ -78,9 +78,9 @@ def write_log(
 
 
 def extend_log(out: str | Path, days: int = 1, on_progress: OnProgress | None = None) -> SampleReport:
-    """Write the next ``days`` days after the last of a sample log, by the log's own parameters.
+    """Append ``days`` days to a sample log, with the log's own parameters.
 
-    A log whose first writing was interrupted is finished before.
+    An interrupted log is completed first.
 
     Raises:
         ValueError: ``days`` is under 1, or the parameters cannot be read.
@@ -101,7 +101,7 @@ def extend_log(out: str | Path, days: int = 1, on_progress: OnProgress | None = 
 
 
 def is_sample_log(out: str | Path) -> bool:
-    """Whether a sample log was begun in this folder."""
+    """Whether the folder holds a sample log, complete or not."""
     return (Path(out) / PARAMETERS_NAME).is_file()
 
 
@@ -113,7 +113,7 @@ def _validate_parameters(**given: object) -> SampleParameters:
 
 
 def _prepare_folder(out: Path, parameters: SampleParameters) -> None:
-    """Make ``out`` the place of a log with these parameters, or say why it cannot be."""
+    """Prepare ``out`` for a log with these parameters; raises if it holds anything else."""
     if out.exists() and not out.is_dir():
         raise NotADirectoryError(f"{out}: a file; a log is a folder, give the path of a new or empty one")
     if is_sample_log(out):
@@ -159,7 +159,7 @@ def _partition(parameters: SampleParameters, number: int) -> str:
 
 
 def _existing_days(out: Path, parameters: SampleParameters) -> list[int]:
-    """Numbers of the days that have a partition; partitions of other dates are none of ours."""
+    """Numbers of the days that have a partition; earlier dates are ignored."""
     numbers = []
     for path in out.glob("date=????-??-??"):
         try:
@@ -199,7 +199,7 @@ def _report_progress(on_progress: OnProgress | None, before: int, total: int, ro
 def _write_day(
     out: Path, population: Population, number: int, on_rows_written: Callable[[int], None]
 ) -> None:
-    """Write one partition, and its truth before it: the log's folder appears last."""
+    """Write one partition; its truth is published before it."""
     partition = _partition(population.parameters, number)
     with ExitStack() as folders:
         log = folders.enter_context(atomic_directory(out / partition))
@@ -238,6 +238,6 @@ def _blocks(
 
 
 def _open_parquet(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    # Dictionaries help where values repeat from row to row; continuous numbers and embeddings do without.
+    # Dictionary encoding helps only for repeated values, not for continuous numbers and embeddings.
     coded = [field.name for field in schema if field.type in (pa.int64(), pa.int8())]
     return pq.ParquetWriter(path, schema, compression="zstd", compression_level=1, use_dictionary=coded)

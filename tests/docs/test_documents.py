@@ -30,6 +30,8 @@ MODULE = re.compile(r"python -m ([a-z_.]+)")
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 CODE = re.compile(r"`([^`\n]+)`")
 _THEIRS = {"mlflow", "pytest"}  # modules of others
+_SOURCE_NAMES = {path.name for name in PACKAGES for path in (ROOT / name).rglob("*.py")}
+_EXAMPLES = {"expectations.py"}  # a file of an artifact
 
 
 def text_of(document: str) -> str:
@@ -94,6 +96,12 @@ def test_every_link_file_and_module_is_there(document: str):
     assert [path for path in (*links, *paths) if not is_there(path, document)] == []
     modules = [name for name in MODULE.findall(text) if name.split(".")[0] not in _THEIRS]
     assert [name for name in modules if importlib.util.find_spec(name.rstrip(".")) is None] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_source_file_named_without_its_folder_exists(document: str):
+    named = {code for code in CODE.findall(text_of(document)) if re.fullmatch(r"[a-z_]\w*\.py", code)}
+    assert named - _SOURCE_NAMES - _EXAMPLES == set()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -252,7 +252,7 @@ def test_a_schedule_that_a_person_paused_after_a_release_stays_paused(server: Pi
     [
         (
             ("submit", "--data", "/logs", "--tracking-uri", "http://mlflow"),
-            "--data: '/logs': a cluster's pods see no",
+            "--data: '/logs': a cluster's pods cannot read",
         ),
         (
             ("submit", *WHERE, "--end-date", "6.3.2026"),
