@@ -41,7 +41,7 @@ class IdForms:
             if here not in (form, None):
                 raise ValueError(
                     f"{file}: column {name} has {here}, and {form} in {first}; ids are of one type in all files; "
-                    "write the files alike"
+                    "write all files with the same type"
                 )
 
     def normalize(self, name: str, ids: pa.Array) -> pa.Array:

@@ -1,1 +1,1 @@
-"""Is the log fit to train on? A profile in one pass, expectations on it, a verdict a person can read."""
+"""Validate a log before training: profile it in one pass, check expectations, measure drift, report the result."""

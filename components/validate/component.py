@@ -1,4 +1,4 @@
-"""How kfp calls validate."""
+"""The kfp components of validate."""
 
 from kfp import dsl
 
@@ -27,7 +27,7 @@ def validate_group(
     groups: int,
     part: dsl.Output[dsl.Dataset],
 ) -> None:
-    """Read one group of the log's files for their profile, beside the pods of the other groups."""
+    """Profile one group of the log's files, in parallel with the pods of the other groups."""
     from components.common.runtime.step import step
 
     with step("validate"):
@@ -43,7 +43,7 @@ def validate_join(
     validated: dsl.Output[dsl.Dataset],
     data_docs: dsl.Output[dsl.HTML],
 ) -> None:
-    """Check what the groups' pods have read against expectations; a critical failure ends the run."""
+    """Merge the groups' profiles and check them against expectations; a critical failure ends the run."""
     from components.common.runtime.step import step
 
     with step("validate"):

@@ -1,4 +1,4 @@
-"""Validate on several pods: each reads a group of the log's files, and one judges what they found."""
+"""Fan-out of validate over pods: each profiles a group of the log's files, and one merges and checks them."""
 
 import json
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ from pydantic import NonNegativeInt, PositiveInt
 from components.common.artifacts.snapshot import MANIFEST_NAME, Snapshot
 from components.common.runtime.atomic_output import atomic_directory
 from components.common.storage.file_groups import split_files
-from components.validate.profile.file_faults import Finding, Findings
+from components.validate.profile.file_faults import FileFault, FileFaults
 from components.validate.profile.profile import Profile
 from components.validate.profile.scan import Part, read_files
-from components.validate.result import Verdict
+from components.validate.result import ValidationResult
 from components.validate.validate import LOG, Check
 from recap_model.config import StrictModel
 from recap_model.file_digests import file_digest
@@ -25,7 +25,7 @@ _PROFILE, _FACTS, _TAKEN = "profile.parquet", "facts.json", "taken-{:05d}.arrow"
 
 
 class GroupManifest(StrictModel):
-    """What a pod has found in its group, written last.
+    """The manifest of a group's output, written last.
 
     Attributes:
         snapshot: its digest.
@@ -41,7 +41,7 @@ class GroupManifest(StrictModel):
 
     @classmethod
     def read(cls, folder: Path) -> "GroupManifest":
-        """Read a manifest, and hold the files to it. Raises FileNotFoundError or ValueError, which name the file."""
+        """Read a manifest and verify the files. Raises FileNotFoundError or ValueError, which name the file."""
         manifest = read_model(folder / MANIFEST_NAME, cls, "the group's step")
         if manifest.files != digests(folder):
             raise ValueError(f"{folder}: changed since its group's manifest was written; run its step again")
@@ -49,9 +49,9 @@ class GroupManifest(StrictModel):
 
 
 def validate_group(snapshot: str | Path, out: str | Path, group: int, groups: int) -> None:
-    """Read one of so many groups of the log's files, and of the serving log's if there is one.
+    """Profile one of ``groups`` groups of the log's files, and of the serving log's if there is one.
 
-    A group that has no file, as there are fewer files than groups, has found nothing.
+    With fewer files than groups, a group may be empty.
 
     Args:
         snapshot: what resolve wrote.
@@ -83,8 +83,8 @@ def validate_group(snapshot: str | Path, out: str | Path, group: int, groups: in
 
 def join_groups(
     snapshot: str | Path, parts: Sequence[str | Path], out: str | Path, docs: str | Path
-) -> Verdict:
-    """Judge what all groups found: the same bytes that `validate_snapshot` writes, and the same errors.
+) -> ValidationResult:
+    """Merge and check all groups; the outputs and errors are identical to those of `validate_snapshot`.
 
     Args:
         parts: what `validate_group` wrote for each group, in any order.
@@ -113,15 +113,15 @@ def _check(manifests: Sequence[GroupManifest], snapshot: Snapshot, logs: list[st
             )
         if manifest.logs != logs:
             raise ValueError(
-                f"group {manifest.group}: the serving log could be read then or now, and not both times; run the "
-                "steps of all groups again"
+                f"group {manifest.group}: the serving log was readable for this group or is now, but not both; run "
+                "the steps of all groups again"
             )
     groups = manifests[0].groups if manifests else 0
     numbers = [manifest.group for manifest in manifests]
     if not groups or len(numbers) != groups or numbers != list(range(len(numbers))):
         raise ValueError(
-            f"groups {', '.join(str(manifest.group) for manifest in manifests)} of {groups}: the log is judged by "
-            "each group once; run the steps of all groups again"
+            f"groups {', '.join(str(manifest.group) for manifest in manifests)} of {groups}: each group is needed "
+            "exactly once; run the steps of all groups again"
         )
 
 
@@ -134,8 +134,8 @@ def digests(folder: Path) -> dict[str, str]:
 def _write_part(part: Part, folder: Path) -> None:
     folder.mkdir()
     part.profile.write(folder / _PROFILE)
-    findings = [{**asdict(finding), "files": sorted(finding.files)} for finding in part.findings]
-    (folder / _FACTS).write_text(json.dumps({"findings": findings, "forms": part.forms}))
+    faults = [{**asdict(fault), "files": sorted(fault.files)} for fault in part.faults]
+    (folder / _FACTS).write_text(json.dumps({"faults": faults, "forms": part.forms}))
     for number, tables in enumerate(_of_one_schema(part.taken)):
         with ipc.new_file(str(folder / _TAKEN.format(number)), tables[0].schema) as writer:
             for table in tables:
@@ -153,9 +153,9 @@ def _of_one_schema(tables: list[pa.Table]) -> list[list[pa.Table]]:
 
 
 def _read_part(folder: Path) -> Part:
-    """What `_write_part` wrote; a group's manifest has vouched for it."""
+    """Read the output of `_write_part`, verified by the group's manifest."""
     facts = json.loads((folder / _FACTS).read_text())
-    findings = Findings(Finding(**{**found, "files": set(found["files"])}) for found in facts["findings"])
+    faults = FileFaults(FileFault(**{**found, "files": set(found["files"])}) for found in facts["faults"])
     taken = [ipc.open_file(path).read_all() for path in sorted(folder.glob(_TAKEN.split("{")[0] + "*"))]
     forms = [(path, dict(forms)) for path, forms in facts["forms"]]
-    return Part(Profile.read(folder / _PROFILE), findings, forms, taken)
+    return Part(Profile.read(folder / _PROFILE), faults, forms, taken)

@@ -1,4 +1,4 @@
-"""The verdict: what each rule found, in words a person reads and as JSON a program reads."""
+"""The validation result: each rule's result, as lines for a person and as JSON."""
 
 import math
 from dataclasses import asdict, dataclass, field
@@ -33,12 +33,12 @@ class ValidationFailed(ValueError):  # noqa: N818 - the step's name for it, read
 
 @dataclass(frozen=True)
 class Result:
-    """What a rule found: that it holds, or one thing for which it does not.
+    """A rule's result: success, or one subject that fails it.
 
     Attributes:
-        checked: how many columns, tasks, partitions or rows were held to the rule.
-        subject, observed, where, allowed, advice: of a failure; together they make its line.
-        examples: ids and values of offending rows from the sample, capped.
+        checked: number of columns, tasks, partitions or rows that were checked.
+        subject, observed, where, allowed, advice: of a failure; together they form its line.
+        examples: ids and values of failing rows from the sample, capped.
     """
 
     rule: str
@@ -55,16 +55,17 @@ class Result:
     @property
     def line(self) -> str:
         """What is wrong, where, what is allowed, what to do."""
-        place = f" in {self.where}" if self.where else ""
-        said = [f"{self.subject} {self.observed}{place}", self.allowed, self.advice]
-        return f"{self.rule}: " + "; ".join(part for part in said if part)
+        where = f" in {self.where}" if self.where else ""
+        clauses = [f"{self.subject} {self.observed}{where}", self.allowed, self.advice]
+        return f"{self.rule}: " + "; ".join(filter(None, clauses))
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ValidationResult:
     """All results of one snapshot: failures first, critical ones before warnings.
 
-    ``drifts`` are the comparisons with the champion's profile (drift) and the serving log (skew), made or not.
+    ``drifts`` are the comparisons with the champion's profile (drift) and the serving log (skew), or why they are
+    missing.
     """
 
     snapshot: str
@@ -75,7 +76,7 @@ class Verdict:
     drifts: dict[Kind, Drift] = field(default_factory=dict)
 
     def drift_state(self, kind: Kind) -> DriftState:
-        """ "drifted" if a rule of the comparison is broken; without a reference it is neither that nor a pass."""
+        """ "drifted" if a rule of the comparison fails, "no_baseline" without a reference."""
         if self.drifts[kind].found is None:
             return "no_baseline"
         rules = DRIFT_RULES[kind]
@@ -88,7 +89,7 @@ class Verdict:
 
     @property
     def outcome(self) -> Outcome:
-        """ "failed" if a critical rule is broken, "warnings" if another one is, else "passed"."""
+        """ "failed" if a critical rule fails, "warnings" if another one does, else "passed"."""
         if self.failures("critical"):
             return "failed"
         return "warnings" if self.failures("warning") else "passed"

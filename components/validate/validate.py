@@ -1,4 +1,4 @@
-"""Is the log of a snapshot fit to train on?"""
+"""Validate the log of a snapshot."""
 
 import json
 import logging
@@ -11,7 +11,7 @@ from components.common.artifacts.snapshot import MANIFEST_NAME, Snapshot
 from components.common.artifacts.validation_result import RESULT_NAME
 from components.common.runtime.atomic_output import atomic_directory, atomic_file, remove_directory
 from components.common.storage.file_groups import all_files
-from components.validate.checks.custom import Own, read_own
+from components.validate.checks.custom.expectations import CustomExpectation, read_custom_expectations
 from components.validate.checks.run import checked_log, judge
 from components.validate.checks.suite import suite_json
 from components.validate.drift.reference import Reference, read_baseline
@@ -19,7 +19,7 @@ from components.validate.drift.serving_log import served, serving_log
 from components.validate.profile.columns import blocks_of
 from components.validate.profile.scan import Log, Part, Scan, complete, read_files
 from components.validate.report.page import render_docs
-from components.validate.result import Kind, ValidationFailed, Verdict
+from components.validate.result import Kind, ValidationFailed, ValidationResult
 from recap_model.config import RecapConfig
 
 FORMAT = "recap-validated/1"
@@ -32,19 +32,20 @@ log = logging.getLogger(__name__)
 
 def validate_snapshot(
     snapshot: str | Path, out: str | Path, docs: str | Path, groups: int | None = None
-) -> Verdict:
-    """Hold a snapshot's log to the rules that follow from its config.
+) -> ValidationResult:
+    """Check a snapshot's log against the rules of its config.
 
     Args:
         snapshot: what resolve wrote.
-        out: folder for ``_manifest.json``, ``verdict.json`` and ``profile.parquet``; it is not there afterwards
-            if a critical rule is broken, whatever an earlier run left.
-        docs: file for the page that a person reads; written in either case.
-        groups: of files that processes read side by side; as many as pay off if None. The outputs are the same.
+        out: folder for ``_manifest.json``, ``verdict.json`` and ``profile.parquet``; removed if a critical rule
+            fails, also one of an earlier run.
+        docs: file for the HTML page; always written.
+        groups: of files that processes read in parallel; chosen by the number of cores if None. The outputs do not
+            depend on it.
 
     Raises:
-        ValidationFailed: a critical rule is broken: a line for each failure, the most severe first.
-        FileNotFoundError, ValueError: this is no snapshot, or an expectation of one's own is wrong.
+        ValidationFailed: a critical rule fails: a line for each failure, the most severe first.
+        FileNotFoundError, ValueError: not a snapshot, or an invalid custom expectation.
         ChildProcessError: a process that read files was killed.
     """
     check = Check.of(snapshot)
@@ -54,15 +55,15 @@ def validate_snapshot(
 
 @dataclass(frozen=True)
 class Check:
-    """What a snapshot's log is held to.
+    """The inputs of a validation.
 
     Attributes:
-        logs: to be read: ``log``, and ``served`` if the serving log can be.
-        references: what is compared with, as far as it is known before reading.
+        logs: to read: ``log``, and ``served`` if the serving log is readable.
+        references: of the comparisons, those that are known before reading.
     """
 
     config: RecapConfig
-    own: list[Own]
+    own: list[CustomExpectation]
     logs: dict[str, Log]
     references: dict[Kind, Reference]
 
@@ -70,7 +71,7 @@ class Check:
     def of(cls, snapshot: str | Path) -> "Check":
         """Of a snapshot's folder; errors as of `validate_snapshot`."""
         frozen, config = Snapshot.read(snapshot)
-        own = read_own(snapshot, frozen, config)
+        own = read_custom_expectations(snapshot, frozen, config)
         logs = {LOG: Log(frozen, config, blocks_of(config))}
         references: dict[Kind, Reference] = {"drift": read_baseline(snapshot, frozen)}
         match serving_log(frozen, config):
@@ -80,58 +81,58 @@ class Check:
                 references["skew"] = missing
         return cls(config, own, logs, references)
 
-    def conclude(self, parts: Mapping[str, Part], out: str | Path, docs: str | Path) -> Verdict:
-        """From what was read of each log to verdict and page; arguments and errors as of `validate_snapshot`."""
+    def conclude(self, parts: Mapping[str, Part], out: str | Path, docs: str | Path) -> ValidationResult:
+        """Check the scans of the logs, write result and page; arguments and errors as of `validate_snapshot`."""
         snapshot = self.logs[LOG].snapshot
         references = dict(self.references)
         if SERVED in self.logs:
             references["skew"] = served(self.logs[SERVED], parts[SERVED])
         scan = complete(self.logs[LOG], parts[LOG])
-        verdict = judge(scan, snapshot, self.config, references, self.own)
+        result = judge(scan, snapshot, self.config, references, self.own)
         with atomic_file(docs) as page:
-            page.write_text(render_docs(verdict, scan.profile, self.config, references), encoding="utf-8")
-        for line in verdict.lines("warning"):
+            page.write_text(render_docs(result, scan.profile, self.config, references), encoding="utf-8")
+        for line in result.lines("warning"):
             log.warning("%s", line)
-        _log_summary(verdict)
-        if verdict.outcome == "failed":
+        _log_summary(result)
+        if result.outcome == "failed":
             remove_directory(out)
-            raise ValidationFailed("\n".join(verdict.lines("critical")))
-        suite = suite_json(checked_log(scan, snapshot, self.config, verdict.drifts))
-        _write(verdict, scan, suite, out)
-        return verdict
+            raise ValidationFailed("\n".join(result.lines("critical")))
+        suite = suite_json(checked_log(scan, snapshot, self.config, result.drifts))
+        _write(result, scan, suite, out)
+        return result
 
 
-def _write(verdict: Verdict, scan: Scan, suite: dict[str, Any], out: str | Path) -> None:
+def _write(result: ValidationResult, scan: Scan, suite: dict[str, Any], out: str | Path) -> None:
     manifest = {
         "format": FORMAT,
-        "snapshot": verdict.snapshot,
-        "rows": verdict.rows,
-        "verdict": verdict.outcome,
+        "snapshot": result.snapshot,
+        "rows": result.rows,
+        "verdict": result.outcome,
     }
     with atomic_directory(out) as folder:
         scan.profile.write(folder / PROFILE_NAME)
-        (folder / RESULT_NAME).write_text(json.dumps(verdict.to_json(), indent=1, default=str))
+        (folder / RESULT_NAME).write_text(json.dumps(result.to_json(), indent=1, default=str))
         (folder / SUITE_NAME).write_text(json.dumps(suite, indent=1))
         (folder / MANIFEST_NAME).write_text(json.dumps(manifest, indent=1))
 
 
-def _log_summary(verdict: Verdict) -> None:
-    critical, warnings = verdict.failures("critical"), verdict.failures("warning")
+def _log_summary(result: ValidationResult) -> None:
+    critical, warnings = result.failures("critical"), result.failures("warning")
     failed = dict.fromkeys(f"{item.rule}({item.subject})" for item in critical + warnings)
     log.info(
         "verdict=%s rows=%d critical=%d warnings=%d failed=%s %s",
-        verdict.outcome,
-        verdict.rows,
+        result.outcome,
+        result.rows,
         len(critical),
         len(warnings),
         ",".join(list(failed)[:5]) or "none",
-        " ".join(f"{kind}={_in_a_word(verdict, kind)}" for kind in verdict.drifts),
+        " ".join(f"{kind}={_summarize_drift(result, kind)}" for kind in result.drifts),
     )
 
 
-def _in_a_word(verdict: Verdict, kind: Kind) -> str:
-    """A comparison's state, and its furthest columns or why there is none."""
-    drift, state = verdict.drifts[kind], verdict.drift_state(kind)
+def _summarize_drift(result: ValidationResult, kind: Kind) -> str:
+    """A comparison's state, with the columns that drifted most, or why there is no comparison."""
+    drift, state = result.drifts[kind], result.drift_state(kind)
     if drift.found is None:
         return f'{state}("{drift.reason}")'
     furthest = [change.column for change in drift.worst() if change.furthest > 1.0]

@@ -1,7 +1,7 @@
-"""Great Expectations over small frames, with what it lets pass by itself caught here.
+"""Great Expectations on small frames, where an empty frame counts as a failure.
 
-It passes an empty table, and its severities do not change a result. Here an empty frame fails its rules, and severity
-is read by `Verdict`.
+Great Expectations itself passes an empty table, and its severities do not change a result; severities are applied by
+`ValidationResult`.
 """
 
 import logging
@@ -57,7 +57,7 @@ for _name in ("great_expectations", "great_expectations.data_context"):
 
 
 class _RuleWithinBounds(MulticolumnMapMetricProvider):
-    """Whether each row that is of a rule has its value within the bounds beside it."""
+    """Whether each row of a rule has its value within the bounds in the same row."""
 
     condition_metric_name = "multicolumn_values.rule_within_bounds"
     condition_value_keys = ("rule",)
@@ -70,7 +70,7 @@ class _RuleWithinBounds(MulticolumnMapMetricProvider):
 
 
 class ExpectRuleWithinBounds(MulticolumnMapExpectation):
-    """Expect each figure that a rule speaks of to lie within its bounds, which stand beside it; NaN is outside."""
+    """Expect each value of a rule to lie within the bounds in the same row; NaN is outside."""
 
     rule: str
     column_list: list[str] = ["rule", "value", "lowest", "highest"]
@@ -87,7 +87,7 @@ def not_null(column: str) -> Expectation:
 
 
 def between(column: str, lowest: float | None, highest: float | None) -> Expectation:
-    """A row's value lies between bounds, which are allowed."""
+    """A row's value lies between bounds, inclusive."""
     return expectations.ExpectColumnValuesToBeBetween(column=column, min_value=lowest, max_value=highest)
 
 
@@ -108,9 +108,9 @@ class NoSuchExpectationError(ValueError):
 
 
 def expectation_named(kind: str, kwargs: dict[str, Any]) -> Expectation:
-    """An expectation by its name, as ``expect_column_values_to_be_between``.
+    """Create an expectation by its type, as ``expect_column_values_to_be_between``.
 
-    Raises NoSuchExpectationError, or ValueError for wrong arguments.
+    Raises NoSuchExpectationError, or ValueError for invalid arguments.
     """
     try:
         of_kind = get_expectation_impl(kind)
@@ -123,12 +123,12 @@ def expectation_named(kind: str, kwargs: dict[str, Any]) -> Expectation:
 
 @dataclass(frozen=True)
 class Answer:
-    """What Great Expectations says of one expectation on a frame.
+    """The result of one expectation on a frame.
 
     Attributes:
-        places: rows of the frame for which it does not hold; none of an expectation on a whole column.
+        places: indices of the rows that violate it; empty for an expectation on a column as a whole.
         checked: rows that have a value to check.
-        observed: what an expectation on a whole column saw.
+        observed: the observed value of an expectation on a column as a whole.
         error: why it cannot be computed, in one line.
     """
 
@@ -140,7 +140,7 @@ class Answer:
 
 
 class Validator:
-    """An ephemeral context of Great Expectations that holds frames to expectations."""
+    """An ephemeral context of Great Expectations that validates frames."""
 
     def __init__(self) -> None:
         nowhere = InMemoryStoreBackendDefaults(init_temp_docs_sites=False)
@@ -152,7 +152,7 @@ class Validator:
         self._whole: BatchDefinition = asset.add_batch_definition_whole_dataframe("whole")
 
     def offending(self, frame: pd.DataFrame, held: list[Expectation]) -> list[list[int]]:
-        """For each expectation the places of the frame's rows for which it does not hold.
+        """For each expectation the indices of the frame's rows that violate it.
 
         Raises:
             ValueError: the frame is empty, or an expectation cannot be computed on it.
@@ -160,7 +160,7 @@ class Validator:
         return [list(_places(found)) for found in self._results(frame, held)]
 
     def answers(self, frame: pd.DataFrame, held: list[Expectation]) -> list[Answer]:
-        """What each expectation, of whatever kind, says of the frame. Raises ValueError if the frame is empty."""
+        """The result of each expectation on the frame. Raises ValueError if the frame is empty."""
         return [_answer(found, len(frame)) for found in self._results(frame, held)]
 
     def _results(self, frame: pd.DataFrame, held: list[Expectation]) -> list[Any]:
@@ -192,8 +192,8 @@ def _answer(result: Any, rows: int) -> Answer:
     if _raised(result.exception_info):
         info = result.exception_info
         several = [info] if "exception_message" in info else list(info.values())
-        said = " ".join(str(several[0].get("exception_message")).split())[:200]
-        return Answer(False, [], 0, error=said)
+        message = " ".join(str(several[0].get("exception_message")).split())[:200]
+        return Answer(False, [], 0, error=message)
     found = result.result
     places = sorted({int(item[_ROW]) for item in found.get("unexpected_index_list") or []})
     checked = int(found.get("element_count", rows)) - int(found.get("missing_count") or 0)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from components.common.artifacts.snapshot import Snapshot
-from components.validate.checks.custom import Own
-from components.validate.checks.custom_run import judge_own
+from components.validate.checks.custom.expectations import CustomExpectation
+from components.validate.checks.custom.run import check_custom_expectations
 from components.validate.checks.examples import distinct_rows, examples_of
 from components.validate.checks.great_expectations import Validator, zero_or_one
 from components.validate.checks.rule import CheckedLog, Fact, Figure
@@ -18,7 +18,7 @@ from components.validate.drift.reference import Reference
 from components.validate.profile.columns import blocks_of
 from components.validate.profile.file_faults import FILE_RULES, IMPLIED_BY_FAULTS
 from components.validate.profile.scan import Scan
-from components.validate.result import Kind, Result, Verdict
+from components.validate.result import Kind, Result, ValidationResult
 from recap_model.config import RecapConfig
 
 _READING = ("file_readable", "file_unchanged")
@@ -38,10 +38,10 @@ def judge(
     snapshot: Snapshot,
     config: RecapConfig,
     references: dict[Kind, Reference] | None = None,
-    own: list[Own] | None = None,
-) -> Verdict:
+    own: list[CustomExpectation] | None = None,
+) -> ValidationResult:
     """Hold a scan to every rule; ``references`` are what it is compared with, ``own`` are one's own expectations."""
-    results = _file_results(scan, snapshot)
+    results = _file_fault_results(scan, snapshot)
     drifts: dict[Kind, Drift] = {}
     if not snapshot.rows:
         results.append(_no_rows(snapshot))
@@ -50,14 +50,14 @@ def judge(
         drifts = _compare(scan, config, references or {})
         log = checked_log(scan, snapshot, config, drifts)
         judged, failures = _judge_rules(log, scan, validator)
-        others = [*judge_own(own or [], scan, snapshot, config, validator)]
+        others = [*check_custom_expectations(own or [], scan, snapshot, config, validator)]
         others += distinct_rows(scan.sample, config, validator)
         results += [failure.result for failure in failures] + judged + others
         results = _drop_implied(results)
         results = [_with_examples(result, failures, log, scan, validator) for result in results]
     order = sorted(results, key=lambda item: (item.success, item.severity != "critical"))
     days = snapshot.first_day.isoformat(), snapshot.last_day.isoformat()
-    return Verdict(snapshot.digest, *days, snapshot.rows, order, drifts)
+    return ValidationResult(snapshot.digest, *days, snapshot.rows, order, drifts)
 
 
 def checked_log(scan: Scan, snapshot: Snapshot, config: RecapConfig, drifts: dict[Kind, Drift]) -> CheckedLog:
@@ -77,14 +77,14 @@ def _compare(scan: Scan, config: RecapConfig, references: dict[Kind, Reference])
     }
 
 
-def _file_results(scan: Scan, snapshot: Snapshot) -> list[Result]:
+def _file_fault_results(scan: Scan, snapshot: Snapshot) -> list[Result]:
     files = sum(len(part.files) for part in snapshot.partitions)
     results = []
-    for finding in scan.findings:
-        where = "" if finding.rule == "file_readable" else finding.place
-        said = (finding.subject, finding.observed, where, finding.allowed, finding.advice)
-        results.append(Result(finding.rule, "critical", False, files, *said))
-    broken = {finding.rule for finding in scan.findings}
+    for fault in scan.faults:
+        where = "" if fault.rule == "file_readable" else fault.place
+        said = (fault.subject, fault.observed, where, fault.allowed, fault.advice)
+        results.append(Result(fault.rule, "critical", False, files, *said))
+    broken = {fault.rule for fault in scan.faults}
     return results + [Result(rule, "critical", True, files) for rule in FILE_RULES if rule not in broken]
 
 
@@ -99,10 +99,7 @@ def _no_rows(snapshot: Snapshot) -> Result:
 def _unread(scan: Scan) -> frozenset[str]:
     """Partitions with a file that is not readable."""
     return frozenset(
-        path.rpartition("/")[0]
-        for finding in scan.findings
-        if finding.rule in _READING
-        for path in finding.files
+        path.rpartition("/")[0] for fault in scan.faults if fault.rule in _READING for path in fault.files
     )
 
 
@@ -123,7 +120,7 @@ def _judge_rules(log: CheckedLog, scan: Scan, validator: Validator) -> tuple[lis
                 failures += _failures(rule, [facts[row][1:] for row in rows], checked[rule.name], log)
                 if not rows:
                     results.append(Result(rule.name, rule.severity_in(log.config), True, checked[rule.name]))
-        if not len(scan.findings):
+        if not len(scan.faults):
             results += [_nothing_checked(rule, log) for rule in rules if not checked[rule.name]]
     return results, failures
 

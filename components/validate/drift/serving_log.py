@@ -42,8 +42,8 @@ def serving_log(snapshot: Snapshot, config: RecapConfig) -> Log | Reference | No
 def served(log: Log, part: Part) -> Reference:
     """The profile of a serving log of all of whose files ``part`` is."""
     scan = complete(log, part)
-    for finding in scan.findings:
-        return Reference(_NAME, reason=f"{finding.subject} {finding.observed} in {finding.place}")
+    for fault in scan.faults:
+        return Reference(_NAME, reason=f"{fault.subject} {fault.observed} in {fault.place}")
     return Reference(_NAME, scan.profile)
 
 

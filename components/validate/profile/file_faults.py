@@ -1,4 +1,4 @@
-"""What is wrong with single files: one finding for each cause, with the first place and the number of others."""
+"""Faults of single files, merged by cause: the first place and the number of others."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -23,12 +23,12 @@ IMPLIED_BY_FAULTS: dict[str, tuple[str, ...]] = {
 
 
 @dataclass
-class Finding:
+class FileFault:
     """One cause in one column, task or file.
 
     Attributes:
-        where: the first file, and the row group where a row is at fault.
-        rows: rows at fault; 0 where the whole file is.
+        where: the first file, and the row group if rows are at fault.
+        rows: number of rows at fault; 0 if the file itself is.
     """
 
     rule: FileRule
@@ -42,16 +42,16 @@ class Finding:
 
     @property
     def place(self) -> str:
-        """Where, in words."""
+        """The first place and the number of others, as text."""
         others = len(self.files) - 1
         rows = f" ({self.rows:,} row{'s' * (self.rows != 1)} in all)" if self.rows else ""
         return self.where + (f" and {others} more file{'s' * (others > 1)}" if others else "") + rows
 
 
-class Findings:
-    """Findings by cause, in the order in which they were met."""
+class FileFaults:
+    """FileFaults by cause, in the order in which they were met."""
 
-    def __init__(self, found: Iterable[Finding] = ()) -> None:
+    def __init__(self, found: Iterable[FileFault] = ()) -> None:
         self._found = {(one.rule, one.subject, _cause(one.rule, one.observed)): one for one in found}
 
     def add(
@@ -66,24 +66,24 @@ class Findings:
         row_group: int | None = None,
         rows: int = 0,
     ) -> None:
-        """Note one more file, or rows of one, with a fault. A label's or list's first wrong value stands for all."""
+        """Record a fault of a file or of some of its rows. A label's or list's first wrong value represents all."""
         cause = _cause(rule, observed)
         where = file if row_group is None else f"{file}, row group {row_group}"
-        finding = self._found.setdefault(
-            (rule, subject, cause), Finding(rule, subject, observed, allowed, advice, where)
+        fault = self._found.setdefault(
+            (rule, subject, cause), FileFault(rule, subject, observed, allowed, advice, where)
         )
-        finding.rows += rows
-        finding.files.add(file)
+        fault.rows += rows
+        fault.files.add(file)
 
-    def merge(self, later: "Findings") -> None:
-        """Take in those of the next files."""
-        for key, finding in later._found.items():
-            first = self._found.setdefault(key, finding)
-            if first is not finding:
-                first.rows += finding.rows
-                first.files |= finding.files
+    def merge(self, later: "FileFaults") -> None:
+        """Add the faults of later files."""
+        for key, fault in later._found.items():
+            first = self._found.setdefault(key, fault)
+            if first is not fault:
+                first.rows += fault.rows
+                first.files |= fault.files
 
-    def __iter__(self) -> Iterator[Finding]:
+    def __iter__(self) -> Iterator[FileFault]:
         return iter(self._found.values())
 
     def __len__(self) -> int:
@@ -91,5 +91,5 @@ class Findings:
 
 
 def _cause(rule: FileRule, observed: str) -> str:
-    """What tells a cause from another in the same column; elsewhere the first wrong value stands for all."""
+    """What distinguishes causes in the same column; elsewhere the first wrong value represents all."""
     return observed if rule == "column_type" else ""

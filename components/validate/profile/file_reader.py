@@ -1,4 +1,4 @@
-"""One file's way into the profile: batch by batch, block by block, noting values that prepare would refuse."""
+"""Read one file into the profile, batch by batch and block by block, and record values that prepare would refuse."""
 
 from collections.abc import Iterator
 
@@ -9,12 +9,12 @@ from pyarrow.parquet import ParquetFile
 from components.common.artifacts.snapshot import LogFile, Partition, Snapshot
 from components.common.storage.parquet import open_parquet
 from components.validate.profile.columns import Block, columns_of
-from components.validate.profile.file_faults import FileRule, Findings
+from components.validate.profile.file_faults import FileFaults, FileRule
 from components.validate.profile.histogram import Sketch, sketch_ids, sketch_numbers, sketch_units
 from components.validate.profile.profile import PartitionProfile
 from components.validate.profile.statistics import Flags, Floats, measure
 from components.validate.profile.structure import readable_blocks
-from components.validate.profile.timestamps import Span, measure_moments, measure_times
+from components.validate.profile.timestamps import Span, measure_derived_times, measure_times
 from components.validate.profile.values import Values, WrongWidthError, null_stats, values_of
 from recap_model.config import RecapConfig
 from recap_model.config.reading.errors import in_one_line
@@ -32,7 +32,7 @@ from recap_model.data.log.schema import (
 
 
 class FileReader:
-    """One file's way into the profile."""
+    """Reads one file into the profile."""
 
     def __init__(
         self,
@@ -41,9 +41,9 @@ class FileReader:
         part: Partition,
         file: LogFile,
         blocks: list[Block],
-        findings: Findings,
+        faults: FileFaults,
     ) -> None:
-        self._config, self._file, self._findings = config, file, findings
+        self._config, self._file, self._findings = config, file, faults
         self._span = Span.of(part.name)
         self._row_group = 0
         self._parquet = self._open(snapshot)
@@ -54,11 +54,11 @@ class FileReader:
             others = [
                 column for column in log_columns(config) if not column.measured and column.name in names
             ]
-            self._blocks = readable_blocks(self._parquet, file, blocks, others, findings)
-        self.whole = len(self._blocks) == len(blocks)
+            self._blocks = readable_blocks(self._parquet, file, blocks, others, faults)
+        self.is_complete = len(self._blocks) == len(blocks)
 
     def forms(self) -> dict[str, str]:
-        """Whether each column of ids is of text or of integers; one without a value is neither."""
+        """The form (text or integers) of each id column that has one; a column without a value has none."""
         found = {
             name: id_form(self._schema.field(name).type)
             for block in self._blocks
@@ -113,7 +113,7 @@ class FileReader:
                 )
                 continue
             if block.role == "moment":
-                profile.add(block.key, block.labels, measure_moments(values))
+                profile.add(block.key, block.labels, measure_derived_times(values))
                 continue
             if block.role == "timestamp":
                 stamps = self._config.features.timestamps
@@ -125,7 +125,7 @@ class FileReader:
             profile.add(block.key, block.labels, stats, _sketch(block, values.array, unknown))
 
     def _flags(self, block: Block, values: Values) -> tuple[Flags | None, Flags | None]:
-        """Which values are missing in the role's own way, and which it does not allow."""
+        """Masks of the role's unknown values and of its invalid values."""
         array = values.array
         if block.role in ("embedding", "sparse"):
             return array == 0.0, None
@@ -155,7 +155,7 @@ class FileReader:
                 )
 
     def _check_discrete(self, block: Block, values: Values) -> None:
-        """Ids that are stored as floats must be whole numbers, as `read_ids` has it."""
+        """Ids stored as floats must be integers, as in `read_ids`."""
         array, floats = values.array, self._are_floats(block)
         if not floats.any():
             return
@@ -187,7 +187,7 @@ class FileReader:
 
 
 def _in_utf8(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The batch itself. Raises ArrowInvalid that names the column whose words are none, which Arrow reads unseen."""
+    """Return the batch. Raises ArrowInvalid for a text column that is not UTF-8, which Arrow does not check."""
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         if is_text(column.type):
             try:
@@ -204,7 +204,7 @@ def _units(batch: pa.RecordBatch, block: Block) -> Sketch | None:
 
 
 def _sketch(block: Block, array: Floats, unknown: Flags | None) -> Sketch | None:
-    """A label's counts are its histogram; of other values those that are missing are not in it."""
+    """Histogram of the known values; a label has none, because its counts are its histogram."""
     if block.role == "label":
         return None
     return (sketch_ids if block.role == "discrete" else sketch_numbers)(array, unknown)

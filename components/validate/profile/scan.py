@@ -1,6 +1,6 @@
-"""One pass over a snapshot's files: the profile, what is wrong with single files, a bounded sample of rows.
+"""One pass over a snapshot's files: the profile, faults of single files, a bounded sample of rows.
 
-The files are read in groups, by a process for each core; what was found of them adds up to the same whole.
+Groups of files are read by a process for each core, and merged; the result is independent of the groups.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from components.common.runtime.process_pool import cores, map_processes
 from components.common.runtime.step import progress
 from components.common.storage.file_groups import FileGroup, all_files
 from components.validate.profile.columns import Block, blocks_of, columns_of
-from components.validate.profile.file_faults import Findings
+from components.validate.profile.file_faults import FileFaults
 from components.validate.profile.file_reader import FileReader
 from components.validate.profile.profile import PartitionProfile, Profile
 from components.validate.profile.row_sample import Sampler, in_one
@@ -29,22 +29,22 @@ Tell = Callable[[int], None]
 
 @dataclass
 class Part:
-    """What was found of some neighbouring files.
+    """The partial scan of consecutive files.
 
     Attributes:
-        forms: by file, in order, whether its columns of ids are of words or of integers.
+        forms: by file, in order, the form (text or integers) of its id columns.
         taken: pieces of the sample, in order.
     """
 
     profile: Profile = field(default_factory=Profile)
-    findings: Findings = field(default_factory=Findings)
+    faults: FileFaults = field(default_factory=FileFaults)
     forms: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     taken: list[pa.Table] = field(default_factory=list)
 
     def merge(self, later: "Part", most: int) -> None:
-        """Take in what was found of the next files; of their sample no more than makes ``most`` rows."""
+        """Add the partial scan of the next files, and of their sample until it has ``most`` rows."""
         self.profile += later.profile
-        self.findings.merge(later.findings)
+        self.faults.merge(later.faults)
         self.forms += later.forms
         room = most - sum(map(len, self.taken))
         for table in later.taken:
@@ -54,16 +54,16 @@ class Part:
 
 @dataclass
 class Scan:
-    """What one pass found. ``sample`` has the rows of some requests of all files."""
+    """The result of one pass. ``sample`` has the rows of sampled requests."""
 
     profile: Profile = field(default_factory=Profile)
-    findings: Findings = field(default_factory=Findings)
+    faults: FileFaults = field(default_factory=FileFaults)
     sample: pa.Table | None = None
 
 
 @dataclass(frozen=True)
 class Log:
-    """A log to read, and what is read of it: the same for all groups of its files."""
+    """A log to read and the columns to measure, the same for all groups of its files."""
 
     snapshot: Snapshot
     config: RecapConfig
@@ -71,12 +71,12 @@ class Log:
 
     @property
     def values_per_row(self) -> int:
-        """Numbers that a row of the measured columns has, at least."""
+        """Minimum number of values in a row of the measured columns."""
         return sum(max(len(block.columns), block.list_width or 0) for block in self.blocks)
 
     @property
     def sampler(self) -> Sampler:
-        """What takes rows of it."""
+        """The sampler of its rows."""
         request = self.config.features.ids.request
         known = request if request in columns_of(self.blocks) else None
         return Sampler(self.values_per_row, self.snapshot.rows, known)
@@ -88,9 +88,9 @@ def scan_log(
     """Read every row once. Memory is bounded by a batch, the sample and the profile, never by rows.
 
     Args:
-        blocks: the columns to read, if not all that the config names.
-        groups: of files that are read side by side; as many as the machine's cores make worth it if None. What is
-            found does not depend on them.
+        blocks: the columns to read; all columns of the config if None.
+        groups: of files that are read in parallel; chosen by the number of cores if None. The result does not depend
+            on it.
 
     Raises:
         ChildProcessError: a process that read files was killed.
@@ -100,7 +100,7 @@ def scan_log(
 
 
 def read_files(log: Log, files: FileGroup, groups: int | None = None) -> Part:
-    """What a log's files, or a group of them, have; arguments and errors as of `scan_log`."""
+    """The partial scan of a group of a log's files; arguments and errors as of `scan_log`."""
     cut = files.split(groups or _groups(log, files))
     if len(cut) < 2:
         return _read(log, files, lambda done: _say(done, files.rows))
@@ -115,7 +115,7 @@ def read_files(log: Log, files: FileGroup, groups: int | None = None) -> Part:
 
 
 def complete(log: Log, part: Part) -> Scan:
-    """The scan of a log of all of whose files ``part`` is."""
+    """The scan of a log from the partial scan of all its files."""
     found, profile = part.profile.partitions, Profile()
     ranks = {block.key: rank for rank, block in enumerate(log.blocks)}
     for one in log.snapshot.partitions:
@@ -124,11 +124,11 @@ def complete(log: Log, part: Part) -> Scan:
         ordered = {key: inside.blocks[key] for key in keys}
         profile.partitions[one.name] = PartitionProfile(inside.rows, ordered)
     _compare(part)
-    return Scan(profile, part.findings, in_one(part.taken))
+    return Scan(profile, part.faults, in_one(part.taken))
 
 
 def _groups(log: Log, files: FileGroup) -> int:
-    """More groups than processes, so that none waits long for the last; one where starting them costs more."""
+    """More groups than processes, to balance their load; one group if starting processes costs more."""
     processes = min(cores(), files.rows * log.values_per_row // _VALUES_PER_PROCESS)
     return 1 if processes < 2 else processes * _GROUPS_PER_PROCESS
 
@@ -144,12 +144,12 @@ def _read(log: Log, files: FileGroup, tell: Tell = lambda rows: None) -> Part:
     for partition, file in files.files:
         profile = found.profile.partitions.setdefault(partition.name, PartitionProfile())
         profile.rows += file.rows
-        reader = FileReader(log.snapshot, log.config, partition, file, log.blocks, found.findings)
+        reader = FileReader(log.snapshot, log.config, partition, file, log.blocks, found.faults)
         found.forms.append((file.path, reader.forms()))
         number = first
         for batch in reader.batches(batch_rows):
             reader.measure_into(profile, batch)
-            if reader.whole and room > 0 and (rows := sampler.take(batch, file, number)) is not None:
+            if reader.is_complete and room > 0 and (rows := sampler.take(batch, file, number)) is not None:
                 found.taken.append(rows.slice(0, room))
                 room -= len(rows)
             number += batch.num_rows
@@ -159,17 +159,17 @@ def _read(log: Log, files: FileGroup, tell: Tell = lambda rows: None) -> Part:
 
 
 def _compare(part: Part) -> None:
-    """Note the columns of ids that are words in one file and integers in another: the same id would be two."""
+    """Record a fault for id columns that are text in one file and integers in another: ids would not match."""
     known: dict[str, tuple[str, str]] = {}
     for path, forms in part.forms:
         for column, form in forms.items():
             before, first = known.setdefault(column, (form, path))
             if form != before:
-                part.findings.add(
+                part.faults.add(
                     "column_type",
                     f"column {column}",
                     f"has {form}, and {before} in {first},",
                     "ids are of one type in all files",
-                    "write the files alike",
+                    "write all files with the same type",
                     file=path,
                 )

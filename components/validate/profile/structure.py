@@ -1,4 +1,4 @@
-"""What a file's footer tells before a row of it is read: columns, types, widths, rows."""
+"""Checks of a file's footer before its rows are read: columns, types, list widths, number of rows."""
 
 from collections.abc import Iterable
 
@@ -7,21 +7,21 @@ from pyarrow.parquet import ParquetFile
 
 from components.common.artifacts.snapshot import LogFile
 from components.validate.profile.columns import Block
-from components.validate.profile.file_faults import Findings
+from components.validate.profile.file_faults import FileFaults
 from recap_model.data.log.schema import LogColumn
 
 
 def readable_blocks(
-    parquet: ParquetFile, file: LogFile, blocks: list[Block], others: Iterable[LogColumn], findings: Findings
+    parquet: ParquetFile, file: LogFile, blocks: list[Block], others: Iterable[LogColumn], faults: FileFaults
 ) -> list[Block]:
-    """The blocks of a file that can be measured; what is wrong with the others goes to ``findings``.
+    """The blocks of a file that can be measured; faults of the others are added to ``faults``.
 
     Args:
         others: roles of the blocks' columns in which they are not measured.
     """
     schema = parquet.schema_arrow
     if parquet.metadata.num_rows != file.rows:
-        findings.add(
+        faults.add(
             "file_unchanged",
             "the file",
             f"has {parquet.metadata.num_rows:,} rows",
@@ -31,17 +31,17 @@ def readable_blocks(
         )
         return []
     refused = _refused(
-        [*(column for block in blocks for column in block.members), *others], schema, file, findings
+        [*(column for block in blocks for column in block.members), *others], schema, file, faults
     )
     return [block for block in blocks if refused.isdisjoint(block.columns)]
 
 
-def _refused(columns: list[LogColumn], schema: pa.Schema, file: LogFile, findings: Findings) -> set[str]:
+def _refused(columns: list[LogColumn], schema: pa.Schema, file: LogFile, faults: FileFaults) -> set[str]:
     refused: set[str] = set()
     for column in columns:
         if refusal := column.refusal(schema):
             refused.add(column.name)
-            findings.add(
+            faults.add(
                 refusal.rule,
                 f"column {column.name}",
                 refusal.observed,

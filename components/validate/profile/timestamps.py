@@ -62,7 +62,7 @@ def measure_times(
             yield f"{ORDER_BLOCK}:{later}", [label], measure(gaps, no_pair, outside=gaps < 0.0)
 
 
-def measure_moments(values: Values) -> Stats:
+def measure_derived_times(values: Values) -> Stats:
     """Stats of times that only derived columns need: of any day, 0 for none, but not in seconds."""
     size = np.abs(values.array)
     seconds: Flags = (size >= _FIRST_SECONDS) & (size < FIRST_PLAUSIBLE_MS)

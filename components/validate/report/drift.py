@@ -14,7 +14,7 @@ from components.validate.drift.metrics import METRICS
 from components.validate.drift.reference import Reference
 from components.validate.profile.profile import PartitionProfile, Profile
 from components.validate.profile.statistics import Counts, Floats
-from components.validate.result import Kind, Verdict
+from components.validate.result import Kind, ValidationResult
 
 _MAX_COLUMNS, _MAX_PICTURES = 100, 24
 _BARS = 24
@@ -40,7 +40,7 @@ def drift_meanings() -> dict[str, str]:
 
 
 def drift_sections(
-    verdict: Verdict, profile: Profile, references: dict[Kind, Reference]
+    verdict: ValidationResult, profile: Profile, references: dict[Kind, Reference]
 ) -> Iterator[DriftSection]:
     """Drift, and skew if what was served is known."""
     for kind, drift in verdict.drifts.items():

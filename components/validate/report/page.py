@@ -17,7 +17,7 @@ from components.validate.profile.exact_sum import from_units
 from components.validate.profile.profile import PartitionProfile, Profile
 from components.validate.profile.statistics import Stats, fraction, mean_of
 from components.validate.report.drift import drift_meanings, drift_sections
-from components.validate.result import Kind, Result, Verdict
+from components.validate.result import Kind, Result, ValidationResult
 from recap_model.config import RecapConfig
 from recap_model.data.log.schema import log_columns
 
@@ -27,7 +27,7 @@ _COLUMNS = ("column", "role", "missing", "not finite", "zero", "least", "mean", 
 
 
 def render_docs(
-    verdict: Verdict, profile: Profile, config: RecapConfig, references: dict[Kind, Reference]
+    verdict: ValidationResult, profile: Profile, config: RecapConfig, references: dict[Kind, Reference]
 ) -> str:
     """The page's HTML. The verdict as JSON is in it too, in ``script#verdict``."""
     critical, warnings = verdict.failures("critical"), verdict.failures("warning")
@@ -60,8 +60,8 @@ def render_docs(
     )
 
 
-def _compared(verdict: Verdict) -> str:
-    """The comparisons that were not made, which is no pass."""
+def _compared(verdict: ValidationResult) -> str:
+    """The comparisons that were not made."""
     missing = [drift for kind, drift in verdict.drifts.items() if verdict.drift_state(kind) == "no_baseline"]
     return "".join(f"Not compared with {drift.against}: {drift.reason}. " for drift in missing)
 
@@ -77,7 +77,7 @@ def _examples(result: Result) -> Table | None:
     return Table(columns, [[example[column] for column in columns] for example in result.examples])
 
 
-def _rules(verdict: Verdict) -> list[list[object]]:
+def _rules(verdict: ValidationResult) -> list[list[object]]:
     by_rule: dict[str, list[Result]] = {}
     for item in verdict.results:
         by_rule.setdefault(item.rule, []).append(item)

@@ -295,7 +295,7 @@ def test_a_cluster_that_does_not_answer_for_a_while_ends_nothing(
 def test_a_cluster_that_never_answers_is_told_at_the_deadline(server: KubernetesApi):
     server.silent = True
     with pytest.raises(
-        TimeoutError, match=r"the cluster does not answer: training job recap-run-1 cannot be looked"
+        TimeoutError, match=r"the cluster does not answer: training job recap-run-1 cannot be read"
     ):
         run(deadline_s=0.3)
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.common.artifacts.snapshot import Snapshot
-from components.validate.result import Verdict
+from components.validate.result import ValidationResult
 from components.validate.validate import PROFILE_NAME, ValidationFailed, validate_snapshot
 from recap_model.config import RecapConfig
 from tests.components.snapshots import snapshot_of
@@ -40,7 +40,7 @@ def write_broken(root: Path, *changes: Change, everywhere: bool = False, rows: i
 
 def validate(
     folder: Path, root: Path, config: RecapConfig | None = None, profile: Path | None = None
-) -> Verdict:
+) -> ValidationResult:
     """Validate a log against a champion's profile, if one is given.
 
     Outputs go to ``folder/validated`` and ``folder/docs.html``.

@@ -36,7 +36,7 @@ def windows_of(folder: Path, root: Path, config: RecapConfig) -> Iterator[tuple[
             date.fromisoformat(part.name.removeprefix("date=")) for part in (window[0], window[-1])
         )
         changes = {"partitions": window, "first_day": first, "last_day": last}
-        of_window = Scan(_profile(scan, [part.name for part in window]), scan.findings, scan.sample)
+        of_window = Scan(_profile(scan, [part.name for part in window]), scan.faults, scan.sample)
         yield of_window, snapshot.model_copy(update=changes), champion
 
 

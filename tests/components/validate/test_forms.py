@@ -121,7 +121,7 @@ def test_ids_that_are_words_in_one_file_and_integers_in_another_are_refused(colu
     log = write_broken(tmp_path / "log", replaced(column, lambda ids: ids.cast(pa.string())))
     assert lines_of(tmp_path, log) == [
         f"column_type: column {column} has text, and integers in date=2026-03-01/part-00000.parquet, in "
-        "date=2026-03-03/part-00000.parquet; ids are of one type in all files; write the files alike"
+        "date=2026-03-03/part-00000.parquet; ids are of one type in all files; write all files with the same type"
     ]
 
 

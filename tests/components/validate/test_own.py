@@ -10,7 +10,7 @@ import pytest
 
 from components.resolve.resolve import resolve_run
 from components.validate.checks.great_expectations import expectation_named, gx
-from components.validate.result import Verdict
+from components.validate.result import ValidationResult
 from components.validate.validate import ValidationFailed, validate_snapshot
 from recap_model.config import ConfigError, RecapConfig
 from tests.components.registries import new_registry
@@ -127,7 +127,7 @@ def test_a_column_without_a_value_is_no_pass(tmp_path: Path):
     verdict = validate(tmp_path, root, tiny_config(validation=content | {"expectations": [given]}))
     line = verdict.lines("warning")[-1]
     assert line.startswith(
-        "expect_column_values_to_be_in_set: column likes has no value to check, which is no pass"
+        "expect_column_values_to_be_in_set: column likes has no value to check, which counts as a failure"
     )
 
 
@@ -159,17 +159,17 @@ def test_what_cannot_be_computed_is_no_pass(log: Path, tmp_path: Path):
         (
             "expect_column_values_to_not_be_null",
             {"column": "nothing"},
-            r"^validation.expectations.0.kwargs: column 'nothing' is none that the config names; allowed are age",
+            r"^validation.expectations.0.kwargs: column 'nothing' is not in the config; allowed are age",
         ),
         (
             "expect_column_values_to_not_be_null",
             {"column": "user_embedding"},
-            r"^validation.expectations.0.kwargs: column 'user_embedding' is of lists; allowed are ",
+            r"^validation.expectations.0.kwargs: column 'user_embedding' has lists; allowed are ",
         ),
         (
             "expect_table_column_count_to_equal",
             {"value": 3},
-            r"^validation.expectations.0.type: expect_table_column_count_to_equal speaks of no column",
+            r"^validation.expectations.0.type: expect_table_column_count_to_equal has no column",
         ),
     ],
 )
@@ -203,7 +203,7 @@ def test_a_wrong_section_names_its_field(section: dict, said: str):
         tiny_config(validation=section)
 
 
-def run_with(folder: Path, log: Path, code: str | None) -> Verdict:
+def run_with(folder: Path, log: Path, code: str | None) -> ValidationResult:
     """Resolve and validate with a file of expectations beside the config."""
     config = folder / "config.yaml"
     config.write_text(tiny_config(validation={"expectations_file": "rules/mine.py"}).to_yaml())

@@ -162,7 +162,7 @@ def test_a_process_that_is_killed_ends_the_step_in_one_line(tmp_path: Path):
     ("harm", "message"),
     [
         ("lost", r"part-1/_manifest.json: not there; run the group's step again"),
-        ("left out", r"groups 0, 2 of 3: the log is judged by each group once"),
+        ("left out", r"groups 0, 2 of 3: each group is needed exactly once"),
         ("torn", r"part-1/_manifest.json: not what the group's step writes: "),
         ("altered", r"part-1: changed since its group's manifest was written; run its step again"),
         ("removed", r"part-1: changed since its group's manifest was written; run its step again"),

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.resolve.resolve import resolve_run
-from components.validate.result import Verdict
+from components.validate.result import ValidationResult
 from components.validate.validate import validate_snapshot
 from tests.components.registries import new_registry
 from tests.components.validate.broken import Change, replaced
@@ -36,7 +36,7 @@ def serve(log: Path, out: Path, *changes: Change) -> Path:
     return out
 
 
-def validate(folder: Path, log: Path, pattern: str) -> Verdict:
+def validate(folder: Path, log: Path, pattern: str) -> ValidationResult:
     config = folder / "config.yaml"
     config.write_text(shop_config(drift={"serving_log": pattern}).to_yaml())
     uri = new_registry(folder)

@@ -1,7 +1,7 @@
-"""Expectations of one's own: of the config, or of the Python file that resolve froze; checked before a row is read.
+"""Custom expectations of the config or of the Python file that resolve froze, parsed before a row is read.
 
-What a profile knows exactly is held to the profile, of every row: extremes, means, nulls, numbers of rows.
-Everything else is held to the bounded sample, and says so.
+Expectations on extremes, means, nulls and row counts are evaluated on the profile, which covers every row; all others
+on the bounded row sample, and their result says so.
 """
 
 import hashlib
@@ -24,13 +24,13 @@ from recap_model.config.steps.drift import Severity
 
 FUNCTION = "expectations"
 _COLUMN_FIELDS = ("column", "column_A", "column_B")
-_OF_THE_TABLE = ("expect_table_row_count_to_be_between", "expect_table_row_count_to_equal")
-_FORM = "a list of expectations, or of mappings with type, kwargs and severity"
+_TABLE_EXPECTATIONS = ("expect_table_row_count_to_be_between", "expect_table_row_count_to_equal")
+_RETURN_TYPE = "a list of expectations, or of mappings with type, kwargs and severity"
 
 
 @dataclass(frozen=True)
-class Own:
-    """One expectation, where it was given, and the columns that it speaks of."""
+class CustomExpectation:
+    """An expectation, its place in the config or file, and its columns."""
 
     expectation: Expectation
     severity: Severity
@@ -46,22 +46,26 @@ class Own:
         return dict(self.expectation.configuration.kwargs)
 
 
-def read_own(folder: str | Path, snapshot: Snapshot, config: RecapConfig) -> list[Own]:
-    """All expectations of one's own.
+def read_custom_expectations(
+    folder: str | Path, snapshot: Snapshot, config: RecapConfig
+) -> list[CustomExpectation]:
+    """Read all custom expectations.
 
-    Raises ValueError, in one line that says where, for a type that does not exist or does not fit, a wrong field, a
-    column that is not read, or a file that does not run.
+    Raises ValueError, with the place, for an unknown or unsupported type, an invalid field, a column that the config
+    does not name, or an error in the file.
     """
     found = [
         _checked(f"validation.expectations.{number}", item.type, dict(item.kwargs), item.severity, config)
         for number, item in enumerate(config.validation.expectations)
     ]
     if config.validation.expectations_file is not None:
-        found += _of_file(Path(folder), snapshot, config)
+        found += _read_file_expectations(Path(folder), snapshot, config)
     return found
 
 
-def _checked(place: str, kind: str, kwargs: dict[str, Any], severity: Severity, config: RecapConfig) -> Own:
+def _checked(
+    place: str, kind: str, kwargs: dict[str, Any], severity: Severity, config: RecapConfig
+) -> CustomExpectation:
     try:
         expectation = expectation_named(kind, kwargs)
     except NoSuchExpectationError as error:
@@ -71,34 +75,39 @@ def _checked(place: str, kind: str, kwargs: dict[str, Any], severity: Severity, 
     return _with_columns(place, expectation, severity, config)
 
 
-def _with_columns(place: str, expectation: Expectation, severity: Severity, config: RecapConfig) -> Own:
+def _with_columns(
+    place: str, expectation: Expectation, severity: Severity, config: RecapConfig
+) -> CustomExpectation:
     kind = str(expectation.configuration.type)
     kwargs = expectation.configuration.kwargs
     columns = tuple(
         [kwargs[name] for name in _COLUMN_FIELDS if name in kwargs] + list(kwargs.get("column_list", ()))
     )
-    if not columns and kind not in _OF_THE_TABLE:
+    if not columns and kind not in _TABLE_EXPECTATIONS:
         raise ValueError(
-            f"{place}.type: {kind} speaks of no column; allowed are those of columns, and {', '.join(_OF_THE_TABLE)}"
+            f"{place}.type: {kind} has no column; allowed are those of columns, and "
+            f"{', '.join(_TABLE_EXPECTATIONS)}"
         )
     blocks = blocks_of(config)
     scalar = columns_of([block for block in blocks if block.list_width is None])
     for column in columns:
         if column not in scalar:
             known = columns_of(blocks)
-            why = "is of lists" if column in known else "is none that the config names"
+            why = "has lists" if column in known else "is not in the config"
             raise ValueError(f"{place}.kwargs: column {column!r} {why}; allowed are {', '.join(scalar)}")
-    return Own(expectation, severity, place, columns)
+    return CustomExpectation(expectation, severity, place, columns)
 
 
-def _of_file(folder: Path, snapshot: Snapshot, config: RecapConfig) -> Iterator[Own]:
+def _read_file_expectations(
+    folder: Path, snapshot: Snapshot, config: RecapConfig
+) -> Iterator[CustomExpectation]:
     path, name = folder / EXPECTATIONS_NAME, str(config.validation.expectations_file)
     code = path.read_bytes() if path.is_file() else b""
     if hashlib.sha256(code).hexdigest() != snapshot.expectations_sha256:
         raise ValueError(f"{path}: lost or changed since resolve wrote it; run resolve again")
     given = _call(code, path, name)
     if not isinstance(given, list):
-        raise ValueError(f"{name}: {FUNCTION}() returns {type(given).__name__}; it returns {_FORM}")
+        raise ValueError(f"{name}: {FUNCTION}() returns {type(given).__name__}; it returns {_RETURN_TYPE}")
     for number, item in enumerate(given):
         place = f"{name}: {FUNCTION}()[{number}]"
         if isinstance(item, Expectation):
@@ -106,7 +115,7 @@ def _of_file(folder: Path, snapshot: Snapshot, config: RecapConfig) -> Iterator[
             yield _with_columns(place, item, severity, config)
             continue
         if not isinstance(item, dict) or not {"type"} <= set(item) <= {"type", "kwargs", "severity"}:
-            raise ValueError(f"{place}: is {_short(item)}; {FUNCTION}() returns {_FORM}")
+            raise ValueError(f"{place}: is {_short(item)}; {FUNCTION}() returns {_RETURN_TYPE}")
         severity = item.get("severity", "warning")
         if severity not in ("critical", "warning"):
             raise ValueError(f"{place}.severity: {severity!r}; allowed are critical and warning")
@@ -114,23 +123,23 @@ def _of_file(folder: Path, snapshot: Snapshot, config: RecapConfig) -> Iterator[
 
 
 def _call(code: bytes, path: Path, name: str) -> Any:
-    """What the function of a file returns, whose bytes were checked: an import would run bytecode beside it."""
+    """Call the function of a file whose bytes were verified; an import could run cached bytecode instead."""
     module = ModuleType("recap_own_expectations")
     module.__file__ = str(path)
     try:
         exec(compile(code, path, "exec", dont_inherit=True), vars(module))
         make = getattr(module, FUNCTION, None)
         if not callable(make):
-            raise ValueError(f"{name}: has no function {FUNCTION}(); it returns {_FORM}")
+            raise ValueError(f"{name}: has no function {FUNCTION}(); it returns {_RETURN_TYPE}")
         return make()
-    except Exception as error:  # the file is not ours, and whatever it raises is its fault, in one line
+    except Exception as error:  # a user's file: its errors are reported in one line
         if make_line := _line_in(path, error):
             raise ValueError(f"{name}, line {make_line}: {type(error).__name__}: {_short(error)}") from None
         raise
 
 
 def _line_in(path: Path, error: Exception) -> int:
-    """The line of the file in which an error arose; 0 if it did not arise there."""
+    """The file's line that raised an error; 0 if the error was raised elsewhere."""
     lines = [
         frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)
     ]
@@ -138,7 +147,7 @@ def _line_in(path: Path, error: Exception) -> int:
 
 
 def _first_reason(error: Exception) -> str:
-    """The first field that Great Expectations complains of, in one line."""
+    """The first invalid field that Great Expectations reports, in one line."""
     if not hasattr(error, "errors"):
         return _short(error)
     first = error.errors()[0]

@@ -1,11 +1,11 @@
-"""Expectations of one's own on a scan: on the profile where it knows the answer of every row, else on the sample."""
+"""Evaluate custom expectations: on the profile if it decides for every row, else on the row sample."""
 
 from typing import Any
 
 import pandas as pd
 
 from components.common.artifacts.snapshot import Snapshot
-from components.validate.checks.custom import Own
+from components.validate.checks.custom.expectations import CustomExpectation
 from components.validate.checks.examples import MAX_EXAMPLES, frame_of, plain
 from components.validate.checks.great_expectations import Answer, Validator, expectations, rows_of
 from components.validate.profile.columns import Block, blocks_of
@@ -17,50 +17,50 @@ from components.validate.profile.statistics import Stats
 from components.validate.result import Result
 from recap_model.config import RecapConfig
 
-_NO_VALUES = ("id", "split")
+_ROLES_WITHOUT_VALUES = ("id", "split")
 _WITHIN = "expect_table_row_count_to_be_between"
 _EQUAL = "expect_table_row_count_to_equal"
 _NOT_NULL = "expect_column_values_to_not_be_null"
 _BOUNDS = ("min_value", "max_value")
 
 
-def judge_own(
-    own: list[Own], scan: Scan, snapshot: Snapshot, config: RecapConfig, validator: Validator
+def check_custom_expectations(
+    own: list[CustomExpectation], scan: Scan, snapshot: Snapshot, config: RecapConfig, validator: Validator
 ) -> list[Result]:
-    """A result for each, in their order."""
+    """A result for each expectation, in their order."""
     window, blocks = scan.profile.window(), blocks_of(config)
     where = f"{snapshot.first_day} to {snapshot.last_day}"
     results: dict[str, Result] = {}
-    of_values: list[tuple[Own, list[float]]] = []
+    of_values: list[tuple[CustomExpectation, list[float]]] = []
     for item in own:
         found = _stats(item, window, blocks)
         if item.name in (_WITHIN, _EQUAL):
-            results[item.place] = _of_rows(item, window.rows, where)
+            results[item.place] = _check_row_count(item, window.rows, where)
         elif item.name == _NOT_NULL and found is not None:
-            results[item.place] = _of_nulls(item, *found, where)
+            results[item.place] = _check_null_count(item, *found, where)
         elif found is not None and (values := _values(item, *found)) is not None:
             of_values.append((item, values))
     broken = _broken(of_values, validator)
     for item, values in of_values:
         seen = " and ".join(f"{value:g}" for value in values)
-        said = f"has {_OF_VALUES[item.name]} {seen}"
-        results[item.place] = _result(item, item.place not in broken, window.rows, said, where)
-    results |= _on_sample([item for item in own if item.place not in results], scan, config, validator)
+        observed = f"has {_VALUE_NAMES[item.name]} {seen}"
+        results[item.place] = _result(item, item.place not in broken, window.rows, observed, where)
+    results |= _check_on_sample([item for item in own if item.place not in results], scan, config, validator)
     return [results[item.place] for item in own]
 
 
-_OF_VALUES = {
+_VALUE_NAMES = {
     "expect_column_values_to_be_between": "values between",
-    "expect_column_min_to_be_between": "a least value of",
-    "expect_column_max_to_be_between": "a greatest value of",
+    "expect_column_min_to_be_between": "a minimum of",
+    "expect_column_max_to_be_between": "a maximum of",
     "expect_column_mean_to_be_between": "a mean of",
 }
 
 
-def _values(item: Own, stats: Stats, at: int) -> list[float] | None:
-    """What has to lie between the expectation's bounds if, and only if, it holds for all rows of the window."""
+def _values(item: CustomExpectation, stats: Stats, at: int) -> list[float] | None:
+    """Values that lie within the expectation's bounds if and only if it holds for all rows of the window."""
     finite, total = int(stats.finite[at]), stats.total[at]
-    if item.name not in _OF_VALUES or item.kwargs.get("mostly", 1) != 1:
+    if item.name not in _VALUE_NAMES or item.kwargs.get("mostly", 1) != 1:
         return None
     if int(stats.infinities[at]) or not finite or not all(map(_is_number, map(item.kwargs.get, _BOUNDS))):
         return None
@@ -79,10 +79,10 @@ def _is_number(bound: object) -> bool:
     return bound is None or isinstance(bound, int | float)
 
 
-def _broken(of_values: list[tuple[Own, list[float]]], validator: Validator) -> set[str]:
-    """The places of those with a value beyond a bound: one table for all, as of the generated rules.
+def _broken(of_values: list[tuple[CustomExpectation, list[float]]], validator: Validator) -> set[str]:
+    """Places of the expectations with a value out of bounds, by one table for all of them.
 
-    Great Expectations takes milliseconds for each expectation, however small the table.
+    Great Expectations takes milliseconds for each expectation, even on a small table.
     """
     rows = [
         {
@@ -110,21 +110,23 @@ def _broken(of_values: list[tuple[Own, list[float]]], validator: Validator) -> s
     return broken
 
 
-def _stats(item: Own, window: PartitionProfile, blocks: list[Block]) -> tuple[Stats, int] | None:
-    """The profile of the expectation's only column, and its place in it."""
+def _stats(
+    item: CustomExpectation, window: PartitionProfile, blocks: list[Block]
+) -> tuple[Stats, int] | None:
+    """The statistics with the expectation's only column, and the column's index in them."""
     if len(item.columns) != 1 or item.kwargs.get("row_condition"):
         return None
     (column,) = item.columns
     for block in blocks:
         scalar = column in block.columns and block.list_width is None
         if scalar and block.key in window.blocks:
-            place = block.columns.index(column)
-            if item.name == _NOT_NULL or not (block.role in _NO_VALUES or block.any_id(place)):
-                return window.blocks[block.key].stats, place
+            index = block.columns.index(column)
+            if item.name == _NOT_NULL or not (block.role in _ROLES_WITHOUT_VALUES or block.any_id(index)):
+                return window.blocks[block.key].stats, index
     return None
 
 
-def _of_rows(item: Own, rows: int, where: str) -> Result:
+def _check_row_count(item: CustomExpectation, rows: int, where: str) -> Result:
     low, high = item.kwargs.get("min_value"), item.kwargs.get("max_value")
     if item.name == _EQUAL:
         low = high = item.kwargs["value"]
@@ -133,32 +135,34 @@ def _of_rows(item: Own, rows: int, where: str) -> Result:
     return _result(item, above and below, rows, f"has {rows:,} rows", where)
 
 
-def _of_nulls(item: Own, stats: Stats, at: int, where: str) -> Result:
+def _check_null_count(item: CustomExpectation, stats: Stats, at: int, where: str) -> Result:
     nulls, rows = int(stats.nulls[at] + stats.nans[at]), int(stats.rows[at])
     holds = rows - nulls >= float(item.kwargs.get("mostly", 1.0)) * rows
     return _result(item, holds, rows, f"is null in {nulls:,} of {rows:,} rows", where)
 
 
-def _on_sample(own: list[Own], scan: Scan, config: RecapConfig, validator: Validator) -> dict[str, Result]:
+def _check_on_sample(
+    own: list[CustomExpectation], scan: Scan, config: RecapConfig, validator: Validator
+) -> dict[str, Result]:
     sample = scan.sample
-    there = set(sample.schema.names) if sample is not None and len(sample) else set()
-    held = [item for item in own if set(item.columns) <= there]
-    said = "cannot be checked: no row was sampled,"
-    results = {item.place: _result(item, False, 0, said, "") for item in own if item not in held}
+    present = set(sample.schema.names) if sample is not None and len(sample) else set()
+    held = [item for item in own if set(item.columns) <= present]
+    observed = "cannot be checked: no row was sampled,"
+    results = {item.place: _result(item, False, 0, observed, "") for item in own if item not in held}
     if sample is None or not held:
         return results
     frame = frame_of(sample, list(dict.fromkeys(name for item in held for name in item.columns)), config)
     for item, answer in zip(held, validator.answers(frame, [item.expectation for item in held]), strict=True):
-        results[item.place] = _of_answer(item, answer, frame, config)
+        results[item.place] = _to_result(item, answer, frame, config)
     return results
 
 
-def _of_answer(item: Own, answer: Answer, frame: pd.DataFrame, config: RecapConfig) -> Result:
+def _to_result(item: CustomExpectation, answer: Answer, frame: pd.DataFrame, config: RecapConfig) -> Result:
     where = f"a sample of {len(frame):,} rows"
     if answer.error:
         return _result(item, False, 0, f"cannot be computed: {answer.error},", where)
     if not answer.checked:
-        return _result(item, False, 0, "has no value to check, which is no pass,", where)
+        return _result(item, False, 0, "has no value to check, which counts as a failure,", where)
     if not answer.places:
         seen = "" if answer.observed is None else f": {_short(answer.observed)} is seen"
         return _result(item, answer.success, answer.checked, f"does not fulfil it{seen}", where)
@@ -172,7 +176,7 @@ def _of_answer(item: Own, answer: Answer, frame: pd.DataFrame, config: RecapConf
 
 
 def _result(
-    item: Own,
+    item: CustomExpectation,
     success: bool,
     checked: int,
     observed: str,

@@ -1,0 +1,1 @@
+"""Custom expectations of the config or of a Python file: parsing and evaluation."""
