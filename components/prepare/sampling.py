@@ -10,7 +10,7 @@ from recap_model.data.log.id_hashing import uniform
 
 
 class NegativeSampler:
-    """Keeps every training row that is positive for a listed task, and a fixed share of the others.
+    """Keeps every training row that is positive for a listed task, and a fixed fraction of the others.
 
     Whether a row is kept follows from its number and the seed. Kept rows of the others get the weight that restores
     their sum, or, where numeric calibration is to undo it, keep theirs and are counted for the rates.

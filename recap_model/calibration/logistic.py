@@ -29,19 +29,19 @@ def fit_logistic(
     Shape:
         design: (bins, coefficients); penalty: (coefficients, coefficients); the others (coefficients,).
     """
-    share, label = bins.weight / bins.total, bins.label / bins.total
+    fraction, label = bins.weight / bins.total, bins.label / bins.total
     centre = np.zeros_like(start) if centre is None else centre
 
     def objective(coefficients: Array) -> float:
         logit, away = design @ coefficients, coefficients - centre
-        return float((share * softplus(logit) - label * logit).sum() + 0.5 * away @ penalty @ away)
+        return float((fraction * softplus(logit) - label * logit).sum() + 0.5 * away @ penalty @ away)
 
     current = np.maximum(start, lower)
     value = objective(current)
     for _ in range(_STEPS):
         probability = sigmoid(design @ current)
-        gradient = design.T @ (share * probability - label) + penalty @ (current - centre)
-        curvature = design.T @ (design * (share * probability * (1.0 - probability))[:, None]) + penalty
+        gradient = design.T @ (fraction * probability - label) + penalty @ (current - centre)
+        curvature = design.T @ (design * (fraction * probability * (1.0 - probability))[:, None]) + penalty
         free = (current > lower) | (gradient < 0)
         step = np.zeros_like(current)
         ridge = 1e-12 * (1.0 + np.trace(curvature)) * np.eye(int(free.sum()))

@@ -69,8 +69,8 @@ def shift_to_observed(bins: Bins) -> float:
 def information(column: Array, bins: Bins) -> float:
     """Curvature of the log loss along a column of a design, at the model's own probabilities."""
     probability = sigmoid(bins.logit + shift_to_observed(bins))
-    share = bins.weight / bins.total
-    return float((share * probability * (1.0 - probability) * column**2).sum())
+    fraction = bins.weight / bins.total
+    return float((fraction * probability * (1.0 - probability) * column**2).sum())
 
 
 def _one_event(design: Array, bins: Bins, size: int | None = None) -> Array:

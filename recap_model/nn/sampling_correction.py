@@ -10,7 +10,7 @@ class NumericCalibration(nn.Module):
     """The probability before label-dependent down-sampling, ``p r / (1 - p + p r)``.
 
     It multiplies the odds by r = negative rate / positive rate (Elkan, "The foundations of cost-sensitive
-    learning", IJCAI 2001, theorem 2). Rates are shares of the positives and of the negatives that were kept,
+    learning", IJCAI 2001, theorem 2). Rates are the fractions of the positives and of the negatives that were kept,
     one for all or one for each task.
 
     Shape:

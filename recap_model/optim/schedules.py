@@ -39,5 +39,5 @@ def _ramp_to_cosine(config: LinearRampToCosineConfig, step: int) -> float:
     if step < config.num_ramp_steps:
         return _ramp(config, step)
     progress = (step - config.num_ramp_steps) / (config.final_num_steps - config.num_ramp_steps)
-    share = 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
-    return config.final_learning_rate + (config.learning_rate - config.final_learning_rate) * share
+    fraction = 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
+    return config.final_learning_rate + (config.learning_rate - config.final_learning_rate) * fraction

@@ -15,7 +15,7 @@ class Progress:
     """Where training stands after a step, with means over the steps since the last report.
 
     ``learning_rates`` has the rate of each task's tower, and under ``shared`` that of what they share.
-    ``waiting`` is the share of the time that went by waiting for rows; ``held_out_loss`` the last look of early
+    ``waiting`` is the fraction of time spent waiting for rows; ``held_out_loss`` the last evaluation of early
     stopping.
     """
 

@@ -31,7 +31,7 @@ class Deduplicate(StrictModel):
 
 
 class NegativeDownsampling(StrictModel):
-    """Training keeps every row that is positive for a listed task, and a fixed share of the others."""
+    """Training keeps every row that is positive for a listed task, and a fixed fraction of the others."""
 
     rate: SamplingRate = Field(description="fraction of the other rows that is kept")
     tasks: list[str] | None = Field(None, description="tasks whose positives are kept; all if not given")

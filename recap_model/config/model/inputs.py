@@ -9,7 +9,7 @@ from recap_model.config.fields.names import Name
 from recap_model.config.fields.numbers import NonNegativeInt, PositiveFloat, PositiveInt, TableSize, Width
 from recap_model.config.model.architectures import BatchNormConfig
 
-_HASH = "ids are hashed into the entries, which several may share; prepare reports how many do"
+_HASH = "ids are hashed into the entries; prepare reports the collision rate"
 
 JoinedGroup = Literal["binary", "discrete", "user_embedding", "user_eng_embedding", "author_embedding"]
 

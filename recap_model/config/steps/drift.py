@@ -68,12 +68,12 @@ class DriftConfig(DriftBounds):
     """
 
     max_positive_rate_change: NonNegativeFloat = Field(
-        0.3, description="of a task's positive rate, as a share of the baseline's"
+        0.3, description="of a task's positive rate, as a fraction of the baseline's"
     )
     max_rows_change: NonNegativeFloat = Field(
         0.5,
-        description="a day may have this share more rows than the champion's largest day, or its smallest this "
-        "share more than the day",
+        description="a day may have this fraction more rows than the champion's largest day, or its smallest this "
+        "fraction more than the day",
     )
     ignore: list[str] = Field([], description="feature columns that are expected to move, as a day's number")
     columns: dict[str, dict[_Bound, PositiveFloat]] = Field(

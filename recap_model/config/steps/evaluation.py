@@ -64,7 +64,7 @@ class GateConfig(StrictModel):
     )
     max_top_k_change: Annotated[float, Field(ge=0.0, le=1.0)] | None = Field(
         None,
-        description="share of the rows in the top k of their list that may be others than the champion's",
+        description="fraction of the rows in the top k of their list that may be others than the champion's",
     )
     promote_if: Literal["better", "no_worse"] = Field(
         "better",

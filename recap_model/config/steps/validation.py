@@ -96,10 +96,10 @@ class ValidationConfig(StrictModel):
     max_non_finite_rate: Rate = Field(0.05, description="of a float feature column: NaN and infinities")
     min_positives: PositiveInt = Field(1, description="of each task, over the window")
     max_positive_rate_change: NonNegativeFloat = Field(
-        0.5, description="a task's rate in a partition may differ from the window's by this share of it"
+        0.5, description="a task's rate in a partition may differ from the window's by this fraction of it"
     )
     max_norm_change: NonNegativeFloat = Field(
-        0.5, description="an embedding's mean norm in a partition may differ by this share of the window's"
+        0.5, description="an embedding's mean norm in a partition may differ by this fraction of the window's"
     )
     max_disordered_rate: Rate = Field(
         0.001, description="of a partition's rows: impressed or engaged before served"

@@ -69,9 +69,7 @@ class CopyQueue:
 
     def __enter__(self) -> Self:
         if self._threads > 1:
-            self._threads_pool = self._until_exit.enter_context(
-                ThreadPoolExecutor(self._threads - 1, "copies")
-            )
+            self._pool = self._until_exit.enter_context(ThreadPoolExecutor(self._threads - 1, "copies"))
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -90,7 +88,7 @@ class CopyQueue:
         # Round-robin from the largest, which balances the threads.
         pending.sort(key=lambda copy: copy.out.nbytes, reverse=True)
         chunks = [pending[thread :: self._threads] for thread in range(self._threads)]
-        running = [self._threads_pool.submit(_run, chunk) for chunk in chunks[1:]]
+        running = [self._pool.submit(_run, chunk) for chunk in chunks[1:]]
         _run(chunks[0])
         for chunk in running:
             chunk.result()
