@@ -135,8 +135,8 @@ def describe_version(client: "MlflowClient", name: str, version: str) -> dict[st
     moves = [move for move in all_moves if version in (move.source, move.to)]
     proof = read_load_test(client, found)
     measured = {"measured": proof.model_dump()} if proof else {}
-    told = [f"{move.when} {move.who}: {move.source or 'none'} -> {move.to}, {move.why}" for move in moves]
-    return {**summary, **measured, "lineage": _lineage(client, found), "moves": told}
+    history = [f"{move.when} {move.who}: {move.source or 'none'} -> {move.to}, {move.why}" for move in moves]
+    return {**summary, **measured, "lineage": _lineage(client, found), "moves": history}
 
 
 def _lineage(client: "MlflowClient", found: "ModelVersion") -> dict[str, Any]:
