@@ -52,7 +52,7 @@ class ConditionalTasks(nn.Module):
 def joint_logit(first: Tensor, second: Tensor) -> Tensor:
     """Log odds of σ(a)·σ(b), of any shape: −log(e^−a + e^−b + e^−(a+b)), which no large logit overflows.
 
-    >>> p = logit_of_both(torch.tensor(0.0), torch.tensor(0.0)).sigmoid()
+    >>> p = joint_logit(torch.tensor(0.0), torch.tensor(0.0)).sigmoid()
     >>> round(p.item(), 4)
     0.25
     """
