@@ -1,1 +1,1 @@
-"""Training, calibration and test sets out of the log: rectified, split, sampled, shuffled."""
+"""Prepare training, calibration and test sets from the log: deduplicate, rectify, split, sample, shuffle."""

@@ -21,7 +21,7 @@ _NO_KEY = np.iinfo(np.uint32).max
 
 @dataclass(frozen=True)
 class _Source:
-    """Where the ids of a hashed table come from: column ``index`` of the discrete group, or lists of ``name``."""
+    """Source of a hashed table's ids: column ``index`` of the discrete group, or lists of ``name``."""
 
     buckets: int
     index: int | None = None
@@ -29,16 +29,16 @@ class _Source:
 
 
 class CollisionCounter:
-    """Ids of one table: exactly as long as they and its buckets are few, by samples of them then.
+    """Collision counts of one table: exact for few ids and buckets, estimated from samples otherwise.
 
-    Every id has a key, a number that looks random and is no other id's. The 65,536 least keys are a sample of the
-    distinct ids; if u is the greatest of the k as a fraction of all numbers, there are about (k - 1) / u ids, with a
-    standard error of 1 / sqrt(k - 2) = 0.4 % (Beyer et al., "On synopses for distinct-value estimation under multiset
-    operations", SIGMOD 2007, section 4). Of each place the least and the greatest key are kept, which differ where it
-    has several ids (in 32 bits: of two ids one pair in 4 billion is taken for one), and its impressions. Of more than
-    4,194,304 buckets so many are followed, as a sample; where a few ids are most of the impressions, their share is
-    rough then. So a counter takes 16 bytes a place, 68 MB at most, and comes out the same in whatever order rows were
-    counted.
+    Every id has a pseudorandom key (a bijection). The 65,536 least keys (k minimum values) are a sample of the
+    distinct ids; if u is the greatest of these k keys as a fraction of the key range, the cardinality is about
+    (k - 1) / u, with a standard error of 1 / sqrt(k - 2) = 0.4 % (Beyer et al., "On synopses for distinct-value
+    estimation under multiset operations", SIGMOD 2007, section 4). For each bucket the least and the greatest key are
+    kept, which differ if it has several ids (in 32 bits: a pair of ids is mistaken for one id with probability 1 in 4
+    billion), and its impressions. Above 4,194,304 buckets, that many are sampled; if few ids have most of the
+    impressions, the fraction of impressions is a rough estimate then. So a counter takes 16 bytes a bucket, 68 MB at
+    most, and does not depend on the order of rows.
     """
 
     def __init__(self, buckets: int) -> None:
@@ -54,7 +54,7 @@ class CollisionCounter:
     def add(
         self, ids: NDArray[np.int64] | NDArray[np.uint64], buckets: NDArray[np.int64] | None = None
     ) -> None:
-        """Count ids, none missing, that are hashed as a table hashes them, or lie in ``buckets``."""
+        """Count ids, none missing, by the buckets of the table's hash, or by the given ``buckets``."""
         distinct, firsts, counts = np.unique(ids, return_index=True, return_counts=True)
         where = hash_buckets(distinct.astype(np.int64), self.buckets) if buckets is None else buckets[firsts]
         keys = seeded_hash(distinct.astype(np.int64), _SEED)
@@ -68,7 +68,7 @@ class CollisionCounter:
         np.add.at(self._impressions, where, counts[followed])
 
     def merge(self, other: "CollisionCounter") -> None:
-        """Take in what another counter of the same table has counted."""
+        """Add the counts of another counter of the same table."""
         self._keep(other._keys, other._sampled_buckets)
         np.minimum(self._least, other._least, out=self._least)
         np.maximum(self._greatest, other._greatest, out=self._greatest)
@@ -84,7 +84,7 @@ class CollisionCounter:
         self._sampled_buckets = np.concatenate([self._sampled_buckets, buckets])[firsts[:_SAMPLE_IDS]]
 
     def state(self) -> dict[str, NDArray[np.generic]]:
-        """All that was counted so far."""
+        """The state as arrays."""
         return {
             "keys": self._keys,
             "places": self._sampled_buckets,
@@ -95,13 +95,13 @@ class CollisionCounter:
         }
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Go on from the state of a counter of the same table."""
+        """Restore the state of a counter of the same table."""
         self._keys, self._sampled_buckets = state["keys"], state["places"]
         self._least, self._greatest = state["least"], state["greatest"]
         self._impressions, self._total = state["impressions"], state["total"]
 
     def result(self) -> Collisions:
-        """What was counted, or is estimated."""
+        """The counts or estimates."""
         full = len(self._keys) == _SAMPLE_IDS
         ids = round((_SAMPLE_IDS - 1) / (float(self._keys[-1]) / 2.0**64)) if full else len(self._keys)
         shared = self._least < self._greatest
@@ -109,10 +109,10 @@ class CollisionCounter:
         return Collisions(
             buckets=self.buckets,
             ids=ids,
-            collision_rate=_share(int(shared[buckets].sum()), len(buckets)),
+            collision_rate=_ratio(int(shared[buckets].sum()), len(buckets)),
             expected=expected_collision_rate(ids, self.buckets),
             impressions=int(self._total[0]),
-            impression_collision_rate=_share(
+            impression_collision_rate=_ratio(
                 int(self._impressions[shared].sum()), int(self._impressions.sum())
             ),
             exact=not full and self.buckets <= _FOLLOWED_BUCKETS,
@@ -120,7 +120,7 @@ class CollisionCounter:
 
 
 class HashedTables:
-    """A counter for each table that hashes ids, and for each derived cross, by the path of its config."""
+    """A counter for each table that hashes ids and for each derived cross, by its config path."""
 
     def __init__(self, config: RecapConfig) -> None:
         self._sources = _sources(config)
@@ -140,18 +140,18 @@ class HashedTables:
             self.counters[path].add(ids[ids != MISSING_ID])
 
     def add_crosses(self, crosses: Mapping[str, NDArray[np.uint64]]) -> None:
-        """Count what crosses hash, as `read_crosses` gives it."""
+        """Count the hashes of crosses, from `read_crosses`."""
         for name, ids in crosses.items():
             counter = self.counters[_cross(name)]
             counter.add(ids, (ids % np.uint64(counter.buckets)).astype(np.int64))
 
     def merge(self, other: "HashedTables") -> None:
-        """Take in what was counted of other rows by the same config."""
+        """Add the counts of other rows."""
         for path, counter in self.counters.items():
             counter.merge(other.counters[path])
 
     def state(self) -> dict[str, NDArray[np.generic]]:
-        """All that was counted so far."""
+        """The state as arrays."""
         return {
             f"{path}/{name}": array
             for path, counter in self.counters.items()
@@ -159,12 +159,12 @@ class HashedTables:
         }
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Go on from a state of the same config."""
+        """Restore a state of the same config."""
         for path, counter in self.counters.items():
             counter.restore({name: state[f"{path}/{name}"] for name in counter.state()})
 
     def result(self) -> dict[str, Collisions]:
-        """Of each table and cross."""
+        """The collisions of each table and cross."""
         return {path: counter.result() for path, counter in self.counters.items()}
 
 
@@ -179,8 +179,8 @@ def expected_collision_rate(ids: int, buckets: int) -> float:
     return 1.0 if buckets == 1 else float(-np.expm1((ids - 1) * np.log1p(-1.0 / buckets)))
 
 
-def _share(part: int, whole: int) -> float:
-    return part / whole if whole else 0.0
+def _ratio(count: int, total: int) -> float:
+    return count / total if total else 0.0
 
 
 def _cross(name: str) -> str:

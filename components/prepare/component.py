@@ -1,4 +1,4 @@
-"""How kfp calls prepare."""
+"""The kfp components of prepare."""
 
 from kfp import dsl
 
@@ -42,7 +42,7 @@ def prepare_group(
     groups: int,
     part: dsl.Output[dsl.Dataset],
 ) -> None:
-    """Read one group of the log's files for the sets, beside the pods of the other groups."""
+    """Read one group of the log's files into parts of the sets, in parallel with the pods of the other groups."""
     from components.common.runtime.step import step
 
     with step("prepare"):
@@ -60,7 +60,7 @@ def prepare_join(
     calibration_set: dsl.Output[dsl.Dataset],
     test_set: dsl.Output[dsl.Dataset],
 ) -> None:
-    """Make the training, calibration and test sets of what the groups' pods have read."""
+    """Join the groups' parts to the training, calibration and test sets."""
     from components.common.runtime.step import step
 
     with step("prepare"):

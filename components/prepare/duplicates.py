@@ -1,4 +1,4 @@
-"""Rows that were logged more than once: the same request and candidate."""
+"""Find duplicate rows: the same request and candidate."""
 
 import tempfile
 from collections.abc import Iterator
@@ -18,11 +18,11 @@ _ENTRY = np.dtype([("key", np.uint64), ("number", np.int64)])
 
 
 def find_duplicates(snapshot: Snapshot, config: RecapConfig) -> NDArray[np.int64]:
-    """Numbers of the rows that ``data.deduplicate`` leaves out, rising; none without it.
+    """Numbers of the rows that ``data.deduplicate`` leaves out, ascending; empty without it.
 
-    A row that lacks its request or candidate is no copy of another. Rows are told apart by 64 bits of a hash: among a
-    thousand million rows, one is taken for another's copy with a chance of 3 %. Buckets of hashes go through files of
-    a temporary folder, 16 bytes a row, so that memory is that of one bucket.
+    A row without a request or candidate is not a duplicate. Rows are compared by a 64-bit hash: the probability of
+    any false duplicate is 3 % among a billion rows. Hashes are bucketed to files in a temporary folder, 16 bytes a
+    row, so that memory is bounded by one bucket.
 
     Raises:
         FileNotFoundError, ValueError: a file of the log cannot be read; it is named.
@@ -62,7 +62,7 @@ def _entries(
 
 
 def _later(entries: NDArray[np.void], keep: str) -> NDArray[np.int64]:
-    """Numbers of all rows of each key but the one that is kept."""
+    """Numbers of the rows of each key, without the one that is kept."""
     order = np.lexsort((entries["number"], entries["key"]))
     keys, numbers = entries["key"][order], entries["number"][order]
     same = keys[1:] == keys[:-1]

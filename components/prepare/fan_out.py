@@ -1,4 +1,4 @@
-"""Prepare on several pods: each reads a group of the log's files, and one makes the sets of what they leave."""
+"""Fan-out of prepare over pods: each reads a group of the log's files into parts, and one joins the parts."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -28,11 +28,11 @@ _GATHERED_NAME = "gathered.npz"
 
 
 class GroupManifest(StrictModel):
-    """What a pod has made of its group, written last.
+    """The manifest of a group's parts, written last.
 
     Attributes:
         snapshot: its digest.
-        rows_root: what the parts lie under, a folder for each set; of this machine if relative to the manifest's.
+        rows_root: root of the parts, with a folder for each set; a local path is relative to the manifest's folder.
         files: its parts, by ``<set>/<name>``.
     """
 
@@ -58,15 +58,15 @@ def prepare_group(
     groups: int,
     rows_root: str | None = None,
 ) -> None:
-    """Read one of so many groups of the log's files into parts of the sets.
+    """Read one of ``groups`` groups of the log's files into parts of the sets.
 
-    A group that has no file, as there are fewer files than groups, leaves no part.
+    With fewer files than groups, a group may be empty.
 
     Args:
-        snapshot, validated: as `prepare_datasets` takes them.
-        out: folder for the group's manifest, and what was gathered of its rows.
+        snapshot, validated: as of `prepare_datasets`.
+        out: folder for the group's manifest and statistics.
         group: its number, from 0.
-        rows_root: URI (s3://, gs://) that the parts are streamed to; beside ``out`` if there is none.
+        rows_root: URI (s3://, gs://) that the parts are streamed to; None for a folder beside ``out``.
 
     Raises:
         FileNotFoundError, ValueError: an input is missing, of another run, or cannot be read as the config says.
@@ -81,8 +81,8 @@ def prepare_group(
         root = rows_root or folder_beside(out, stack)
         roots = {split: f"{root}/{split}" for split in SPLITS}
         if rows_root is None:
-            for place in roots.values():
-                Path(place).mkdir()
+            for part_root in roots.values():
+                Path(part_root).mkdir()
         gathered = Gathered(NegativeSampler(config), StatisticsBuilder(config))
         parts: dict[str, Part] = {}
         for own in split_files(frozen, groups)[group : group + 1]:
@@ -107,9 +107,9 @@ def join_groups(
     test_out: str | Path,
     rows_roots: Mapping[str, str | None] | None = None,
 ) -> dict[str, DatasetManifest]:
-    """Write the three sets of what all groups left: the same bytes that `prepare_datasets` writes.
+    """Join all groups' parts to the three sets; the output is identical to that of `prepare_datasets`.
 
-    The parts stay, so that this can be repeated.
+    The parts are kept, so that this can be repeated.
 
     Args:
         parts: what `prepare_group` wrote for each group, in any order.
@@ -146,8 +146,8 @@ def _check(manifests: Sequence[GroupManifest], snapshot: Snapshot) -> None:
             )
     if len(manifests) != groups or [manifest.group for manifest in manifests] != list(range(len(manifests))):
         raise ValueError(
-            f"groups {', '.join(str(manifest.group) for manifest in manifests)} of {groups}: the sets are made of "
-            "each group once; run the steps of all groups again"
+            f"groups {', '.join(str(manifest.group) for manifest in manifests)} of {groups}: each group is needed "
+            "exactly once; run the steps of all groups again"
         )
     for manifest in manifests:
         filesystem, root = open_root(manifest.rows_root)
@@ -170,7 +170,7 @@ def _restored(folder: Path, config: RecapConfig) -> Gathered:
     path = folder / _GATHERED_NAME
     gathered = Gathered(NegativeSampler(config), StatisticsBuilder(config))
     try:
-        # Opened here: numpy leaves open what turns out to be no archive.
+        # Opened here, because numpy leaves a file open that is not an archive.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as state:
             gathered.sampler.counts = state["counts"]
             gathered.statistics.restore(state)

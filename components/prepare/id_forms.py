@@ -1,4 +1,4 @@
-"""Whether a log's ids are integers or text: one of the two in all files, or one id would be two."""
+"""Form of a log's ids, integers or text, which must be the same in all files for ids to match."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from recap_model.data.log.schema import ID_ROLES, IdForm, LogColumn, id_form
 
 @dataclass(frozen=True)
 class IdForms:
-    """The form of each column of ids, and the first file that has it; a column without a value in any has none."""
+    """The form of each id column and the first file that has it; a column without values has none."""
 
     found: Mapping[str, tuple[IdForm, str]]
 
     @classmethod
     def read(cls, snapshot: Snapshot, columns: Sequence[LogColumn]) -> "IdForms":
-        """From the footers of the log's files, up to the first in which every column has a form.
+        """Read from the footers of the log's files, until every column has a form.
 
         Raises as `open_parquet`.
         """
@@ -35,7 +35,7 @@ class IdForms:
         return cls(found)
 
     def check(self, schema: pa.Schema, file: str) -> None:
-        """Raise ValueError for a column of ids that has another form in this file."""
+        """Raise ValueError for an id column that has another form in this file."""
         for name, (form, first) in self.found.items():
             here = id_form(schema.field(name).type) if schema.get_field_index(name) >= 0 else None
             if here not in (form, None):
@@ -45,7 +45,7 @@ class IdForms:
                 )
 
     def normalize(self, name: str, ids: pa.Array) -> pa.Array:
-        """Ids of one column in one type for all files, whose columns may be of several widths or without a value."""
+        """Cast ids of one column to the same type for all files, whose columns may differ in width."""
         if not pa.types.is_null(ids.type):
             return normalized_ids(ids)
         return ids.cast(pa.string() if self.found.get(name, ("",))[0] == "text" else pa.int64())

@@ -1,4 +1,4 @@
-"""Training, calibration and test sets out of the log: rectified, split, sampled, shuffled."""
+"""Write the training, calibration and test sets of a validated snapshot."""
 
 import hashlib
 import json
@@ -45,18 +45,18 @@ def prepare_datasets(
     rows_roots: Mapping[str, str | None] | None = None,
     groups: int | None = None,
 ) -> dict[str, DatasetManifest]:
-    """Write the three sets of a validated snapshot; their rows lie beside each in ``<out>.rows``, or elsewhere.
+    """Write the three sets of a validated snapshot; the rows of each lie in ``<out>.rows`` or under ``rows_roots``.
 
-    Memory is bounded by a few record batches for each core, never by rows. The sets follow from the snapshot alone:
-    their bytes are the same for any number of groups.
+    Memory is bounded by a few record batches per core, independent of the number of rows. The output is a function of
+    the snapshot: its bytes do not depend on the number of groups.
 
     Args:
         snapshot: what resolve wrote.
         validated: what validate wrote for the same snapshot.
         train_out, calibration_out, test_out: folders for the manifests, and the training set's statistics.
-        rows_roots: for ``train``, ``calibration`` and ``test`` a URI (s3://, gs://) that the rows are streamed to;
-            beside the manifest where there is none.
-        groups: of files, which processes read side by side; as many as the cores are kept busy by if not given.
+        rows_roots: for ``train``, ``calibration`` and ``test`` the URI (s3://, gs://) that the rows are streamed to;
+            None for a folder beside the manifest.
+        groups: of files that processes read in parallel; chosen by the number of cores if None.
 
     Raises:
         FileNotFoundError, ValueError: an input is missing, of another run, or cannot be read as the config says;
@@ -75,7 +75,7 @@ def write_sets(
     rows_roots: Mapping[str, str | None] | None,
     fill: Fill,
 ) -> dict[str, DatasetManifest]:
-    """Write each set's rows by ``fill``, which is told their roots, then statistics and manifests; all or nothing.
+    """Write each set's rows by ``fill``, which gets their roots, then statistics and manifests, atomically.
 
     Raises ValueError if a set is empty, or training has no positive or no negative of a task.
     """
@@ -100,7 +100,7 @@ def write_sets(
 
 
 def folder_beside(out: Path, stack: ExitStack) -> str:
-    """Where rows are written on this machine: a folder beside ``out`` that is there whole or not at all."""
+    """An atomic folder beside ``out`` for the rows."""
     return str(stack.enter_context(atomic_directory(out.with_name(f"{out.name}.rows"))))
 
 
@@ -123,20 +123,20 @@ def _fill(
             _teller(snapshot.rows),
         )
         return _by_split(snapshot, [writer.close() for writer in writers.values()]), gathered
-    gathered = _read_side_by_side(work, groups, roots)
+    gathered = _read_in_parallel(work, groups, roots)
     sources = {split: [roots[split]] * len(groups) for split in SPLITS}
     return join(snapshot, config, sources, roots, keep=False), gathered
 
 
 def plan(snapshot: Snapshot, config: RecapConfig) -> Work:
-    """Find out what every group has to know."""
+    """Compute what every group needs: splits, duplicates, id forms."""
     splitter, duplicates = Splitter(snapshot, config), find_duplicates(snapshot, config)
     forms = IdForms.read(snapshot, columns_to_read(config))
     return Work(snapshot, config, splitter, duplicates, _shards(snapshot), forms)
 
 
 def files_of(snapshot: Snapshot) -> list[tuple[str, int]]:
-    """Every file that the sets may have: its set, and its number in it."""
+    """All possible files of the sets, as set and shard number."""
     return [(SPLITS[0], shard) for shard in range(_shards(snapshot))] + [(split, 0) for split in SPLITS[1:]]
 
 
@@ -147,7 +147,7 @@ def join(
     roots: Mapping[str, str],
     keep: bool,
 ) -> dict[str, list[Written]]:
-    """Make the files of every set of their parts; ``sources`` has the groups' roots for each set."""
+    """Join the parts of each set's files; ``sources`` has the groups' roots for each set."""
     joins = [
         (sources[split], roots[split], shard, _seed(split, config), keep)
         for split, shard in files_of(snapshot)
@@ -167,17 +167,17 @@ def _by_split(snapshot: Snapshot, written: Sequence[Written | None]) -> dict[str
 
 
 def _seed(split: str, config: RecapConfig) -> int | None:
-    """Of the shuffle; calibration and test rows stay in the log's order."""
+    """Seed of the shuffle; calibration and test rows keep the log's order."""
     return config.data.seed if split == SPLITS[0] else None
 
 
 def _groups(snapshot: Snapshot) -> int:
-    """More groups than processes, so that none waits long for the last; one where starting them costs more."""
+    """More groups than processes, to balance their load; one group if starting processes costs more."""
     processes = min(cores(), snapshot.rows // _ROWS_PER_PROCESS)
     return 1 if processes < 2 else processes * _GROUPS_PER_PROCESS
 
 
-def _read_side_by_side(work: Work, groups: list[FileGroup], roots: Mapping[str, str]) -> Gathered:
+def _read_in_parallel(work: Work, groups: list[FileGroup], roots: Mapping[str, str]) -> Gathered:
     tell, done = _teller(work.snapshot.rows), 0
     found: list[Gathered] = []
     try:

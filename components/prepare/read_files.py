@@ -1,4 +1,4 @@
-"""What becomes of the rows of one group of the log's files; groups are read side by side."""
+"""Read one group of the log's files: rows of each set, sampled, with their statistics."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ Tell = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Work:
-    """What every group has to know: the same for all, small, and found out once.
+    """The inputs of every group, computed once.
 
     Attributes:
-        duplicates: numbers of the rows that are left out, rising.
-        shards: files of the training set.
-        forms: of the log's columns of ids.
+        duplicates: numbers of the rows that are left out, ascending.
+        shards: number of files of the training set.
+        forms: of the log's id columns.
     """
 
     snapshot: Snapshot
@@ -41,22 +41,22 @@ class Work:
 
 @dataclass(frozen=True)
 class Gathered:
-    """What is known of the training rows of some groups beside the rows."""
+    """Sampling counts and statistics of the training rows of one or more groups."""
 
     sampler: NegativeSampler
     statistics: StatisticsBuilder
 
     def merge(self, later: "Gathered") -> None:
-        """Take in what the next group gathered."""
+        """Add those of the next group."""
         self.sampler.merge(later.sampler)
         self.statistics.merge(later.statistics)
 
 
 def read_group(work: Work, group: FileGroup, add: Add, tell: Tell = lambda rows: None) -> Gathered:
-    """Hand every row of a group that is kept to ``add``, with its set and its file's number in the set.
+    """Pass every kept row of a group to ``add``, with its set and shard number.
 
     Args:
-        tell: called with the number of rows that are done.
+        tell: called with the number of processed rows.
 
     Raises:
         FileNotFoundError, ValueError: a file changed since resolve froze it, or cannot be read as the config says.
@@ -71,7 +71,7 @@ def read_group(work: Work, group: FileGroup, add: Add, tell: Tell = lambda rows:
         for batch in read_file(work.snapshot, file, columns, verify=True):
             rows = to_rows(batch, config, work.forms, file.path, first)
             codes = work.splitter.codes(batch, partition, file)
-            codes[_among(rows.number, work.duplicates)] = len(SPLITS)
+            codes[_is_in_sorted(rows.number, work.duplicates)] = len(SPLITS)
             train = gathered.sampler(rows.take(codes == 0))
             gathered.statistics.add(train)
             if crosses:
@@ -86,8 +86,8 @@ def read_group(work: Work, group: FileGroup, add: Add, tell: Tell = lambda rows:
     return gathered
 
 
-def _among(numbers: NDArray[np.int64], rising: NDArray[np.int64]) -> NDArray[np.bool_]:
-    if not len(rising):
+def _is_in_sorted(numbers: NDArray[np.int64], ascending: NDArray[np.int64]) -> NDArray[np.bool_]:
+    if not len(ascending):
         return np.zeros(len(numbers), dtype=bool)
-    places = np.minimum(np.searchsorted(rising, numbers), len(rising) - 1)
-    return rising[places] == numbers
+    indices = np.minimum(np.searchsorted(ascending, numbers), len(ascending) - 1)
+    return ascending[indices] == numbers

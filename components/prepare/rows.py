@@ -1,4 +1,4 @@
-"""Rows of the log as the arrays of a dataset: groups, labels, weight, ids and timestamps."""
+"""Conversion of log rows to dataset arrays: feature groups, labels, weight, ids and timestamps."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -35,7 +35,7 @@ NUMBER = "_number"  # of a part's column; a set has none
 
 @dataclass
 class Rows:
-    """Rows on their way from the log to a set.
+    """Rows between the log and a set.
 
     Attributes:
         groups: (rows, width) for each dense group; float32, or int64 for ``discrete``.
@@ -43,7 +43,7 @@ class Rows:
         weight: (rows,) float32.
         keys: ids and timestamps under their fixed names, as in the log.
         sparse: lists of ids, list<int64>.
-        number: (rows,) int64, the row's place in the log, which sampling and shuffling draw from.
+        number: (rows,) int64, the row's number in the log, which sampling and shuffling are seeded with.
     """
 
     groups: dict[str, NDArray[np.generic]]
@@ -70,7 +70,7 @@ class Rows:
 
 
 def concatenate(parts: list[Rows]) -> Rows:
-    """Rows one behind the other."""
+    """Concatenate rows."""
     if len(parts) == 1:
         return parts[0]
     first = parts[0]
@@ -85,10 +85,10 @@ def concatenate(parts: list[Rows]) -> Rows:
 
 
 def to_record_batch(rows: Rows, numbered: bool = False) -> pa.RecordBatch:
-    """Rows as a set holds them: a fixed-size list for each group and the labels, weight, keys, lists of ids.
+    """Rows in a set's format: a fixed-size list for each group and the labels; weight, keys, lists of ids.
 
     Args:
-        numbered: also hold each row's number.
+        numbered: include each row's number.
     """
     columns = {name: _fixed_lists(array) for name, array in rows.groups.items()}
     columns["labels"] = _fixed_lists(rows.labels)
@@ -100,7 +100,7 @@ def to_record_batch(rows: Rows, numbered: bool = False) -> pa.RecordBatch:
 
 
 def from_record_batch(batch: pa.RecordBatch) -> Rows:
-    """The rows again of a record batch with their numbers."""
+    """Rows from a numbered record batch; the inverse of `to_record_batch`."""
     groups: dict[str, NDArray[np.generic]] = {}
     keys, sparse = {}, {}
     for name in batch.schema.names:
@@ -121,7 +121,7 @@ def _fixed_lists(array: NDArray[np.generic]) -> pa.FixedSizeListArray:
 
 
 def key_columns(config: RecapConfig) -> dict[str, str]:
-    """The log's columns that are kept for evaluation, by the fixed names they get."""
+    """The log's columns that are kept for evaluation, by their fixed names in a set."""
     ids, stamps = config.features.ids, config.features.timestamps
     named = {
         "request": ids.request,
@@ -133,7 +133,7 @@ def key_columns(config: RecapConfig) -> dict[str, str]:
 
 
 def columns_to_read(config: RecapConfig) -> list[LogColumn]:
-    """Every column that prepare needs, in each of its roles."""
+    """All columns that prepare reads, in each of their roles."""
     split = config.data.split
     extra = [split.column] if isinstance(split, SplitByColumn | SplitByHash) else []
     stamps = config.features.timestamps
@@ -147,14 +147,14 @@ def columns_to_read(config: RecapConfig) -> list[LogColumn]:
 def read_file(
     snapshot: Snapshot, file: LogFile, columns: Sequence[LogColumn], verify: bool = False
 ) -> Iterator[pa.RecordBatch]:
-    """Batches of some columns of one file.
+    """Batches of columns of one file.
 
     Args:
-        verify: hold the whole content to the snapshot's digest first.
+        verify: check the file's content against the snapshot's digest first.
 
     Raises:
-        FileNotFoundError: the file vanished since resolve froze it.
-        ValueError: it changed since, a column is not as its role allows, or cannot be read; it names the file.
+        FileNotFoundError: the file was removed since resolve froze it.
+        ValueError: it changed since, has a column of a type that its role does not allow, or cannot be read.
     """
     if verify:
         check_unchanged(snapshot, file)
@@ -171,10 +171,10 @@ def read_file(
 
 
 def to_rows(batch: pa.RecordBatch, config: RecapConfig, forms: IdForms, file: str, first: int) -> Rows:
-    """Turn a batch of the log into rows; ``first`` is the number of its first row.
+    """Convert a batch of the log to rows; ``first`` is the number of its first row.
 
-    Features are read as `read_groups` reads them, here and in serving. Raises ValueError naming file and column
-    where a value is not as its role allows, or the features of a row were computed after its impression.
+    Features are read by `read_groups`, as in serving. Raises ValueError with file and column for a value that its
+    role does not allow, or features computed after the impression.
     """
     forms.check(batch.schema, file)
     _check_computed_before(batch, config, file)
@@ -211,8 +211,8 @@ def _check_computed_before(batch: pa.RecordBatch, config: RecapConfig, file: str
         row = int(np.flatnonzero(late)[0])
         raise ValueError(
             f"{file}: column {stamps.computed} is {computed[row].as_py() - impressed[row].as_py()} ms after "
-            f"{stamps.impressed} in {int(late.sum())} rows, so features know what happened after the impression; "
-            "join features as they were then"
+            f"{stamps.impressed} in {int(late.sum())} rows, which leaks events after the impression into features; "
+            "join features as of the impression"
         )
 
 
@@ -233,9 +233,9 @@ def _floats(batch: pa.RecordBatch, column: str, role: Role, file: str, allowed: 
 def _rectify(
     labels: NDArray[np.float32], batch: pa.RecordBatch, config: RecapConfig, file: str
 ) -> NDArray[np.float32]:
-    """Keep a positive only if the impression and the engagement came soon enough after serving.
+    """Keep a positive only if impression and engagement are within the window after serving.
 
-    A positive without a time of engagement is kept if its impression came in time: there is nothing against it.
+    A positive without an engagement time is kept if its impression is within the window.
     """
     if config.data.rectify_labels is None:
         return labels
@@ -252,19 +252,19 @@ def _rectify(
 
 
 def _complete(labels: NDArray[np.float32], config: RecapConfig) -> NDArray[np.float32]:
-    """A missing label is 0 where the task that it is `given` did not happen: it cannot have happened either.
+    """Set a missing label to 0 if the label of its `given` task is 0, which implies it.
 
-    A log often has null there, which would have a product of two probabilities learn from the rows of one alone.
+    Logs often have null there, with which a product of probabilities would train on positives of `given` only.
     """
-    places = {task: place for place, task in enumerate(config.tasks)}
+    index = {task: number for number, task in enumerate(config.tasks)}
 
     def complete(task: str) -> None:
         given = config.tasks[task].given
         if given is None:
             return
         complete(given)
-        own = labels[:, places[task]]
-        own[np.isnan(own) & (labels[:, places[given]] == 0.0)] = 0.0
+        own = labels[:, index[task]]
+        own[np.isnan(own) & (labels[:, index[given]] == 0.0)] = 0.0
 
     for task in config.tasks:
         complete(task)

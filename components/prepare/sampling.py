@@ -1,4 +1,4 @@
-"""Fewer negatives to train on, and what undoes that: a weight for each kept one, or a rate for each task."""
+"""Negative downsampling, and its correction by weights or by rates per task."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,8 @@ from recap_model.data.log.id_hashing import uniform
 class NegativeSampler:
     """Keeps every training row that is positive for a listed task, and a fixed fraction of the others.
 
-    Whether a row is kept follows from its number and the seed. Kept rows of the others get the weight that restores
-    their sum, or, where numeric calibration is to undo it, keep theirs and are counted for the rates.
+    Whether a row is kept is a function of its number and the seed. The weights of the kept others are divided by the
+    rate, or, if numeric calibration corrects for sampling, stay and are counted for the rates.
 
     Attributes:
         counts: (2, 2, tasks) rows with a label, before and kept, negative and positive.
@@ -30,7 +30,7 @@ class NegativeSampler:
         self.counts: NDArray[np.int64] = np.zeros((2, 2, len(self._tasks)), dtype=np.int64)
 
     def __call__(self, rows: Rows) -> Rows:
-        """The rows that are kept."""
+        """Sample the rows."""
         if self._rate == 1.0:
             self._count(0, rows)
             self._count(1, rows)
@@ -45,22 +45,22 @@ class NegativeSampler:
         return rows
 
     def rates(self) -> dict[str, Sampling]:
-        """What numeric calibration has to undo for each task, log and prepare together; empty where weights do."""
+        """Each task's sampling rates, for numeric calibration; empty if weights correct for sampling."""
         if self._reweigh:
             return {}
         before, kept = self.counts
-        share = np.divide(kept, before, out=np.ones_like(kept, dtype=float), where=before > 0)
+        rate = np.divide(kept, before, out=np.ones_like(kept, dtype=float), where=before > 0)
         rates = {}
         for number, task in enumerate(self._tasks):
             log = self._config.tasks[task]
             rates[task] = Sampling(
-                positive_rate=float(share[1, number]) * log.pos_downsampling_rate,
-                negative_rate=float(share[0, number]) * log.neg_downsampling_rate,
+                positive_rate=float(rate[1, number]) * log.pos_downsampling_rate,
+                negative_rate=float(rate[0, number]) * log.neg_downsampling_rate,
             )
         return rates
 
     def merge(self, other: "NegativeSampler") -> None:
-        """Count the rows in that another sampler of the same config has seen."""
+        """Add the counts of another sampler of the same config."""
         self.counts += other.counts
 
     def _count(self, when: int, rows: Rows) -> None:

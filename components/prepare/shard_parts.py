@@ -1,7 +1,6 @@
-"""The rows of one group on their way to the sets: a part for each file that a set will have.
+"""Parts of shards: each group writes a part of every shard, and the parts are joined in the groups' order.
 
-A group's parts lie where the sets will. Every file of a set is made of its parts in the groups' order, so that its
-bytes are the same for any number of groups.
+So a shard's bytes do not depend on the number of groups. The parts lie under the roots of the sets.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,17 +13,16 @@ from pydantic import NonNegativeInt
 from components.common.storage.file_groups import FileGroup
 from components.common.storage.parquet import open_root
 from components.common.storage.retrying import open_input
-from components.prepare.digest_sink import DigestSink
 from components.prepare.read_files import Gathered, Work, read_group
 from components.prepare.rows import Rows, from_record_batch, to_record_batch
-from components.prepare.shard_writer import ShardWriter, Written
+from components.prepare.shard_writer import DigestSink, ShardWriter, Written
 from recap_model.config import StrictModel
 
 Roots = Mapping[str, str]
 
 
 class Part(StrictModel):
-    """A part as it was written."""
+    """Size and digest of a part."""
 
     bytes: NonNegativeInt
     sha256: str
@@ -57,12 +55,12 @@ def write_parts(work: Work, group: FileGroup, roots: Roots) -> tuple[Gathered, d
 
 
 def join_parts(sources: Sequence[str], root: str, shard: int, seed: int | None, keep: bool) -> Written | None:
-    """Make one file of a set of its parts; None if it has no row.
+    """Join the parts of one shard; None if it has no rows.
 
     Args:
-        sources: for each group in their order the root that its part lies under, if it has rows for the file.
+        sources: for each group in their order the root of its part, which exists if the group has rows for the shard.
         root: of the set.
-        keep: leave the parts where they are.
+        keep: do not remove the parts.
     """
     writer = ShardWriter(*open_root(root), shard, seed)
     for group, source in enumerate(sources):
@@ -80,7 +78,7 @@ def join_parts(sources: Sequence[str], root: str, shard: int, seed: int | None, 
 
 
 def remove_parts(root: str, shards: int, groups: int) -> None:
-    """Remove the parts that work which failed has left in a store."""
+    """Remove the parts of failed work from a store."""
     _remove(root, [part_name(group, shard) for group in range(groups) for shard in range(shards)])
 
 
@@ -92,5 +90,5 @@ def _remove(root: str, names: Sequence[str]) -> None:
 
 
 def part_name(group: int, shard: int) -> str:
-    """The name of a group's part of one file of a set."""
+    """The name of a group's part of one shard."""
     return f"_part-{shard:05d}-of-group-{group:05d}.arrows"

@@ -1,13 +1,14 @@
-"""Writes the rows of a set as Arrow IPC files that memory-map, in the log's order or shuffled."""
+"""Write a set's rows as memory-mappable Arrow IPC files, in the log's order or shuffled."""
 
+import hashlib
 from dataclasses import dataclass
+from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
 from pyarrow import ipc
 from pyarrow.fs import FileSystem
 
-from components.prepare.digest_sink import DigestSink
 from components.prepare.rows import Rows, concatenate, to_record_batch
 from recap_model.data.dataset.manifest import RowFile, TaskCounts
 from recap_model.data.log.id_hashing import seeded_hash
@@ -16,9 +17,54 @@ _RECORD_BATCH_BYTES = 32 << 20
 _RECORD_BATCH_ROWS = (256, 8192)
 
 
+class DigestSink:
+    """An output file for Arrow's writers that counts its bytes and computes their SHA-256.
+
+    Args:
+        path: on the filesystem, in an existing folder.
+    """
+
+    def __init__(self, filesystem: FileSystem, path: str) -> None:
+        self._stream = filesystem.open_output_stream(path)
+        self._digest = hashlib.sha256()
+        self.bytes = 0
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the bytes written so far."""
+        return self._digest.hexdigest()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the file is closed."""
+        return bool(self._stream.closed)
+
+    def write(self, data: bytes) -> int:
+        """Write bytes; returns their number."""
+        self._digest.update(data)
+        self._stream.write(data)
+        self.bytes += len(data)
+        return len(data)
+
+    def flush(self) -> None:
+        """Do nothing: an object store shows a file only when it is closed."""
+
+    def close(self) -> None:
+        """Close the file, which makes it visible in an object store."""
+        self._stream.close()
+
+    def __enter__(self) -> "DigestSink":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
 @dataclass(frozen=True)
 class Written:
-    """A file of rows, and of each task the rows with a label and the positives among them."""
+    """A file of rows, with each task's number of labelled rows and of positives."""
 
     file: RowFile
     labelled: NDArray[np.int64]
@@ -26,9 +72,9 @@ class Written:
 
 
 class ShardWriter:
-    """Rows in, one file out, in record batches that memory holds.
+    """Writes rows to one file, in record batches of bounded size.
 
-    With a seed, a row's place in its record batch follows from its number and the seed.
+    With a seed, the rows of a record batch are shuffled by their numbers and the seed.
     """
 
     def __init__(self, filesystem: FileSystem, folder: str, shard: int, seed: int | None = None) -> None:
@@ -45,7 +91,7 @@ class ShardWriter:
         self._positives = self._labelled
 
     def add(self, rows: Rows) -> None:
-        """Take rows; those that fill a record batch are written."""
+        """Buffer rows, and write complete record batches."""
         if not len(rows):
             return
         if not self._record_batch_rows:
@@ -57,12 +103,12 @@ class ShardWriter:
         self._positives += (rows.labels > 0.5).sum(axis=0)
         self._waiting.append(rows)
         if sum(map(len, self._waiting)) >= self._record_batch_rows:
-            self._flush(whole_only=True)
+            self._flush(complete_only=True)
 
     def close(self) -> Written | None:
-        """Write what is left; None if there never was a row."""
+        """Write the remaining rows; None if there were no rows."""
         if self._waiting:
-            self._flush(whole_only=False)
+            self._flush(complete_only=False)
         if self._writer is None or self._sink is None:
             return None
         self._writer.close()
@@ -72,9 +118,9 @@ class ShardWriter:
         )
         return Written(described, self._labelled, self._positives)
 
-    def _flush(self, whole_only: bool) -> None:
+    def _flush(self, complete_only: bool) -> None:
         rows = concatenate(self._waiting)
-        end = len(rows) - len(rows) % self._record_batch_rows if whole_only else len(rows)
+        end = len(rows) - len(rows) % self._record_batch_rows if complete_only else len(rows)
         for first in range(0, end, self._record_batch_rows):
             self._write(rows.take(np.arange(first, min(first + self._record_batch_rows, end))))
         self._waiting = [rows.take(np.arange(end, len(rows)))] if end < len(rows) else []
@@ -91,7 +137,7 @@ class ShardWriter:
 
 
 def by_shard(rows: Rows, shards: int, seed: int) -> list[Rows]:
-    """Rows by the file that they belong to, which follows from their number and the seed."""
+    """Split rows by shard, a function of their number and the seed."""
     if shards == 1:
         return [rows]
     shard = seeded_hash(rows.number, _shard_seed(seed)) % np.uint64(shards)
@@ -99,7 +145,7 @@ def by_shard(rows: Rows, shards: int, seed: int) -> list[Rows]:
 
 
 def counts(tasks: list[str], files: list[Written]) -> dict[str, TaskCounts]:
-    """Rows with a label, and positives, of each task over all files."""
+    """Each task's number of labelled rows and of positives over all files."""
     totals = [
         sum((getattr(file, name) for file in files), np.zeros(len(tasks), dtype=np.int64)).tolist()
         for name in ("labelled", "positives")

@@ -1,4 +1,4 @@
-"""Which rows are for training, which for calibration, which for the test."""
+"""Split of rows into training, calibration and test sets."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -23,13 +23,13 @@ Codes = NDArray[np.int8]
 
 
 class Splitter:
-    """Gives each row of a log its set: an index into ``SPLITS``.
+    """Assigns each row of a log to a set: an index into ``SPLITS``.
 
-    A request that would fall into two sets goes whole into the later one, so that no ranked list is both learnt
-    from and tested on; rows without a request are each by themselves. Memory is 8 bytes a request.
+    A request with rows in two sets is assigned to the later one, so that no ranked list is in both; rows without a
+    request are assigned one by one. Memory is 8 bytes a request.
 
     Raises:
-        ValueError: a split by column finds another word than train, calibration, test; file and value are named.
+        ValueError: the column of a split by column has a value other than train, calibration, test.
     """
 
     def __init__(self, snapshot: Snapshot, config: RecapConfig) -> None:
@@ -62,9 +62,9 @@ class Splitter:
         match self._split:
             case SplitByDays(calibration_days=calibration, test_days=test):
                 day = _day_of(partition)
-                # Of the days that are there: a tolerated gap leaves no set empty.
-                place = len(self._days) - self._days.index(day)
-                return np.full(rows, (place <= test + calibration) + (place <= test), dtype=np.int8)
+                # Among days with files, so that a tolerated gap leaves no set empty.
+                from_end = len(self._days) - self._days.index(day)
+                return np.full(rows, (from_end <= test + calibration) + (from_end <= test), dtype=np.int8)
             case SplitByTime():
                 assert self._time_cuts is not None
                 assert self._impressed is not None
@@ -86,7 +86,7 @@ class Splitter:
                     yield batch, partition, file
 
     def _cut_times(self, split: SplitByTime) -> NDArray[np.int64]:
-        """Two times (ms): from the first on rows are calibration rows, from the second on test rows."""
+        """The times (ms) at which the calibration set and the test set begin."""
         assert self._impressed is not None
         lows, highs = [], []
         for batch, _, file in self._scan([self._impressed]):
@@ -96,7 +96,8 @@ class Splitter:
                 highs.append(known.max())
         if not lows:
             raise ValueError(
-                f"column {self._impressed} has no time in any row; data.split by time needs them"
+                f"column {self._impressed} has no time in any row, which data.split by time needs; fix the log, or "
+                "change data.split"
             )
         low, high = min(lows), max(highs)
         width = max(1, -(-(int(high) - int(low) + 1) // _TIME_BINS))
@@ -104,12 +105,12 @@ class Splitter:
         for batch, _, file in self._scan([self._impressed]):
             times = self._times(batch, file)
             counts += np.bincount((times[times != _NO_TIME] - low) // width, minlength=_TIME_BINS)
-        share = np.cumsum(counts) / counts.sum()
+        fraction = np.cumsum(counts) / counts.sum()
         edges = [1.0 - split.calibration_share - split.test_share, 1.0 - split.test_share]
-        return low + (np.searchsorted(share, edges) + 1) * width
+        return low + (np.searchsorted(fraction, edges) + 1) * width
 
     def _times(self, batch: pa.RecordBatch, file: LogFile) -> NDArray[np.int64]:
-        """Milliseconds, before all others where there is no time: such a row is for training."""
+        """Milliseconds; a missing time is the least, so that the row is for training."""
         times = milliseconds(batch.column(str(self._impressed)), f"{file.path}: column {self._impressed}")
         return times.fill_null(_NO_TIME).to_numpy(zero_copy_only=False)
 

@@ -1,4 +1,4 @@
-"""Statistics of the training rows, gathered in one pass in bounded memory."""
+"""Feature statistics of the training rows, in one pass and bounded memory."""
 
 import functools
 from collections.abc import Iterable, Mapping
@@ -19,10 +19,10 @@ _MAX_SAMPLE_ROWS = 50_000
 
 
 class StatisticsBuilder:
-    """Moments of the signed log, knots of a sample that follows from the seed, ids with their counts, collisions.
+    """Moments of the signed log, quantile knots of a seeded sample, id frequencies, hash collisions.
 
-    Sums are kept by file and added in the order of the files at the end: adding floats in another order would give
-    other bits for another number of groups.
+    Sums are kept by file and added in the order of the files, because floating-point addition in another order would
+    make the result depend on the number of groups.
     """
 
     def __init__(self, config: RecapConfig) -> None:
@@ -37,11 +37,11 @@ class StatisticsBuilder:
         self._hashed = HashedTables(config)
 
     def begin_file(self) -> None:
-        """The rows that follow are of the next file of the log; to be called before the first, too."""
+        """Begin the next file of the log; also called before the first."""
         self._moments.append(np.zeros((3, self._width)))
 
     def add(self, rows: Rows) -> None:
-        """Take rows into account."""
+        """Add rows."""
         if self._width:
             self._add_continuous(rows)
         for name, (index, _, _) in self._tables.items():
@@ -51,11 +51,11 @@ class StatisticsBuilder:
         self._hashed.add(rows)
 
     def add_crosses(self, crosses: Mapping[str, NDArray[np.uint64]]) -> None:
-        """Take into account what crosses hash, of the rows given to `add`."""
+        """Add the hashes of crosses, of the rows given to `add`."""
         self._hashed.add_crosses(crosses)
 
     def merge(self, later: "StatisticsBuilder") -> None:
-        """Take the rows of later files into account, which another builder of the same config has seen."""
+        """Add the statistics of later files, from another builder of the same config."""
         self._moments += later._moments
         self._keep(later._keys, later._sample)
         for name, counts in later._ids.items():
@@ -63,7 +63,7 @@ class StatisticsBuilder:
         self._hashed.merge(later._hashed)
 
     def state(self) -> dict[str, NDArray[np.generic]]:
-        """All that was gathered so far, as arrays."""
+        """The state as arrays."""
         state: dict[str, NDArray[np.generic]] = {
             "moments": np.reshape(self._moments, (-1, 3, self._width)),
             "keys": self._keys,
@@ -74,7 +74,7 @@ class StatisticsBuilder:
         return state | {f"hashed/{name}": array for name, array in self._hashed.state().items()}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Go on from the state of a builder of the same config."""
+        """Restore the state of a builder of the same config."""
         self._moments = list(state["moments"])
         self._keys, self._sample = state["keys"], state["sample"]
         for name in self._ids:
@@ -130,10 +130,10 @@ def _add_counts(known: dict[int, int], counts: Iterable[tuple[int, int]]) -> Non
 
 
 def _knots(column: NDArray[np.float32]) -> list[float]:
-    """Quantiles of the values, and of those that are not the commonest one.
+    """Quantiles of the values, and of the values without the most frequent one.
 
-    A count that is nearly always 0 has its information in the few rows where it is not, and its quantiles alone
-    would cut those into one or two pieces.
+    A count that is nearly always 0 is informative in the few other rows, which its plain quantiles would put into one
+    or two bins.
     """
     finite = np.sort(column[np.isfinite(column)])
     if not len(finite):

@@ -71,9 +71,9 @@ def test_joining_again_makes_the_same_sets_again(frozen: tuple[Path, Path], tmp_
     ("harm", "message"),
     [
         ("lost", r"part-1/_manifest.json: not there; run the group's step again"),
-        ("left out", r"groups 0, 2 of 3: the sets are made of each group once"),
-        ("twice", r"groups 0, 1, 1 of 3: the sets are made of each group once"),
-        ("countless", r"groups 0, 1, 2 of 1000000000000: the sets are made of each group once"),
+        ("left out", r"groups 0, 2 of 3: each group is needed exactly once"),
+        ("twice", r"groups 0, 1, 1 of 3: each group is needed exactly once"),
+        ("countless", r"groups 0, 1, 2 of 1000000000000: each group is needed exactly once"),
         ("torn", r"part-1/_manifest.json: not what the group's step writes: "),
         ("cut off", r"-of-group-00001.arrows: has 100 bytes, its group's manifest says \d+; run the"),
         ("altered", r"-of-group-00001.arrows: changed since its group's manifest was written; run the"),
