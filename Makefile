@@ -6,15 +6,23 @@ BIN     = $(VENV)/bin
 READY   = $(VENV)/.ready
 TOOLS   = .venv-tools
 
-.PHONY: run test month lint bench images e2e-containers audit lock compile clean
+.PHONY: run test test-long month lint bench images e2e-containers audit lock compile clean
 
 run: $(READY)             ## the whole pipeline on a sample log; again for the next day
 	$(RECAP) sample --out $(WORKSPACE)/log --extend
 	$(RECAP) run --config sample --data $(WORKSPACE)/log --workspace $(WORKSPACE)
 
-# In the files' own order: by default those with few tests go last, and here these are the slowest.
-test: $(READY)            ## every check that a change must pass, but the benchmarks
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# In the order of tests/conftest.py, slow files first: by default those with few tests go last.
+test: $(READY)            ## every check that a change must pass, but the benchmarks and the sweeps
+	$(BIN)/python -m pytest -m "not long" --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+test-long: $(READY)       ## the sweeps: faults of every kind in every step, kills at random moments, fuzzing, a month
+	$(BIN)/python -m pytest -m long
+	$(BIN)/python -m tests.faults --rounds 1
+	$(BIN)/python -m tests.components.promote.killing --kills 20 --races 10
+	$(BIN)/python -m tests.components.train.killing
+	$(BIN)/python -m tests.fuzz --minutes 20
+	$(MAKE) month
 
 month: $(READY)           ## thirty days of retraining with what goes wrong in a month: .recap-month/month.html
 	rm -rf .recap-month

@@ -1,4 +1,4 @@
-"""What all tests share: a quiet environment, and one sample log."""
+"""What all tests share: a quiet environment, their order, and one sample log."""
 
 import os
 
@@ -15,6 +15,12 @@ from pipeline.simulator import write_log
 # How long an example takes says more of what else the machine does than of ours.
 settings.register_profile("recap", deadline=None)
 settings.load_profile("recap")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first, so that none of them begins when the other workers have nothing left to do."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")

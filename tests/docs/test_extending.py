@@ -4,11 +4,11 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.fork_server import run_python
 from tests.tiny import tiny_config, write_tiny_log
 
 ROOT = Path(__file__).parents[2]
@@ -27,15 +27,7 @@ def changed(folder: Path, patch: str) -> Path:
 
 def run(copy: Path, *words: str | Path) -> str:
     """What Python prints, with the copy in the place of the project."""
-    environment = os.environ | {"PYTHONPATH": str(copy)}
-    done = subprocess.run(
-        [sys.executable, *map(str, words)],
-        cwd=copy,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_python(*map(str, words), cwd=copy, environment=os.environ | {"PYTHONPATH": str(copy)})
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

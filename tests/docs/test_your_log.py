@@ -1,15 +1,14 @@
 """A newcomer who does what docs/your-log.md says, word for word, has a champion and scores."""
 
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 import yaml
+
+from tests.fork_server import run_python, run_recap
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/your-log.md").read_text()
@@ -24,16 +23,11 @@ def blocks(kind: str) -> list[str]:
 @pytest.mark.slow
 def test_the_pages_commands_lead_to_a_champion_and_scores(tmp_path: Path):
     (tmp_path / "docs").symlink_to(ROOT / "docs")
-    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    run = {"recap": run_recap, "python": run_python}
     said = ""
     for line in "".join(blocks("sh")).splitlines():
-        done = subprocess.run(
-            shlex.split(line),
-            cwd=tmp_path,
-            env=os.environ | {"PATH": programs},
-            capture_output=True,
-            text=True,
-        )
+        program, *words = shlex.split(line)
+        done = run[program](*words, cwd=tmp_path)
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
         said += " ".join(done.stdout.split()) + "\n"
     (decision,) = [block.strip() for block in blocks("") if "Decision" in block]

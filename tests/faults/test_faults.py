@@ -47,7 +47,7 @@ def served_bench() -> Iterator[Bench]:
             yield Bench(Path(folder), uri, process, proxy)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("step", "fault", "how"),
     [

@@ -1,4 +1,4 @@
-"""A few altered files for each reader; `python -m tests.fuzz` tries as many as there is time for."""
+"""Three altered files for each reader; `make test-long` tries many more."""
 
 import pickle
 import time
@@ -27,14 +27,15 @@ def place() -> Iterator[Path]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("cases", [3, pytest.param(20, marks=pytest.mark.long)])
 @pytest.mark.parametrize("name", TARGETS)
 @pytest.mark.filterwarnings("ignore")  # of libraries, at values that are then refused or scored
-def test_an_altered_file_is_read_or_refused_in_words_of_ours(place: Path, name: str):
+def test_an_altered_file_is_read_or_refused_in_words_of_ours(place: Path, name: str, cases: int):
     files = TARGETS[name].found(place)
     assert files
 
     @settings(
-        max_examples=TARGETS[name].cases,
+        max_examples=cases,
         deadline=None,
         derandomize=True,
         database=None,

@@ -2,12 +2,12 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.fork_server import run_recap
 from tests.tiny import tiny_config, write_tiny_log
 
 Recap = Callable[..., subprocess.CompletedProcess[str]]
@@ -27,11 +27,8 @@ def recap(workplace: Path) -> Recap:
     """Run ``recap ARGUMENTS`` inside the workplace."""
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", "from pipeline.cli import main; main()", *arguments]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "COLUMNS": "200"}
+        environment = {**os.environ, "COLUMNS": "200"}
         environment.pop("MLFLOW_TRACKING_URI", None)
-        return subprocess.run(
-            command, cwd=workplace, env=environment, capture_output=True, text=True, timeout=300, check=False
-        )
+        return run_recap(*arguments, cwd=workplace, environment=environment)
 
     return run

@@ -3,11 +3,11 @@
 import os
 import sqlite3
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.fork_server import run_recap
 from tests.tiny import tiny_config, write_tiny_log
 
 pytestmark = pytest.mark.slow
@@ -30,14 +30,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _recap(place: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+def _recap(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     secrets = dict.fromkeys(SECRETS, CANARY)
     # A webhook's address is one as well; nobody answers at this one.
     secrets["RECAP_WEBHOOK_URL"] = f"http://127.0.0.1:9/{CANARY}"
-    environment = {**os.environ, **secrets, "OMP_NUM_THREADS": "1", "RECAP_LOG_LEVEL": "DEBUG"}
+    environment = {**os.environ, **secrets, "RECAP_LOG_LEVEL": "DEBUG"}
     environment.pop("MLFLOW_TRACKING_URI", None)
-    command = [sys.executable, "-c", "from pipeline.cli import main; main()", *arguments]
-    return subprocess.run(command, cwd=place, env=environment, capture_output=True, timeout=300, check=False)
+    return run_recap(*arguments, cwd=place, environment=environment)
 
 
 def _holding(folder: Path) -> list[str]:
@@ -51,7 +50,7 @@ def _holding(folder: Path) -> list[str]:
 def test_a_run_neither_prints_nor_keeps_a_secret_of_the_environment(place: Path):
     done = _recap(place, "run", "--config", "config.yaml", "--data", "log")
     assert done.returncode == 0, done.stderr
-    assert CANARY.encode() not in done.stdout + done.stderr
+    assert CANARY not in done.stdout + done.stderr
     written = [path for path in (place / ".recap").rglob("*") if path.is_file()]
     assert len(written) > 50
     assert _holding(place) == []
@@ -76,6 +75,6 @@ def test_an_address_with_a_password_is_refused_before_anything_is_written(place:
         pairs = [word for pair in given.items() for word in pair]
         done = _recap(place, "run", "--config", "config.yaml", "--workspace", "refused", *pairs)
         assert done.returncode == 1
-        assert CANARY.encode() not in done.stdout + done.stderr
-        assert b"holds a password" in done.stderr
+        assert CANARY not in done.stdout + done.stderr
+        assert "holds a password" in done.stderr
         assert not (place / "refused").exists()

@@ -13,8 +13,6 @@ import random
 import shutil
 import signal
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 import traceback
@@ -39,6 +37,7 @@ from tests.components.registries import (
     run_outputs,
     shared_test_set,
 )
+from tests.fork_server import run_python
 
 LEASE_S = 0.3  # instead of the real one, so that hundreds of attempts take minutes
 _WORKERS = 8
@@ -208,8 +207,8 @@ def race(rounds: int, place: Path) -> collections.Counter[str]:
     for _ in range(1 + _WORKERS * rounds):
         client.create_model_version("m", place.as_uri())
     move_champion(client, "m", None, "1", Audit(why="to begin with"))
-    command = [sys.executable, "-W", "ignore", "-m", contest.__name__, "race", uri, "m", "1", str(_WORKERS)]
-    done = subprocess.run([*command, str(rounds)], capture_output=True, text=True, check=False)
+    words = ("race", uri, "m", "1", str(_WORKERS), str(rounds))
+    done = run_python("-m", contest.__name__, *words, cwd=Path.cwd())
     winners, seen = ["1"], collections.Counter[str]()
     for outcomes in map(json.loads, done.stdout.splitlines()):
         won = [outcome["won"] for outcome in outcomes if "won" in outcome]

@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from components.promote.promotion_log import Audit, Promotion, append_promotion,
 from tests.components.promote import contest
 from tests.components.promote.killing import race
 from tests.components.registries import new_registry
+from tests.fork_server import run_python
 
 AUDIT = Audit(who="someone", when="2026-03-01T00:00:00+00:00", why="better", decision="d")
 
@@ -146,8 +146,7 @@ def test_a_promoter_that_wakes_up_late_leaves_the_newest_champion(client):
 
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "ignore", "-m", contest.__name__, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return run_python("-m", contest.__name__, *arguments, cwd=Path.cwd())
 
 
 def test_of_eight_promoters_at_once_one_wins_and_the_others_are_told_each_time(tmp_path: Path):

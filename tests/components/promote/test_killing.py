@@ -8,7 +8,7 @@ import pytest
 from tests.components.promote import killing
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_step_that_is_killed_at_any_moment_leaves_one_champion_and_is_finished_by_a_rerun():
     # In a process of its own, which forks: the tests' has threads.
     command = [sys.executable, "-W", "ignore", "-m", killing.__name__, "--kills", "5", "--races", "0"]

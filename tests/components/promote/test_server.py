@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from components.promote.promotion_log import Audit, read_promotions
 from pipeline.cli.registry.fetch import fetch_version
 from tests.components.promote import contest
 from tests.components.registries import NAME, PROOF, new_registry, register, run_outputs
+from tests.fork_server import run_python, run_recap
 from tests.servers import Process, mlflow_server, postgres, postgres_binaries
 
 pytestmark = pytest.mark.slow
@@ -27,7 +27,7 @@ PROOFS = (
 )
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
 def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if request.param == "sqlite":
         yield new_registry(tmp_path_factory.mktemp("database"))
@@ -88,9 +88,7 @@ found = mlflow.pyfunc.load_model(uri).predict(pandas.read_parquet(folder + "/pro
 judged = pandas.read_parquet({str(scores)!r})
 numpy.testing.assert_allclose(found["like"], judged["candidate/like"], atol=1e-5)
 """
-    done = subprocess.run(
-        [sys.executable, "-P", "-W", "ignore", "-c", code], cwd=scores.parent, capture_output=True, text=True
-    )
+    done = run_python("-P", "-c", code, cwd=scores.parent)
     assert done.returncode == 0, done.stderr
 
 
@@ -101,8 +99,7 @@ def test_of_eight_promoters_at_once_one_wins_each_time(server: str, tmp_path: Pa
     for _ in range(1 + 3 * 8):
         client.create_model_version("race", f"{run.info.artifact_uri}/model", run.info.run_id)
     move_champion(client, "race", None, "1", Audit(why="first"))
-    command = [sys.executable, "-W", "ignore", "-m", contest.__name__, "race", server, "race", "1", "8", "3"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    done = run_python("-m", contest.__name__, "race", server, "race", "1", "8", "3", cwd=Path.cwd())
     winners = ["1"]
     for outcomes in map(json.loads, done.stdout.splitlines()):
         won = [outcome["won"] for outcome in outcomes if "won" in outcome]
@@ -174,6 +171,4 @@ def _is_one_line(work: Callable[[], object]) -> None:
 
 
 def _recap(uri: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "ignore", "-c", "from pipeline.cli import main; main()", *arguments]
-    command += ["--name", "interrupted", "--tracking-uri", uri]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return run_recap(*arguments, "--name", "interrupted", "--tracking-uri", uri, cwd=Path.cwd())

@@ -9,9 +9,8 @@ from tests.integration.month.check import champion_files, violations
 from tests.integration.month.page import month_page
 from tests.integration.month.play import Month
 
-pytestmark = pytest.mark.slow
 
-
+@pytest.mark.long
 def test_three_days_have_decisions_one_champion_and_a_lineage(tmp_path: Path):
     days = [Day(1, Event.TWO_AT_ONCE), Day(2, Event.BROKEN_PARTITION), Day(3, Event.REPAIRED)]
     played = Month(tmp_path / "month", days)

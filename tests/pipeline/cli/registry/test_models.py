@@ -2,12 +2,9 @@
 
 import contextlib
 import json
-import os
 import re
 import shutil
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -20,6 +17,7 @@ from pipeline.cli.app import app
 from pipeline.cli.registry.versions import format_change, version_table
 from pipeline.cli.terminal.output import new_console
 from tests.components.registries import NAME, PROOF, new_registry, register, run_outputs
+from tests.fork_server import run_recap
 
 PROOFS = (
     "components.promote.manual.load_and_score",
@@ -277,11 +275,6 @@ def test_wrong_use_ends_with_status_2(arguments: tuple[str, ...], tmp_path: Path
     assert CliRunner().invoke(app, list(arguments)).exit_code == 2
 
 
-def _process(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "ignore", "-c", "from pipeline.cli import main; main()", *arguments]
-    return subprocess.run(command, env=os.environ, capture_output=True, text=True, timeout=60, check=False)
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -297,7 +290,7 @@ def test_what_goes_wrong_is_one_line_and_status_1(arguments: tuple[str, ...], wo
     workspace = tmp_path / "workspace"
     if arguments != ("models",):
         new_registry(workspace)
-    done = _process(*arguments, *("--name", NAME, "--workspace", str(workspace)))
+    done = run_recap(*arguments, "--name", NAME, "--workspace", str(workspace), cwd=tmp_path)
     assert done.returncode == 1
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
