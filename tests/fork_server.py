@@ -47,12 +47,13 @@ _DEFAULT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal
 
 _exec = subprocess._fork_exec  # type: ignore[attr-defined]
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload([__name__, *_LIBRARIES])
+# The last one for `start` and `call`, whose processes take the project's modules as the server has loaded them.
+_context.set_forkserver_preload([__name__, *_LIBRARIES, "tests.faults.place"])
 
 
 def start(work: Callable[..., None], *arguments: Any) -> BaseProcess:
-    """Start a process that calls a function of a module."""
-    process = _context.Process(target=_called, args=(work, arguments))
+    """Start a process that calls a function of a module, with this process's environment."""
+    process = _context.Process(target=_called, args=(work, arguments, dict(os.environ)))
     process.start()
     return process
 
@@ -76,7 +77,9 @@ def call(work: Callable[..., Any], *arguments: Any) -> Any:
     return answer
 
 
-def _called(work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+def _called(work: Callable[..., None], arguments: tuple[Any, ...], environment: Mapping[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
     subprocess._fork_exec = _fork_or_exec  # type: ignore[attr-defined]
     work(*arguments)
 

@@ -1,29 +1,22 @@
 """Work in processes of its own: started from a server that has loaded everything, killed when asked."""
 
 import importlib
-import multiprocessing
 import os
 import signal
-import sys
 import time
-import traceback
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from components.common import registry
 from components.common.runtime.step import step as door
+from tests import fork_server
 from tests.faults.place import Place
 
 _NOBODY = 65534
 _SHIFTED = ("components.promote.promotion_log", "components.common.runtime.webhook")
-
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["tests.faults.child", "mlflow.pyfunc", "pyarrow.parquet", "torch"])
 
 
 @dataclass(frozen=True)
@@ -51,9 +44,8 @@ def done(step: str, place: Path, uri: str, **how: Any) -> Ended:
     """
     sent, after_s = how.pop("signal", None), how.pop("after_s", 0.0)
     log = place / "said"
-    process = _context.Process(target=_step, args=(step, place, uri, log, how))
     began = time.perf_counter()
-    process.start()
+    process = fork_server.start(_step, step, place, uri, log, how)
     if sent is not None:
         process.join(after_s)
         # It may end between the look and the signal.
@@ -66,20 +58,6 @@ def done(step: str, place: Path, uri: str, **how: Any) -> Ended:
         process.join()
         raise AssertionError(f"{step} hangs:\n{log.read_text()}")
     return Ended(process.exitcode or 0, log.read_text(), time.perf_counter() - began)
-
-
-def answer(work: Callable[..., Any], *arguments: Any) -> Any:
-    """What a function of a module returns, called in a process."""
-    ours, theirs = _context.Pipe(duplex=False)
-    process = _context.Process(target=_answer, args=(theirs, work, arguments))
-    process.start()
-    theirs.close()
-    try:
-        return ours.recv()
-    except EOFError:
-        raise AssertionError(f"{work.__qualname__} failed in its process; see its traceback above") from None
-    finally:
-        process.join()
 
 
 def prepared(place: Path, uri: str | None) -> None:
@@ -117,14 +95,6 @@ def _step(step: str, place: Path, uri: str, log: Path, how: dict[str, Any]) -> N
         os.setuid(_NOBODY)
     with door(step):
         Place(place, uri).run(step)
-
-
-def _answer(pipe: Connection, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    try:
-        pipe.send(work(*arguments))
-    except BaseException:
-        traceback.print_exc(file=sys.__stderr__)
-        raise
 
 
 def _write_to(log: Path) -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests import fork_server
 from tests.faults import child
 from tests.faults.place import STEPS, WITH_REGISTRY, Place
 from tests.faults.proxy import Proxy, Way
@@ -51,11 +52,11 @@ class Bench:
         folder.chmod(0o755)
         self.folder, self.given_uri, self.server, self.proxy = folder, uri, server, proxy
         self.uri = Place(folder, uri).uri
-        child.answer(child.prepared, folder, uri)
+        fork_server.call(child.prepared, folder, uri)
         # Where training tells how far it is.
         self.environment = {}
         if uri is not None:
-            run = child.answer(child.new_run, uri)
+            run = fork_server.call(child.new_run, uri)
             self.environment = {"MLFLOW_RUN_ID": run, "MLFLOW_TRACKING_URI": uri}
         self.expected: dict[str, dict[str, Any]] = {}
         self.seconds: dict[str, float] = {}
@@ -79,11 +80,11 @@ class Bench:
 
     def put_back(self, step: str) -> None:
         """As if the step had not been done."""
-        child.answer(child.put_back, self.folder, self.given_uri, step)
+        fork_server.call(child.put_back, self.folder, self.given_uri, step)
 
     def outcome(self, step: str) -> dict[str, Any]:
         """What it has left."""
-        return child.answer(child.outcome, self.folder, self.given_uri, step)
+        return fork_server.call(child.outcome, self.folder, self.given_uri, step)
 
     def finishes(self, step: str, what: str) -> None:
         """Raise AssertionError unless the step, run once more, comes out as if it had never been disturbed."""

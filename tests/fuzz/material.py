@@ -18,6 +18,7 @@ from pipeline.cluster.settings import ClusterSettings
 from pipeline.local.scoring import Source, score_files
 from recap_model.config import load_config
 from recap_model.training import Checkpoints
+from tests import fork_server
 from tests.components.registries import NAME
 from tests.faults import child
 from tests.faults.place import Place
@@ -44,8 +45,8 @@ OWN = [
 
 def prepare(place: Path) -> None:
     """Fill a folder, in processes that then end: one that was connected to a registry remembers what was in it."""
-    child.answer(child.prepared, place, None)
-    child.answer(_add, place)
+    fork_server.call(child.prepared, place, None)
+    fork_server.call(_add, place)
 
 
 def _add(place: Path) -> None:

@@ -21,6 +21,7 @@ from components.resolve.resolve import resolve_run
 from components.train.kubernetes import wait
 from components.train.train import train_model
 from recap_model import RecapConfig, load_model
+from tests import fork_server
 from tests.components.train.kubernetes_api import KubernetesApi, serving
 from tests.components.train.test_torchrun import config_of
 from tests.datasets import TinySets, build_tiny
@@ -92,7 +93,7 @@ def test_two_nodes_end_with_the_weights_of_two_processes_of_one(
         tmp_path / "here", config_of(distribution={"kind": "single_node", "processes": 2}), tmp_path / "log"
     )
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    alone = train_model(here.snapshot, here.train, tmp_path / "processes")
+    alone = fork_server.call(train_model, here.snapshot, here.train, tmp_path / "processes")
     assert (alone.steps, alone.rows, alone.losses) == (manifest.steps, manifest.rows, manifest.losses)
     ours, theirs = (load_model(tmp_path / name).state_dict() for name in ("model", "processes"))
     assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())

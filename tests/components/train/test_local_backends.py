@@ -31,6 +31,7 @@ from components.train.kubernetes import wait
 from components.train.kubernetes.wait import JobStatus, run_to_end
 from components.train.train import train_model
 from recap_model import load_model
+from tests import fork_server
 from tests.components.train.test_torchrun import config_of
 from tests.datasets import TinySets, build_tiny
 from tests.tiny import write_tiny_log
@@ -94,7 +95,7 @@ def run(job: LocalJob, take: Callable[[], object] = lambda: None) -> None:
 
 def train_here(sets: TinySets, out: Path) -> ModelManifest:
     """By two processes of torchrun."""
-    return train_model(sets.snapshot, sets.train, out)
+    return fork_server.call(train_model, sets.snapshot, sets.train, out)
 
 
 def same_weights(left: Path, right: Path) -> bool:

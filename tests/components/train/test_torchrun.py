@@ -19,6 +19,7 @@ from components.train.local.torchrun import PARENT_VARIABLE, describe_exit, run_
 from components.train.train import train_model
 from recap_model import RecapConfig, load_model
 from recap_model.data.dataset.reader import DatasetReader
+from tests import fork_server
 from tests.datasets import TinySets, build_tiny
 from tests.tiny import sparse_config, tiny_config, with_lists, write_tiny_log
 
@@ -58,7 +59,9 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("processes", [2, 4])
 def test_several_processes_take_the_steps_of_one(processes: int, alone: Path, tmp_path: Path):
     sets = built(tmp_path, config_of(distribution={"processes": processes}))
-    manifest = train_model(sets.snapshot, sets.train, tmp_path / "model", tmp_path / "curves.html")
+    manifest = fork_server.call(
+        train_model, sets.snapshot, sets.train, tmp_path / "model", tmp_path / "curves.html"
+    )
     expected = ModelManifest.read(alone / "model")
     assert (manifest.steps, manifest.rows) == (expected.steps, expected.rows)
     assert manifest.losses == pytest.approx(expected.losses, rel=1e-4)
@@ -83,7 +86,7 @@ def test_a_model_whose_tables_processes_share_is_saved_whole(tables: str, tmp_pa
         folder = tmp_path / name
         config = sparse_config(optimizer=optimizer, training=settings)
         sets = build_tiny(folder, config, log)
-        train_model(sets.snapshot, sets.train, folder / "model")
+        fork_server.call(train_model, sets.snapshot, sets.train, folder / "model")
         weights.append(load_model(folder / "model").state_dict())
     for name, tensor in weights[0].items():
         torch.testing.assert_close(weights[1][name], tensor, rtol=1e-3, atol=1e-4, msg=name)
@@ -109,7 +112,7 @@ def test_a_fault_of_a_process_is_told_in_one_line(tmp_path: Path):
     with pytest.raises(
         ValueError, match=r"_statistics.json: not what prepare writes: .*; run prepare again"
     ) as caught:
-        train_model(sets.snapshot, sets.train, tmp_path / "model")
+        fork_server.call(train_model, sets.snapshot, sets.train, tmp_path / "model")
     assert len(str(caught.value).splitlines()) == 1
     assert not (tmp_path / "model").exists()
 
@@ -128,7 +131,7 @@ def test_two_processes_stop_on_sigterm_and_go_on_where_they_were(tmp_path: Path)
         said = process.communicate()[0].splitlines()
     assert process.returncode == 75
     assert said[-1].startswith("recap-error: train: asked to stop after step ")
-    manifest = train_model(sets.snapshot, sets.train, tmp_path / "model")
+    manifest = fork_server.call(train_model, sets.snapshot, sets.train, tmp_path / "model")
     assert manifest.steps == 60
 
 
