@@ -14,8 +14,6 @@ from tests.fuzz.alterations import altered
 from tests.fuzz.material import prepare
 from tests.fuzz.targets import TARGETS, read_altered
 
-_CASES = 40  # of a target in a round
-
 
 def fuzz(place: Path, name: str, number: int) -> tuple[collections.Counter[str], set[str]]:
     """Try a target some times. Returns how often it was read and refused, and what went wrong."""
@@ -24,7 +22,7 @@ def fuzz(place: Path, name: str, number: int) -> tuple[collections.Counter[str],
 
     @seed(number)
     @settings(
-        max_examples=_CASES,
+        max_examples=2 * TARGETS[name].cases,
         deadline=None,
         database=None,
         phases=[Phase.generate],

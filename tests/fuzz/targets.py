@@ -58,10 +58,12 @@ class Target:
     Attributes:
         files: patterns under a place's folder, of which one file is altered.
         read: reads them, given the place's folder; may write to its folder ``out``.
+        cases: how many the tests try; a round of ``python -m tests.fuzz`` tries twice as many.
     """
 
     files: tuple[str, ...]
     read: Callable[[Path], object]
+    cases: int = 20
 
     def found(self, place: Path) -> list[Path]:
         """The files themselves."""

@@ -9,7 +9,7 @@ import pytest
 
 from components.common import registry
 from tests.integration.conftest import Recap
-from tests.recap_model.data.log.test_derived import with_derived
+from tests.recap_model.data.log.derived_config import with_derived
 
 
 @pytest.mark.slow

@@ -18,8 +18,8 @@ from components.validate.validate import validate_snapshot
 from tests.components.registries import new_registry
 from tests.components.snapshots import snapshot_of
 from tests.components.validate.broken import replaced
+from tests.components.validate.serving_log import serve
 from tests.components.validate.shop import shop_config, write_shop_log
-from tests.components.validate.test_skew import serve
 
 
 @pytest.fixture(scope="module")

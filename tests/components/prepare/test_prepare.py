@@ -15,16 +15,10 @@ from components.prepare.rows import Rows
 from components.prepare.statistics import StatisticsBuilder
 from recap_model.data.dataset.manifest import DatasetManifest
 from recap_model.data.dataset.statistics import FeatureStatistics
+from tests.components.prepare.tables import table
 from tests.components.snapshots import snapshot_of
 from tests.datasets import TinySets, build_tiny, mark_validated
 from tests.tiny import DAY_MS, tiny_config, tiny_rows, write_tiny_log
-
-
-def table(folder: Path) -> pa.Table:
-    """The rows of a set."""
-    manifest = DatasetManifest.read(folder)
-    files = [pa.ipc.open_file(f"{manifest.rows_root}/{file.path}").read_all() for file in manifest.files]
-    return pa.concat_tables(files).sort_by("candidate")
 
 
 def labels(folder: Path) -> np.ndarray:

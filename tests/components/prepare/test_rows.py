@@ -18,7 +18,7 @@ from recap_model.config import ConfigError
 from recap_model.data.dataset.reader import DatasetReader
 from recap_model.data.log.feature_groups import read_groups
 from recap_model.data.log.schema import LogColumn
-from tests.components.prepare.test_prepare import table
+from tests.components.prepare.tables import table
 from tests.components.snapshots import snapshot_of
 from tests.datasets import build_tiny
 from tests.tiny import DAY_MS, tiny_config, tiny_rows, write_tiny_log

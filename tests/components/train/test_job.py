@@ -22,8 +22,8 @@ from components.train.kubernetes import wait
 from components.train.train import train_model
 from recap_model import RecapConfig, load_model
 from tests import fork_server
+from tests.components.train.configs import config_of
 from tests.components.train.kubernetes_api import KubernetesApi, serving
-from tests.components.train.test_torchrun import config_of
 from tests.datasets import TinySets, build_tiny
 from tests.tiny import tiny_config, write_tiny_log
 

@@ -32,7 +32,7 @@ from components.train.kubernetes.wait import JobStatus, run_to_end
 from components.train.train import train_model
 from recap_model import load_model
 from tests import fork_server
-from tests.components.train.test_torchrun import config_of
+from tests.components.train.configs import config_of
 from tests.datasets import TinySets, build_tiny
 from tests.tiny import write_tiny_log
 

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -20,27 +19,11 @@ from components.train.train import train_model
 from recap_model import RecapConfig, load_model
 from recap_model.data.dataset.reader import DatasetReader
 from tests import fork_server
+from tests.components.train.configs import config_of
 from tests.datasets import TinySets, build_tiny
-from tests.tiny import sparse_config, tiny_config, with_lists, write_tiny_log
+from tests.tiny import sparse_config, with_lists, write_tiny_log
 
 DISTRIBUTION = {"kind": "single_node", "processes": 2}
-
-
-NORM = {"affine": True, "momentum": 0.1}
-MODEL = {
-    "featurization_config": {"double_norm_log_config": {"batch_norm_config": NORM, "clip_magnitude": 5.0}},
-    "multi_task_type": "share_all",
-    "backbone": {"mlp_config": {"layer_sizes": [16], "final_layer_activation": True}},
-    "tower": {"mlp_config": {"layer_sizes": [8, 1], "batch_norm": NORM}},
-}
-
-
-def config_of(**training: Any) -> RecapConfig:
-    # Biases in front of a batch norm have a gradient of rounding errors, which a small epsilon would blow up.
-    optimizer = {"single_task_learning_rate": {"constant": 0.01}, "adam": {"epsilon": 1e-3}}
-    early = {"share": 0.15, "every_steps": 5, "patience": 100}
-    settings = {"batch_size": 48, "epochs": 1, "early_stopping": early, **training}
-    return tiny_config(model=MODEL, optimizer=optimizer, training=settings)
 
 
 def built(folder: Path, config: RecapConfig) -> TinySets:

@@ -17,8 +17,8 @@ from components.validate.validate import ValidationFailed, validate_snapshot
 from recap_model.config import ConfigError, RecapConfig
 from tests.components.snapshots import snapshot_of
 from tests.components.validate.broken import Change, profile_of, replaced, validate
+from tests.components.validate.changed_logs import verdict_in
 from tests.components.validate.shop import shop_config, write_shop_log
-from tests.components.validate.test_judge import verdict_in
 
 DAY = "date=2026-04-09"
 ROWS = 3000

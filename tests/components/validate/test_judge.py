@@ -2,7 +2,6 @@
 
 import json
 import logging
-import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import get_args
@@ -21,15 +20,8 @@ from recap_model.config import ConfigError
 from recap_model.config.steps.drift import DriftRule
 from recap_model.config.steps.validation import RuleName
 from tests.components.validate.broken import BROKEN, lines_of, replaced, validate, write_broken
+from tests.components.validate.changed_logs import nulls_in, verdict_in
 from tests.tiny import tiny_config, write_tiny_log
-
-
-def nulls_in(share: float):
-    return lambda column: pa.array(
-        [None if place < share * len(column) else value for place, value in enumerate(column.to_pylist())],
-        type=column.type,
-    )
-
 
 WARNINGS = {
     "feature_null_rate_change": [replaced("likes", nulls_in(0.9))],
@@ -190,11 +182,6 @@ class _Links(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.found += [str(value) for name, value in attrs if name in ("src", "href") and value]
-
-
-def verdict_in(page: Path) -> dict:
-    match = re.search(r'<script type="application/json" id="verdict">(.*?)</script>', page.read_text(), re.S)
-    return json.loads(match[1])
 
 
 def test_docs_say_the_verdict_first_and_need_no_network(tmp_path: Path):

@@ -15,7 +15,7 @@ from components.validate.validate import ValidationFailed, validate_snapshot
 from recap_model.config import ConfigError, RecapConfig
 from tests.components.registries import new_registry
 from tests.components.validate.broken import replaced, validate, write_broken
-from tests.components.validate.test_judge import nulls_in
+from tests.components.validate.changed_logs import nulls_in
 from tests.tiny import tiny_config
 
 WINDOW = "2026-03-01 to 2026-03-05"

@@ -23,8 +23,8 @@ from components.validate.validate import ValidationFailed, validate_snapshot
 from tests.components.registries import new_registry
 from tests.components.snapshots import snapshot_of
 from tests.components.validate.broken import BROKEN, replaced, write_broken
+from tests.components.validate.serving_log import serve
 from tests.components.validate.shop import shop_config, write_shop_log
-from tests.components.validate.test_skew import serve
 from tests.tiny import tiny_config, write_tiny_log
 
 OUTPUTS = {"_manifest.json", "profile.parquet", "verdict.json", "docs.html"}

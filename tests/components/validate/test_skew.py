@@ -12,7 +12,8 @@ from components.resolve.resolve import resolve_run
 from components.validate.result import ValidationResult
 from components.validate.validate import validate_snapshot
 from tests.components.registries import new_registry
-from tests.components.validate.broken import Change, replaced
+from tests.components.validate.broken import replaced
+from tests.components.validate.serving_log import serve
 from tests.components.validate.shop import shop_config, write_shop_log
 
 DAYS = "2026-04-03 to 2026-04-05"
@@ -21,19 +22,6 @@ DAYS = "2026-04-03 to 2026-04-05"
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_shop_log(tmp_path_factory.mktemp("skew") / "log", 2, 3, 1500)
-
-
-def serve(log: Path, out: Path, *changes: Change) -> Path:
-    """The log's features as another system wrote them."""
-    for path in sorted(log.rglob("*.parquet")):
-        table = pq.read_table(path, partitioning=None).drop_columns(["click", "buy", "seen_ms"])
-        for change in changes:
-            table = change(table)
-        (out / path.parent.name).mkdir(parents=True)
-        pq.write_table(
-            table.take(pa.array(range(0, len(table), 2))), out / path.parent.name / "served.parquet"
-        )
-    return out
 
 
 def validate(folder: Path, log: Path, pattern: str) -> ValidationResult:

@@ -21,7 +21,7 @@ from recap_model.training import (
     init_process_group,
     train,
 )
-from tests.recap_model.training.test_loop import FewRows, new_module
+from tests.recap_model.training.few_rows import FewRows, new_module
 from tests.tiny import tiny_config
 
 TABLES = [

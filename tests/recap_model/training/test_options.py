@@ -12,7 +12,7 @@ from recap_model.data.dataset.statistics import FeatureStatistics
 from recap_model.model.create_ranking_model import build_model
 from recap_model.training import Progress, TrainState, mean_loss, train
 from recap_model.training.warm_start import warm_start
-from tests.recap_model.training.test_loop import FewRows, new_module, trained, weights_of
+from tests.recap_model.training.few_rows import FewRows, new_module, trained, weights_of
 from tests.tiny import tiny_config
 
 

@@ -16,7 +16,7 @@ from recap_model.training import (
     TrainState,
     train,
 )
-from tests.recap_model.training.test_loop import FewRows, new_module, weights_of
+from tests.recap_model.training.few_rows import FewRows, new_module, weights_of
 from tests.tiny import tiny_config
 
 TOWER = {"mlp_config": {"layer_sizes": [8, 1], "batch_norm": {"momentum": 0.1}, "dropout": {"rate": 0.3}}}

@@ -11,11 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recap_model import ConfigError
-from recap_model.config import RecapConfig, parse_config
 from recap_model.config.data.derived import DerivedColumn
 from recap_model.data.log.derived import derive
 from recap_model.data.log.feature_groups import read_groups
-from tests.tiny import tiny_config
+from tests.recap_model.data.log.derived_config import DERIVED, with_derived
 
 TIMES = st.integers(-(2**41), 2**42).filter(lambda time: time != -1)  # which is no time
 NUMBERS = st.floats(-1e6, 1e6)
@@ -81,24 +80,6 @@ def test_times_may_be_timestamps_and_crossed_ids_words():
     crossed = derived("cross", ["a", "a", "b", None], [1, 1, 1, 1], buckets=1000)
     assert crossed[0] == crossed[1] != crossed[2]
     assert crossed[3] is None
-
-
-DERIVED = {
-    "likes_per_reply": {"kind": "ratio", "of": ["likes", "replies"]},
-    "hour": {"kind": "hour_of_day", "of": ["impressed_ms"]},
-    "topic_hour": {"kind": "cross", "of": ["topic", "position"], "buckets": 100},
-}
-
-
-def with_derived(**changed: Any) -> RecapConfig:
-    """The tiny config with three derived columns in the place of the columns that two of them are of."""
-    content = tiny_config().model_dump(exclude_none=True)
-    features = {
-        "continuous": ["age_hours", "likes_per_reply"],
-        "discrete": ["hour", "topic_hour"],
-        "derived": DERIVED,
-    }
-    return parse_config({**content, "features": content["features"] | features | changed})
 
 
 def test_groups_take_derived_columns_like_the_logs_own():
