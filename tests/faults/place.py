@@ -146,10 +146,8 @@ class Place:
             for left in self.workspace.glob("mlflow.db*"):
                 left.unlink()
             shutil.copyfile(kept, self.workspace / "mlflow.db")
-            known = json.loads((self.folder / f"before-{step}.json").read_text())
-            for path in (self.workspace / "artifacts").glob("*"):
-                if path.name not in known:
-                    shutil.rmtree(path)
+            shutil.rmtree(self.workspace / "artifacts", ignore_errors=True)
+            shutil.copytree(self.folder / f"before-{step}.artifacts", self.workspace / "artifacts")
 
     def outcome(self, step: str) -> dict[str, Any]:
         """All that a step leaves that does not tell of the time or of the attempt: files by digest, the registry."""
@@ -168,8 +166,9 @@ class Place:
     def _keep_registry(self, step: str) -> None:
         if self.database.is_file():
             _copy_database(self.database, self.folder / f"before-{step}.db")
-            known = [path.name for path in (self.database.parent / "artifacts").glob("*")]
-            (self.folder / f"before-{step}.json").write_text(json.dumps(known))
+            artifacts, kept = self.database.parent / "artifacts", self.folder / f"before-{step}.artifacts"
+            shutil.rmtree(kept, ignore_errors=True)
+            shutil.copytree(artifacts, kept) if artifacts.is_dir() else kept.mkdir()
 
     def _give(self, step: str) -> None:
         """Move what a step left to where the next ones read it."""
