@@ -1,4 +1,4 @@
-"""How kfp calls evaluate."""
+"""The kfp component of evaluate."""
 
 from kfp import dsl
 
@@ -25,6 +25,5 @@ def evaluate(
         from components.evaluate.metrics.curves import roc_points
 
         evaluate_model(snapshot.path, model.path, test_set.path, validated.path, evaluation.path, report.path)
-        for name, value in Evaluation.read(evaluation.path).headline().items():
-            metrics.log_metric(name, value)
+        metrics.metadata.update(Evaluation.read(evaluation.path).headline())
         roc.log_roc_curve(*roc_points(evaluation.path, snapshot.path))
