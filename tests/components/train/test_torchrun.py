@@ -120,7 +120,7 @@ def test_two_processes_stop_on_sigterm_and_go_on_where_they_were(tmp_path: Path)
 
 @pytest.mark.parametrize(
     ("number", "status", "words"),
-    [(signal.SIGTERM, 75, "asked to stop; run again, "), (signal.SIGINT, 130, "interrupted")],
+    [(signal.SIGTERM, 75, "asked to stop; run again to resume "), (signal.SIGINT, 130, "interrupted")],
 )
 def test_two_processes_that_are_stopped_while_they_start_are_not_said_to_have_failed(
     number: signal.Signals, status: int, words: str, tmp_path: Path
