@@ -54,7 +54,7 @@ def send_to_webhook(place: Path) -> object:
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
         with (
             mock.patch.dict(os.environ, {webhook.URL: address}),
-            mock.patch.multiple(webhook, _BACKOFF_S=0.0, _TIMEOUT_S=1.0),
+            mock.patch.multiple(webhook, _PAUSES_S=(0.0, 0.0, 0.0), _ANSWER_S=1.0),
         ):
             arrived = webhook.send("fuzz", {})
         listener.shutdown(socket.SHUT_RDWR)
