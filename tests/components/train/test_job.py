@@ -209,7 +209,7 @@ def test_secrets_come_to_the_nodes_as_files(tmp_path: Path):
     (folder / "AWS_ACCESS_KEY_ID").write_text("key\n")
     (folder / "HOME").write_text("elsewhere")
     program = (
-        "import os; from components.train.local.worker import _take_secrets as t; t(); "
+        "import os; from components.train.local.worker import _export_secrets as t; t(); "
         "print(os.environ['AWS_ACCESS_KEY_ID'], os.environ['HOME'])"
     )
     env = os.environ | {"RECAP_SECRETS": str(folder), "HOME": "/here"}
@@ -225,7 +225,7 @@ def test_a_run_and_its_config_agree_on_whether_there_is_a_job(
     config = tmp_path / "config.yaml"
     config.write_text(config_of(distribution=JOB).to_yaml())
     with pytest.raises(
-        ValueError, match=r"training.distribution.kind: train_job runs on a cluster whose file has"
+        ValueError, match=r"training.distribution.kind: train_job needs a cluster whose file has train_job"
     ):
         resolve_run(config, str(tmp_path), tmp_path / "snapshot", tracking_uri="", run_id="run-1")
     monkeypatch.setenv("RECAP_TRAIN_JOB", place(tmp_path).model_dump_json())

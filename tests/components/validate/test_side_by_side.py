@@ -27,7 +27,14 @@ from tests.components.validate.serving_log import serve
 from tests.components.validate.shop import shop_config, write_shop_log
 from tests.tiny import tiny_config, write_tiny_log
 
-OUTPUTS = {"_manifest.json", "profile.parquet", "verdict.json", "docs.html"}
+OUTPUTS = {
+    ".recap-output",
+    "_manifest.json",
+    "docs.html",
+    "expectation_suite.json",
+    "profile.parquet",
+    "verdict.json",
+}
 
 
 def contents(folder: Path) -> dict[str, bytes]:
