@@ -181,7 +181,7 @@ def attempt(step: Callable[[], str | None]) -> str:
 
 def validated(snapshot: Path) -> str:
     frozen, config = Snapshot.read(snapshot)
-    return "; ".join(f"{found.subject} {found.observed}" for found in scan_log(frozen, config).findings)
+    return "; ".join(f"{found.subject} {found.observed}" for found in scan_log(frozen, config).faults)
 
 
 def prepared(snapshot: Path) -> None:

@@ -35,7 +35,7 @@ Column = NDArray[Any]
 
 
 @dataclass
-class ModelTally:
+class ModelSums:
     """What one model predicts of one task in one part of the rows.
 
     Attributes:
@@ -52,7 +52,7 @@ class ModelTally:
 
 
 @dataclass
-class TaskTally:
+class TaskSums:
     """Labelled rows of one task in one part of the rows.
 
     Attributes:
@@ -68,7 +68,7 @@ class TaskTally:
     positives: int = 0
     masses: Array = field(default_factory=lambda: np.zeros((2, CLUSTERS)))
     support: Array | None = None
-    models: dict[str, ModelTally] = field(default_factory=dict)
+    models: dict[str, ModelSums] = field(default_factory=dict)
 
     def add(self, rows: "TaskRows", cluster: NDArray[np.int32]) -> None:
         self.rows += len(rows.label)
@@ -95,23 +95,23 @@ class TaskRows:
     prediction: dict[str, Column]
 
 
-def tallies(table: ScoreTable, exact_rows: int = EXACT_ROWS) -> Iterator[TaskTally]:
-    """The tally of each task in each part; one alone is held in memory where they are exact."""
+def accumulate(table: ScoreTable, exact_rows: int = EXACT_ROWS) -> Iterator[TaskSums]:
+    """The sums of each task in each part; one alone is held in memory where they are exact."""
     return _exact(table) if table.rows <= exact_rows else _binned(table)
 
 
-def _exact(table: ScoreTable) -> Iterator[TaskTally]:
+def _exact(table: ScoreTable) -> Iterator[TaskSums]:
     user = [name for name in ("user",) if name in table.names]
     clusters = np.concatenate([np.empty(0, np.int32), *_clusters(table, user)])
     with ThreadPoolExecutor(len(table.models)) as pool:
         for task in table.tasks:
             for part, rows in task_rows(table.read(columns_of(table, [task])), table, task):
                 cluster = clusters if rows.place is None else clusters[rows.place]
-                tally = TaskTally(part, task)
-                tally.add(rows, cluster)
+                sums = TaskSums(part, task)
+                sums.add(rows, cluster)
                 found = pool.map(partial(_exact_model, part, rows, cluster), rows.prediction.values())
-                tally.models = dict(zip(rows.prediction, found, strict=True))
-                yield tally
+                sums.models = dict(zip(rows.prediction, found, strict=True))
+                yield sums
 
 
 def _clusters(table: ScoreTable, user: list[str]) -> Iterator[NDArray[np.int32]]:
@@ -124,28 +124,28 @@ def _clusters(table: ScoreTable, user: list[str]) -> Iterator[NDArray[np.int32]]
         done += batch.num_rows
 
 
-def _exact_model(part: str, rows: TaskRows, cluster: NDArray[np.int32], prediction: Column) -> ModelTally:
+def _exact_model(part: str, rows: TaskRows, cluster: NDArray[np.int32], prediction: Column) -> ModelSums:
     if not np.isfinite(prediction).all():
-        return ModelTally(None, bool(np.isnan(prediction).all()))
+        return ModelSums(None, bool(np.isnan(prediction).all()))
     groups, order, sizes = group_rows(rows.label, prediction, rows.weight)
-    tally = _model(part, groups)
+    sums = _model(part, groups)
     _, gradient = auc_gradient(groups)
     if sizes is not None:
         gradient = np.repeat(gradient, sizes, axis=1)
     influence = np.empty(len(order))
     influence[order] = np.where(rows.label[order] > 0.5, gradient[1], gradient[0])
-    tally.changes += changes(rows.label, rows.weight, prediction, influence, cluster)
-    return tally
+    sums.changes += changes(rows.label, rows.weight, prediction, influence, cluster)
+    return sums
 
 
-def _model(part: str, groups: PredictionGroups) -> ModelTally:
+def _model(part: str, groups: PredictionGroups) -> ModelSums:
     drawn = part == EVERYTHING and groups.ordered
-    return ModelTally(values_of(groups), False, curves_of(groups) if drawn else None)
+    return ModelSums(values_of(groups), False, curves_of(groups) if drawn else None)
 
 
-def _binned(table: ScoreTable) -> Iterator[TaskTally]:
+def _binned(table: ScoreTable) -> Iterator[TaskSums]:
     found = {
-        (part, task): TaskTally(part, task) for task in table.tasks for part in (EVERYTHING, *table.slices)
+        (part, task): TaskSums(part, task) for task in table.tasks for part in (EVERYTHING, *table.slices)
     }
     histograms = {(*key, model): LogitHistogram([key[1]], 1, BINS) for key in found for model in table.models}
     finite, missing = dict.fromkeys(histograms, True), dict.fromkeys(histograms, True)
@@ -168,7 +168,7 @@ def _binned(table: ScoreTable) -> Iterator[TaskTally]:
         gradients[key] = np.zeros((2, BINS))
         _, gradients[key][:, bins.numbers] = auc_gradient(groups)
         found[part, task].models[model] = (
-            _model(part, groups) if finite[key] else ModelTally(None, missing[key])
+            _model(part, groups) if finite[key] else ModelSums(None, missing[key])
         )
     histograms.clear()
     done = 0
@@ -180,11 +180,11 @@ def _binned(table: ScoreTable) -> Iterator[TaskTally]:
                 cluster = clusters if rows.place is None else clusters[rows.place]
                 found[part, task].add(rows, cluster)
                 for model, prediction in rows.prediction.items():
-                    tally = found[part, task].models[model]
-                    if tally.values is not None:
+                    sums = found[part, task].models[model]
+                    if sums.values is not None:
                         number = bin_numbers(logits_of(prediction), BINS)
                         influence = gradients[part, task, model][(rows.label > 0.5).astype(np.int64), number]
-                        tally.changes += changes(rows.label, rows.weight, prediction, influence, cluster)
+                        sums.changes += changes(rows.label, rows.weight, prediction, influence, cluster)
         done += batch.num_rows
     yield from found.values()
 

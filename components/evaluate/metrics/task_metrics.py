@@ -22,7 +22,7 @@ from components.common.artifacts.evaluation import (
     TaskMetrics,
 )
 from components.common.artifacts.score_table import ScoreTable
-from components.evaluate.metrics.accumulate import EVERYTHING, EXACT_ROWS, ModelTally, TaskTally, tallies
+from components.evaluate.metrics.accumulate import EVERYTHING, EXACT_ROWS, ModelSums, TaskSums, accumulate
 from components.evaluate.metrics.bootstrap import (
     METRICS,
     Array,
@@ -52,9 +52,9 @@ class Measured(NamedTuple):
 def measure(table: ScoreTable, config: RecapConfig, exact_rows: int = EXACT_ROWS) -> Measured:
     """Measure both models on all rows of a table, with paired errors.
 
-    Metrics of up to ``exact_rows`` rows are exact; of more, they are of histograms of logits (`tallies`), in memory
-    that does not grow with the rows. Those within users and lists are of whole users and lists, sampled where their
-    rows are more than a quarter of a million.
+    Metrics of up to ``exact_rows`` rows are exact; of more, they are of histograms of logits (`accumulate`), in
+    memory that does not grow with the rows. Those within users and lists are of whole users and lists, sampled
+    where their rows are more than a quarter of a million.
 
     Raises:
         ValueError: the table holds what no evaluation writes; the message names file, column and row.
@@ -69,12 +69,12 @@ def measure(table: ScoreTable, config: RecapConfig, exact_rows: int = EXACT_ROWS
     found: dict[str, dict[str, TaskMetrics]] = {part: {} for part in (EVERYTHING, *table.slices)}
     curves: TaskCurves = {}
     support = []
-    for tally in tallies(table, exact_rows):
-        found[tally.part][tally.task] = _task(tally, by_user, counts, confidence)
-        if tally.part == EVERYTHING:
-            curves[tally.task] = {name: one.curves for name, one in tally.models.items() if one.curves}
-            if tally.support is not None and np.isfinite(tally.support).all():
-                support.append(config.tasks[tally.task].score_weight ** 2 * tally.support)
+    for sums in accumulate(table, exact_rows):
+        found[sums.part][sums.task] = _task(sums, by_user, counts, confidence)
+        if sums.part == EVERYTHING:
+            curves[sums.task] = {name: one.curves for name, one in sums.models.items() if one.curves}
+            if sums.support is not None and np.isfinite(sums.support).all():
+                support.append(config.tasks[sums.task].score_weight ** 2 * sums.support)
     evaluation = Evaluation(
         rows=table.rows,
         users=samples.users,
@@ -91,18 +91,18 @@ def measure(table: ScoreTable, config: RecapConfig, exact_rows: int = EXACT_ROWS
 
 
 def _task(
-    tally: TaskTally, by_user: Mapping[str, NDArray[Any]], counts: Array, confidence: float
+    sums: TaskSums, by_user: Mapping[str, NDArray[Any]], counts: Array, confidence: float
 ) -> TaskMetrics:
     values: dict[str, ModelMetrics] = {}
     replicates = {}
-    for model, of_model in tally.models.items():
-        gauc = _gauc(by_user, tally.part, tally.task, model)
-        values[model] = _model_metrics(tally, of_model, gauc)
+    for model, of_model in sums.models.items():
+        gauc = _gauc(by_user, sums.part, sums.task, model)
+        values[model] = _model_metrics(sums, of_model, gauc)
         area = (of_model.values or {}).get("auc", math.nan)
-        replicates[model] = replicated(counts, area, tally.masses, of_model.changes)
+        replicates[model] = replicated(counts, area, sums.masses, of_model.changes)
     ours = values["candidate"]
-    mass, positive = tally.masses.sum(axis=1).tolist()
-    why = why_no_interval(tally.masses)
+    mass, positive = sums.masses.sum(axis=1).tolist()
+    why = why_no_interval(sums.masses)
     undefined = ours.undefined | ({INTERVAL: why} if why else {})
     changed: dict[str, Any] = {}
     if "champion" in values:
@@ -118,8 +118,8 @@ def _task(
         **_spread(ours, replicates["candidate"], confidence, why),
         **changed,
         undefined=undefined,
-        rows=tally.rows,
-        positives=tally.positives,
+        rows=sums.rows,
+        positives=sums.positives,
         rate=positive / mass if mass else None,
     )
 
@@ -139,13 +139,13 @@ def _gauc(by_user: Mapping[str, NDArray[Any]], part: str, task: str, model: str)
     return metrics.grouped_auc(*columns)
 
 
-def _model_metrics(counts: TaskTally, tally: ModelTally, gauc: float | None) -> ModelMetrics:
+def _model_metrics(counts: TaskSums, sums: ModelSums, gauc: float | None) -> ModelMetrics:
     """Every metric of one task and model, and for those that are None the reason."""
     names = list(Metrics.model_fields)
-    if tally.values is None:
-        why = NO_SUCH_TASK if tally.missing else "a prediction is not finite"
+    if sums.values is None:
+        why = NO_SUCH_TASK if sums.missing else "a prediction is not finite"
         return ModelMetrics(undefined=dict.fromkeys(names, why))
-    found = tally.values | {"gauc": math.nan if gauc is None else gauc}
+    found = sums.values | {"gauc": math.nan if gauc is None else gauc}
     values = {name: value for name, value in found.items() if math.isfinite(value)}
     why = _why_undefined(counts)
     reasons = {"gauc": "no row has a user"} if gauc is None else {}
@@ -153,7 +153,7 @@ def _model_metrics(counts: TaskTally, tally: ModelTally, gauc: float | None) -> 
     return ModelMetrics(**values, undefined=undefined)
 
 
-def _why_undefined(counts: TaskTally) -> str:
+def _why_undefined(counts: TaskSums) -> str:
     if not counts.rows:
         return "no row has a label"
     if counts.positives in (0, counts.rows):

@@ -20,7 +20,7 @@ from components.common.artifacts.snapshot import MANIFEST_NAME, Champion, Snapsh
 from components.evaluate.evaluate import evaluate_model
 from components.evaluate.gate import decide
 from components.evaluate.gate_replay import replay_gate
-from components.evaluate.metrics.accumulate import tallies
+from components.evaluate.metrics.accumulate import accumulate
 from components.evaluate.metrics.bootstrap import (
     METRICS,
     draw,
@@ -119,10 +119,10 @@ def test_the_bootstrap_spreads_as_much_as_resampled_users_do(
 ):
     sets, model = built
     table = score_test_set(model, sets.test, tiny_config(), None, tmp_path / "scores.parquet")
-    tally = next(tallies(table, exact_rows))
-    model = tally.models["candidate"]
+    sums = next(accumulate(table, exact_rows))
+    model = sums.models["candidate"]
     assert model.values is not None
-    ours = replicated(draw(2000, seed=1), model.values["auc"], tally.masses, model.changes)
+    ours = replicated(draw(2000, seed=1), model.values["auc"], sums.masses, model.changes)
     content = pq.read_table(table.path)
     label, prediction, weight = (
         content[f"{kind}/like"].to_numpy() for kind in ("label", "candidate", "weight")
