@@ -101,7 +101,7 @@ with step("to-step"):
         ("raise ValueError('x')", r"ended with exit status 1 and no error of its own\..*: ValueError: x$"),
         (
             "from components.common.runtime.step import step\nwith step('to-step'):\n    import sys; sys.exit(0)",
-            r"ephemeral_component\.py, line \d+, ended the process \(sys\.exit\) before the step was done",
+            r"ephemeral_component\.py, line \d+, called sys\.exit before the step was done",
         ),
         (
             "from components.common.runtime.step import step\nimport os\nos.environ['RECAP_LOG_LEVEL'] = 'verbose'\n"
