@@ -5,6 +5,7 @@ import contextlib
 import json
 import re
 import secrets
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ _SIGNAL_EXIT_BASE = (
     128  # plus the signal's number: exit status of a shell or container whose process was killed by a signal
 )
 _MAX_LINE_LENGTH = 1 << 16
+_INTERRUPT_GRACE_S = 5.0
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -142,9 +144,15 @@ def run_process(steps: Steps, starter: StepStarter, command: list[str], variable
         arguments = ["--component_module_path", str(module), *command[4:]]
         with starter.start(step, arguments, variables) as process:
             assert process.stdout is not None
-            while line := process.stdout.readline(_MAX_LINE_LENGTH):
-                steps.take(line)
-            status = process.wait()
+            try:
+                while line := process.stdout.readline(_MAX_LINE_LENGTH):
+                    steps.take(line)
+                status = process.wait()
+            except KeyboardInterrupt:
+                # A terminal interrupts the step too; closing its pipe would end it before it has cleaned up.
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(_INTERRUPT_GRACE_S)
+                raise
     return steps.end(command, status)
 
 

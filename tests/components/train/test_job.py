@@ -231,7 +231,7 @@ def test_a_run_and_its_config_agree_on_whether_there_is_a_job(
     monkeypatch.setenv("RECAP_TRAIN_JOB", place(tmp_path).model_dump_json())
     assert check_distribution(config_of(distribution=JOB)) == place(tmp_path)
     with pytest.raises(
-        ValueError, match=r"the train step only waits for a job; take train_job, with nodes and gpus"
+        ValueError, match=r"the train step only waits for a job; use train_job, with nodes and gpus"
     ):
         check_distribution(tiny_config())
     monkeypatch.setenv("RECAP_TRAIN_JOB", "{}")

@@ -92,7 +92,7 @@ def test_a_file_that_is_cut_off_or_unpacks_to_too_much_is_named(
     path.write_bytes(gzip.compress(bytes(1 << 20))[:-9])
     with pytest.raises(ValueError, match="cannot be unpacked"):
         import_census(tmp_path, tmp_path / "log")
-    monkeypatch.setattr(files, "_MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(files, "_MAX_BYTES", 1 << 20)
     path.write_bytes(gzip.compress(bytes((1 << 20) + 1)))
     with pytest.raises(ValueError, match="over 1 MiB; give the file as it was published"):
         import_census(tmp_path, tmp_path / "log")
