@@ -9,9 +9,6 @@ import pyarrow.fs as fs
 from components.prepare.fan_out import join_groups, prepare_group
 from components.prepare.prepare import prepare_datasets
 from components.resolve.resolve import resolve_run
-from components.train.train import train_model
-from components.validate.validate import validate_snapshot
-from tests.components.registries import new_registry
 from tests.datasets import mark_validated
 from tests.tiny import tiny_config
 
@@ -37,6 +34,11 @@ def resolve_and_build(folder: str, data_root: str) -> None:
 
 def build_and_train(folder: str, data_root: str, rows: str) -> None:
     """Resolve, validate, prepare and train; rows go to ``rows/SPLIT.rows``, beside the manifests if empty."""
+    # The processes that read files import this module, and would load these libraries too.
+    from components.train.train import train_model
+    from components.validate.validate import validate_snapshot
+    from tests.components.registries import new_registry
+
     work = Path(folder)
     work.mkdir()
     (work / "config.yaml").write_text(tiny_config().to_yaml())

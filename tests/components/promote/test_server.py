@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -88,7 +89,11 @@ found = mlflow.pyfunc.load_model(uri).predict(pandas.read_parquet(folder + "/pro
 judged = pandas.read_parquet({str(scores)!r})
 numpy.testing.assert_allclose(found["like"], judged["candidate/like"], atol=1e-5)
 """
-    done = run_python("-P", "-c", code, cwd=scores.parent)
+    # A process of its own: one that is forked would have this project's modules already.
+    command = [sys.executable, "-P", "-W", "ignore", "-c", code]
+    done = subprocess.run(
+        command, cwd=scores.parent, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
