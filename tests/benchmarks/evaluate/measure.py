@@ -56,10 +56,10 @@ def _alone(table: ScoreTable) -> ScoreTable:
 
 def _alone_measured(table: ScoreTable) -> None:
     """Every metric and sum for the bootstrap, but those within users and lists."""
-    from components.evaluate.metrics.accumulate import tallies
+    from components.evaluate.metrics.accumulate import accumulate
 
-    for tally in tallies(table):
-        values = tally.models["candidate"].values
+    for sums in accumulate(table):
+        values = sums.models["candidate"].values
         assert values is not None
         assert values["auc"] > 0.6
 
