@@ -34,7 +34,7 @@ class ByGroup(nn.Module):
         """Groups as `RecapBatch` has them to what the model returns for them."""
         sparse = {name: groups[name] for name in self.model.inputs.sparse}
         dense = {name: groups[name] for name in self.model.inputs.widths}
-        return self.model(RecapBatch(**dense, sparse=sparse or None))
+        return self.model(RecapBatch(**dense, sparse=sparse or None, sequences=None))
 
 
 def input_names(model: MultiTaskRankingModel) -> list[str]:

@@ -76,7 +76,9 @@ def _view(theirs: FeaturesConfig, ours: FeaturesConfig) -> Callable[[RecapBatch]
             for group, chosen in places.items()
         }
         lists = {name: batch.sparse[name] for name in theirs.sparse} if batch.sparse else None
-        return RecapBatch(**groups, sparse=lists or None)
+        return RecapBatch(
+            **groups, sparse=lists or None, sequences=batch.sequences, history_row=batch.history_row
+        )
 
     return view
 

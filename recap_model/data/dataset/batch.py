@@ -6,6 +6,13 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
+Sequences = Mapping[str, Mapping[str, Tensor]]
+
+LENGTH = "length"
+"""The key of a sequence under which its true lengths are; no side column has it."""
+
+_DENSE_EXCLUDED = ("sparse", "sequences", "history_row")
+
 
 @dataclass(frozen=True)
 class RecapBatch:
@@ -18,6 +25,14 @@ class RecapBatch:
         labels: (rows, tasks) float32, columns in the order of the model's tasks; 0, 1, or NaN where missing.
         weights: (rows, tasks) float32.
         sparse: for each column of id lists (rows, longest list) int64, shorter lists filled up with -1.
+        sequences: for each sequence by name, its side columns by key, newest event first and padded on the right
+            to the batch's longest history, which is at least 1:
+            ids and categories (histories, length) int64, -1 for padding and missing ids;
+            actions (histories, length, values) float32, 1 for each action taken, zeros for padding;
+            numbers (histories, length) float32, and times (histories, length) float32, hours from the event to the
+            impression: NaN for padding and missing values;
+            ``length`` (histories,) int64, the number of events.
+        history_row: (rows,) int64, the history that each row reads. Where it is None, each row has its own.
     """
 
     continuous: Tensor | None = None
@@ -29,23 +44,37 @@ class RecapBatch:
     labels: Tensor | None = None
     weights: Tensor | None = None
     sparse: Mapping[str, Tensor] | None = None
+    sequences: Sequences | None = None
+    history_row: Tensor | None = None
 
     def __len__(self) -> int:
-        return next((len(tensor) for tensor in (*self.tensors().values(), *(self.sparse or {}).values())), 0)
+        if self.history_row is not None:
+            return len(self.history_row)
+        lengths = [sides[LENGTH] for sides in (self.sequences or {}).values()]
+        return next(
+            (len(one) for one in (*self.tensors().values(), *(self.sparse or {}).values(), *lengths)), 0
+        )
 
     def __getitem__(self, rows: slice | Tensor) -> "RecapBatch":
-        return self._each(lambda tensor: tensor[rows])
+        """The chosen rows. Histories that rows share all stay; those that belong to one row each go with it."""
+        chosen = self._each(lambda tensor: tensor[rows])
+        return chosen if self.history_row is None else replace(chosen, sequences=self.sequences)
 
     def tensors(self) -> dict[str, Tensor]:
-        """The groups that are there, by name, but for ``sparse``."""
-        names = (field.name for field in fields(self) if field.name != "sparse")
+        """The dense groups that are there, labels and weights, by name."""
+        names = (field.name for field in fields(self) if field.name not in _DENSE_EXCLUDED)
         present = ((name, getattr(self, name)) for name in names)
         return {name: tensor for name, tensor in present if tensor is not None}
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "RecapBatch":
         changed = {name: change(tensor) for name, tensor in self.tensors().items()}
         sparse = self.sparse and {name: change(tensor) for name, tensor in self.sparse.items()}
-        return replace(self, **changed, sparse=sparse)
+        sequences = self.sequences and {
+            name: {key: change(tensor) for key, tensor in sides.items()}
+            for name, sides in self.sequences.items()
+        }
+        history_row = None if self.history_row is None else change(self.history_row)
+        return replace(self, **changed, sparse=sparse, sequences=sequences, history_row=history_row)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "RecapBatch":
         """The batch on another device."""

@@ -247,4 +247,4 @@ def _to_batch(groups: dict[str, Tensor], lists: dict[str, Numbers], pin: bool = 
     sparse = {name: torch.from_numpy(ids) for name, ids in lists.items()}
     if pin:
         sparse = {name: ids.pin_memory() for name, ids in sparse.items()}
-    return RecapBatch(**groups, sparse=sparse or None)
+    return RecapBatch(**groups, sparse=sparse or None, sequences=None)
