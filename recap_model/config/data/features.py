@@ -7,6 +7,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from recap_model.config.base import StrictModel
 from recap_model.config.data.derived import DerivedColumn
+from recap_model.config.data.sequences import DerivedSequence, Sequence, SequenceName, sequence_errors
 from recap_model.config.fields.names import ColumnName
 from recap_model.config.fields.numbers import NonNegativeInt, PositiveInt
 
@@ -90,6 +91,12 @@ class FeaturesConfig(StrictModel):
     derived: dict[ColumnName, DerivedColumn] = Field(
         {}, description="columns computed from others of the log, which groups name like the log's own"
     )
+    sequences: dict[SequenceName, Sequence] = Field(
+        {}, description="what a user did before, in aligned columns of lists"
+    )
+    derived_sequences: dict[SequenceName, DerivedSequence] = Field(
+        {}, description="sequences that prepare makes of the log's own earlier rows"
+    )
     ids: IdColumns = IdColumns()
     timestamps: TimestampColumns = TimestampColumns()
     weight: ColumnName | None = Field(
@@ -98,9 +105,11 @@ class FeaturesConfig(StrictModel):
 
     @model_validator(mode="after")
     def _has_inputs(self) -> "FeaturesConfig":
-        if not any(self.width(group) for group in DENSE_GROUPS) and not self.sparse:
+        sequences = self.sequences or self.derived_sequences
+        if not any(self.width(group) for group in DENSE_GROUPS) and not self.sparse and not sequences:
             raise ValueError(
-                "no group has a column; give at least one of " + ", ".join((*DENSE_GROUPS, "sparse"))
+                "no group has a column; give at least one of "
+                + ", ".join((*DENSE_GROUPS, "sparse", "sequences"))
             )
         return self
 
@@ -122,10 +131,17 @@ class FeaturesConfig(StrictModel):
     @model_validator(mode="after")
     def _columns_are_distinct(self) -> "FeaturesConfig":
         seen: set[str] = set()
-        for column in self._inputs():
+        for column in (*self._inputs(), *self.sequence_columns()):
             if column in seen:
                 raise ValueError(f"column {column!r} is named twice; a column belongs to one group")
             seen.add(column)
+        return self
+
+    @model_validator(mode="after")
+    def _sequences_fit(self) -> "FeaturesConfig":
+        errors = list(sequence_errors(self))
+        if errors:
+            raise ValueError("\n".join(errors))
         return self
 
     def width(self, group: str) -> int:
@@ -152,6 +168,14 @@ class FeaturesConfig(StrictModel):
         wanted = [name for name in self._inputs() if name not in names]
         lists = [self.derived[name].of if name in self.derived else [name] for name in wanted]
         return list(dict.fromkeys(column for columns in lists for column in columns if column not in names))
+
+    def all_sequences(self) -> dict[str, Sequence]:
+        """Every sequence as rows to score have it, by name; those that prepare makes come last."""
+        return self.sequences | {name: made.as_read(name) for name, made in self.derived_sequences.items()}
+
+    def sequence_columns(self) -> list[str]:
+        """The columns of lists that the log has for sequences."""
+        return [side.column for sequence in self.sequences.values() for side in sequence.columns.values()]
 
     def _inputs(self) -> list[str]:
         return [column for group in DENSE_GROUPS for column in self.group_columns(group)] + self.sparse

@@ -38,6 +38,11 @@ def cross_check(errors: Callable[["RecapConfig"], Iterator[str]]) -> Any:
 def unknown_tasks(config: "RecapConfig") -> Iterator[str]:
     for where in _TASK_NAME_FIELDS:
         yield from _unknown(where, _value_at(config, where) or (), list(config.tasks))
+    for name, sequence in config.features.derived_sequences.items():
+        where, only = f"features.derived_sequences.{name}", sequence.only_where
+        yield from _unknown(f"{where}.only_where", [only] if only else [], list(config.tasks))
+        for key, column in sequence.columns.items():
+            yield from _unknown(f"{where}.columns.{key}.values", column.values or (), list(config.tasks))
 
 
 def missing_architectures(config: "RecapConfig") -> Iterator[str]:
@@ -79,7 +84,7 @@ def unknown_feature_columns(config: "RecapConfig") -> Iterator[str]:
 
 def labels_among_features(config: "RecapConfig") -> Iterator[str]:
     for task, column in config.label_columns().items():
-        if column in config.features.columns():
+        if column in (*config.features.columns(), *config.features.sequence_columns()):
             yield f"tasks.{task}.label: column {column!r} is a feature too; a label is no input"
 
 
