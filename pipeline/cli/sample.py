@@ -20,6 +20,10 @@ def sample(
         typer.Option(min=0.0, help="How fast interests and rates change from day to day; 0 for no change."),
     ] = 0.02,
     truth: Annotated[bool, typer.Option(help="Also write the true probabilities, under _truth/.")] = False,
+    history: Annotated[
+        bool,
+        typer.Option(help="Also simulate tastes that change within a day, and dwell times (column dwell_s)."),
+    ] = False,
     extend: Annotated[bool, typer.Option(help="Add the next day to an existing sample log.")] = False,
 ) -> None:
     """Simulate a realistic engagement log: users, authors and posts with latent interests, ten engagements.
@@ -32,5 +36,7 @@ def sample(
         report = extend_log(out, days=1)
     else:
         first = date(start.year, start.month, start.day)
-        report = write_log(out, rows=rows, days=days, start=first, seed=seed, drift=drift, truth=truth)
+        report = write_log(
+            out, rows=rows, days=days, start=first, seed=seed, drift=drift, truth=truth, history=history
+        )
     typer.echo(f"{out}: {report.rows:,} rows, {report.first_day} to {report.last_day}")

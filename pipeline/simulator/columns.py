@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from pipeline.simulator.dwell import Dwell
 from pipeline.simulator.impressions import Impressions
 from pipeline.simulator.labels import TASKS, Engagements
 from pipeline.simulator.population import EMBEDDING_WIDTH, Day, Population
@@ -48,6 +49,16 @@ TRUTH_SCHEMA = pa.schema(
 )
 
 
+def log_schema(history: bool) -> pa.Schema:
+    """The log's columns."""
+    return SCHEMA.append(pa.field("dwell_s", pa.float32())) if history else SCHEMA
+
+
+def truth_schema(history: bool) -> pa.Schema:
+    """The columns of the truth."""
+    return TRUTH_SCHEMA.append(pa.field("truth.dwell_s", pa.float64())) if history else TRUTH_SCHEMA
+
+
 @dataclass(frozen=True)
 class Block:
     """A block of impressions, and everything that its columns are computed from."""
@@ -59,8 +70,8 @@ class Block:
     number: int
 
 
-def log_rows(block: Block, engaged: Engagements) -> pa.RecordBatch:
-    """The block's rows with the columns of `SCHEMA`."""
+def log_rows(block: Block, engaged: Engagements, dwell: Dwell | None) -> pa.RecordBatch:
+    """The block's rows with the columns of `log_schema`."""
     columns = {
         **_id_and_time_columns(block, engaged),
         **_continuous_columns(block),
@@ -69,14 +80,19 @@ def log_rows(block: Block, engaged: Engagements) -> pa.RecordBatch:
         **_embedding_columns(block),
         **{task: pa.array(engaged.labels[:, i].astype(np.int8)) for i, task in enumerate(TASKS)},
     }
-    return pa.record_batch([columns[name] for name in SCHEMA.names], schema=SCHEMA)
+    if dwell is not None:
+        columns["dwell_s"] = _float32(dwell.seconds)
+    schema = log_schema(dwell is not None)
+    return pa.record_batch([columns[name] for name in schema.names], schema=schema)
 
 
-def truth_rows(block: Block, engaged: Engagements) -> pa.RecordBatch:
-    """The true probabilities of the same rows in the same order, with the columns of `TRUTH_SCHEMA`."""
+def truth_rows(block: Block, engaged: Engagements, dwell: Dwell | None) -> pa.RecordBatch:
+    """The true probabilities of the same rows in the same order, with the columns of `truth_schema`."""
     truth = [pa.array(np.ascontiguousarray(engaged.truth[:, i])) for i in range(len(TASKS))]
     ids = [pa.array(block.shown.request_id), pa.array(block.posts.post_id[block.shown.post])]
-    return pa.record_batch([*ids, *truth, pa.array(engaged.on_time)], schema=TRUTH_SCHEMA)
+    expected = [] if dwell is None else [pa.array(dwell.expected)]
+    schema = truth_schema(dwell is not None)
+    return pa.record_batch([*ids, *truth, pa.array(engaged.on_time), *expected], schema=schema)
 
 
 def _id_and_time_columns(block: Block, engaged: Engagements) -> dict[str, pa.Array]:

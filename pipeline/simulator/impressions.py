@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.simulator.moods import mood
 from pipeline.simulator.population import Day, Population, sigmoid
 from pipeline.simulator.posts import DAY_MS, Posts, start_of_day_ms, time_of_day_ms
 from pipeline.simulator.rng import DAY_OFFSET, Array, Stream, generator, pair_uniform
@@ -12,6 +13,7 @@ MIN_CANDIDATES, MAX_CANDIDATES = 10, 20
 RETRIEVED = 40
 MAX_AGE_MS = 2 * DAY_MS
 RANKER_NOISE = 2.0
+AFFINITY_WEIGHT = 3.2
 LATE_IMPRESSION_FRACTION = 0.03
 LATE_IMPRESSION_MEAN_MS = 2.5 * 3_600_000
 REQUESTS_PER_BLOCK = 10_000
@@ -66,6 +68,13 @@ def make_impressions(
     position = np.broadcast_to(np.arange(MAX_CANDIDATES), shown.shape)[shown]
     post = ranked(candidates)
     row_served = np.repeat(served, sizes)
+    ranked_rows = {name: ranked(values) for name, values in scored.items()}
+    if population.parameters.history:
+        # The earlier ranker does not know the mood, the user acts on it.
+        taste = mood(seed, np.repeat(user, sizes), row_served)
+        departure = np.einsum("rk,rk->r", taste, posts.latent[post])
+        ranked_rows["affinity"] = ranked_rows["affinity"] + departure
+        ranked_rows["relevance"] = ranked_rows["relevance"] + AFFINITY_WEIGHT * departure
     first_request = (day.number + 1) * 10_000_000_000 + block * REQUESTS_PER_BLOCK
     return Impressions(
         request_id=np.repeat(first_request + np.arange(requests), sizes),
@@ -76,7 +85,7 @@ def make_impressions(
         served_ms=row_served,
         impressed_ms=row_served + _impression_delay_ms(random, position),
         hour=(row_served // 3_600_000) % 24,
-        **{name: ranked(values) for name, values in scored.items()},
+        **ranked_rows,
     )
 
 
@@ -116,7 +125,7 @@ def _relevance(
     same_language = users.language[user] == posts.language[post]
     hour = served / 3_600_000 % 24
     relevance = (
-        3.2 * affinity
+        AFFINITY_WEIGHT * affinity
         + 0.6 * posts.quality[post]
         + 0.5 * follows
         + 0.8 * same_language

@@ -108,7 +108,7 @@ def _step_probabilities(
     length = np.log(posts.text_length[post] / 80.0)
     fame = np.log1p(authors.followers[shown.author]) - 6.5
     shift = dict(zip(TASKS, day.rate_shift, strict=True))
-    examined = (1.0 + shown.position) ** -POSITION_BIAS
+    examined = examination_probability(shown.position)
 
     def seen(name: str, logit: Array) -> Array:
         return examined * sigmoid(logit + shift.get(name, 0.0))
@@ -131,6 +131,11 @@ def _step_probabilities(
         NEGATIVE: seen(NEGATIVE, -5.6 + dislike + 0.8 * toxicity - 0.8 * shown.follows),
         REPORTED: seen(REPORTED, -8.5 + 0.5 * dislike - 2.5 * np.expm1(-toxicity)),
     }
+
+
+def examination_probability(position: Array) -> Array:
+    """Probability that the user looks at the post at this position, counted from 0."""
+    return (1.0 + position) ** -POSITION_BIAS
 
 
 def on_time_probability(impression_delay_ms: Array) -> Array:

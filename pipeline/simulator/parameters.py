@@ -16,7 +16,7 @@ DEFAULT_DRIFT = 0.02
 class SampleParameters(StrictModel):
     """The parameters stored in `_sample.json`.
 
-    A day's rows depend only on the seed, the day's number, the rows per day and the drift.
+    A day's rows depend only on the seed, the day's number, the rows per day, the drift and ``history``.
     """
 
     format: Literal["recap-sample/1"] = "recap-sample/1"
@@ -29,6 +29,9 @@ class SampleParameters(StrictModel):
         description="daily step of the rates' random walk (log odds) and rotation of the interests (radians)",
     )
     truth: bool = Field(False, description="also write the true probabilities under _truth/")
+    history: bool = Field(
+        False, description="tastes that drift within a day, dwell times, and each user's last events"
+    )
 
     @model_validator(mode="after")
     def _check_rows_and_days(self) -> "SampleParameters":

@@ -20,6 +20,8 @@ EMBEDDING_NOISE = 0.10
 
 # Bounds of the tables' sizes: variety in small logs, bounded memory in large ones.
 MIN_USERS, MAX_USERS = 200, 200_000
+# With histories a user sees five times as many posts a day, so that the last events tell the taste of the hour.
+ROWS_PER_USER, ROWS_PER_USER_WITH_HISTORY = 20, 100
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,8 @@ class Day:
 
 def make_population(parameters: SampleParameters) -> Population:
     """Create the users, authors and topics of a log."""
-    users = int(np.clip(parameters.rows_per_day // 20, MIN_USERS, MAX_USERS))
+    rows_per_user = ROWS_PER_USER_WITH_HISTORY if parameters.history else ROWS_PER_USER
+    users = int(np.clip(parameters.rows_per_day // rows_per_user, MIN_USERS, MAX_USERS))
     topics = _topics(parameters.seed)
     return Population(
         parameters, topics, _users(parameters.seed, users), _authors(parameters.seed, users // 2, topics)

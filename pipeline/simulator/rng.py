@@ -31,6 +31,8 @@ class Stream(IntEnum):
     PAST_LIKES = 12
     PAST_REPLIES = 13
     LAST_SEEN = 14
+    MOODS = 15
+    DWELL = 16
 
 
 def generator(seed: int, stream: Stream, *key: int) -> np.random.Generator:

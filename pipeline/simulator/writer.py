@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from components.common.runtime.atomic_output import atomic_directory, atomic_file
-from pipeline.simulator.columns import SCHEMA, TRUTH_SCHEMA, Block, log_rows, truth_rows
+from pipeline.simulator.columns import Block, log_rows, log_schema, truth_rows, truth_schema
+from pipeline.simulator.dwell import make_dwell
 from pipeline.simulator.impressions import make_impressions
 from pipeline.simulator.labels import TASKS, make_engagements
 from pipeline.simulator.parameters import (
@@ -55,6 +56,7 @@ def write_log(
     seed: int = 0,
     drift: float = DEFAULT_DRIFT,
     truth: bool = False,
+    history: bool = False,
     on_progress: OnProgress | None = None,
 ) -> SampleReport:
     """Write ``rows`` impressions over ``days`` daily partitions, from ``start`` on.
@@ -65,6 +67,7 @@ def write_log(
         out: a new or empty folder, or a log of the same parameters.
         drift: daily step of the rates' random walk (log odds) and rotation of the interests (radians).
         truth: also write the true probabilities, under ``out/_truth``.
+        history: tastes that drift within a day, and dwell times.
         on_progress: called with the rows done and the total, after each block.
 
     Raises:
@@ -72,7 +75,9 @@ def write_log(
         NotADirectoryError: ``out`` is a file.
     """
     out = Path(out)
-    parameters = _validate_parameters(rows=rows, days=days, start=start, seed=seed, drift=drift, truth=truth)
+    parameters = _validate_parameters(
+        rows=rows, days=days, start=start, seed=seed, drift=drift, truth=truth, history=history
+    )
     _prepare_folder(out, parameters)
     return _write_days(out, parameters, range(days), on_progress)
 
@@ -200,7 +205,7 @@ def _write_day(
     out: Path, population: Population, number: int, on_rows_written: Callable[[int], None]
 ) -> None:
     """Write one partition; its truth is published before it."""
-    partition = _partition(population.parameters, number)
+    partition, history = _partition(population.parameters, number), population.parameters.history
     with ExitStack() as folders:
         log = folders.enter_context(atomic_directory(out / partition))
         truth = None
@@ -212,8 +217,10 @@ def _write_day(
         for part, first in enumerate(range(0, rows, per_file)):
             name = f"part-{part:05d}.parquet"
             with ExitStack() as files:
-                log_file = files.enter_context(_open_parquet(log / name, SCHEMA))
-                truth_file = files.enter_context(_open_parquet(truth / name, TRUTH_SCHEMA)) if truth else None
+                log_file = files.enter_context(_open_parquet(log / name, log_schema(history)))
+                truth_file = None
+                if truth:
+                    truth_file = files.enter_context(_open_parquet(truth / name, truth_schema(history)))
                 for log_batch, truth_batch in islice(blocks, BLOCKS_PER_FILE):
                     log_file.write_batch(log_batch)
                     if truth_file is not None:
@@ -233,8 +240,11 @@ def _blocks(
             population, day, posts, index, rows=last - first, span=(first / rows, last / rows)
         )
         engaged = make_engagements(population, day, posts, shown, index)
+        dwell = None
+        if population.parameters.history:
+            dwell = make_dwell(population, day, posts, shown, engaged, index)
         block = Block(population, day, posts, shown, index)
-        yield log_rows(block, engaged), truth_rows(block, engaged)
+        yield log_rows(block, engaged, dwell), truth_rows(block, engaged, dwell)
 
 
 def _open_parquet(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
