@@ -22,7 +22,9 @@ def sample(
     truth: Annotated[bool, typer.Option(help="Also write the true probabilities, under _truth/.")] = False,
     history: Annotated[
         bool,
-        typer.Option(help="Also simulate tastes that change within a day, and dwell times (column dwell_s)."),
+        typer.Option(
+            help="Also simulate tastes that change within a day, dwell times, and each user's last events."
+        ),
     ] = False,
     extend: Annotated[bool, typer.Option(help="Add the next day to an existing sample log.")] = False,
 ) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.simulator.dwell import Dwell
+from pipeline.simulator.history import HISTORY_FIELDS, EventLog
 from pipeline.simulator.impressions import Impressions
 from pipeline.simulator.labels import TASKS, Engagements
 from pipeline.simulator.population import EMBEDDING_WIDTH, Day, Population
@@ -51,7 +52,7 @@ TRUTH_SCHEMA = pa.schema(
 
 def log_schema(history: bool) -> pa.Schema:
     """The log's columns."""
-    return SCHEMA.append(pa.field("dwell_s", pa.float32())) if history else SCHEMA
+    return pa.schema([*SCHEMA, pa.field("dwell_s", pa.float32()), *HISTORY_FIELDS]) if history else SCHEMA
 
 
 def truth_schema(history: bool) -> pa.Schema:
@@ -61,42 +62,47 @@ def truth_schema(history: bool) -> pa.Schema:
 
 @dataclass(frozen=True)
 class Block:
-    """A block of impressions, and everything that its columns are computed from."""
+    """A block of impressions, and everything that its columns are computed from; dwell times only with history."""
 
     population: Population
     day: Day
     posts: Posts
     shown: Impressions
     number: int
+    engaged: Engagements
+    dwell: Dwell | None
 
 
-def log_rows(block: Block, engaged: Engagements, dwell: Dwell | None) -> pa.RecordBatch:
+def log_rows(block: Block, past: EventLog) -> pa.RecordBatch:
     """The block's rows with the columns of `log_schema`."""
+    labels, shown = block.engaged.labels, block.shown
     columns = {
-        **_id_and_time_columns(block, engaged),
+        **_id_and_time_columns(block),
         **_continuous_columns(block),
         **_binary_columns(block),
         **_discrete_columns(block),
         **_embedding_columns(block),
-        **{task: pa.array(engaged.labels[:, i].astype(np.int8)) for i, task in enumerate(TASKS)},
+        **{task: pa.array(labels[:, i].astype(np.int8)) for i, task in enumerate(TASKS)},
     }
-    if dwell is not None:
-        columns["dwell_s"] = _float32(dwell.seconds)
-    schema = log_schema(dwell is not None)
+    if block.dwell is not None:
+        columns["dwell_s"] = _float32(block.dwell.seconds)
+        columns |= past.last_events(shown.user, shown.served_ms, (FIRST_AUTHOR_ID, FIRST_CLASS))
+    schema = log_schema(block.dwell is not None)
     return pa.record_batch([columns[name] for name in schema.names], schema=schema)
 
 
-def truth_rows(block: Block, engaged: Engagements, dwell: Dwell | None) -> pa.RecordBatch:
+def truth_rows(block: Block) -> pa.RecordBatch:
     """The true probabilities of the same rows in the same order, with the columns of `truth_schema`."""
+    engaged = block.engaged
     truth = [pa.array(np.ascontiguousarray(engaged.truth[:, i])) for i in range(len(TASKS))]
     ids = [pa.array(block.shown.request_id), pa.array(block.posts.post_id[block.shown.post])]
-    expected = [] if dwell is None else [pa.array(dwell.expected)]
-    schema = truth_schema(dwell is not None)
+    expected = [] if block.dwell is None else [pa.array(block.dwell.expected)]
+    schema = truth_schema(block.dwell is not None)
     return pa.record_batch([*ids, *truth, pa.array(engaged.on_time), *expected], schema=schema)
 
 
-def _id_and_time_columns(block: Block, engaged: Engagements) -> dict[str, pa.Array]:
-    shown = block.shown
+def _id_and_time_columns(block: Block) -> dict[str, pa.Array]:
+    shown, engaged = block.shown, block.engaged
     return {
         "request_id": pa.array(shown.request_id),
         "user_id": pa.array(shown.user + FIRST_USER_ID),

@@ -71,7 +71,7 @@ def make_impressions(
     ranked_rows = {name: ranked(values) for name, values in scored.items()}
     if population.parameters.history:
         # The earlier ranker does not know the mood, the user acts on it.
-        taste = mood(seed, np.repeat(user, sizes), row_served)
+        taste = mood(population, np.repeat(user, sizes), row_served)
         departure = np.einsum("rk,rk->r", taste, posts.latent[post])
         ranked_rows["affinity"] = ranked_rows["affinity"] + departure
         ranked_rows["relevance"] = ranked_rows["relevance"] + AFFINITY_WEIGHT * departure

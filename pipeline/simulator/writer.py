@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from components.common.runtime.atomic_output import atomic_directory, atomic_file
 from pipeline.simulator.columns import Block, log_rows, log_schema, truth_rows, truth_schema
 from pipeline.simulator.dwell import make_dwell
+from pipeline.simulator.history import EventLog
 from pipeline.simulator.impressions import make_impressions
 from pipeline.simulator.labels import TASKS, make_engagements
 from pipeline.simulator.parameters import (
@@ -67,7 +68,7 @@ def write_log(
         out: a new or empty folder, or a log of the same parameters.
         drift: daily step of the rates' random walk (log odds) and rotation of the interests (radians).
         truth: also write the true probabilities, under ``out/_truth``.
-        history: tastes that drift within a day, and dwell times.
+        history: tastes that drift within a day, dwell times, and each user's last events.
         on_progress: called with the rows done and the total, after each block.
 
     Raises:
@@ -233,6 +234,17 @@ def _blocks(
     population: Population, number: int, rows: int
 ) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
     """A day's rows and their truth, `BLOCK_ROWS` at a time, so that memory does not grow with the day."""
+    past = EventLog()
+    # The day before is simulated again, so that a day does not depend on which days were written.
+    if population.parameters.history and number > 0:
+        for block in _simulate(population, number - 1, population.parameters.rows_of(number - 1)):
+            _remember(past, block)
+    for block in _simulate(population, number, rows):
+        _remember(past, block)
+        yield log_rows(block, past), truth_rows(block)
+
+
+def _simulate(population: Population, number: int, rows: int) -> Iterator[Block]:
     day, posts = day_state(population, number, len(TASKS)), candidate_pool(population, number)
     for index, first in enumerate(range(0, rows, BLOCK_ROWS)):
         last = min(first + BLOCK_ROWS, rows)
@@ -243,11 +255,21 @@ def _blocks(
         dwell = None
         if population.parameters.history:
             dwell = make_dwell(population, day, posts, shown, engaged, index)
-        block = Block(population, day, posts, shown, index)
-        yield log_rows(block, engaged, dwell), truth_rows(block, engaged, dwell)
+        yield Block(population, day, posts, shown, index, engaged, dwell)
+
+
+def _remember(past: EventLog, block: Block) -> None:
+    if block.dwell is not None:
+        past.add(block.posts, block.shown, block.engaged, block.dwell)
 
 
 def _open_parquet(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
     # Dictionary encoding helps only for repeated values, not for continuous numbers and embeddings.
-    coded = [field.name for field in schema if field.type in (pa.int64(), pa.int8())]
+    leaves = [_leaf(field.name, field.type) for field in schema]
+    coded = [name for name, kind in leaves if kind in (pa.int64(), pa.int8(), pa.string())]
     return pq.ParquetWriter(path, schema, compression="zstd", compression_level=1, use_dictionary=coded)
+
+
+def _leaf(name: str, kind: pa.DataType) -> tuple[str, pa.DataType]:
+    """The path of a column's values in a Parquet file, and their type."""
+    return _leaf(f"{name}.list.element", kind.value_type) if isinstance(kind, pa.ListType) else (name, kind)
