@@ -17,7 +17,7 @@ from components.common.runtime.atomic_output import atomic_directory, atomic_fil
 from components.evaluate.gate import decide, policy_digest
 from components.evaluate.metrics.task_metrics import measure
 from components.evaluate.report.page import report_page
-from components.evaluate.scoring.champion_adapter import ChampionError, OtherColumnsError
+from components.evaluate.scoring.champion_adapter import ChampionError, ColumnMismatchError
 from components.evaluate.scoring.score_test_set import score_test_set
 from recap_model.config import RecapConfig
 from recap_model.data.dataset.manifest import DatasetManifest
@@ -51,7 +51,7 @@ def evaluate_model(
         FileNotFoundError, ValueError: an input is missing, broken, or of another run.
     """
     frozen, config = Snapshot.read(snapshot)
-    verdict = read_validation_result(validated, frozen)
+    validation = read_validation_result(validated, frozen)
     manifest = DatasetManifest.read(test_set)
     if manifest.snapshot != frozen.digest:
         raise ValueError(
@@ -63,7 +63,9 @@ def evaluate_model(
         decision = _decide(evaluation, frozen, config, manifest, Path(model), scored)
         (target / METRICS_NAME).write_text(evaluation.model_dump_json(indent=1))
         (target / REPORT_NAME).write_text(
-            report_page(decision, evaluation, curves, frozen, verdict, config.evaluation.gate.min_positives)
+            report_page(
+                decision, evaluation, curves, frozen, validation, config.evaluation.gate.min_positives
+            )
         )
         (target / DECISION_NAME).write_text(decision.model_dump_json(indent=1))
         files = {path.name: file_digest(target, path.name) for path in sorted(target.iterdir())}
@@ -77,11 +79,11 @@ def evaluate_model(
 
 
 class _Scored(NamedTuple):
-    """The score table, with the champion's columns if it can be had; else why it cannot, or why no rows suit both."""
+    """The score table, and why it lacks the champion's scores: it failed, or reads columns that the rows lack."""
 
     table: ScoreTable
-    trouble: str | None = None
-    other_columns: str | None = None
+    champion_error: str | None = None
+    column_mismatch: str | None = None
 
 
 def _score(
@@ -102,12 +104,12 @@ def _score(
                 scores, f"version {version} of {name} was champion when the run began; now it is {moved}"
             )
         return _Scored(scores)
-    except OtherColumnsError as error:
-        alone = score_test_set(model, test_set, config, None, out)
-        return _Scored(alone, other_columns=f"version {version} of {name}: {error}")
+    except ColumnMismatchError as error:
+        without_champion = score_test_set(model, test_set, config, None, out)
+        return _Scored(without_champion, column_mismatch=f"version {version} of {name}: {error}")
     except (registry.RegistryError, ChampionError) as error:
-        alone = score_test_set(model, test_set, config, None, out)
-        return _Scored(alone, trouble=f"version {version} of {name}: {error}")
+        without_champion = score_test_set(model, test_set, config, None, out)
+        return _Scored(without_champion, champion_error=f"version {version} of {name}: {error}")
 
 
 def _decide(
@@ -121,7 +123,7 @@ def _decide(
     gate = config.evaluation.gate
     champion = snapshot.champion.version if snapshot.champion else None
     outcome, reason, rules = decide(
-        evaluation, gate, list(config.tasks), champion, scored.trouble, scored.other_columns
+        evaluation, gate, list(config.tasks), champion, scored.champion_error, scored.column_mismatch
     )
     against = DecidedAgainst(name=config.registry.model_name, version=champion) if champion else None
     return Decision(

@@ -1,4 +1,4 @@
-"""The gate once more, on stored scores, under another policy."""
+"""Replay the gate on stored scores under another policy."""
 
 from pathlib import Path
 
@@ -23,8 +23,8 @@ def replay_gate(scores: str | Path, config: RecapConfig) -> tuple[Outcome, str, 
         The outcome, one sentence on why, and each rule as it was applied.
 
     Raises:
-        FileNotFoundError, ValueError: the table is not there, not one of ours, lacks a task or a slice, or holds what
-            is no label, weight or probability.
+        FileNotFoundError, ValueError: the table does not exist, is not a score table, lacks a task or a slice, or
+            holds an invalid label, weight or probability.
     """
     path = Path(scores)
     table = read_scores(path / SCORES_NAME if path.is_dir() else path, config)
@@ -36,7 +36,7 @@ def replay_gate(scores: str | Path, config: RecapConfig) -> tuple[Outcome, str, 
     decided = Decision.read(beside) if (beside / DECISION_NAME).is_file() else None
     if decided is None or decided.champion is None:
         return decide(evaluation, gate, tasks, None)
-    said = {rule.name: rule.words for rule in decided.rules}
-    columns = said.get("champion_columns")
-    trouble = None if columns else said.get("champion", "the champion's scores are not stored")
-    return decide(evaluation, gate, tasks, decided.champion.version, trouble, columns)
+    words = {rule.name: rule.words for rule in decided.rules}
+    mismatch = words.get("champion_columns")
+    error = None if mismatch else words.get("champion", "the champion's scores are not stored")
+    return decide(evaluation, gate, tasks, decided.champion.version, error, mismatch)

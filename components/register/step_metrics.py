@@ -63,7 +63,7 @@ def step_records(run: RunOutputs) -> Iterator[StepRecord]:
         "reason": run.decision.reason[:500],
         "policy": run.decision.policy,
     }
-    failed = sum(rule.verdict in ("fail", "error") for rule in run.decision.rules)
+    failed = sum(rule.status in ("fail", "error") for rule in run.decision.rules)
     counts = {"rules": len(run.decision.rules), "rules_that_failed": failed}
     yield StepRecord("evaluate", decided, {**counts, **Evaluation.read(run.evaluation).headline()})
 

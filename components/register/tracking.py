@@ -114,7 +114,7 @@ def _evaluated(run: RunOutputs) -> Iterator[tuple[str, float, int]]:
 def _means(found: Mapping[str, float], rules: Sequence[Rule]) -> dict[str, float]:
     """``mean_auc`` and ``mean_rce`` over the tasks that the gate judged; with few positives an AUC is only noise.
 
-    >>> skipped = Rule(name="task", task="report", verdict="skipped", words="1 test positive; not judged")
+    >>> skipped = Rule(name="task", task="report", status="skipped", words="1 test positive; not judged")
     >>> _means({"auc/like": 0.7, "auc/report": 1.0}, [skipped])
     {'mean_auc': 0.7}
     """

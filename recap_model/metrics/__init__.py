@@ -3,10 +3,10 @@
 Every function takes ``labels`` (rows,) of 0, 1 or NaN, ``predictions`` (rows,) and ``weights`` (rows,), which
 are 1 if not given; or `PredictionGroups` in place of all three, which sorts the rows once for several metrics. Rows
 without a label are left out. A metric that is not defined on its rows is NaN, as is an AUC of one class, or any of a
-prediction that is NaN. Metrics of ranked lists (`lists`) take the rows' groups besides.
+prediction that is NaN. Metrics of ranked lists (`listwise`) take the rows' groups besides.
 """
 
-from recap_model.metrics.brier import BrierParts, brier_parts, brier_score
+from recap_model.metrics.brier import BrierDecomposition, brier_decomposition, brier_score
 from recap_model.metrics.calibration import (
     CalibrationLine,
     calibration_line,
@@ -18,12 +18,12 @@ from recap_model.metrics.calibration import (
 from recap_model.metrics.groups import GroupedRows, PredictionGroups, group_rows, grouped
 from recap_model.metrics.histogram import LogitHistogram, bin_numbers, logits_of
 from recap_model.metrics.likelihood import log_loss, normalised_rce, relative_cross_entropy
-from recap_model.metrics.lists import grouped_auc, ndcg_at, top_of_groups
+from recap_model.metrics.listwise import grouped_auc, ndcg_at_k, top_k_of_groups
 from recap_model.metrics.ranking import auc, auc_gradient, pr_auc, precision_recall_curve, roc_curve
 from recap_model.metrics.stability import population_stability_index
 
 __all__ = [
-    "BrierParts",
+    "BrierDecomposition",
     "CalibrationLine",
     "GroupedRows",
     "LogitHistogram",
@@ -31,7 +31,7 @@ __all__ = [
     "auc",
     "auc_gradient",
     "bin_numbers",
-    "brier_parts",
+    "brier_decomposition",
     "brier_score",
     "calibration_line",
     "calibration_ratio",
@@ -42,7 +42,7 @@ __all__ = [
     "log_loss",
     "logits_of",
     "mean_prediction",
-    "ndcg_at",
+    "ndcg_at_k",
     "normalised_rce",
     "population_stability_index",
     "pr_auc",
@@ -50,5 +50,5 @@ __all__ = [
     "relative_cross_entropy",
     "reliability_bins",
     "roc_curve",
-    "top_of_groups",
+    "top_k_of_groups",
 ]

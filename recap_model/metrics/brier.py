@@ -9,11 +9,11 @@ from recap_model.metrics.calibration import equal_mass_bins, sums_by_bin
 from recap_model.metrics.groups import PredictionGroups, dot, grouped
 
 
-class BrierParts(NamedTuple):
+class BrierDecomposition(NamedTuple):
     """``reliability - resolution + uncertainty + within`` is the Brier score.
 
-    ``reliability`` is the squared gap between predicted and observed by bin, ``resolution`` how far the bins' rates
-    lie from the mean rate, ``uncertainty`` the variance of the labels, and ``within`` what is left inside the bins.
+    ``reliability`` is the squared gap between predicted and observed by bin, ``resolution`` the variance of the
+    bins' observed rates, ``uncertainty`` the variance of the labels, and ``within`` what is left inside the bins.
     """
 
     reliability: float
@@ -39,12 +39,12 @@ def brier_score(
     return (squares + groups.positive) / groups.total
 
 
-def brier_parts(
+def brier_decomposition(
     labels: ArrayLike | PredictionGroups,
     predictions: ArrayLike | None = None,
     weights: ArrayLike | None = None,
     bins: int = 15,
-) -> BrierParts:
+) -> BrierDecomposition:
     """Murphy's decomposition (1973, eq. 6) over bins of equal weight.
 
     Bins that hold different predictions leave a remainder (Stephenson, Coelho and Jolliffe, 2008, eq. 8), here
@@ -52,7 +52,7 @@ def brier_parts(
     """
     groups = grouped(labels, predictions, weights)
     if not groups.total:
-        return BrierParts(*(float("nan"),) * 4)
+        return BrierDecomposition(*(float("nan"),) * 4)
     mass, predicted, observed = sums_by_bin(
         equal_mass_bins(groups, bins), groups.weights, groups.weights * groups.predictions, groups.positives
     )
@@ -61,4 +61,4 @@ def brier_parts(
     resolution = float(np.average((observed - groups.rate) ** 2, weights=mass))
     uncertainty = groups.rate * (1.0 - groups.rate)
     within = brier_score(groups) - (reliability - resolution + uncertainty)
-    return BrierParts(reliability, resolution, uncertainty, within)
+    return BrierDecomposition(reliability, resolution, uncertainty, within)

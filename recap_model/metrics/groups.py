@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 
-_CLIP = 1e-7  # the least probability that a logarithm takes
+_CLIP = 1e-7  # to which a logarithm clips probabilities
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class PredictionGroups:
 
     @property
     def ordered(self) -> bool:
-        """Whether there are both labels, and every prediction is a number, so that there is an order to judge."""
+        """Whether there are both labels, and every prediction is a number, so that AUC and curves are defined."""
         return bool(self.positive and self.negative) and not np.isnan(self.predictions[-1])
 
     @cached_property
@@ -71,11 +71,11 @@ class PredictionGroups:
         middles -= self.weights / 2
         return middles
 
-    def merged(self, most: int) -> "PredictionGroups":
-        """Neighbouring groups put together, so that there are at most ``most``, with their mean predictions."""
-        if len(self.predictions) <= most:
+    def merged(self, max_groups: int) -> "PredictionGroups":
+        """Merge neighbouring groups, with their mean predictions, into at most ``max_groups``."""
+        if len(self.predictions) <= max_groups:
             return self
-        first = np.linspace(0, len(self.predictions), most, endpoint=False).astype(np.int64)
+        first = np.linspace(0, len(self.predictions), max_groups, endpoint=False).astype(np.int64)
         predicted, negatives, positives, squares = (
             np.add.reduceat(column, first)
             for column in (self.predictions * self.weights, self.negatives, self.positives, self.squares)
@@ -119,7 +119,7 @@ def grouped(
     predictions: ArrayLike | None = None,
     weights: ArrayLike | None = None,
 ) -> PredictionGroups:
-    """Rows by their predictions; groups as they are. Rows without a label or with weight 0 are left out.
+    """Group rows by prediction; groups are returned unchanged. Rows without a label or with weight 0 are left out.
 
     Raises:
         ValueError: the lengths differ.

@@ -24,7 +24,7 @@ from tests.datasets import build_tiny
 from tests.tiny import tiny_config, write_tiny_log
 
 NAME = "tiny"
-FAILED = [Rule(name="rule", verdict="fail", words="it does not hold")]
+FAILED = [Rule(name="rule", status="fail", words="it does not hold")]
 TRAINED = {
     "step": 10,
     "loss": 0.5,

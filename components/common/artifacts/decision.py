@@ -5,27 +5,32 @@ import json
 from pathlib import Path
 from typing import Literal
 
+from pydantic import ConfigDict, Field
+
 from recap_model.config import StrictModel
 from recap_model.json_files import read_model
 
 DECISION_NAME = "decision.json"
 
 Outcome = Literal["PROMOTE", "HOLD", "ERROR"]
-Verdict = Literal["pass", "fail", "error", "skipped"]
+RuleStatus = Literal["pass", "fail", "error", "skipped"]
 
 
 class Rule(StrictModel):
     """One applied rule of the gate.
 
     ``value`` is what was measured, ``bound`` what is allowed, and ``words`` a sentence for a person that gives both.
+    ``status`` is stored as ``verdict``.
     """
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
 
     name: str
     task: str | None = None
     slice: str | None = None
     value: float | None = None
     bound: str = ""
-    verdict: Verdict
+    status: RuleStatus = Field(alias="verdict")
     words: str
 
 

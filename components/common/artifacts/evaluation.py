@@ -1,4 +1,4 @@
-"""What evaluate measures: the typed form of ``metrics.json``, and the names of the files beside it."""
+"""The typed form of ``metrics.json``, and the names of the evaluation's other files."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -31,7 +31,7 @@ class Interval(NamedTuple):
 
 
 class Errors(_Part):
-    """Bootstrap standard errors; None where too few rows, positives or negatives tell of one."""
+    """Bootstrap standard errors; None with too few rows, positives or negatives."""
 
     auc: float | None = None
     log_loss: float | None = None
@@ -87,7 +87,7 @@ class Comparison(Metrics):
 
 
 class TaskMetrics(ModelMetrics):
-    """The candidate's metrics of one task in one part of the rows.
+    """The candidate's metrics of one task in one slice.
 
     Attributes:
         rows, positives: that have a label, without weights.
@@ -122,10 +122,10 @@ class RankedLists(ListMetrics):
     """The candidate's ranked lists, beside the champion's.
 
     Attributes:
-        by: whose the lists are, ``request`` or ``user``; None if neither is known.
-        lists, share: how many are looked at, and which share of all that is.
-        top_k_change: share of the candidate's top k rows that are not among the champion's.
-        undefined: why nothing of this is known.
+        by: what a list is of, ``request`` or ``user``; None if neither id is known.
+        lists, share: how many were sampled, and their fraction of all lists.
+        top_k_change: fraction of the candidate's top k rows that are not among the champion's.
+        undefined: why none of this is defined.
     """
 
     k: int = 0
@@ -138,12 +138,12 @@ class RankedLists(ListMetrics):
 
 
 class ScoreSupport(_Part):
-    """Which fraction of the change of the weighted score the labels bear out.
+    """Which fraction of the change of the weighted score the labels support.
 
-    Least squares of what the champion's predictions leave of the labels on the difference of the two models'
-    predictions, tasks weighted by the squares of their score weights: 1 if labels are where the candidate is, 0 if
-    they are where the champion is, and over 1/2 if the candidate's squared error is the smaller one. (Forecast
-    encompassing; Chong and Hendry, Review of Economic Studies 53(4), 1986.)
+    Least squares of the champion's residuals (label less prediction) on the difference of the two models'
+    predictions, tasks weighted by the squares of their score weights: 1 if the candidate predicts the labels exactly,
+    0 if the champion does, and over 1/2 if the candidate's squared error is the smaller one. (Forecast encompassing;
+    Chong and Hendry, Review of Economic Studies 53(4), 1986.)
     """
 
     value: float
@@ -151,7 +151,7 @@ class ScoreSupport(_Part):
 
 
 class Evaluation(_Part):
-    """All that was measured on the test rows.
+    """Everything measured on the test rows.
 
     Attributes:
         users: how many there are; None where they are not known.

@@ -1,4 +1,4 @@
-"""What each task's metrics are computed from: rows by prediction, and sums by user for the bootstrap.
+"""Accumulate what each task's metrics are computed from: rows by prediction, and sums by user for the bootstrap.
 
 A table of up to ``EXACT_ROWS`` rows is read a task at a time, and the metrics are exact. A larger one is read twice
 in batches, into histograms of logits first, so that memory does not grow with it.
@@ -15,9 +15,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from components.common.artifacts.score_table import ScoreTable, to_numpy
-from components.evaluate.metrics.bootstrap import CLUSTERS, Array, by_cluster, changes, clusters_of, masses
-from components.evaluate.metrics.curves import Curves, curves_of
-from components.evaluate.metrics.values import values_of
+from components.evaluate.metrics.bootstrap import (
+    CLUSTERS,
+    Array,
+    assign_clusters,
+    sum_by_cluster,
+    sum_predictions,
+    sum_weights,
+)
+from components.evaluate.metrics.curves import Curves, compute_curves
+from components.evaluate.metrics.metric_values import metric_values
 from recap_model.metrics import (
     LogitHistogram,
     PredictionGroups,
@@ -27,7 +34,7 @@ from recap_model.metrics import (
     logits_of,
 )
 
-EVERYTHING = ""  # the part that is all rows; the others are slices, by their names
+ALL_ROWS = ""  # the slice of all rows; the others are those of the config, by their names
 EXACT_ROWS = 1 << 20
 BINS = 1 << 14  # 512 for a unit of logit
 
@@ -36,124 +43,133 @@ Column = NDArray[Any]
 
 @dataclass
 class ModelSums:
-    """What one model predicts of one task in one part of the rows.
+    """What one model predicts of one task in one slice.
 
     Attributes:
         values: metrics by their names, NaN where they are not defined; None where a prediction is not finite.
-        missing: whether no prediction is a number.
+        missing: whether every prediction is NaN.
         curves: of all rows, if there are both labels.
-        changes: by cluster, as `changes` of the bootstrap gives them.
+        prediction_sums: by cluster, as `sum_predictions` gives them.
     """
 
     values: dict[str, float] | None
     missing: bool
     curves: Curves | None = None
-    changes: Array = field(default_factory=lambda: np.zeros((3, CLUSTERS)))
+    prediction_sums: Array = field(default_factory=lambda: np.zeros((3, CLUSTERS)))
 
 
 @dataclass
 class TaskSums:
-    """Labelled rows of one task in one part of the rows.
+    """Labelled rows of one task in one slice.
 
     Attributes:
         rows, positives: without weights.
-        masses: by cluster, as `masses` of the bootstrap gives them.
-        support: by cluster, as `_support` gives it; None without a champion that predicts the task, or in a slice.
+        weight_sums: by cluster, as `sum_weights` gives them.
+        support: by cluster, as `_support_products` gives it, of all rows; None without a champion that predicts the
+            task.
         models: by model.
     """
 
-    part: str
+    slice_name: str
     task: str
     rows: int = 0
     positives: int = 0
-    masses: Array = field(default_factory=lambda: np.zeros((2, CLUSTERS)))
+    weight_sums: Array = field(default_factory=lambda: np.zeros((2, CLUSTERS)))
     support: Array | None = None
     models: dict[str, ModelSums] = field(default_factory=dict)
 
     def add(self, rows: "TaskRows", cluster: NDArray[np.int32]) -> None:
         self.rows += len(rows.label)
         self.positives += int((rows.label > 0.5).sum())
-        self.masses += masses(rows.label, rows.weight, cluster)
-        if self.part == EVERYTHING and "champion" in rows.prediction:
-            support = _support(rows, cluster)
+        self.weight_sums += sum_weights(rows.label, rows.weight, cluster)
+        if self.slice_name == ALL_ROWS and "champion" in rows.prediction:
+            support = _support_products(rows, cluster)
             self.support = support if self.support is None else self.support + support
 
 
 @dataclass(frozen=True)
 class TaskRows:
-    """The rows of one task in one part of a batch: those that have a label.
+    """The labelled rows of one task in one slice of a batch.
 
     Attributes:
-        place: which rows of the batch they are; None for all of them.
+        positions: of the rows in the batch; None for all of them.
         weight: None where all are 1.
         prediction: by model.
     """
 
-    place: NDArray[np.int64] | None
+    positions: NDArray[np.int64] | None
     label: Column
     weight: Column | None
     prediction: dict[str, Column]
 
 
 def accumulate(table: ScoreTable, exact_rows: int = EXACT_ROWS) -> Iterator[TaskSums]:
-    """The sums of each task in each part; one alone is held in memory where they are exact."""
-    return _exact(table) if table.rows <= exact_rows else _binned(table)
+    """Yield the sums of each task in each slice; where they are exact, one at a time is in memory."""
+    return _accumulate_exact(table) if table.rows <= exact_rows else _accumulate_binned(table)
 
 
-def _exact(table: ScoreTable) -> Iterator[TaskSums]:
+def _accumulate_exact(table: ScoreTable) -> Iterator[TaskSums]:
     user = [name for name in ("user",) if name in table.names]
     clusters = np.concatenate([np.empty(0, np.int32), *_clusters(table, user)])
     with ThreadPoolExecutor(len(table.models)) as pool:
         for task in table.tasks:
-            for part, rows in task_rows(table.read(columns_of(table, [task])), table, task):
-                cluster = clusters if rows.place is None else clusters[rows.place]
-                sums = TaskSums(part, task)
+            for slice_name, rows in task_rows(table.read(columns_of(table, [task])), table, task):
+                cluster = clusters if rows.positions is None else clusters[rows.positions]
+                sums = TaskSums(slice_name, task)
                 sums.add(rows, cluster)
-                found = pool.map(partial(_exact_model, part, rows, cluster), rows.prediction.values())
-                sums.models = dict(zip(rows.prediction, found, strict=True))
+                models = pool.map(
+                    partial(_exact_model_sums, slice_name, rows, cluster), rows.prediction.values()
+                )
+                sums.models = dict(zip(rows.prediction, models, strict=True))
                 yield sums
 
 
 def _clusters(table: ScoreTable, user: list[str]) -> Iterator[NDArray[np.int32]]:
     if not user:
-        yield clusters_of(pa.RecordBatch.from_pydict({"row": np.zeros(table.rows, np.int8)}), 0)
+        yield assign_clusters(pa.RecordBatch.from_pydict({"row": np.zeros(table.rows, np.int8)}), 0)
         return
     done = 0
     for batch in table.batches(user):
-        yield clusters_of(batch, done)
+        yield assign_clusters(batch, done)
         done += batch.num_rows
 
 
-def _exact_model(part: str, rows: TaskRows, cluster: NDArray[np.int32], prediction: Column) -> ModelSums:
+def _exact_model_sums(
+    slice_name: str, rows: TaskRows, cluster: NDArray[np.int32], prediction: Column
+) -> ModelSums:
     if not np.isfinite(prediction).all():
         return ModelSums(None, bool(np.isnan(prediction).all()))
     groups, order, sizes = group_rows(rows.label, prediction, rows.weight)
-    sums = _model(part, groups)
+    sums = _model_sums(slice_name, groups)
     _, gradient = auc_gradient(groups)
     if sizes is not None:
         gradient = np.repeat(gradient, sizes, axis=1)
     influence = np.empty(len(order))
     influence[order] = np.where(rows.label[order] > 0.5, gradient[1], gradient[0])
-    sums.changes += changes(rows.label, rows.weight, prediction, influence, cluster)
+    sums.prediction_sums += sum_predictions(rows.label, rows.weight, prediction, influence, cluster)
     return sums
 
 
-def _model(part: str, groups: PredictionGroups) -> ModelSums:
-    drawn = part == EVERYTHING and groups.ordered
-    return ModelSums(values_of(groups), False, curves_of(groups) if drawn else None)
+def _model_sums(slice_name: str, groups: PredictionGroups) -> ModelSums:
+    has_curves = slice_name == ALL_ROWS and groups.ordered
+    return ModelSums(metric_values(groups), False, compute_curves(groups) if has_curves else None)
 
 
-def _binned(table: ScoreTable) -> Iterator[TaskSums]:
-    found = {
-        (part, task): TaskSums(part, task) for task in table.tasks for part in (EVERYTHING, *table.slices)
+def _accumulate_binned(table: ScoreTable) -> Iterator[TaskSums]:
+    sums_of = {
+        (slice_name, task): TaskSums(slice_name, task)
+        for task in table.tasks
+        for slice_name in (ALL_ROWS, *table.slices)
     }
-    histograms = {(*key, model): LogitHistogram([key[1]], 1, BINS) for key in found for model in table.models}
+    histograms = {
+        (*key, model): LogitHistogram([key[1]], 1, BINS) for key in sums_of for model in table.models
+    }
     finite, missing = dict.fromkeys(histograms, True), dict.fromkeys(histograms, True)
     for batch in table.batches(columns_of(table, table.tasks)):
         for task in table.tasks:
-            for part, rows in task_rows(batch, table, task):
+            for slice_name, rows in task_rows(batch, table, task):
                 for model, prediction in rows.prediction.items():
-                    key = (part, task, model)
+                    key = (slice_name, task, model)
                     finite[key] &= bool(np.isfinite(prediction).all())
                     missing[key] &= bool(np.isnan(prediction).all())
                     if finite[key]:
@@ -162,41 +178,45 @@ def _binned(table: ScoreTable) -> Iterator[TaskSums]:
                         histograms[key].add(logits, label, weight[:, None], np.zeros(len(label), np.int64))
     gradients: dict[tuple[str, str, str], Array] = {}
     for key, histogram in histograms.items():
-        part, task, model = key
+        slice_name, task, model = key
         bins = histogram.bins(task)
         groups = bins.groups()
         gradients[key] = np.zeros((2, BINS))
         _, gradients[key][:, bins.numbers] = auc_gradient(groups)
-        found[part, task].models[model] = (
-            _model(part, groups) if finite[key] else ModelSums(None, missing[key])
+        sums_of[slice_name, task].models[model] = (
+            _model_sums(slice_name, groups) if finite[key] else ModelSums(None, missing[key])
         )
     histograms.clear()
     done = 0
     user = [name for name in ("user",) if name in table.names]
     for batch in table.batches([*user, *columns_of(table, table.tasks)]):
-        clusters = clusters_of(batch, done)
+        clusters = assign_clusters(batch, done)
         for task in table.tasks:
-            for part, rows in task_rows(batch, table, task):
-                cluster = clusters if rows.place is None else clusters[rows.place]
-                found[part, task].add(rows, cluster)
+            for slice_name, rows in task_rows(batch, table, task):
+                cluster = clusters if rows.positions is None else clusters[rows.positions]
+                sums_of[slice_name, task].add(rows, cluster)
                 for model, prediction in rows.prediction.items():
-                    sums = found[part, task].models[model]
+                    sums = sums_of[slice_name, task].models[model]
                     if sums.values is not None:
                         number = bin_numbers(logits_of(prediction), BINS)
-                        influence = gradients[part, task, model][(rows.label > 0.5).astype(np.int64), number]
-                        sums.changes += changes(rows.label, rows.weight, prediction, influence, cluster)
+                        influence = gradients[slice_name, task, model][
+                            (rows.label > 0.5).astype(np.int64), number
+                        ]
+                        sums.prediction_sums += sum_predictions(
+                            rows.label, rows.weight, prediction, influence, cluster
+                        )
         done += batch.num_rows
-    yield from found.values()
+    yield from sums_of.values()
 
 
-def _support(rows: TaskRows, cluster: NDArray[np.int32]) -> Array:
+def _support_products(rows: TaskRows, cluster: NDArray[np.int32]) -> Array:
     """Sums by cluster of the products that `ScoreSupport` is the quotient of: (2, clusters)."""
     label, champion = rows.label, rows.prediction["champion"].astype(np.float64)
     difference = rows.prediction["candidate"] - champion
     products = [difference * (label - champion), difference * difference]
     if rows.weight is not None:
         products = [values * rows.weight for values in products]
-    return by_cluster(cluster, *products)
+    return sum_by_cluster(cluster, *products)
 
 
 def columns_of(table: ScoreTable, tasks: list[str]) -> list[str]:
@@ -206,21 +226,23 @@ def columns_of(table: ScoreTable, tasks: list[str]) -> list[str]:
 
 
 def task_rows(batch: pa.RecordBatch, table: ScoreTable, task: str) -> Iterator[tuple[str, TaskRows]]:
-    """The rows of a task in each part, by part."""
+    """Yield a task's labelled rows in each slice, with the slice's name."""
     label, weight = to_numpy(batch, f"label/{task}"), to_numpy(batch, f"weight/{task}")
     predictions = {model: to_numpy(batch, f"{model}/{task}") for model in table.models}
     known = ~np.isnan(label) & (weight > 0)
     unweighted = bool((weight == 1.0).all())
-    for part in (EVERYTHING, *table.slices):
-        chosen = known if part == EVERYTHING else known & to_numpy(batch, f"slice/{part}").astype(bool)
-        place = None if chosen.all() else np.flatnonzero(chosen)
+    for slice_name in (ALL_ROWS, *table.slices):
+        chosen = (
+            known if slice_name == ALL_ROWS else known & to_numpy(batch, f"slice/{slice_name}").astype(bool)
+        )
+        positions = None if chosen.all() else np.flatnonzero(chosen)
         columns = [label, weight, *predictions.values()]
-        if place is not None:
-            columns = [column[place] for column in columns]
+        if positions is not None:
+            columns = [column[positions] for column in columns]
         yield (
-            part,
+            slice_name,
             TaskRows(
-                place,
+                positions,
                 columns[0],
                 None if unweighted else columns[1],
                 dict(zip(predictions, columns[2:], strict=True)),

@@ -1,4 +1,4 @@
-"""Curves of one task and model, few enough points of each to draw."""
+"""ROC, precision-recall, reliability and histogram of one task and model, thinned for drawing."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +36,7 @@ class Curves:
     predictions: Line
 
 
-def curves_of(groups: PredictionGroups) -> Curves:
+def compute_curves(groups: PredictionGroups) -> Curves:
     """The curves of rows with both labels."""
     few, bins = groups.merged(_MAX_POINTS), metrics.reliability_bins(groups)
     false, true, _ = metrics.roc_curve(few)
@@ -67,8 +67,8 @@ def _histogram(groups: PredictionGroups) -> Line:
     """The fraction of rows by log odds, in bins that are the same for every model and task."""
     edges = np.linspace(-_WIDEST_LOGIT, _WIDEST_LOGIT, _HISTOGRAM_BINS + 1)
     first = np.searchsorted(groups.predictions, 1.0 / (1.0 + np.exp(-edges[1:-1])))
-    weights = np.array([part.sum() for part in np.split(groups.weights, first)])
-    held = np.flatnonzero(weights)
-    kept = slice(max(held[0] - 1, 0), held[-1] + 2)
+    weights = np.array([bin_weights.sum() for bin_weights in np.split(groups.weights, first)])
+    nonempty = np.flatnonzero(weights)
+    kept = slice(max(nonempty[0] - 1, 0), nonempty[-1] + 2)
     middles = (edges[1:] + edges[:-1]) / 2
     return middles[kept].tolist(), (weights / weights.sum())[kept].tolist()

@@ -22,7 +22,7 @@ class Samples:
         users: how many there are; None where the table has none.
         not_finite: rows of which the candidate's score, or a probability, is no finite number.
         slice_rows: rows of each slice.
-        lists: rows of sampled requests (or users), ``by`` tells which: gains and each model's score.
+        lists: rows of sampled requests or users, as ``by`` says: gains and each model's score.
         by_user: rows of sampled users: labels, weights, predictions, slices. A row without the id is in neither.
         scores: sampled rows' scores of each model.
     """
@@ -66,14 +66,14 @@ class Samples:
         self.not_finite += int((~finite).sum())
         self.scores.add(np.arange(done, done + batch.num_rows), by_model)
         if self.by is not None:
-            self.lists.add(*_of_groups(batch.column(self.by), {"gain": gains, **by_model}))
+            self.lists.add(*_rows_with_id(batch.column(self.by), {"gain": gains, **by_model}))
         if "user" in table.names:
-            users, columns = _of_groups(batch.column("user"), columns)
+            users, columns = _rows_with_id(batch.column("user"), columns)
             self._users = [np.unique(np.concatenate([*self._users, users]))]
             self.by_user.add(users, columns)
 
 
-def _of_groups(ids: pa.Array, columns: dict[str, Column]) -> tuple[NDArray[np.int64], dict[str, Column]]:
-    """The numbers of the rows' groups, and columns of those rows; without rows that lack the id."""
-    named = is_present(ids)
-    return id_numbers(ids)[named], {name: values[named] for name, values in columns.items()}
+def _rows_with_id(ids: pa.Array, columns: dict[str, Column]) -> tuple[NDArray[np.int64], dict[str, Column]]:
+    """The ids' numbers, and the columns, of the rows that have the id."""
+    present = is_present(ids)
+    return id_numbers(ids)[present], {name: values[present] for name, values in columns.items()}

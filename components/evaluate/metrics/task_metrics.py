@@ -1,4 +1,4 @@
-"""What is measured on the score table: each task's metrics and their errors, over all rows and over slices."""
+"""Measure a score table: each task's metrics and their errors, over all rows and over slices."""
 
 import math
 from collections.abc import Mapping
@@ -22,14 +22,14 @@ from components.common.artifacts.evaluation import (
     TaskMetrics,
 )
 from components.common.artifacts.score_table import ScoreTable
-from components.evaluate.metrics.accumulate import EVERYTHING, EXACT_ROWS, ModelSums, TaskSums, accumulate
+from components.evaluate.metrics.accumulate import ALL_ROWS, EXACT_ROWS, ModelSums, TaskSums, accumulate
 from components.evaluate.metrics.bootstrap import (
     METRICS,
     Array,
-    draw,
+    draw_counts,
     interval,
-    paired,
-    replicated,
+    paired_differences,
+    replicate_metrics,
     standard_error,
     why_no_interval,
 )
@@ -64,14 +64,14 @@ def measure(table: ScoreTable, config: RecapConfig, exact_rows: int = EXACT_ROWS
     by_user, scores = samples.by_user.columns(), samples.scores.columns()
     if "group" in by_user:
         by_user["group"] = np.unique(by_user["group"], return_inverse=True)[1]
-    counts = draw(settings.bootstrap_replicates, settings.seed)
+    counts = draw_counts(settings.bootstrap_replicates, settings.seed)
     confidence = settings.gate.confidence
-    found: dict[str, dict[str, TaskMetrics]] = {part: {} for part in (EVERYTHING, *table.slices)}
+    by_slice: dict[str, dict[str, TaskMetrics]] = {name: {} for name in (ALL_ROWS, *table.slices)}
     curves: TaskCurves = {}
     support = []
     for sums in accumulate(table, exact_rows):
-        found[sums.part][sums.task] = _task(sums, by_user, counts, confidence)
-        if sums.part == EVERYTHING:
+        by_slice[sums.slice_name][sums.task] = _task_metrics(sums, by_user, counts, confidence)
+        if sums.slice_name == ALL_ROWS:
             curves[sums.task] = {name: one.curves for name, one in sums.models.items() if one.curves}
             if sums.support is not None and np.isfinite(sums.support).all():
                 support.append(config.tasks[sums.task].score_weight ** 2 * sums.support)
@@ -79,9 +79,9 @@ def measure(table: ScoreTable, config: RecapConfig, exact_rows: int = EXACT_ROWS
         rows=table.rows,
         users=samples.users,
         not_finite=samples.not_finite,
-        tasks={task: found[EVERYTHING][task] for task in table.tasks},
+        tasks={task: by_slice[ALL_ROWS][task] for task in table.tasks},
         slices={
-            name: SliceMetrics(rows=samples.slice_rows[name], tasks=found[name]) for name in table.slices
+            name: SliceMetrics(rows=samples.slice_rows[name], tasks=by_slice[name]) for name in table.slices
         },
         lists=ranked_lists(samples, config),
         score_psi=score_psi(scores["champion"], scores["candidate"]) if "champion" in scores else None,
@@ -90,33 +90,38 @@ def measure(table: ScoreTable, config: RecapConfig, exact_rows: int = EXACT_ROWS
     return Measured(evaluation, curves)
 
 
-def _task(
+def _task_metrics(
     sums: TaskSums, by_user: Mapping[str, NDArray[Any]], counts: Array, confidence: float
 ) -> TaskMetrics:
     values: dict[str, ModelMetrics] = {}
     replicates = {}
-    for model, of_model in sums.models.items():
-        gauc = _gauc(by_user, sums.part, sums.task, model)
-        values[model] = _model_metrics(sums, of_model, gauc)
-        area = (of_model.values or {}).get("auc", math.nan)
-        replicates[model] = replicated(counts, area, sums.masses, of_model.changes)
-    ours = values["candidate"]
-    mass, positive = sums.masses.sum(axis=1).tolist()
-    why = why_no_interval(sums.masses)
-    undefined = ours.undefined | ({INTERVAL: why} if why else {})
-    changed: dict[str, Any] = {}
+    for model, model_sums in sums.models.items():
+        gauc = _gauc(by_user, sums.slice_name, sums.task, model)
+        values[model] = _model_metrics(sums, model_sums, gauc)
+        area = (model_sums.values or {}).get("auc", math.nan)
+        replicates[model] = replicate_metrics(counts, area, sums.weight_sums, model_sums.prediction_sums)
+    candidate = values["candidate"]
+    mass, positive = sums.weight_sums.sum(axis=1).tolist()
+    why = why_no_interval(sums.weight_sums)
+    undefined = candidate.undefined | ({INTERVAL: why} if why else {})
+    comparison: dict[str, Any] = {}
     if "champion" in values:
-        theirs = values["champion"]
+        champion = values["champion"]
         change = Metrics(
-            **{name: _less(getattr(ours, name), getattr(theirs, name)) for name in Metrics.model_fields}
+            **{
+                name: _difference(getattr(candidate, name), getattr(champion, name))
+                for name in Metrics.model_fields
+            }
         )
-        pairs = paired(replicates["candidate"], replicates["champion"])
-        difference = Comparison(**change.model_dump(), **_spread(change, pairs, confidence, why))
-        changed = {"champion": theirs, "difference": difference}
+        pairs = paired_differences(replicates["candidate"], replicates["champion"])
+        difference = Comparison(
+            **change.model_dump(), **_errors_and_intervals(change, pairs, confidence, why)
+        )
+        comparison = {"champion": champion, "difference": difference}
     return TaskMetrics(
-        **ours.model_dump(exclude={"undefined"}),
-        **_spread(ours, replicates["candidate"], confidence, why),
-        **changed,
+        **candidate.model_dump(exclude={"undefined"}),
+        **_errors_and_intervals(candidate, replicates["candidate"], confidence, why),
+        **comparison,
         undefined=undefined,
         rows=sums.rows,
         positives=sums.positives,
@@ -124,29 +129,29 @@ def _task(
     )
 
 
-def _less(value: float | None, other: float | None) -> float | None:
+def _difference(value: float | None, other: float | None) -> float | None:
     return None if value is None or other is None else value - other
 
 
-def _gauc(by_user: Mapping[str, NDArray[Any]], part: str, task: str, model: str) -> float | None:
+def _gauc(by_user: Mapping[str, NDArray[Any]], slice_name: str, task: str, model: str) -> float | None:
     """GAUC over the sampled users; None where users are not known."""
     if not len(by_user.get("group", ())):
         return None
     columns = [by_user[name] for name in (f"label/{task}", f"{model}/{task}", "group", f"weight/{task}")]
-    if part != EVERYTHING:
-        chosen = by_user[f"slice/{part}"].astype(bool)
+    if slice_name != ALL_ROWS:
+        chosen = by_user[f"slice/{slice_name}"].astype(bool)
         columns = [column[chosen] for column in columns]
     return metrics.grouped_auc(*columns)
 
 
 def _model_metrics(counts: TaskSums, sums: ModelSums, gauc: float | None) -> ModelMetrics:
-    """Every metric of one task and model, and for those that are None the reason."""
+    """Every metric of one task and model, and why those that are None are undefined."""
     names = list(Metrics.model_fields)
     if sums.values is None:
         why = NO_SUCH_TASK if sums.missing else "a prediction is not finite"
         return ModelMetrics(undefined=dict.fromkeys(names, why))
-    found = sums.values | {"gauc": math.nan if gauc is None else gauc}
-    values = {name: value for name, value in found.items() if math.isfinite(value)}
+    metrics_or_nan = sums.values | {"gauc": math.nan if gauc is None else gauc}
+    values = {name: value for name, value in metrics_or_nan.items() if math.isfinite(value)}
     why = _why_undefined(counts)
     reasons = {"gauc": "no row has a user"} if gauc is None else {}
     undefined = {name: reasons.get(name, why) for name in names if name not in values}
@@ -161,7 +166,7 @@ def _why_undefined(counts: TaskSums) -> str:
     return "not defined on these rows"
 
 
-def _spread(
+def _errors_and_intervals(
     values: Metrics, replicates: dict[str, Array], confidence: float, why_none: str | None
 ) -> dict[str, Any]:
     """Errors and intervals; none where there is a reason for none."""

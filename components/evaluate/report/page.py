@@ -1,4 +1,4 @@
-"""The evaluation as one page: the decision first, then each task beside the champion, slices, drift, lineage."""
+"""The evaluation report: the decision, each task beside the champion, slices, drift, lineage."""
 
 from collections.abc import Iterator, Sequence
 
@@ -31,24 +31,24 @@ def report_page(
     evaluation: Evaluation,
     curves: TaskCurves,
     snapshot: Snapshot,
-    verdict: ValidationResultFile,
+    validation: ValidationResultFile,
     min_positives: int,
 ) -> str:
     """The whole page. A slice with fewer than ``min_positives`` of a task tells little of it, and comes last."""
     against = f"against version {decision.champion.version}" if decision.champion else "without a champion"
     lead = (
         f"{_OUTCOME_WORDS[decision.outcome]} {decision.reason[:1].upper()}{decision.reason[1:]}. "
-        f"{evaluation.rows:,} test rows{_of_users(evaluation)}, {against}; "
+        f"{evaluation.rows:,} test rows{_user_count(evaluation)}, {against}; "
         f"data of {snapshot.first_day} to {snapshot.last_day}."
     )
     return render(
         "components.evaluate.report/page.html",
         title=f"{decision.outcome}: {snapshot.first_day} to {snapshot.last_day}",
         lead=lead,
-        rules=_rules(decision),
+        rules=_rule_table(decision),
         tasks=tasks_of(evaluation.tasks),
-        metrics=_tasks(evaluation),
-        more_metrics=_more(evaluation),
+        metrics=_task_metrics(evaluation),
+        more_metrics=_more_metrics(evaluation),
         meanings=meanings(
             "AUC",
             "log loss",
@@ -62,24 +62,24 @@ def report_page(
             "debiased ECE",
             "NDCG",
         ),
-        sections=[*_lists(evaluation), *_slices(evaluation, min_positives)],
+        sections=[*_list_metrics(evaluation), *_slice_metrics(evaluation, min_positives)],
         curves={task: _charts(found) for task, found in curves.items() if found},
-        drifts=list(drift_sections(verdict)),
-        lineage=_lineage(decision, snapshot, verdict),
+        drifts=list(drift_sections(validation)),
+        lineage=_lineage(decision, snapshot, validation),
     )
 
 
-def _of_users(evaluation: Evaluation) -> str:
+def _user_count(evaluation: Evaluation) -> str:
     return "" if evaluation.users is None else f" of {evaluation.users:,} users"
 
 
-def _rules(decision: Decision) -> Table:
+def _rule_table(decision: Decision) -> Table:
     order = {"error": 0, "fail": 1, "pass": 2, "skipped": 3}
-    rules = sorted(decision.rules, key=lambda rule: order[rule.verdict])
-    return Table(("rule", "verdict", "in words"), [(rule.name, rule.verdict, rule.words) for rule in rules])
+    rules = sorted(decision.rules, key=lambda rule: order[rule.status])
+    return Table(("rule", "status", "in words"), [(rule.name, rule.status, rule.words) for rule in rules])
 
 
-def _tasks(evaluation: Evaluation) -> Table:
+def _task_metrics(evaluation: Evaluation) -> Table:
     compared = any(found.champion for found in evaluation.tasks.values())
     columns = ["task", "positives", "rate"]
     for title, _, _ in (*_COLUMNS, _RATIO):
@@ -102,7 +102,7 @@ def _tasks(evaluation: Evaluation) -> Table:
     return Table(columns, rows)
 
 
-def _more(evaluation: Evaluation) -> Table:
+def _more_metrics(evaluation: Evaluation) -> Table:
     """The other metrics of the candidate, with the bounds of AUC, and why one is not defined."""
     columns = [
         "task",
@@ -137,8 +137,8 @@ def _more(evaluation: Evaluation) -> Table:
     return Table(columns, rows)
 
 
-def _lists(evaluation: Evaluation) -> Iterator[Section]:
-    """What the weighted score does to the lists that are shown."""
+def _list_metrics(evaluation: Evaluation) -> Iterator[Section]:
+    """Ranking metrics of the weighted score."""
     found = evaluation.lists
     if found.undefined:
         return
@@ -147,11 +147,11 @@ def _lists(evaluation: Evaluation) -> Iterator[Section]:
     rows = [(name, figure(one.ndcg, ".4f"), figure(one.mean_gain, ".4f")) for name, one in models.items()]
     title = f"The weighted score, {found.lists:,} lists by {found.by or ''}"
     changed = found.top_k_change
-    words = [] if changed is None else [f"{changed:.1%} of the top rows are others than the champion's."]
+    words = [] if changed is None else [f"{changed:.1%} of the top rows are not among the champion's."]
     yield Section(title, words, Table(columns, rows))
 
 
-def _slices(evaluation: Evaluation, min_positives: int) -> Iterator[Section]:
+def _slice_metrics(evaluation: Evaluation, min_positives: int) -> Iterator[Section]:
     """Slices with the largest loss against the champion first, or of the lowest RCE; those of few positives last."""
     rows = []
     for name, inside in evaluation.slices.items():
@@ -195,13 +195,15 @@ def _charts(found: dict[str, Curves]) -> list[LineChart]:
     recall = [Series(name, *curves.precision, colour=colour) for colour, (name, curves) in colours]
     spread = [Series(name, *curves.predictions, colour=colour) for colour, (name, curves) in colours]
     diagonal = Series("", [0.0, 1.0], [0.0, 1.0], colour=None)
-    odds = linear_axis("log odds", [place for one in spread for place in one.x])
+    odds = linear_axis("log odds", [logit for one in spread for logit in one.x])
     highest = max(max(one.y) for one in spread)
     return [
         _reliability(reliable),
-        LineChart("ROC", [diagonal, *roc], _share("false positives"), _share("true positives")),
-        LineChart("Precision and recall", recall, _share("recall"), _share("precision")),
-        LineChart("Predictions", spread, odds, linear_axis("share of rows", [0.0, highest])),
+        LineChart(
+            "ROC", [diagonal, *roc], _fraction_axis("false positives"), _fraction_axis("true positives")
+        ),
+        LineChart("Precision and recall", recall, _fraction_axis("recall"), _fraction_axis("precision")),
+        LineChart("Predictions", spread, odds, linear_axis("fraction of rows", [0.0, highest])),
     ]
 
 
@@ -211,18 +213,18 @@ def _reliability(series: Sequence[Series]) -> LineChart:
     return reliability_chart("Reliability", series, 0.0, top, ticks)
 
 
-def _share(label: str) -> Axis:
+def _fraction_axis(label: str) -> Axis:
     return Axis(label, 0.0, 1.0, [(quarter, f"{quarter:g}") for quarter in _QUARTERS])
 
 
-def _lineage(decision: Decision, snapshot: Snapshot, verdict: ValidationResultFile) -> Table:
+def _lineage(decision: Decision, snapshot: Snapshot, validation: ValidationResultFile) -> Table:
     champion = f"{decision.champion.name} {decision.champion.version}" if decision.champion else "none"
     return Table(
         ("what", "which"),
         [
             ("run", decision.run_id),
             ("data", f"{snapshot.rows:,} rows of {snapshot.data_root}"),
-            ("validation", OUTCOMES_IN_WORDS[verdict.verdict]),
+            ("validation", OUTCOMES_IN_WORDS[validation.verdict]),
             ("snapshot", decision.snapshot[:16]),
             ("test rows", decision.test_data[:16]),
             ("candidate", decision.candidate[:16]),

@@ -1,4 +1,4 @@
-"""The champion's model, and what it reads of rows that were built for the candidate's config."""
+"""Score rows that were prepared for the candidate's config by the champion's model."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,27 +12,27 @@ from recap_model.config.data.features import DENSE_GROUPS, FeaturesConfig, ListC
 from recap_model.config.reading.errors import first_reason
 from recap_model.data.dataset.batch import RecapBatch
 
-_NAMED = 3  # columns that a message names
+_MAX_NAMED = 3  # columns that a message lists
 
 
 class ChampionError(ValueError):
     """The champion cannot be compared with: it does not load, or does not score."""
 
 
-class OtherColumnsError(ChampionError):
-    """The champion is sound, but reads columns that this config does not have, so that no rows are of both."""
+class ColumnMismatchError(ChampionError):
+    """The champion loads, but reads columns that this config does not have, so that no rows suit both models."""
 
 
-class Rival:
-    """The champion, scored on the candidate's rows, of which it reads its own columns by their names.
+class Champion:
+    """The champion's model on the candidate's rows, from which it selects its columns by name.
 
     Args:
         folder: its model.
-        config: the candidate's, by which the rows were built.
+        config: the candidate's, by which the rows were prepared.
 
     Raises:
         ChampionError: it cannot be loaded.
-        OtherColumnsError: it reads a column that ``config`` does not have, or computes otherwise.
+        ColumnMismatchError: it reads a column that ``config`` does not have, or that is computed differently.
     """
 
     def __init__(self, folder: Path, config: RecapConfig):
@@ -40,64 +40,74 @@ class Rival:
             self._model = load_model(folder)
         except (ValueError, OSError, KeyError) as error:
             raise ChampionError(f"the champion cannot be loaded: {first_reason(error)}") from None
-        theirs = self._model.config
-        self._view = _view(theirs.features, config.features) if isinstance(theirs, RecapConfig) else None
+        trained_with = self._model.config
+        self._select: Callable[[RecapBatch], RecapBatch] | None = None
+        if isinstance(trained_with, RecapConfig):
+            self._select = _column_selection(trained_with.features, config.features)
 
     def scores(self, batch: RecapBatch, tasks: list[str]) -> tuple[Tensor, Tensor]:
-        """Its probabilities of the candidate's tasks, NaN for those that it does not have, and its score.
+        """Probabilities of the candidate's tasks, NaN for those that the champion does not have, and its score.
 
         Raises:
-            ChampionError: it cannot read the rows, or what it says of them is not finite.
+            ChampionError: it cannot read the rows, or one of its outputs is not finite.
         """
         try:
-            outputs = self._model(self._view(batch) if self._view else batch)
+            outputs = self._model(self._select(batch) if self._select else batch)
         except (ValueError, RuntimeError, IndexError) as error:
             raise ChampionError(f"the champion cannot read the test rows: {first_reason(error)}") from None
-        theirs, known = outputs["calibrated_probabilities"], self._model.tasks
-        if not theirs[:, [known.index(task) for task in tasks if task in known]].isfinite().all():
+        probabilities, known = outputs["calibrated_probabilities"], self._model.tasks
+        if not probabilities[:, [known.index(task) for task in tasks if task in known]].isfinite().all():
             raise ChampionError("the champion's probabilities of the test rows are not finite")
         columns = [
-            theirs[:, known.index(task)] if task in known else torch.full((len(batch),), torch.nan)
+            probabilities[:, known.index(task)] if task in known else torch.full((len(batch),), torch.nan)
             for task in tasks
         ]
         return torch.stack(columns, dim=1), outputs["score"]
 
 
-def _view(theirs: FeaturesConfig, ours: FeaturesConfig) -> Callable[[RecapBatch], RecapBatch]:
-    """What turns a batch of our groups into one of theirs."""
-    places = {group: _places(group, theirs, ours) for group in DENSE_GROUPS if theirs.group_columns(group)}
-    as_long = theirs.longest_list == ours.longest_list
-    _refuse("sparse", [name for name in theirs.sparse if name not in ours.sparse or not as_long])
+def _column_selection(
+    champion: FeaturesConfig, candidate: FeaturesConfig
+) -> Callable[[RecapBatch], RecapBatch]:
+    """A function from a batch of the candidate's columns to one of the champion's."""
+    positions = {
+        group: _column_positions(group, champion, candidate)
+        for group in DENSE_GROUPS
+        if champion.group_columns(group)
+    }
+    same_length = champion.longest_list == candidate.longest_list
+    _refuse_columns(
+        "sparse", [name for name in champion.sparse if name not in candidate.sparse or not same_length]
+    )
 
-    def view(batch: RecapBatch) -> RecapBatch:
+    def select(batch: RecapBatch) -> RecapBatch:
         dense = batch.tensors()
         groups = {
             group: dense[group] if chosen is None else dense[group][:, chosen]
-            for group, chosen in places.items()
+            for group, chosen in positions.items()
         }
-        lists = {name: batch.sparse[name] for name in theirs.sparse} if batch.sparse else None
+        lists = {name: batch.sparse[name] for name in champion.sparse} if batch.sparse else None
         return RecapBatch(
             **groups, sparse=lists or None, sequences=batch.sequences, history_row=batch.history_row
         )
 
-    return view
+    return select
 
 
-def _places(group: str, theirs: FeaturesConfig, ours: FeaturesConfig) -> list[int] | None:
-    """Where in our group the columns of theirs are; None where the groups are the same."""
-    names, here = theirs.group_columns(group), ours.group_columns(group)
-    if isinstance(getattr(theirs, group), ListColumn) or isinstance(getattr(ours, group), ListColumn):
-        _refuse(group, names if getattr(theirs, group) != getattr(ours, group) else [])
+def _column_positions(group: str, champion: FeaturesConfig, candidate: FeaturesConfig) -> list[int] | None:
+    """Positions of the champion's columns in the candidate's group; None where the groups are the same."""
+    names, available = champion.group_columns(group), candidate.group_columns(group)
+    if isinstance(getattr(champion, group), ListColumn) or isinstance(getattr(candidate, group), ListColumn):
+        _refuse_columns(group, names if getattr(champion, group) != getattr(candidate, group) else [])
         return None
-    changed = [name for name in names if theirs.derived.get(name) != ours.derived.get(name)]
-    _refuse(group, [name for name in names if name not in here or name in changed])
-    return None if names == here else [here.index(name) for name in names]
+    changed = [name for name in names if champion.derived.get(name) != candidate.derived.get(name)]
+    _refuse_columns(group, [name for name in names if name not in available or name in changed])
+    return None if names == available else [available.index(name) for name in names]
 
 
-def _refuse(group: str, names: list[str]) -> None:
+def _refuse_columns(group: str, names: list[str]) -> None:
     if names:
-        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        raise OtherColumnsError(
-            f"the champion reads {', '.join(names[:_NAMED])}{more} of features.{group}, which this config does not "
-            "have or has otherwise, so the two cannot be compared; a person may approve"
+        more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+        raise ColumnMismatchError(
+            f"the champion reads {', '.join(names[:_MAX_NAMED])}{more} of features.{group}, which this config does "
+            "not have or defines differently, so the two cannot be compared; a person may approve"
         )

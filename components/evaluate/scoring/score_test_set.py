@@ -1,4 +1,4 @@
-"""Scoring the test set by candidate and champion, side by side, batch by batch into the score table."""
+"""Score the test set by candidate and champion, batch by batch, into the score table."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import torch
 
 from components.common.artifacts.score_table import KEYS, ScoreTable, open_score_writer, read_scores
 from components.common.runtime.step import progress
-from components.evaluate.scoring.champion_adapter import Rival
+from components.evaluate.scoring.champion_adapter import Champion
 from recap_model import load_model
 from recap_model.config import RecapConfig
 from recap_model.data.dataset.batch import RecapBatch
@@ -23,39 +23,43 @@ def score_test_set(
     """Score every row of the test set by the model, and by the champion if there is one, into the file ``out``.
 
     Raises:
-        ChampionError: the champion's model cannot be loaded or cannot read the rows, as `Rival` says it.
+        ChampionError: the champion's model cannot be loaded or cannot read the rows, as `Champion` says.
         ValueError: the rows are not those that the test set's manifest names.
     """
     candidate = load_model(model)
-    rival = Rival(champion, config) if champion is not None else None
+    champion_model = Champion(champion, config) if champion is not None else None
     reader = DatasetReader(test_set, candidate.tasks, _BATCH_ROWS, config=config)
     reader.verify()
     done = 0
     with torch.inference_mode(), open_score_writer(out) as table:
         for rows, batch in reader.batches_with_rows():
             columns = {name: rows.column(name) for name in KEYS if name in rows.schema.names}
-            columns |= _as_arrow(_in_slices(batch, config))
-            columns |= _as_arrow(_of_tasks(candidate, rival, batch))
+            columns |= _to_arrow(_slice_columns(batch, config))
+            columns |= _to_arrow(_task_columns(candidate, champion_model, batch))
             table.write(pa.RecordBatch.from_pydict(columns))
             done += rows.num_rows
             progress(done, reader.rows, f"{done:,} of {reader.rows:,} rows scored")
     return read_scores(out, config)
 
 
-def _as_arrow(columns: dict[str, torch.Tensor]) -> dict[str, pa.Array]:
+def _to_arrow(columns: dict[str, torch.Tensor]) -> dict[str, pa.Array]:
     return {name: pa.array(tensor.numpy()) for name, tensor in columns.items()}
 
 
-def _of_tasks(
-    candidate: MultiTaskRankingModel, rival: Rival | None, batch: RecapBatch
+def _task_columns(
+    candidate: MultiTaskRankingModel, champion: Champion | None, batch: RecapBatch
 ) -> dict[str, torch.Tensor]:
     assert batch.labels is not None
     assert batch.weights is not None
-    ours = candidate(batch)
-    columns = {"label": batch.labels, "weight": batch.weights, "candidate": ours["calibrated_probabilities"]}
-    scores = {"score/candidate": ours["score"]}
-    if rival is not None:
-        columns["champion"], scores["score/champion"] = rival.scores(batch, candidate.tasks)
+    outputs = candidate(batch)
+    columns = {
+        "label": batch.labels,
+        "weight": batch.weights,
+        "candidate": outputs["calibrated_probabilities"],
+    }
+    scores = {"score/candidate": outputs["score"]}
+    if champion is not None:
+        columns["champion"], scores["score/champion"] = champion.scores(batch, candidate.tasks)
     by_task = {
         f"{kind}/{task}": values[:, number].contiguous()
         for number, task in enumerate(candidate.tasks)
@@ -64,7 +68,7 @@ def _of_tasks(
     return by_task | scores
 
 
-def _in_slices(batch: RecapBatch, config: RecapConfig) -> dict[str, torch.Tensor]:
+def _slice_columns(batch: RecapBatch, config: RecapConfig) -> dict[str, torch.Tensor]:
     columns = config.features.group_columns("discrete")
     if batch.discrete is None:
         return {}

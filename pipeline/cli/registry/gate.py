@@ -48,9 +48,9 @@ def replay(
     else:
         from rich.text import Text
 
-        table = new_table("rule", "verdict", "in words")
+        table = new_table("rule", "status", "in words")
         for rule in rules:
-            table.add_row(rule.name, rule.verdict, rule.words)
+            table.add_row(rule.name, rule.status, rule.words)
         console = new_console()
         console.print(table)
         console.print(Text.assemble("\n", (outcome, "bold"), f": {reason}"))

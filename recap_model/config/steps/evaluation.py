@@ -50,25 +50,25 @@ class GateConfig(StrictModel):
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(0.95, description="of that bound, one-sided")
     min_slice_rows: PositiveInt = Field(
         100,
-        description="a configured slice with fewer test rows is an error: what is to be watched is not there",
+        description="a configured slice with fewer test rows is an error: it cannot be judged",
     )
     max_slice_rce_loss: NonNegativeFloat | None = Field(
         1.0,
-        description="RCE points by which a slice may fall behind the champion; more is a hold where it is beyond "
-        "doubt, at `confidence` for all slices together (Holm)",
+        description="RCE points by which a slice may fall behind the champion; a significantly greater loss is a "
+        "hold, at `confidence` over all slices (Holm)",
     )
     max_score_psi: NonNegativeFloat | None = Field(
         1.0,
         description="population stability index of the rows' scores against the champion's; more is a hold unless "
-        "the labels bear the change out, beyond doubt",
+        "the labels significantly support the change",
     )
     max_top_k_change: Annotated[float, Field(ge=0.0, le=1.0)] | None = Field(
         None,
-        description="fraction of the rows in the top k of their list that may be others than the champion's",
+        description="fraction of the rows in the top k of their list that may be absent from the champion's",
     )
     promote_if: Literal["better", "no_worse"] = Field(
         "better",
-        description="what a promotion takes besides being no worse anywhere: one objective better beyond doubt, at "
+        description="what a promotion requires besides non-inferiority: one objective significantly better, at "
         "`confidence` over all objectives (Holm); or nothing, so that the newest model that is no worse is promoted",
     )
     objectives: list[str] | None = Field(

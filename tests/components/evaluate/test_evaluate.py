@@ -23,9 +23,9 @@ from components.evaluate.gate_replay import replay_gate
 from components.evaluate.metrics.accumulate import accumulate
 from components.evaluate.metrics.bootstrap import (
     METRICS,
-    draw,
+    draw_counts,
     interval,
-    replicated,
+    replicate_metrics,
     standard_error,
 )
 from components.evaluate.metrics.curves import roc_points
@@ -122,7 +122,9 @@ def test_the_bootstrap_spreads_as_much_as_resampled_users_do(
     sums = next(accumulate(table, exact_rows))
     model = sums.models["candidate"]
     assert model.values is not None
-    ours = replicated(draw(2000, seed=1), model.values["auc"], sums.masses, model.changes)
+    ours = replicate_metrics(
+        draw_counts(2000, seed=1), model.values["auc"], sums.weight_sums, model.prediction_sums
+    )
     content = pq.read_table(table.path)
     label, prediction, weight = (
         content[f"{kind}/like"].to_numpy() for kind in ("label", "candidate", "weight")

@@ -71,7 +71,12 @@ def test_a_better_and_safe_candidate_is_promoted():
     result, reason, rules = decide(measured(), TASKS, GATE, "3")
     assert result == "PROMOTE"
     assert reason.startswith("no worse than version 3")
-    assert {rule.verdict for rule in rules} == {"pass"}
+    assert {rule.status for rule in rules} == {"pass"}
+    stored = rules[0].model_dump(mode="json")
+    assert stored["verdict"] == "pass", (
+        "the name in decision.json, by which decisions of any version are read"
+    )
+    assert Rule.model_validate(stored) == rules[0]
 
 
 @pytest.mark.parametrize(
@@ -121,14 +126,14 @@ def test_a_reason_names_the_first_rules_that_do_not_hold_and_counts_the_rest():
 
 def test_a_champion_of_other_columns_waits_for_a_person_if_the_floors_hold():
     gone = "version 3 of tiny: the champion reads likes"
-    result, reason, rules = decide(measured(), TASKS, GATE, "3", other_columns=gone)
+    result, reason, rules = decide(measured(), TASKS, GATE, "3", column_mismatch=gone)
     assert (result, reason) == ("HOLD", f"1 of 6 rules does not hold: {gone}")
     assert "non_inferior" not in {rule.name for rule in rules}
-    assert decide(measured(like=task(rce=None)), TASKS, GATE, "3", other_columns=gone)[0] == "ERROR"
+    assert decide(measured(like=task(rce=None)), TASKS, GATE, "3", column_mismatch=gone)[0] == "ERROR"
 
 
 def test_a_champion_that_cannot_be_compared_with_is_an_error_in_its_words():
-    result, reason, _ = decide(measured(), TASKS, GATE, "3", trouble="version 3 of tiny: altered")
+    result, reason, _ = decide(measured(), TASKS, GATE, "3", champion_error="version 3 of tiny: altered")
     assert (result, "version 3 of tiny: altered" in reason) == ("ERROR", True)
 
 

@@ -27,7 +27,7 @@ def test_of_many_rows_whole_groups_are_kept_and_the_same_ones_whatever_the_batch
     kept = [sample.columns()["group"] for sample in samples]
     assert np.array_equal(*kept)
     assert 1000 < len(kept[0]) <= 5000
-    assert samples[0].share == pytest.approx(0.25)
+    assert samples[0].fraction == pytest.approx(0.25)
     for group in np.unique(kept[0]):
         assert (kept[0] == group).sum() == (groups == group).sum()
 

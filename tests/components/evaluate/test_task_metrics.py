@@ -81,13 +81,13 @@ def test_a_champion_that_drift_left_behind_has_a_successor(tmp_path: Path):
         # Without a look at the labels, the shift of the scores alone holds each of twelve candidates.
         blind = decide(against_stale.model_copy(update={"score_support": None}), gate, TASKS, "1")
         assert blind[0] == "HOLD"
-        assert [rule.name for rule in blind[2] if rule.verdict == "fail"] == ["score_shift"]
+        assert [rule.name for rule in blind[2] if rule.status == "fail"] == ["score_shift"]
         assert decide(against_stale, gate, TASKS, "1")[0] == "PROMOTE"
 
         theirs = world.model(champion_day)
         path = table_of(tmp_path / f"{day}", world.labels, candidate=fresh, champion=theirs)
         outcome, _, rules = decide(evaluate(path), gate, TASKS, "1")
-        assert score_shift(rules).verdict == "pass"
+        assert score_shift(rules).status == "pass"
         if outcome == "PROMOTE":
             champion_day = day - 1
             promoted.append(day)
@@ -106,8 +106,8 @@ def test_a_shift_of_the_scores_that_no_label_bears_out_is_held(shift: float, tmp
     assert found.score_support is not None
     assert found.score_support.value == pytest.approx(0.0, abs=0.1)
     rule = score_shift(decide(found, config_of().evaluation.gate, TASKS, "1")[2])
-    assert rule.verdict == "fail"
-    assert "labels bear out" in rule.words
+    assert rule.status == "fail"
+    assert "the labels must support the change" in rule.words
 
 
 def test_labels_bear_out_more_than_half_of_a_change_that_lowers_the_squared_error(tmp_path: Path):

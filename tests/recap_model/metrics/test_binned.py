@@ -16,7 +16,7 @@ TOLERANCES = {
     "brier_score": 1e-6,
     "mean_prediction": 1e-6,
     "calibration_ratio": 1e-5,
-    "brier_parts": 1e-4,
+    "brier_decomposition": 1e-4,
     "calibration_line": 1e-3,
     "expected_calibration_error": 1e-4,
 }

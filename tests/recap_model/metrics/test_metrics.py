@@ -113,10 +113,10 @@ def test_rows_of_one_prediction_are_in_one_bin_whatever_their_order():
 
 def test_the_parts_of_the_brier_score_add_up_to_it():
     for weights in (None, WEIGHTS):
-        parts = metrics.brier_parts(LABELS, PREDICTIONS, weights)
+        parts = metrics.brier_decomposition(LABELS, PREDICTIONS, weights)
         total = parts.reliability - parts.resolution + parts.uncertainty + parts.within
         assert total == pytest.approx(metrics.brier_score(LABELS, PREDICTIONS, weights))
-    three = metrics.brier_parts([1, 0, 0, 0, 1, 1], [0.25, 0.25, 0.25, 0.75, 0.75, 0.75], bins=2)
+    three = metrics.brier_decomposition([1, 0, 0, 0, 1, 1], [0.25, 0.25, 0.25, 0.75, 0.75, 0.75], bins=2)
     assert three == pytest.approx((1 / 144, 1 / 36, 1 / 4, 0.0))  # rates 1/3 and 2/3 about the mean 1/2
 
 
@@ -164,7 +164,7 @@ def test_different_lengths_are_refused():
         metrics.auc([0, 1], [0.1, 0.2, 0.3])
 
 
-@pytest.mark.parametrize("name", [*SINGLE_NUMBERS, "brier_parts", "calibration_line"])
+@pytest.mark.parametrize("name", [*SINGLE_NUMBERS, "brier_decomposition", "calibration_line"])
 def test_a_metric_of_groups_is_that_of_the_rows(name: str):
     metric = getattr(metrics, name)
     predictions = PREDICTIONS.astype(np.float32)

@@ -1,4 +1,4 @@
-"""Ranking metrics within users or requests: grouped AUC, NDCG, top k.
+"""List-wise ranking metrics, within users or requests: grouped AUC, NDCG, top k.
 
 Groups are (rows,) integers; rows need not lie together.
 """
@@ -35,17 +35,17 @@ def grouped_auc(
     group, prediction, weight = group[order], prediction[order], weight[order].astype(np.float64)
     positive = weight * label[order]
     negative = weight - positive
-    # Ties inside a group are one place; a place's positives beat the group's negatives at lower places.
+    # Rows of one prediction in a group share a rank; its positives beat the group's negatives of lower ranks.
     changes = np.append(True, (np.diff(group) != 0) | (np.diff(prediction) != 0))
     first = np.flatnonzero(changes)
-    place_group = group[first]
+    rank_group = group[first]
     positives, negatives = np.add.reduceat(positive, first), np.add.reduceat(negative, first)
     group_positives, group_negatives = (
-        np.bincount(place_group, mass, minlength=group[-1] + 1) for mass in (positives, negatives)
+        np.bincount(rank_group, mass, minlength=group[-1] + 1) for mass in (positives, negatives)
     )
     before = np.cumsum(negatives) - negatives
-    before -= (np.cumsum(group_negatives) - group_negatives)[place_group]
-    beaten = np.bincount(place_group, positives * (before + negatives / 2), minlength=group[-1] + 1)
+    before -= (np.cumsum(group_negatives) - group_negatives)[rank_group]
+    beaten = np.bincount(rank_group, positives * (before + negatives / 2), minlength=group[-1] + 1)
     both = (group_positives > 0) & (group_negatives > 0)
     if not both.any():
         return float("nan")
@@ -54,25 +54,25 @@ def grouped_auc(
 
 
 def _dense_codes(groups: Groups) -> NDArray[np.int64]:
-    """The groups by numbers that are no more than twice the rows; as they are if they are such already."""
+    """The groups numbered below twice the number of rows; unchanged if they already are."""
     if groups.min() >= 0 and groups.max() < 2 * len(groups):
         return groups.astype(np.int64, copy=False)
     return np.unique(groups, return_inverse=True)[1]
 
 
-def ndcg_at(gains: Array, scores: ArrayLike, groups: Groups, k: int) -> Array:
+def ndcg_at_k(gains: Array, scores: ArrayLike, groups: Groups, k: int) -> Array:
     """Normalised discounted cumulative gain of the first ``k`` of each group, by falling score: (groups,).
 
     Järvelin and Kekäläinen, TOIS 2002, with the gain itself and a discount of log2(rank + 1). A gain under 0 counts
-    0, or an order could have no best. Rows of one score share their places' mean discount (McSherry and Najork,
-    ECIR 2008), so that the order of the input tells nothing. NaN for groups without a gain.
+    0, since no order would be ideal otherwise. Rows of one score share their ranks' mean discount (McSherry and
+    Najork, ECIR 2008), so that the order of the input does not matter. NaN for groups without a gain.
     """
     gain = np.maximum(np.asarray(gains, dtype=np.float64), 0.0)
     _, group = np.unique(groups, return_inverse=True)
-    found, best = (
+    dcg, ideal = (
         _discounted_gains(gain, np.asarray(by, dtype=np.float64), group, k) for by in (scores, gain)
     )
-    return np.divide(found, best, out=np.full(len(best), np.nan), where=best > 0)
+    return np.divide(dcg, ideal, out=np.full(len(ideal), np.nan), where=ideal > 0)
 
 
 def _discounted_gains(gain: Array, score: Array, group: Groups, k: int) -> Array:
@@ -87,10 +87,10 @@ def _discounted_gains(gain: Array, score: Array, group: Groups, k: int) -> Array
     return np.bincount(sorted_group, gain[order] * shared).astype(np.float64)
 
 
-def top_of_groups(scores: ArrayLike, groups: Groups, k: int) -> NDArray[np.bool_]:
+def top_k_of_groups(scores: ArrayLike, groups: Groups, k: int) -> NDArray[np.bool_]:
     """Which rows are among the ``k`` of the highest score in their group, earlier rows first: (rows,).
 
-    >>> top_of_groups([0.1, 0.3, 0.2], np.array([0, 0, 0]), 2)
+    >>> top_k_of_groups([0.1, 0.3, 0.2], np.array([0, 0, 0]), 2)
     array([False,  True,  True])
     """
     _, group = np.unique(groups, return_inverse=True)

@@ -39,7 +39,7 @@ def test_a_prediction_that_is_none_has_no_place_in_an_order():
 
 @pytest.mark.parametrize("k", [1, 5, 100])
 def test_ndcg_is_that_of_scikit_learn_with_ties_shared(k: int):
-    found = metrics.ndcg_at(GAINS, SCORES, GROUPS, k)
+    found = metrics.ndcg_at_k(GAINS, SCORES, GROUPS, k)
     for place, group in enumerate(np.unique(GROUPS)):
         gains, scores = GAINS[group == GROUPS], SCORES[group == GROUPS]
         if gains.any():
@@ -50,12 +50,12 @@ def test_ndcg_is_that_of_scikit_learn_with_ties_shared(k: int):
 
 def test_ndcg_is_1_in_the_best_order_and_a_negative_gain_counts_nothing():
     groups = np.zeros(3, dtype=int)
-    assert metrics.ndcg_at(np.array([2.0, 1.0, -5.0]), [0.3, 0.2, 0.1], groups, 3) == pytest.approx([1.0])
-    assert np.isnan(metrics.ndcg_at(np.array([-1.0, 0.0, 0.0]), [0.3, 0.2, 0.1], groups, 3)).all()
+    assert metrics.ndcg_at_k(np.array([2.0, 1.0, -5.0]), [0.3, 0.2, 0.1], groups, 3) == pytest.approx([1.0])
+    assert np.isnan(metrics.ndcg_at_k(np.array([-1.0, 0.0, 0.0]), [0.3, 0.2, 0.1], groups, 3)).all()
 
 
 def test_the_top_of_a_group_is_k_rows_whatever_the_ties():
-    top = metrics.top_of_groups(SCORES, GROUPS, 3)
+    top = metrics.top_k_of_groups(SCORES, GROUPS, 3)
     assert np.bincount(GROUPS[top]).max() == 3
     for group in np.unique(GROUPS):
         rows = group == GROUPS

@@ -16,10 +16,10 @@ _METRICS = {
 }
 
 
-def values_of(groups: PredictionGroups) -> dict[str, float]:
+def metric_values(groups: PredictionGroups) -> dict[str, float]:
     """Every metric but GAUC by its name; NaN where it is not defined."""
-    found: dict[str, float] = {name: metric(groups) for name, metric in _METRICS.items()}
-    parts = metrics.brier_parts(groups)._asdict()
+    values: dict[str, float] = {name: metric(groups) for name, metric in _METRICS.items()}
+    brier = metrics.brier_decomposition(groups)._asdict()
     line = metrics.calibration_line(groups)._asdict()
-    found |= {f"brier_{part}": value for part, value in parts.items()}
-    return found | {f"calibration_{part}": value for part, value in line.items()}
+    values |= {f"brier_{term}": value for term, value in brier.items()}
+    return values | {f"calibration_{term}": value for term, value in line.items()}
