@@ -13,9 +13,11 @@ from recap_model.config import RecapConfig
 from recap_model.config.data.features import EMBEDDING_GROUPS, FeaturesConfig
 from recap_model.config.reading.errors import printable
 from recap_model.data.dataset.batch import RecapBatch
+from recap_model.data.dataset.sequences import RaggedColumns, pad_sequence
 from recap_model.data.log.feature_groups import read_groups
 from recap_model.data.log.id_lists import IdLists, pad_lists, read_lists
 from recap_model.data.log.schema import check_request
+from recap_model.data.log.sequences import read_sequences
 from recap_model.model.ranking_model import MultiTaskRankingModel
 
 
@@ -54,11 +56,28 @@ def score_rows(
         name: torch.from_numpy(pad_lists([(IdLists.of(lists), every)]))
         for name, lists in read_lists(rows, features, where).items()
     }
+    sequences = _read_histories(rows, features, where)
     with torch.inference_mode():
-        outputs = model(RecapBatch(**tensors, sparse=sparse or None))
+        outputs = model(RecapBatch(**tensors, sparse=sparse or None, sequences=sequences or None))
         probabilities = outputs["calibrated_probabilities"]
         score = outputs["score"] if weights is None else (probabilities * weights).sum(dim=1)
         return torch.cat([probabilities, score.unsqueeze(1)], dim=1).float().numpy()
+
+
+def _read_histories(
+    rows: pa.RecordBatch | pa.Table, features: FeaturesConfig, where: str
+) -> dict[str, dict[str, Tensor]]:
+    """Each sequence of the rows, as `RecapBatch.sequences` has them."""
+    sequences = features.all_sequences()
+    lists = pa.record_batch(read_sequences(rows, sequences, features.timestamps.impressed, where))
+    padded = {
+        name: pad_sequence([(RaggedColumns.of(lists, name, sequence), 0, rows.num_rows)], sequence)
+        for name, sequence in sequences.items()
+    }
+    return {
+        name: {key: torch.from_numpy(array) for key, array in arrays.items()}
+        for name, arrays in padded.items()
+    }
 
 
 def config_of(model: MultiTaskRankingModel) -> RecapConfig:

@@ -92,6 +92,50 @@ def with_lists(rows: pa.Table) -> pa.Table:
     return rows.append_column("seen", pa.array(column, pa.list_(pa.int64())))
 
 
+SEQUENCES = {
+    "history": {
+        "columns": {
+            "item": "hist_ids",
+            "actions": {"column": "hist_actions", "kind": "actions", "values": ["like", "reply"]},
+            "dwell": {"column": "hist_dwell", "kind": "number"},
+            "time": {"column": "hist_ms", "kind": "time"},
+        },
+        "max_length": 4,
+        "order": "oldest_first",
+    }
+}
+
+
+def sequence_config(**sections: Any) -> RecapConfig:
+    """The tiny config with the sequence ``history``, of which 4 events are read."""
+    content = tiny_config().model_dump(exclude_none=True)
+    return parse_config({**content, "features": content["features"] | {"sequences": SEQUENCES}, **sections})
+
+
+def with_histories(rows: pa.Table) -> pa.Table:
+    """Rows with histories of 0 to 6 events, oldest first; the newest item is the row's ``post_id``."""
+    random = np.random.default_rng(len(rows))
+    lengths = random.integers(0, 7, len(rows)).tolist()
+    impressed = rows["impressed_ms"].to_pylist()
+    posts = rows["post_id"].to_pylist()
+    ids = [list(range(post - length + 1, post + 1)) for post, length in zip(posts, lengths, strict=True)]
+    actions = [[[["like"], ["like", "reply"], []][item % 3] for item in items] for items in ids]
+    dwell = [[item % 10 + 0.5 for item in items] for items in ids]
+    times = [
+        [now - (length - n) * 3_600_000 for n in range(length)]
+        for now, length in zip(impressed, lengths, strict=True)
+    ]
+    columns = {
+        "hist_ids": pa.array(ids, pa.list_(pa.int64())),
+        "hist_actions": pa.array(actions, pa.list_(pa.list_(pa.string()))),
+        "hist_dwell": pa.array(dwell, pa.list_(pa.float32())),
+        "hist_ms": pa.array(times, pa.list_(pa.int64())),
+    }
+    for name, column in columns.items():
+        rows = rows.append_column(name, column)
+    return rows
+
+
 def write_tiny_log(root: Path, days: int = 5, rows: int = 200, files: int = 1, seed: int = 0) -> Path:
     """Write ``days`` daily partitions of ``rows`` rows each, in ``files`` files; returns ``root``."""
     for offset in range(days):

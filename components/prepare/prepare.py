@@ -218,6 +218,7 @@ def _manifest(
             "rows": sum(file.rows for file in files),
             "groups": data_spec(config) if files else {},
             "sparse": config.features.sparse,
+            "sequences": config.features.sequences,
             "tasks": list(config.tasks),
             "counts": {
                 task: count.model_dump() for task, count in counts(list(config.tasks), written).items()

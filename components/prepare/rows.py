@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from components.common.artifacts.snapshot import LogFile, Snapshot
 from components.common.storage.parquet import batches_of, check_unchanged, open_parquet
 from components.prepare.id_forms import IdForms
+from components.prepare.row_places import place_of, row_group_starts, rows_at_once, with_place
 from recap_model.config import RecapConfig
 from recap_model.config.data.dataset import SplitByColumn, SplitByHash
 from recap_model.config.data.features import DENSE_GROUPS
@@ -27,9 +28,10 @@ from recap_model.data.log.schema import (
     log_columns,
     select_columns,
 )
+from recap_model.data.log.sequences import PREFIX as SEQUENCE_PREFIX
+from recap_model.data.log.sequences import UnalignedListsError, read_sequences
 
 _MS_PER_HOUR = 3_600_000
-_ROWS_AT_ONCE = 16_384
 NUMBER = "_number"  # of a part's column; a set has none
 
 
@@ -43,6 +45,7 @@ class Rows:
         weight: (rows,) float32.
         keys: ids and timestamps under their fixed names, as in the log.
         sparse: lists of ids, list<int64>.
+        sequences: lists of each column of a sequence, by the column's name in a set.
         number: (rows,) int64, the row's number in the log, which sampling and shuffling are seeded with.
     """
 
@@ -52,6 +55,7 @@ class Rows:
     number: NDArray[np.int64]
     keys: dict[str, pa.Array] = field(default_factory=dict)
     sparse: dict[str, pa.ListArray] = field(default_factory=dict)
+    sequences: dict[str, pa.ListArray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.weight)
@@ -66,6 +70,7 @@ class Rows:
             number=self.number[indices],
             keys={name: array.take(pa.array(indices)) for name, array in self.keys.items()},
             sparse={name: array.take(pa.array(indices)) for name, array in self.sparse.items()},
+            sequences={name: array.take(pa.array(indices)) for name, array in self.sequences.items()},
         )
 
 
@@ -81,6 +86,9 @@ def concatenate(parts: list[Rows]) -> Rows:
         number=np.concatenate([part.number for part in parts]),
         keys={name: pa.concat_arrays([part.keys[name] for part in parts]) for name in first.keys},
         sparse={name: pa.concat_arrays([part.sparse[name] for part in parts]) for name in first.sparse},
+        sequences={
+            name: pa.concat_arrays([part.sequences[name] for part in parts]) for name in first.sequences
+        },
     )
 
 
@@ -93,7 +101,7 @@ def to_record_batch(rows: Rows, numbered: bool = False) -> pa.RecordBatch:
     columns = {name: _fixed_lists(array) for name, array in rows.groups.items()}
     columns["labels"] = _fixed_lists(rows.labels)
     columns["weight"] = pa.array(rows.weight)
-    columns |= rows.keys | {PREFIX + name: array for name, array in rows.sparse.items()}
+    columns |= rows.keys | {PREFIX + name: array for name, array in rows.sparse.items()} | rows.sequences
     if numbered:
         columns[NUMBER] = pa.array(rows.number)
     return pa.record_batch(columns)
@@ -102,18 +110,20 @@ def to_record_batch(rows: Rows, numbered: bool = False) -> pa.RecordBatch:
 def from_record_batch(batch: pa.RecordBatch) -> Rows:
     """Rows from a numbered record batch; the inverse of `to_record_batch`."""
     groups: dict[str, NDArray[np.generic]] = {}
-    keys, sparse = {}, {}
+    keys, sparse, sequences = {}, {}, {}
     for name in batch.schema.names:
         column = batch.column(name)
         if name in (*DENSE_GROUPS, "labels"):
             groups[name] = column.flatten().to_numpy().reshape(len(column), column.type.list_size)
         elif name.startswith(PREFIX):
             sparse[name.removeprefix(PREFIX)] = column
+        elif name.startswith(SEQUENCE_PREFIX):
+            sequences[name] = column
         elif name not in ("weight", NUMBER):
             keys[name] = column
     labels: NDArray[np.float32] = groups.pop("labels")  # type: ignore[assignment]
     weight, number = batch.column("weight").to_numpy(), batch.column(NUMBER).to_numpy()
-    return Rows(groups, labels, weight, number, keys, sparse)
+    return Rows(groups, labels, weight, number, keys, sparse, sequences)
 
 
 def _fixed_lists(array: NDArray[np.generic]) -> pa.FixedSizeListArray:
@@ -140,7 +150,8 @@ def columns_to_read(config: RecapConfig) -> list[LogColumn]:
     times = [stamps.served, stamps.impressed, stamps.engaged] if config.data.rectify_labels else []
     times += [stamps.computed] if stamps.computed else []
     weight = [config.features.weight]
-    named = [*config.features.columns(), *config.label_columns().values(), *key_columns(config).values()]
+    features = [*config.features.columns(), *config.features.sequence_columns()]
+    named = [*features, *config.label_columns().values(), *key_columns(config).values()]
     return select_columns(log_columns(config), {name for name in (*named, *extra, *times, *weight) if name})
 
 
@@ -164,7 +175,10 @@ def read_file(
         raise ValueError(f"{file.path}: changed since resolve listed it; run resolve again")
     try:
         names = list(dict.fromkeys(column.name for column in columns))
-        yield from batches_of(parquet, _ROWS_AT_ONCE, names, use_threads=False)
+        starts, first = row_group_starts(parquet), 0
+        for batch in batches_of(parquet, rows_at_once(parquet, columns), names, use_threads=False):
+            yield with_place(batch, starts, first)
+            first += batch.num_rows
     except (OSError, pa.ArrowException) as error:
         reason = in_one_line(error)
         raise ValueError(f"{file.path}: cannot be read ({reason}); write the file again") from None
@@ -198,7 +212,12 @@ def to_rows(batch: pa.RecordBatch, config: RecapConfig, forms: IdForms, file: st
     number = np.arange(first, first + batch.num_rows, dtype=np.int64)
     sparse = read_lists(batch, config.features, file)
     labels = _complete(_rectify(labels, batch, config, file), config)
-    return Rows(groups, labels, weight, number, keys, sparse)
+    impressed = config.features.timestamps.impressed
+    try:
+        sequences = read_sequences(batch, config.features.sequences, impressed, file)
+    except UnalignedListsError as error:
+        raise ValueError(f"{file}: {place_of(batch, error.row)}: {error.reason}") from None
+    return Rows(groups, labels, weight, number, keys, sparse, sequences)
 
 
 def _check_computed_before(batch: pa.RecordBatch, config: RecapConfig, file: str) -> None:

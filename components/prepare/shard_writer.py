@@ -96,7 +96,8 @@ class ShardWriter:
             return
         if not self._record_batch_rows:
             tasks = rows.labels.shape[1]
-            row_bytes = sum(array.nbytes for array in rows.groups.values()) // len(rows) + 4 * tasks
+            columns = (*rows.groups.values(), *rows.sequences.values())
+            row_bytes = sum(array.nbytes for array in columns) // len(rows) + 4 * tasks
             self._record_batch_rows = int(np.clip(_RECORD_BATCH_BYTES // row_bytes, *_RECORD_BATCH_ROWS))
             self._labelled, self._positives = np.zeros((2, tasks), dtype=np.int64)
         self._labelled += (~np.isnan(rows.labels)).sum(axis=0)

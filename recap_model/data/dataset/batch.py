@@ -6,10 +6,9 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-Sequences = Mapping[str, Mapping[str, Tensor]]
+from recap_model.config.data.sequences import LENGTH
 
-LENGTH = "length"
-"""The key of a sequence under which its true lengths are; no side column has it."""
+Sequences = Mapping[str, Mapping[str, Tensor]]
 
 _DENSE_EXCLUDED = ("sparse", "sequences", "history_row")
 

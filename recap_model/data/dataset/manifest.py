@@ -7,9 +7,10 @@ fixed-size-list column for each group. The manifest is written last: a folder wi
 from pathlib import Path
 from typing import Literal
 
-from pydantic import NonNegativeInt
+from pydantic import Field, NonNegativeInt
 
 from recap_model.config.base import StrictModel
+from recap_model.config.data.sequences import Sequence
 from recap_model.config.fields.uris import RelativePath
 from recap_model.json_files import read_model
 
@@ -42,7 +43,8 @@ class TaskCounts(StrictModel):
 class DatasetManifest(StrictModel):
     """A dataset: its rows' files, groups and tasks.
 
-    ``groups`` maps a group to its width; ``sparse`` names the columns of id lists.
+    ``groups`` maps a group to its width; ``sparse`` names the columns of id lists, and ``sequences`` has the
+    sequences, each a column ``sequence.NAME.KEY`` for each of its keys.
     ``tasks`` gives the order of the ``labels`` column's entries.
     ``sampling`` has the rates that numeric calibration undoes; it is empty where weights undo them.
     ``fingerprint`` is a digest of the rows' content.
@@ -55,6 +57,8 @@ class DatasetManifest(StrictModel):
     rows: NonNegativeInt
     groups: dict[str, int]
     sparse: list[str] = []
+    # Left out where there are none, as in datasets that were prepared before.
+    sequences: dict[str, Sequence] = Field({}, exclude_if=lambda sequences: not sequences)
     tasks: list[str]
     counts: dict[str, TaskCounts]
     sampling: dict[str, Sampling] = {}

@@ -16,6 +16,7 @@ from recap_model.data.dataset.batch import RecapBatch
 from recap_model.data.dataset.gather import BufferPool, CopyQueue
 from recap_model.data.dataset.manifest import DatasetManifest
 from recap_model.data.dataset.record_batches import RecordBatches
+from recap_model.data.dataset.sequences import RaggedColumns, pad_sequence
 from recap_model.data.dataset.shuffle import BatchRows, EpochOrder, Numbers
 from recap_model.data.log.id_lists import PREFIX, IdLists, pad_lists
 
@@ -24,10 +25,11 @@ _RUN_BYTES, _RUNS_IN_A_BATCH, _RUNS = 16_384, 128, 8192
 Weighting = Literal["natural", "training"]
 Arrays = dict[str, NDArray[np.generic]]
 ListsByName = dict[str, IdLists]
+RaggedByName = dict[str, RaggedColumns]
 
 
 class Part(NamedTuple):
-    """A record batch that is read from: its dense rows from ``first`` on, the same as runs, and all its lists.
+    """A record batch that is read from: dense rows from ``first`` on, the same as runs, all lists and sequences.
 
     Shape:
         arrays: (rows, width); runs: (whole runs, rows in a run * width).
@@ -37,6 +39,7 @@ class Part(NamedTuple):
     arrays: Arrays
     runs: Arrays
     lists: ListsByName
+    sequences: RaggedByName
 
 
 class DatasetReader:
@@ -140,11 +143,15 @@ class DatasetReader:
             record_batch = self._record_batches[number]
             for start in range(0, record_batch.num_rows, self.batch_size):
                 rows = record_batch.slice(start, self.batch_size)
-                arrays, lists = self._read(rows)
+                arrays, lists, sequences = self._read(rows)
                 every = np.arange(rows.num_rows)
                 sparse = {name: pad_lists([(column, every)]) for name, column in lists.items()}
+                padded = {
+                    name: pad_sequence([(ragged, 0, rows.num_rows)], self.manifest.sequences[name])
+                    for name, ragged in sequences.items()
+                }
                 groups = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
-                yield rows, _to_batch(groups, sparse)
+                yield rows, _to_batch(groups, sparse, padded)
 
     def _run_rows(self) -> int:
         """Rows that stay together: enough to be read at speed, if a batch still is of many places.
@@ -185,7 +192,25 @@ class DatasetReader:
                 at += length
         copy_queue.run()
         lists = self._padded(rows, loaded) if self.manifest.sparse else {}
-        return _to_batch(gathered, lists, self._pin)
+        sequences = self._padded_sequences(rows, loaded, buffers) if self.manifest.sequences else {}
+        return _to_batch(gathered, lists, sequences, self._pin)
+
+    def _padded_sequences(
+        self, rows: BatchRows, loaded: dict[int, Part], buffers: BufferPool
+    ) -> dict[str, Arrays]:
+        runs = [(number, run * self._run, self._run) for number, runs in rows.whole for run in runs.tolist()]
+        stretches = [
+            (loaded[number], loaded[number].first + first, length)
+            for number, first, length in (*runs, *rows.cut)
+        ]
+        return {
+            name: pad_sequence(
+                [(part.sequences[name], first, first + length) for part, first, length in stretches],
+                sequence,
+                lambda shape, dtype: buffers.empty(dtype.str, shape, dtype).numpy(),
+            )
+            for name, sequence in self.manifest.sequences.items()
+        }
 
     def _padded(self, rows: BatchRows, loaded: dict[int, Part]) -> dict[str, Numbers]:
         in_run = np.arange(self._run)
@@ -200,17 +225,17 @@ class DatasetReader:
 
     def _load(self, number: int) -> Part:
         first = int(self._firsts[number])
-        arrays, lists = self._read(self._record_batches[number])
+        arrays, lists, sequences = self._read(self._record_batches[number])
         last = first + int(self._lengths[number])
         arrays = {name: array[first:last] for name, array in arrays.items()}
         count = (last - first) // self._run
         runs = {
             name: array[: count * self._run].reshape(count, -1) for name, array in arrays.items() if count
         }
-        return Part(first, arrays, runs, lists)
+        return Part(first, arrays, runs, lists, sequences)
 
-    def _read(self, rows: pa.RecordBatch) -> tuple[Arrays, ListsByName]:
-        """The groups, labels and weights of rows, (rows, width), without a copy of the groups; and their lists."""
+    def _read(self, rows: pa.RecordBatch) -> tuple[Arrays, ListsByName, RaggedByName]:
+        """The groups, labels and weights of rows, (rows, width), their lists and sequences, mostly without a copy."""
         arrays: Arrays = {}
         for name in (*DENSE_GROUPS, "labels"):
             if name in rows.schema.names:
@@ -218,7 +243,11 @@ class DatasetReader:
         if self._label_columns != list(range(arrays["labels"].shape[1])):
             arrays["labels"] = arrays["labels"][:, self._label_columns]
         arrays["weights"] = self._weights(arrays["labels"], rows.column("weight").to_numpy())
-        return arrays, {name: IdLists.of(rows.column(PREFIX + name)) for name in self.manifest.sparse}
+        lists = {name: IdLists.of(rows.column(PREFIX + name)) for name in self.manifest.sparse}
+        sequences = {
+            name: RaggedColumns.of(rows, name, sequence) for name, sequence in self.manifest.sequences.items()
+        }
+        return arrays, lists, sequences
 
     def _weights(self, labels: NDArray[Any], weight: NDArray[Any]) -> NDArray[np.float32]:
         """Each label's weight, 0 where it is missing: (rows, tasks)."""
@@ -243,8 +272,14 @@ def _as_matrix(column: pa.FixedSizeListArray) -> NDArray[np.generic]:
     return column.values.to_numpy().reshape(-1, width)[column.offset : column.offset + len(column)]
 
 
-def _to_batch(groups: dict[str, Tensor], lists: dict[str, Numbers], pin: bool = False) -> RecapBatch:
-    sparse = {name: torch.from_numpy(ids) for name, ids in lists.items()}
-    if pin:
-        sparse = {name: ids.pin_memory() for name, ids in sparse.items()}
-    return RecapBatch(**groups, sparse=sparse or None, sequences=None)
+def _to_batch(
+    groups: dict[str, Tensor], lists: dict[str, Numbers], sequences: dict[str, Arrays], pin: bool = False
+) -> RecapBatch:
+    def tensor(array: NDArray[np.generic]) -> Tensor:
+        return torch.from_numpy(array).pin_memory() if pin else torch.from_numpy(array)
+
+    sparse = {name: tensor(ids) for name, ids in lists.items()}
+    histories = {
+        name: {key: tensor(array) for key, array in arrays.items()} for name, arrays in sequences.items()
+    }
+    return RecapBatch(**groups, sparse=sparse or None, sequences=histories or None)

@@ -69,9 +69,18 @@ def decoded(column: pa.Array | pa.ChunkedArray) -> pa.Array:
             column = column.dictionary_decode()
         elif pa.types.is_run_end_encoded(column.type):
             column = pc.run_end_decode(column)
+        elif pa.types.is_list_view(column.type) or pa.types.is_large_list_view(column.type):
+            column = _lists_of_views(column)
         else:
             column = column.cast(plain)
     return column
+
+
+def _lists_of_views(column: pa.Array) -> pa.LargeListArray:
+    # PyArrow's own cast writes offsets that fall where a null lies before a list (seen in 25.0).
+    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
+    offsets = pa.array([0, *lengths.cumsum().tolist()], pa.int64())
+    return pa.LargeListArray.from_arrays(offsets, pc.list_flatten(column), mask=column.is_null())
 
 
 def decoded_rows(rows: pa.RecordBatch) -> pa.RecordBatch:

@@ -7,6 +7,10 @@
 | discrete | integer, boolean, whole float; text, binary where a table looks ids up or hashes them | null, -1 |
 | embedding | list of numbers, of one width | null: zeros |
 | sparse | list of integers; of text, binary where its table has a vocab or hashes | null: no id; -1: left out |
+| sequence_id | list of integers; of text, binary where its table looks ids up or hashes them | see `sequences` |
+| sequence_actions | list of lists of integers, text or binary | |
+| sequence_number | list of numbers | |
+| sequence_time | list of times | |
 | label | number or boolean that is 0 or 1 | null, NaN: the row does not count for the task |
 | weight | number, boolean; finite, from 0 to `LARGEST_WEIGHT` | none is allowed |
 | id | integer, text, binary | null: the row belongs to no other |
@@ -29,6 +33,7 @@ from numpy.typing import NDArray
 from recap_model.config import RecapConfig
 from recap_model.config.data.dataset import SplitByColumn, SplitByHash
 from recap_model.config.data.features import DENSE_GROUPS, EMBEDDING_GROUPS, ListColumn
+from recap_model.config.data.sequences import Sequence, SequenceKind
 from recap_model.data.log.columns import decoded, is_binary, is_list, is_text, is_timestamp, plain_type
 from recap_model.data.log.id_hashing import feature_ids, is_present
 
@@ -38,6 +43,10 @@ Role = Literal[
     "discrete",
     "embedding",
     "sparse",
+    "sequence_id",
+    "sequence_actions",
+    "sequence_number",
+    "sequence_time",
     "label",
     "weight",
     "id",
@@ -46,7 +55,8 @@ Role = Literal[
     "moment",  # a time that only derived columns are computed from
 ]
 FEATURE_ROLES: tuple[Role, ...] = ("continuous", "binary", "discrete", "embedding", "sparse")
-ID_ROLES: tuple[Role, ...] = ("discrete", "sparse", "id", "split")
+ID_ROLES: tuple[Role, ...] = ("discrete", "sparse", "sequence_id", "id", "split")
+SEQUENCE_ROLES: tuple[Role, ...] = ("sequence_id", "sequence_actions", "sequence_number", "sequence_time")
 Form = Literal["null", "boolean", "integer", "float", "text", "binary", "timestamp", "other"]
 IdForm = Literal["integers", "text"]
 Rule = Literal["column_present", "column_type", "list_width"]
@@ -75,12 +85,25 @@ _TYPES: dict[Role, _Types] = {
     ),
     "embedding": _NUMBERS,
     "sparse": _Types(("integer",), "integers; text or binary only where the table has a vocab or hash"),
+    "sequence_id": _NUMBERS._replace(
+        allowed="integers; text or binary only where the table has min_count, vocab or hash"
+    ),
+    "sequence_actions": _ANY_ID,
+    "sequence_number": _NUMBERS,
+    "sequence_time": _TIMES,
     "label": _NUMBERS,
     "weight": _NUMBERS,
     "id": _ANY_ID,
     "split": _Types(("text",), "text (train, calibration or test)"),
     "timestamp": _TIMES,
     "moment": _TIMES,
+}
+_ROLE_BY_KIND: dict[SequenceKind, Role] = {
+    "id": "sequence_id",
+    "category": "sequence_id",
+    "actions": "sequence_actions",
+    "number": "sequence_number",
+    "time": "sequence_time",
 }
 _GROUP_ROLES: dict[str, Role] = {
     "continuous": "continuous",
@@ -125,7 +148,7 @@ class LogColumn:
             return allowed
         if self.width:
             return f"lists of {self.width} {'integers' if self.role == 'discrete' else 'numbers'}"
-        return f"lists of {allowed}"
+        return f"lists of lists of {allowed}" if self.role == "sequence_actions" else f"lists of {allowed}"
 
     def allows(self, kind: pa.DataType) -> bool:
         """Whether it may have this Arrow type, its lists' width aside."""
@@ -134,7 +157,12 @@ class LogColumn:
             return True
         if self.width is None:
             return self._allows_value(kind)
-        return is_list(kind) and self._allows_value(kind.value_type)
+        if not is_list(kind):
+            return False
+        entry = plain_type(kind.value_type)
+        if self.role == "sequence_actions" and not pa.types.is_null(entry):
+            return is_list(entry) and self._allows_value(entry.value_type)
+        return self._allows_value(entry)
 
     def _allows_value(self, kind: pa.DataType) -> bool:
         form = form_of(kind)
@@ -221,6 +249,16 @@ def _feature_columns(config: RecapConfig) -> Iterator[LogColumn]:
     looked_up = {table.name for table in (large.tables if large else []) if table.hash or table.vocab}
     for name in features.sparse:
         yield LogColumn(name, "sparse", "features.sparse", 0, any_id=name in looked_up)
+    for name, sequence in features.sequences.items():
+        yield from sequence_columns(sequence, f"features.sequences.{name}")
+
+
+def sequence_columns(sequence: Sequence, section: str) -> Iterator[LogColumn]:
+    """The columns of lists of one sequence."""
+    for key, column in sequence.columns.items():
+        role = _ROLE_BY_KIND[column.kind]
+        where = f"{section}.columns.{key}"
+        yield LogColumn(column.column, role, where, 0, any_id=role == "sequence_id", measured=False)
 
 
 def _derived_sources(config: RecapConfig, known: list[LogColumn]) -> Iterator[LogColumn]:
@@ -289,6 +327,9 @@ def check_request(schema: pa.Schema, config: RecapConfig, where: str) -> None:
     } | {name for group in (*DENSE_GROUPS,) for name in features.group_columns(group)}
     read |= set(features.sparse)
     check_columns(schema, select_columns(log_columns(config), read & names & needed), where)
+    for name, sequence in features.all_sequences().items():
+        for column in sequence_columns(sequence, f"features.sequences.{name}"):
+            check_columns(schema, [column] if column.name in names else [], where)
 
 
 def invalid_values(role: Role, values: NDArray[np.floating]) -> NDArray[np.bool_]:

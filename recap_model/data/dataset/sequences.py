@@ -1,0 +1,107 @@
+"""Sequences in a dataset, ragged columns of lists, and in a batch, padded to its longest history."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from recap_model.config.data.sequences import LENGTH, Sequence, SequenceColumn
+from recap_model.data.log.id_hashing import MISSING_ID
+from recap_model.data.log.sequences import column_name
+
+# Row n: the bits of n, the lowest first.
+_FLAGS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, np.newaxis], axis=1, bitorder="little").astype(
+    np.float32
+)
+
+Array = NDArray[np.generic]
+Empty = Callable[[tuple[int, ...], "np.dtype[np.generic]"], Array]
+"""An array of any content, by shape and dtype."""
+
+
+def _new(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> Array:
+    return np.empty(shape, dtype)
+
+
+class RaggedColumns(NamedTuple):
+    """One sequence of a record batch, without a copy: events of row n are ``offsets[n]`` to ``offsets[n + 1]``."""
+
+    offsets: NDArray[np.int64]
+    values: Mapping[str, Array]
+
+    @classmethod
+    def of(cls, rows: pa.RecordBatch, name: str, sequence: Sequence) -> Self:
+        """The sequence ``name`` of rows of a dataset."""
+        lists = {key: rows.column(column_name(name, key)) for key in sequence.columns}
+        offsets = next(iter(lists.values())).offsets.to_numpy().astype(np.int64)
+        return cls(offsets, {key: column.values.to_numpy() for key, column in lists.items()})
+
+
+Stretch = tuple[RaggedColumns, int, int]
+"""Neighbouring rows: the first one, and the one after the last."""
+
+
+def pad_sequence(stretches: list[Stretch], sequence: Sequence, empty: Empty = _new) -> dict[str, Array]:
+    """The histories of rows as arrays, as `RecapBatch.sequences` has them; at least one event wide.
+
+    Args:
+        empty: gives the arrays, whose sizes are powers of two, so that few differ.
+    """
+    begins = np.concatenate([ragged.offsets[first:last] for ragged, first, last in stretches])
+    ends = np.concatenate([ragged.offsets[first + 1 : last + 1] for ragged, first, last in stretches])
+    bounds = [
+        (ragged.values, int(ragged.offsets[first]), int(ragged.offsets[last]))
+        for ragged, first, last in stretches
+    ]
+    lengths = ends - begins
+    events, longest = int(lengths.sum()), max(int(lengths.max(initial=0)), 1)
+    shape = len(lengths), longest
+    source = None if events == len(lengths) * longest else _sources(lengths, longest)
+
+    def array(size: int, dtype: np.dtype[np.generic]) -> Array:
+        return empty((1 << (size - 1).bit_length(),), dtype)[:size]
+
+    padded: dict[str, Array] = {LENGTH: lengths}
+    for key, column in sequence.columns.items():
+        parts = [values[key][begin:end] for values, begin, end in bounds]
+        cells = array(len(lengths) * longest, parts[0].dtype)
+        if source is None:
+            np.concatenate(parts, out=cells)
+        else:
+            ragged_events = array(events + 1, cells.dtype)
+            np.concatenate(parts, out=ragged_events[:-1])
+            ragged_events[-1] = _padding(column)
+            # The indices are in range; with any other mode numpy would copy once more.
+            ragged_events.take(source, out=cells, mode="clip")
+        if column.values is None:
+            padded[key] = cells.reshape(shape)
+        else:
+            flags = array(cells.size * len(column.values), np.dtype(np.float32))
+            padded[key] = _to_flags(cells, flags.reshape(*shape, len(column.values)))
+    return padded
+
+
+def _sources(lengths: NDArray[np.int64], longest: int) -> NDArray[np.int64]:
+    """For each cell the number of its event, or of the padding after all events: (rows * longest,)."""
+    ends = np.cumsum(lengths)
+    cells = (ends - lengths)[:, np.newaxis] + np.arange(longest)
+    return np.where(cells < ends[:, np.newaxis], cells, ends[-1]).ravel()
+
+
+def _padding(column: SequenceColumn) -> float:
+    return {"id": MISSING_ID, "category": MISSING_ID, "actions": 0}.get(column.kind, np.nan)
+
+
+def _to_flags(bits: NDArray[Any], out: NDArray[Any]) -> NDArray[Any]:
+    """Write into ``out`` of (rows, longest, actions) whether each action was taken, 1 or 0."""
+    flags, actions = out.reshape(-1, out.shape[-1]), out.shape[-1]
+    # By a table of octets: six times as fast as unpacking the bits, as seen with 8 actions.
+    if actions <= 8:
+        _FLAGS[:, :actions].take(bits, axis=0, out=flags, mode="clip")
+        return out
+    for first in range(0, actions, 8):
+        octets = (bits >> first) & 255
+        flags[:, first : first + 8] = _FLAGS[:, : actions - first].take(octets, axis=0, mode="clip")
+    return out
