@@ -112,5 +112,5 @@ class Snapshot(StrictModel):
 
 
 def config_digest(config: RecapConfig) -> str:
-    """Digest of the effective config."""
-    return hashlib.sha256(config.model_dump_json().encode()).hexdigest()
+    """Digest of the effective config, without the engine, on which no output depends."""
+    return hashlib.sha256(config.model_dump_json(exclude={"data": {"engine"}}).encode()).hexdigest()

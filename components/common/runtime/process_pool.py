@@ -13,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from components.common.runtime.environment import environment, python_environment
 
@@ -50,42 +50,70 @@ def describe_signal(number: int) -> str:
     return f"ended by {sent.name}: {_CAUSES[sent]}" if sent in _CAUSES else f"ended by {sent.name}; run again"
 
 
-def map_processes(
-    work: Callable[..., T], arguments: Sequence[tuple[Any, ...]], processes: int
-) -> Iterator[T]:
-    """Apply ``work`` to each tuple of arguments in ``processes`` processes (1: in this one); results in order.
+class ProcessPool:
+    """Processes that are started when they are first needed, and end with the pool's ``with`` block.
 
-    Raises what ``work`` raises, and ChildProcessError if a process was killed.
+    Args:
+        processes: how many; with 1 the work is done in this process.
     """
-    if processes == 1:
-        yield from (work(*each) for each in arguments)
-        return
-    # Spawned: a fork of a process whose threads hold locks (Arrow's, a store client's) may deadlock.
-    context = multiprocessing.get_context("spawn")
-    idle: SimpleQueue[ProcessPoolExecutor] = SimpleQueue()
 
-    def run_on_idle(*each: Any) -> T:
-        process = idle.get()
-        try:
-            return process.submit(work, *each).result()
-        finally:
-            idle.put(process)
+    def __init__(self, processes: int) -> None:
+        self.processes = processes
+        self._idle: SimpleQueue[ProcessPoolExecutor] = SimpleQueue()
+        self._started = 0
+        self._until_exit = ExitStack()
 
-    with ExitStack() as stack:
-        stack.enter_context(environment(python_environment()))
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._until_exit.close()
+
+    def map(self, work: Callable[..., T], arguments: Sequence[tuple[Any, ...]]) -> Iterator[T]:
+        """Apply ``work`` to each tuple of arguments; results in order.
+
+        Raises what ``work`` raises, and ChildProcessError if a process was killed; the pool is then of no more use.
+        """
+        if self.processes == 1:
+            yield from (work(*each) for each in arguments)
+            return
+        count = min(self.processes, len(arguments))
+        self._start(count)
+        with ThreadPoolExecutor(max(1, count)) as threads:
+            try:
+                yield from threads.map(self._run_on_idle, [work] * len(arguments), arguments)
+            except BrokenProcessPool:
+                raise ChildProcessError(
+                    "a process that reads the log was killed, probably out of memory; give the step more memory"
+                ) from None
+
+    def _start(self, count: int) -> None:
+        # Spawned: a fork of a process whose threads hold locks (Arrow's, a store client's) may deadlock.
+        context = multiprocessing.get_context("spawn")
+        if not self._started:
+            self._until_exit.enter_context(environment(python_environment()))
         # Pools of one process: a larger pool that loses a process while it starts another one deadlocks.
-        for _ in range(count := min(processes, len(arguments))):
+        for _ in range(self._started, count):
             pool = ProcessPoolExecutor(
                 1, mp_context=context, initializer=exit_with_parent, initargs=(os.getpid(),)
             )
-            idle.put(stack.enter_context(pool))
-        threads = stack.enter_context(ThreadPoolExecutor(count))
+            self._idle.put(self._until_exit.enter_context(pool))
+            self._started += 1
+
+    def _run_on_idle(self, work: Callable[..., T], each: tuple[Any, ...]) -> T:
+        process = self._idle.get()
         try:
-            yield from threads.map(run_on_idle, *zip(*arguments, strict=True))
-        except BrokenProcessPool:
-            raise ChildProcessError(
-                "a process that reads the log was killed, probably out of memory; give the step more memory"
-            ) from None
+            return process.submit(work, *each).result()
+        finally:
+            self._idle.put(process)
+
+
+def map_processes(
+    work: Callable[..., T], arguments: Sequence[tuple[Any, ...]], processes: int
+) -> Iterator[T]:
+    """`ProcessPool.map` in processes of their own."""
+    with ProcessPool(processes) as pool:
+        yield from pool.map(work, arguments)
 
 
 def exit_with_parent(parent: int) -> None:

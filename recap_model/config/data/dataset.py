@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from recap_model.config.base import StrictModel
+from recap_model.config.data.engine import EngineConfig, LocalEngineConfig
 from recap_model.config.fields.names import ColumnName
 from recap_model.config.fields.numbers import (
     Days,
@@ -108,3 +109,7 @@ class DataConfig(StrictModel):
         description="collision rate of a hashed table's ids above which prepare and train warn",
     )
     seed: Seed = Field(17, description="of sampling, splitting by hash and shuffling")
+    engine: EngineConfig = Field(
+        LocalEngineConfig(),
+        description="what validate and prepare run on: this machine, or Spark; no output depends on it",
+    )
