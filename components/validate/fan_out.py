@@ -14,9 +14,9 @@ from components.common.runtime.atomic_output import atomic_directory
 from components.common.storage.file_groups import split_files
 from components.validate.profile.file_faults import FileFault, FileFaults
 from components.validate.profile.profile import Profile
-from components.validate.profile.scan import Part, read_files
+from components.validate.profile.scan import PartialScan, scan_files
 from components.validate.result import ValidationResult
-from components.validate.validate import LOG, Check
+from components.validate.validate import LOG, ValidationInputs
 from recap_model.config import StrictModel
 from recap_model.file_digests import file_digest
 from recap_model.json_files import read_model
@@ -64,18 +64,18 @@ def validate_group(snapshot: str | Path, out: str | Path, group: int, groups: in
     """
     if not 0 <= group < groups:
         raise ValueError(f"group {group} of {groups}: groups are numbered from 0 to {groups - 1}")
-    check = Check.of(snapshot)
+    inputs = ValidationInputs.read(snapshot)
     with atomic_directory(out) as folder:
-        for name, log in check.logs.items():
-            found = Part()
+        for name, log in inputs.logs.items():
+            found = PartialScan()
             for own in split_files(log.snapshot, groups)[group : group + 1]:
-                found = read_files(log, own)
+                found = scan_files(log, own)
             _write_part(found, folder / name)
         manifest = GroupManifest(
-            snapshot=check.logs[LOG].snapshot.digest,
+            snapshot=inputs.logs[LOG].snapshot.digest,
             group=group,
             groups=groups,
-            logs=list(check.logs),
+            logs=list(inputs.logs),
             files=digests(folder),
         )
         (folder / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=1))
@@ -93,16 +93,16 @@ def join_groups(
         FileNotFoundError, ValueError: a group is missing, of another snapshot, or was changed; and as
             `validate_snapshot`.
     """
-    check = Check.of(snapshot)
+    inputs = ValidationInputs.read(snapshot)
     folders = [Path(part) for part in parts]
     read = sorted(((GroupManifest.read(folder), folder) for folder in folders), key=lambda one: one[0].group)
-    _check([manifest for manifest, _ in read], check.logs[LOG].snapshot, list(check.logs))
-    found: dict[str, Part] = {}
-    for name, log in check.logs.items():
-        found[name] = Part()
+    _check([manifest for manifest, _ in read], inputs.logs[LOG].snapshot, list(inputs.logs))
+    found: dict[str, PartialScan] = {}
+    for name, log in inputs.logs.items():
+        found[name] = PartialScan()
         for _, folder in read:
-            found[name].merge(_read_part(folder / name), log.sampler.most)
-    return check.conclude(found, out, docs)
+            found[name].merge(_read_part(folder / name), log.sampler.max_rows)
+    return inputs.conclude(found, out, docs)
 
 
 def _check(manifests: Sequence[GroupManifest], snapshot: Snapshot, logs: list[str]) -> None:
@@ -131,12 +131,12 @@ def digests(folder: Path) -> dict[str, str]:
     return {name: file_digest(folder, name) for name in (str(path.relative_to(folder)) for path in paths)}
 
 
-def _write_part(part: Part, folder: Path) -> None:
+def _write_part(part: PartialScan, folder: Path) -> None:
     folder.mkdir()
     part.profile.write(folder / _PROFILE)
     faults = [{**asdict(fault), "files": sorted(fault.files)} for fault in part.faults]
-    (folder / _FACTS).write_text(json.dumps({"faults": faults, "forms": part.forms}))
-    for number, tables in enumerate(_of_one_schema(part.taken)):
+    (folder / _FACTS).write_text(json.dumps({"faults": faults, "forms": part.id_forms}))
+    for number, tables in enumerate(_of_one_schema(part.sample)):
         with ipc.new_file(str(folder / _TAKEN.format(number)), tables[0].schema) as writer:
             for table in tables:
                 writer.write_table(table)
@@ -152,10 +152,10 @@ def _of_one_schema(tables: list[pa.Table]) -> list[list[pa.Table]]:
     return runs
 
 
-def _read_part(folder: Path) -> Part:
+def _read_part(folder: Path) -> PartialScan:
     """Read the output of `_write_part`, verified by the group's manifest."""
     facts = json.loads((folder / _FACTS).read_text())
     faults = FileFaults(FileFault(**{**found, "files": set(found["files"])}) for found in facts["faults"])
     taken = [ipc.open_file(path).read_all() for path in sorted(folder.glob(_TAKEN.split("{")[0] + "*"))]
     forms = [(path, dict(forms)) for path, forms in facts["forms"]]
-    return Part(Profile.read(folder / _PROFILE), faults, forms, taken)
+    return PartialScan(Profile.read(folder / _PROFILE), faults, forms, taken)

@@ -1,4 +1,4 @@
-"""The validation result: each rule's result, as lines for a person and as JSON."""
+"""The validation result: each rule's result, as lines and as JSON."""
 
 import math
 from dataclasses import asdict, dataclass, field
@@ -12,10 +12,10 @@ MAX_LINES = 20
 MAX_COLUMNS = 300
 
 Outcome = Literal["passed", "warnings", "failed"]
-Kind = Literal["drift", "skew"]
+ComparisonKind = Literal["drift", "skew"]
 DriftState = Literal["no_baseline", "within_bounds", "drifted"]
 
-DRIFT_RULES: dict[Kind, tuple[DriftRule, ...]] = {
+DRIFT_RULES: dict[ComparisonKind, tuple[DriftRule, ...]] = {
     "drift": (
         "column_drift",
         "missing_rate_drift",
@@ -28,7 +28,7 @@ DRIFT_RULES: dict[Kind, tuple[DriftRule, ...]] = {
 
 
 class ValidationFailed(ValueError):  # noqa: N818 - the step's name for it, read by who runs the pipeline
-    """The log breaks critical rules: a line for each, the most severe first."""
+    """The log fails critical rules: a line for each failure, the most severe first."""
 
 
 @dataclass(frozen=True)
@@ -73,15 +73,15 @@ class ValidationResult:
     last_day: str
     rows: int
     results: list[Result]
-    drifts: dict[Kind, Drift] = field(default_factory=dict)
+    drifts: dict[ComparisonKind, Drift] = field(default_factory=dict)
 
-    def drift_state(self, kind: Kind) -> DriftState:
+    def drift_state(self, kind: ComparisonKind) -> DriftState:
         """ "drifted" if a rule of the comparison fails, "no_baseline" without a reference."""
-        if self.drifts[kind].found is None:
+        if self.drifts[kind].comparison is None:
             return "no_baseline"
         rules = DRIFT_RULES[kind]
-        broken = any(item.rule in rules and not item.success for item in self.results)
-        return "drifted" if broken else "within_bounds"
+        failed = any(item.rule in rules and not item.success for item in self.results)
+        return "drifted" if failed else "within_bounds"
 
     def failures(self, severity: Severity) -> list[Result]:
         """The failed results of one severity."""
@@ -101,39 +101,39 @@ class ValidationResult:
         return lines[:MAX_LINES] + ([f"and {hidden} more; the data docs have them all"] if hidden > 0 else [])
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values: NaN and infinities become null."""
+        """Convert to plain values; NaN and infinities become null."""
         return {
             "format": FORMAT,
             "snapshot": self.snapshot,
             "window": [self.first_day, self.last_day],
             "rows": self.rows,
             "verdict": self.outcome,
-            **{kind: self._drift(kind) for kind in self.drifts},
-            "rules": [_plain({**asdict(item), "line": item.line}) for item in self.results],
+            **{kind: self._drift_to_json(kind) for kind in self.drifts},
+            "rules": [_to_plain({**asdict(item), "line": item.line}) for item in self.results],
         }
 
-    def _drift(self, kind: Kind) -> dict[str, Any]:
+    def _drift_to_json(self, kind: ComparisonKind) -> dict[str, Any]:
         drift = self.drifts[kind]
         content = {"state": self.drift_state(kind), "against": drift.against, "reason": drift.reason}
-        if drift.found is None:
+        if drift.comparison is None:
             return content
-        moved = drift.worst()
-        columns = [_plain({**asdict(item), "excess": item.excess}) for item in moved[:MAX_COLUMNS]]
-        beyond = sum(item.furthest > 1.0 for item in moved)
+        changes = drift.worst()
+        columns = [_to_plain({**asdict(change), "excess": change.excess}) for change in changes[:MAX_COLUMNS]]
+        beyond = sum(change.furthest > 1.0 for change in changes)
         return {
             **content,
-            "compared": len(moved),
+            "compared": len(changes),
             "beyond": beyond,
-            "new": drift.found.new,
+            "new": drift.comparison.new,
             "columns": columns,
         }
 
 
-def _plain(value: Any) -> Any:
+def _to_plain(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _to_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [_to_plain(item) for item in value]
     if hasattr(value, "item"):
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -12,20 +12,20 @@ from components.common.artifacts.validation_result import RESULT_NAME
 from components.common.runtime.atomic_output import atomic_directory, atomic_file, remove_directory
 from components.common.storage.file_groups import all_files
 from components.validate.checks.custom.expectations import CustomExpectation, read_custom_expectations
-from components.validate.checks.run import checked_log, judge
-from components.validate.checks.suite import suite_json
+from components.validate.checks.run import build_checked_log, check_scan
+from components.validate.checks.suite import build_suite
 from components.validate.drift.reference import Reference, read_baseline
-from components.validate.drift.serving_log import served, serving_log
-from components.validate.profile.columns import blocks_of
-from components.validate.profile.scan import Log, Part, Scan, complete, read_files
+from components.validate.drift.serving_log import build_reference, open_serving_log
+from components.validate.profile.columns import list_blocks
+from components.validate.profile.scan import Log, PartialScan, Scan, finish_scan, scan_files
 from components.validate.report.page import render_docs
-from components.validate.result import Kind, ValidationFailed, ValidationResult
+from components.validate.result import ComparisonKind, ValidationFailed, ValidationResult
 from recap_model.config import RecapConfig
 
 FORMAT = "recap-validated/1"
 PROFILE_NAME = "profile.parquet"
 SUITE_NAME = "expectation_suite.json"
-LOG, SERVED = "log", "served"
+LOG, SERVING_LOG = "log", "served"
 
 log = logging.getLogger(__name__)
 
@@ -48,47 +48,49 @@ def validate_snapshot(
         FileNotFoundError, ValueError: not a snapshot, or an invalid custom expectation.
         ChildProcessError: a process that read files was killed.
     """
-    check = Check.of(snapshot)
-    parts = {name: read_files(log, all_files(log.snapshot), groups) for name, log in check.logs.items()}
-    return check.conclude(parts, out, docs)
+    inputs = ValidationInputs.read(snapshot)
+    scans = {name: scan_files(log, all_files(log.snapshot), groups) for name, log in inputs.logs.items()}
+    return inputs.conclude(scans, out, docs)
 
 
 @dataclass(frozen=True)
-class Check:
+class ValidationInputs:
     """The inputs of a validation.
 
     Attributes:
-        logs: to read: ``log``, and ``served`` if the serving log is readable.
+        logs: to read: the log, and the serving log if it is readable.
         references: of the comparisons, those that are known before reading.
     """
 
     config: RecapConfig
-    own: list[CustomExpectation]
+    custom: list[CustomExpectation]
     logs: dict[str, Log]
-    references: dict[Kind, Reference]
+    references: dict[ComparisonKind, Reference]
 
     @classmethod
-    def of(cls, snapshot: str | Path) -> "Check":
-        """Of a snapshot's folder; errors as of `validate_snapshot`."""
-        frozen, config = Snapshot.read(snapshot)
-        own = read_custom_expectations(snapshot, frozen, config)
-        logs = {LOG: Log(frozen, config, blocks_of(config))}
-        references: dict[Kind, Reference] = {"drift": read_baseline(snapshot, frozen)}
-        match serving_log(frozen, config):
-            case Log() as found:
-                logs[SERVED] = found
-            case Reference() as missing:
-                references["skew"] = missing
-        return cls(config, own, logs, references)
+    def read(cls, folder: str | Path) -> "ValidationInputs":
+        """Read a snapshot's folder; errors as of `validate_snapshot`."""
+        snapshot, config = Snapshot.read(folder)
+        custom = read_custom_expectations(folder, snapshot, config)
+        logs = {LOG: Log(snapshot, config, list_blocks(config))}
+        references: dict[ComparisonKind, Reference] = {"drift": read_baseline(folder, snapshot)}
+        match open_serving_log(snapshot, config):
+            case Log() as serving_log:
+                logs[SERVING_LOG] = serving_log
+            case Reference() as without_profile:
+                references["skew"] = without_profile
+        return cls(config, custom, logs, references)
 
-    def conclude(self, parts: Mapping[str, Part], out: str | Path, docs: str | Path) -> ValidationResult:
+    def conclude(
+        self, scans: Mapping[str, PartialScan], out: str | Path, docs: str | Path
+    ) -> ValidationResult:
         """Check the scans of the logs, write result and page; arguments and errors as of `validate_snapshot`."""
         snapshot = self.logs[LOG].snapshot
         references = dict(self.references)
-        if SERVED in self.logs:
-            references["skew"] = served(self.logs[SERVED], parts[SERVED])
-        scan = complete(self.logs[LOG], parts[LOG])
-        result = judge(scan, snapshot, self.config, references, self.own)
+        if SERVING_LOG in self.logs:
+            references["skew"] = build_reference(self.logs[SERVING_LOG], scans[SERVING_LOG])
+        scan = finish_scan(self.logs[LOG], scans[LOG])
+        result = check_scan(scan, snapshot, self.config, references, self.custom)
         with atomic_file(docs) as page:
             page.write_text(render_docs(result, scan.profile, self.config, references), encoding="utf-8")
         for line in result.lines("warning"):
@@ -97,7 +99,7 @@ class Check:
         if result.outcome == "failed":
             remove_directory(out)
             raise ValidationFailed("\n".join(result.lines("critical")))
-        suite = suite_json(checked_log(scan, snapshot, self.config, result.drifts))
+        suite = build_suite(build_checked_log(scan, snapshot, self.config, result.drifts))
         _write(result, scan, suite, out)
         return result
 
@@ -130,10 +132,10 @@ def _log_summary(result: ValidationResult) -> None:
     )
 
 
-def _summarize_drift(result: ValidationResult, kind: Kind) -> str:
+def _summarize_drift(result: ValidationResult, kind: ComparisonKind) -> str:
     """A comparison's state, with the columns that drifted most, or why there is no comparison."""
     drift, state = result.drifts[kind], result.drift_state(kind)
-    if drift.found is None:
+    if drift.comparison is None:
         return f'{state}("{drift.reason}")'
     furthest = [change.column for change in drift.worst() if change.furthest > 1.0]
     return f"{state}({','.join(furthest[:5])})" if furthest else state

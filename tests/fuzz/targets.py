@@ -139,7 +139,7 @@ def _scores(place: Path) -> object:
         return model(next(reader.batches()))
 
 
-def _joined(place: Path) -> object:
+def _concat_stats(place: Path) -> object:
     given, out = place / "given", place / "out"
     return join_groups(
         given / "snapshot",
@@ -260,7 +260,7 @@ TARGETS = {
         ("given/train/_statistics.json",), lambda place: FeatureStatistics.read(place / "given" / "train")
     ),
     "rows": Target(("given/train/_manifest.json", "given/train.rows/*"), _rows),
-    "parts": Target(("parts/*/*", "parts/*.rows/*/*"), _joined, 10),
+    "parts": Target(("parts/*/*", "parts/*.rows/*/*"), _concat_stats, 10),
     "checkpoint": Target(("kept/*/*.checkpoint",), _resumed, 6),
     "model": Target(
         ("given/model/_manifest.json",), lambda place: ModelManifest.read(place / "given" / "model")

@@ -25,27 +25,11 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
 
-class ColumnDrift(_Part):
-    """One column's drift metrics, over the window or a day; null stands for a value that is not finite.
-
-    Attributes:
-        found, allowed: by metric: psi, ks, missing; earlier releases have more.
-        missing: the fraction of missing values in the reference and in the log.
-    """
-
-    column: str
-    where: str
-    found: dict[str, float | None]
-    allowed: dict[str, float | None]
-    missing: tuple[float | None, float | None]
-
-
 class DriftSummary(_Part):
     """A comparison of the log with a reference; without a reference, the reason.
 
     Attributes:
-        compared: number of compared columns; ``beyond`` of them are beyond a bound, and ``columns`` has those that
-            drifted most, in descending order.
+        compared: number of compared columns; ``beyond`` of them are beyond a bound.
         new: columns that the reference does not have.
     """
 
@@ -55,7 +39,6 @@ class DriftSummary(_Part):
     compared: NonNegativeInt = 0
     beyond: NonNegativeInt = 0
     new: list[str] = []
-    columns: list[ColumnDrift] = []
 
 
 class RuleResult(_Part):

@@ -1,4 +1,4 @@
-"""Rules about drift and skew: columns, tasks and days beside those of a reference."""
+"""Rules about drift and skew: columns, tasks and days compared with a reference."""
 
 import math
 from abc import abstractmethod
@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from components.validate.checks.rule import CheckedLog, Fact, Figure, Rule, Words
+from components.validate.checks.rule import CheckedLog, Fact, FailureText, Figure, Rule
 from components.validate.drift.column import Change
 from components.validate.drift.compare import WINDOW, Comparison, Level
-from components.validate.drift.metrics import METRIC_OF_NAME, MISSING
-from components.validate.result import Kind
+from components.validate.drift.metrics import METRICS_BY_NAME, MISSING
+from components.validate.result import ComparisonKind
 from recap_model.config import RecapConfig
 from recap_model.config.steps.drift import Severity
 
@@ -27,15 +27,15 @@ class ColumnChange(Fact):
 
 @dataclass(frozen=True, kw_only=True)
 class LevelChange(Fact):
-    """A figure of a task or a day beside the reference's."""
+    """A figure of a task or a day, and the reference's."""
 
     level: Level
 
 
 class _ComparisonRule:
-    """What the rules of one comparison share."""
+    """Base of the rules about one comparison."""
 
-    kind: Kind
+    kind: ComparisonKind
     name: str
 
     def severity_in(self, config: RecapConfig) -> Severity:
@@ -50,7 +50,7 @@ class _ComparisonRule:
         return log.comparisons[self.kind][0]
 
     def comparison(self, log: CheckedLog) -> Comparison:
-        """What was found beside it."""
+        """The comparison with the reference."""
         return log.comparisons[self.kind][1]
 
 
@@ -61,15 +61,17 @@ class _ColumnRule(_ComparisonRule, Rule[ColumnChange]):
 
     def facts(self, log: CheckedLog) -> Iterator[ColumnChange]:
         changes = self.comparison(log).changes
-        days = Counter(one.column for one in changes if one.excess > 1.0 and one.where != WINDOW)
-        for one in changes:
-            yield ColumnChange(about=one.source, label=one.column, change=one, days=days[one.column])
+        days = Counter(change.column for change in changes if change.excess > 1.0 and change.where != WINDOW)
+        for change in changes:
+            yield ColumnChange(
+                subject=change.source, label=change.column, change=change, days=days[change.column]
+            )
 
 
 class ColumnDrift(_ColumnRule):
     """A feature column's values are distributed as the reference's, but for chance and usual variation."""
 
-    def __init__(self, kind: Kind):
+    def __init__(self, kind: ComparisonKind):
         self.kind = kind
         self.name = "column_drift" if kind == "drift" else "column_skew"
         self.implies = ("embedding_norm_change",) if kind == "drift" else ()
@@ -77,24 +79,28 @@ class ColumnDrift(_ColumnRule):
     def figure(self, fact: ColumnChange, log: CheckedLog) -> Figure:
         return Figure(min(fact.change.excess, 1e300), highest=1.0)
 
-    def words(self, fact: ColumnChange, log: CheckedLog) -> Words:
-        change, metric = fact.change, METRIC_OF_NAME[fact.change.worst]
+    def describe(self, fact: ColumnChange, log: CheckedLog) -> FailureText:
+        change, metric = fact.change, METRICS_BY_NAME[fact.change.worst]
         value, allowed = change.found[metric.name], change.allowed[metric.name]
-        seen = metric.sentence.format(value)
-        observed = f"is not as in {self.against(log)}: {seen}{_details(change)},"
+        distance = metric.sentence.format(value)
+        observed = f"is not as in {self.against(log)}: {distance}{_describe_details(change)},"
         days = fact.days - (change.where != WINDOW)
         more = f" and {days} more day{'s' * (days > 1)}" if days > 0 and change.where != WINDOW else ""
         more = f", on {days} of its days" if days > 0 and change.where == WINDOW else more
         bound = f"at most {allowed:.3g} (validation.drift.{metric.bound} and chance)"
-        return Words(
-            f"column {change.column}", observed, _place(change.where, log) + more, bound, _advice(change)
+        return FailureText(
+            f"column {change.column}",
+            observed,
+            _describe_location(change.where, log) + more,
+            bound,
+            _advise(change),
         )
 
 
 class MissingRateDrift(_ColumnRule):
     """A feature column is missing as often as in the reference, but for chance and usual variation."""
 
-    def __init__(self, kind: Kind):
+    def __init__(self, kind: ComparisonKind):
         self.kind = kind
         self.name = "missing_rate_drift" if kind == "drift" else "missing_rate_skew"
         self.implies = (
@@ -106,21 +112,21 @@ class MissingRateDrift(_ColumnRule):
     def figure(self, fact: ColumnChange, log: CheckedLog) -> Figure:
         return Figure(fact.change.found[MISSING.name], highest=fact.change.allowed[MISSING.name])
 
-    def words(self, fact: ColumnChange, log: CheckedLog) -> Words:
+    def describe(self, fact: ColumnChange, log: CheckedLog) -> FailureText:
         change = fact.change
-        then, now = change.missing
-        observed = f"has {now:.1%} missing values, {self.against(log)} {then:.1%},"
+        usual, current = change.missing
+        observed = f"has {current:.1%} missing values, {self.against(log)} {usual:.1%},"
         allowed = (
             f"a change of {change.allowed[MISSING.name]:.1%} (validation.drift.{MISSING.bound} and chance)"
         )
-        place = _place(change.where, log)
-        return Words(f"column {change.column}", observed, place, allowed, "look at the column's source")
+        where = _describe_location(change.where, log)
+        return FailureText(f"column {change.column}", observed, where, allowed, "look at the column's source")
 
 
 class _LevelRule(_ComparisonRule, Rule[LevelChange]):
     """A rule about a figure of each task or day."""
 
-    kind: Kind = "drift"
+    kind: ComparisonKind = "drift"
     severity = "warning"
 
     @abstractmethod
@@ -132,7 +138,7 @@ class _LevelRule(_ComparisonRule, Rule[LevelChange]):
 
     def facts(self, log: CheckedLog) -> Iterator[LevelChange]:
         for level in self.levels(log):
-            yield LevelChange(about=level.subject, level=level)
+            yield LevelChange(subject=level.subject, level=level)
 
     def figure(self, fact: LevelChange, log: CheckedLog) -> Figure:
         return Figure(fact.level.value, fact.level.lowest, fact.level.highest)
@@ -147,13 +153,13 @@ class TaskRateDrift(_LevelRule):
     def levels(self, log: CheckedLog) -> list[Level]:
         return self.comparison(log).rates
 
-    def words(self, fact: LevelChange, log: CheckedLog) -> Words:
+    def describe(self, fact: LevelChange, log: CheckedLog) -> FailureText:
         level = fact.level
         observed = f"has a positive rate of {level.value:.4g}, {self.against(log)} {level.usual:.4g},"
         between = f"{max(level.lowest, 0.0):.4g} to {level.highest:.4g}"
         allowed = f"{between} (validation.drift.max_positive_rate_change and chance)"
-        place = _place(level.where, log)
-        return Words(f"task {level.subject}", observed, place, allowed, "look at the labels' source")
+        where = _describe_location(level.where, log)
+        return FailureText(f"task {level.subject}", observed, where, allowed, "look at the labels' source")
 
 
 class TaskNullRateDrift(_LevelRule):
@@ -165,13 +171,13 @@ class TaskNullRateDrift(_LevelRule):
     def levels(self, log: CheckedLog) -> list[Level]:
         return self.comparison(log).nulls
 
-    def words(self, fact: LevelChange, log: CheckedLog) -> Words:
+    def describe(self, fact: LevelChange, log: CheckedLog) -> FailureText:
         level = fact.level
         observed = f"has no label in {level.value:.1%} of rows, {self.against(log)} {level.usual:.1%},"
         between = f"{max(level.lowest, 0.0):.1%} to {min(level.highest, 1.0):.1%}"
         allowed = f"{between} (validation.drift.max_missing_rate_change and chance)"
-        place = _place(level.where, log)
-        return Words(f"task {level.subject}", observed, place, allowed, "look at the labels' source")
+        where = _describe_location(level.where, log)
+        return FailureText(f"task {level.subject}", observed, where, allowed, "look at the labels' source")
 
 
 class PartitionRowsDrift(_LevelRule):
@@ -182,12 +188,12 @@ class PartitionRowsDrift(_LevelRule):
     def levels(self, log: CheckedLog) -> list[Level]:
         return self.comparison(log).rows
 
-    def words(self, fact: LevelChange, log: CheckedLog) -> Words:
+    def describe(self, fact: LevelChange, log: CheckedLog) -> FailureText:
         level = fact.level
         observed = f"has {level.value:,} rows, a day of {self.against(log)} {level.usual:,.0f}"
         between = f"{max(level.lowest, 0.0):,.0f} to {level.highest:,.0f}"
         allowed = f"{between} (validation.drift.max_rows_change)"
-        return Words(level.subject, observed, "", allowed, "look whether rows are there twice, or lost")
+        return FailureText(level.subject, observed, "", allowed, "look whether rows are there twice, or lost")
 
 
 RULES: tuple[Rule[ColumnChange] | Rule[LevelChange], ...] = (
@@ -201,25 +207,29 @@ RULES: tuple[Rule[ColumnChange] | Rule[LevelChange], ...] = (
 )
 
 
-def _place(where: str, log: CheckedLog) -> str:
+def _describe_location(where: str, log: CheckedLog) -> str:
     return log.days_in_words if where == WINDOW else where
 
 
-def _details(change: Change) -> str:
+def _describe_details(change: Change) -> str:
     if change.gone:
         return f" ({change.gone})"
-    then, now = change.means
-    return f", mean {now:.4g} instead of {then:.4g}" if math.isfinite(then) and math.isfinite(now) else ""
+    usual, current = change.means
+    return (
+        f", mean {current:.4g} instead of {usual:.4g}"
+        if math.isfinite(usual) and math.isfinite(current)
+        else ""
+    )
 
 
-def _advice(change: Change) -> str:
-    then, now = change.means
-    usual = "look at its source, or list it in validation.drift.ignore"
-    if not (math.isfinite(then) and math.isfinite(now)) or then * now <= 0.0:
-        return usual
-    power = math.log10(now / then)
+def _advise(change: Change) -> str:
+    usual, current = change.means
+    default = "look at its source, or list it in validation.drift.ignore"
+    if not (math.isfinite(usual) and math.isfinite(current)) or usual * current <= 0.0:
+        return default
+    power = math.log10(current / usual)
     if abs(power) < 1.5 or abs(power - round(power)) > _NEAR_A_POWER:
-        return usual
+        return default
     size = f"{10 ** abs(round(power)):,}"
     return (
         f"its values are {size} times as {'large' if power > 0 else 'small'}: look whether its unit changed"

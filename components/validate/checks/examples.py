@@ -1,4 +1,4 @@
-"""Sampled rows: whether they are distinct, and which of them break a rule."""
+"""Checks of sampled rows: whether they are distinct, and which of them break a rule."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.validate.checks.great_expectations import Expectation, Validator, expectations, rows_of
+from components.validate.checks.great_expectations import Expectation, Validator, expectations, select_rows
 from components.validate.profile.row_sample import FILE_COLUMN
 from components.validate.result import Result
 from recap_model.config import RecapConfig
@@ -21,72 +21,72 @@ from recap_model.data.log.schema import form_of
 MAX_EXAMPLES = 5
 
 
-def distinct_rows(sample: pa.Table | None, config: RecapConfig, validator: Validator) -> list[Result]:
+def check_distinct_rows(sample: pa.Table | None, config: RecapConfig, validator: Validator) -> list[Result]:
     """Whether a candidate comes once in a request, in the sample; nothing if the log has no such ids.
 
-    A row that lacks one of both is no copy, here as in prepare.
+    A row that lacks one of the two ids is not a copy, here as in prepare.
     """
     ids = config.features.ids
     if sample is None or not ids.request or not ids.candidate:
         return []
     columns = [ids.request, ids.candidate]
     severity = config.validation.severity.get("rows_distinct", "warning")
-    frame = frame_of(sample, columns, config)
+    frame = build_frame(sample, columns, config)
     unique = expectations.ExpectCompoundColumnsToBeUnique(
         column_list=columns, ignore_row_if="any_value_is_missing", severity=severity
     )
-    (places,) = validator.offending(frame, [unique])
-    if not places:
+    (copies,) = validator.find_failing_rows(frame, [unique])
+    if not copies:
         return [Result("rows_distinct", severity, True, len(frame))]
-    said = (
+    failure = (
         f"{ids.request} and {ids.candidate}",
-        f"are not unique: {len(places):,} of {len(frame):,} sampled rows share theirs with another,",
-        str(frame[FILE_COLUMN].iloc[places[0]]),
+        f"are not unique: {len(copies):,} of {len(frame):,} sampled rows share theirs with another,",
+        str(frame[FILE_COLUMN].iloc[copies[0]]),
         "a candidate comes once in a request",
         "remove the copies",
     )
-    examples = plain(rows_of(frame, places[:MAX_EXAMPLES]))
-    return [Result("rows_distinct", severity, False, len(frame), *said, examples)]
+    examples = to_examples(select_rows(frame, copies[:MAX_EXAMPLES]))
+    return [Result("rows_distinct", severity, False, len(frame), *failure, examples)]
 
 
-def examples_of(
+def find_examples(
     columns: list[str],
-    fulfilled: list[Expectation],
+    row_expectations: list[Expectation],
     sample: pa.Table | None,
     config: RecapConfig,
     validator: Validator,
 ) -> list[dict[str, Any]]:
-    """Ids and values of sampled rows that do not fulfil expectations on some scalar columns.
+    """Ids and values of sampled rows that do not meet expectations on some scalar columns.
 
     A fault so rare that no sampled row has it has no examples.
     """
-    if sample is None or not fulfilled or not all(_is_scalar(sample, column) for column in columns):
+    if sample is None or not row_expectations or not all(_is_scalar(sample, column) for column in columns):
         return []
-    frame = frame_of(sample, columns, config)
-    rows = {row for several in validator.offending(frame, fulfilled) for row in several}
-    return plain(rows_of(frame, sorted(rows)[:MAX_EXAMPLES]))
+    frame = build_frame(sample, columns, config)
+    rows = {row for failing in validator.find_failing_rows(frame, row_expectations) for row in failing}
+    return to_examples(select_rows(frame, sorted(rows)[:MAX_EXAMPLES]))
 
 
 def _is_scalar(sample: pa.Table, column: str) -> bool:
     return column in sample.schema.names and not pa.types.is_nested(sample.schema.field(column).type)
 
 
-def frame_of(sample: pa.Table, columns: list[str], config: RecapConfig) -> pd.DataFrame:
-    """Some columns of the sample, with the ids and the file of each row."""
+def build_frame(sample: pa.Table, columns: list[str], config: RecapConfig) -> pd.DataFrame:
+    """Build a frame of some columns of the sample, with the ids and the file of each row."""
     ids = [name for name in config.features.ids.model_dump().values() if name in sample.schema.names]
     table = sample.select(list(dict.fromkeys([*ids, *columns, FILE_COLUMN])))
-    for place, field in enumerate(table.schema):
+    for position, field in enumerate(table.schema):
         if pa.types.is_boolean(field.type):
-            table = table.set_column(place, field.name, pc.cast(table.column(place), pa.int8()))
+            table = table.set_column(position, field.name, pc.cast(table.column(position), pa.int8()))
         elif is_timestamp(field.type):
             table = table.set_column(
-                place, field.name, milliseconds(decoded(table.column(place)), field.name)
+                position, field.name, milliseconds(decoded(table.column(position)), field.name)
             )
         elif form_of(field.type) == "binary":
-            table = table.set_column(place, field.name, normalized_ids(table.column(place)))
+            table = table.set_column(position, field.name, normalized_ids(table.column(position)))
     return table.to_pandas()
 
 
-def plain(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of `frame_of` as examples."""
+def to_examples(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Convert rows of `build_frame` to examples."""
     return [{("file" if name == FILE_COLUMN else name): value for name, value in row.items()} for row in rows]

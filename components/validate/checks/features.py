@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from components.validate.checks.great_expectations import Expectation, between, not_null, zero_or_one
-from components.validate.checks.rule import NOISE_DEVIATIONS, CheckedLog, Fact, Figure, Rule, Words
-from components.validate.profile.columns import Block
-from components.validate.profile.statistics import fraction, mean_of
+from components.validate.checks.rule import NOISE_DEVIATIONS, CheckedLog, Fact, FailureText, Figure, Rule
+from components.validate.profile.statistics import compute_mean, fraction
 
 _IMPOSSIBLE = 1e-6
 _LARGEST = 1.7976931348623157e308
@@ -20,7 +19,7 @@ _VALUE_DRIFT = ("column_drift", "column_skew")
 
 @dataclass(frozen=True, kw_only=True)
 class Feature(Fact):
-    """One position of a feature column over the window; ``about`` is the column.
+    """One position of a feature column over the window; ``subject`` is the column.
 
     Attributes:
         missing: null, NaN, the unknown id, an embedding of zeros.
@@ -65,18 +64,12 @@ class EmbeddingPartition(Fact):
     window_norm: float
 
 
-def _positions(block: Block) -> Iterator[tuple[int, str, str]]:
-    """Each position's number and name, and the log's column that it is of."""
-    for position, label in enumerate(block.labels):
-        yield position, label, block.columns[0 if block.list_width is not None else position]
-
-
 def _features(log: CheckedLog) -> Iterator[Feature]:
     for block in log.feature_blocks:
         stats = log.window.blocks[block.key].stats
-        for position, label, column in _positions(block):
+        for position, (label, column) in enumerate(zip(block.labels, block.sources, strict=True)):
             yield Feature(
-                about=column,
+                subject=column,
                 label=label,
                 role=block.role,
                 is_any_id=block.any_id(position),
@@ -91,26 +84,26 @@ def _features(log: CheckedLog) -> Iterator[Feature]:
 
 
 def _feature_partitions(log: CheckedLog) -> Iterator[FeaturePartition]:
-    for name, part in log.profile.partitions.items():
+    for name, partition in log.profile.partitions.items():
         for block in log.feature_blocks:
-            if block.key not in part.blocks:
+            if block.key not in partition.blocks:
                 continue
-            stats, whole = part.blocks[block.key].stats, log.window.blocks[block.key].stats
+            stats, window = partition.blocks[block.key].stats, log.window.blocks[block.key].stats
             rows = np.maximum(stats.rows, 1)
-            usual = whole.missing / np.maximum(whole.rows, 1)
-            absent = 1.0 - (whole.finite - whole.unknown) / np.maximum(whole.rows, 1)
+            usual = window.missing / np.maximum(window.rows, 1)
+            absent = 1.0 - (window.finite - window.unknown) / np.maximum(window.rows, 1)
             noise = NOISE_DEVIATIONS * np.sqrt(usual * (1.0 - usual) / rows)
-            must = (stats.rows > 0) & (absent**stats.rows < _IMPOSSIBLE)
-            for position, label, column in _positions(block):
+            required = (stats.rows > 0) & (absent**stats.rows < _IMPOSSIBLE)
+            for position, (label, column) in enumerate(zip(block.labels, block.sources, strict=True)):
                 yield FeaturePartition(
-                    about=column,
+                    subject=column,
                     label=label,
                     partition=name,
                     rows=int(stats.rows[position]),
                     present=int(stats.finite[position] - stats.unknown[position]),
                     null_rate=float(stats.missing[position] / rows[position]),
                     window_null_rate=float(usual[position]),
-                    must_be_present=bool(must[position]),
+                    must_be_present=bool(required[position]),
                     noise=float(noise[position]),
                 )
 
@@ -125,7 +118,7 @@ class _FeatureRule(Rule[Feature]):
         return _features(log)
 
     def columns(self, fact: Feature, log: CheckedLog) -> list[str]:
-        return [fact.about]
+        return [fact.subject]
 
 
 class _PartitionRule(Rule[FeaturePartition]):
@@ -138,7 +131,7 @@ class _PartitionRule(Rule[FeaturePartition]):
         return _feature_partitions(log)
 
     def columns(self, fact: FeaturePartition, log: CheckedLog) -> list[str]:
-        return [fact.about]
+        return [fact.subject]
 
     def row_expectations(self, columns: list[str], log: CheckedLog) -> list[Expectation]:
         return [not_null(columns[0])]
@@ -151,7 +144,7 @@ def _has_features(log: CheckedLog) -> bool:
 
 
 class FeatureMissing(Rule[Feature | FeaturePartition]):
-    """A feature column has values, over the window and in every partition where chance does not explain none."""
+    """A feature column has values in the window and in every partition, unless chance explains their absence."""
 
     name, severity = "feature_missing", "critical"
     implies = (
@@ -172,17 +165,17 @@ class FeatureMissing(Rule[Feature | FeaturePartition]):
         yield from _feature_partitions(log)
 
     def figure(self, fact: Feature | FeaturePartition, log: CheckedLog) -> Figure:
-        must = fact.must_be_present if isinstance(fact, FeaturePartition) else True
-        return Figure(fact.present, lowest=int(must))
+        required = fact.must_be_present if isinstance(fact, FeaturePartition) else True
+        return Figure(fact.present, lowest=int(required))
 
-    def words(self, fact: Feature | FeaturePartition, log: CheckedLog) -> Words:
+    def describe(self, fact: Feature | FeaturePartition, log: CheckedLog) -> FailureText:
         observed = f"has no value in any of {fact.rows:,} rows"
         where = fact.partition or log.days_in_words
         advice = "fix the log, or remove the column from `features`"
-        return Words(f"column {fact.label}", observed, where, "a feature has values", advice)
+        return FailureText(f"column {fact.label}", observed, where, "a feature has values", advice)
 
     def columns(self, fact: Feature | FeaturePartition, log: CheckedLog) -> list[str]:
-        return [fact.about]
+        return [fact.subject]
 
     def row_expectations(self, columns: list[str], log: CheckedLog) -> list[Expectation]:
         return [not_null(columns[0])]
@@ -198,18 +191,18 @@ class FeatureNullRate(_FeatureRule):
     def figure(self, fact: Feature, log: CheckedLog) -> Figure:
         return Figure(fraction(fact.missing, fact.rows), highest=self._highest(fact, log))
 
-    def words(self, fact: Feature, log: CheckedLog) -> Words:
+    def describe(self, fact: Feature, log: CheckedLog) -> FailureText:
         observed = f"has {fraction(fact.missing, fact.rows):.1%} missing values"
         allowed = f"at most {self._highest(fact, log):.1%} (validation.max_null_rate)"
-        advice = f"fix the log, or allow more in validation.columns.{fact.about}.max_null_rate"
-        return Words(f"column {fact.label}", observed, log.days_in_words, allowed, advice)
+        advice = f"fix the log, or allow more in validation.columns.{fact.subject}.max_null_rate"
+        return FailureText(f"column {fact.label}", observed, log.days_in_words, allowed, advice)
 
     def row_expectations(self, columns: list[str], log: CheckedLog) -> list[Expectation]:
         return [not_null(columns[0])]
 
     def _highest(self, fact: Feature, log: CheckedLog) -> float:
-        own = log.bounds_of(fact.about).max_null_rate
-        return log.config.validation.max_null_rate if own is None else own
+        highest = log.bounds_of(fact.subject).max_null_rate
+        return log.config.validation.max_null_rate if highest is None else highest
 
 
 class FeatureRange(_FeatureRule):
@@ -224,28 +217,29 @@ class FeatureRange(_FeatureRule):
         ends = Figure(fact.minimum, lowest=lowest), Figure(fact.maximum, highest=highest)
         return max(ends, key=lambda figure: figure.distance)
 
-    def words(self, fact: Feature, log: CheckedLog) -> Words:
+    def describe(self, fact: Feature, log: CheckedLog) -> FailureText:
         lowest, highest = self._bounds(fact, log)
         value = self.figure(fact, log).value
         observed = f"has value {value:g}"
         if fact.is_any_id:
             observed = f"has an id {'below' if value < lowest else 'above'} it"
         if value < lowest:
-            allowed = f"at least {lowest:g} (validation.columns.{fact.about}.min)"
+            allowed = f"at least {lowest:g} (validation.columns.{fact.subject}.min)"
             advice = "fix the log, or lower the bound"
         else:
-            allowed = f"at most {highest:g} (validation.columns.{fact.about}.max)"
+            allowed = f"at most {highest:g} (validation.columns.{fact.subject}.max)"
             advice = "fix the log, or raise the bound"
-        return Words(f"column {fact.label}", observed, log.days_in_words, allowed, advice)
+        return FailureText(f"column {fact.label}", observed, log.days_in_words, allowed, advice)
 
     def row_expectations(self, columns: list[str], log: CheckedLog) -> list[Expectation]:
-        own = log.bounds_of(columns[0])
-        return [between(columns[0], own.min, own.max)]
+        bounds = log.bounds_of(columns[0])
+        return [between(columns[0], bounds.min, bounds.max)]
 
     @staticmethod
     def _bounds(fact: Feature, log: CheckedLog) -> tuple[float, float]:
-        own = log.bounds_of(fact.about)
-        return -math.inf if own.min is None else own.min, math.inf if own.max is None else own.max
+        bounds = log.bounds_of(fact.subject)
+        lowest = -math.inf if bounds.min is None else bounds.min
+        return lowest, math.inf if bounds.max is None else bounds.max
 
 
 class FeatureNonFiniteRate(_FeatureRule):
@@ -257,18 +251,18 @@ class FeatureNonFiniteRate(_FeatureRule):
     def figure(self, fact: Feature, log: CheckedLog) -> Figure:
         return Figure(fraction(fact.non_finite, fact.rows), highest=self._highest(fact, log))
 
-    def words(self, fact: Feature, log: CheckedLog) -> Words:
+    def describe(self, fact: Feature, log: CheckedLog) -> FailureText:
         observed = f"has {fraction(fact.non_finite, fact.rows):.1%} NaN or infinite values"
         allowed = f"at most {self._highest(fact, log):.1%} (validation.max_non_finite_rate)"
-        advice = f"fix the log, or allow more in validation.columns.{fact.about}.max_non_finite_rate"
-        return Words(f"column {fact.label}", observed, log.days_in_words, allowed, advice)
+        advice = f"fix the log, or allow more in validation.columns.{fact.subject}.max_non_finite_rate"
+        return FailureText(f"column {fact.label}", observed, log.days_in_words, allowed, advice)
 
     def row_expectations(self, columns: list[str], log: CheckedLog) -> list[Expectation]:
         return [not_null(columns[0]), between(columns[0], -_LARGEST, _LARGEST)]
 
     def _highest(self, fact: Feature, log: CheckedLog) -> float:
-        own = log.bounds_of(fact.about).max_non_finite_rate
-        return log.config.validation.max_non_finite_rate if own is None else own
+        highest = log.bounds_of(fact.subject).max_non_finite_rate
+        return log.config.validation.max_non_finite_rate if highest is None else highest
 
 
 class FeatureNullRateChange(_PartitionRule):
@@ -281,11 +275,11 @@ class FeatureNullRateChange(_PartitionRule):
         slack = log.config.validation.max_null_rate_change + fact.noise
         return Figure(fact.null_rate, fact.window_null_rate - slack, fact.window_null_rate + slack)
 
-    def words(self, fact: FeaturePartition, log: CheckedLog) -> Words:
+    def describe(self, fact: FeaturePartition, log: CheckedLog) -> FailureText:
         observed = f"has {fact.null_rate:.1%} missing values, the window {fact.window_null_rate:.1%},"
         change = log.config.validation.max_null_rate_change
         allowed = f"a change of {change:.0%} and chance (validation.max_null_rate_change)"
-        return Words(
+        return FailureText(
             f"column {fact.label}", observed, fact.partition, allowed, "look at the partition's source"
         )
 
@@ -299,10 +293,10 @@ class BinaryValues(_FeatureRule):
     def figure(self, fact: Feature, log: CheckedLog) -> Figure:
         return Figure(fact.outside if fact.role == "binary" else 0, highest=0)
 
-    def words(self, fact: Feature, log: CheckedLog) -> Words:
+    def describe(self, fact: Feature, log: CheckedLog) -> FailureText:
         observed = f"has {fact.outside:,} values that are neither 0 nor 1"
         allowed, advice = "a binary feature is 0, 1 or null", "move it to features.continuous"
-        return Words(f"column {fact.label}", observed, log.days_in_words, allowed, advice)
+        return FailureText(f"column {fact.label}", observed, log.days_in_words, allowed, advice)
 
     def row_expectations(self, columns: list[str], log: CheckedLog) -> list[Expectation]:
         return [zero_or_one(columns[0])]
@@ -318,11 +312,11 @@ class FeatureConstant(_FeatureRule):
         varies = fact.present < fact.rows or fact.rows < 2 or fact.maximum > fact.minimum
         return Figure(float(varies), lowest=1.0)
 
-    def words(self, fact: Feature, log: CheckedLog) -> Words:
+    def describe(self, fact: Feature, log: CheckedLog) -> FailureText:
         value = "the same id" if fact.is_any_id else f"the value {fact.minimum:g}"
         observed = f"has {value} in all {fact.rows:,} rows"
         advice = "look at its source: it tells the model nothing"
-        return Words(f"column {fact.label}", observed, log.days_in_words, "a feature varies", advice)
+        return FailureText(f"column {fact.label}", observed, log.days_in_words, "a feature varies", advice)
 
 
 class EmbeddingNormChange(Rule[EmbeddingPartition]):
@@ -336,24 +330,28 @@ class EmbeddingNormChange(Rule[EmbeddingPartition]):
 
     def facts(self, log: CheckedLog) -> Iterator[EmbeddingPartition]:
         for block in (block for block in log.feature_blocks if block.role == "embedding"):
-            usual = mean_of(log.window.blocks[block.key].stats, 0)
-            for name, part in log.profile.partitions.items():
-                norm = mean_of(part.blocks[block.key].stats, 0) if block.key in part.blocks else math.nan
+            usual = compute_mean(log.window.blocks[block.key].stats, 0)
+            for name, partition in log.profile.partitions.items():
+                norm = (
+                    compute_mean(partition.blocks[block.key].stats, 0)
+                    if block.key in partition.blocks
+                    else math.nan
+                )
                 if math.isfinite(norm) and math.isfinite(usual):
                     column = block.columns[0]
                     yield EmbeddingPartition(
-                        about=column, label=column, partition=name, norm=norm, window_norm=usual
+                        subject=column, label=column, partition=name, norm=norm, window_norm=usual
                     )
 
     def figure(self, fact: EmbeddingPartition, log: CheckedLog) -> Figure:
         slack = fact.window_norm * log.config.validation.max_norm_change
         return Figure(fact.norm, fact.window_norm - slack, fact.window_norm + slack)
 
-    def words(self, fact: EmbeddingPartition, log: CheckedLog) -> Words:
+    def describe(self, fact: EmbeddingPartition, log: CheckedLog) -> FailureText:
         observed = f"has a mean norm of {fact.norm:.4g}, the window {fact.window_norm:.4g},"
         allowed = f"a change of {log.config.validation.max_norm_change:.0%} (validation.max_norm_change)"
         advice = "look whether the embedding was trained again"
-        return Words(f"column {fact.about}", observed, fact.partition, allowed, advice)
+        return FailureText(f"column {fact.subject}", observed, fact.partition, allowed, advice)
 
 
 RULES: tuple[Rule[Feature] | Rule[FeaturePartition] | FeatureMissing | EmbeddingNormChange, ...] = (

@@ -14,17 +14,17 @@ from typing import Any, ClassVar, Literal
 import pandas as pd
 
 __all__ = [
-    "Answer",
     "ExpectRuleWithinBounds",
     "Expectation",
-    "NoSuchExpectationError",
+    "ExpectationResult",
+    "UnknownExpectationError",
     "Validator",
     "between",
-    "expectation_named",
+    "create_expectation",
     "expectations",
     "in_order",
     "not_null",
-    "rows_of",
+    "select_rows",
     "zero_or_one",
 ]
 
@@ -82,58 +82,58 @@ class ExpectRuleWithinBounds(MulticolumnMapExpectation):
 
 
 def not_null(column: str) -> Expectation:
-    """A row has a value."""
+    """Expect a value in each row."""
     return expectations.ExpectColumnValuesToNotBeNull(column=column)
 
 
 def between(column: str, lowest: float | None, highest: float | None) -> Expectation:
-    """A row's value lies between bounds, inclusive."""
+    """Expect each row's value between bounds, inclusive."""
     return expectations.ExpectColumnValuesToBeBetween(column=column, min_value=lowest, max_value=highest)
 
 
 def zero_or_one(column: str) -> Expectation:
-    """A row's value is 0 or 1."""
+    """Expect 0 or 1 in each row."""
     return expectations.ExpectColumnValuesToBeInSet(column=column, value_set=[0, 1])
 
 
 def in_order(first: str, second: str) -> Expectation:
-    """A row's second value is not below its first, where it has both."""
+    """Expect each row's second value not below its first, where it has both."""
     return expectations.ExpectColumnPairValuesAToBeGreaterThanB(
         column_A=second, column_B=first, or_equal=True, ignore_row_if="either_value_is_missing"
     )
 
 
-class NoSuchExpectationError(ValueError):
+class UnknownExpectationError(ValueError):
     """Great Expectations has no expectation of a name."""
 
 
-def expectation_named(kind: str, kwargs: dict[str, Any]) -> Expectation:
+def create_expectation(kind: str, kwargs: dict[str, Any]) -> Expectation:
     """Create an expectation by its type, as ``expect_column_values_to_be_between``.
 
-    Raises NoSuchExpectationError, or ValueError for invalid arguments.
+    Raises UnknownExpectationError, or ValueError for invalid arguments.
     """
     try:
-        of_kind = get_expectation_impl(kind)
+        implementation = get_expectation_impl(kind)
     except ExpectationNotFoundError:
         near = get_close_matches(kind, list_registered_expectation_implementations(), 3)
         hint = f"; near are {', '.join(near)}" if near else ""
-        raise NoSuchExpectationError(f"Great Expectations has no {kind!r}{hint}") from None
-    return of_kind(**kwargs)
+        raise UnknownExpectationError(f"Great Expectations has no {kind!r}{hint}") from None
+    return implementation(**kwargs)
 
 
 @dataclass(frozen=True)
-class Answer:
+class ExpectationResult:
     """The result of one expectation on a frame.
 
     Attributes:
-        places: indices of the rows that violate it; empty for an expectation on a column as a whole.
+        failing_rows: indices of the rows that violate it; empty for an expectation on a column as a whole.
         checked: rows that have a value to check.
         observed: the observed value of an expectation on a column as a whole.
         error: why it cannot be computed, in one line.
     """
 
     success: bool
-    places: list[int]
+    failing_rows: list[int]
     checked: int
     observed: Any = None
     error: str = ""
@@ -151,53 +151,55 @@ class Validator:
         asset = context.data_sources.add_pandas("recap").add_dataframe_asset("frame")
         self._whole: BatchDefinition = asset.add_batch_definition_whole_dataframe("whole")
 
-    def offending(self, frame: pd.DataFrame, held: list[Expectation]) -> list[list[int]]:
+    def find_failing_rows(self, frame: pd.DataFrame, expectations: list[Expectation]) -> list[list[int]]:
         """For each expectation the indices of the frame's rows that violate it.
 
         Raises:
             ValueError: the frame is empty, or an expectation cannot be computed on it.
         """
-        return [list(_places(found)) for found in self._results(frame, held)]
+        return [list(_list_failing_rows(result)) for result in self._results(frame, expectations)]
 
-    def answers(self, frame: pd.DataFrame, held: list[Expectation]) -> list[Answer]:
+    def evaluate(self, frame: pd.DataFrame, expectations: list[Expectation]) -> list[ExpectationResult]:
         """The result of each expectation on the frame. Raises ValueError if the frame is empty."""
-        return [_answer(found, len(frame)) for found in self._results(frame, held)]
+        return [_read_result(result, len(frame)) for result in self._results(frame, expectations)]
 
-    def _results(self, frame: pd.DataFrame, held: list[Expectation]) -> list[Any]:
+    def _results(self, frame: pd.DataFrame, expectations: list[Expectation]) -> list[Any]:
         if frame.empty:
             raise ValueError("no rows to check; an empty result counts as a failure")
         numbered = frame.reset_index(drop=True)
         numbered[_ROW] = range(len(numbered))
-        placed = [item.copy(update={"meta": {"place": place}}) for place, item in enumerate(held)]
-        suite = gx.ExpectationSuite(name="recap", expectations=placed)
+        numbered_expectations = [
+            item.copy(update={"meta": {"number": number}}) for number, item in enumerate(expectations)
+        ]
+        suite = gx.ExpectationSuite(name="recap", expectations=numbered_expectations)
         batch = self._whole.get_batch({"dataframe": numbered})
         form = {"result_format": "COMPLETE", "unexpected_index_column_names": [_ROW]}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             results = batch.validate(suite, result_format=form).results
-        found = {item.expectation_config.meta["place"]: item for item in results}
-        return [found[place] for place in range(len(held))]
+        by_number = {item.expectation_config.meta["number"]: item for item in results}
+        return [by_number[number] for number in range(len(expectations))]
 
 
-def _places(result: Any) -> Iterator[int]:
+def _list_failing_rows(result: Any) -> Iterator[int]:
     if _raised(result.exception_info):
         raise ValueError(f"cannot be computed: {result.expectation_config.type}: {result.exception_info}")
-    found = result.result.get("unexpected_index_list") or []
-    if not result.success and not found:
+    unexpected = result.result.get("unexpected_index_list") or []
+    if not result.success and not unexpected:
         raise ValueError(f"{result.expectation_config.type} fails without naming a row")
-    yield from sorted({int(item[_ROW]) for item in found})
+    yield from sorted({int(item[_ROW]) for item in unexpected})
 
 
-def _answer(result: Any, rows: int) -> Answer:
+def _read_result(result: Any, rows: int) -> ExpectationResult:
     if _raised(result.exception_info):
         info = result.exception_info
-        several = [info] if "exception_message" in info else list(info.values())
-        message = " ".join(str(several[0].get("exception_message")).split())[:200]
-        return Answer(False, [], 0, error=message)
-    found = result.result
-    places = sorted({int(item[_ROW]) for item in found.get("unexpected_index_list") or []})
-    checked = int(found.get("element_count", rows)) - int(found.get("missing_count") or 0)
-    return Answer(bool(result.success), places, checked, found.get("observed_value"))
+        raised = [info] if "exception_message" in info else list(info.values())
+        message = " ".join(str(raised[0].get("exception_message")).split())[:200]
+        return ExpectationResult(False, [], 0, error=message)
+    content = result.result
+    failing_rows = sorted({int(item[_ROW]) for item in content.get("unexpected_index_list") or []})
+    checked = int(content.get("element_count", rows)) - int(content.get("missing_count") or 0)
+    return ExpectationResult(bool(result.success), failing_rows, checked, content.get("observed_value"))
 
 
 def _raised(info: dict[str, Any]) -> bool:
@@ -206,8 +208,6 @@ def _raised(info: dict[str, Any]) -> bool:
     return any(item.get("raised_exception") for item in info.values())
 
 
-def rows_of(frame: pd.DataFrame, places: list[int]) -> list[dict[str, Any]]:
+def select_rows(frame: pd.DataFrame, rows: list[int]) -> list[dict[str, Any]]:
     """Rows of a frame as plain dicts."""
-    return [
-        {str(name): value for name, value in row.items()} for row in frame.iloc[places].to_dict("records")
-    ]
+    return [{str(name): value for name, value in row.items()} for row in frame.iloc[rows].to_dict("records")]

@@ -1,10 +1,10 @@
-"""Rules about the columns without which a row is of no use: ids, times, the weight."""
+"""Rules about the columns that every row needs: ids, times, the weight."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from components.validate.checks.great_expectations import Expectation, between, not_null
-from components.validate.checks.rule import CheckedLog, Fact, Figure, Rule, Words
+from components.validate.checks.rule import CheckedLog, Fact, FailureText, Figure, Rule
 from recap_model.data.log.columns import SENTINELS_IN_WORDS
 from recap_model.data.log.schema import LARGEST_WEIGHT, WEIGHT_VALUES, Role
 
@@ -41,7 +41,7 @@ class _KeyRule(Rule[Key]):
                 # A row may lack the time of an engagement.
                 optional = column == log.config.features.timestamps.engaged
                 yield Key(
-                    about=column,
+                    subject=column,
                     label=column,
                     rows=int(stats.rows[position]),
                     wrong=0 if optional else int(wrong[position]),
@@ -52,7 +52,7 @@ class _KeyRule(Rule[Key]):
         return Figure(fact.wrong, highest=0)
 
     def columns(self, fact: Key, log: CheckedLog) -> list[str]:
-        return [fact.about]
+        return [fact.subject]
 
 
 class WeightValues(_KeyRule):
@@ -62,9 +62,11 @@ class WeightValues(_KeyRule):
     implies = ("column_drift", "column_skew")
     key_roles = ("weight",)
 
-    def words(self, fact: Key, log: CheckedLog) -> Words:
+    def describe(self, fact: Key, log: CheckedLog) -> FailureText:
         observed = f"is negative, null or too large in {fact.wrong:,} of {fact.rows:,} rows"
-        return Words(f"column {fact.about}", observed, log.days_in_words, WEIGHT_VALUES, "fix the log")
+        return FailureText(
+            f"column {fact.subject}", observed, log.days_in_words, WEIGHT_VALUES, "fix the log"
+        )
 
     def row_expectations(self, columns: list[str], log: CheckedLog) -> list[Expectation]:
         return [not_null(columns[0]), between(columns[0], 0.0, LARGEST_WEIGHT)]
@@ -76,11 +78,13 @@ class TimestampNulls(_KeyRule):
     name, severity = "timestamp_nulls", "critical"
     key_roles = ("timestamp",)
 
-    def words(self, fact: Key, log: CheckedLog) -> Words:
+    def describe(self, fact: Key, log: CheckedLog) -> FailureText:
         observed = f"has no time in {fact.wrong:,} of {fact.rows:,} rows"
         if fact.sentinels:
             observed += f", {fact.sentinels:,} of them {SENTINELS_IN_WORDS},"
-        return Words(f"column {fact.about}", observed, log.days_in_words, "a row has one", "fix the log")
+        return FailureText(
+            f"column {fact.subject}", observed, log.days_in_words, "a row has one", "fix the log"
+        )
 
     def row_expectations(self, columns: list[str], log: CheckedLog) -> list[Expectation]:
         return [not_null(columns[0])]
@@ -92,9 +96,11 @@ class IdNulls(_KeyRule):
     name, severity = "id_nulls", "warning"
     key_roles = ("split", "id")
 
-    def words(self, fact: Key, log: CheckedLog) -> Words:
+    def describe(self, fact: Key, log: CheckedLog) -> FailureText:
         observed = f"is null in {fact.wrong:,} of {fact.rows:,} rows"
-        return Words(f"column {fact.about}", observed, log.days_in_words, "a row has one", "fix the log")
+        return FailureText(
+            f"column {fact.subject}", observed, log.days_in_words, "a row has one", "fix the log"
+        )
 
     def row_expectations(self, columns: list[str], log: CheckedLog) -> list[Expectation]:
         return [not_null(columns[0])]

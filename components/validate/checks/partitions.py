@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-from components.validate.checks.rule import CheckedLog, Fact, Figure, Rule, Words
+from components.validate.checks.rule import CheckedLog, Fact, FailureText, Figure, Rule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,10 +17,10 @@ class Partition(Fact):
 
 @dataclass(frozen=True, kw_only=True)
 class File(Fact):
-    """A file with rows, the first file of the same content, and how many others have that content."""
+    """A file with rows, the first file with the same content, and the number of other files with it."""
 
     rows: int
-    twin: str
+    first_path: str
     copies: int
 
 
@@ -39,18 +39,20 @@ class PartitionRows(Rule[Partition]):
     implies = ("partition_rows_drift",)
 
     def facts(self, log: CheckedLog) -> Iterator[Partition]:
-        for name, part in log.profile.partitions.items():
+        for name, partition in log.profile.partitions.items():
             if name not in log.unread:
-                yield Partition(about=name, rows=part.rows)
+                yield Partition(subject=name, rows=partition.rows)
 
     def figure(self, fact: Partition, log: CheckedLog) -> Figure:
         return Figure(fact.rows, lowest=log.config.validation.min_rows_per_partition)
 
-    def words(self, fact: Partition, log: CheckedLog) -> Words:
+    def describe(self, fact: Partition, log: CheckedLog) -> FailureText:
         allowed = (
             f"at least {log.config.validation.min_rows_per_partition:,} (validation.min_rows_per_partition)"
         )
-        return Words(fact.about, f"has {fact.rows:,} rows", "", allowed, "write the partition, or remove it")
+        return FailureText(
+            fact.subject, f"has {fact.rows:,} rows", "", allowed, "write the partition, or remove it"
+        )
 
 
 class FilesDistinct(Rule[File]):
@@ -60,20 +62,20 @@ class FilesDistinct(Rule[File]):
     implies = ("rows_distinct", "partition_rows_drift")
 
     def facts(self, log: CheckedLog) -> Iterator[File]:
-        files = [file for part in log.snapshot.partitions for file in part.files if file.rows]
+        files = [file for partition in log.snapshot.partitions for file in partition.files if file.rows]
         copies = Counter(file.sha256 for file in files)
         first: dict[str, str] = {}
         for file in files:
-            twin = first.setdefault(file.sha256, file.path)
-            more = copies[file.sha256] - 1 if twin != file.path else 0
-            yield File(about=file.path, rows=file.rows, twin=twin, copies=more)
+            first_path = first.setdefault(file.sha256, file.path)
+            others = copies[file.sha256] - 1 if first_path != file.path else 0
+            yield File(subject=file.path, rows=file.rows, first_path=first_path, copies=others)
 
     def figure(self, fact: File, log: CheckedLog) -> Figure:
         return Figure(fact.copies, highest=0)
 
-    def words(self, fact: File, log: CheckedLog) -> Words:
-        observed = f"has the same {fact.rows:,} rows as {fact.twin}"
-        return Words(fact.about, observed, "", "a row is logged once", "remove one of the files")
+    def describe(self, fact: File, log: CheckedLog) -> FailureText:
+        observed = f"has the same {fact.rows:,} rows as {fact.first_path}"
+        return FailureText(fact.subject, observed, "", "a row is logged once", "remove one of the files")
 
 
 class DaysPresent(Rule[Day]):
@@ -83,17 +85,19 @@ class DaysPresent(Rule[Day]):
 
     def facts(self, log: CheckedLog) -> Iterator[Day]:
         snapshot = log.snapshot
-        found = Counter(part.name.partition("/")[0].removeprefix("date=") for part in snapshot.partitions)
+        partitions = Counter(
+            partition.name.partition("/")[0].removeprefix("date=") for partition in snapshot.partitions
+        )
         for offset in range((snapshot.last_day - snapshot.first_day).days + 1):
             day = (snapshot.first_day + timedelta(days=offset)).isoformat()
-            yield Day(about=day, partitions=found[day])
+            yield Day(subject=day, partitions=partitions[day])
 
     def figure(self, fact: Day, log: CheckedLog) -> Figure:
         return Figure(fact.partitions, lowest=1)
 
-    def words(self, fact: Day, log: CheckedLog) -> Words:
+    def describe(self, fact: Day, log: CheckedLog) -> FailureText:
         advice = "data.tolerated_missing_days lets it pass"
-        return Words(f"date={fact.about}", "has no partition", "", "", advice)
+        return FailureText(f"date={fact.subject}", "has no partition", "", "", advice)
 
 
 RULES: tuple[Rule[Partition] | Rule[File] | Rule[Day], ...] = (

@@ -1,4 +1,4 @@
-"""What a rule is: figures of a log, the bounds they lie within, and words for those that do not."""
+"""The interface of a rule: facts of a log, a figure of each with its bounds, and the text of a failure."""
 
 import math
 from abc import ABC, abstractmethod
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from components.common.artifacts.snapshot import Snapshot
 from components.validate.drift.compare import Comparison
-from components.validate.profile.columns import FEATURE_ROLES, Block, blocks_of
+from components.validate.profile.columns import FEATURE_ROLES, Block, list_blocks
 from components.validate.profile.profile import PartitionProfile, Profile
-from components.validate.result import Kind
+from components.validate.result import ComparisonKind
 from recap_model.config import RecapConfig
 from recap_model.config.steps.drift import Severity
 from recap_model.config.steps.validation import ColumnBounds
@@ -25,28 +25,28 @@ NOISE_DEVIATIONS = 4.0
 
 @dataclass(frozen=True)
 class CheckedLog:
-    """What rules look at: a log's profile, its files, its config, and what it was compared with.
+    """The input of rules: a log's profile, its files, its config, and its comparisons.
 
     Attributes:
         unread: partitions with a file that cannot be read.
-        comparisons: with what it was compared, and what was found.
+        comparisons: by kind, the reference's name and the comparison with it.
     """
 
     profile: Profile
     snapshot: Snapshot
     config: RecapConfig
     unread: frozenset[str] = frozenset()
-    comparisons: dict[Kind, tuple[str, Comparison]] = field(default_factory=dict)
+    comparisons: dict[ComparisonKind, tuple[str, Comparison]] = field(default_factory=dict)
 
     @cached_property
     def window(self) -> PartitionProfile:
-        """All partitions in one."""
+        """All partitions merged."""
         return self.profile.window()
 
     @cached_property
     def blocks(self) -> list[Block]:
         """Every column that a later step reads, by role."""
-        return blocks_of(self.config)
+        return list_blocks(self.config)
 
     @property
     def roles(self) -> set[str]:
@@ -55,8 +55,10 @@ class CheckedLog:
 
     @property
     def feature_blocks(self) -> list[Block]:
-        """Of features that the profile has."""
-        return [b for b in self.blocks if b.role in FEATURE_ROLES and b.key in self.window.blocks]
+        """The blocks of features that the profile has."""
+        return [
+            block for block in self.blocks if block.role in FEATURE_ROLES and block.key in self.window.blocks
+        ]
 
     @property
     def days_in_words(self) -> str:
@@ -64,26 +66,26 @@ class CheckedLog:
         return f"{self.snapshot.first_day} to {self.snapshot.last_day}"
 
     def bounds_of(self, column: str) -> ColumnBounds:
-        """A feature column's own bounds."""
+        """The bounds that the config gives to a feature column."""
         return self.config.validation.columns.get(column, ColumnBounds())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fact:
-    """What one figure is of. Failures of one ``about`` make one line.
+    """What a figure describes. Failures with one ``subject`` make one line.
 
     Attributes:
         label: the position's name, where a column has several.
         partition: empty for the window.
     """
 
-    about: str
+    subject: str
     label: str = ""
     partition: str = ""
 
 
 class Figure(NamedTuple):
-    """A figure, and the bounds that it lies within. NaN lies within none."""
+    """A value and its bounds, which are inclusive; NaN is outside."""
 
     value: float
     lowest: float = -math.inf
@@ -91,15 +93,15 @@ class Figure(NamedTuple):
 
     @property
     def distance(self) -> float:
-        """How far it is outside."""
+        """How far the value is outside its bounds."""
         if self.lowest <= self.value <= self.highest:
             return 0.0
         distance = max(self.lowest - self.value, self.value - self.highest)
         return math.inf if math.isnan(distance) else distance
 
 
-class Words(NamedTuple):
-    """What is wrong: subject and observation, where, what is allowed, what to do."""
+class FailureText(NamedTuple):
+    """The text of a failure: subject and observation, where, what is allowed, what to do."""
 
     subject: str
     observed: str
@@ -112,7 +114,7 @@ F = TypeVar("F", bound=Fact)
 
 
 class Rule(ABC, Generic[F]):
-    """One rule: what it looks at, its bounds, its words, and which rows of the log break it.
+    """One rule: its facts, their bounds, the text of a failure, and which rows of the log break it.
 
     The class's docstring describes it in the expectation suite. ``bounds`` names the config's fields under
     `validation` that bound it. A failure suppresses those of the rules that it ``implies`` for the same subject.
@@ -125,39 +127,39 @@ class Rule(ABC, Generic[F]):
 
     @property
     def description(self) -> str:
-        """In one sentence."""
+        """One sentence for the expectation suite."""
         return (self.__doc__ or "").strip().splitlines()[0]
 
     def severity_in(self, config: RecapConfig) -> Severity:
-        """As the config has it."""
+        """The severity in a config."""
         chosen: dict[str, Severity] = dict(config.validation.severity.items())
         return chosen.get(self.name, self.severity)
 
     def applies(self, log: CheckedLog) -> bool:
-        """Whether the config has anything that the rule is about."""
+        """Whether the config names anything that the rule checks."""
         return True
 
     @abstractmethod
     def facts(self, log: CheckedLog) -> Iterable[F]:
-        """What the rule looks at."""
+        """The facts that the rule checks."""
 
     @abstractmethod
     def figure(self, fact: F, log: CheckedLog) -> Figure:
-        """A fact's figure, with its bounds."""
+        """A fact's value and its bounds."""
 
     @abstractmethod
-    def words(self, fact: F, log: CheckedLog) -> Words:
-        """For a fact outside its bounds."""
+    def describe(self, fact: F, log: CheckedLog) -> FailureText:
+        """Describe a fact that is outside its bounds."""
 
     def columns(self, fact: F, log: CheckedLog) -> list[str]:
         """The log's columns whose rows may break the rule."""
         return []
 
     def row_expectations(self, columns: list[str], log: CheckedLog) -> "list[Expectation]":
-        """What a row that does not break the rule fulfils; nothing where no single row is at fault."""
+        """Expectations that a row must meet; empty if no single row breaks the rule."""
         return []
 
 
 def rate_noise(rate: float, rows: int) -> float:
-    """What chance makes of a rate over some rows: four standard errors."""
+    """Four standard errors of a rate over some rows."""
     return NOISE_DEVIATIONS * math.sqrt(rate * (1.0 - rate) / rows) if rows else math.inf

@@ -1,4 +1,4 @@
-"""All rules by subject, and the suite of expectations by which Great Expectations judges them."""
+"""All rules by subject, and the Great Expectations suite that checks them."""
 
 from typing import Any
 
@@ -19,13 +19,13 @@ SUBJECTS: dict[str, tuple[AnyRule, ...]] = {
 }
 
 
-def rules_for(log: CheckedLog) -> dict[str, list[AnyRule]]:
-    """The rules that a log's config calls for, by subject."""
+def select_rules(log: CheckedLog) -> dict[str, list[AnyRule]]:
+    """The rules that apply to a log's config, by subject."""
     return {subject: [rule for rule in rules if rule.applies(log)] for subject, rules in SUBJECTS.items()}
 
 
-def expectation_of(rule: AnyRule, config: RecapConfig) -> Expectation:
-    """A rule as Great Expectations states it, with its description and its bounds in the config."""
+def build_expectation(rule: AnyRule, config: RecapConfig) -> Expectation:
+    """Build a rule's expectation, with its description and its bounds in the config."""
     bounds = config.validation.model_dump(mode="json", include=set(rule.bounds))
     return ExpectRuleWithinBounds(
         rule=rule.name,
@@ -35,9 +35,9 @@ def expectation_of(rule: AnyRule, config: RecapConfig) -> Expectation:
     )
 
 
-def suite_json(log: CheckedLog) -> dict[str, Any]:
-    """The rules that a log is held to, as Great Expectations stores a suite."""
-    rules = [rule for several in rules_for(log).values() for rule in several]
-    expectations = [expectation_of(rule, log.config) for rule in rules]
+def build_suite(log: CheckedLog) -> dict[str, Any]:
+    """Build the suite of the rules that a log is checked against, as Great Expectations' JSON."""
+    rules = [rule for subject in select_rules(log).values() for rule in subject]
+    expectations = [build_expectation(rule, log.config) for rule in rules]
     suite: dict[str, Any] = gx.ExpectationSuite(name="recap", expectations=expectations).to_json_dict()
     return suite

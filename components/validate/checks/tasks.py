@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from components.validate.checks.rule import CheckedLog, Fact, Figure, Rule, Words, rate_noise
+from components.validate.checks.rule import CheckedLog, Fact, FailureText, Figure, Rule, rate_noise
 from components.validate.profile.profile import PartitionProfile
 from components.validate.profile.statistics import fraction
 
@@ -30,20 +30,20 @@ class Task(Fact):
 
 @dataclass(frozen=True, kw_only=True)
 class TaskPartition(Fact):
-    """A task in a partition, and in the window."""
+    """A task's labels in a partition and in the window."""
 
-    here: Task
+    current: Task
     window: Task
 
 
-def _tasks(part: PartitionProfile, log: CheckedLog) -> Iterator[Task]:
-    block = part.blocks.get("label")
+def _read_tasks(profile: PartitionProfile, log: CheckedLog) -> Iterator[Task]:
+    block = profile.blocks.get("label")
     for task, column in log.config.label_columns().items() if block is not None else ():
         assert block is not None
         position, stats = block.labels.index(column), block.stats
         rows = int(stats.rows[position])
         yield Task(
-            about=task,
+            subject=task,
             rows=rows,
             labelled=rows - int(stats.missing[position]),
             positives=int(stats.ones[position]),
@@ -51,11 +51,13 @@ def _tasks(part: PartitionProfile, log: CheckedLog) -> Iterator[Task]:
         )
 
 
-def _task_partitions(log: CheckedLog) -> Iterator[TaskPartition]:
-    window = {task.about: task for task in _tasks(log.window, log)}
-    for name, part in log.profile.partitions.items():
-        for task in _tasks(part, log):
-            yield TaskPartition(about=task.about, partition=name, here=task, window=window[task.about])
+def _read_task_partitions(log: CheckedLog) -> Iterator[TaskPartition]:
+    window = {task.subject: task for task in _read_tasks(log.window, log)}
+    for name, partition in log.profile.partitions.items():
+        for task in _read_tasks(partition, log):
+            yield TaskPartition(
+                subject=task.subject, partition=name, current=task, window=window[task.subject]
+            )
 
 
 class TaskPositives(Rule[Task]):
@@ -66,16 +68,16 @@ class TaskPositives(Rule[Task]):
     implies = ("task_rate_change", "task_negatives", "task_rate_drift")
 
     def facts(self, log: CheckedLog) -> Iterator[Task]:
-        return _tasks(log.window, log)
+        return _read_tasks(log.window, log)
 
     def figure(self, fact: Task, log: CheckedLog) -> Figure:
         return Figure(fact.positives, lowest=log.config.validation.min_positives)
 
-    def words(self, fact: Task, log: CheckedLog) -> Words:
+    def describe(self, fact: Task, log: CheckedLog) -> FailureText:
         observed = f"has {fact.positives:,} positives among {fact.labelled:,} labels"
         allowed = f"at least {log.config.validation.min_positives:,} (validation.min_positives)"
         advice = "widen the window, or remove the task"
-        return Words(f"task {fact.about}", observed, log.days_in_words, allowed, advice)
+        return FailureText(f"task {fact.subject}", observed, log.days_in_words, allowed, advice)
 
 
 class TaskNegatives(Rule[Task]):
@@ -85,15 +87,15 @@ class TaskNegatives(Rule[Task]):
     implies = ("task_rate_change", "task_rate_drift")
 
     def facts(self, log: CheckedLog) -> Iterator[Task]:
-        return _tasks(log.window, log)
+        return _read_tasks(log.window, log)
 
     def figure(self, fact: Task, log: CheckedLog) -> Figure:
         return Figure(fact.negatives, lowest=1)
 
-    def words(self, fact: Task, log: CheckedLog) -> Words:
+    def describe(self, fact: Task, log: CheckedLog) -> FailureText:
         observed = f"has no negative among {fact.labelled:,} labels"
         advice = "look at the label column, or remove the task"
-        return Words(f"task {fact.about}", observed, log.days_in_words, "a task needs both", advice)
+        return FailureText(f"task {fact.subject}", observed, log.days_in_words, "a task needs both", advice)
 
 
 class TaskRateChange(Rule[TaskPartition]):
@@ -103,18 +105,22 @@ class TaskRateChange(Rule[TaskPartition]):
     bounds = ("max_positive_rate_change",)
 
     def facts(self, log: CheckedLog) -> Iterator[TaskPartition]:
-        return _task_partitions(log)
+        return _read_task_partitions(log)
 
     def figure(self, fact: TaskPartition, log: CheckedLog) -> Figure:
         usual = fact.window.rate
-        slack = log.config.validation.max_positive_rate_change * usual + rate_noise(usual, fact.here.labelled)
-        return Figure(fact.here.rate if fact.here.labelled else usual, usual - slack, usual + slack)
+        slack = log.config.validation.max_positive_rate_change * usual + rate_noise(
+            usual, fact.current.labelled
+        )
+        return Figure(fact.current.rate if fact.current.labelled else usual, usual - slack, usual + slack)
 
-    def words(self, fact: TaskPartition, log: CheckedLog) -> Words:
-        observed = f"has a positive rate of {fact.here.rate:.4g}, the window {fact.window.rate:.4g},"
+    def describe(self, fact: TaskPartition, log: CheckedLog) -> FailureText:
+        observed = f"has a positive rate of {fact.current.rate:.4g}, the window {fact.window.rate:.4g},"
         change = log.config.validation.max_positive_rate_change
         allowed = f"a change of {change:.0%} and chance (validation.max_positive_rate_change)"
-        return Words(f"task {fact.about}", observed, fact.partition, allowed, "look at the day's labels")
+        return FailureText(
+            f"task {fact.subject}", observed, fact.partition, allowed, "look at the day's labels"
+        )
 
 
 class TaskNullRateChange(Rule[TaskPartition]):
@@ -124,20 +130,22 @@ class TaskNullRateChange(Rule[TaskPartition]):
     bounds = ("max_null_rate_change",)
 
     def facts(self, log: CheckedLog) -> Iterator[TaskPartition]:
-        return _task_partitions(log)
+        return _read_task_partitions(log)
 
     def figure(self, fact: TaskPartition, log: CheckedLog) -> Figure:
         usual = fact.window.null_rate
-        slack = log.config.validation.max_null_rate_change + rate_noise(usual, fact.here.rows)
-        return Figure(fact.here.null_rate, usual - slack, usual + slack)
+        slack = log.config.validation.max_null_rate_change + rate_noise(usual, fact.current.rows)
+        return Figure(fact.current.null_rate, usual - slack, usual + slack)
 
-    def words(self, fact: TaskPartition, log: CheckedLog) -> Words:
+    def describe(self, fact: TaskPartition, log: CheckedLog) -> FailureText:
         observed = (
-            f"has no label in {fact.here.null_rate:.1%} of rows, the window {fact.window.null_rate:.1%},"
+            f"has no label in {fact.current.null_rate:.1%} of rows, the window {fact.window.null_rate:.1%},"
         )
         change = log.config.validation.max_null_rate_change
         allowed = f"a change of {change:.0%} and chance (validation.max_null_rate_change)"
-        return Words(f"task {fact.about}", observed, fact.partition, allowed, "look at the day's labels")
+        return FailureText(
+            f"task {fact.subject}", observed, fact.partition, allowed, "look at the day's labels"
+        )
 
 
 RULES: tuple[Rule[Task] | Rule[TaskPartition], ...] = (

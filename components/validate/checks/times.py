@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from components.validate.checks.great_expectations import Expectation, between, in_order
-from components.validate.checks.rule import CheckedLog, Fact, Figure, Rule, Words
+from components.validate.checks.rule import CheckedLog, Fact, FailureText, Figure, Rule
 from components.validate.profile.statistics import fraction
-from components.validate.profile.timestamps import ORDER_BLOCK, UNIT_BLOCK, unit_in_words
+from components.validate.profile.timestamps import ORDER_BLOCK, UNIT_BLOCK, describe_time
 from recap_model.data.log.columns import FIRST_PLAUSIBLE_MS, LAST_PLAUSIBLE_MS, SENTINELS_IN_WORDS
 
 
@@ -53,13 +53,13 @@ class _TimesRule(Rule[Times]):
         return bool(log.roles & {"timestamp", "moment"})
 
     def facts(self, log: CheckedLog) -> Iterator[Times]:
-        for name, part in log.profile.partitions.items():
-            unit, block = part.blocks.get(UNIT_BLOCK), part.blocks.get("timestamp")
+        for name, partition in log.profile.partitions.items():
+            unit, block = partition.blocks.get(UNIT_BLOCK), partition.blocks.get("timestamp")
             for position, column in enumerate(block.labels if block else ()):
                 assert block is not None
                 assert unit is not None
                 yield Times(
-                    about=column,
+                    subject=column,
                     label=column,
                     partition=name,
                     times=int(block.stats.finite[position]),
@@ -68,11 +68,11 @@ class _TimesRule(Rule[Times]):
                     implausible=int(unit.stats.outside[position]),
                     outside=int(block.stats.outside[position]),
                 )
-            derived = part.blocks.get("moment")
+            derived = partition.blocks.get("moment")
             for position, column in enumerate(derived.labels if derived else ()):
                 assert derived is not None
                 yield Times(
-                    about=column,
+                    subject=column,
                     label=column,
                     partition=name,
                     times=int(derived.stats.finite[position]),
@@ -83,7 +83,7 @@ class _TimesRule(Rule[Times]):
                 )
 
     def columns(self, fact: Times, log: CheckedLog) -> list[str]:
-        return [fact.about]
+        return [fact.subject]
 
 
 class TimestampUnit(_TimesRule):
@@ -96,15 +96,15 @@ class TimestampUnit(_TimesRule):
         highest = log.config.validation.max_outside_window_rate
         return Figure(fraction(fact.implausible, fact.times), highest=highest)
 
-    def words(self, fact: Times, log: CheckedLog) -> Words:
+    def describe(self, fact: Times, log: CheckedLog) -> FailureText:
         plausible = FIRST_PLAUSIBLE_MS <= fact.lowest < LAST_PLAUSIBLE_MS
         value = fact.highest if plausible else fact.lowest
-        observed = f"has {fact.implausible:,} times such as {unit_in_words(value)},"
+        observed = f"has {fact.implausible:,} times such as {describe_time(value)},"
         allowed, advice = (
             "a time is in milliseconds since 1970-01-01 UTC",
             "write milliseconds, or timestamps",
         )
-        return Words(f"column {fact.about}", observed, fact.partition, allowed, advice)
+        return FailureText(f"column {fact.subject}", observed, fact.partition, allowed, advice)
 
     def row_expectations(self, columns: list[str], log: CheckedLog) -> list[Expectation]:
         return [between(columns[0], FIRST_PLAUSIBLE_MS, LAST_PLAUSIBLE_MS)]
@@ -120,12 +120,14 @@ class TimestampWindow(_TimesRule):
         highest = log.config.validation.max_outside_window_rate
         return Figure(fraction(fact.outside, fact.times), highest=highest)
 
-    def words(self, fact: Times, log: CheckedLog) -> Words:
+    def describe(self, fact: Times, log: CheckedLog) -> FailureText:
         rate = fraction(fact.outside, fact.times)
         observed = f"has {fact.outside:,} times ({rate:.1%}) over a day away"
         highest = log.config.validation.max_outside_window_rate
         allowed = f"at most {highest:.1%} (validation.max_outside_window_rate)"
-        return Words(f"column {fact.about}", observed, fact.partition, allowed, "move the rows to their day")
+        return FailureText(
+            f"column {fact.subject}", observed, fact.partition, allowed, "move the rows to their day"
+        )
 
     def row_expectations(self, columns: list[str], log: CheckedLog) -> list[Expectation]:
         midnight = datetime.min.time()
@@ -150,7 +152,7 @@ class TimestampSentinels(Rule[OptionalTimes]):
                 assert block is not None
                 if role == "moment" or column == engaged:
                     yield OptionalTimes(
-                        about=column,
+                        subject=column,
                         label=column,
                         rows=int(block.stats.rows[position]),
                         sentinels=int(block.stats.nans[position]),
@@ -159,11 +161,11 @@ class TimestampSentinels(Rule[OptionalTimes]):
     def figure(self, fact: OptionalTimes, log: CheckedLog) -> Figure:
         return Figure(fact.sentinels, highest=0)
 
-    def words(self, fact: OptionalTimes, log: CheckedLog) -> Words:
+    def describe(self, fact: OptionalTimes, log: CheckedLog) -> FailureText:
         observed = f"has {fact.sentinels:,} of {fact.rows:,} times that are read as missing"
         allowed = f"a time is none of {SENTINELS_IN_WORDS}"
         advice = "write null where there is no time"
-        return Words(f"column {fact.about}", observed, log.days_in_words, allowed, advice)
+        return FailureText(f"column {fact.subject}", observed, log.days_in_words, allowed, advice)
 
 
 class TimestampOrder(Rule[TimePair]):
@@ -178,11 +180,11 @@ class TimestampOrder(Rule[TimePair]):
 
     def facts(self, log: CheckedLog) -> Iterator[TimePair]:
         served = log.config.features.timestamps.served or ""
-        for name, part in log.profile.partitions.items():
-            for key, block in part.blocks.items():
+        for name, partition in log.profile.partitions.items():
+            for key, block in partition.blocks.items():
                 if key.startswith(f"{ORDER_BLOCK}:"):
                     yield TimePair(
-                        about=block.labels[0],
+                        subject=block.labels[0],
                         partition=name,
                         first=served,
                         second=key.removeprefix(f"{ORDER_BLOCK}:"),
@@ -194,12 +196,14 @@ class TimestampOrder(Rule[TimePair]):
         highest = log.config.validation.max_disordered_rate
         return Figure(fraction(fact.disordered, fact.pairs), highest=highest)
 
-    def words(self, fact: TimePair, log: CheckedLog) -> Words:
+    def describe(self, fact: TimePair, log: CheckedLog) -> FailureText:
         rate = fraction(fact.disordered, fact.pairs)
         observed = f"does not hold for {fact.disordered:,} rows ({rate:.1%})"
         highest = log.config.validation.max_disordered_rate
         allowed = f"at most {highest:.1%} (validation.max_disordered_rate)"
-        return Words(fact.about, observed, fact.partition, allowed, "look whether two columns are swapped")
+        return FailureText(
+            fact.subject, observed, fact.partition, allowed, "look whether two columns are swapped"
+        )
 
     def columns(self, fact: TimePair, log: CheckedLog) -> list[str]:
         return [fact.first, fact.second]

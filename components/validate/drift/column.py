@@ -1,17 +1,17 @@
-"""One column beside the reference's: its drift metrics, and what of them chance or usual variation explains."""
+"""Drift metrics of one column, and what of them chance or usual variation explains."""
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from components.validate.drift.metrics import METRIC_OF_NAME, METRICS, MISSING, Distance, Pair
-from components.validate.drift.sample import Sample
+from components.validate.drift.distribution import Distribution
+from components.validate.drift.metrics import METRICS, METRICS_BY_NAME, MISSING, Distance, Pair
 from components.validate.profile.columns import Block
 from components.validate.profile.statistics import Counts
 from recap_model.config.steps.drift import DriftConfig
 
-BASELINE_SPREAD = 2.0  # times what the reference's own days differ by
+BASELINE_SPREAD = 2.0  # times the greatest difference between the reference's days
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,10 @@ class Change:
 
     Attributes:
         where: a day, or the window.
-        found, allowed: by metric, those that can be computed.
-        missing: the fraction of missing values of the reference, and now.
-        means: of the reference, and now; NaN for ids.
-        gone: ids that vanished, the first of them.
+        found, allowed: each defined metric's value, and the value that is allowed.
+        missing: the fraction of missing values, of the reference and of these rows.
+        means: of the reference and of these rows; NaN for ids.
+        gone: the first of the ids that no longer occur.
     """
 
     column: str
@@ -58,24 +58,31 @@ class Change:
 
 
 class Column:
-    """One position of the reference: its rows, and how far its own days are from one another."""
+    """One position of the reference: its distribution, and how far its days differ from one another."""
 
     def __init__(
-        self, block: Block, label: str, source: str, whole: Sample, days: list[Sample], config: DriftConfig
+        self,
+        block: Block,
+        label: str,
+        source: str,
+        window: Distribution,
+        days: list[Distribution],
+        config: DriftConfig,
     ) -> None:
-        self._block, self._label, self._source, self._whole = block, label, source, whole
+        self._block, self._label, self._source, self._window = block, label, source, window
         self._bounds = config.bounds_of(source)
         self._are_ids = block.role == "discrete"
-        self._stable_ids = _common_bins(whole, days)
+        self._stable_ids = _intersect_bins(window, days)
         self._between_days: dict[str, float] = {}
-        for part in days if len(days) > 1 else ():
-            for name, distance in _distances(Pair.of(whole - part, part, are_ids=self._are_ids)).items():
+        for day in days if len(days) > 1 else ():
+            pair = Pair.align(window - day, day, are_ids=self._are_ids)
+            for name, distance in _measure_distances(pair).items():
                 self._between_days[name] = max(distance.value, self._between_days.get(name, 0.0))
 
-    def change(self, sample: Sample, where: str) -> Change:
-        """How far some rows are from the reference."""
-        pair = Pair.of(self._whole, sample, are_ids=self._are_ids, stable_ids=self._stable_ids)
-        distances = _distances(pair)
+    def change(self, current: Distribution, where: str) -> Change:
+        """Measure how far some rows have drifted from the reference."""
+        pair = Pair.align(self._window, current, are_ids=self._are_ids, stable_ids=self._stable_ids)
+        distances = _measure_distances(pair)
         return Change(
             column=self._label,
             source=self._source,
@@ -83,25 +90,25 @@ class Column:
             where=where,
             found={name: distance.value for name, distance in distances.items()},
             allowed={name: self._allowed(name, distance.noise) for name, distance in distances.items()},
-            missing=(self._whole.missing / self._whole.rows, sample.missing / sample.rows),
-            means=(math.nan, math.nan) if self._are_ids else (self._whole.moments[0], sample.moments[0]),
+            missing=(self._window.missing / self._window.rows, current.missing / current.rows),
+            means=(math.nan, math.nan) if self._are_ids else (self._window.moments[0], current.moments[0]),
             gone=", ".join(distance.detail for distance in distances.values() if distance.detail),
         )
 
     def _allowed(self, name: str, noise: float) -> float:
-        metric = METRIC_OF_NAME[name]
+        metric = METRICS_BY_NAME[name]
         bound = max(self._bounds[metric.bound], BASELINE_SPREAD * self._between_days.get(name, 0.0))
         return bound + noise if metric.is_biased else max(bound, noise)
 
 
-def _distances(pair: Pair) -> dict[str, Distance]:
+def _measure_distances(pair: Pair) -> dict[str, Distance]:
     """Each metric that is defined for a pair, by name."""
-    found = {metric.name: metric.measure(pair) for metric in (*METRICS, MISSING)}
-    return {name: distance for name, distance in found.items() if distance is not None}
+    distances = {metric.name: metric.measure(pair) for metric in (*METRICS, MISSING)}
+    return {name: distance for name, distance in distances.items() if distance is not None}
 
 
-def _common_bins(whole: Sample, days: list[Sample]) -> Counts:
-    common = whole.bins
+def _intersect_bins(window: Distribution, days: list[Distribution]) -> Counts:
+    common = window.bins
     for day in days:
         common = np.intersect1d(common, day.bins, assume_unique=True)
     return common

@@ -1,4 +1,4 @@
-"""A profile beside a reference's: its columns, tasks and days, over the window and on each whole day."""
+"""Comparison of a profile with a reference: columns, tasks and days, over the window and on each whole day."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 
 from components.validate.drift import metrics
 from components.validate.drift.column import BASELINE_SPREAD, Change, Column
+from components.validate.drift.distribution import Distribution
 from components.validate.drift.effective_rows import Correlations, effective_fraction
 from components.validate.drift.reference import Reference
-from components.validate.drift.sample import Sample
-from components.validate.profile.columns import FEATURE_ROLES, blocks_of
+from components.validate.profile.columns import FEATURE_ROLES, list_blocks
 from components.validate.profile.profile import PartitionProfile, Profile
-from components.validate.profile.statistics import Stats
 from recap_model.config import RecapConfig
 from recap_model.config.steps.drift import DriftConfig
 
@@ -21,7 +20,7 @@ _HOURS = 24
 
 @dataclass(frozen=True)
 class Level:
-    """A figure of a task or of a day beside the reference's, and the bounds between which it may be."""
+    """A figure of a task or a day, the reference's figure, and the bounds between which it may be."""
 
     subject: str
     where: str
@@ -33,9 +32,9 @@ class Level:
 
 @dataclass
 class Comparison:
-    """What was found: each position's change over the window and by day, tasks' rates, rows of days.
+    """Each position's change over the window and by day, tasks' rates, rows of days.
 
-    ``nulls`` are the shares of rows without a task's label, ``new`` the columns that the reference does not have.
+    ``nulls`` are the fractions of rows without a task's label, ``new`` the columns that the reference does not have.
     """
 
     changes: list[Change] = field(default_factory=list)
@@ -51,28 +50,28 @@ class Drift:
 
     against: str
     reason: str = ""
-    found: Comparison | None = None
+    comparison: Comparison | None = None
 
     def worst(self) -> list[Change]:
         """Each position where it is furthest from the reference; the furthest first."""
         by_column: dict[str, Change] = {}
-        for change in self.found.changes if self.found else ():
+        for change in self.comparison.changes if self.comparison else ():
             other = by_column.get(change.column)
             if other is None or change.furthest > other.furthest:
                 by_column[change.column] = change
         return sorted(by_column.values(), key=lambda change: change.furthest, reverse=True)
 
 
-def drift_of(
+def measure_drift(
     kind: str, reference: Reference, profile: Profile, correlations: Correlations, config: RecapConfig
 ) -> Drift:
     """Compare a profile with a reference, if there is one."""
     if reference.profile is None:
         return Drift(reference.name, reference.reason)
-    found = compare(profile, reference.profile, correlations, config, by_day=kind == "drift")
-    if not found.changes:
+    comparison = compare(profile, reference.profile, correlations, config, by_day=kind == "drift")
+    if not comparison.changes:
         return Drift(reference.name, "it has no feature column in common with the log")
-    return Drift(reference.name, found=found)
+    return Drift(reference.name, comparison=comparison)
 
 
 def compare(
@@ -83,55 +82,66 @@ def compare(
     *,
     by_day: bool = True,
 ) -> Comparison:
-    """Every feature column and task of two profiles.
+    """Compare every feature column and task of two profiles.
 
     Args:
-        correlations: of the rows of one id in each column, for what chance explains.
-        by_day: the reference is of days as these are, so that days, rates and numbers of rows are compared, too.
+        correlations: of the rows of one id in each column, for the noise that chance explains.
+        by_day: compare days, tasks' rates and numbers of rows too, as both profiles are of whole days of a log.
     """
-    now, then = current.window(), reference.window()
-    days, usual_days = (_whole_days(current), _whole_days(reference)) if by_day else ({}, {})
+    days, usual_days = (_merge_days(current), _merge_days(reference)) if by_day else ({}, {})
+    profiles, usual = {WINDOW: current.window(), **days}, reference.window()
     comparison = Comparison()
-    for block in blocks_of(config):
-        if block.role not in (*FEATURE_ROLES, "weight") or block.key not in now.blocks:
+    for block in list_blocks(config):
+        if block.role not in (*FEATURE_ROLES, "weight") or block.key not in profiles[WINDOW].blocks:
             continue
-        for place, label in enumerate(block.labels):
-            source = block.columns[0] if block.list_width is not None else block.columns[place]
+        for label, source in zip(block.labels, block.sources, strict=True):
             if source in config.validation.drift.ignore:
                 continue
-            alike = correlations.get(label, {})
-            whole = Sample.of(then, block.key, label, alike)
-            if whole is None or not whole.rows:
+            read = _DistributionReader(block.key, label, correlations.get(label, {}))
+            window = read(usual)
+            if window is None:
                 comparison.new.append(label)
                 continue
-            own = [Sample.of(day, block.key, label, alike) for day in usual_days.values()]
-            days_of_column = [day for day in own if day is not None and day.rows]
-            column = Column(block, label, source, whole, days_of_column, config.validation.drift)
-            for name, part in {WINDOW: now, **days}.items():
-                sample = Sample.of(part, block.key, label, alike)
-                if sample is not None and sample.rows:
-                    comparison.changes.append(column.change(sample, name))
+            usual_by_day = [day for day in map(read, usual_days.values()) if day is not None]
+            column = Column(block, label, source, window, usual_by_day, config.validation.drift)
+            for name, profile in profiles.items():
+                if (distribution := read(profile)) is not None:
+                    comparison.changes.append(column.change(distribution, name))
     if by_day:
-        parts, bounds = {WINDOW: now, **days}, config.validation.drift
+        bounds = config.validation.drift
         for task, label in config.label_columns().items():
-            alike = correlations.get(label, {})
-            rates = _Rates(task, label, then, list(usual_days.values()), alike)
-            comparison.rates += rates.levels(parts, _positives, relative=bounds.max_positive_rate_change)
-            comparison.nulls += rates.levels(parts, _nulls, absolute=bounds.max_missing_rate_change)
-        comparison.rows += _rows(days, usual_days, config.validation.drift)
+            rates = _Rates(task, label, usual, list(usual_days.values()), correlations.get(label, {}))
+            comparison.rates += rates.levels(
+                profiles, _positive_rate, relative=bounds.max_positive_rate_change
+            )
+            comparison.nulls += rates.levels(profiles, _null_rate, absolute=bounds.max_missing_rate_change)
+        comparison.rows += _row_levels(days, usual_days, bounds)
     return comparison
 
 
-def _whole_days(profile: Profile) -> dict[str, PartitionProfile]:
+@dataclass(frozen=True)
+class _DistributionReader:
+    """Reads one position's distribution from a profile; None if it has no rows of it."""
+
+    key: str
+    label: str
+    correlations: dict[str, float]
+
+    def __call__(self, profile: PartitionProfile) -> Distribution | None:
+        distribution = Distribution.read(profile, self.key, self.label, self.correlations)
+        return distribution if distribution is not None and distribution.rows else None
+
+
+def _merge_days(profile: Profile) -> dict[str, PartitionProfile]:
     """Partitions by day; of a log by the hour, days with all their hours."""
     days: dict[str, list[PartitionProfile]] = {}
     hourly = any("/" in name for name in profile.partitions)
-    for name, part in profile.partitions.items():
-        days.setdefault(name.partition("/")[0], []).append(part)
+    for name, partition in profile.partitions.items():
+        days.setdefault(name.partition("/")[0], []).append(partition)
     return {
-        day: sum(parts, PartitionProfile())
-        for day, parts in sorted(days.items())
-        if not hourly or len(parts) == _HOURS
+        day: sum(partitions, PartitionProfile())
+        for day, partitions in sorted(days.items())
+        if not hourly or len(partitions) == _HOURS
     }
 
 
@@ -141,58 +151,57 @@ class _Rates:
 
     task: str
     column: str
-    then: PartitionProfile
-    days: list[PartitionProfile]
-    alike: dict[str, float]
+    usual: PartitionProfile
+    usual_days: list[PartitionProfile]
+    correlations: dict[str, float]
 
     def levels(
         self,
-        parts: dict[str, PartitionProfile],
-        share_in: Callable[[PartitionProfile, str], tuple[float, int]],
+        profiles: dict[str, PartitionProfile],
+        measure_rate: Callable[[PartitionProfile, str], tuple[float, int]],
         *,
         relative: float = 0.0,
         absolute: float = 0.0,
     ) -> Iterator[Level]:
-        """A share in each part that has rows for it; a change may be of so much of the share, or so much in all."""
-        usual, of_rows = share_in(self.then, self.column)
-        if not of_rows:
+        """A rate in each profile that has rows for it; it may change by ``relative`` of itself plus ``absolute``."""
+        usual, usual_rows = measure_rate(self.usual, self.column)
+        if not usual_rows:
             return
-        usual_alone = of_rows * effective_fraction(self.then, self.alike)
-        own = [share_in(day, self.column)[0] for day in self.days]
-        apart = max((abs(share - usual) for share in own if math.isfinite(share)), default=0.0)
-        habit = BASELINE_SPREAD * apart if len(own) > 1 else 0.0
-        for where, part in parts.items():
-            share, rows = share_in(part, self.column)
+        effective_usual_rows = usual_rows * effective_fraction(self.usual, self.correlations)
+        by_day = [measure_rate(day, self.column)[0] for day in self.usual_days]
+        spread = max((abs(rate - usual) for rate in by_day if math.isfinite(rate)), default=0.0)
+        usual_variation = BASELINE_SPREAD * spread if len(by_day) > 1 else 0.0
+        for where, profile in profiles.items():
+            rate, rows = measure_rate(profile, self.column)
             if rows:
-                alone = rows * effective_fraction(part, self.alike)
-                chance = metrics.rate_noise(usual, usual_alone, share, alone)
-                slack = max(relative * usual + absolute, habit, chance)
-                yield Level(self.task, where, share, usual, usual - slack, usual + slack)
+                effective_rows = rows * effective_fraction(profile, self.correlations)
+                noise = metrics.rate_noise(usual, effective_usual_rows, rate, effective_rows)
+                slack = max(relative * usual + absolute, usual_variation, noise)
+                yield Level(self.task, where, rate, usual, usual - slack, usual + slack)
 
 
-def _positives(part: PartitionProfile, column: str) -> tuple[float, int]:
-    """The share of positives, and of how many labels."""
-    ones, missing, rows = _counts(part, column)
-    return (ones / (rows - missing) if rows > missing else math.nan), rows - missing
+def _positive_rate(profile: PartitionProfile, column: str) -> tuple[float, int]:
+    """The fraction of positives, and of how many labels."""
+    positives, missing, rows = _count_labels(profile, column)
+    return (positives / (rows - missing) if rows > missing else math.nan), rows - missing
 
 
-def _nulls(part: PartitionProfile, column: str) -> tuple[float, int]:
-    """The share of rows without a label, and of how many rows."""
-    _, missing, rows = _counts(part, column)
+def _null_rate(profile: PartitionProfile, column: str) -> tuple[float, int]:
+    """The fraction of rows without a label, and of how many rows."""
+    _, missing, rows = _count_labels(profile, column)
     return (missing / rows if rows else math.nan), rows
 
 
-def _counts(part: PartitionProfile, column: str) -> tuple[int, int, int]:
-    """Positives, nulls and rows of a label column; none of one that is not there."""
-    block = part.blocks.get("label")
+def _count_labels(profile: PartitionProfile, column: str) -> tuple[int, int, int]:
+    """Positives, nulls and rows of a label column; zeros for one that the profile does not have."""
+    block = profile.blocks.get("label")
     if block is None or column not in block.labels:
         return 0, 0, 0
-    stats: Stats = block.stats
-    place = block.labels.index(column)
-    return int(stats.ones[place]), int(stats.missing[place]), int(stats.rows[place])
+    position, stats = block.labels.index(column), block.stats
+    return int(stats.ones[position]), int(stats.missing[position]), int(stats.rows[position])
 
 
-def _rows(
+def _row_levels(
     days: dict[str, PartitionProfile], usual_days: dict[str, PartitionProfile], config: DriftConfig
 ) -> Iterator[Level]:
     usual = sorted(day.rows for day in usual_days.values() if day.rows)
@@ -200,7 +209,7 @@ def _rows(
         return
     factor = 1.0 + config.max_rows_change
     for name, day in days.items():
-        chance = metrics.DEVIATIONS * math.sqrt(usual[0])
-        lowest = min(usual[0] / factor, usual[0] - chance)
-        highest = max(usual[-1] * factor, usual[-1] + chance)
+        noise = metrics.DEVIATIONS * math.sqrt(usual[0])
+        lowest = min(usual[0] / factor, usual[0] - noise)
+        highest = max(usual[-1] * factor, usual[-1] + noise)
         yield Level(name, "", day.rows, float(usual[len(usual) // 2]), lowest, highest)

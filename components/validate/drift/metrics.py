@@ -1,4 +1,4 @@
-"""The drift metrics: each with its distance, what chance adds to it, its bound and its words.
+"""Drift metrics (PSI, KS, mean shift, ids gone, missing rate) with their null distributions, bounds and texts.
 
 A metric is one entry of `METRICS`, and its bound a field of `recap_model.config.steps.drift.DriftBounds`.
 """
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from components.validate.drift.sample import Sample
-from components.validate.profile.histogram import OWN_IDS
+from components.validate.drift.distribution import Distribution
+from components.validate.profile.histogram import EXACT_IDS
 from components.validate.profile.statistics import Counts, Floats
 from recap_model.metrics import population_stability_index
 
@@ -21,21 +21,21 @@ TOP_IDS = 19
 DEVIATIONS = 4.75
 _CHANCE = 1e-6
 _NAMED_IDS = 3
-_VANISHED_ROWS = 15.0  # an id of which as many are expected is not gone by chance
+_VANISHED_ROWS = 15.0  # chance does not explain that an id with as many expected rows is gone
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One column's rows in the reference, and in what is compared with it.
+    """One column's distribution in the reference and in the rows compared with it.
 
     Attributes:
-        p, q: their rows by bin (bins,), in the same bins.
+        p, q: rows of the reference and current rows by bin (bins,), in the same bins.
         are_ids: the bins are of ids, which have no order.
         stable_ids: bins of ids that were there on each of the reference's days; None where days are compared.
     """
 
-    then: Sample
-    now: Sample
+    reference: Distribution
+    current: Distribution
     bins: Counts
     p: Counts
     q: Counts
@@ -43,10 +43,18 @@ class Pair:
     stable_ids: Counts | None = None
 
     @classmethod
-    def of(cls, then: Sample, now: Sample, *, are_ids: bool, stable_ids: Counts | None = None) -> "Pair":
-        """Align two samples."""
-        bins = np.union1d(then.bins, now.bins)
-        return cls(then, now, bins, then.counts_over(bins), now.counts_over(bins), are_ids, stable_ids)
+    def align(
+        cls,
+        reference: Distribution,
+        current: Distribution,
+        *,
+        are_ids: bool,
+        stable_ids: Counts | None = None,
+    ) -> "Pair":
+        """Align two distributions over all bins of both."""
+        bins = np.union1d(reference.bins, current.bins)
+        p, q = reference.counts_over(bins), current.counts_over(bins)
+        return cls(reference, current, bins, p, q, are_ids, stable_ids)
 
     @property
     def has_values(self) -> bool:
@@ -55,16 +63,16 @@ class Pair:
 
     @property
     def effective_rows(self) -> tuple[float, float]:
-        """Independent rows with a value that the rows of each side are worth."""
+        """Effective sample size of the rows with a value, of each side."""
         return (
-            float(self.p.sum()) * self.then.effective_fraction,
-            float(self.q.sum()) * self.now.effective_fraction,
+            float(self.p.sum()) * self.reference.effective_fraction,
+            float(self.q.sum()) * self.current.effective_fraction,
         )
 
 
 @dataclass(frozen=True)
 class Distance:
-    """A metric's value, what chance alone may make of it, and what it is of where that has a name."""
+    """A metric's value, the value that chance alone may give, and the ids that it is about."""
 
     value: float
     noise: float
@@ -73,7 +81,7 @@ class Distance:
 
 @dataclass(frozen=True)
 class DriftMetric:
-    """A way to tell two samples of a column apart.
+    """A measure of how far two distributions of a column differ.
 
     Attributes:
         name: in results, as ``psi``.
@@ -83,7 +91,7 @@ class DriftMetric:
         sentence: what is observed, with a place for the value.
         unit: format of a value on a page.
         measure: the distance of a pair, or None where it is not defined.
-        is_biased: chance makes it greater on average, and so is added to the bound; else it goes either way.
+        is_biased: chance increases it on average, so noise is added to the bound; else the greater of both counts.
     """
 
     name: str
@@ -99,8 +107,8 @@ class DriftMetric:
 def _measure_psi(pair: Pair) -> Distance | None:
     if not pair.has_values:
         return None
-    classes = classes_of_ids(pair.p) if pair.are_ids else classes_of_numbers(pair.p)
-    p, q = into_classes(pair.p, classes), into_classes(pair.q, classes)
+    classes = classify_ids(pair.p) if pair.are_ids else classify_numbers(pair.p)
+    p, q = sum_by_class(pair.p, classes), sum_by_class(pair.q, classes)
     occupied = int(np.count_nonzero((p > 0) | (q > 0)))
     return Distance(population_stability_index(p, q), psi_noise(occupied, *pair.effective_rows))
 
@@ -114,7 +122,7 @@ def _measure_ks(pair: Pair) -> Distance | None:
 def _measure_mean_shift(pair: Pair) -> Distance | None:
     if pair.are_ids or not pair.has_values:
         return None
-    (mean, deviation), (mean_now, deviation_now) = pair.then.moments, pair.now.moments
+    (mean, deviation), (mean_now, deviation_now) = pair.reference.moments, pair.current.moments
     shift = abs(mean_now - mean) / deviation if deviation else math.nan
     if not math.isfinite(shift):
         return None
@@ -130,14 +138,14 @@ def _measure_vanished(pair: Pair) -> Distance | None:
         return None
     expected = pair.p / pair.p.sum() * pair.effective_rows[1]
     lost = np.isin(pair.bins, pair.stable_ids) & (pair.q == 0) & (expected >= _VANISHED_ROWS)
-    names = [str(one) if one < OWN_IDS else "a hashed one" for one in pair.bins[lost].tolist()]
+    names = [str(id_bin) if id_bin < EXACT_IDS else "a hashed one" for id_bin in pair.bins[lost].tolist()]
     return Distance(float(pair.p[lost].sum() / pair.p.sum()), 0.0, ", ".join(names[:_NAMED_IDS]))
 
 
 def _measure_missing(pair: Pair) -> Distance:
-    before, after = pair.then.missing / pair.then.rows, pair.now.missing / pair.now.rows
-    rows_then = pair.then.rows * pair.then.effective_fraction
-    rows_now = pair.now.rows * pair.now.effective_fraction
+    before, after = pair.reference.missing / pair.reference.rows, pair.current.missing / pair.current.rows
+    rows_then = pair.reference.rows * pair.reference.effective_fraction
+    rows_now = pair.current.rows * pair.current.effective_fraction
     return Distance(abs(after - before), rate_noise(before, rows_then, after, rows_now))
 
 
@@ -186,31 +194,31 @@ MISSING = DriftMetric(
     _measure_missing,
     unit=".1%",
 )
-"""Has a rule of its own, apart from those on a column's values."""
+"""Judged by a separate rule."""
 
-METRIC_OF_NAME = {metric.name: metric for metric in (*METRICS, MISSING)}
+METRICS_BY_NAME = {metric.name: metric for metric in (*METRICS, MISSING)}
 
 
-def classes_of_numbers(p: Counts) -> Counts:
-    """For bins in the order of their values, the tenth of the reference's rows in which each lies.
+def classify_numbers(p: Counts) -> Counts:
+    """The tenth of the reference's rows in which each bin lies; bins are in the order of their values.
 
     Bins outside of the reference's values belong to the first and the last tenth.
 
-    >>> classes_of_numbers(np.array([0, 50, 25, 25, 0])).tolist()
+    >>> classify_numbers(np.array([0, 50, 25, 25, 0])).tolist()
     [0, 2, 6, 8, 9]
     """
     middle = (np.cumsum(p) - p / 2) / max(int(p.sum()), 1)
     return np.minimum(middle * CLASSES, CLASSES - 1).astype(np.int64)
 
 
-def classes_of_ids(p: Counts) -> Counts:
-    """For bins of ids: a class for each of the reference's nineteen most frequent, and one for all others."""
+def classify_ids(p: Counts) -> Counts:
+    """A class for each of the reference's nineteen most frequent bins of ids, and one for all others."""
     ranks = np.empty(len(p), dtype=np.int64)
     ranks[np.argsort(-p, kind="stable")] = np.arange(len(p))
     return np.where(p > 0, np.minimum(ranks, TOP_IDS), TOP_IDS)
 
 
-def into_classes(counts: Counts, classes: Counts) -> Floats:
+def sum_by_class(counts: Counts, classes: Counts) -> Floats:
     """Counts by class; (classes,)."""
     by_class: Floats = np.zeros(1 + int(classes.max(initial=0)))
     np.add.at(by_class, classes, counts)

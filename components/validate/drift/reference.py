@@ -1,4 +1,4 @@
-"""What a log is compared with: the profile that resolve froze beside the snapshot, or why there is none."""
+"""The reference of a comparison: the champion's profile, which resolve froze beside the snapshot."""
 
 import hashlib
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from components.validate.profile.profile import Profile
 
 @dataclass(frozen=True)
 class Reference:
-    """A profile to compare with and what it is called; without one, the reason."""
+    """A profile to compare with, and its name; without a profile, the reason."""
 
     name: str
     profile: Profile | None = None

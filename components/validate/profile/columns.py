@@ -1,4 +1,4 @@
-"""Which columns of the log are checked, in which role: the blocks that a file is read in."""
+"""The measured columns of the log by role, in blocks that are read as one array."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -57,16 +57,21 @@ class Block:
             return list(self.columns)
         return [f"{self.columns[0]}[{position}]" for position in range(self.width)]
 
+    @property
+    def sources(self) -> list[str]:
+        """The log's column of each position."""
+        return list(self.columns) if self.list_width is None else [self.columns[0]] * self.width
 
-def blocks_of(config: RecapConfig) -> list[Block]:
-    """Every column that is measured, by role; a column may have several."""
+
+def list_blocks(config: RecapConfig) -> list[Block]:
+    """List every column that is measured, by role; a column may have several."""
     members: dict[str, list[LogColumn]] = {}
     for column in log_columns(config):
         if column.measured:
             members.setdefault(Block(column.role, (column,)).key, []).append(column)
-    return [Block(several[0].role, tuple(several)) for several in members.values()]
+    return [Block(columns[0].role, tuple(columns)) for columns in members.values()]
 
 
-def columns_of(blocks: list[Block]) -> list[str]:
-    """The columns of some blocks, each once."""
+def list_columns(blocks: list[Block]) -> list[str]:
+    """List the columns of some blocks, each once."""
     return list(dict.fromkeys(column for block in blocks for column in block.columns))

@@ -1,4 +1,4 @@
-"""Sums that are exact, so that parts of a log add up to the same bytes in any order and any grouping.
+"""Exact sums of float64 values, equal in any order and any grouping of the values.
 
 A float64 sum depends on its order. Every float64 is a whole number of 2**-1074, so sums are kept as such numbers
 (Python integers), and rounded once, when they are read.

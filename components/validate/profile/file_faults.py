@@ -1,4 +1,4 @@
-"""Faults of single files, merged by cause: the first place and the number of others."""
+"""Faults of single files, merged by cause: the first location, and the number of others."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -41,18 +41,20 @@ class FileFault:
     files: set[str] = field(default_factory=set)
 
     @property
-    def place(self) -> str:
-        """The first place and the number of others, as text."""
+    def location(self) -> str:
+        """The first location and the number of others, as text."""
         others = len(self.files) - 1
         rows = f" ({self.rows:,} row{'s' * (self.rows != 1)} in all)" if self.rows else ""
         return self.where + (f" and {others} more file{'s' * (others > 1)}" if others else "") + rows
 
 
 class FileFaults:
-    """FileFaults by cause, in the order in which they were met."""
+    """Faults by cause, in the order in which they were reported."""
 
-    def __init__(self, found: Iterable[FileFault] = ()) -> None:
-        self._found = {(one.rule, one.subject, _cause(one.rule, one.observed)): one for one in found}
+    def __init__(self, faults: Iterable[FileFault] = ()) -> None:
+        self._faults = {
+            (fault.rule, fault.subject, _distinguish(fault.rule, fault.observed)): fault for fault in faults
+        }
 
     def add(
         self,
@@ -67,9 +69,9 @@ class FileFaults:
         rows: int = 0,
     ) -> None:
         """Record a fault of a file or of some of its rows. A label's or list's first wrong value represents all."""
-        cause = _cause(rule, observed)
+        cause = _distinguish(rule, observed)
         where = file if row_group is None else f"{file}, row group {row_group}"
-        fault = self._found.setdefault(
+        fault = self._faults.setdefault(
             (rule, subject, cause), FileFault(rule, subject, observed, allowed, advice, where)
         )
         fault.rows += rows
@@ -77,19 +79,19 @@ class FileFaults:
 
     def merge(self, later: "FileFaults") -> None:
         """Add the faults of later files."""
-        for key, fault in later._found.items():
-            first = self._found.setdefault(key, fault)
+        for key, fault in later._faults.items():
+            first = self._faults.setdefault(key, fault)
             if first is not fault:
                 first.rows += fault.rows
                 first.files |= fault.files
 
     def __iter__(self) -> Iterator[FileFault]:
-        return iter(self._found.values())
+        return iter(self._faults.values())
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(self._faults)
 
 
-def _cause(rule: FileRule, observed: str) -> str:
+def _distinguish(rule: FileRule, observed: str) -> str:
     """What distinguishes causes in the same column; elsewhere the first wrong value represents all."""
     return observed if rule == "column_type" else ""

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.validate.profile.exact_sum import from_text, to_text
-from components.validate.profile.histogram import Sketch
+from components.validate.profile.histogram import Histograms
 from components.validate.profile.statistics import COUNTS, Stats
 from recap_model.config.reading.errors import in_one_line
 
@@ -38,12 +38,12 @@ class BlockProfile:
 
     labels: list[str]
     stats: Stats
-    sketch: Sketch = field(default_factory=Sketch.empty)
+    histograms: Histograms = field(default_factory=Histograms.empty)
 
     def __add__(self, other: "BlockProfile") -> "BlockProfile":
         if self.labels != other.labels:
             raise ValueError("two profiles of different columns do not add up")
-        return BlockProfile(self.labels, self.stats + other.stats, self.sketch + other.sketch)
+        return BlockProfile(self.labels, self.stats + other.stats, self.histograms + other.histograms)
 
 
 @dataclass
@@ -53,29 +53,29 @@ class PartitionProfile:
     rows: int = 0
     blocks: dict[str, BlockProfile] = field(default_factory=dict)
 
-    def add(self, key: str, labels: list[str], stats: Stats, sketch: Sketch | None = None) -> None:
+    def add(self, key: str, labels: list[str], stats: Stats, histograms: Histograms | None = None) -> None:
         """Add the stats and histograms of some more rows of a block."""
-        more = BlockProfile(labels, stats, sketch or Sketch.empty())
+        more = BlockProfile(labels, stats, histograms or Histograms.empty())
         self.blocks[key] = self.blocks[key] + more if key in self.blocks else more
 
     def __add__(self, other: "PartitionProfile") -> "PartitionProfile":
-        both = PartitionProfile(self.rows + other.rows, dict(self.blocks))
+        merged = PartitionProfile(self.rows + other.rows, dict(self.blocks))
         for key, block in other.blocks.items():
-            both.add(key, block.labels, block.stats, block.sketch)
-        return both
+            merged.add(key, block.labels, block.stats, block.histograms)
+        return merged
 
 
 @dataclass
 class Profile:
-    """Of a log, or of any part of it. Profiles of parts add up to the whole's, exactly and in any order."""
+    """The profile of a log or of some of its rows. Profiles of disjoint rows add up, exactly and in any order."""
 
     partitions: dict[str, PartitionProfile] = field(default_factory=dict)
 
     def __add__(self, other: "Profile") -> "Profile":
-        none = PartitionProfile()
+        empty = PartitionProfile()
         names = sorted({*self.partitions, *other.partitions})
         return Profile(
-            {name: self.partitions.get(name, none) + other.partitions.get(name, none) for name in names}
+            {name: self.partitions.get(name, empty) + other.partitions.get(name, empty) for name in names}
         )
 
     def window(self) -> PartitionProfile:
@@ -85,23 +85,23 @@ class Profile:
     def table(self) -> pa.Table:
         """A row for each position of each block in each partition, sorted."""
         columns: dict[str, list[object]] = {name: [] for name in _SCHEMA.names}
-        for partition, inside in sorted(self.partitions.items()):
-            for key, block in sorted(inside.blocks.items()):
+        for partition, profile in sorted(self.partitions.items()):
+            for key, block in sorted(profile.blocks.items()):
                 width = len(block.labels)
                 columns["partition"] += [partition] * width
                 columns["block"] += [key] * width
                 columns["column"] += block.labels
                 for item in fields(Stats):
                     columns[item.name] += _to_list(getattr(block.stats, item.name))
-                histograms = [block.sketch.of(place) for place in range(width)]
-                columns["bins"] += [bins for bins, _ in histograms]
-                columns["counts"] += [counts for _, counts in histograms]
-        rows = ";".join(f"{name}={inside.rows}" for name, inside in sorted(self.partitions.items()))
+                selected = [block.histograms.select(position) for position in range(width)]
+                columns["bins"] += [bins for bins, _ in selected]
+                columns["counts"] += [counts for _, counts in selected]
+        rows = ";".join(f"{name}={profile.rows}" for name, profile in sorted(self.partitions.items()))
         metadata = {_FORMAT_KEY: FORMAT.encode(), _ROWS_KEY: rows.encode()}
         return pa.table(columns, schema=_SCHEMA.with_metadata(metadata))
 
     def write(self, path: Path) -> None:
-        """Write `table` as Parquet: the same bytes for the same log, however its parts were grouped."""
+        """Write `table` as Parquet: the same bytes for the same log, however its files were grouped."""
         pq.write_table(self.table(), path)
 
     @classmethod
@@ -113,13 +113,13 @@ class Profile:
             reason = in_one_line(error)[:_LONGEST_REASON]
             raise ValueError(f"{path}: not Parquet ({reason}); run validate again") from None
         metadata = table.schema.metadata or {}
-        found = metadata.get(_FORMAT_KEY, b"").decode(errors="replace")
-        if not found:
+        stored_format = metadata.get(_FORMAT_KEY, b"").decode(errors="replace")
+        if not stored_format:
             raise ValueError(f"{path}: no profile of a log ({FORMAT}); run validate again")
-        if found != FORMAT:
-            raise ValueError(f"{path}: it is {found}, and this validate reads {FORMAT}")
+        if stored_format != FORMAT:
+            raise ValueError(f"{path}: it is {stored_format}, and this validate reads {FORMAT}")
         try:
-            profile = cls._of(table) if table.schema.equals(_SCHEMA) else None
+            profile = cls._parse(table) if table.schema.equals(_SCHEMA) else None
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
             profile = None
         if profile is None:
@@ -127,19 +127,19 @@ class Profile:
         return profile
 
     @classmethod
-    def _of(cls, table: pa.Table) -> "Profile":
-        """What `table` gave, from what may have been altered since."""
+    def _parse(cls, table: pa.Table) -> "Profile":
+        """Parse a table that may have been altered since `table` made it."""
         profile = cls()
         for entry in filter(None, table.schema.metadata[_ROWS_KEY].decode().split(";")):
             name, _, rows = entry.rpartition("=")
             profile.partitions[name] = PartitionProfile(int(rows))
         keys = list(zip(table["partition"].to_pylist(), table["block"].to_pylist(), strict=True))
-        starts = [place for place, key in enumerate(keys) if place == 0 or keys[place - 1] != key]
+        starts = [index for index, key in enumerate(keys) if index == 0 or keys[index - 1] != key]
         for start, end in zip(starts, [*starts, len(keys)][1:], strict=True):
             partition, key = keys[start]
             block = table.slice(start, end - start)
             profile.partitions[partition].add(
-                key, block["column"].to_pylist(), _from_table(block), _sketch_from(block)
+                key, block["column"].to_pylist(), _read_stats(block), _read_histograms(block)
             )
         return profile
 
@@ -151,18 +151,18 @@ def _to_list(values: object) -> list[object]:
     return [None if value is None else to_text(value) for value in values]
 
 
-def _from_table(block: pa.Table) -> Stats:
+def _read_stats(block: pa.Table) -> Stats:
     arrays: dict[str, Any] = {name: block[name].to_numpy() for name in (*COUNTS, "minimum", "maximum")}
     for name in ("total", "squares"):
         arrays[name] = [None if text is None else from_text(text) for text in block[name].to_pylist()]
     return Stats(**arrays)
 
 
-def _sketch_from(block: pa.Table) -> Sketch:
+def _read_histograms(block: pa.Table) -> Histograms:
     bins, counts = (block[name].combine_chunks() for name in ("bins", "counts"))
-    return Sketch.join(
+    return Histograms.join(
         [
-            (one.values.to_numpy().astype(np.int64), many.values.to_numpy())
-            for one, many in zip(bins, counts, strict=True)
+            (row_bins.values.to_numpy().astype(np.int64), row_counts.values.to_numpy())
+            for row_bins, row_counts in zip(bins, counts, strict=True)
         ]
     )

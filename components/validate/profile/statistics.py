@@ -1,4 +1,4 @@
-"""From an array of values to counts and moments: what a profile keeps of each position."""
+"""Counts, extremes and exact sums of each position of a block's values."""
 
 import math
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from components.validate.profile.exact_sum import from_units, to_units
 
-_VALUES_AT_ONCE = 1 << 18  # 2 MB
+_VALUES_PER_CHUNK = 1 << 18  # 2 MB
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -47,8 +47,8 @@ class Stats:
         """Stats of no row."""
         counts = {name: np.zeros(width, dtype=np.int64) for name in COUNTS}
         lowest, highest = np.full(width, np.inf), np.full(width, -np.inf)
-        nothing: list[int | None] = [0] * width
-        return cls(**counts, minimum=lowest, maximum=highest, total=nothing, squares=list(nothing))
+        zeros: list[int | None] = [0] * width
+        return cls(**counts, minimum=lowest, maximum=highest, total=zeros, squares=list(zeros))
 
     @property
     def missing(self) -> Counts:
@@ -66,8 +66,8 @@ class Stats:
             **counts,
             minimum=np.minimum(self.minimum, other.minimum),
             maximum=np.maximum(self.maximum, other.maximum),
-            total=list(_added(self.total, other.total)),
-            squares=list(_added(self.squares, other.squares)),
+            total=list(_add_sums(self.total, other.total)),
+            squares=list(_add_sums(self.squares, other.squares)),
         )
 
     def __eq__(self, other: object) -> bool:
@@ -79,9 +79,9 @@ class Stats:
 COUNTS = ("rows", "nulls", "nans", "infinities", "zeros", "ones", "unknown", "outside")
 
 
-def _added(first: list[int | None], second: list[int | None]) -> Iterator[int | None]:
-    for one, other in zip(first, second, strict=True):
-        yield None if one is None or other is None else one + other
+def _add_sums(first: list[int | None], second: list[int | None]) -> Iterator[int | None]:
+    for left, right in zip(first, second, strict=True):
+        yield None if left is None or right is None else left + right
 
 
 def measure(
@@ -95,36 +95,36 @@ def measure(
         unknown, outside: (rows, width) flags of such values.
     """
     rows, width = values.shape
-    at_once = max(1, _VALUES_AT_ONCE // max(rows, 1))
-    parts = []
-    for first in range(0, width, at_once):
-        some = slice(first, first + at_once)
-        flags = (None if one is None else one[:, some] for one in (unknown, outside))
-        parts.append(_measure(values[:, some], nulls[some], *flags))
-    return _joined(parts)
+    columns_per_chunk = max(1, _VALUES_PER_CHUNK // max(rows, 1))
+    chunks = []
+    for first in range(0, width, columns_per_chunk):
+        chunk = slice(first, first + columns_per_chunk)
+        flags = (None if flag is None else flag[:, chunk] for flag in (unknown, outside))
+        chunks.append(_measure_chunk(values[:, chunk], nulls[chunk], *flags))
+    return _concat_stats(chunks)
 
 
-def _joined(parts: list[Stats]) -> Stats:
-    if len(parts) == 1:
-        return parts[0]
+def _concat_stats(chunks: list[Stats]) -> Stats:
+    if len(chunks) == 1:
+        return chunks[0]
     columns: dict[str, Any] = {
-        name: np.concatenate([getattr(part, name) for part in parts])
+        name: np.concatenate([getattr(chunk, name) for chunk in chunks])
         for name in (*COUNTS, "minimum", "maximum")
     }
     for name in ("total", "squares"):
-        columns[name] = [one for part in parts for one in getattr(part, name)]
+        columns[name] = [total for chunk in chunks for total in getattr(chunk, name)]
     return Stats(**columns)
 
 
-def _measure(values: Floats, nulls: Counts, unknown: Flags | None, outside: Flags | None) -> Stats:
+def _measure_chunk(values: Floats, nulls: Counts, unknown: Flags | None, outside: Flags | None) -> Stats:
     rows, width = values.shape
     finite = np.isfinite(values)
     counted = np.count_nonzero(finite, axis=0)
-    whole = int(counted.sum()) == values.size
-    nans = np.zeros(width, dtype=np.int64) if whole else np.count_nonzero(np.isnan(values), axis=0)
-    clean = values if whole else np.where(finite, values, 0.0)
-    lowest = values if whole else np.where(finite, values, np.inf)
-    highest = values if whole else np.where(finite, values, -np.inf)
+    all_finite = int(counted.sum()) == values.size
+    nans = np.zeros(width, dtype=np.int64) if all_finite else np.count_nonzero(np.isnan(values), axis=0)
+    clean = values if all_finite else np.where(finite, values, 0.0)
+    lowest = values if all_finite else np.where(finite, values, np.inf)
+    highest = values if all_finite else np.where(finite, values, -np.inf)
     with np.errstate(over="ignore", invalid="ignore"):
         total = clean.sum(axis=0)
         squares = np.einsum("ij,ij->j", clean, clean)
@@ -135,8 +135,8 @@ def _measure(values: Floats, nulls: Counts, unknown: Flags | None, outside: Flag
         infinities=rows - counted - nans,
         zeros=np.count_nonzero(values == 0.0, axis=0),
         ones=np.count_nonzero(values == 1.0, axis=0),
-        unknown=_count(unknown, width),
-        outside=_count(outside, width),
+        unknown=_count_flags(unknown, width),
+        outside=_count_flags(outside, width),
         minimum=lowest.min(axis=0, initial=np.inf),
         maximum=highest.max(axis=0, initial=-np.inf),
         total=[to_units(value) if np.isfinite(value) else None for value in total.tolist()],
@@ -144,18 +144,18 @@ def _measure(values: Floats, nulls: Counts, unknown: Flags | None, outside: Flag
     )
 
 
-def _count(flags: Flags | None, width: int) -> Counts:
+def _count_flags(flags: Flags | None, width: int) -> Counts:
     if flags is None:
         return np.zeros(width, dtype=np.int64)
     return np.count_nonzero(flags, axis=0).astype(np.int64)
 
 
-def fraction(part: float, whole: float) -> float:
-    """``part / whole``, and 0 of nothing."""
-    return part / whole if whole else 0.0
+def fraction(count: float, total: float) -> float:
+    """``count / total``; 0 if the total is 0."""
+    return count / total if total else 0.0
 
 
-def mean_of(stats: Stats, position: int) -> float:
+def compute_mean(stats: Stats, position: int) -> float:
     """Mean of the finite values; NaN if there is none, or their sum overflowed."""
     total, count = stats.total[position], int(stats.finite[position])
     return from_units(total) / count if count and total is not None else math.nan

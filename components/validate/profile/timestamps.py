@@ -25,13 +25,13 @@ class Span:
     end_ms: float
 
     @classmethod
-    def of(cls, partition: str) -> "Span":
-        """From a name as ``date=2026-03-01`` or ``date=2026-03-01/hour=05``."""
-        parts = dict(item.split("=", 1) for item in partition.split("/"))
-        start = datetime.fromisoformat(parts["date"]).replace(tzinfo=UTC)
+    def parse(cls, partition: str) -> "Span":
+        """Parse a partition's name, as ``date=2026-03-01`` or ``date=2026-03-01/hour=05``."""
+        fields = dict(item.split("=", 1) for item in partition.split("/"))
+        start = datetime.fromisoformat(fields["date"]).replace(tzinfo=UTC)
         length = timedelta(days=1)
-        if "hour" in parts:
-            start, length = start + timedelta(hours=int(parts["hour"])), timedelta(hours=1)
+        if "hour" in fields:
+            start, length = start + timedelta(hours=int(fields["hour"])), timedelta(hours=1)
         return cls(start.timestamp() * 1000.0, (start + length).timestamp() * 1000.0)
 
 
@@ -49,17 +49,17 @@ def measure_times(
     if stamps.engaged:
         far[:, block.columns.index(stamps.engaged)] = False  # an engagement may come days later
     yield block.key, block.labels, measure(array, values.nulls, outside=far)
-    strange: Flags = ~plausible & ~np.isnan(array)
-    yield UNIT_BLOCK, block.labels, measure(array, values.nulls, outside=strange)
+    implausible: Flags = ~plausible & ~np.isnan(array)
+    yield UNIT_BLOCK, block.labels, measure(array, values.nulls, outside=implausible)
     if stamps.served:
         served = block.columns.index(stamps.served)
         for later in filter(None, (stamps.impressed, stamps.engaged)):
-            place = block.columns.index(later)
-            both = plausible[:, served] & plausible[:, place]
-            gaps = np.where(both, array[:, place] - array[:, served], np.nan)[:, np.newaxis]
-            no_pair = np.array([np.count_nonzero(~both)])
+            position = block.columns.index(later)
+            both = plausible[:, served] & plausible[:, position]
+            gaps = np.where(both, array[:, position] - array[:, served], np.nan)[:, np.newaxis]
+            without_pair = np.array([np.count_nonzero(~both)])
             label = f"{stamps.served} <= {later}"
-            yield f"{ORDER_BLOCK}:{later}", [label], measure(gaps, no_pair, outside=gaps < 0.0)
+            yield f"{ORDER_BLOCK}:{later}", [label], measure(gaps, without_pair, outside=gaps < 0.0)
 
 
 def measure_derived_times(values: Values) -> Stats:
@@ -69,8 +69,8 @@ def measure_derived_times(values: Values) -> Stats:
     return measure(values.array, values.nulls, outside=seconds | (size >= LAST_PLAUSIBLE_MS))
 
 
-def unit_in_words(value: float) -> str:
-    """What a value that is no millisecond of our days looks like."""
+def describe_time(value: float) -> str:
+    """Describe a time that is not in milliseconds, with the unit that it may be in."""
     for unit, first, last in (
         ("seconds", _FIRST_SECONDS, FIRST_PLAUSIBLE_MS),
         ("microseconds", LAST_PLAUSIBLE_MS, 1e17),

@@ -13,11 +13,11 @@ from recap_model.data.log.id_hashing import feature_ids
 
 
 class WrongWidthError(ValueError):
-    """Lists of another width: ``found`` is the first one's, ``rows`` how many there are."""
+    """Lists of another width: ``width`` is the first one's, ``rows`` how many there are."""
 
-    def __init__(self, found: int, rows: int) -> None:
-        super().__init__(found, rows)
-        self.found, self.rows = found, rows
+    def __init__(self, width: int, rows: int) -> None:
+        super().__init__(width, rows)
+        self.width, self.rows = width, rows
 
 
 @dataclass(frozen=True)
@@ -28,29 +28,29 @@ class Values:
     nulls: Counts
 
 
-def values_of(batch: pa.RecordBatch, block: Block) -> Values:
+def read_values(batch: pa.RecordBatch, block: Block) -> Values:
     """The block's values; of an embedding its norm, of a list of any length its length.
 
     Raises:
         WrongWidthError: a list is longer or shorter than the block says.
     """
     if block.list_width is None:
-        return _scalars(batch, block)
+        return _read_scalars(batch, block)
     column = batch.column(block.columns[0])
     if pa.types.is_null(column.type):
         nulls = np.full(block.width, len(column), dtype=np.int64)
         return Values(np.full((len(column), block.width), np.nan), nulls)
     if block.role == "sparse":
-        return _one_column(pc.list_value_length(column))
-    lists = _lists(column, block.list_width)
+        return _read_column(pc.list_value_length(column))
+    lists = _read_lists(column, block.list_width)
     if block.role != "embedding":
         return lists
     norms = np.sqrt(np.einsum("ij,ij->i", lists.array, lists.array))[:, np.newaxis]
     return Values(norms, np.full(block.width, column.null_count, dtype=np.int64))
 
 
-def null_stats(batch: pa.RecordBatch, block: Block) -> Stats:
-    """Counts of rows and nulls alone, for ids: their values are nobody's business."""
+def count_nulls(batch: pa.RecordBatch, block: Block) -> Stats:
+    """Count rows and nulls; the values of ids are not profiled."""
     stats = Stats.empty(block.width)
     stats.rows += batch.num_rows
     stats.nulls += np.array([batch.column(name).null_count for name in block.columns], dtype=np.int64)
@@ -58,43 +58,43 @@ def null_stats(batch: pa.RecordBatch, block: Block) -> Stats:
     return stats
 
 
-def _scalars(batch: pa.RecordBatch, block: Block) -> Values:
+def _read_scalars(batch: pa.RecordBatch, block: Block) -> Values:
     array = np.empty((len(block.columns), batch.num_rows))
     nulls = np.zeros(len(block.columns), dtype=np.int64)
-    for place, name in enumerate(block.columns):
+    for position, name in enumerate(block.columns):
         column = batch.column(name)
-        nulls[place] = column.null_count
+        nulls[position] = column.null_count
         if block.role in ("timestamp", "moment"):
             column = milliseconds(column, f"column {name}")
-        array[place] = _floats(column, block.role == "discrete")
+        array[position] = _to_floats(column, block.role == "discrete")
     return Values(array.T, nulls)
 
 
-def _one_column(column: pa.Array) -> Values:
-    return Values(_floats(column)[:, np.newaxis], np.array([column.null_count], dtype=np.int64))
+def _read_column(column: pa.Array) -> Values:
+    return Values(_to_floats(column)[:, np.newaxis], np.array([column.null_count], dtype=np.int64))
 
 
-def _floats(column: pa.Array, ids: bool = False) -> Floats:
+def _to_floats(column: pa.Array, ids: bool = False) -> Floats:
     """Numbers as they are, of ids the int64 that the model reads."""
     if ids and not pa.types.is_floating(column.type):
         column = feature_ids(column)
     return pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
 
 
-def _lists(column: pa.Array, width: int) -> Values:
+def _read_lists(column: pa.Array, width: int) -> Values:
     if not pa.types.is_fixed_size_list(column.type):
         lengths = pc.list_value_length(column).drop_null().to_numpy(zero_copy_only=False)
         wrong = lengths != width
         if wrong.any():
             raise WrongWidthError(int(lengths[wrong][0]), int(np.count_nonzero(wrong)))
     entries = pc.list_flatten(column)
-    inside = _floats(entries).reshape(-1, width)
+    values = _to_floats(entries).reshape(-1, width)
     nulls = np.full(width, column.null_count, dtype=np.int64)
     if entries.null_count:
         flags = entries.is_null().to_numpy(zero_copy_only=False).reshape(-1, width)
         nulls += np.count_nonzero(flags, axis=0)
     if not column.null_count:
-        return Values(inside, nulls)
+        return Values(values, nulls)
     array = np.full((len(column), width), np.nan)
-    array[column.is_valid().to_numpy(zero_copy_only=False)] = inside
+    array[column.is_valid().to_numpy(zero_copy_only=False)] = values
     return Values(array, nulls)

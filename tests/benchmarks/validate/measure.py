@@ -31,12 +31,12 @@ def plain(work: Path) -> Verdicts:
     """Great Expectations over one pandas frame of the whole log."""
     import pandas as pd
 
-    from components.validate.checks.great_expectations import expectation_named, gx
+    from components.validate.checks.great_expectations import create_expectation, gx
 
     frame = pd.read_parquet(work / "log")
     asset = gx.get_context(mode="ephemeral").data_sources.add_pandas("p").add_dataframe_asset("a")
     batch = asset.add_batch_definition_whole_dataframe("b").get_batch({"dataframe": frame})
-    held = [expectation_named(item["type"], item["kwargs"]) for item in expectations()]
+    held = [create_expectation(item["type"], item["kwargs"]) for item in expectations()]
     suite = gx.ExpectationSuite(name="s", expectations=held)
     results = batch.validate(suite, result_format="BOOLEAN_ONLY").results
     return {

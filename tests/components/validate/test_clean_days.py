@@ -8,11 +8,11 @@ import pytest
 
 import pipeline
 from components.common.artifacts.snapshot import Snapshot
-from components.validate.checks.run import judge
+from components.validate.checks.run import check_scan
 from components.validate.drift.compare import compare
-from components.validate.drift.effective_rows import intraclass_correlations
+from components.validate.drift.effective_rows import measure_correlations
 from components.validate.drift.reference import Reference
-from components.validate.profile.columns import blocks_of
+from components.validate.profile.columns import list_blocks
 from components.validate.profile.profile import Profile
 from components.validate.profile.scan import Scan, scan_log
 from pipeline.simulator import write_log
@@ -61,7 +61,7 @@ def shop_log(folder: Path, rows_a_day: int, seed: int) -> tuple[Path, RecapConfi
 def test_ten_clean_days_give_no_alarm(tmp_path: Path, log: Callable, rows_a_day: int):
     root, config = log(tmp_path, rows_a_day, 0)
     verdicts = [
-        judge(window, snapshot, config, {"drift": champion})
+        check_scan(window, snapshot, config, {"drift": champion})
         for window, snapshot, champion in windows_of(tmp_path, root, config)
     ]
     assert len(verdicts) == CLEAN_DAYS
@@ -75,12 +75,10 @@ def test_ten_clean_days_of_any_size_are_within_the_bounds(
     tmp_path: Path, log: Callable, rows_a_day: int, seed: int
 ):
     root, config = log(tmp_path, rows_a_day, seed)
-    blocks = blocks_of(config)
+    blocks = list_blocks(config)
     for window, _, champion in windows_of(tmp_path, root, config):
         assert champion.profile is not None
-        found = compare(
-            window.profile, champion.profile, intraclass_correlations(window.sample, blocks), config
-        )
+        found = compare(window.profile, champion.profile, measure_correlations(window.sample, blocks), config)
         assert [change for change in found.changes if change.furthest > 1.0] == []
         levels = found.rates + found.nulls + found.rows
         assert [level for level in levels if not level.lowest <= level.value <= level.highest] == []

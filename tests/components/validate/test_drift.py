@@ -52,7 +52,7 @@ def changed(folder: Path, clean: Path, *changes: Change, everywhere: bool = Fals
 
 def lines(folder: Path, root: Path, champion: Path, config: RecapConfig | None = None) -> list[str]:
     verdict = validate(folder, root, config or shop_config(), champion)
-    assert verdict.drifts["drift"].found is not None
+    assert verdict.drifts["drift"].comparison is not None
     return sorted(verdict.lines("warning"))
 
 
@@ -280,7 +280,7 @@ def test_a_new_column_is_named_and_not_compared(tmp_path: Path, clean: Path, cha
     )
     verdict = validate(tmp_path, root, RecapConfig.model_validate(content), champion)
     assert verdict.drift_state("drift") == "within_bounds"
-    assert verdict.drifts["drift"].found.new == ["extra"]
+    assert verdict.drifts["drift"].comparison.new == ["extra"]
     assert "It does not have: extra." in (tmp_path / "docs.html").read_text()
 
 
@@ -361,7 +361,7 @@ def test_one_metric_alone_sees_some_planted_changes(
     tmp_path: Path, clean: Path, champion: Path, name: str, metric: str
 ):
     verdict = validate(tmp_path, changed(tmp_path, clean, *PLANTED[name][0]), shop_config(), champion)
-    changes = verdict.drifts["drift"].found.changes
+    changes = verdict.drifts["drift"].comparison.changes
     (change,) = [change for change in changes if change.excess > 1.0 and change.where == DAY]
     beyond = [one for one, value in change.found.items() if value > change.allowed[one]]
     assert beyond == [metric]

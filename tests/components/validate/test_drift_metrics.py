@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from components.validate.drift import metrics
-from components.validate.profile.histogram import lower_edges, number_bins
+from components.validate.profile.histogram import assign_number_bins, lower_edges
 from recap_model.metrics import population_stability_index
 
 PAIRS = {
@@ -22,13 +22,13 @@ PAIRS = {
 
 
 def counts_of(*samples: np.ndarray) -> list[np.ndarray]:
-    bins = [number_bins(np.ascontiguousarray(sample, dtype=float)) for sample in samples]
+    bins = [assign_number_bins(np.ascontiguousarray(sample, dtype=float)) for sample in samples]
     every = np.unique(np.concatenate(bins))
     return [np.array([np.count_nonzero(one == value) for value in every]) for one in bins]
 
 
 def sorted_numbers(values: np.ndarray) -> np.ndarray:
-    return lower_edges(number_bins(np.ascontiguousarray(values, dtype=float)))
+    return lower_edges(assign_number_bins(np.ascontiguousarray(values, dtype=float)))
 
 
 @pytest.mark.parametrize("name", PAIRS)
@@ -55,8 +55,8 @@ def plain_psi(first: np.ndarray, second: np.ndarray) -> float:
 def test_psi_is_the_textbooks_on_the_rows(name: str):
     first, second = PAIRS[name](np.random.default_rng(2), 50_000)
     p, q = counts_of(first, second)
-    classes = metrics.classes_of_numbers(p)
-    found = population_stability_index(metrics.into_classes(p, classes), metrics.into_classes(q, classes))
+    classes = metrics.classify_numbers(p)
+    found = population_stability_index(metrics.sum_by_class(p, classes), metrics.sum_by_class(q, classes))
     assert found == pytest.approx(plain_psi(first, second), rel=0.12)
 
 
@@ -71,9 +71,9 @@ def test_a_class_that_is_empty_on_one_side_is_finite():
 
 
 def test_tenths_have_a_tenth_of_the_rows_each():
-    counts = np.bincount(number_bins(np.random.default_rng(3).lognormal(0, 1, 100_000)))
-    classes = metrics.classes_of_numbers(counts)
-    shares = metrics.into_classes(counts, classes) / counts.sum()
+    counts = np.bincount(assign_number_bins(np.random.default_rng(3).lognormal(0, 1, 100_000)))
+    classes = metrics.classify_numbers(counts)
+    shares = metrics.sum_by_class(counts, classes) / counts.sum()
     assert len(shares) == 10
     assert shares.min() > 0.05
     assert shares.max() < 0.15
@@ -81,7 +81,7 @@ def test_tenths_have_a_tenth_of_the_rows_each():
 
 def test_the_most_frequent_ids_have_a_class_each_and_new_ones_share_the_rest():
     p = np.array([5, 0, 100, 50])
-    assert metrics.classes_of_ids(p).tolist() == [2, metrics.TOP_IDS, 0, 1]
+    assert metrics.classify_ids(p).tolist() == [2, metrics.TOP_IDS, 0, 1]
 
 
 def test_one_class_has_no_noise():
@@ -94,8 +94,8 @@ def test_equal_distributions_stay_within_what_chance_explains(rows: int):
     for _ in range(300):
         first, second = random.lognormal(0, 1, 5 * rows), random.lognormal(0, 1, rows)
         p, q = counts_of(first, second)
-        classes = metrics.classes_of_numbers(p)
-        in_p, in_q = metrics.into_classes(p, classes), metrics.into_classes(q, classes)
+        classes = metrics.classify_numbers(p)
+        in_p, in_q = metrics.sum_by_class(p, classes), metrics.sum_by_class(q, classes)
         assert population_stability_index(in_p, in_q) < metrics.psi_noise(len(in_p), 5 * rows, rows)
         assert metrics.kolmogorov_smirnov(p, q) < metrics.ks_noise(5 * rows, rows)
         shift = abs(first.mean() - second.mean())

@@ -5,9 +5,9 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from components.validate.drift.effective_rows import effective_fraction, intraclass_correlations
+from components.validate.drift.effective_rows import effective_fraction, measure_correlations
 from components.validate.profile.columns import Block
-from components.validate.profile.histogram import number_bins, sketch_units
+from components.validate.profile.histogram import assign_number_bins, count_id_buckets
 from components.validate.profile.profile import PartitionProfile
 from components.validate.profile.statistics import Stats
 from recap_model.data.log.id_hashing import splitmix64
@@ -39,14 +39,14 @@ def log(users: int = 50, each: int = 8) -> pa.Table:
 
 def test_the_correlation_is_that_of_scipys_analysis_of_variance():
     table = log()
-    bins = number_bins(table["amount"].to_numpy()).reshape(50, 8)
+    bins = assign_number_bins(table["amount"].to_numpy()).reshape(50, 8)
     ratio = stats.f_oneway(*bins).statistic
-    found = intraclass_correlations(table, [USERS, AMOUNTS])["amount"]["user"]
+    found = measure_correlations(table, [USERS, AMOUNTS])["amount"]["user"]
     assert found == pytest.approx((ratio - 1) / (ratio + 7))
 
 
 def test_a_value_of_the_user_is_alike_in_all_rows_whatever_is_missing_and_noise_in_none():
-    alike = intraclass_correlations(log(), [USERS, AMOUNTS])
+    alike = measure_correlations(log(), [USERS, AMOUNTS])
     assert alike["own"]["user"] == pytest.approx(1.0)
     assert alike["gaps"]["user"] == pytest.approx(1.0)
     assert alike["noise"]["user"] < 0.1
@@ -55,7 +55,7 @@ def test_a_value_of_the_user_is_alike_in_all_rows_whatever_is_missing_and_noise_
 def part_of(users: int, each: int) -> PartitionProfile:
     part = PartitionProfile(users * each)
     hashes = splitmix64(np.repeat(np.arange(users), each).view(np.uint64))
-    part.add("id", ["user"], Stats.empty(1), sketch_units([hashes]))
+    part.add("id", ["user"], Stats.empty(1), count_id_buckets([hashes]))
     return part
 
 
@@ -70,6 +70,6 @@ def test_ids_that_are_strings_null_or_not_there_are_no_hindrance():
     table = log()
     strings = [None, *map(str, table["user"].to_pylist()[1:])]
     table = table.set_column(0, "user", pa.array(strings))
-    assert intraclass_correlations(table, [USERS, AMOUNTS])["own"]["user"] > 0.9
-    assert intraclass_correlations(table.drop_columns(["user"]), [USERS, AMOUNTS]) == {}
-    assert intraclass_correlations(None, [USERS, AMOUNTS]) == {}
+    assert measure_correlations(table, [USERS, AMOUNTS])["own"]["user"] > 0.9
+    assert measure_correlations(table.drop_columns(["user"]), [USERS, AMOUNTS]) == {}
+    assert measure_correlations(None, [USERS, AMOUNTS]) == {}

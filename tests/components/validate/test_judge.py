@@ -14,7 +14,7 @@ import pytest
 
 from components.validate.checks.great_expectations import Validator
 from components.validate.checks.partitions import PartitionRows
-from components.validate.checks.suite import SUBJECTS, expectation_of
+from components.validate.checks.suite import SUBJECTS, build_expectation
 from components.validate.validate import ValidationFailed
 from recap_model.config import ConfigError
 from recap_model.config.steps.drift import DriftRule
@@ -141,24 +141,24 @@ def figures(*rows: tuple[float, float, float]) -> pd.DataFrame:
 
 
 COLUMNS = ["rule", "value", "lowest", "highest"]
-RULE = expectation_of(PartitionRows(), tiny_config())
+RULE = build_expectation(PartitionRows(), tiny_config())
 
 
 def test_an_empty_frame_is_no_pass():
     with pytest.raises(ValueError, match="no rows to check; an empty result counts as a failure"):
-        Validator().offending(pd.DataFrame({name: [] for name in COLUMNS}), [RULE])
+        Validator().find_failing_rows(pd.DataFrame({name: [] for name in COLUMNS}), [RULE])
 
 
 def test_a_figure_is_held_to_its_own_rules_bounds_and_nan_is_outside_them():
     nan, inf = float("nan"), float("inf")
     frame = figures((1.0, 0.0, inf), (nan, 0.0, 1.0), (3.0, nan, 4.0), (-1.0, 0.0, 1.0), (2.0, -inf, 1.0))
-    (rows,) = Validator().offending(frame, [RULE])
+    (rows,) = Validator().find_failing_rows(frame, [RULE])
     assert rows == [1, 2, 3, 4]
 
 
 def test_an_expectation_that_cannot_be_computed_is_no_pass():
     with pytest.raises(ValueError, match="cannot be computed"):
-        Validator().offending(pd.DataFrame({"value": [1.0]}), [RULE])
+        Validator().find_failing_rows(pd.DataFrame({"value": [1.0]}), [RULE])
 
 
 def test_every_rule_has_a_severity_in_the_config_and_a_sentence_in_the_suite(tmp_path: Path):

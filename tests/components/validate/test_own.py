@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from components.resolve.resolve import resolve_run
-from components.validate.checks.great_expectations import expectation_named, gx
+from components.validate.checks.great_expectations import create_expectation, gx
 from components.validate.result import ValidationResult
 from components.validate.validate import ValidationFailed, validate_snapshot
 from recap_model.config import ConfigError, RecapConfig
@@ -84,7 +84,7 @@ def test_the_verdict_is_that_of_great_expectations_on_all_rows(log: Path, tmp_pa
     for number, kwargs in enumerate(HOLDING_AND_FAILING[kind]):
         verdict = validate(tmp_path / str(number), log, own(kind, **kwargs))
         found = next(result for result in verdict.results if result.rule == kind)
-        assert found.success == batch.validate(expectation_named(kind, kwargs)).success == (number == 0)
+        assert found.success == batch.validate(create_expectation(kind, kwargs)).success == (number == 0)
 
 
 def test_a_failure_says_column_rows_value_and_where_to_change_it(log: Path, tmp_path: Path):

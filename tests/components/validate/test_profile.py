@@ -15,7 +15,7 @@ from components.validate.profile.exact_sum import from_text, from_units, to_text
 from components.validate.profile.profile import BlockProfile, PartitionProfile, Profile
 from components.validate.profile.statistics import Stats, measure
 from components.validate.profile.timestamps import Span
-from components.validate.profile.values import WrongWidthError, values_of
+from components.validate.profile.values import WrongWidthError, read_values
 from recap_model.data.log.schema import LogColumn
 
 floats = st.floats(width=32, allow_nan=True, allow_infinity=True)
@@ -105,7 +105,7 @@ def batch_of(array: pa.Array) -> pa.RecordBatch:
 )
 def test_a_list_column_is_read_by_position_and_null_lists_and_entries_are_counted(kind):
     batch = batch_of(pa.array([[1, 2], None, [3, None]], type=kind))
-    values = values_of(batch, LISTS)
+    values = read_values(batch, LISTS)
     np.testing.assert_array_equal(values.array, [[1, 2], [np.nan, np.nan], [3, np.nan]])
     assert values.nulls.tolist() == [1, 2]
 
@@ -127,13 +127,13 @@ def test_a_profile_whose_columns_were_altered_is_refused(tmp_path: Path):
 
 def test_a_slice_of_lists_is_read_from_its_own_start():
     batch = batch_of(pa.array([[1.0, 2.0], [3.0, 4.0]], type=pa.list_(pa.float32(), 2))).slice(1)
-    values = values_of(batch, LISTS)
+    values = read_values(batch, LISTS)
     assert values.array.tolist() == [[3.0, 4.0]]
 
 
 def test_an_embedding_is_measured_by_its_norm():
     batch = batch_of(pa.array([[3.0, 4.0], [0.0, 0.0], None], type=pa.list_(pa.float32(), 2)))
-    values = values_of(
+    values = read_values(
         batch, Block("embedding", (LogColumn("x", "embedding", "features.user_embedding", 2),))
     )
     np.testing.assert_array_equal(values.array, [[5.0], [0.0], [np.nan]])
@@ -143,10 +143,10 @@ def test_an_embedding_is_measured_by_its_norm():
 def test_lists_of_another_width_are_told_with_their_number():
     batch = batch_of(pa.array([[1.0, 2.0], [1.0], [1.0, 2.0, 3.0]]))
     with pytest.raises(WrongWidthError) as caught:
-        values_of(batch, LISTS)
-    assert (caught.value.found, caught.value.rows) == (1, 2)
+        read_values(batch, LISTS)
+    assert (caught.value.width, caught.value.rows) == (1, 2)
 
 
 def test_an_hourly_partition_spans_its_hour():
-    span = Span.of("date=1970-01-02/hour=01")
+    span = Span.parse("date=1970-01-02/hour=01")
     assert (span.start_ms, span.end_ms) == (86_400_000 + 3_600_000, 86_400_000 + 7_200_000)

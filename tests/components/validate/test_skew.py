@@ -56,8 +56,8 @@ def test_a_column_that_is_served_in_another_unit_is_named(tmp_path: Path, log: P
 def test_a_column_that_is_not_served_is_named_and_the_others_are_compared(tmp_path: Path, log: Path):
     served = serve(log, tmp_path / "served", lambda table: table.drop_columns(["stock"]))
     verdict = validate(tmp_path, log, f"{served}/*/*.parquet")
-    assert verdict.drifts["skew"].found is not None
-    assert verdict.drifts["skew"].found.new == ["stock"]
+    assert verdict.drifts["skew"].comparison is not None
+    assert verdict.drifts["skew"].comparison.new == ["stock"]
     assert len(verdict.drifts["skew"].worst()) == 9
 
 

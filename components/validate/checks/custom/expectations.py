@@ -15,10 +15,10 @@ from typing import Any
 from components.common.artifacts.snapshot import EXPECTATIONS_NAME, Snapshot
 from components.validate.checks.great_expectations import (
     Expectation,
-    NoSuchExpectationError,
-    expectation_named,
+    UnknownExpectationError,
+    create_expectation,
 )
-from components.validate.profile.columns import blocks_of, columns_of
+from components.validate.profile.columns import list_blocks, list_columns
 from recap_model.config import RecapConfig
 from recap_model.config.steps.drift import Severity
 
@@ -30,11 +30,11 @@ _RETURN_TYPE = "a list of expectations, or of mappings with type, kwargs and sev
 
 @dataclass(frozen=True)
 class CustomExpectation:
-    """An expectation, its place in the config or file, and its columns."""
+    """An expectation, the field of the config or item of the file that it is from, and its columns."""
 
     expectation: Expectation
     severity: Severity
-    place: str
+    source: str
     columns: tuple[str, ...]
 
     @property
@@ -51,32 +51,32 @@ def read_custom_expectations(
 ) -> list[CustomExpectation]:
     """Read all custom expectations.
 
-    Raises ValueError, with the place, for an unknown or unsupported type, an invalid field, a column that the config
+    Raises ValueError, with the source, for an unknown or unsupported type, an invalid field, a column that the config
     does not name, or an error in the file.
     """
-    found = [
-        _checked(f"validation.expectations.{number}", item.type, dict(item.kwargs), item.severity, config)
+    custom = [
+        _build(f"validation.expectations.{number}", item.type, dict(item.kwargs), item.severity, config)
         for number, item in enumerate(config.validation.expectations)
     ]
     if config.validation.expectations_file is not None:
-        found += _read_file_expectations(Path(folder), snapshot, config)
-    return found
+        custom += _read_file_expectations(Path(folder), snapshot, config)
+    return custom
 
 
-def _checked(
-    place: str, kind: str, kwargs: dict[str, Any], severity: Severity, config: RecapConfig
+def _build(
+    source: str, kind: str, kwargs: dict[str, Any], severity: Severity, config: RecapConfig
 ) -> CustomExpectation:
     try:
-        expectation = expectation_named(kind, kwargs)
-    except NoSuchExpectationError as error:
-        raise ValueError(f"{place}.type: {error}") from None
+        expectation = create_expectation(kind, kwargs)
+    except UnknownExpectationError as error:
+        raise ValueError(f"{source}.type: {error}") from None
     except (ValueError, TypeError, OverflowError) as error:
-        raise ValueError(f"{place}.kwargs: {kind}: {_first_reason(error)}") from None
-    return _with_columns(place, expectation, severity, config)
+        raise ValueError(f"{source}.kwargs: {kind}: {_describe_first_error(error)}") from None
+    return _bind_columns(source, expectation, severity, config)
 
 
-def _with_columns(
-    place: str, expectation: Expectation, severity: Severity, config: RecapConfig
+def _bind_columns(
+    source: str, expectation: Expectation, severity: Severity, config: RecapConfig
 ) -> CustomExpectation:
     kind = str(expectation.configuration.type)
     kwargs = expectation.configuration.kwargs
@@ -85,17 +85,17 @@ def _with_columns(
     )
     if not columns and kind not in _TABLE_EXPECTATIONS:
         raise ValueError(
-            f"{place}.type: {kind} has no column; allowed are those of columns, and "
+            f"{source}.type: {kind} has no column; allowed are those of columns, and "
             f"{', '.join(_TABLE_EXPECTATIONS)}"
         )
-    blocks = blocks_of(config)
-    scalar = columns_of([block for block in blocks if block.list_width is None])
+    blocks = list_blocks(config)
+    scalar = list_columns([block for block in blocks if block.list_width is None])
     for column in columns:
         if column not in scalar:
-            known = columns_of(blocks)
-            why = "has lists" if column in known else "is not in the config"
-            raise ValueError(f"{place}.kwargs: column {column!r} {why}; allowed are {', '.join(scalar)}")
-    return CustomExpectation(expectation, severity, place, columns)
+            known = list_columns(blocks)
+            reason = "has lists" if column in known else "is not in the config"
+            raise ValueError(f"{source}.kwargs: column {column!r} {reason}; allowed are {', '.join(scalar)}")
+    return CustomExpectation(expectation, severity, source, columns)
 
 
 def _read_file_expectations(
@@ -105,40 +105,40 @@ def _read_file_expectations(
     code = path.read_bytes() if path.is_file() else b""
     if hashlib.sha256(code).hexdigest() != snapshot.expectations_sha256:
         raise ValueError(f"{path}: lost or changed since resolve wrote it; run resolve again")
-    given = _call(code, path, name)
-    if not isinstance(given, list):
-        raise ValueError(f"{name}: {FUNCTION}() returns {type(given).__name__}; it returns {_RETURN_TYPE}")
-    for number, item in enumerate(given):
-        place = f"{name}: {FUNCTION}()[{number}]"
+    returned = _call(code, path, name)
+    if not isinstance(returned, list):
+        raise ValueError(f"{name}: {FUNCTION}() returns {type(returned).__name__}; it returns {_RETURN_TYPE}")
+    for number, item in enumerate(returned):
+        source = f"{name}: {FUNCTION}()[{number}]"
         if isinstance(item, Expectation):
             severity: Severity = "critical" if str(item.severity).endswith("critical") else "warning"
-            yield _with_columns(place, item, severity, config)
+            yield _bind_columns(source, item, severity, config)
             continue
         if not isinstance(item, dict) or not {"type"} <= set(item) <= {"type", "kwargs", "severity"}:
-            raise ValueError(f"{place}: is {_short(item)}; {FUNCTION}() returns {_RETURN_TYPE}")
+            raise ValueError(f"{source}: is {_shorten(item)}; {FUNCTION}() returns {_RETURN_TYPE}")
         severity = item.get("severity", "warning")
         if severity not in ("critical", "warning"):
-            raise ValueError(f"{place}.severity: {severity!r}; allowed are critical and warning")
-        yield _checked(place, str(item["type"]), dict(item.get("kwargs", {})), severity, config)
+            raise ValueError(f"{source}.severity: {severity!r}; allowed are critical and warning")
+        yield _build(source, str(item["type"]), dict(item.get("kwargs", {})), severity, config)
 
 
 def _call(code: bytes, path: Path, name: str) -> Any:
     """Call the function of a file whose bytes were verified; an import could run cached bytecode instead."""
-    module = ModuleType("recap_own_expectations")
+    module = ModuleType("recap_custom_expectations")
     module.__file__ = str(path)
     try:
         exec(compile(code, path, "exec", dont_inherit=True), vars(module))
-        make = getattr(module, FUNCTION, None)
-        if not callable(make):
+        function = getattr(module, FUNCTION, None)
+        if not callable(function):
             raise ValueError(f"{name}: has no function {FUNCTION}(); it returns {_RETURN_TYPE}")
-        return make()
+        return function()
     except Exception as error:  # a user's file: its errors are reported in one line
-        if make_line := _line_in(path, error):
-            raise ValueError(f"{name}, line {make_line}: {type(error).__name__}: {_short(error)}") from None
+        if line := _find_line(path, error):
+            raise ValueError(f"{name}, line {line}: {type(error).__name__}: {_shorten(error)}") from None
         raise
 
 
-def _line_in(path: Path, error: Exception) -> int:
+def _find_line(path: Path, error: Exception) -> int:
     """The file's line that raised an error; 0 if the error was raised elsewhere."""
     lines = [
         frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)
@@ -146,14 +146,14 @@ def _line_in(path: Path, error: Exception) -> int:
     return (lines[-1] or 0) if lines else 0
 
 
-def _first_reason(error: Exception) -> str:
+def _describe_first_error(error: Exception) -> str:
     """The first invalid field that Great Expectations reports, in one line."""
     if not hasattr(error, "errors"):
-        return _short(error)
+        return _shorten(error)
     first = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"] if part != "__root__")
-    return _short(f"{field}: {first['msg']}" if field else first["msg"])
+    return _shorten(f"{field}: {first['msg']}" if field else first["msg"])
 
 
-def _short(value: object) -> str:
+def _shorten(value: object) -> str:
     return " ".join(str(value).split())[:200]

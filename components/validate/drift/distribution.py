@@ -1,4 +1,4 @@
-"""Some rows of one column, as a profile has them."""
+"""The distribution of one column over some rows: histogram, exact sums and counts."""
 
 import math
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ _CANCELLED = 1e-8  # of the squared mean: a smaller variance is lost in rounding
 
 
 @dataclass(frozen=True)
-class Sample:
-    """Rows of one position: histogram, exact sums over ``present`` values, and counts.
+class Distribution:
+    """One position over some rows: its histogram, exact sums over ``present`` values, and counts.
 
     ``effective_fraction`` is how many independent rows each row is worth, 0 to 1.
     """
@@ -30,15 +30,15 @@ class Sample:
     effective_fraction: float
 
     @classmethod
-    def of(
-        cls, part: PartitionProfile, key: str, label: str, correlations: dict[str, float]
-    ) -> "Sample | None":
-        """Of a profile's position; None if it has none of that name."""
-        block = part.blocks.get(key)
+    def read(
+        cls, profile: PartitionProfile, key: str, label: str, correlations: dict[str, float]
+    ) -> "Distribution | None":
+        """Read a profile's position; None if it has none of that name."""
+        block = profile.blocks.get(key)
         if block is None or label not in block.labels:
             return None
         position, stats = block.labels.index(label), block.stats
-        bins, counts = block.sketch.of(position)
+        bins, counts = block.histograms.select(position)
         return cls(
             bins,
             counts,
@@ -47,21 +47,21 @@ class Sample:
             int(stats.finite[position] - stats.unknown[position]),
             stats.total[position],
             stats.squares[position],
-            effective_fraction(part, correlations),
+            effective_fraction(profile, correlations),
         )
 
-    def __sub__(self, part: "Sample") -> "Sample":
-        """The rows that are not of a part of them."""
+    def __sub__(self, other: "Distribution") -> "Distribution":
+        """The distribution without some of its rows."""
         counts = self.counts.copy()
-        counts[np.searchsorted(self.bins, part.bins)] -= part.counts
-        return Sample(
+        counts[np.searchsorted(self.bins, other.bins)] -= other.counts
+        return Distribution(
             self.bins,
             counts,
-            self.rows - part.rows,
-            self.missing - part.missing,
-            self.present - part.present,
-            None if self.total is None or part.total is None else self.total - part.total,
-            None if self.squares is None or part.squares is None else self.squares - part.squares,
+            self.rows - other.rows,
+            self.missing - other.missing,
+            self.present - other.present,
+            None if self.total is None or other.total is None else self.total - other.total,
+            None if self.squares is None or other.squares is None else self.squares - other.squares,
             self.effective_fraction,
         )
 
@@ -75,7 +75,7 @@ class Sample:
         return mean, math.sqrt(variance) if variance > _CANCELLED * mean * mean else math.nan
 
     def counts_over(self, bins: Counts) -> Counts:
-        """The counts (bins,) over bins that hold all of the sample's."""
+        """The counts (bins,) over bins that hold all of the distribution's."""
         counts = np.zeros(len(bins), dtype=np.int64)
         counts[np.searchsorted(bins, self.bins)] = self.counts
         return counts

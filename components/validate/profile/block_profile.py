@@ -1,0 +1,151 @@
+"""The profile of each role's columns: statistics, histograms, and faults that prepare would refuse.
+
+A role is one case of `BlockProfiler.profile`; `read_values` reads its values as numbers.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from components.validate.profile.columns import Block
+from components.validate.profile.file_faults import FileRule
+from components.validate.profile.histogram import Histograms, count_id_buckets, count_ids, count_numbers
+from components.validate.profile.statistics import Flags, Floats, Stats, measure
+from components.validate.profile.timestamps import Span, measure_derived_times, measure_times
+from components.validate.profile.values import Values, WrongWidthError, count_nulls, read_values
+from recap_model.config import RecapConfig
+from recap_model.data.log.columns import is_list, plain_type
+from recap_model.data.log.id_hashing import sketch_hashes
+from recap_model.data.log.schema import ID_VALUES, form_of, invalid_ids, invalid_values
+
+
+class BlockStats(NamedTuple):
+    """What a profile keeps of some rows of a block, under the block's key."""
+
+    key: str
+    labels: list[str]
+    stats: Stats
+    histograms: Histograms | None = None
+
+
+class RowFaultReporter(Protocol):
+    """Records rows with values that prepare would refuse."""
+
+    def __call__(
+        self, rule: FileRule, subject: str, observed: str, allowed: str, advice: str, rows: int
+    ) -> None: ...
+
+
+@dataclass(frozen=True)
+class BlockProfiler:
+    """Profiles the blocks of one file's batches.
+
+    Attributes:
+        schema: the file's, as it is stored.
+        span: the time that the file's partition covers.
+        report: records values that prepare would refuse.
+    """
+
+    config: RecapConfig
+    schema: pa.Schema
+    span: Span
+    report: RowFaultReporter
+
+    def profile(self, batch: pa.RecordBatch, block: Block) -> Iterator[BlockStats]:
+        """Profile the rows of a batch; a block with lists of a wrong width is reported instead."""
+        if block.role == "id":
+            hashes = [sketch_hashes(batch.column(name).drop_null()) for name in block.columns]
+            yield BlockStats(block.key, block.labels, count_nulls(batch, block), count_id_buckets(hashes))
+            return
+        if block.role == "split":
+            yield BlockStats(block.key, block.labels, count_nulls(batch, block))
+            return
+        try:
+            values = read_values(batch, block)
+        except WrongWidthError as error:
+            self._report_width(block, error)
+            return
+        match block.role:
+            case "timestamp":
+                stamps = self.config.features.timestamps
+                for key, labels, stats in measure_times(values, block, stamps, self.span):
+                    yield BlockStats(key, labels, stats)
+            case "moment":
+                yield BlockStats(block.key, block.labels, measure_derived_times(values))
+            case "discrete":
+                self._check_discrete(block, values)
+                unknown = values.array == -1.0
+                yield _measure_block(block, values, unknown, None, count_ids(values.array, unknown))
+            case "embedding" | "sparse":
+                # Of an embedding the norm, of a sparse list the length: 0 stands for no value.
+                unknown = values.array == 0.0
+                yield _measure_block(block, values, unknown, None, count_numbers(values.array, unknown))
+            case "label":
+                outside = invalid_values("label", values.array)
+                self._check_labels(block, values.array, outside)
+                # The counts of 0 and 1 are its histogram.
+                yield _measure_block(block, values, None, outside, None)
+            case "binary" | "weight":
+                outside = invalid_values("label" if block.role == "binary" else "weight", values.array)
+                yield _measure_block(block, values, None, outside, count_numbers(values.array))
+            case _:
+                yield _measure_block(block, values, None, None, count_numbers(values.array))
+
+    def _report_width(self, block: Block, error: WrongWidthError) -> None:
+        self.report(
+            "list_width",
+            f"column {block.columns[0]}",
+            f"has a list of {error.width}",
+            f"{block.section} says {block.list_width}",
+            "change one of them",
+            error.rows,
+        )
+
+    def _check_labels(self, block: Block, array: Floats, outside: Flags) -> None:
+        if not outside.any():
+            return
+        for task, column in self.config.label_columns().items():
+            position = block.columns.index(column)
+            wrong = array[:, position][outside[:, position]]
+            if len(wrong):
+                self.report(
+                    "label_values",
+                    f"task {task}",
+                    f"has value {float(wrong[0])}",
+                    "a label is 0, 1 or null",
+                    f"fix the log, or map another column in tasks.{task}.label",
+                    len(wrong),
+                )
+
+    def _check_discrete(self, block: Block, values: Values) -> None:
+        """Ids stored as floats must be integers, as in `read_ids`."""
+        array, floats = values.array, self._are_floats(block)
+        if not floats.any():
+            return
+        wrong = invalid_ids(array) & floats
+        nans = np.count_nonzero(np.isnan(array), axis=0) - values.nulls
+        for position in np.flatnonzero(wrong.any(axis=0) | (nans > 0)):
+            first = array[wrong[:, position], position][:1]
+            self.report(
+                "discrete_values",
+                f"column {block.labels[position]}",
+                f"has value {float(first[0]) if len(first) else float('nan')}",
+                ID_VALUES,
+                f"fix the log, or move the column out of {block.section}",
+                int(np.count_nonzero(wrong[:, position]) + nans[position]),
+            )
+
+    def _are_floats(self, block: Block) -> Flags:
+        """Which positions of a block are stored as floats: (width,), or (1,) of lists."""
+        kinds = [plain_type(self.schema.field(name).type) for name in block.columns]
+        return np.array([form_of(kind.value_type if is_list(kind) else kind) == "float" for kind in kinds])
+
+
+def _measure_block(
+    block: Block, values: Values, unknown: Flags | None, outside: Flags | None, histograms: Histograms | None
+) -> BlockStats:
+    stats = measure(values.array, values.nulls, unknown, outside)
+    return BlockStats(block.key, block.labels, stats, histograms)
