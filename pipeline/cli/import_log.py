@@ -42,6 +42,20 @@ def census(source: Source, out: Out) -> None:
 
 
 @import_app.command()
+def movielens(
+    source: Annotated[Path, typer.Option(help="The folder with ratings.csv and movies.csv.")], out: Out
+) -> None:
+    """MovieLens: ratings of films, three tasks. Run it with `recap run --config movielens`.
+
+    Example: `recap import movielens --source ml-latest-small --out log`
+    """
+    from pipeline.importers.movielens import import_movielens
+
+    report = import_movielens(source, out)
+    typer.echo(f"{out}: {report.rows:,} rows, all in the partition of the last day, {report.last_day}")
+
+
+@import_app.command()
 def tfrecord(
     source: Source,
     out: Out,

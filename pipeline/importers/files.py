@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv as csv
 import pyarrow.parquet as pq
@@ -83,6 +84,18 @@ def require_values(path: Path, table: pa.Table, column: str, allowed: Sequence[o
         if value not in allowed:
             options = ", ".join(map(str, allowed))
             raise ValueError(f"{path}: row {number + 1}: {column} is {value!r}; allowed are {options}")
+
+
+def require_range(path: Path, table: pa.Table, column: str, lowest: int, highest: int) -> None:
+    """Raise ValueError naming the first line of the file whose value is outside the range."""
+    values = table[column].to_numpy()
+    outside = np.flatnonzero((values < lowest) | (values > highest))
+    if len(outside):
+        row = outside[0]
+        raise ValueError(
+            f"{path}: row {row + 1}: {column} is {values[row]}; allowed are {lowest} to {highest}; give the file "
+            "as it was published"
+        )
 
 
 def write_log(out: Path, days: dict[date, pa.Table], extras: dict[str, str] | None = None) -> ImportReport:

@@ -22,7 +22,7 @@ from tests import fork_server
 from tests.components.registries import NAME
 from tests.faults import child
 from tests.faults.place import Place
-from tests.pipeline.importers import test_census, test_kuairand
+from tests.pipeline.importers import test_census, test_kuairand, test_movielens
 from tests.tiny import FIRST_DAY, tiny_rows
 
 CHECKPOINTS = "model.checkpoints"
@@ -66,6 +66,7 @@ def _add(place: Path) -> None:
     (place / "sources").mkdir()
     test_census.source(place / "sources")
     test_kuairand.source(place / "sources", test_kuairand.ROWS)
+    test_movielens.source(place / "sources", test_movielens.ROWS)
     writer = TFRecordWriter(str(place / "sources" / "a.tfrecord"))
     for number in range(5):
         writer.write({"a": ([number, 2], "int"), "b": (0.5, "float"), "c": (b"x" * number, "byte")})

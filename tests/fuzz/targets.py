@@ -34,6 +34,7 @@ from pipeline.cluster.settings import load_cluster
 from pipeline.importers.census import import_census
 from pipeline.importers.kuairand import FILE as KUAIRAND
 from pipeline.importers.kuairand import import_kuairand
+from pipeline.importers.movielens import import_movielens
 from pipeline.importers.tfrecord import import_tfrecord
 from pipeline.local.scoring import Source, score_files
 from recap_model import load_model
@@ -289,6 +290,10 @@ TARGETS = {
     "webhook": Target(("answer",), send_to_webhook, 10),
     "census": _imported(import_census, "census-income.test"),
     "kuairand": _imported(import_kuairand, KUAIRAND),
+    "movielens": Target(
+        ("sources/ratings.csv", "sources/movies.csv"),
+        lambda place: import_movielens(place / "sources", place / "out" / "log"),
+    ),
     "tfrecord": _imported(lambda source, out: import_tfrecord(source, out, day=FIRST_DAY), "a.tfrecord"),
 }
 """By name."""

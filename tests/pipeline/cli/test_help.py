@@ -119,6 +119,6 @@ def test_a_shell_completes_commands_and_configs(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "mine.yaml").touch()
     (tmp_path / "many").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert complete_config("m") == ["many/", "mine.yaml"]
+    assert sorted(complete_config("m")) == ["many/", "mine.yaml", "movielens"]
     assert complete_config("sa") == ["sample"]
     assert complete_config(f"{tmp_path}/mi") == [f"{tmp_path}/mine.yaml"]
