@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.common.artifacts.snapshot import Snapshot
+from components.common.artifacts.validation_result import file_contents
+from components.common.storage.parquet import count_rows, hash_content
 from components.prepare.prepare import prepare_datasets
 from recap_model.config import RecapConfig
 from tests.components.snapshots import snapshot_of
@@ -22,12 +24,16 @@ class TinySets:
 def mark_validated(snapshot: Path, folder: Path) -> Path:
     """A folder that says that this snapshot passed validation."""
     frozen, _ = Snapshot.read(snapshot)
+    frozen = count_rows(frozen).with_files(
+        lambda file: file.model_copy(update={"sha256": hash_content(frozen, file)})
+    )
     folder.mkdir(parents=True, exist_ok=True)
     manifest = {
         "format": "recap-validated/1",
         "snapshot": frozen.digest,
         "rows": frozen.rows,
         "verdict": "passed",
+        "files": file_contents(frozen),
     }
     (folder / "_manifest.json").write_text(json.dumps(manifest))
     drift = {"state": "no_baseline", "against": "the champion", "reason": "there is no champion yet"}

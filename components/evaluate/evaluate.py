@@ -12,7 +12,7 @@ from components.common.artifacts.decision import DECISION_NAME, DecidedAgainst, 
 from components.common.artifacts.evaluation import METRICS_NAME, REPORT_NAME, SCORES_NAME, Evaluation
 from components.common.artifacts.score_table import ScoreTable
 from components.common.artifacts.snapshot import MANIFEST_NAME, Snapshot
-from components.common.artifacts.validation_result import read_validation_result
+from components.common.artifacts.validation_result import check_validated, read_validation_result
 from components.common.runtime.atomic_output import atomic_directory, atomic_file
 from components.evaluate.gate import decide, policy_digest
 from components.evaluate.metrics.task_metrics import measure
@@ -51,6 +51,7 @@ def evaluate_model(
         FileNotFoundError, ValueError: an input is missing, broken, or of another run.
     """
     frozen, config = Snapshot.read(snapshot)
+    frozen = check_validated(validated, frozen)
     validation = read_validation_result(validated, frozen)
     manifest = DatasetManifest.read(test_set)
     if manifest.snapshot != frozen.digest:

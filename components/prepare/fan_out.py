@@ -13,7 +13,7 @@ from components.common.artifacts.snapshot import Snapshot
 from components.common.artifacts.validation_result import check_validated
 from components.common.runtime.atomic_output import atomic_directory
 from components.common.storage.file_groups import split_files
-from components.common.storage.parquet import digest, open_root
+from components.common.storage.parquet import count_rows, digest, open_root
 from components.prepare.prepare import folder_beside, join, plan, write_sets
 from components.prepare.read_files import Gathered
 from components.prepare.sampling import NegativeSampler
@@ -74,7 +74,7 @@ def prepare_group(
     if not 0 <= group < groups:
         raise ValueError(f"group {group} of {groups}: groups are numbered from 0 to {groups - 1}")
     frozen, config = Snapshot.read(snapshot)
-    check_validated(validated, frozen)
+    frozen = check_validated(validated, frozen)
     out = Path(out)
     with ExitStack() as stack:
         folder = stack.enter_context(atomic_directory(out))
@@ -119,6 +119,7 @@ def join_groups(
             `prepare_datasets`.
     """
     frozen, config = Snapshot.read(snapshot)
+    frozen = count_rows(frozen)
     folders = [Path(part) for part in parts]
     read = sorted(((GroupManifest.read(folder), folder) for folder in folders), key=lambda one: one[0].group)
     manifests = [manifest for manifest, _ in read]

@@ -63,7 +63,7 @@ def prepare_datasets(
             a set is empty, or training has no positive or no negative of a task.
     """
     frozen, config = Snapshot.read(snapshot)
-    check_validated(validated, frozen)
+    frozen = check_validated(validated, frozen)
     outs = dict(zip(SPLITS, (Path(train_out), Path(calibration_out), Path(test_out)), strict=True))
     return write_sets(frozen, config, outs, rows_roots, lambda roots: _fill(frozen, config, roots, groups))
 

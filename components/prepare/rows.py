@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from components.common.artifacts.snapshot import LogFile, Snapshot
-from components.common.storage.parquet import batches_of, check_unchanged, open_parquet
+from components.common.storage.parquet import batches_of, hash_content, open_parquet
 from components.prepare.id_forms import IdForms
 from components.prepare.row_places import place_of, row_group_starts, rows_at_once, with_place
 from recap_model.config import RecapConfig
@@ -161,14 +161,14 @@ def read_file(
     """Batches of columns of one file.
 
     Args:
-        verify: check the file's content against the snapshot's digest first.
+        verify: compare the file's content with what validate read first, if its store keeps no versions.
 
     Raises:
         FileNotFoundError: the file was removed since resolve froze it.
         ValueError: it changed since, has a column of a type that its role does not allow, or cannot be read.
     """
     if verify:
-        check_unchanged(snapshot, file)
+        hash_content(snapshot, file)
     parquet = open_parquet(snapshot, file)
     check_columns(parquet.schema_arrow, columns, file.path)
     if parquet.metadata.num_rows != file.rows:

@@ -10,6 +10,7 @@ from components.common import registry
 from components.common.artifacts.decision import Decision
 from components.common.artifacts.model_manifest import MANIFEST_NAME, ModelManifest
 from components.common.artifacts.snapshot import Snapshot
+from components.common.artifacts.validation_result import check_validated
 from recap_model.config import RecapConfig
 from recap_model.data.dataset.manifest import DatasetManifest
 from recap_model.file_digests import file_digest
@@ -60,7 +61,7 @@ class RunOutputs:
         """
         images = os.environ.get(IMAGES_VARIABLE)
         return {
-            "data_digest": self.snapshot.digest,
+            "data_digest": self.snapshot.data_digest,
             "config_digest": self.snapshot.config_digest,
             "policy_digest": self.decision.policy,
             "source_revision": self.snapshot.source_revision,
@@ -88,6 +89,7 @@ def read_outputs(
         ValueError: the decision is on another model, other test rows, or another run's data.
     """
     frozen, config = Snapshot.read(snapshot)
+    frozen = check_validated(validated, frozen)
     run = RunOutputs(
         frozen,
         config,

@@ -29,7 +29,7 @@ def step_records(run: RunOutputs) -> Iterator[StepRecord]:
     files = [file for part in snapshot.partitions for file in part.files]
     window = {
         "window": run.window,
-        "data_digest": snapshot.digest,
+        "data_digest": snapshot.data_digest,
         "missing_days": len(snapshot.missing_days),
     }
     champion = snapshot.champion.version if snapshot.champion else "none"

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from pyarrow.fs import FileSystem
 
+from components.common.storage.log_files import ListedFile
 from components.common.storage.parquet import open_root
 from components.resolve.log_folder import LogFolder
 from components.resolve.window import Window, choose_window, cut_pattern, in_hours, missing_days
@@ -18,7 +19,7 @@ class FilesFound(NamedTuple):
     Attributes:
         data_root: folder or URI of the log, without a pattern; a folder's path is absolute.
         filesystem, root: the data root as opened by Arrow.
-        paths: of the files under it, in order of days.
+        files: those of the window, in order of days, without the identities that a store must be asked for.
         missing: days of the window without a file.
         not_read: other files and folders, which are skipped.
     """
@@ -27,7 +28,7 @@ class FilesFound(NamedTuple):
     filesystem: FileSystem
     root: str
     window: Window
-    paths: list[str]
+    files: list[ListedFile]
     missing: list[date]
     not_read: list[str]
 
@@ -63,7 +64,7 @@ def find_files(config: RecapConfig, data_root: str, end_date: str, days: int, sc
         filesystem=filesystem,
         root=root,
         window=window,
-        paths=[path for day in window.days for path in files.get(day, ())],
+        files=[listed for day in window.days for listed in files.get(day, ())],
         missing=missing,
         not_read=available.not_read,
     )

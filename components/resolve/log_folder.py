@@ -7,7 +7,8 @@ from fnmatch import fnmatchcase
 
 from pyarrow.fs import FileInfo, FileSystem, FileType
 
-from components.common.storage.log_files import check_no_table, choose_files, list_folder
+from components.common.storage.identity import list_file
+from components.common.storage.log_files import ListedFile, check_no_table, choose_files, list_folder
 from components.common.storage.retrying import get_file_info
 from components.resolve.window import HOUR, Window
 from recap_model.config.reading.errors import in_one_line
@@ -17,8 +18,8 @@ _ANY_DAY = re.compile(r"(?<!\d)(\d{4})([-_.]?)(\d{2})\2(\d{2})(?!\d)", re.ASCII)
 _NO_DAY = "date=__HIVE_DEFAULT_PARTITION__"  # Hive's and Spark's, of rows without a date
 
 
-class LogFolder(Mapping[date, list[str]]):
-    """The days of a log, oldest first, each with its Parquet files' paths under the root, in order.
+class LogFolder(Mapping[date, list[ListedFile]]):
+    """The days of a log, oldest first, each with its Parquet files, by their paths under the root, in order.
 
     A day's files are listed on first access. Hidden names (``_…``, ``.…``) are excluded from a log; every other entry
     beside the days or in an accessed day is read, refused, or listed in ``not_read``.
@@ -42,7 +43,7 @@ class LogFolder(Mapping[date, list[str]]):
     ) -> None:
         self.data_root, self.not_read = data_root, list[str]()
         self._filesystem, self._root, self._pattern = filesystem, root, pattern or []
-        self._listed: dict[date, list[str]] = {}
+        self._listed: dict[date, list[ListedFile]] = {}
         self._check_is_there()
         check_no_table(filesystem, root)
         folders: dict[date, str] = {}
@@ -64,7 +65,7 @@ class LogFolder(Mapping[date, list[str]]):
         self._folders = {day: name for day, name in sorted(folders.items()) if fnmatchcase(name, first)}
         self.not_read += self._stray
 
-    def __getitem__(self, day: date) -> list[str]:
+    def __getitem__(self, day: date) -> list[ListedFile]:
         if day not in self._listed:
             self._listed[day] = self._list(self._folders[day])
         return self._listed[day]
@@ -122,14 +123,17 @@ class LogFolder(Mapping[date, list[str]]):
                 f"{self.data_root}: partition {partition!r} is not date=YYYY-MM-DD; rename or remove it"
             ) from None
 
-    def _list(self, folder: str) -> list[str]:
+    def _list(self, folder: str) -> list[ListedFile]:
         listed = [
             FileInfo(f"{folder}/{info.path}", info.type, mtime_ns=info.mtime_ns, size=info.size)
             for info in list_folder(self._filesystem, f"{self._root}/{folder}")
         ]
         chosen = choose_files(self._filesystem, self._root, filter(self._matches, listed), _check_place)
         self.not_read += chosen.not_read
-        return [info.path for info in chosen.files]
+        return [
+            ListedFile(info.path.rpartition("/")[0], list_file(self._filesystem, info))
+            for info in chosen.files
+        ]
 
     def _matches(self, info: FileInfo) -> bool:
         parts = info.path.split("/")

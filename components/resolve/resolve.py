@@ -3,7 +3,6 @@
 import hashlib
 import logging
 import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from components.common.artifacts.snapshot import (
@@ -21,15 +20,14 @@ from components.common.artifacts.snapshot import (
 from components.common.runtime.atomic_output import atomic_directory
 from components.common.runtime.step import progress
 from components.common.runtime.train_job import check_distribution
+from components.common.storage.identity import identify_files
 from components.common.storage.log_files import shorten
-from components.common.storage.parquet import describe_file, open_root
+from components.common.storage.parquet import open_root
 from components.resolve.files import FilesFound, find_files
 from components.resolve.serving_log import freeze_serving_log
 from recap_model.config import RecapConfig, load_config, parse_yaml
 from recap_model.config.fields.uris import without_secret
 from recap_model.config.reading.errors import in_one_line
-
-_DIGEST_THREADS = 4
 
 log = logging.getLogger(__name__)
 
@@ -94,19 +92,15 @@ def resolve_run(
         config_digest=config_digest(settings),
         source_revision=os.environ.get("RECAP_SOURCE_REVISION", "unknown"),
     )
-    if not snapshot.rows:
-        raise ValueError(
-            f"{found.data_root}: no rows between {window.first} and {window.last}, all files are empty; choose "
-            "another window, or write the log again"
-        )
     beside = {BASELINE_NAME: profile, EXPECTATIONS_NAME: expectations}
     _write(snapshot, settings, beside, out)
     log.info(
-        "window=%s..%s partitions=%d rows=%d champion=%s digest=%s",
+        "window=%s..%s partitions=%d files=%d bytes=%d champion=%s digest=%s",
         window.first,
         window.last,
         len(snapshot.partitions),
-        snapshot.rows,
+        len(snapshot.files),
+        sum(file.bytes for file in snapshot.files),
         champion.version if champion else "none",
         snapshot.digest[:12],
     )
@@ -185,14 +179,11 @@ def _baseline(
 
 def _partitions(found: FilesFound) -> list[Partition]:
     not_read = f"; not read: {shorten(found.not_read, 3)}" if found.not_read else ""
-    with ThreadPoolExecutor(_DIGEST_THREADS) as pool:
-        files = []
-        for file in pool.map(lambda path: describe_file(found.filesystem, found.root, path), found.paths):
-            files.append(file)
-            progress(len(files), len(found.paths), f"{len(files)} of {len(found.paths)} files{not_read}")
     folders: dict[str, list[LogFile]] = {}
-    for file in files:
-        folders.setdefault(file.path.rpartition("/")[0], []).append(file)
+    files = identify_files(found.filesystem, found.root, [listed.file for listed in found.files])
+    for done, (listed, file) in enumerate(zip(found.files, files, strict=True), start=1):
+        folders.setdefault(listed.partition, []).append(file)
+        progress(done, len(found.files), f"{done} of {len(found.files)} files{not_read}")
     return [Partition(name=name, files=inside) for name, inside in folders.items()]
 
 

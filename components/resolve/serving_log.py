@@ -6,9 +6,10 @@ from fnmatch import fnmatchcase
 
 from pyarrow.fs import FileSystem, FileType
 
-from components.common.artifacts.snapshot import ServingLog
+from components.common.artifacts.snapshot import LogFile, ServingLog
+from components.common.storage.identity import identify_files, list_file
 from components.common.storage.log_files import check_no_table, choose_files, list_folder
-from components.common.storage.parquet import describe_file, open_root
+from components.common.storage.parquet import open_root
 from components.common.storage.retrying import get_file_info
 from components.resolve.window import Window, cut_pattern
 from recap_model.config.reading.errors import in_one_line
@@ -24,21 +25,21 @@ def freeze_serving_log(pattern: str, window: Window) -> ServingLog:
     address, parts = cut_pattern(pattern)
     try:
         filesystem, root = open_root(address)
-        paths = [path for path in _files(filesystem, root, parts) if _is_within(path, window)]
-        if not paths:
+        files = [file for file in _files(filesystem, root, parts) if _is_within(file.path, window)]
+        if not files:
             return ServingLog(root=address, missing=f"{pattern}: no file of the window matches")
-        return ServingLog(root=address, files=[describe_file(filesystem, root, path) for path in paths])
+        return ServingLog(root=address, files=list(identify_files(filesystem, root, files)))
     except (OSError, ValueError) as error:
         reason = in_one_line(error)
         return ServingLog(root=address, missing=f"{pattern}: cannot be read ({reason})")
 
 
-def _files(filesystem: FileSystem, root: str, parts: list[str]) -> list[str]:
+def _files(filesystem: FileSystem, root: str, parts: list[str]) -> list[LogFile]:
     if not parts and get_file_info(filesystem, root).type == FileType.File:
         raise ValueError("is a file; give a pattern with a wildcard, as serving/date=*/*.parquet")
     check_no_table(filesystem, root)
     matching = [info for info in list_folder(filesystem, root) if not parts or _fits(info.path, parts)]
-    return [info.path for info in choose_files(filesystem, root, matching).files]
+    return [list_file(filesystem, info) for info in choose_files(filesystem, root, matching).files]
 
 
 def _fits(path: str, parts: list[str]) -> bool:

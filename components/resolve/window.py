@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
+from components.common.storage.log_files import ListedFile
+
 HOUR = re.compile(r"^hour=([01]\d|2[0-3])$", re.ASCII)
 
 
@@ -40,8 +42,8 @@ def cut_pattern(data_root: str) -> tuple[str, list[str]]:
 
 
 def in_hours(
-    available: Mapping[date, list[str]], last: datetime | None, hours: int, tolerated: int
-) -> tuple["Window", dict[date, list[str]]]:
+    available: Mapping[date, list[ListedFile]], last: datetime | None, hours: int, tolerated: int
+) -> tuple["Window", dict[date, list[ListedFile]]]:
     """The days and files of ``hours`` hours up to the hour of ``last``, or up to the log's newest.
 
     Raises ValueError if more than ``tolerated`` hours or all hours have no file, or the window begins before year 1.
@@ -54,11 +56,11 @@ def in_hours(
         raise ValueError(
             f"data.hours: {hours} hours up to {end} begin before the year 1; give fewer"
         ) from None
-    by_hour: dict[datetime, list[str]] = {}
+    by_hour: dict[datetime, list[ListedFile]] = {}
     for day in dict.fromkeys(hour.date() for hour in wanted):
-        for path in available.get(day, ()):
-            if (hour := _hour_of(day, path)) is not None:
-                by_hour.setdefault(hour, []).append(path)
+        for listed in available.get(day, ()):
+            if (hour := _hour_of(day, listed)) is not None:
+                by_hour.setdefault(hour, []).append(listed)
     if not by_hour:
         _newest_hour(available)
     missing = [hour for hour in wanted if hour not in by_hour]
@@ -68,24 +70,24 @@ def in_hours(
             f"{len(missing)} of {hours} hours are missing ({names}{', …' if len(missing) > 5 else ''}); "
             f"data.tolerated_missing_hours is {tolerated}; write them, choose another window, or tolerate more"
         )
-    files: dict[date, list[str]] = {}
+    files: dict[date, list[ListedFile]] = {}
     for hour in wanted:
         files.setdefault(hour.date(), []).extend(by_hour.get(hour, []))
     return Window(wanted[0].date(), end.date()), files
 
 
-def _newest_hour(available: Mapping[date, list[str]]) -> datetime:
+def _newest_hour(available: Mapping[date, list[ListedFile]]) -> datetime:
     """The newest hour with a file. Raises ValueError if the log has no hourly partitions."""
     for day in sorted(available, reverse=True):
-        if hours := [hour for path in available[day] if (hour := _hour_of(day, path)) is not None]:
+        if hours := [hour for listed in available[day] if (hour := _hour_of(day, listed)) is not None]:
             return max(hours)
     raise ValueError(
         "data.hours: the log has no partition date=…/hour=…; choose a window of days (data.days)"
     )
 
 
-def _hour_of(day: date, path: str) -> datetime | None:
-    found = HOUR.match(path.split("/")[1])
+def _hour_of(day: date, listed: ListedFile) -> datetime | None:
+    found = HOUR.match(listed.partition.partition("/")[2])
     return datetime(day.year, day.month, day.day) + timedelta(hours=int(found[1])) if found else None
 
 
@@ -101,7 +103,7 @@ def choose_window(available: list[date], end_date: date | None, days: int) -> Wi
         raise ValueError(f"days: {days} days up to {last} begin before the year 1; give fewer") from None
 
 
-def missing_days(window: Window, available: Mapping[date, list[str]], tolerated: int) -> list[date]:
+def missing_days(window: Window, available: Mapping[date, list[ListedFile]], tolerated: int) -> list[date]:
     """Days of the window without a file.
 
     Raises ValueError if more than ``tolerated`` days, or all, are missing.

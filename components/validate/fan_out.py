@@ -135,7 +135,9 @@ def _write_part(part: PartialScan, folder: Path) -> None:
     folder.mkdir()
     part.profile.write(folder / _PROFILE)
     faults = [{**asdict(fault), "files": sorted(fault.files)} for fault in part.faults]
-    (folder / _FACTS).write_text(json.dumps({"faults": faults, "forms": part.id_forms}))
+    (folder / _FACTS).write_text(
+        json.dumps({"faults": faults, "forms": part.id_forms, "digests": part.digests})
+    )
     for number, tables in enumerate(_of_one_schema(part.sample)):
         with ipc.new_file(str(folder / _TAKEN.format(number)), tables[0].schema) as writer:
             for table in tables:
@@ -158,4 +160,4 @@ def _read_part(folder: Path) -> PartialScan:
     faults = FileFaults(FileFault(**{**found, "files": set(found["files"])}) for found in facts["faults"])
     taken = [ipc.open_file(path).read_all() for path in sorted(folder.glob(_TAKEN.split("{")[0] + "*"))]
     forms = [(path, dict(forms)) for path, forms in facts["forms"]]
-    return PartialScan(Profile.read(folder / _PROFILE), faults, forms, taken)
+    return PartialScan(Profile.read(folder / _PROFILE), faults, forms, taken, facts["digests"])

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from components.common.artifacts.snapshot import MANIFEST_NAME, Snapshot
-from components.common.artifacts.validation_result import RESULT_NAME
+from components.common.artifacts.validation_result import RESULT_NAME, file_contents
 from components.common.runtime.atomic_output import atomic_directory, atomic_file, remove_directory
 from components.common.storage.file_groups import all_files
+from components.common.storage.parquet import count_rows
 from components.validate.checks.custom.expectations import CustomExpectation, read_custom_expectations
 from components.validate.checks.run import build_checked_log, check_scan
 from components.validate.checks.suite import build_suite
@@ -72,7 +73,7 @@ class ValidationInputs:
         """Read a snapshot's folder; errors as of `validate_snapshot`."""
         snapshot, config = Snapshot.read(folder)
         custom = read_custom_expectations(folder, snapshot, config)
-        logs = {LOG: Log(snapshot, config, list_blocks(config))}
+        logs = {LOG: Log(count_rows(snapshot), config, list_blocks(config))}
         references: dict[ComparisonKind, Reference] = {"drift": read_baseline(folder, snapshot)}
         match open_serving_log(snapshot, config):
             case Log() as serving_log:
@@ -85,7 +86,10 @@ class ValidationInputs:
         self, scans: Mapping[str, PartialScan], out: str | Path, docs: str | Path
     ) -> ValidationResult:
         """Check the scans of the logs, write result and page; arguments and errors as of `validate_snapshot`."""
-        snapshot = self.logs[LOG].snapshot
+        digests = scans[LOG].digests
+        snapshot = self.logs[LOG].snapshot.with_files(
+            lambda file: file.model_copy(update={"sha256": digests.get(file.path, "")})
+        )
         references = dict(self.references)
         if SERVING_LOG in self.logs:
             references["skew"] = build_reference(self.logs[SERVING_LOG], scans[SERVING_LOG])
@@ -100,16 +104,19 @@ class ValidationInputs:
             remove_directory(out)
             raise ValidationFailed("\n".join(result.lines("critical")))
         suite = build_suite(build_checked_log(scan, snapshot, self.config, result.drifts))
-        _write(result, scan, suite, out)
+        _write(result, scan, suite, snapshot, out)
         return result
 
 
-def _write(result: ValidationResult, scan: Scan, suite: dict[str, Any], out: str | Path) -> None:
+def _write(
+    result: ValidationResult, scan: Scan, suite: dict[str, Any], snapshot: Snapshot, out: str | Path
+) -> None:
     manifest = {
         "format": FORMAT,
         "snapshot": result.snapshot,
         "rows": result.rows,
         "verdict": result.outcome,
+        "files": file_contents(snapshot),
     }
     with atomic_directory(out) as folder:
         scan.profile.write(folder / PROFILE_NAME)

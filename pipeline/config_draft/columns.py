@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 from pyarrow.parquet import ParquetFile
 
 from components.common.storage.parquet import batches_of, open_parquet_at, open_root
-from components.common.storage.retrying import get_file_info
 from components.resolve.log_folder import LogFolder
 from components.resolve.window import Window, cut_pattern
 from recap_model.config.data.features import EMBEDDING_GROUPS
@@ -77,7 +76,7 @@ def read_log(data: str) -> LogSample:
     days.check_has_files()
     newest = next(day for day in reversed(list(days)) if days[day])
     days.check_stray_days(Window(newest, newest), is_newest=True)
-    files = [open_parquet_at(filesystem, root, path) for path in days[newest]]
+    files = [open_parquet_at(filesystem, root, listed.file.path) for listed in days[newest]]
     enough = min(_ROWS, _VALUES // max(1, len(files[0].schema_arrow)))
     rows = list(_first_rows(files, enough))
     if not sum(map(len, rows)):
@@ -87,10 +86,7 @@ def read_log(data: str) -> LogSample:
     ]
     back = [newest - timedelta(days=offset) for offset in range(MOST_DAYS)]
     known = list(takewhile(lambda day: days.get(day), back))
-    sizes = [
-        sum(info.size for info in get_file_info(filesystem, [f"{root}/{path}" for path in days[day]]))
-        for day in known
-    ]
+    sizes = [sum(listed.file.bytes for listed in days[day]) for day in known]
     newest_rows = sum(file.metadata.num_rows for file in files)
     by_day = [max(1, round(newest_rows * size / sizes[0])) for size in sizes]
     return LogSample(_concat_batches(rows).slice(0, enough), by_day, frozenset(duplicated))

@@ -20,7 +20,7 @@ from components.evaluate.scoring.score_test_set import score_test_set
 from recap_model import create_ranking_model, data_spec, save_model
 from recap_model.data.dataset.manifest import DatasetManifest
 from tests.components.snapshots import snapshot_of
-from tests.datasets import build_tiny
+from tests.datasets import build_tiny, mark_validated
 from tests.tiny import tiny_config, write_tiny_log
 
 NAME = "tiny"
@@ -116,7 +116,7 @@ def run_outputs(
     (inputs.model / TRAINING_LOG_NAME).write_text(json.dumps(TRAINED) + "\n")
     manifest.write(inputs.model)
     write_evaluation(inputs, outcome, against, rules)
-    inputs.validated.mkdir()
+    mark_validated(inputs.snapshot, inputs.validated)
     (inputs.validated / "verdict.json").write_text(json.dumps(VERDICT))
     return inputs
 

@@ -66,14 +66,13 @@ def snapshot_of(
 
 
 def _describe(root: Path, path: Path) -> LogFile:
-    content = path.read_bytes()
     try:
         rows = pq.read_metadata(path).num_rows
     except (OSError, ValueError):
         rows = 0
     return LogFile(
         path=str(path.relative_to(root)),
-        rows=rows,
-        bytes=len(content),
-        sha256=hashlib.sha256(content).hexdigest(),
+        bytes=path.stat().st_size,
+        identity=f"mtime:{path.stat().st_mtime_ns}",
+        row_count=rows,
     )

@@ -5,7 +5,10 @@ import sys
 from pathlib import Path
 
 import pyarrow.fs as fs
+import pytest
 
+from components.common.artifacts.snapshot import Snapshot
+from components.common.storage.parquet import open_root
 from components.prepare.fan_out import join_groups, prepare_group
 from components.prepare.prepare import prepare_datasets
 from components.resolve.resolve import resolve_run
@@ -20,16 +23,40 @@ def copy_log(log: str, bucket: str) -> None:
     fs.copy_files(log, f"{bucket}/log", destination_filesystem=store)
 
 
-def resolve_and_build(folder: str, data_root: str) -> None:
-    """Resolve, and prepare without validating, in two groups."""
+def resolve_only(folder: str, data_root: str) -> Snapshot:
+    """Resolve, with a new registry."""
     work = Path(folder)
     work.mkdir()
     (work / "config.yaml").write_text(tiny_config().to_yaml())
     uri = f"sqlite:///{work}/mlflow.db"
-    resolve_run(work / "config.yaml", data_root, work / "snapshot", tracking_uri=uri, run_id="run-1")
+    return resolve_run(work / "config.yaml", data_root, work / "snapshot", tracking_uri=uri, run_id="run-1")
+
+
+def resolve_and_build(folder: str, data_root: str) -> None:
+    """Resolve, and prepare without validating, in two groups."""
+    work = Path(folder)
+    resolve_only(folder, data_root)
     validated = mark_validated(work / "snapshot", work / "validated")
     outs = [work / name for name in ("train", "calibration", "test")]
     prepare_datasets(work / "snapshot", validated, *outs, groups=2)
+
+
+def change_after_resolve(folder: str, data_root: str) -> None:
+    """Resolve, then replace a file by others of the same size: validate and prepare refuse it."""
+    from components.validate.validate import ValidationFailed, validate_snapshot
+
+    work, frozen = Path(folder), resolve_only(folder, data_root)
+    assert all(file.identity.startswith("etag:") for file in frozen.files)
+    validated = mark_validated(work / "snapshot", work / "validated")
+    store, root = open_root(data_root)
+    path = frozen.files[-1].path
+    with store.open_output_stream(f"{root}/{path}") as stream:
+        stream.write(b"0" * frozen.files[-1].bytes)
+    outs = [work / name for name in ("train", "calibration", "test")]
+    with pytest.raises(ValueError, match=rf"^{path}: changed since resolve froze the log; run the pipeline"):
+        prepare_datasets(work / "snapshot", validated, *outs)
+    with pytest.raises(ValidationFailed, match=rf"^file_unchanged: file {path} changed"):
+        validate_snapshot(work / "snapshot", work / "validated", work / "data.html")
 
 
 def build_and_train(folder: str, data_root: str, rows: str) -> None:

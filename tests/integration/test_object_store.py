@@ -24,6 +24,9 @@ store, asked, kind = DomainDispatcherApplication(create_backend_app), collection
 def answer(environ, start):
     key = environ["REQUEST_METHOD"], environ["PATH_INFO"]
     asked[key] += 1
+    if kind == "unreadable" and key[0] == "GET" and key[1].endswith(".parquet"):
+        start("403 Forbidden", [("Content-Length", "0")])
+        return [b""]
     if kind == "badly":
         time.sleep(0.05)
     if kind == "badly" and asked[key] <= 2:
@@ -77,6 +80,19 @@ def test_a_log_in_a_bucket_makes_the_same_sets_and_the_same_model(tmp_path: Path
     for split in ("train", "calibration", "test"):
         one, joined = (DatasetManifest.read(Path(there) / name / split) for name in ("", "joined"))
         assert joined.fingerprint == one.fingerprint
+
+
+def test_an_object_that_is_replaced_by_one_of_the_same_size_is_refused(tmp_path: Path, endpoint: str):
+    log = write_tiny_log(tmp_path / "log", days=5, rows=20)
+    on_store(endpoint, "copy_log", str(log), "replaced")
+    on_store(endpoint, "change_after_resolve", str(tmp_path / "there"), "s3://replaced/log")
+
+
+def test_resolve_reads_no_object(tmp_path: Path):
+    log = write_tiny_log(tmp_path / "log", days=5, rows=20)
+    with _serving("unreadable") as uri:
+        on_store(uri, "copy_log", str(log), "recap")
+        on_store(uri, "resolve_only", str(tmp_path / "there"), "s3://recap/log")
 
 
 @pytest.mark.slow

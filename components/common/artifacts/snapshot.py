@@ -6,9 +6,10 @@ the champion was registered with (``baseline.parquet``) and custom expectations 
 
 import hashlib
 import json
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import NonNegativeInt
 
@@ -24,12 +25,27 @@ EXPECTATIONS_NAME = "expectations.py"
 
 
 class LogFile(StrictModel):
-    """A Parquet file of the log, by its path under the data root."""
+    """A Parquet file of the log, by its path under the data root.
+
+    Attributes:
+        identity: its store's version of it (``etag:``, ``generation:``, ``version:``), or its modification time
+            (``mtime:``); empty if the store has neither.
+        row_count: None until validate has read the footer.
+        sha256: of the content, once validate has read it; empty if the store keeps versions.
+    """
 
     path: RelativePath
-    rows: NonNegativeInt
     bytes: NonNegativeInt
-    sha256: str
+    identity: str = ""
+    row_count: NonNegativeInt | None = None
+    sha256: str = ""
+
+    @property
+    def rows(self) -> int:
+        """Raises ValueError before validate has counted them."""
+        if self.row_count is None:
+            raise ValueError(f"{self.path}: its rows were not counted; run validate again")
+        return self.row_count
 
 
 class Partition(StrictModel):
@@ -64,7 +80,7 @@ class ServingLog(StrictModel):
 class Snapshot(StrictModel):
     """Files, window and champion of one run."""
 
-    format: Literal["recap-snapshot/1"] = "recap-snapshot/1"
+    format: Literal["recap-snapshot/2"] = "recap-snapshot/2"
     run_id: str
     data_root: str
     first_day: date
@@ -80,17 +96,37 @@ class Snapshot(StrictModel):
     source_revision: str = "unknown"
 
     @property
+    def files(self) -> list[LogFile]:
+        return [file for part in self.partitions for file in part.files]
+
+    @property
     def digest(self) -> str:
-        """Digest of the data: the window and every file's content, independent of their location."""
-        content = {
-            "window": [self.first_day.isoformat(), self.last_day.isoformat()],
-            "files": [[file.path, file.sha256] for part in self.partitions for file in part.files],
-        }
+        """Digest of what resolve froze: the window, every file's size and identity. It binds the steps of a run."""
+        return self._digest([[file.path, file.bytes, file.identity] for file in self.files])
+
+    @property
+    def data_digest(self) -> str:
+        """Digest of the data, for lineage: the window and every file's content, independent of their location.
+
+        A file that its store vouches for is represented by the store's version of it.
+        """
+        return self._digest([[file.path, file.sha256 or file.identity] for file in self.files])
+
+    def _digest(self, files: list[list[Any]]) -> str:
+        content = {"window": [self.first_day.isoformat(), self.last_day.isoformat()], "files": files}
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     @property
     def rows(self) -> int:
-        return sum(file.rows for part in self.partitions for file in part.files)
+        return sum(file.rows for file in self.files)
+
+    def with_files(self, change: Callable[[LogFile], LogFile]) -> "Snapshot":
+        """The snapshot with each file of the log changed."""
+        partitions = [
+            part.model_copy(update={"files": [change(file) for file in part.files]})
+            for part in self.partitions
+        ]
+        return self.model_copy(update={"partitions": partitions})
 
     @classmethod
     def read(cls, folder: str | Path) -> tuple["Snapshot", RecapConfig]:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
-from components.common.artifacts.snapshot import MANIFEST_NAME, Snapshot
+from components.common.artifacts.snapshot import MANIFEST_NAME, LogFile, Snapshot
 from recap_model.config.reading.errors import printable
 from recap_model.json_files import read_model
 
@@ -59,20 +59,44 @@ class ValidationResultFile(_Part):
     rules: list[RuleResult]
 
 
+class FileContent(_Part):
+    """What validate read of one file: its rows, and its SHA-256 if its store keeps no versions."""
+
+    rows: NonNegativeInt
+    sha256: str
+
+
 class _Passed(_Part):
     """The manifest, which validate writes last and only for a log that passed."""
 
     snapshot: str
+    files: dict[str, FileContent]
 
 
-def check_validated(validated: str | Path, snapshot: Snapshot) -> None:
-    """Raise FileNotFoundError or ValueError unless this snapshot passed validate."""
+def file_contents(snapshot: Snapshot) -> dict[str, dict[str, int | str]]:
+    """The field ``files`` of validate's manifest, by path."""
+    return {file.path: {"rows": file.rows, "sha256": file.sha256} for file in snapshot.files}
+
+
+def check_validated(validated: str | Path, snapshot: Snapshot) -> Snapshot:
+    """The snapshot with the rows and digests of its files, as validate read them.
+
+    Raises FileNotFoundError or ValueError unless this snapshot passed validate.
+    """
     path = Path(validated) / MANIFEST_NAME
-    digest = read_model(path, _Passed, "validate").snapshot
-    if digest != snapshot.digest:
+    passed = read_model(path, _Passed, "validate")
+    if passed.snapshot != snapshot.digest:
         raise ValueError(
-            f"{path}: belongs to another snapshot ({printable(digest[:12])}); run validate on this one"
+            f"{path}: belongs to another snapshot ({printable(passed.snapshot[:12])}); run validate on this one"
         )
+    if missing := [file.path for file in snapshot.files if file.path not in passed.files]:
+        raise ValueError(f"{path}: has no entry for {printable(missing[0])}; run validate again")
+
+    def complete(file: LogFile) -> LogFile:
+        content = passed.files[file.path]
+        return file.model_copy(update={"row_count": content.rows, "sha256": content.sha256})
+
+    return snapshot.with_files(complete)
 
 
 def read_validation_result(validated: str | Path, snapshot: Snapshot) -> ValidationResultFile:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType
 
+from components.common.artifacts.snapshot import LogFile
 from components.common.storage.retrying import get_file_info, open_input
 from recap_model.config.reading.errors import printable
 
@@ -19,6 +20,13 @@ _ENDINGS_WITHOUT_ROWS = (
 )
 _TABLES = {"_delta_log": "Delta", ".hoodie": "Hudi", "metadata": "Iceberg"}
 _ICEBERG_ENDINGS = (".metadata.json", "version-hint.text")
+
+
+class ListedFile(NamedTuple):
+    """A file of a log, in its partition ``date=YYYY-MM-DD[/hour=HH]``."""
+
+    partition: str
+    file: LogFile
 
 
 class Chosen(NamedTuple):

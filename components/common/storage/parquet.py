@@ -1,7 +1,11 @@
 """Opening, reading and hashing Parquet files on any filesystem that pyarrow or fsspec supports."""
 
 import hashlib
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import lru_cache
 
 import pyarrow as pa
 from pyarrow import RecordBatch
@@ -10,7 +14,13 @@ from pyarrow.lib import ArrowException
 from pyarrow.parquet import FileMetaData, ParquetFile, read_metadata
 
 from components.common.artifacts.snapshot import LogFile, Snapshot
-from components.common.storage.retrying import get_file_info, open_input
+from components.common.storage.identity import (
+    REQUESTS_AT_ONCE,
+    FileChangedError,
+    keeps_versions,
+    open_unchanged,
+)
+from components.common.storage.retrying import open_input
 from recap_model.config.fields.uris import without_secret
 from recap_model.config.reading.errors import in_one_line
 from recap_model.data.log.columns import decoded_rows, plain_type
@@ -35,13 +45,20 @@ def open_root(data_root: str) -> tuple[FileSystem, str]:
 
             return FileSystem.from_uri(Path(data_root).resolve().as_uri())
         if scheme in _PYARROW_SCHEMES:
-            return FileSystem.from_uri(_with_limit(scheme, data_root))
+            return _connect(_with_limit(scheme, data_root), os.getpid())
         import fsspec
 
         filesystem, path = fsspec.core.url_to_fs(data_root)
         return PyFileSystem(FSSpecHandler(filesystem)), path
     except (ArrowException, ValueError, ImportError, RuntimeError) as error:  # a loop of links is the last
         raise ValueError(f"{data_root}: cannot be opened as a data root: {in_one_line(error)}") from None
+
+
+@lru_cache(maxsize=16)
+def _connect(uri: str, process: int) -> tuple[FileSystem, str]:
+    """One client of a store for all files that a process reads, with its connections; none survives a fork."""
+    opened: tuple[FileSystem, str] = FileSystem.from_uri(uri)
+    return opened
 
 
 def _with_limit(scheme: str, uri: str) -> str:
@@ -70,11 +87,12 @@ def open_parquet(snapshot: Snapshot, file: LogFile) -> ParquetFile:
 
     Raises:
         FileNotFoundError: it was removed since resolve listed it.
+        FileChangedError: its size or its store's version of it is not what resolve froze.
         ValueError: it is truncated, or not Parquet.
         ConnectionError: the store no longer responds.
     """
     filesystem, root = open_root(snapshot.data_root)
-    return open_parquet_at(filesystem, root, file.path)
+    return open_parquet_at(filesystem, root, file.path, file)
 
 
 def batches_of(
@@ -89,15 +107,28 @@ def batches_of(
         yield from map(decoded_rows, batches)
 
 
-def open_parquet_at(filesystem: FileSystem, root: str, path: str) -> ParquetFile:
-    """Open ``path`` under ``root``; the errors are those of `open_parquet`."""
-    try:
+def open_parquet_at(
+    filesystem: FileSystem, root: str, path: str, frozen: LogFile | None = None
+) -> ParquetFile:
+    """Open ``path`` under ``root``; as a snapshot froze it, if that is given. Errors are those of `open_parquet`."""
+    with _errors_of(path, root):
+        if frozen is None:
+            source = open_input(filesystem, f"{root}/{path}")
+        else:
+            source = open_unchanged(filesystem, root, frozen)
         # Read in nanoseconds, Arrow's default, the year 9999 of Spark's and Hive's INT96 becomes 1816.
-        source, options = open_input(filesystem, f"{root}/{path}"), {"coerce_int96_timestamp_unit": "ms"}
+        options = {"coerce_int96_timestamp_unit": "ms"}
         file = ParquetFile(source, **options)
         if _has_null_lists(file):
             return ParquetFile(source, metadata=_without_arrow_schema(file), **options)
         return file
+
+
+@contextmanager
+def _errors_of(path: str, root: str) -> Iterator[None]:
+    """Raise the errors of `open_parquet` for those of a filesystem and of Arrow."""
+    try:
+        yield
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such file under {root}; run resolve again") from None
     except PermissionError:
@@ -133,39 +164,48 @@ def _without_arrow_schema(file: ParquetFile) -> FileMetaData:
 
 def digest(filesystem: FileSystem, path: str) -> tuple[str, int]:
     """SHA-256 and size of a file, in one pass. Raises what the filesystem raises."""
-    found, size = hashlib.sha256(), 0
     with open_input(filesystem, path) as stream:
-        while chunk := stream.read(_DIGEST_CHUNK_BYTES):
-            found.update(chunk)
-            size += len(chunk)
+        return _digest(stream)
+
+
+def _digest(stream: pa.NativeFile) -> tuple[str, int]:
+    found, size = hashlib.sha256(), 0
+    while chunk := stream.read(_DIGEST_CHUNK_BYTES):
+        found.update(chunk)
+        size += len(chunk)
     return found.hexdigest(), size
 
 
-def describe_file(filesystem: FileSystem, root: str, path: str) -> LogFile:
-    """Snapshot entry of a Parquet file under a root; the errors are those of `open_parquet`."""
-    rows = open_parquet_at(filesystem, root, path).metadata.num_rows
-    sha256, size = digest(filesystem, f"{root}/{path}")
-    return LogFile(path=path, rows=rows, bytes=size, sha256=sha256)
+def hash_content(snapshot: Snapshot, file: LogFile) -> str:
+    """SHA-256 of a file whose store keeps no version of it; empty for the others, which are not read.
 
-
-def check_unchanged(snapshot: Snapshot, file: LogFile) -> None:
-    """Check that a file's content is what resolve froze.
-
-    Raises:
-        FileNotFoundError: it was removed.
-        ValueError: it has another size or content, or cannot be read.
+    Raises as `open_parquet`, and FileChangedError if it is not the content that validate read.
     """
+    if keeps_versions(file):
+        return ""
     filesystem, root = open_root(snapshot.data_root)
-    try:
-        size = get_file_info(filesystem, f"{root}/{file.path}").size
-        found = digest(filesystem, f"{root}/{file.path}") if size == file.bytes else ("", size)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{file.path}: no such file under {root}; run resolve again") from None
-    except PermissionError:
-        raise PermissionError(f"{file.path}: no permission to read it under {root}") from None
-    except OSError as error:
-        raise ValueError(f"{file.path}: cannot be read ({in_one_line(error)})") from None
-    if size is None:
-        raise FileNotFoundError(f"{file.path}: no such file under {root}; run resolve again")
-    if found != (file.sha256, file.bytes):
-        raise ValueError(f"{file.path}: changed since resolve froze the log; run the pipeline again")
+    with _errors_of(file.path, root), open_unchanged(filesystem, root, file) as stream:
+        found, _ = _digest(stream)
+    if file.sha256 not in ("", found):
+        raise FileChangedError(file.path)
+    return found
+
+
+def count_rows(snapshot: Snapshot) -> Snapshot:
+    """The snapshot with the number of rows of each file, from the footers, read by many threads.
+
+    A file that cannot be read counts none: whoever reads its rows reports it.
+    """
+    (filesystem, root), files = open_root(snapshot.data_root), snapshot.files
+
+    def count(file: LogFile) -> int:
+        if file.row_count is not None:
+            return file.row_count
+        try:
+            return int(open_parquet_at(filesystem, root, file.path, file).metadata.num_rows)
+        except (OSError, ValueError):
+            return 0
+
+    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
+        rows = {file.path: found for file, found in zip(files, pool.map(count, files), strict=True)}
+    return snapshot.with_files(lambda file: file.model_copy(update={"row_count": rows[file.path]}))

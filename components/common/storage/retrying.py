@@ -51,24 +51,36 @@ def get_file_info(filesystem: FileSystem, what: str | list[str] | FileSelector) 
     return found
 
 
-def open_input(filesystem: FileSystem, path: str) -> pa.NativeFile:
+def open_input(
+    filesystem: FileSystem, path: str, check: Callable[[pa.NativeFile], None] | None = None
+) -> pa.NativeFile:
     """Open a file for random access.
+
+    Args:
+        check: called with the file each time it is opened, also again after a failed read; raises to refuse it.
 
     Raises what the filesystem raises (FileNotFoundError, OSError); OSError for a pipe or a device, which has no end.
     """
+    if filesystem.type_name == "local" and not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(f"{path} is not a regular file")
+
+    def open_once() -> pa.NativeFile:
+        opened = filesystem.open_input_file(path)
+        if check is not None:
+            check(opened)
+        return opened
+
     if filesystem.type_name == "local":
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise OSError(f"{path} is not a regular file")
-        return filesystem.open_input_file(path)
-    return pa.PythonFile(_RetryingFile(filesystem, path), mode="r")
+        return open_once()
+    return pa.PythonFile(_RetryingFile(open_once), mode="r")
 
 
 class _RetryingFile(io.RawIOBase):
     """A remote file, reopened at the same offset when a read fails."""
 
-    def __init__(self, filesystem: FileSystem, path: str) -> None:
+    def __init__(self, open_once: Callable[[], pa.NativeFile]) -> None:
         super().__init__()
-        self._open = lambda: filesystem.open_input_file(path)
+        self._open = open_once
         self._file: pa.NativeFile | None = retrying(self._open)
         self._bytes: int = self._file.size()
         self._place = 0

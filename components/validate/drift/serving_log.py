@@ -5,7 +5,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from components.common.artifacts.snapshot import Partition, Snapshot
-from components.common.storage.parquet import open_parquet
+from components.common.storage.parquet import count_rows, open_parquet
 from components.validate.drift.reference import Reference
 from components.validate.profile.columns import FEATURE_ROLES, Block, list_blocks
 from components.validate.profile.scan import Log, PartialScan, finish_scan
@@ -32,6 +32,7 @@ def open_serving_log(snapshot: Snapshot, config: RecapConfig) -> Log | Reference
     partition = Partition(name=f"date={snapshot.first_day}", files=log.files)
     served = snapshot.model_copy(update={"data_root": log.root, "partitions": [partition]})
     try:
+        served = count_rows(served)
         schemas = [open_parquet(served, file).schema_arrow for file in log.files]
     except (OSError, ValueError) as error:
         return Reference(_NAME, reason=str(error))

@@ -6,7 +6,8 @@ import pyarrow as pa
 from pyarrow.parquet import ParquetFile
 
 from components.common.artifacts.snapshot import LogFile, Partition, Snapshot
-from components.common.storage.parquet import open_parquet
+from components.common.storage.identity import FileChangedError
+from components.common.storage.parquet import hash_content, open_parquet
 from components.validate.profile.block_profile import BlockProfiler
 from components.validate.profile.columns import Block, list_columns
 from components.validate.profile.file_faults import FileFaults, FileRule
@@ -32,6 +33,7 @@ class FileReader:
     ) -> None:
         self._file, self._faults = file, faults
         self._row_group = 0
+        self.sha256 = ""
         self._blocks: list[Block] = []
         self._parquet = self._open(snapshot)
         if self._parquet is not None:
@@ -77,7 +79,13 @@ class FileReader:
 
     def _open(self, snapshot: Snapshot) -> ParquetFile | None:
         try:
+            self.sha256 = hash_content(snapshot, self._file)
             return open_parquet(snapshot, self._file)
+        except FileChangedError:
+            file = self._file.path
+            advice = ("resolve froze another", "run the pipeline again")
+            self._faults.add("file_unchanged", f"file {file}", "changed", *advice, file=file)
+            return None
         except (OSError, ValueError) as error:
             reason = str(error).removeprefix(f"{self._file.path}: ")
             self._report_unreadable(f"cannot be read: {reason}")

@@ -32,18 +32,21 @@ class PartialScan:
     Attributes:
         id_forms: by file, in order, the form (text or integers) of its id columns.
         sample: tables of sampled rows, in order.
+        digests: SHA-256 of each file by its path, empty if its store keeps versions.
     """
 
     profile: Profile = field(default_factory=Profile)
     faults: FileFaults = field(default_factory=FileFaults)
     id_forms: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     sample: list[pa.Table] = field(default_factory=list)
+    digests: dict[str, str] = field(default_factory=dict)
 
     def merge(self, later: "PartialScan", max_sample_rows: int) -> None:
         """Add the scan of the next files; of their sample, rows until there are ``max_sample_rows``."""
         self.profile += later.profile
         self.faults.merge(later.faults)
         self.id_forms += later.id_forms
+        self.digests |= later.digests
         room = max_sample_rows - sum(map(len, self.sample))
         for table in later.sample:
             self.sample += [table.slice(0, room)] if room > 0 else []
@@ -152,6 +155,7 @@ def _scan_group(
         profile.rows += file.rows
         reader = FileReader(log.snapshot, log.config, partition, file, log.blocks, scanned.faults)
         scanned.id_forms.append((file.path, reader.id_forms()))
+        scanned.digests[file.path] = reader.sha256
         row = first_row
         for batch in reader.batches(log.batch_rows):
             reader.measure_into(profile, batch)

@@ -16,6 +16,7 @@ import pytest
 from components.common import registry
 from components.common.artifacts.registered_version import RegisteredVersion
 from components.common.artifacts.snapshot import Snapshot
+from components.common.artifacts.validation_result import check_validated
 from components.common.registry import RegistryError
 from components.common.registry.load_test import load_and_score
 from components.register.register import register_version
@@ -67,7 +68,8 @@ def test_a_version_is_registered_with_its_lineage(version: RegisteredVersion, in
     assert tags["recap.proof"] == "passed"
     assert len(tags) == 7
     lineage = json.loads(registry.fetch_file(client, NAME, version.version, registry.LINEAGE_PATH))
-    assert lineage["data_digest"] == decision["snapshot"]
+    frozen = check_validated(inputs.validated, Snapshot.read(inputs.snapshot)[0])
+    assert lineage["data_digest"] == frozen.data_digest != decision["snapshot"]
     assert lineage["images"] is None
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from components.common.artifacts.snapshot import LogFile
+from components.common.storage.log_files import ListedFile
 from components.resolve.window import Window, choose_window, cut_pattern, in_hours, missing_days
 
 DAYS = {date(2026, 3, day): [f"date=2026-03-{day:02d}/part-0.parquet"] for day in (1, 2, 4)}
@@ -19,7 +21,8 @@ def test_a_window_ends_at_the_newest_day_unless_told():
 def test_a_window_that_begins_before_the_calendar_is_refused(days: int):
     with pytest.raises(ValueError, match=f"^days: {days} days up to 2026-03-04 begin before the year 1"):
         choose_window(list(DAYS), None, days)
-    hourly = {date(2026, 3, 1): ["date=2026-03-01/hour=05/a.parquet"]}
+    folder = "date=2026-03-01/hour=05"
+    hourly = {date(2026, 3, 1): [ListedFile(folder, LogFile(path=f"{folder}/a.parquet", bytes=1))]}
     with pytest.raises(ValueError, match=f"^data.hours: {24 * days} hours up to 2026-03-01 05:00:00 begin"):
         in_hours(hourly, None, 24 * days, 0)
 

@@ -1,5 +1,6 @@
 """A clean log passes; each broken one ends with its line, and leaves docs but no validated folder."""
 
+import hashlib
 import json
 from datetime import date
 from pathlib import Path
@@ -41,6 +42,13 @@ def test_a_clean_log_passes_and_writes_verdict_profile_and_manifest(tmp_path: Pa
         "snapshot": snapshot_at(tmp_path).digest,
         "rows": 1000,
         "verdict": "passed",
+        "files": {
+            file.path: {
+                "rows": 200,
+                "sha256": hashlib.sha256((tmp_path / "log" / file.path).read_bytes()).hexdigest(),
+            }
+            for file in snapshot_at(tmp_path).files
+        },
     }
     written = json.loads((tmp_path / "validated/verdict.json").read_text())
     assert written["verdict"] == "passed"
@@ -228,7 +236,8 @@ def test_a_file_that_changed_since_resolve_is_named(tmp_path: Path):
     from components.validate.validate import validate_snapshot
 
     with pytest.raises(
-        ValidationFailed, match=rf"^file_unchanged: the file has 195 rows in {BROKEN}; .*200; "
+        ValidationFailed,
+        match=rf"^file_unchanged: file {BROKEN} changed .*resolve froze another; run the pipe",
     ):
         validate_snapshot(tmp_path / "snapshot", tmp_path / "validated", tmp_path / "docs.html")
     assert not (tmp_path / "validated").exists()

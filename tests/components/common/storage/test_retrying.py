@@ -9,6 +9,7 @@ from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 
 from components.common.artifacts.snapshot import Snapshot
 from components.common.storage import retrying
+from components.common.storage.parquet import count_rows
 from components.prepare.rows import read_file
 from components.resolve.resolve import resolve_run
 from recap_model.data.log.schema import log_columns
@@ -35,6 +36,11 @@ class FlakyStore(MemoryFileSystem):
     def ls(self, path, detail=True, **options):
         self._fail()
         return super().ls(path, detail, **options)
+
+    def info(self, path, **options):
+        if self.gone:
+            self._fail()
+        return super().info(path, **options)
 
     def _open(self, path, mode="rb", **options):
         self._fail()
@@ -71,7 +77,10 @@ def resolve(root: str, folder: Path) -> Snapshot:
 
 def test_what_fails_every_third_time_is_read_as_if_it_did_not(store: str, tmp_path: Path):
     frozen = resolve(store, tmp_path)
-    assert frozen.digest == resolve(str(tmp_path / "log"), tmp_path).digest
+    assert [file.path for file in frozen.files] == [
+        file.path for file in resolve(str(tmp_path / "log"), tmp_path).files
+    ]
+    frozen = count_rows(frozen)
     file = frozen.partitions[1].files[0]
     columns = [column for column in log_columns(tiny_config()) if column.name == "request_id"]
     requests = [batch.column(0).to_pylist() for batch in read_file(frozen, file, columns, verify=True)]
@@ -87,5 +96,5 @@ def test_a_store_that_is_gone_while_the_log_is_read_is_one_line(
     gone = r"^date=2026-03-01/part-00000\.parquet: the store stopped answering \(connection reset by peer\)"
     with pytest.raises(ConnectionError, match=gone):
         list(read_file(frozen, file, []))
-    with pytest.raises(ConnectionError, match=gone):
+    with pytest.raises(ConnectionError, match="the store does not answer"):
         resolve(store, tmp_path)
