@@ -14,7 +14,7 @@ from components.register.component import register
 from components.resolve.component import resolve
 from components.steps import NOTIFY, STEP_OF_NAME, STEPS, Step
 from components.train.component import train
-from components.validate.component import validate, validate_group, validate_join
+from components.validate.component import validate
 from pipeline import NAME
 
 TITLE = "Recap: retrain the ranking model"
@@ -30,7 +30,6 @@ def _add_steps(
     tracking_uri: Any,
     configure: Configure,
     scheduled: str = "",
-    validate_groups: int = 1,
     build_groups: int = 1,
 ) -> None:
     """Add every step's task in the order of the data flow, and pass each, with its step, to ``configure``."""
@@ -44,7 +43,7 @@ def _add_steps(
         scheduled=scheduled,
     )
     snapshot = resolved.outputs["snapshot"]
-    validated = _add_validate(snapshot, validate_groups, configure)
+    validated = validate(snapshot=snapshot)
     prepared = _add_prepare(snapshot, validated.outputs["validated"], build_groups, configure)
     trained = train(snapshot=snapshot, train_set=prepared.outputs["train_set"])
     calibrated = calibrate(
@@ -74,16 +73,6 @@ def _add_steps(
     tasks = (resolved, validated, prepared, trained, calibrated, evaluated, registered, promoted)
     for step, task in zip(STEPS, tasks, strict=True):
         configure(task.set_display_name(step.title), step)
-
-
-def _add_validate(snapshot: Any, groups: int, configure: Configure) -> Any:
-    """Add one validate task; or a fan-out of one task per group of files, and one that joins their profiles."""
-    if groups == 1:
-        return validate(snapshot=snapshot)
-    with dsl.ParallelFor(list(range(groups)), name="Profile the log in groups") as group:
-        part = validate_group(snapshot=snapshot, group=group, groups=groups)
-        configure(part.set_display_name("Profile a group"), STEP_OF_NAME["validate"])
-    return validate_join(snapshot=snapshot, parts=dsl.Collected(part.outputs["part"]))
 
 
 def _add_prepare(snapshot: Any, validated: Any, groups: int, configure: Configure) -> Any:
@@ -123,12 +112,12 @@ def retrain(
     _add_steps(data_root, config, end_date, days, tracking_uri, _configure_local_task)
 
 
-def cluster_pipeline(configure: Configure, validate_groups: int = 1, build_groups: int = 1) -> Any:
+def cluster_pipeline(configure: Configure, build_groups: int = 1) -> Any:
     """The pipeline for a Kubeflow Pipelines server, with an exit handler that reports how the run ended.
 
     Args:
         configure: sets a task's image, resources, volumes and secrets.
-        validate_groups, build_groups: number of parallel pods that read the log.
+        build_groups: number of parallel pods that read the log.
     """
 
     @dsl.pipeline(name=NAME, display_name=TITLE)
@@ -160,7 +149,6 @@ def cluster_pipeline(configure: Configure, validate_groups: int = 1, build_group
                 tracking_uri,
                 configure,
                 scheduled,
-                validate_groups,
                 build_groups,
             )
 

@@ -105,6 +105,7 @@ _PODS: dict[StepName, PodSettings] = {
 
 _WAITING_POD = PodSettings(cpu="500m", memory="2Gi", scratch="10Gi", timeout_minutes=1440, retries=5)
 _JOB_ENDS_EARLIER_MINUTES = 10
+_REMOVED_GROUPS = ("validate_groups",)
 
 
 class ClusterSettings(StrictModel):
@@ -122,10 +123,6 @@ class ClusterSettings(StrictModel):
     )
     train_job: TrainJobSettings | None = Field(
         None, description="the train step then waits for a job, and its own pod requests little"
-    )
-    validate_groups: Annotated[int, Field(ge=1, le=100)] = Field(
-        1,
-        description="parallel pods in which validate reads the log, each with the resources of `pods.validate`",
     )
     build_groups: Annotated[int, Field(ge=1, le=100)] = Field(
         1,
@@ -146,6 +143,20 @@ class ClusterSettings(StrictModel):
     def job_deadline_minutes(self) -> int:
         """The job's deadline; shorter than the train step's time-out, so that the step ends the job."""
         return self.pod("train").timeout_minutes - _JOB_ENDS_EARLIER_MINUTES
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_groups(cls, given: object) -> object:
+        """Refuse the parallel pods of earlier revisions, which Spark replaces; one pod is what there is."""
+        if not isinstance(given, dict):
+            return given
+        for name in _REMOVED_GROUPS:
+            if given.get(name, 1) != 1:
+                raise ValueError(
+                    f"{name}: {given[name]}: was removed; remove it, and read a log that is too large for one pod on "
+                    "Spark (data.engine in the config)"
+                )
+        return {name: value for name, value in given.items() if name not in _REMOVED_GROUPS}
 
     @model_validator(mode="before")
     @classmethod

@@ -16,7 +16,6 @@ from components.common.artifacts.snapshot import Snapshot
 from components.common.storage.file_groups import all_files
 from components.prepare.prepare import plan
 from components.prepare.read_files import read_group
-from components.validate.profile.scan import scan_log
 from pipeline.config_draft.columns import read_log
 from pipeline.config_draft.config import ColumnRoles, draft_config
 from pipeline.local.scoring import Source, score_files
@@ -24,6 +23,7 @@ from recap_model import create_ranking_model, data_spec, save_model
 from recap_model.config import RecapConfig, parse_config, parse_yaml
 from recap_model.data.log.schema import invalid_values
 from tests.components.snapshots import snapshot_of
+from tests.components.validate.scans import scan
 from tests.tiny import FIRST_DAY, tiny_config, tiny_rows, with_lists
 
 ROWS = 48
@@ -181,7 +181,7 @@ def attempt(step: Callable[[], str | None]) -> str:
 
 def validated(snapshot: Path) -> str:
     frozen, config = Snapshot.read(snapshot)
-    return "; ".join(f"{found.subject} {found.observed}" for found in scan_log(frozen, config).faults)
+    return "; ".join(f"{found.subject} {found.observed}" for found in scan(frozen, config).faults)
 
 
 def prepared(snapshot: Path) -> None:

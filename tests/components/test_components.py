@@ -12,7 +12,7 @@ import pytest
 from components.steps import STEP_OF_NAME
 from pipeline import retrain
 
-IN_PODS = ("validate_group", "validate_join", "prepare_group", "prepare_join")
+IN_PODS = ("prepare_group", "prepare_join")
 COMPONENTS = {name: getattr(retrain, name) for name in (*STEP_OF_NAME, *IN_PODS)}
 
 

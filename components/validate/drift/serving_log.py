@@ -8,7 +8,7 @@ from components.common.artifacts.snapshot import Partition, Snapshot
 from components.common.storage.parquet import count_rows, open_parquet
 from components.validate.drift.reference import Reference
 from components.validate.profile.columns import FEATURE_ROLES, Block, list_blocks
-from components.validate.profile.scan import Log, PartialScan, finish_scan
+from components.validate.profile.scan import Log, Scan
 from recap_model.config import RecapConfig
 
 _NAME = "the serving log"
@@ -44,9 +44,8 @@ def open_serving_log(snapshot: Snapshot, config: RecapConfig) -> Log | Reference
     return Log(served, config, blocks)
 
 
-def build_reference(log: Log, scanned: PartialScan) -> Reference:
-    """The reference from the scan of all files of a serving log; without a profile if a file has a fault."""
-    scan = finish_scan(log, scanned)
+def build_reference(scan: Scan) -> Reference:
+    """The reference from the scan of a serving log; without a profile if a file has a fault."""
     for fault in scan.faults:
         return Reference(_NAME, reason=f"{fault.subject} {fault.observed} in {fault.location}")
     return Reference(_NAME, scan.profile)

@@ -1,18 +1,21 @@
 """One pass over a snapshot's files: the profile, faults of single files, a bounded sample of rows.
 
-Groups of files are read by a process for each core, and merged; the result is independent of the groups.
+An engine maps groups of files to partial scans and merges them; the result depends neither on the groups nor on the
+engine.
 """
 
-from collections.abc import Callable
+import functools
+import itertools
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 
 from components.common.artifacts.snapshot import Snapshot
-from components.common.runtime.process_pool import cores, map_processes
+from components.common.engine import Engine
+from components.common.runtime.process_pool import cores
 from components.common.runtime.step import progress
-from components.common.storage.file_groups import FileGroup, all_files
-from components.validate.profile.columns import Block, list_blocks, list_columns
+from components.common.storage.file_groups import FileGroup, split_files
+from components.validate.profile.columns import Block, list_columns
 from components.validate.profile.file_faults import FileFaults
 from components.validate.profile.file_reader import FileReader
 from components.validate.profile.profile import PartitionProfile, Profile
@@ -22,7 +25,6 @@ from recap_model.config import RecapConfig
 _MAX_BATCH_ROWS = 65_536
 _MAX_BATCH_VALUES = 8_000_000  # 64 MB as float64
 _VALUES_PER_PROCESS = 30_000_000  # fewer are read sooner than a process has started
-_GROUPS_PER_PROCESS = 4
 
 
 @dataclass
@@ -55,11 +57,17 @@ class PartialScan:
 
 @dataclass
 class Scan:
-    """The result of one pass over a log. ``sample`` has the rows of sampled requests."""
+    """The result of one pass over a log.
+
+    Attributes:
+        sample: the rows of sampled requests.
+        digests: SHA-256 of each file by its path, empty if its store keeps versions.
+    """
 
     profile: Profile = field(default_factory=Profile)
     faults: FileFaults = field(default_factory=FileFaults)
     sample: pa.Table | None = None
+    digests: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -88,42 +96,40 @@ class Log:
         return Sampler(self.values_per_row, self.snapshot.rows, known)
 
 
-def scan_log(
-    snapshot: Snapshot, config: RecapConfig, blocks: list[Block] | None = None, groups: int | None = None
-) -> Scan:
+def scan_log(log: Log, engine: Engine) -> Scan:
     """Read every row once. Memory is bounded by a batch, the sample and the profile, never by rows.
 
-    Args:
-        blocks: the columns to read; all columns of the config if None.
-        groups: of files that are read in parallel; chosen by the number of cores if None. The result does not depend
-            on it.
-
     Raises:
-        ChildProcessError: a process that read files was killed.
+        ChildProcessError: a process or executor that read files was lost.
     """
-    log = Log(snapshot, config, list_blocks(config) if blocks is None else blocks)
-    return finish_scan(log, scan_files(log, all_files(snapshot), groups))
+    groups = split_files(log.snapshot, engine.item_count)
+    if not groups:
+        return _finish(log, PartialScan())
+    sampler = log.sampler
+    rows_done = [0, *itertools.accumulate(group.rows for group in groups)]
+    scanned = engine.map(
+        groups,
+        functools.partial(_scan_group, log, sampler),
+        functools.partial(_merge, sampler.max_rows),
+        lambda done: progress(
+            rows_done[done], rows_done[-1], f"{rows_done[done]:,} of {rows_done[-1]:,} rows"
+        ),
+    )
+    return _finish(log, scanned)
 
 
-def scan_files(log: Log, files: FileGroup, groups: int | None = None) -> PartialScan:
-    """The scan of a group of a log's files; arguments and errors as of `scan_log`."""
-    split = files.split(groups or _choose_groups(log, files))
-    if len(split) < 2:
-        return _scan_group(log, files, lambda rows: _report_progress(rows, files.rows))
-    max_sample_rows, rows, merged = log.sampler.max_rows, 0, PartialScan()
-    for group, scanned in zip(
-        split,
-        map_processes(_scan_group, [(log, group) for group in split], min(cores(), len(split))),
-        strict=True,
-    ):
-        merged.merge(scanned, max_sample_rows)
-        rows += group.rows
-        _report_progress(rows, files.rows)
-    return merged
+def choose_processes(log: Log) -> int:
+    """Processes of this machine that read a log in the least time; starting more takes longer than they save."""
+    return max(1, min(cores(), log.snapshot.rows * log.values_per_row // _VALUES_PER_PROCESS))
 
 
-def finish_scan(log: Log, scanned: PartialScan) -> Scan:
-    """The scan of a log from the partial scan of all its files."""
+def _merge(max_sample_rows: int, first: PartialScan, later: PartialScan) -> PartialScan:
+    first.merge(later, max_sample_rows)
+    return first
+
+
+def _finish(log: Log, scanned: PartialScan) -> Scan:
+    """The scan of a log from the partial scan of all its files: partitions and blocks in the log's order."""
     partitions, profile = scanned.profile.partitions, Profile()
     ranks = {block.key: rank for rank, block in enumerate(log.blocks)}
     for partition in log.snapshot.partitions:
@@ -132,23 +138,11 @@ def finish_scan(log: Log, scanned: PartialScan) -> Scan:
         ordered = {key: profiled.blocks[key] for key in keys}
         profile.partitions[partition.name] = PartitionProfile(profiled.rows, ordered)
     _check_id_forms(scanned)
-    return Scan(profile, scanned.faults, concat_sample(scanned.sample))
+    return Scan(profile, scanned.faults, concat_sample(scanned.sample), scanned.digests)
 
 
-def _choose_groups(log: Log, files: FileGroup) -> int:
-    """More groups than processes, to balance their load; one group if starting processes costs more."""
-    processes = min(cores(), files.rows * log.values_per_row // _VALUES_PER_PROCESS)
-    return 1 if processes < 2 else processes * _GROUPS_PER_PROCESS
-
-
-def _report_progress(done: int, rows: int) -> None:
-    progress(done, rows, f"{done:,} of {rows:,} rows")
-
-
-def _scan_group(
-    log: Log, files: FileGroup, report_rows: Callable[[int], None] = lambda rows: None
-) -> PartialScan:
-    scanned, sampler = PartialScan(), log.sampler
+def _scan_group(log: Log, sampler: Sampler, files: FileGroup) -> PartialScan:
+    scanned = PartialScan()
     first_row, room = files.first_row, sampler.max_rows
     for partition, file in files.files:
         profile = scanned.profile.partitions.setdefault(partition.name, PartitionProfile())
@@ -164,7 +158,6 @@ def _scan_group(
                 room -= len(rows)
             row += batch.num_rows
         first_row += file.rows
-        report_rows(first_row - files.first_row)
     return scanned
 
 

@@ -12,11 +12,11 @@ from components.evaluate.report.drift import drift_sections
 from components.resolve.resolve import resolve_run
 from components.validate.checks.run import check_scan
 from components.validate.drift.reference import Reference
-from components.validate.profile.scan import scan_log
 from components.validate.validate import validate_snapshot
 from tests.components.registries import new_registry
 from tests.components.snapshots import snapshot_of
 from tests.components.validate.broken import replaced
+from tests.components.validate.scans import scan
 from tests.components.validate.serving_log import serve
 from tests.components.validate.shop import shop_config, write_shop_log
 
@@ -36,9 +36,9 @@ def test_a_log_without_a_champion_is_reported_as_not_compared(tmp_path: Path, lo
 def test_each_failed_rule_on_drift_is_one_sentence_after_the_counts(tmp_path: Path, log: Path):
     then = snapshot_of(write_shop_log(tmp_path / "then", 9, 3, 1500, seed=4), shop_config(), tmp_path / "old")
     now = snapshot_of(log, shop_config(), tmp_path / "snapshot")
-    usual = scan_log(*Snapshot.read(then)).profile
+    usual = scan(*Snapshot.read(then)).profile
     frozen, config = Snapshot.read(now)
-    result = check_scan(scan_log(frozen, config), frozen, config, {"drift": Reference("version 7", usual)})
+    result = check_scan(scan(frozen, config), frozen, config, {"drift": Reference("version 7", usual)})
     read = ValidationResultFile.model_validate_json(json.dumps(result.to_json(), default=str))
     (section,) = drift_sections(read)
     assert section.title == "Drift from the data of version 7: beyond the bounds"

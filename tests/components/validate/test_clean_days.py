@@ -14,10 +14,11 @@ from components.validate.drift.effective_rows import measure_correlations
 from components.validate.drift.reference import Reference
 from components.validate.profile.columns import list_blocks
 from components.validate.profile.profile import Profile
-from components.validate.profile.scan import Scan, scan_log
+from components.validate.profile.scan import Scan
 from pipeline.simulator import write_log
 from recap_model.config import RecapConfig, load_config
 from tests.components.snapshots import snapshot_of
+from tests.components.validate.scans import scan
 from tests.components.validate.shop import shop_config, write_shop_log
 
 SAMPLE_YAML = Path(pipeline.__file__).parent / "configs" / "sample.yaml"
@@ -27,21 +28,21 @@ WINDOW_DAYS, CLEAN_DAYS = 6, 10
 def windows_of(folder: Path, root: Path, config: RecapConfig) -> Iterator[tuple[Scan, Snapshot, Reference]]:
     """Each day's run, of a window that ends with the day; the champion's is the log's first."""
     snapshot, _ = Snapshot.read(snapshot_of(root, config, folder / "snapshot"))
-    scan = scan_log(snapshot, config)
+    scanned = scan(snapshot, config)
     parts = list(snapshot.partitions)
-    champion = Reference("version 7", _profile(scan, [part.name for part in parts[:WINDOW_DAYS]]))
+    champion = Reference("version 7", _profile(scanned, [part.name for part in parts[:WINDOW_DAYS]]))
     for end in range(WINDOW_DAYS, len(parts)):
         window = parts[end - WINDOW_DAYS + 1 : end + 1]
         first, last = (
             date.fromisoformat(part.name.removeprefix("date=")) for part in (window[0], window[-1])
         )
         changes = {"partitions": window, "first_day": first, "last_day": last}
-        of_window = Scan(_profile(scan, [part.name for part in window]), scan.faults, scan.sample)
+        of_window = Scan(_profile(scanned, [part.name for part in window]), scanned.faults, scanned.sample)
         yield of_window, snapshot.model_copy(update=changes), champion
 
 
-def _profile(scan: Scan, names: list[str]) -> Profile:
-    return Profile({name: scan.profile.partitions[name] for name in names})
+def _profile(scanned: Scan, names: list[str]) -> Profile:
+    return Profile({name: scanned.profile.partitions[name] for name in names})
 
 
 def sample_log(folder: Path, rows_a_day: int, seed: int) -> tuple[Path, RecapConfig]:

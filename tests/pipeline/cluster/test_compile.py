@@ -159,21 +159,6 @@ def test_build_may_read_the_log_in_pods_side_by_side(tmp_path: Path):
     assert part["retryPolicy"]["maxRetryCount"] == 2
 
 
-def test_validate_may_read_the_log_in_pods_side_by_side(tmp_path: Path):
-    spec, executors = compiled(tmp_path, validate_groups=2, pods={"validate": {"memory": "4Gi"}})
-    ParseDict(spec, PipelineSpec())
-    tasks = tasks_of(spec)
-    [loop] = [task for task in tasks.values() if "parameterIterator" in task]
-    assert loop["parameterIterator"]["items"]["raw"] == "[0, 1]"
-    for reader in ("prepare", "evaluate", "register"):
-        found = tasks[reader]["inputs"]["artifacts"]["validated"]["taskOutputArtifact"]
-        assert found["producerTask"] == "validate-join"
-    for step in ("validate-group", "validate-join"):
-        assert container(spec, step)["resources"]["resourceMemoryLimit"] == "4Gi"
-        assert executors[f"exec-{step}"]["securityContext"]["runAsNonRoot"] is True
-        assert container(spec, step)["image"] == "recap-data:latest"
-
-
 def test_a_gpu_is_asked_for_by_the_plugins_name_on_nodes_that_have_one(tmp_path: Path):
     spec, executors = compiled(tmp_path, **GPUS)
     accelerator = container(spec, "train")["resources"]["accelerator"]
@@ -297,6 +282,7 @@ def test_an_amount_of_memory_that_is_taken_is_one_for_kubernetes_and_compiles(tm
             "train_job: {claim: c}\npods: {train: {timeout_minutes: 10}}",
             r"cluster.yaml: pods.train.timeout_minutes: 10: the job is to end 10 minutes before",
         ),
+        ("validate_groups: 4", r"validate_groups: 4: was removed; remove it, and read a log .* on Spark"),
         ("[", r"cluster.yaml: not YAML"),
     ],
 )
@@ -310,5 +296,5 @@ def test_a_cluster_file_that_is_wrong_is_a_line_with_the_fields_path(
 
 
 def test_a_clusters_file_of_the_last_release_names_prepare_build():
-    renamed = ClusterSettings.model_validate({"pods": {"build": {"memory": "64Gi"}}})
+    renamed = ClusterSettings.model_validate({"pods": {"build": {"memory": "64Gi"}}, "validate_groups": 1})
     assert renamed.pod("prepare").memory == "64Gi"
