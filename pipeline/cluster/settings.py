@@ -17,6 +17,15 @@ def _check_step(name: str) -> str:
     return name
 
 
+def _refuse_groups(groups: int) -> int:
+    if groups != 1:
+        raise ValueError(
+            "was removed; remove it, and read a log that is too large for one pod on Spark (data.engine in the config)"
+        )
+    return groups
+
+
+RemovedGroups = Annotated[int, AfterValidator(_refuse_groups)]
 StepName = Annotated[str, AfterValidator(_check_step)]
 Image = Literal["data", "trainer", "trainer-gpu", "registry"]
 # The intersection of what kfp (no fractions of bytes, no k) and Kubernetes (no K) accept.
@@ -105,7 +114,6 @@ _PODS: dict[StepName, PodSettings] = {
 
 _WAITING_POD = PodSettings(cpu="500m", memory="2Gi", scratch="10Gi", timeout_minutes=1440, retries=5)
 _JOB_ENDS_EARLIER_MINUTES = 10
-_REMOVED_GROUPS = ("validate_groups",)
 
 
 class ClusterSettings(StrictModel):
@@ -124,6 +132,7 @@ class ClusterSettings(StrictModel):
     train_job: TrainJobSettings | None = Field(
         None, description="the train step then waits for a job, and its own pod requests little"
     )
+    validate_groups: RemovedGroups = Field(1, description="of earlier revisions; only 1 is accepted")
     build_groups: Annotated[int, Field(ge=1, le=100)] = Field(
         1,
         description="parallel pods in which prepare reads the log, each with the resources of `pods.prepare`",
@@ -143,20 +152,6 @@ class ClusterSettings(StrictModel):
     def job_deadline_minutes(self) -> int:
         """The job's deadline; shorter than the train step's time-out, so that the step ends the job."""
         return self.pod("train").timeout_minutes - _JOB_ENDS_EARLIER_MINUTES
-
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_groups(cls, given: object) -> object:
-        """Refuse the parallel pods of earlier revisions, which Spark replaces; one pod is what there is."""
-        if not isinstance(given, dict):
-            return given
-        for name in _REMOVED_GROUPS:
-            if given.get(name, 1) != 1:
-                raise ValueError(
-                    f"{name}: {given[name]}: was removed; remove it, and read a log that is too large for one pod on "
-                    "Spark (data.engine in the config)"
-                )
-        return {name: value for name, value in given.items() if name not in _REMOVED_GROUPS}
 
     @model_validator(mode="before")
     @classmethod
