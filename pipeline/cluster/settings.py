@@ -20,7 +20,7 @@ def _check_step(name: str) -> str:
 def _refuse_groups(groups: int) -> int:
     if groups != 1:
         raise ValueError(
-            "was removed; remove it, and read a log that is too large for one pod on Spark (data.engine in the config)"
+            "was removed; remove it, and read a log too large for one pod on Spark (data.engine in the config)"
         )
     return groups
 
