@@ -12,7 +12,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 OUT = HERE.parent / "build" / "sbom"
-LOCKS = ("data", "trainer", "registry", "trainer-gpu", "torch-cpu", "build", "tools")
+LOCKS = ("data", "data-spark", "trainer", "registry", "trainer-gpu", "torch-cpu", "build", "tools")
 
 
 def accepted(file: Path) -> dict[str, str]:

@@ -27,6 +27,12 @@ target "data" {
   tags     = ["${PREFIX}data:${TAG}"]
 }
 
+target "data-spark" {
+  inherits = ["common"]
+  target   = "data-spark"
+  tags     = ["${PREFIX}data-spark:${TAG}"]
+}
+
 target "trainer" {
   inherits = ["common"]
   target   = "trainer"

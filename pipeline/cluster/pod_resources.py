@@ -1,10 +1,12 @@
 """Kubernetes settings of a step's pod: image, resources, volumes, secrets, retries, GPUs."""
 
 import json
+import re
 from typing import Any
 
 from kfp import kubernetes
 
+from components.common.engine import kubernetes as engine
 from components.common.runtime.train_job import VARIABLE, TrainJobSettings
 from components.steps import Step
 from pipeline.cluster.settings import ClusterSettings, GpuSettings, Image, PodSettings
@@ -13,6 +15,7 @@ _OBJECT_STORE = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL
 _MLFLOW = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 _WEBHOOK = ("RECAP_WEBHOOK_URL", "RECAP_WEBHOOK_SECRET")
 _CHECKPOINTS = "/mnt/checkpoints"
+SPARK_STEPS = ("validate", "prepare")
 # A pod's time-out starts when it is scheduled on a node, that of all attempts when the first one is requested.
 _SLACK_S = 24 * 3600
 
@@ -25,7 +28,8 @@ def request_resources(task: Any, step: Step, settings: ClusterSettings) -> None:
     """
     pod, name = settings.pod(step.name), step.name
     on_gpu = name == "train" and settings.gpu.count > 0
-    image = settings.images.name("trainer-gpu" if on_gpu else step.image)
+    on_spark = name in SPARK_STEPS and settings.spark is not None
+    image = settings.images.name("trainer-gpu" if on_gpu else "data-spark" if on_spark else step.image)
     task.set_container_image(image)
     task.set_cpu_request(pod.cpu)
     if pod.cpu_limit is not None:
@@ -58,6 +62,10 @@ def request_resources(task: Any, step: Step, settings: ClusterSettings) -> None:
         task.set_env_variable(VARIABLE, train_job_settings(settings).model_dump_json())
     if settings.train_job is not None and name == "train":
         kubernetes.mount_pvc(task, settings.train_job.claim, settings.train_job.shared)
+    if on_spark:
+        task.set_env_variable(engine.VARIABLE, executor_settings(settings).model_dump_json())
+        kubernetes.use_field_path_as_env(task, engine.POD_IP, "status.podIP")
+        kubernetes.use_field_path_as_env(task, engine.POD_NAME, "metadata.name")
     if settings.checkpoints is not None and name == "train":
         # Files beside the step's output are lost with the pod.
         kubernetes.mount_pvc(task, settings.checkpoints, _CHECKPOINTS)
@@ -104,10 +112,40 @@ def train_job_settings(settings: ClusterSettings) -> TrainJobSettings:
     )
 
 
+def executor_settings(settings: ClusterSettings) -> engine.ExecutorSettings:
+    """The resources of Spark's executors; ``settings.spark`` must be set."""
+    spark = settings.spark
+    assert spark is not None
+    return engine.ExecutorSettings(
+        image=settings.images.name("data-spark"),
+        executors=spark.executors,
+        cores=spark.cores,
+        memory_mib=_mebibytes(spark.memory),
+        scratch=spark.scratch,
+        node_selector=spark.node_selector,
+        toleration=spark.toleration,
+        secrets=[settings.secrets.object_store],
+        user=settings.run_as_user,
+        service_account=spark.service_account,
+    )
+
+
+def _mebibytes(quantity: str) -> int:
+    """A Kubernetes quantity of bytes in MiB, rounded down."""
+    number, unit = re.fullmatch(r"([0-9]+)([KMGTPE]?i?)", quantity).groups()  # type: ignore[union-attr]
+    power = " KMGTPE".index(unit[:1] or " ")
+    return int(number) * (1024 if unit.endswith("i") else 1000) ** power // 2**20
+
+
+def used_images(settings: ClusterSettings) -> tuple[Image, ...]:
+    """The kinds of images that the steps of a run use."""
+    data: Image = "data-spark" if settings.spark is not None else "data"
+    return (data, "trainer-gpu" if settings.gpu.count else "trainer", "registry")
+
+
 def _images(settings: ClusterSettings) -> str:
     """The images of a run's steps, for its version's lineage."""
-    kinds: tuple[Image, ...] = ("data", "trainer-gpu" if settings.gpu.count else "trainer", "registry")
-    return json.dumps({kind: settings.images.name(kind) for kind in kinds})
+    return json.dumps({kind: settings.images.name(kind) for kind in used_images(settings)})
 
 
 def request_gpus(task: Any, gpu: GpuSettings) -> None:

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from components.steps import STEP_OF_NAME
 from recap_model.config.base import StrictModel
+from recap_model.config.fields.numbers import PositiveInt
 from recap_model.config.reading.checking import check
 from recap_model.config.reading.yaml import read_yaml
 
@@ -27,7 +28,7 @@ def _refuse_groups(groups: int) -> int:
 
 RemovedGroups = Annotated[int, AfterValidator(_refuse_groups)]
 StepName = Annotated[str, AfterValidator(_check_step)]
-Image = Literal["data", "trainer", "trainer-gpu", "registry"]
+Image = Literal["data", "data-spark", "trainer", "trainer-gpu", "registry"]
 # The intersection of what kfp (no fractions of bytes, no k) and Kubernetes (no K) accept.
 Cpu = Annotated[str, Field(pattern=r"^([0-9]+(\.[0-9]+)?|[0-9]+m)$")]
 Bytes = Annotated[str, Field(pattern=r"^[0-9]+([KMGTPE]i|[MGTPE])?$")]
@@ -89,6 +90,20 @@ class TrainJobSettings(StrictModel):
     )
 
 
+class SparkSettings(StrictModel):
+    """Executors of validate and prepare, for configs with ``data.engine.kind: spark``: pods that end with the step's."""
+
+    executors: PositiveInt = 4
+    cores: PositiveInt = Field(4, description="per executor")
+    memory: Bytes = Field("16Gi", description="per executor: Spark's own, and the Python processes' that read rows")
+    scratch: Bytes = Field("100Gi", description="per executor: disk for rows on their way to their shard")
+    node_selector: dict[str, str] = {}
+    toleration: str | None = Field(None, description="key of the nodes' taint")
+    service_account: str | None = Field(
+        None, description="of the executors' pods; the namespace's default if not given"
+    )
+
+
 class SecretSettings(StrictModel):
     """Names of Kubernetes secrets whose keys become environment variables; a secret may be missing."""
 
@@ -131,6 +146,9 @@ class ClusterSettings(StrictModel):
     )
     train_job: TrainJobSettings | None = Field(
         None, description="the train step then waits for a job, and its own pod requests little"
+    )
+    spark: SparkSettings | None = Field(
+        None, description="validate and prepare then run in the image data-spark, and may start executors"
     )
     validate_groups: RemovedGroups = Field(1, description="of earlier revisions; only 1 is accepted")
     build_groups: Annotated[int, Field(ge=1, le=100)] = Field(

@@ -1,6 +1,6 @@
 """Check a Kubernetes namespace for what a cluster file requires: images, secrets, volumes, training jobs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -10,12 +10,20 @@ from urllib3.exceptions import HTTPError
 
 from components.common.runtime.train_job import GROUP, PLURAL, VERSION
 from pipeline.cli.doctor.checks import Finding
+from pipeline.cluster.pod_resources import used_images
 from pipeline.cluster.settings import ClusterSettings, TrainJobSettings
 from recap_model.config.reading.errors import in_one_line
 
 # Of the steps: the first in a shared namespace, the second in a user's profile.
 _SERVICE_ACCOUNTS = ("pipeline-runner", "default-editor")
-_VERBS = ("create", "delete", "get", "list")
+_JOB_RIGHTS = {(GROUP, PLURAL): ("create", "delete", "get", "list")}
+# What Spark's driver asks in client mode; it ends its executors by their label.
+_EXECUTOR_RIGHTS = {
+    ("", "pods"): ("create", "delete", "deletecollection", "get", "list", "watch"),
+    ("", "configmaps"): ("create", "deletecollection"),
+    ("", "persistentvolumeclaims"): ("deletecollection", "list"),
+    ("", "services"): ("deletecollection",),
+}
 _TIMEOUT_S = 10.0
 
 
@@ -43,7 +51,17 @@ def check_kubernetes(settings: ClusterSettings, namespace: str) -> Iterator[Find
             lambda: _claim(job.claim, "train_job.claim", namespace, ("ReadWriteMany",)),
         )
         yield from _run_check("trainer", "get training runtimes", lambda: _runtime(job, namespace))
-        yield from _run_check("trainer", "create access reviews", lambda: _rights(namespace))
+        yield from _run_check(
+            "trainer",
+            "create access reviews",
+            lambda: _rights("trainer", "training jobs", _JOB_RIGHTS, namespace),
+        )
+    if settings.spark is not None:
+        yield from _run_check(
+            "spark",
+            "create access reviews",
+            lambda: _rights("spark", "Spark's executors", _EXECUTOR_RIGHTS, namespace),
+        )
 
 
 def _load_kubeconfig() -> bool:
@@ -56,7 +74,7 @@ def _load_kubeconfig() -> bool:
 
 
 def _images(settings: ClusterSettings) -> Finding:
-    used = ("data", "trainer-gpu" if settings.gpu.count else "trainer", "registry")
+    used = used_images(settings)
     by_tag = [kind for kind in used if kind not in settings.images.digests]
     if by_tag:
         words = f"{', '.join(by_tag)} by tag {settings.images.tag}, under which others may lie; pin in images.digests"
@@ -122,11 +140,13 @@ def _runtime(job: TrainJobSettings, namespace: str) -> list[Finding]:
     return [Finding("trainer", "fail", words)]
 
 
-def _rights(namespace: str) -> list[Finding]:
-    """Check that a service account of the steps may manage training jobs."""
+def _rights(
+    what: str, things: str, rights: Mapping[tuple[str, str], tuple[str, ...]], namespace: str
+) -> list[Finding]:
+    """Check that a service account of the steps has rights, given as verbs by API group and resource."""
     api = client.AuthorizationV1Api()
 
-    def may(account: str, verb: str) -> bool:
+    def may(account: str, group: str, resource: str, verb: str) -> bool:
         review = {
             "spec": {
                 "user": f"system:serviceaccount:{namespace}:{account}",
@@ -134,24 +154,29 @@ def _rights(namespace: str) -> list[Finding]:
                 "resourceAttributes": {
                     "namespace": namespace,
                     "verb": verb,
-                    "group": GROUP,
-                    "resource": PLURAL,
+                    "group": group,
+                    "resource": resource,
                 },
             }
         }
         answer = api.create_subject_access_review(review, _request_timeout=_TIMEOUT_S)
         return bool(answer.status.allowed)
 
+    wanted = [(group, resource, verb) for (group, resource), verbs in rights.items() for verb in verbs]
+    lacking: dict[str, list[str]] = {}
     for account in _SERVICE_ACCOUNTS:
-        if all(may(account, verb) for verb in _VERBS):
-            return [
-                Finding("trainer", "ok", f"service account {account} may {', '.join(_VERBS)} training jobs")
-            ]
-    words = (
-        f"neither {' nor '.join(_SERVICE_ACCOUNTS)} of namespace {namespace} may {', '.join(_VERBS)} training jobs; "
-        "give the steps' service account the role in docs/cluster.md"
-    )
-    return [Finding("trainer", "warn", words)]
+        missing = [f"{verb} {resource}" for group, resource, verb in wanted if not may(account, group, resource, verb)]
+        if not missing:
+            return [Finding(what, "ok", f"service account {account} may manage {things}")]
+        lacking[account] = missing
+    words = "; ".join(f"{account} may not {', '.join(missing[:3])}" for account, missing in lacking.items())
+    return [
+        Finding(
+            what,
+            "warn",
+            f"{things} in namespace {namespace}: {words}; give the steps' service account the role in docs/cluster.md",
+        )
+    ]
 
 
 def _none_if_missing(look: Callable[[], Any]) -> Any:

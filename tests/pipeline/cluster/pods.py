@@ -70,6 +70,8 @@ def _volumes(told: dict[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str,
 
 def _environment(container: dict[str, Any], told: dict[str, Any]) -> Any:
     yield from container.get("env", [])
+    for one in told.get("fieldPathAsEnv", []):
+        yield {"name": one["name"], "valueFrom": {"fieldRef": {"fieldPath": one["fieldPath"]}}}
     for secret in told.get("secretAsEnv", []):
         for key in secret["keyToEnv"]:
             reference = {

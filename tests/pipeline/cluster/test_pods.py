@@ -8,6 +8,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from components.common.engine.kubernetes import ExecutorSettings
 from pipeline.cluster.compile import compile_pipelines
 from pipeline.cluster.settings import ClusterSettings
 from tests.pipeline.cluster.pods import pod_of
@@ -23,6 +24,7 @@ SETTINGS: list[dict[str, Any]] = [
         "pods": {"train": {"memory": "64Gi"}},
     },
     {"train_job": {"claim": "recap-shared"}, "gpu": {"node_selector": {"pool": "h200"}}},
+    {"spark": {"executors": 50, "memory": "32G", "toleration": "spark"}},
 ]
 
 
@@ -45,6 +47,18 @@ def test_every_steps_pod_is_one_for_kubernetes(settings: dict[str, Any], release
     assert len(found) == 9
     for pod in found.values():
         kubernetes_validate.validate(pod, release, strict=True)
+
+
+def test_steps_that_read_the_log_are_drivers_where_the_file_has_spark(tmp_path: Path):
+    found = pods(tmp_path, SETTINGS[-1])
+    images = {name: pod["spec"]["containers"][0]["image"] for name, pod in found.items()}
+    assert images["validate"] == images["prepare"] == "recap-data-spark:latest"
+    assert images["resolve"] == "recap-registry:latest"
+    environment = {one["name"]: one for one in found["prepare"]["spec"]["containers"][0]["env"]}
+    assert environment["RECAP_POD_IP"]["valueFrom"] == {"fieldRef": {"fieldPath": "status.podIP"}}
+    settings = ExecutorSettings.model_validate_json(environment["RECAP_SPARK"]["value"])
+    assert (settings.executors, settings.memory_mib) == (50, 32 * 10**9 // 2**20)
+    assert settings.secrets == ["recap-object-store"]
 
 
 def test_the_training_pod_asks_for_its_gpus_where_they_are(tmp_path: Path):

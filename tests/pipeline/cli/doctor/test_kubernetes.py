@@ -7,10 +7,11 @@ import pytest
 from kubernetes.config import kube_config
 
 from pipeline.cli.doctor.kubernetes import check_kubernetes
-from pipeline.cluster.settings import ClusterSettings
+from pipeline.cluster.settings import ClusterSettings, ImageSettings
 from tests.components.train.kubernetes_api import KubernetesApi, serving
 
 JOB = ClusterSettings(train_job={"claim": "recap-shared"})
+SPARK = ClusterSettings(spark={"executors": 2})
 
 
 def use_kubeconfig(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,7 +82,7 @@ def test_what_a_training_job_needs_is_looked_for_only_if_the_file_has_one(server
     assert one(JOB, "volume") == ("ok", "claim recap-shared: ReadWriteMany, Bound")
     assert found(JOB, "trainer") == [
         ("ok", "runtime torch-distributed is there"),
-        ("ok", "service account default-editor may create, delete, get, list training jobs"),
+        ("ok", "service account default-editor may manage training jobs"),
     ]
 
 
@@ -125,10 +126,25 @@ def test_a_cluster_without_trainer_or_the_right_to_it_is_told_what_to_do(server:
         "no runtime torch-distributed (train_job.runtime), or no Kubeflow Trainer 2; install it"
     )
     assert may.startswith(
-        "neither pipeline-runner nor default-editor of namespace ml may create, delete, get, list training "
+        "training jobs in namespace ml: pipeline-runner may not create trainjobs, delete trainjobs, get trainjobs; "
     )
 
 
 def test_a_role_that_lacks_a_verb_is_not_enough(server: KubernetesApi):
     server.denied_verbs.add("delete")
     assert found(JOB, "trainer")[1][0] == "warn"
+
+
+def test_the_role_of_a_driver_is_looked_for_only_if_the_file_has_spark(server: KubernetesApi):
+    assert found(ClusterSettings(), "spark") == []
+    assert one(SPARK, "spark") == ("ok", "service account default-editor may manage Spark's executors")
+    server.denied_verbs.add("watch")
+    state, words = one(SPARK, "spark")
+    assert state == "warn"
+    assert "default-editor may not watch pods; give the steps' service account the role in docs/cluster.md" in words
+
+
+def test_the_image_with_spark_takes_the_place_of_the_other(server: KubernetesApi):
+    digest = "sha256:" + "0" * 64
+    pinned = {"digests": dict.fromkeys(("data", "trainer", "registry"), digest)}
+    assert "data-spark by tag latest" in one(SPARK.model_copy(update={"images": ImageSettings(**pinned)}), "images")[1]
