@@ -91,11 +91,13 @@ class TrainJobSettings(StrictModel):
 
 
 class SparkSettings(StrictModel):
-    """Executors of validate and prepare, for configs with ``data.engine.kind: spark``: pods that end with the step's."""
+    """Executors of validate and prepare, pods that end with the step's, for ``data.engine.kind: spark``."""
 
     executors: PositiveInt = 4
     cores: PositiveInt = Field(4, description="per executor")
-    memory: Bytes = Field("16Gi", description="per executor: Spark's own, and the Python processes' that read rows")
+    memory: Bytes = Field(
+        "16Gi", description="per executor: Spark's own, and the Python processes' that read rows"
+    )
     scratch: Bytes = Field("100Gi", description="per executor: disk for rows on their way to their shard")
     node_selector: dict[str, str] = {}
     toleration: str | None = Field(None, description="key of the nodes' taint")

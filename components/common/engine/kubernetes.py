@@ -15,12 +15,16 @@ from recap_model.config.reading.errors import first_reason
 
 VARIABLE = "RECAP_SPARK"
 POD_IP, POD_NAME = "RECAP_POD_IP", "RECAP_POD_NAME"
+CLUSTER_MASTER = "k8s://https://kubernetes.default.svc"
+"""The API server of the cluster that a pod runs in, as a Spark master."""
+
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 # Fixed, so that a NetworkPolicy can name them.
 _DRIVER_PORT, _BLOCK_MANAGER_PORT = 7078, 7079
 # The kernels run in Python beside the JVM, which only moves rows.
 _JVM_FRACTION = 0.4
-_LEAST_MEMORY_MIB = 1024
+_LEAST_JVM_MIB = 512
+_LEAST_FAILURES = 3
 _SCRATCH = "spark.kubernetes.executor.volumes.emptyDir.spark-local-dir-1"
 
 
@@ -57,11 +61,6 @@ def executor_settings() -> ExecutorSettings | None:
         raise ValueError(f"{VARIABLE}: {first_reason(error)}; compile the pipeline again") from None
 
 
-def cluster_master() -> str:
-    """The API server of the cluster that this pod runs in, as a Spark master."""
-    return "k8s://https://kubernetes.default.svc"
-
-
 def kubernetes_conf(settings: ExecutorSettings, folder: Path) -> dict[str, str]:
     """Spark's configuration of a driver in this pod, and of its executors.
 
@@ -80,7 +79,7 @@ def kubernetes_conf(settings: ExecutorSettings, folder: Path) -> dict[str, str]:
     namespace = _SERVICE_ACCOUNT / "namespace"
     template = folder / "executor.yaml"
     template.write_text(yaml.safe_dump(pod_template(settings)))
-    jvm_mib = max(_LEAST_MEMORY_MIB // 2, int(settings.memory_mib * _JVM_FRACTION))
+    jvm_mib = max(_LEAST_JVM_MIB, int(settings.memory_mib * _JVM_FRACTION))
     return {
         "spark.submit.deployMode": "client",
         "spark.driver.host": address,
@@ -95,6 +94,8 @@ def kubernetes_conf(settings: ExecutorSettings, folder: Path) -> dict[str, str]:
         "spark.kubernetes.executor.podTemplateFile": str(template),
         "spark.kubernetes.executor.podTemplateContainerName": "executor",
         "spark.executor.instances": str(settings.executors),
+        # Without an end executors that cannot start (an image that cannot be pulled) are requested for ever.
+        "spark.executor.maxNumFailures": str(max(_LEAST_FAILURES, 2 * settings.executors)),
         "spark.executor.cores": str(settings.cores),
         "spark.executor.memory": f"{jvm_mib}m",
         "spark.executor.memoryOverhead": f"{settings.memory_mib - jvm_mib}m",
@@ -125,9 +126,7 @@ def pod_template(settings: ExecutorSettings) -> dict[str, object]:
         ],
     }
     if settings.toleration is not None:
-        spec["tolerations"] = [
-            {"key": settings.toleration, "operator": "Exists", "effect": "NoSchedule"}
-        ]
+        spec["tolerations"] = [{"key": settings.toleration, "operator": "Exists", "effect": "NoSchedule"}]
     if settings.service_account is not None:
         spec["serviceAccountName"] = settings.service_account
     # As Kubeflow does for its steps: a mesh's proxy would keep the pod alive, and stand between driver and executor.

@@ -22,7 +22,7 @@ from components.common.engine.protocol import (
     no_report,
 )
 from components.common.engine.spark_errors import explained, shipping_errors
-from components.common.engine.spark_session import open_session
+from components.common.engine.spark_session import choose_master, open_session
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -41,14 +41,15 @@ class SparkEngine:
     """Executors of a Spark cluster, or of this machine (``local[N]``).
 
     Args:
-        master: a Spark master, or the address of a Spark Connect server (``sc://host:port``).
+        master: a Spark master, or the address of a Spark Connect server (``sc://host:port``); None as in
+            `recap_model.config.data.engine.SparkEngineConfig`.
         conf: Spark's settings.
     """
 
     item_count = _ITEMS
 
-    def __init__(self, master: str, conf: Mapping[str, str]) -> None:
-        self._master, self._conf = master, conf
+    def __init__(self, master: str | None, conf: Mapping[str, str]) -> None:
+        self._master, self._conf = choose_master(master), conf
         self._session: SparkSession | None = None
         self._close: Callable[[], None] = lambda: None
 

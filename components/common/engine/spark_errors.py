@@ -26,6 +26,10 @@ _CAUSES = {
     r"InvalidClassException|incompatible|serialVersionUID": (
         "the master runs another version of Spark; install the pyspark of its version, or change the cluster's"
     ),
+    r"Max number of executor failures": (
+        "executors could not be started, or were lost too often; look at their pods: the image, its pull secret, the "
+        "nodes' memory"
+    ),
     r"OutOfMemoryError|Java heap space|exit code 137|OOMKilled|Container killed": (
         f"an executor ran out of memory; raise {_EXECUTORS}"
     ),

@@ -59,7 +59,9 @@ def main() -> None:
     try:
         os.execvp(command[0], command)
     except OSError as error:
-        sys.exit(f"recap-error: {command[0]}: cannot be started ({error}); the image needs a Java runtime, 17 or later")
+        sys.exit(
+            f"recap-error: {command[0]}: cannot be started ({error}); the image needs a Java runtime, 17 or later"
+        )
 
 
 if __name__ == "__main__":

@@ -4,10 +4,14 @@ import os
 import shutil
 import socket
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from components.common.engine.kubernetes import CLUSTER_MASTER, executor_settings, kubernetes_conf
 from components.common.engine.spark_errors import explained
 
 if TYPE_CHECKING:
@@ -27,8 +31,15 @@ _LOCAL_CONF = {
 }
 
 
+def choose_master(master: str | None) -> str:
+    """The master of a config; without one, the cluster whose executors this pod was given, or this machine."""
+    return master or (CLUSTER_MASTER if executor_settings() is not None else "local[*]")
+
+
 def open_session(master: str, conf: Mapping[str, str]) -> tuple["SparkSession", Callable[[], None]]:
     """A session, and what closes it; one that is already active in this process is used, and not closed.
+
+    On Kubernetes (``k8s://…``) the executors are those of the cluster's file; ``conf`` goes before.
 
     Raises:
         ModuleNotFoundError: pyspark or Java is not installed.
@@ -46,15 +57,32 @@ def open_session(master: str, conf: Mapping[str, str]) -> tuple["SparkSession", 
     active = None if connect else SparkSession.getActiveSession()
     builder = SparkSession.builder.appName("recap")
     builder = builder.remote(master) if connect else builder.master(master)
-    local = _LOCAL_CONF if master.startswith("local") else {}
-    for name, value in {**_CONF, **local, **conf}.items():
-        builder = builder.config(name, value)
-    with explained(master):
-        session = builder.getOrCreate()
-        _check_version(master, session.version)
-    if not connect:
-        session.sparkContext.setLogLevel("ERROR")
-    return session, (lambda: None) if active is not None else session.stop
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="recap-"))
+        for name, value in {**_CONF, **_conf_of(master, Path(folder)), **conf}.items():
+            builder = builder.config(name, value)
+        with explained(master):
+            session = builder.getOrCreate()
+            _check_version(master, session.version)
+        if not connect:
+            session.sparkContext.setLogLevel("ERROR")
+        if active is None:
+            stack.callback(session.stop)
+        return session, stack.pop_all().close
+
+
+def _conf_of(master: str, folder: Path) -> dict[str, str]:
+    if master.startswith("local"):
+        return _LOCAL_CONF
+    if not master.startswith("k8s://"):
+        return {}
+    settings = executor_settings()
+    if settings is None:
+        raise ValueError(
+            f"data.engine.master is {master}, and this step was given no executors; run it on a cluster whose file "
+            "has spark (docs/cluster.md), or use another master"
+        )
+    return kubernetes_conf(settings, folder)
 
 
 def _check_installed(master: str) -> None:

@@ -18,7 +18,7 @@ from recap_model.config.reading.errors import in_one_line
 _SERVICE_ACCOUNTS = ("pipeline-runner", "default-editor")
 _JOB_RIGHTS = {(GROUP, PLURAL): ("create", "delete", "get", "list")}
 # What Spark's driver asks in client mode; it ends its executors by their label.
-_EXECUTOR_RIGHTS = {
+EXECUTOR_RIGHTS = {
     ("", "pods"): ("create", "delete", "deletecollection", "get", "list", "watch"),
     ("", "configmaps"): ("create", "deletecollection"),
     ("", "persistentvolumeclaims"): ("deletecollection", "list"),
@@ -60,7 +60,7 @@ def check_kubernetes(settings: ClusterSettings, namespace: str) -> Iterator[Find
         yield from _run_check(
             "spark",
             "create access reviews",
-            lambda: _rights("spark", "Spark's executors", _EXECUTOR_RIGHTS, namespace),
+            lambda: _rights("spark", "Spark's executors", EXECUTOR_RIGHTS, namespace),
         )
 
 
@@ -165,7 +165,11 @@ def _rights(
     wanted = [(group, resource, verb) for (group, resource), verbs in rights.items() for verb in verbs]
     lacking: dict[str, list[str]] = {}
     for account in _SERVICE_ACCOUNTS:
-        missing = [f"{verb} {resource}" for group, resource, verb in wanted if not may(account, group, resource, verb)]
+        missing = [
+            f"{verb} {resource}"
+            for group, resource, verb in wanted
+            if not may(account, group, resource, verb)
+        ]
         if not missing:
             return [Finding(what, "ok", f"service account {account} may manage {things}")]
         lacking[account] = missing
@@ -174,7 +178,8 @@ def _rights(
         Finding(
             what,
             "warn",
-            f"{things} in namespace {namespace}: {words}; give the steps' service account the role in docs/cluster.md",
+            f"{things} in namespace {namespace}: {words}; give the steps' service account the role in "
+            "docs/cluster.md",
         )
     ]
 

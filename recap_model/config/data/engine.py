@@ -45,8 +45,10 @@ class SparkEngineConfig(StrictModel):
     """A Spark cluster, whose executors have the same Recap installed as the step."""
 
     kind: Literal["spark"]
-    master: Annotated[str, AfterValidator(_check_master)] = Field(
-        "local[*]", description="local[N], spark://…, k8s://… or, of Spark Connect, sc://…"
+    master: Annotated[str, AfterValidator(_check_master)] | None = Field(
+        None,
+        description="local[N], spark://…, k8s://… or, of Spark Connect, sc://…; if not given, the Kubernetes "
+        "that the step runs on with the executors of the cluster's file, and local[*] elsewhere",
     )
     conf: Annotated[dict[str, str], AfterValidator(_check_conf)] = Field(
         {}, description="settings of Spark, as spark.executor.memory: 8g"

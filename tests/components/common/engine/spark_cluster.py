@@ -60,9 +60,9 @@ def standalone_cluster(folder: Path, workers: int = 2) -> Iterator[Cluster]:
     }
 
     def start(name: str, *arguments: str) -> subprocess.Popen[bytes]:
-        log = (folder / f"{name}.log").open("wb")
         command = [str(_HOME / "bin" / "spark-class"), *arguments]
-        return subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+        with (folder / f"{name}.log").open("wb") as log:
+            return subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
 
     host = ("--host", "127.0.0.1", "--webui-port", "0")
     processes = [start("master", f"{_DEPLOY}.master.Master", *host, "--port", str(port))]

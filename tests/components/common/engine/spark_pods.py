@@ -57,10 +57,10 @@ class PodApi(ThreadingHTTPServer):
             environment[one["name"]] = fields[source] if source else one.get("value", "")
         environment["SPARK_LOCAL_DIRS"] = str(self._folder)
         command = [sys.executable, *container["command"][1:], *container["args"]]
-        log = (self._folder / f"{name}.log").open("wb")
-        self._processes[name] = subprocess.Popen(
-            command, env=environment, stdout=log, stderr=log, start_new_session=True
-        )
+        with (self._folder / f"{name}.log").open("wb") as log:
+            self._processes[name] = subprocess.Popen(
+                command, env=environment, stdout=log, stderr=log, start_new_session=True
+            )
 
     def status(self, name: str) -> dict[str, Any]:
         """The status that a kubelet would report."""
@@ -72,7 +72,14 @@ class PodApi(ThreadingHTTPServer):
         return {
             "phase": "Failed" if code else "Succeeded",
             "containerStatuses": [
-                {"name": "executor", "ready": False, "restartCount": 0, "image": "", "imageID": "", "state": state}
+                {
+                    "name": "executor",
+                    "ready": False,
+                    "restartCount": 0,
+                    "image": "",
+                    "imageID": "",
+                    "state": state,
+                }
             ],
         }
 
@@ -141,8 +148,10 @@ class _Handler(BaseHTTPRequestHandler):
                 if pod["status"]["phase"] != "Running" and name not in reported:
                     reported.add(name)
                     line = json.dumps({"type": "MODIFIED", "object": pod}).encode() + b"\n"
-                    self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
-                    self.wfile.flush()
+                    try:
+                        self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
+                    except OSError:
+                        return  # the driver has ended
 
     def _create(self, pod: dict[str, Any]) -> None:
         try:

@@ -115,3 +115,37 @@ class DieOnce:
 
 def count(item: int) -> int:
     return 1
+
+
+def kill_executor() -> None:
+    """Kill the JVM that this Python process works for: its daemon's parent."""
+    daemon = Path(f"/proc/{os.getppid()}/stat").read_text()
+    os.kill(int(daemon.rpartition(")")[2].split()[1]), signal.SIGKILL)
+
+
+class KillExecutorOnce:
+    """A kernel, of either verb, that loses its executor the first time it gets to item 5."""
+
+    def __init__(self, mark: Path, kernel: Any) -> None:
+        self.mark = mark
+        self.kernel = kernel
+
+    def __call__(self, item: int) -> Any:
+        if item == 5 and not self.mark.exists():
+            self.mark.touch()
+            kill_executor()
+        return self.kernel(item)
+
+
+class SinkOfLostExecutor(Collect):
+    """A sink that loses its executor the first time it has got rows."""
+
+    def __init__(self, mark: Path, shard: int) -> None:
+        super().__init__(shard)
+        self.mark = mark
+
+    def close(self) -> tuple[int, bytes]:
+        if not self.mark.exists():
+            self.mark.touch()
+            kill_executor()
+        return super().close()

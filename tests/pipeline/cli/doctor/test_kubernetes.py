@@ -141,10 +141,16 @@ def test_the_role_of_a_driver_is_looked_for_only_if_the_file_has_spark(server: K
     server.denied_verbs.add("watch")
     state, words = one(SPARK, "spark")
     assert state == "warn"
-    assert "default-editor may not watch pods; give the steps' service account the role in docs/cluster.md" in words
+    assert (
+        "default-editor may not watch pods; give the steps' service account the role in docs/cluster.md"
+        in words
+    )
 
 
 def test_the_image_with_spark_takes_the_place_of_the_other(server: KubernetesApi):
     digest = "sha256:" + "0" * 64
     pinned = {"digests": dict.fromkeys(("data", "trainer", "registry"), digest)}
-    assert "data-spark by tag latest" in one(SPARK.model_copy(update={"images": ImageSettings(**pinned)}), "images")[1]
+    assert (
+        "data-spark by tag latest"
+        in one(SPARK.model_copy(update={"images": ImageSettings(**pinned)}), "images")[1]
+    )
