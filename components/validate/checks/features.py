@@ -8,6 +8,7 @@ import numpy as np
 
 from components.validate.checks.great_expectations import Expectation, between, not_null, zero_or_one
 from components.validate.checks.rule import NOISE_DEVIATIONS, CheckedLog, Fact, FailureText, Figure, Rule
+from components.validate.profile.columns import FEATURE_ROLES
 from components.validate.profile.statistics import compute_mean, fraction
 
 _IMPOSSIBLE = 1e-6
@@ -138,9 +139,7 @@ class _PartitionRule(Rule[FeaturePartition]):
 
 
 def _has_features(log: CheckedLog) -> bool:
-    return any(
-        block.role in ("continuous", "binary", "discrete", "embedding", "sparse") for block in log.blocks
-    )
+    return any(block.role in FEATURE_ROLES for block in log.blocks)
 
 
 class FeatureMissing(Rule[Feature | FeaturePartition]):

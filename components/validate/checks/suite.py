@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from components.validate.checks import drift, features, keys, partitions, tasks, times
+from components.validate.checks import drift, features, keys, partitions, sequences, tasks, times
 from components.validate.checks.great_expectations import Expectation, ExpectRuleWithinBounds, gx
 from components.validate.checks.rule import CheckedLog, Rule
 from recap_model.config import RecapConfig
@@ -13,6 +13,7 @@ SUBJECTS: dict[str, tuple[AnyRule, ...]] = {
     "partitions": partitions.RULES,
     "tasks": tasks.RULES,
     "features": features.RULES,
+    "sequences": sequences.RULES,
     "keys": keys.RULES,
     "times": times.RULES,
     "drift": drift.RULES,

@@ -71,7 +71,7 @@ class Column:
     ) -> None:
         self._block, self._label, self._source, self._window = block, label, source, window
         self._bounds = config.bounds_of(source)
-        self._are_ids = block.role == "discrete"
+        self._are_ids = block.are_ids
         self._stable_ids = _intersect_bins(window, days)
         self._between_days: dict[str, float] = {}
         for day in days if len(days) > 1 else ():

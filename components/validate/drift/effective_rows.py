@@ -34,7 +34,7 @@ def measure_correlations(sample: pa.Table | None, blocks: list[Block]) -> Correl
         if name in batch.schema.names
     }
     for block in blocks:
-        if block.role in ("id", "split", "timestamp", "moment"):
+        if block.role in ("id", "split", "timestamp", "moment", "sequence_time"):
             continue
         if not set(block.columns) <= set(batch.schema.names):
             continue
@@ -67,7 +67,7 @@ def effective_fraction(profile: PartitionProfile, correlations: dict[str, float]
 
 def _classify(block: Block, values: Floats) -> tuple[Floats, Flags]:
     """Bins of (columns, rows) numbers, which skewness does not stretch; hashes of ids, which have no order."""
-    if block.role == "discrete":
+    if block.are_ids:
         unordered = splitmix64(values.view(np.uint64)) % np.uint64(NUMBER_BINS)
         return unordered.astype(np.float64), np.isfinite(values)
     return assign_number_bins(values).astype(np.float64), np.isfinite(values)

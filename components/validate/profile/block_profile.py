@@ -13,6 +13,7 @@ import pyarrow as pa
 from components.validate.profile.columns import Block
 from components.validate.profile.file_faults import FileRule
 from components.validate.profile.histogram import Histograms, count_id_buckets, count_ids, count_numbers
+from components.validate.profile.sequences import find_unaligned_rows, measure_event_times, read_lengths
 from components.validate.profile.statistics import Flags, Floats, Stats, measure
 from components.validate.profile.timestamps import Span, measure_derived_times, measure_times
 from components.validate.profile.values import Values, WrongWidthError, count_nulls, read_values
@@ -79,6 +80,21 @@ class BlockProfiler:
                 self._check_discrete(block, values)
                 unknown = values.array == -1.0
                 yield _measure_block(block, values, unknown, None, count_ids(values.array, unknown))
+            case "sequence":
+                self._check_lengths(batch, block)
+                unknown = values.array == 0.0
+                yield _measure_block(block, values, unknown, None, count_numbers(values.array, unknown))
+                impressed = self.config.features.timestamps.impressed
+                if impressed in batch.schema.names:
+                    for key, labels, stats in measure_event_times(batch, block, str(impressed)):
+                        yield BlockStats(key, labels, stats)
+            case "sequence_time":
+                return
+            case "sequence_id" | "sequence_actions" | "sequence_number":
+                # Of rows with an event; the sequence itself counts empty histories.
+                there = read_lengths(batch, block.columns[0]) > 0
+                if there.any():
+                    yield _measure_newest(block, values.array[there])
             case "embedding" | "sparse":
                 # Of an embedding the norm, of a sparse list the length: 0 stands for no value.
                 unknown = values.array == 0.0
@@ -103,6 +119,19 @@ class BlockProfiler:
             "change one of them",
             error.rows,
         )
+
+    def _check_lengths(self, batch: pa.RecordBatch, block: Block) -> None:
+        if unaligned := find_unaligned_rows(batch, block):
+            first = block.columns[0]
+            other = next(name for name, length in unaligned.first.items() if length != unaligned.first[first])
+            self.report(
+                "sequence_lengths",
+                f"sequence {block.name}",
+                f"has a list of {unaligned.first[other]} in {other}, and one of {unaligned.first[first]} in {first},",
+                "lists of a row have an entry for each event",
+                "write null where an event has no value",
+                unaligned.rows,
+            )
 
     def _check_labels(self, block: Block, array: Floats, outside: Flags) -> None:
         if not outside.any():
@@ -142,6 +171,13 @@ class BlockProfiler:
         """Which positions of a block are stored as floats: (width,), or (1,) of lists."""
         kinds = [plain_type(self.schema.field(name).type) for name in block.columns]
         return np.array([form_of(kind.value_type if is_list(kind) else kind) == "float" for kind in kinds])
+
+
+def _measure_newest(block: Block, array: Floats) -> BlockStats:
+    unknown = array == -1.0 if block.are_ids else None
+    histograms = count_ids(array, unknown) if block.are_ids else count_numbers(array)
+    nulls = np.count_nonzero(np.isnan(array), axis=0)
+    return BlockStats(block.key, block.labels, measure(array, nulls, unknown), histograms)
 
 
 def _measure_block(

@@ -5,7 +5,10 @@ from functools import cached_property
 
 from recap_model.config import RecapConfig
 from recap_model.data.log.schema import FEATURE_ROLES as FEATURE_ROLES
-from recap_model.data.log.schema import LogColumn, Role, log_columns
+from recap_model.data.log.schema import LogColumn, Role, log_columns, sequence_columns
+
+# Of an embedding the norm, of a list of ids the length, of a sequence's column the newest event.
+_ONE_VALUE = ("embedding", "sparse", "sequence_id", "sequence_number", "sequence_time")
 
 
 @dataclass(frozen=True)
@@ -13,11 +16,13 @@ class Block:
     """Columns of one role that are measured as one array of (rows, width).
 
     Attributes:
-        members: scalar columns, one for each position; or just one column, of lists.
+        members: scalar columns, one for each position; or just one column, of lists; or the columns of a sequence.
+        name: of the sequence.
     """
 
     role: Role
     members: tuple[LogColumn, ...]
+    name: str = ""
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
@@ -37,29 +42,46 @@ class Block:
     @property
     def key(self) -> str:
         """The block's name in a profile."""
+        if self.name:
+            return f"{self.role}:{self.name}"
         return self.role if self.list_width is None else f"{self.role}:{self.columns[0]}"
 
     @property
     def width(self) -> int:
-        """Positions that are measured: of an embedding its norm, of a sparse list its length."""
-        if self.list_width is None or self.role in ("embedding", "sparse"):
-            return len(self.members)
-        return self.list_width
+        """Positions that are measured: of an embedding its norm, of a sparse list or a sequence its length."""
+        if self.name or self.role in _ONE_VALUE:
+            return 1
+        if self.members[0].values:
+            return len(self.members[0].values)
+        return len(self.members) if self.list_width is None else self.list_width
+
+    @property
+    def are_ids(self) -> bool:
+        """Whether the values have no order."""
+        return self.role in ("discrete", "sequence_id")
 
     def any_id(self, position: int) -> bool:
         """Whether a position's values may be hashes of text, which are not shown as numbers."""
+        if self.role == "sequence_id":
+            return self.members[0].any_id
         return self.list_width is None and self.members[position].any_id
 
     @property
     def labels(self) -> list[str]:
-        """A name for each position: the column, or ``column[position]``."""
+        """A name for each position: the column, or ``column[position]``; of a sequence its own."""
+        if self.name:
+            return [self.name]
+        if self.members[0].values:
+            return [f"{self.columns[0]}[{value}]" for value in self.members[0].values]
         if self.width == len(self.columns) and (self.list_width is None or self.list_width != 1):
             return list(self.columns)
         return [f"{self.columns[0]}[{position}]" for position in range(self.width)]
 
     @property
     def sources(self) -> list[str]:
-        """The log's column of each position."""
+        """The log's column of each position; of a sequence its name."""
+        if self.name:
+            return [self.name]
         return list(self.columns) if self.list_width is None else [self.columns[0]] * self.width
 
 
@@ -69,7 +91,11 @@ def list_blocks(config: RecapConfig) -> list[Block]:
     for column in log_columns(config):
         if column.measured:
             members.setdefault(Block(column.role, (column,)).key, []).append(column)
-    return [Block(columns[0].role, tuple(columns)) for columns in members.values()]
+    sequences = [
+        Block("sequence", tuple(sequence_columns(sequence, f"features.sequences.{name}")), name)
+        for name, sequence in config.features.sequences.items()
+    ]
+    return [*(Block(columns[0].role, tuple(columns)) for columns in members.values()), *sequences]
 
 
 def list_columns(blocks: list[Block]) -> list[str]:

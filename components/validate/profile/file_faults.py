@@ -10,6 +10,7 @@ FileRule = Literal[
     "column_present",
     "column_type",
     "list_width",
+    "sequence_lengths",
     "discrete_values",
     "label_values",
 ]

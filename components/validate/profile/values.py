@@ -7,9 +7,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.validate.profile.columns import Block
+from components.validate.profile.sequences import read_lengths, read_newest
 from components.validate.profile.statistics import Counts, Floats, Stats
 from recap_model.data.log.columns import milliseconds
 from recap_model.data.log.id_hashing import feature_ids
+from recap_model.data.log.schema import SEQUENCE_ROLES
 
 
 class WrongWidthError(ValueError):
@@ -29,13 +31,20 @@ class Values:
 
 
 def read_values(batch: pa.RecordBatch, block: Block) -> Values:
-    """The block's values; of an embedding its norm, of a list of any length its length.
+    """The block's values; of an embedding its norm, of a list of any length its length, of a sequence's column the
+    newest event.
 
     Raises:
         WrongWidthError: a list is longer or shorter than the block says.
     """
     if block.list_width is None:
         return _read_scalars(batch, block)
+    if block.role == "sequence":
+        lengths = read_lengths(batch, block.columns[0])
+        return Values(lengths.astype(np.float64)[:, np.newaxis], np.zeros(1, dtype=np.int64))
+    if block.role in SEQUENCE_ROLES:
+        newest = read_newest(batch, block.members[0])
+        return Values(newest, np.count_nonzero(np.isnan(newest), axis=0))
     column = batch.column(block.columns[0])
     if pa.types.is_null(column.type):
         nulls = np.full(block.width, len(column), dtype=np.int64)

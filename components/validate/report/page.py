@@ -147,14 +147,29 @@ def _list_tasks(window: PartitionProfile, config: RecapConfig) -> list[list[obje
     return rows
 
 
+_MEASURED = {
+    "embedding": " (norm)",
+    "sparse": " (length)",
+    "sequence": " (length)",
+    "sequence_id": " (newest)",
+    "sequence_actions": " (newest)",
+    "sequence_number": " (newest)",
+}
+
+
 def _list_columns(window: PartitionProfile, any_id: set[str]) -> list[list[object]]:
     rows: list[list[object]] = []
     for key, block in window.blocks.items():
         role = key.partition(":")[0]
         if role in (*FEATURE_ROLES, "weight"):
-            name = " (norm)" if role == "embedding" else " (length)" if role == "sparse" else ""
             for position, label in enumerate(block.labels):
-                rows.append([label + name, role, *_format_stats(block.stats, position, label in any_id)])
+                rows.append(
+                    [
+                        label + _MEASURED.get(role, ""),
+                        role,
+                        *_format_stats(block.stats, position, label in any_id),
+                    ]
+                )
     return rows
 
 

@@ -71,7 +71,8 @@ def settings_without_table(config: "RecapConfig") -> Iterator[str]:
 
 
 def unknown_feature_columns(config: "RecapConfig") -> Iterator[str]:
-    features, drift = config.features.columns(), config.validation.drift
+    drift, sequences = config.validation.drift, config.features.sequences
+    features = [*config.features.columns(), *sequences, *config.features.sequence_columns()]
     for where, names in (
         ("columns", config.validation.columns),
         ("drift.columns", drift.columns),

@@ -37,6 +37,8 @@ RuleName = Literal[
     "timestamp_window",
     "timestamp_order",
     "rows_distinct",
+    "sequence_future",
+    "sequence_order",
 ]
 
 
@@ -103,6 +105,10 @@ class ValidationConfig(StrictModel):
     )
     max_disordered_rate: Rate = Field(
         0.001, description="of a partition's rows: impressed or engaged before served"
+    )
+    max_disordered_history_rate: Rate = Field(
+        0.0,
+        description="of a partition's rows: a sequence with an event at or after the impression, or out of order",
     )
     max_outside_window_rate: Rate = Field(
         0.001, description="of a partition's rows: times in another unit, or over a day from the partition"

@@ -43,6 +43,7 @@ Role = Literal[
     "discrete",
     "embedding",
     "sparse",
+    "sequence",  # all columns of one sequence
     "sequence_id",
     "sequence_actions",
     "sequence_number",
@@ -54,7 +55,17 @@ Role = Literal[
     "timestamp",
     "moment",  # a time that only derived columns are computed from
 ]
-FEATURE_ROLES: tuple[Role, ...] = ("continuous", "binary", "discrete", "embedding", "sparse")
+FEATURE_ROLES: tuple[Role, ...] = (
+    "continuous",
+    "binary",
+    "discrete",
+    "embedding",
+    "sparse",
+    "sequence",
+    "sequence_id",
+    "sequence_actions",
+    "sequence_number",
+)
 ID_ROLES: tuple[Role, ...] = ("discrete", "sparse", "sequence_id", "id", "split")
 SEQUENCE_ROLES: tuple[Role, ...] = ("sequence_id", "sequence_actions", "sequence_number", "sequence_time")
 Form = Literal["null", "boolean", "integer", "float", "text", "binary", "timestamp", "other"]
@@ -85,8 +96,8 @@ _TYPES: dict[Role, _Types] = {
     ),
     "embedding": _NUMBERS,
     "sparse": _Types(("integer",), "integers; text or binary only where the table has a vocab or hash"),
-    "sequence_id": _NUMBERS._replace(
-        allowed="integers; text or binary only where the table has min_count, vocab or hash"
+    "sequence_id": _Types(
+        ("integer",), "integers; text or binary only where the table has min_count, vocab or hash"
     ),
     "sequence_actions": _ANY_ID,
     "sequence_number": _NUMBERS,
@@ -131,6 +142,8 @@ class LogColumn:
         width: numbers in each list; None for a scalar column, 0 for lists of any length.
         any_id: ids may be text or binary, as what reads them looks them up or hashes them.
         measured: validate profiles it; others are only held to their type, and measured in another role.
+        newest_last: of a sequence: the newest event is the last of each list.
+        values: the actions of a sequence that are read.
     """
 
     name: str
@@ -139,6 +152,8 @@ class LogColumn:
     width: int | None = None
     any_id: bool = False
     measured: bool = True
+    newest_last: bool = False
+    values: tuple[str | int, ...] = ()
 
     @property
     def allowed(self) -> str:
@@ -148,7 +163,9 @@ class LogColumn:
             return allowed
         if self.width:
             return f"lists of {self.width} {'integers' if self.role == 'discrete' else 'numbers'}"
-        return f"lists of lists of {allowed}" if self.role == "sequence_actions" else f"lists of {allowed}"
+        if self.role == "sequence_actions":
+            return f"lists of lists of {'integers' if isinstance(self.values[0], int) else 'text'}, as its values"
+        return f"lists of {allowed}"
 
     def allows(self, kind: pa.DataType) -> bool:
         """Whether it may have this Arrow type, its lists' width aside."""
@@ -166,6 +183,8 @@ class LogColumn:
 
     def _allows_value(self, kind: pa.DataType) -> bool:
         form = form_of(kind)
+        if self.values and form != "null":
+            return (form == "integer") == isinstance(self.values[0], int) and form in _ANY_ID.forms
         return form == "null" or form in _TYPES[self.role].forms or (self.any_id and form in _ANY_ID.forms)
 
     def refusal(self, schema: pa.Schema) -> Refusal | None:
@@ -257,8 +276,15 @@ def sequence_columns(sequence: Sequence, section: str) -> Iterator[LogColumn]:
     """The columns of lists of one sequence."""
     for key, column in sequence.columns.items():
         role = _ROLE_BY_KIND[column.kind]
-        where = f"{section}.columns.{key}"
-        yield LogColumn(column.column, role, where, 0, any_id=role == "sequence_id", measured=False)
+        yield LogColumn(
+            column.column,
+            role,
+            f"{section}.columns.{key}",
+            0,
+            any_id=role == "sequence_id",
+            newest_last=sequence.order == "oldest_first",
+            values=tuple(column.values or ()),
+        )
 
 
 def _derived_sources(config: RecapConfig, known: list[LogColumn]) -> Iterator[LogColumn]:

@@ -10,7 +10,7 @@
 A null list is an empty one. Events keep the order of the log; all lists of a row have the same length.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,10 +18,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from recap_model.config.data.sequences import Sequence, SequenceColumn
+from recap_model.config.data.sequences import Sequence as SequenceConfig
+from recap_model.config.data.sequences import SequenceColumn
 from recap_model.data.log.columns import decoded, milliseconds
-from recap_model.data.log.id_hashing import MISSING_ID, normalized_ids
-from recap_model.data.log.schema import read_ids
+from recap_model.data.log.id_hashing import MISSING_ID, feature_ids, normalized_ids
 
 MS_PER_HOUR = 3_600_000.0
 
@@ -47,7 +47,7 @@ class UnalignedListsError(ValueError):
         self.reason = reason
 
 
-class _Bounds(NamedTuple):
+class ListBounds(NamedTuple):
     """Where each row's list lies among the values of its column: (rows,) int64."""
 
     starts: NDArray[np.int64]
@@ -55,7 +55,10 @@ class _Bounds(NamedTuple):
 
 
 def read_sequences(
-    rows: pa.RecordBatch | pa.Table, sequences: Mapping[str, Sequence], impressed: str | None, where: str
+    rows: pa.RecordBatch | pa.Table,
+    sequences: Mapping[str, SequenceConfig],
+    impressed: str | None,
+    where: str,
 ) -> dict[str, pa.ListArray]:
     """Sequences of rows of the log, by `column_name`: the same for training rows and for requests.
 
@@ -81,10 +84,10 @@ def read_sequences(
 
 
 def _read_sequence(
-    rows: pa.RecordBatch | pa.Table, sequence: Sequence, impressed: str | None, where: str
+    rows: pa.RecordBatch | pa.Table, sequence: SequenceConfig, impressed: str | None, where: str
 ) -> dict[str, pa.ListArray]:
     columns = dict(_list_columns(rows, sequence, where))
-    bounds = {key: _list_bounds(column) for key, column in columns.items()}
+    bounds = {key: list_bounds(column) for key, column in columns.items()}
     _check_aligned(bounds, sequence, where)
     lengths = np.minimum(next(iter(bounds.values())).lengths, sequence.max_length)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
@@ -109,7 +112,7 @@ def _read_sequence(
 
 
 def _list_columns(
-    rows: pa.RecordBatch | pa.Table, sequence: Sequence, where: str
+    rows: pa.RecordBatch | pa.Table, sequence: SequenceConfig, where: str
 ) -> Iterator[tuple[str, pa.Array]]:
     for key, side in sequence.columns.items():
         if side.column not in rows.schema.names:
@@ -120,16 +123,17 @@ def _list_columns(
         yield key, column
 
 
-def _list_bounds(column: pa.Array) -> _Bounds:
+def list_bounds(column: pa.Array) -> ListBounds:
+    """The bounds of the lists of a column that is decoded; a null list is empty."""
     lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False).astype(np.int64)
     if pa.types.is_fixed_size_list(column.type):
         starts = np.arange(column.offset, column.offset + len(column)) * column.type.list_size
     else:
         starts = column.offsets.to_numpy()[:-1]
-    return _Bounds(starts.astype(np.int64), lengths)
+    return ListBounds(starts.astype(np.int64), lengths)
 
 
-def _check_aligned(bounds: Mapping[str, _Bounds], sequence: Sequence, where: str) -> None:
+def _check_aligned(bounds: Mapping[str, ListBounds], sequence: SequenceConfig, where: str) -> None:
     first = next(iter(bounds))
     for key, (_, lengths) in bounds.items():
         different = lengths != bounds[first].lengths
@@ -145,13 +149,14 @@ def _check_aligned(bounds: Mapping[str, _Bounds], sequence: Sequence, where: str
 
 
 def _read_ids(events: pa.Array, side: SequenceColumn, what: str) -> NDArray[np.int64]:
-    ids: NDArray[np.int64] = read_ids(events, what).fill_null(MISSING_ID).to_numpy(zero_copy_only=False)
+    ids: NDArray[np.int64] = feature_ids(events).fill_null(MISSING_ID).to_numpy(zero_copy_only=False)
     return ids
 
 
-def _read_numbers(events: pa.Array, side: SequenceColumn, what: str) -> NDArray[np.float32]:
-    values = pc.cast(decoded(events), pa.float32(), safe=False).to_numpy(zero_copy_only=False)
-    return np.where(np.isfinite(values), values, np.float32(np.nan))
+def read_numbers(values: pa.Array) -> NDArray[np.float32]:
+    """Numbers as float32, (values,); NaN for those that are missing or not finite."""
+    numbers = pc.cast(decoded(values), pa.float32(), safe=False).to_numpy(zero_copy_only=False)
+    return np.where(np.isfinite(numbers), numbers, np.float32(np.nan))
 
 
 def _read_times(events: pa.Array, what: str) -> NDArray[np.float64]:
@@ -160,14 +165,17 @@ def _read_times(events: pa.Array, what: str) -> NDArray[np.float64]:
     return numbers
 
 
-def _read_actions(events: pa.Array, side: SequenceColumn, what: str) -> NDArray[np.int64]:
-    """A bit for each of the named actions; others are left out."""
+def read_actions(events: pa.Array, values: Sequence[str] | Sequence[int], what: str) -> NDArray[np.int64]:
+    """Lists of actions as numbers with a bit for each of the named ``values``: (events,); others are left out.
+
+    Raises ValueError that begins with ``what`` for actions that are not of the type of the values.
+    """
     events = decoded(events)
     bits = np.zeros(len(events), dtype=np.int64)
     if pa.types.is_null(events.type):
         return bits
     actions = normalized_ids(pc.list_flatten(events))
-    known = pa.array(side.values)
+    known = pa.array(values)
     if not pa.types.is_null(actions.type) and len(actions) and actions.type != known.type:
         raise ValueError(
             f"{what} has actions of {actions.type}, and values of {known.type} are named; name them as the log does"
@@ -183,8 +191,8 @@ def _read_actions(events: pa.Array, side: SequenceColumn, what: str) -> NDArray[
 _READ: dict[str, Callable[[pa.Array, SequenceColumn, str], NDArray[Any]]] = {
     "id": _read_ids,
     "category": _read_ids,
-    "number": _read_numbers,
-    "actions": _read_actions,
+    "number": lambda events, side, what: read_numbers(events),
+    "actions": lambda events, side, what: read_actions(events, side.values or (), what),
 }
 
 

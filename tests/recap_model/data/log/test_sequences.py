@@ -38,7 +38,6 @@ def test_the_newest_events_stay_newest_first(order: str, expected: list):
         pa.large_list(pa.uint64()),
         pa.list_view(pa.int64()),
         pa.list_(pa.int64(), 2),
-        pa.list_(pa.float64()),
     ],
     ids=str,
 )
