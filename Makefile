@@ -18,13 +18,13 @@ test: $(READY)            ## every check that a change must pass, but the benchm
 
 test-long: $(READY)       ## the sweeps: faults of every kind in every step, kills at random moments, fuzzing, a month
 	$(BIN)/python -m pytest -m long
-	$(BIN)/python -m tests.faults --rounds 1
-	$(BIN)/python -m tests.components.promote.killing --kills 20 --races 10
-	$(BIN)/python -m tests.components.train.killing
+	$(BIN)/python -m tests.chaos --rounds 1
+	$(BIN)/python -m tests.chaos --steps register,promote,rollback --faults SIGKILL --rounds 20 --races 10
+	$(BIN)/python -m tests.chaos --steps train --faults SIGTERM,SIGKILL --rounds 5
 	$(BIN)/python -m tests.fuzz --minutes 20
 	$(MAKE) month
 
-month: $(READY)           ## thirty days of retraining with what goes wrong in a month: .recap-month/month.html
+month: $(READY)           ## thirty days of retraining with faults: .recap-month/month.html
 	rm -rf .recap-month
 	$(BIN)/python -m tests.integration.month --out .recap-month
 

@@ -20,6 +20,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
@@ -48,7 +49,7 @@ _DEFAULT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal
 _exec = subprocess._fork_exec  # type: ignore[attr-defined]
 _context = multiprocessing.get_context("forkserver")
 # The last one for `start` and `call`, whose processes take the project's modules as the server has loaded them.
-_context.set_forkserver_preload([__name__, *_LIBRARIES, "tests.faults.place"])
+_context.set_forkserver_preload([__name__, *_LIBRARIES, "tests.chaos.harness"])
 
 
 def start(work: Callable[..., None], *arguments: Any) -> BaseProcess:
@@ -56,6 +57,11 @@ def start(work: Callable[..., None], *arguments: Any) -> BaseProcess:
     process = _context.Process(target=_called, args=(work, arguments, dict(os.environ)))
     process.start()
     return process
+
+
+def barrier(processes: int) -> Barrier:
+    """A barrier for so many processes, to be given to `start` or `call` as an argument."""
+    return _context.Barrier(processes)
 
 
 def call(work: Callable[..., Any], *arguments: Any) -> Any:
@@ -112,27 +118,27 @@ def run_python(
         subprocess.TimeoutExpired: it took longer than ``timeout_s``, and was killed.
     """
     with TemporaryDirectory() as folder:
-        printed, said = Path(folder, "stdout"), Path(folder, "stderr")
+        stdout, stderr = Path(folder, "stdout"), Path(folder, "stderr")
         process = start(
-            _program, arguments, str(cwd), dict(environment or os.environ), str(printed), str(said)
+            _program, arguments, str(cwd), dict(environment or os.environ), str(stdout), str(stderr)
         )
         process.join(timeout_s)
         if process.is_alive():
             process.kill()
             process.join()
             raise subprocess.TimeoutExpired(
-                list(arguments), timeout_s, printed.read_bytes(), said.read_bytes()
+                list(arguments), timeout_s, stdout.read_bytes(), stderr.read_bytes()
             )
         return subprocess.CompletedProcess(
-            list(arguments), process.exitcode or 0, printed.read_text(), said.read_text()
+            list(arguments), process.exitcode or 0, stdout.read_text(), stderr.read_text()
         )
 
 
 def _program(
-    arguments: Sequence[str], cwd: str, environment: dict[str, str], printed: str, said: str
+    arguments: Sequence[str], cwd: str, environment: dict[str, str], stdout: str, stderr: str
 ) -> NoReturn:
     files = [os.open(os.devnull, os.O_RDONLY)]
-    files += [os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) for path in (printed, said)]
+    files += [os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) for path in (stdout, stderr)]
     _become(arguments, cwd, environment, files)
 
 

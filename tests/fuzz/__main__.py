@@ -11,13 +11,13 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from tests.fuzz.alterations import altered
-from tests.fuzz.material import prepare
+from tests.fuzz.corpus import write_corpus
 from tests.fuzz.targets import TARGETS, read_altered
 
 
-def fuzz(place: Path, name: str, number: int) -> tuple[collections.Counter[str], set[str]]:
+def fuzz(folder: Path, name: str, number: int) -> tuple[collections.Counter[str], set[str]]:
     """Try a target some times. Returns how often it was read and refused, and what went wrong."""
-    files = TARGETS[name].found(place)
+    files = TARGETS[name].found(folder)
     seen, wrong = collections.Counter[str](), set[str]()
 
     @seed(number)
@@ -33,7 +33,7 @@ def fuzz(place: Path, name: str, number: int) -> tuple[collections.Counter[str],
         file = data.draw(st.sampled_from(files))
         change = data.draw(altered(file.read_bytes(), file.suffix))
         try:
-            seen["refused" if read_altered(place, name, file, change) else "read"] += 1
+            seen["refused" if read_altered(folder, name, file, change) else "read"] += 1
         except AssertionError as error:
             seen["WRONG"] += 1
             wrong.add(str(error)[:600])
@@ -52,13 +52,13 @@ def main() -> None:
     names = [arguments.target] if arguments.target else list(TARGETS)
     counts: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
     wrong: set[str] = set()
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder) / "place"
-        prepare(place)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "corpus"
+        write_corpus(folder)
         end, number = time.monotonic() + 60 * arguments.minutes, arguments.seed
         while time.monotonic() < end:
             for name in names:
-                seen, found = fuzz(place, name, number)
+                seen, found = fuzz(folder, name, number)
                 counts[name].update(seen)
                 wrong |= found
             number += 1

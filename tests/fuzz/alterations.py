@@ -40,7 +40,7 @@ _VALUES = st.one_of(
 )
 
 _WHOLE = [b"", b"null", b"\xff\xfe", b"[" * 100_000, b'{"a":' * 100_000, b"\x80\x04cos\nsystem\n(Vtrue\ntR."]
-"""What may stand in the place of a file: among others levels beyond count, and a pickle that runs a command."""
+"""Possible contents of an altered file: among others levels beyond count, and a pickle that runs a command."""
 
 YAML_TRICKS = [
     b"!!python/object/apply:os.system ['touch hacked']",
@@ -152,28 +152,28 @@ def _bytes(draw: st.DrawFn, content: bytes) -> Altered:
     if way == "replace":
         return Altered(way, draw(st.sampled_from(_WHOLE) | st.binary(max_size=40)))
     end = min(len(content), 400) if way == "head" else len(content)
-    places = draw(st.lists(st.integers(0, max(0, end - 1)), min_size=1, max_size=4))
+    positions = draw(st.lists(st.integers(0, max(0, end - 1)), min_size=1, max_size=4))
     changed = bytearray(content)
-    for place in places:
+    for position in positions:
         if way == "cut":
-            del changed[place:]
+            del changed[position:]
         elif way == "remove":
-            del changed[place : place + 8]
+            del changed[position : position + 8]
         elif way == "insert":
-            changed[place:place] = draw(st.binary(max_size=8))
-        elif place < len(changed):
-            changed[place] = draw(st.integers(0, 255))
-    return Altered(f"{way} at {places}", bytes(changed))
+            changed[position:position] = draw(st.binary(max_size=8))
+        elif position < len(changed):
+            changed[position] = draw(st.integers(0, 255))
+    return Altered(f"{way} at {positions}", bytes(changed))
 
 
 def _structure(draw: st.DrawFn, value: Any) -> tuple[str, Any]:
     """A copy of nested values, one to three of them replaced, removed, renamed, doubled or wrapped."""
     value, done = copy.deepcopy(value), []
     for _ in range(draw(st.integers(1, 3))):
-        places = list(_places(value))
-        if not places or not draw(st.integers(0, 60)):
+        positions = list(_places(value))
+        if not positions or not draw(st.integers(0, 60)):
             return "all replaced", draw(_VALUES)
-        holder, key = draw(st.sampled_from(places))
+        holder, key = draw(st.sampled_from(positions))
         way = draw(st.sampled_from(["replace", "replace", "replace", "remove", "rename", "double", "wrap"]))
         done.append(f"{way} {key!r:.40}")
         if way == "remove":
@@ -203,27 +203,27 @@ def _table(draw: st.DrawFn, table: pa.Table) -> tuple[str, pa.Table]:
     for _ in range(draw(st.integers(1, 3))):
         if not table.num_columns:
             break
-        place = draw(st.integers(0, table.num_columns - 1))
-        name = table.column_names[place]
+        position = draw(st.integers(0, table.num_columns - 1))
+        name = table.column_names[position]
         way = draw(st.sampled_from(["type", "type", "nulls", "rename", "remove", "empty", "double", "ends"]))
         done.append(f"{way} {name!r:.40}")
         if way == "type":
-            table = table.set_column(place, name, _of_type(len(table), draw(st.sampled_from(_TYPES))))
+            table = table.set_column(position, name, _of_type(len(table), draw(st.sampled_from(_TYPES))))
         elif way == "nulls":
-            table = table.set_column(place, name, pa.nulls(len(table), table.schema.field(place).type))
+            table = table.set_column(position, name, pa.nulls(len(table), table.schema.field(position).type))
         elif way == "rename":
             names = table.column_names
-            names[place] = draw(st.sampled_from(_NAMES))
+            names[position] = draw(st.sampled_from(_NAMES))
             table = table.rename_columns(names)
         elif way == "remove":
-            table = table.remove_column(place)
+            table = table.remove_column(position)
         elif way == "empty":
             table = table.slice(0, 0)
         elif way == "double":
-            table = table.append_column(name, table.column(place))
+            table = table.append_column(name, table.column(position))
         else:
             number = draw(st.sampled_from(_NUMBERS))
-            table = table.set_column(place, name, pa.array([number] * len(table), pa.float64()))
+            table = table.set_column(position, name, pa.array([number] * len(table), pa.float64()))
     return ", ".join(done), table
 
 

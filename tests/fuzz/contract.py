@@ -30,14 +30,14 @@ class _Broken(BaseException):
     """Not to be caught by what reads."""
 
 
-def held(what: str, place: Path, read: Callable[[Path], object]) -> str:
-    """Read files below a place, one of which was altered. Returns what was said about it; "" if it was taken.
+def held(what: str, folder: Path, read: Callable[[Path], object]) -> str:
+    """Read files below a folder, one of which was altered. Returns what was said about it; "" if it was taken.
 
     Raises AssertionError if the reader raised anything but a ValueError or an OSError in a line of ours, printed a
-    traceback, loaded a pickle, wrote anything outside the place's folder ``out``, took over `LONGEST_S`, or asked
+    traceback, loaded a pickle, wrote anything outside its folder ``out``, took over `LONGEST_S`, or asked
     for more than 4 GiB.
     """
-    before, said = _listing(place), io.StringIO()
+    before, said = _listing(folder), io.StringIO()
     raised: BaseException | None = None
     try:
         with (
@@ -46,10 +46,10 @@ def held(what: str, place: Path, read: Callable[[Path], object]) -> str:
             _no_pickle(),
             _in_bounds(),
         ):
-            read(place)
+            read(folder)
     except (Exception, _Broken) as error:  # noqa: BLE001 - what kind it is, is the question
         raised = error
-    changed = _listing(place) ^ before
+    changed = _listing(folder) ^ before
     assert not changed, f"{what}: wrote {sorted(map(str, changed))}"
     assert "Traceback" not in said.getvalue(), f"{what}: printed {said.getvalue()[-2000:]}"
     return "" if raised is None else _in_words_of_ours(what, raised)
@@ -115,7 +115,7 @@ def _in_bounds() -> Iterator[None]:
         faulthandler.cancel_dump_traceback_later()
 
 
-def _listing(place: Path) -> set[Path]:
-    """All but what is in the place's ``out``, and what SQLite leaves beside an open database."""
-    paths = {*place.rglob("*"), *place.parent.iterdir()}
-    return {path for path in paths if place / "out" not in path.parents and ".db-" not in path.name}
+def _listing(folder: Path) -> set[Path]:
+    """All but what is in the folder's ``out``, and what SQLite leaves beside an open database."""
+    paths = {*folder.rglob("*"), *folder.parent.iterdir()}
+    return {path for path in paths if folder / "out" not in path.parents and ".db-" not in path.name}

@@ -22,32 +22,32 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 
-def read_database(place: Path) -> object:
+def read_database(folder: Path) -> object:
     """All that steps and commands ask of a registry."""
-    with _copied(place) as client:
-        return _asked(client, place)
+    with _copied(folder) as client:
+        return _asked(client, folder)
 
 
-def read_tags(place: Path) -> object:
+def read_tags(folder: Path) -> object:
     """The same of one whose versions have the tags of a file."""
     from mlflow.exceptions import MlflowException
 
     try:
-        altered = json.loads((place / "tags.json").read_bytes())
+        altered = json.loads((folder / "tags.json").read_bytes())
     except (ValueError, RecursionError):
         return None  # no tags that a server could have
-    with _copied(place) as client:
+    with _copied(folder) as client:
         for model, versions in _mapping(altered):
             for version, tags in _mapping(versions):
                 # What MLflow does not take is in no registry.
                 with contextlib.suppress(MlflowException):
                     _set_tags(client, model, version, dict(_mapping(tags)))
-        return _asked(client, place)
+        return _asked(client, folder)
 
 
-def send_to_webhook(place: Path) -> object:
+def send_to_webhook(folder: Path) -> object:
     """An event to a server that answers with a file."""
-    answer = (place / "answer").read_bytes()
+    answer = (folder / "answer").read_bytes()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=_answer_all, args=(listener, answer), daemon=True)
         thread.start()
@@ -74,10 +74,10 @@ def _answer_all(listener: socket.socket, answer: bytes) -> None:
 
 
 @contextlib.contextmanager
-def _copied(place: Path) -> Iterator["MlflowClient"]:
+def _copied(folder: Path) -> Iterator["MlflowClient"]:
     """A client of a copy of the registry's database, under a name that MLflow has not seen."""
-    path = place / "out" / f"{uuid4()}.db"
-    shutil.copyfile(place / "workspace" / "mlflow.db", path)
+    path = folder / "out" / f"{uuid4()}.db"
+    shutil.copyfile(folder / "workspace" / "mlflow.db", path)
     client = registry.connect(f"sqlite:///{path}")
     try:
         yield client
@@ -98,10 +98,10 @@ def _mapping(value: Any) -> list[tuple[str, Any]]:
     return [(str(key), inside) for key, inside in value.items()] if isinstance(value, dict) else []
 
 
-def _asked(client: "MlflowClient", place: Path) -> object:
+def _asked(client: "MlflowClient", folder: Path) -> object:
     version_table(NAME, list_versions(client, NAME, 10)[0], width=80)
     for version in registry.aliases(client, NAME).values():
         describe_version(client, NAME, version)
         registry.fetch_file(client, NAME, version, registry.PROFILE_PATH)
-        registry.download(client, NAME, version, place / "out" / "version")
+        registry.download(client, NAME, version, folder / "out" / "version")
     return registry.champion(client, NAME), alias_warning(client, NAME), read_promotions(client, NAME)

@@ -43,11 +43,11 @@ from recap_model.data.dataset.manifest import DatasetManifest
 from recap_model.data.dataset.reader import DatasetReader
 from recap_model.data.dataset.statistics import FeatureStatistics
 from recap_model.serving import RecapPyfunc, _load_pyfunc
+from tests.chaos.pipeline_run import PipelineRun
 from tests.components.snapshots import snapshot_of
-from tests.faults.place import Place
 from tests.fuzz.alterations import Altered
 from tests.fuzz.contract import held
-from tests.fuzz.material import CHECKPOINTS
+from tests.fuzz.corpus import CHECKPOINTS
 from tests.fuzz.remote import read_database, read_tags, send_to_webhook
 from tests.tiny import FIRST_DAY
 
@@ -57,8 +57,8 @@ class Target:
     """A reader of some files.
 
     Attributes:
-        files: patterns under a place's folder, of which one file is altered.
-        read: reads them, given the place's folder; may write to its folder ``out``.
+        files: patterns under a folder's folder, of which one file is altered.
+        read: reads them, given the folder's folder; may write to its folder ``out``.
         cases: how many the tests try; a round of ``python -m tests.fuzz`` tries twice as many.
     """
 
@@ -66,13 +66,13 @@ class Target:
     read: Callable[[Path], object]
     cases: int = 20
 
-    def found(self, place: Path) -> list[Path]:
+    def found(self, folder: Path) -> list[Path]:
         """The files themselves."""
-        paths = {path for pattern in self.files for path in place.glob(pattern)}
+        paths = {path for pattern in self.files for path in folder.glob(pattern)}
         return sorted(path for path in paths if path.is_file())
 
 
-def read_altered(place: Path, name: str, file: Path, altered: Altered) -> str:
+def read_altered(folder: Path, name: str, file: Path, altered: Altered) -> str:
     """Read a target one of whose files has another content. Returns what was said about it, or "".
 
     Raises AssertionError as `held` does.
@@ -80,130 +80,132 @@ def read_altered(place: Path, name: str, file: Path, altered: Altered) -> str:
     whole, state = file.read_bytes(), file.stat()
     file.write_bytes(altered.content)
     try:
-        return held(f"{name}, {file.relative_to(place)}, {altered.what}", place, TARGETS[name].read)
+        return held(f"{name}, {file.relative_to(folder)}, {altered.what}", folder, TARGETS[name].read)
     finally:
         file.write_bytes(whole)
         os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
-        shutil.rmtree(place / "out", ignore_errors=True)
-        (place / "out").mkdir()
+        shutil.rmtree(folder / "out", ignore_errors=True)
+        (folder / "out").mkdir()
 
 
 def _resolved(config: str) -> Callable[[Path], object]:
-    def resolve(place: Path) -> object:
-        uri, log, out = Place(place).uri, str(place / "log"), place / "out"
-        resolve_run(place / config, log, out / "snapshot", tracking_uri=uri, run_id="run-3")
+    def resolve(folder: Path) -> object:
+        uri, log, out = PipelineRun(folder).uri, str(folder / "log"), folder / "out"
+        resolve_run(folder / config, log, out / "snapshot", tracking_uri=uri, run_id="run-3")
         return out
 
     return resolve
 
 
-def _with_serving_log(place: Path) -> object:
-    _resolved("served.yaml")(place)
+def _with_serving_log(folder: Path) -> object:
+    _resolved("served.yaml")(folder)
     return validate_snapshot(
-        place / "out" / "snapshot", place / "out" / "validated", place / "out" / "data.html"
+        folder / "out" / "snapshot", folder / "out" / "validated", folder / "out" / "data.html"
     )
 
 
-def _built(place: Path) -> object:
-    _, config = Snapshot.read(place / "given" / "snapshot")
-    out = place / "out"
-    snapshot = snapshot_of(place / "log", config, out / "snapshot")
+def _built(folder: Path) -> object:
+    _, config = Snapshot.read(folder / "given" / "snapshot")
+    out = folder / "out"
+    snapshot = snapshot_of(folder / "log", config, out / "snapshot")
     validate_snapshot(snapshot, out / "validated", out / "data.html")
     return prepare_datasets(
         snapshot, out / "validated", *(out / name for name in ("train", "calibration", "test"))
     )
 
 
-def _own_expectations(place: Path) -> object:
+def _own_expectations(folder: Path) -> object:
     try:
-        own = json.loads((place / "own.json").read_bytes())
+        own = json.loads((folder / "own.json").read_bytes())
     except (ValueError, RecursionError):
         return None  # no value that a config could hold, whose own reading is another target
-    _, config = Snapshot.read(place / "given" / "snapshot")
+    _, config = Snapshot.read(folder / "given" / "snapshot")
     content = config.model_dump(mode="json", exclude_none=True)
     content["validation"] = {"expectations": own}
-    snapshot = snapshot_of(place / "log", parse_config(content), place / "out" / "snapshot")
-    return validate_snapshot(snapshot, place / "out" / "validated", place / "out" / "data.html")
+    snapshot = snapshot_of(folder / "log", parse_config(content), folder / "out" / "snapshot")
+    return validate_snapshot(snapshot, folder / "out" / "validated", folder / "out" / "data.html")
 
 
-def _rows(place: Path) -> object:
-    _, config = Snapshot.read(place / "given" / "snapshot")
-    reader = DatasetReader(place / "given" / "train", list(config.tasks), 64, config=config, seed=0)
+def _rows(folder: Path) -> object:
+    _, config = Snapshot.read(folder / "given" / "snapshot")
+    reader = DatasetReader(folder / "given" / "train", list(config.tasks), 64, config=config, seed=0)
     return sum(len(batch) for batch in reader.batches())
 
 
-def _scores(place: Path) -> object:
-    model = load_model(place / "given" / "calibrated")
-    _, config = Snapshot.read(place / "given" / "snapshot")
-    reader = DatasetReader(place / "given" / "test", model.tasks, 64, config=config)
+def _scores(folder: Path) -> object:
+    model = load_model(folder / "given" / "calibrated")
+    _, config = Snapshot.read(folder / "given" / "snapshot")
+    reader = DatasetReader(folder / "given" / "test", model.tasks, 64, config=config)
     with torch.no_grad():
         return model(next(reader.batches()))
 
 
-def _concat_stats(place: Path) -> object:
-    given, out = place / "given", place / "out"
+def _joined(folder: Path) -> object:
+    given, out = folder / "given", folder / "out"
     return join_groups(
         given / "snapshot",
-        [place / "parts" / "0", place / "parts" / "1"],
+        [folder / "parts" / "0", folder / "parts" / "1"],
         *(out / name for name in ("train", "calibration", "test")),
     )
 
 
-def _validated(place: Path) -> object:
+def _validated(folder: Path) -> object:
     return validate_snapshot(
-        place / "given" / "snapshot", place / "out" / "validated", place / "out" / "data.html"
+        folder / "given" / "snapshot", folder / "out" / "validated", folder / "out" / "data.html"
     )
 
 
-def _resumed(place: Path) -> object:
-    shutil.copytree(place / "kept", place / "out" / CHECKPOINTS)
-    return train_model(place / "given" / "snapshot", place / "given" / "train", place / "out" / "model")
+def _resumed(folder: Path) -> object:
+    shutil.copytree(folder / "kept", folder / "out" / CHECKPOINTS)
+    return train_model(folder / "given" / "snapshot", folder / "given" / "train", folder / "out" / "model")
 
 
-def _calibrated(place: Path) -> object:
-    given = place / "given"
+def _calibrated(folder: Path) -> object:
+    given = folder / "given"
     return calibrate_model(
-        given / "snapshot", given / "model", given / "calibration", place / "out" / "calibrated"
+        given / "snapshot", given / "model", given / "calibration", folder / "out" / "calibrated"
     )
 
 
-def _verdict(place: Path) -> object:
-    given = place / "given"
+def _verdict(folder: Path) -> object:
+    given = folder / "given"
     return read_validation_result(given / "validated", Snapshot.read(given / "snapshot")[0])
 
 
-def _evaluated(place: Path) -> object:
-    given = place / "given"
+def _evaluated(folder: Path) -> object:
+    given = folder / "given"
     return evaluate_model(
         given / "snapshot",
         given / "calibrated",
         given / "test",
         given / "validated",
-        place / "out" / "evaluation",
+        folder / "out" / "evaluation",
     )
 
 
-def _replayed(place: Path) -> object:
-    return replay_gate(place / "given" / "evaluation", load_config(place / "config.yaml"))
+def _replayed(folder: Path) -> object:
+    return replay_gate(folder / "given" / "evaluation", load_config(folder / "config.yaml"))
 
 
-def _registered(place: Path) -> object:
-    given = (place / "given" / name for name in ("snapshot", "calibrated", "evaluation", "validated", "test"))
+def _registered(folder: Path) -> object:
+    given = (
+        folder / "given" / name for name in ("snapshot", "calibrated", "evaluation", "validated", "test")
+    )
     run = read_outputs(*given, reports={})
     return scored_rows(run, 100), list(_evaluated_numbers(run))
 
 
-def _scored(place: Path) -> object:
-    shutil.copytree(place / "scored", place / "out" / "scored")
-    source = Source(place / "given" / "calibrated", "model")
-    return score_files(source, str(place / "input"), place / "out" / "scored", {}, lambda *_: None)
+def _scored(folder: Path) -> object:
+    shutil.copytree(folder / "scored", folder / "out" / "scored")
+    source = Source(folder / "given" / "calibrated", "model")
+    return score_files(source, str(folder / "input"), folder / "out" / "scored", {}, lambda *_: None)
 
 
-def _asked_of_the_model(place: Path) -> object:
+def _asked_of_the_model(folder: Path) -> object:
     """Requests in every form that a server takes."""
-    model = RecapPyfunc(str(place / "given" / "calibrated"))
-    params = json.loads((place / "request" / "params.json").read_text())
-    with pq.ParquetFile(place / "request" / "a.parquet") as file:
+    model = RecapPyfunc(str(folder / "given" / "calibrated"))
+    params = json.loads((folder / "request" / "params.json").read_text())
+    with pq.ParquetFile(folder / "request" / "a.parquet") as file:
         table = file.read()
     forms: list[Any] = [table, table.to_pydict(), params]
     forms.append({name: np.asarray(values, dtype=object) for name, values in forms[1].items()})
@@ -223,48 +225,50 @@ def _asked_of_the_model(place: Path) -> object:
 def _readable(read: Callable[[Path], object]) -> Callable[[Path], object]:
     """The same, of files that Arrow can read: who asks a model reads them before."""
 
-    def read_if_readable(place: Path) -> object:
+    def read_if_readable(folder: Path) -> object:
         try:
-            pq.read_table(place / "request" / "a.parquet", partitioning=None).to_pydict()
-            json.loads((place / "request" / "params.json").read_text())
+            pq.read_table(folder / "request" / "a.parquet", partitioning=None).to_pydict()
+            json.loads((folder / "request" / "params.json").read_text())
         except (pa.ArrowException, OSError, ValueError, RecursionError):
             return None
-        return read(place)
+        return read(folder)
 
     return read_if_readable
 
 
 def _imported(convert: Callable[[Path, Path], object], name: str) -> Target:
-    def read(place: Path) -> object:
-        return convert(place / "sources" / name, place / "out" / "log")
+    def read(folder: Path) -> object:
+        return convert(folder / "sources" / name, folder / "out" / "log")
 
     return Target((f"sources/{name}",), read)
 
 
 TARGETS = {
-    "config": Target(("config.yaml",), lambda place: load_config(place / "config.yaml"), 40),
-    "cluster": Target(("cluster.yaml",), lambda place: load_cluster(place / "cluster.yaml")),
+    "config": Target(("config.yaml",), lambda folder: load_config(folder / "config.yaml"), 40),
+    "cluster": Target(("cluster.yaml",), lambda folder: load_cluster(folder / "cluster.yaml")),
     "resolve": Target(("config.yaml", "log/**/*.parquet"), _resolved("config.yaml"), 6),
-    "snapshot": Target(("given/snapshot/*",), lambda place: Snapshot.read(place / "given" / "snapshot"), 40),
+    "snapshot": Target(
+        ("given/snapshot/*",), lambda folder: Snapshot.read(folder / "given" / "snapshot"), 40
+    ),
     "validate": Target(("log/**/*.parquet", "given/snapshot/*"), _validated, 5),
     "serving log": Target(("serving/**/*.parquet", "served.yaml"), _with_serving_log, 4),
     "own expectations": Target(("own.json",), _own_expectations, 8),
     "profile": Target(
         ("given/validated/profile.parquet",),
-        lambda place: Profile.read(place / "given" / "validated" / "profile.parquet"),
+        lambda folder: Profile.read(folder / "given" / "validated" / "profile.parquet"),
     ),
     "log": Target(("log/**/*.parquet",), _built, 4),
     "dataset": Target(
-        ("given/train/_manifest.json",), lambda place: DatasetManifest.read(place / "given" / "train")
+        ("given/train/_manifest.json",), lambda folder: DatasetManifest.read(folder / "given" / "train")
     ),
     "statistics": Target(
-        ("given/train/_statistics.json",), lambda place: FeatureStatistics.read(place / "given" / "train")
+        ("given/train/_statistics.json",), lambda folder: FeatureStatistics.read(folder / "given" / "train")
     ),
     "rows": Target(("given/train/_manifest.json", "given/train.rows/*"), _rows),
-    "parts": Target(("parts/*/*", "parts/*.rows/*/*"), _concat_stats, 10),
+    "parts": Target(("parts/*/*", "parts/*.rows/*/*"), _joined, 10),
     "checkpoint": Target(("kept/*/*.checkpoint",), _resumed, 6),
     "model": Target(
-        ("given/model/_manifest.json",), lambda place: ModelManifest.read(place / "given" / "model")
+        ("given/model/_manifest.json",), lambda folder: ModelManifest.read(folder / "given" / "model")
     ),
     "scores": Target(("given/calibrated/*",), _scores),
     "calibrate": Target(("given/model/*", "given/calibration/*"), _calibrated, 5),
@@ -273,17 +277,17 @@ TARGETS = {
     "champion": Target(("workspace/artifacts/**/*",), _evaluated, 4),
     "replay": Target(("given/evaluation/scores.parquet",), _replayed, 10),
     "decision": Target(
-        ("given/evaluation/decision.json",), lambda place: Decision.read(place / "given" / "evaluation")
+        ("given/evaluation/decision.json",), lambda folder: Decision.read(folder / "given" / "evaluation")
     ),
     "register": Target(("given/evaluation/*",), _registered, 20),
     "version": Target(
-        ("given/version/version.json",), lambda place: RegisteredVersion.read(place / "given" / "version")
+        ("given/version/version.json",), lambda folder: RegisteredVersion.read(folder / "given" / "version")
     ),
     "database": Target(("workspace/mlflow.db",), read_database, 2),
     "tags": Target(("tags.json",), read_tags, 3),
     "served": Target(
         ("version/digests.json", "version/data/model/*"),
-        lambda place: _load_pyfunc(str(place / "version" / "data" / "model")),
+        lambda folder: _load_pyfunc(str(folder / "version" / "data" / "model")),
     ),
     "request": Target(("request/*",), _readable(_asked_of_the_model), 20),
     "score": Target(("input/*.parquet", "scored/*"), _scored, 15),
@@ -292,7 +296,7 @@ TARGETS = {
     "kuairand": _imported(import_kuairand, KUAIRAND),
     "movielens": Target(
         ("sources/ratings.csv", "sources/movies.csv"),
-        lambda place: import_movielens(place / "sources", place / "out" / "log"),
+        lambda folder: import_movielens(folder / "sources", folder / "out" / "log"),
     ),
     "tfrecord": _imported(lambda source, out: import_tfrecord(source, out, day=FIRST_DAY), "a.tfrecord"),
 }

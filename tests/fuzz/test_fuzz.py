@@ -15,23 +15,24 @@ from recap_model.config.recap import parse_yaml
 from tests.fuzz import contract
 from tests.fuzz.alterations import YAML_TRICKS, altered
 from tests.fuzz.contract import held
-from tests.fuzz.material import prepare
+from tests.fuzz.corpus import write_corpus
 from tests.fuzz.targets import TARGETS, read_altered
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[Path]:
-    with TemporaryDirectory() as folder:
-        prepare(Path(folder) / "place")
-        yield Path(folder) / "place"
+def folder() -> Iterator[Path]:
+    with TemporaryDirectory() as temporary:
+        corpus = Path(temporary) / "corpus"
+        write_corpus(corpus)
+        yield corpus
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fraction", [0.2, pytest.param(1.0, marks=pytest.mark.long)])
 @pytest.mark.parametrize("name", TARGETS)
 @pytest.mark.filterwarnings("ignore")  # of libraries, at values that are then refused or scored
-def test_an_altered_file_is_read_or_refused_in_words_of_ours(place: Path, name: str, fraction: float):
-    files = TARGETS[name].found(place)
+def test_an_altered_file_is_read_or_refused_in_words_of_ours(folder: Path, name: str, fraction: float):
+    files = TARGETS[name].found(folder)
     assert files
 
     @settings(
@@ -44,15 +45,15 @@ def test_an_altered_file_is_read_or_refused_in_words_of_ours(place: Path, name: 
     @given(st.data())
     def tried(data: st.DataObject) -> None:
         file = data.draw(st.sampled_from(files))
-        read_altered(place, name, file, data.draw(altered(file.read_bytes(), file.suffix)))
+        read_altered(folder, name, file, data.draw(altered(file.read_bytes(), file.suffix)))
 
     tried()
 
 
 @pytest.mark.parametrize("name", TARGETS)
 @pytest.mark.filterwarnings("ignore")
-def test_what_was_not_altered_is_read(place: Path, name: str):
-    assert held(name, place, TARGETS[name].read) == ""
+def test_what_was_not_altered_is_read(folder: Path, name: str):
+    assert held(name, folder, TARGETS[name].read) == ""
 
 
 @pytest.mark.parametrize("text", YAML_TRICKS, ids=range(len(YAML_TRICKS)))

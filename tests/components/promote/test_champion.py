@@ -1,7 +1,6 @@
 """Moving the champion: of several promoters one wins, and a dead one leaves nothing that does not heal."""
 
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,10 +9,8 @@ from components.common import registry
 from components.promote import move_champion as moving
 from components.promote.move_champion import ChampionChangedError, move_champion, settle_aliases
 from components.promote.promotion_log import Audit, Promotion, append_promotion, read_promotions, record_name
-from tests.components.promote import contest
-from tests.components.promote.killing import race
+from tests.chaos.promoters import new_race, promote_until_write, race
 from tests.components.registries import new_registry
-from tests.fork_server import run_python
 
 AUDIT = Audit(who="someone", when="2026-03-01T00:00:00+00:00", why="better", decision="d")
 
@@ -145,23 +142,21 @@ def test_a_promoter_that_wakes_up_late_leaves_the_newest_champion(client):
     assert registry.aliases(client, "m") == {"champion": "2", "previous": "1"}
 
 
-def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return run_python("-m", contest.__name__, *arguments, cwd=Path.cwd())
-
-
 def test_of_eight_promoters_at_once_one_wins_and_the_others_are_told_each_time(tmp_path: Path):
-    assert race(5, tmp_path) == {"1 won, 7 were told that the champion moved": 5}
+    assert race(new_race(tmp_path, 5), "m", 5) == {"1 won, 7 were told that the champion changed": 5}
 
 
 @pytest.mark.usefixtures("no_lease")
-def test_a_promoter_killed_before_any_write_leaves_one_champion_and_the_next_can_promote(uri: str, client):
+def test_a_promoter_killed_before_any_write_leaves_one_champion_and_the_next_can_promote(
+    uri: str, client, tmp_path: Path
+):
     """It writes six times: the record, its entry, two aliases, the challenger's end, the mark."""
     current = "1"
     move_champion(client, "m", None, current, _audit())
     for call, to in ((2, "2"), (3, "3"), (4, "4"), (5, "5"), (6, "6")):
         registry.move_alias(client, "m", "challenger", to)
-        done = _run("kill", uri, "m", current, to, str(call))
-        assert done.returncode == -signal.SIGKILL, done.stderr
+        ended = promote_until_write(uri, "m", current, to, call, tmp_path / "output")
+        assert ended.status == -signal.SIGKILL, ended.output
         assert registry.aliases(client, "m")["champion"] in (current, to)
         settle_aliases(client, "m")
         recorded = call > 2

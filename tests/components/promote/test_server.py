@@ -1,6 +1,5 @@
 """The registry's steps against a real MLflow server on loopback, which keeps the artifacts itself."""
 
-import json
 import subprocess
 import sys
 import time
@@ -12,13 +11,12 @@ import pytest
 from components.common import registry
 from components.common.registry import RegistryError
 from components.promote.manual import roll_back
-from components.promote.move_champion import move_champion
 from components.promote.promote import promote_version
-from components.promote.promotion_log import Audit, read_promotions
+from components.promote.promotion_log import read_promotions
 from pipeline.cli.registry.fetch import fetch_version
-from tests.components.promote import contest
+from tests.chaos.promoters import WORKERS, race
 from tests.components.registries import NAME, PROOF, new_registry, register, run_outputs
-from tests.fork_server import run_python, run_recap
+from tests.fork_server import run_recap
 from tests.servers import Process, mlflow_server, postgres, postgres_binaries
 
 pytestmark = pytest.mark.slow
@@ -97,22 +95,13 @@ numpy.testing.assert_allclose(found["like"], judged["candidate/like"], atol=1e-5
     assert done.returncode == 0, done.stderr
 
 
-def test_of_eight_promoters_at_once_one_wins_each_time(server: str, tmp_path: Path):
+def test_of_eight_promoters_at_once_one_wins_each_time(server: str):
     client = registry.connect(server)
     client.create_registered_model("race")
     run = client.create_run(client.create_experiment("race"))
-    for _ in range(1 + 3 * 8):
+    for _ in range(1 + 3 * WORKERS):
         client.create_model_version("race", f"{run.info.artifact_uri}/model", run.info.run_id)
-    move_champion(client, "race", None, "1", Audit(why="first"))
-    done = run_python("-m", contest.__name__, "race", server, "race", "1", "8", "3", cwd=Path.cwd())
-    winners = ["1"]
-    for outcomes in map(json.loads, done.stdout.splitlines()):
-        won = [outcome["won"] for outcome in outcomes if "won" in outcome]
-        assert (len(won), sum("lost" in outcome for outcome in outcomes)) == (1, 7), outcomes
-        winners += won
-    assert len(winners) == 1 + 3, done.stderr
-    assert registry.aliases(client, "race") == {"champion": winners[-1], "previous": winners[-2]}
-    assert [move.to for move in read_promotions(client, "race")] == winners
+    assert race(server, "race", 3).total() == 3
 
 
 @pytest.fixture

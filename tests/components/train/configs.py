@@ -20,3 +20,26 @@ def config_of(**training: Any) -> RecapConfig:
     early = {"share": 0.15, "every_steps": 5, "patience": 100}
     settings = {"batch_size": 48, "epochs": 1, "early_stopping": early, **training}
     return tiny_config(model=MODEL, optimizer=optimizer, training=settings)
+
+
+def resumable_config(
+    epochs: int, batch_size: int = 16, every_steps: int = 10, **sections: Any
+) -> RecapConfig:
+    """A net whose batch norms, dropout and average all have a state that a checkpoint must hold."""
+    tower = {"mlp_config": {"layer_sizes": [8, 1], "batch_norm": {"momentum": 0.1}, "dropout": {"rate": 0.2}}}
+    return tiny_config(
+        model={
+            "featurization_config": {"double_norm_log_config": {"clip_magnitude": 5.0}},
+            "multi_task_type": "share_all",
+            "backbone": {"mlp_config": {"layer_sizes": [16], "final_layer_activation": True}},
+            "tower": tower,
+        },
+        training={
+            "batch_size": batch_size,
+            "epochs": epochs,
+            "checkpoint": {"every_steps": every_steps},
+            "ema_decay": 0.99,
+            "threads": 1,
+        },
+        **sections,
+    )

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,11 +9,13 @@ import pytest
 
 from components.train.train import train_model
 from recap_model.training import Checkpoints
-from tests.components.train.killing import config_of, end_of, same_model, start, wait_for_a_checkpoint
+from tests.chaos.disk import mounted_tmpfs
+from tests.components.train.configs import resumable_config
+from tests.components.train.training_process import same_model, start_training
 from tests.datasets import TinySets, build_tiny
 from tests.tiny import write_tiny_log
 
-CONFIG = config_of(epochs=12)
+CONFIG = resumable_config(epochs=12)
 
 
 @pytest.fixture(scope="module")
@@ -35,33 +36,27 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 1 MiB."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    try:
-        mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        mounted = False
-    if not mounted:
-        pytest.skip("mounting a tmpfs needs root and CAP_SYS_ADMIN")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def said(folder: Path) -> list[str]:
-    return [line for line in (folder / "said").read_text().splitlines() if line.startswith("recap-error")]
+    with contextlib.ExitStack() as mounted:
+        try:
+            mounted.enter_context(mounted_tmpfs(folder, "1m"))
+        except (FileNotFoundError, PermissionError):
+            pytest.skip("mounting a tmpfs needs root and CAP_SYS_ADMIN")
+        yield folder
 
 
 def test_a_disk_that_fills_ends_training_in_a_line_and_the_last_checkpoint_stays(
     sets: TinySets, undisturbed: Path, small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("RECAP_CHECKPOINTS", str(small_disk))
-    child = start(sets, tmp_path / "model")
-    wait_for_a_checkpoint(child, small_disk)
+    process = start_training(sets, tmp_path / "model")
+    process.wait_for_file(small_disk, "*.checkpoint")
     filler = small_disk / "filler"
     with contextlib.suppress(OSError), filler.open("wb", buffering=0) as stream:
         while True:
             stream.write(bytes(4096))
-    assert end_of(child) == 1
-    (line,) = said(tmp_path)
+    ended = process.wait()
+    assert ended.status == 1
+    (line,) = ended.errors
     assert "a checkpoint cannot be written (" in line
     assert line.endswith("make room there")
     assert not (tmp_path / "model").exists()
@@ -79,12 +74,13 @@ def test_a_file_that_is_cut_off_while_training_is_named_and_the_last_checkpoint_
 ):
     rows = next(sets.train.with_name("train.rows").glob("*.arrow"))
     content = rows.read_bytes()
-    child = start(sets, tmp_path / "model")
-    wait_for_a_checkpoint(child, tmp_path)
+    process = start_training(sets, tmp_path / "model")
+    process.wait_for_file(tmp_path, "*.checkpoint")
     # Of the last page: a read of a page that is gone altogether, in the moment after it was looked for, is a SIGBUS.
     os.truncate(rows, len(content) - 8)
-    assert end_of(child) == 1
-    (line,) = said(tmp_path)
+    ended = process.wait()
+    assert ended.status == 1
+    (line,) = ended.errors
     assert (
         f"{rows.name}: has {len(content) - 8} bytes, the manifest says {len(content)}; run prepare again"
         in line

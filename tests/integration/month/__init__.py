@@ -1,1 +1,1 @@
-"""A month of retraining, day by day, with what goes wrong in a month: `make month`."""
+"""A month of retraining, day by day, with faults: `make month`."""

@@ -3,21 +3,21 @@
 from components.common.html.charts import LineChart, Series, linear_axis
 from components.common.html.render import render
 from components.common.html.tables import Table
-from tests.integration.month.play import Attempt, MonthRecord
+from tests.integration.month.simulate import Attempt, MonthRecord
 
 
 def month_page(record: MonthRecord, violations: list[str]) -> str:
     """The whole page."""
     promoted = sum(attempt.promoted for day in record.days for attempt in day.attempts)
-    state = "everything holds" if not violations else f"{len(violations)} things do not hold"
+    state = "no violations" if not violations else f"{len(violations)} violations"
     lead = (
         f"{len(record.days)} days, {sum(len(day.attempts) for day in record.days)} runs, {promoted} promotions, "
-        f"{record.looks:,} looks at the champion: {state}."
+        f"{record.polls:,} polls of the champion: {state}."
     )
     return render(
         "tests.integration.month/month.html",
         lead=lead,
-        violations=Table(("what does not hold",), [(line,) for line in violations]),
+        violations=Table(("violation",), [(line,) for line in violations]),
         courses=_charts(record),
         days=_days(record),
         champions=_moves(record),
@@ -83,5 +83,5 @@ def _outcome(attempt: Attempt) -> str:
 
 
 def _moves(record: MonthRecord) -> Table:
-    rows = [(move.when, move.source or "none", move.to, move.who, move.why) for move in record.moves]
+    rows = [(move.when, move.source or "none", move.to, move.who, move.why) for move in record.promotions]
     return Table(("when", "from", "to", "who", "why"), rows)

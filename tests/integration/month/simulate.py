@@ -1,4 +1,4 @@
-"""The days of the month, one after the other, each with its run, its event, and what is recorded of it."""
+"""Simulate the days of the month: runs, faults, and a record of each."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -9,10 +9,10 @@ from pathlib import Path
 from components.common import registry
 from components.common.artifacts.evaluation import Evaluation
 from components.promote.promotion_log import Promotion, read_promotions
-from tests.integration.month.calendar import Day, Event
-from tests.integration.month.runs import Ended, Run, command
-from tests.integration.month.watch import ChampionWatch, Seen
-from tests.integration.month.world import Log, write_configs
+from tests.chaos.recap_run import RecapRun, RunEnded, run_command
+from tests.integration.month.champion_monitor import ChampionMonitor, Seen
+from tests.integration.month.days import Day, Event
+from tests.integration.month.log import GrowingLog, write_configs
 from tests.servers import Process, mlflow_server
 
 NAME = "month"
@@ -37,7 +37,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class DayRecord:
-    """A day as it went. ``workspace_mib`` is what the runs have left on disk at its end."""
+    """A day. ``workspace_mib`` is the size of the workspace at its end."""
 
     number: int
     date: str
@@ -49,50 +49,50 @@ class DayRecord:
 
 @dataclass(frozen=True)
 class MonthRecord:
-    """All days, every champion that was seen from outside, and the registry's own record of moves."""
+    """All days, every champion that was polled, and the registry's record of promotions."""
 
     days: list[DayRecord]
-    looks: int
+    polls: int
     seen: list[Seen]
-    moves: list[Promotion]
+    promotions: list[Promotion]
 
     def write(self, path: Path) -> None:
         """As JSON."""
-        content = asdict(self) | {"moves": [move.model_dump() for move in self.moves]}
+        content = asdict(self) | {"promotions": [one.model_dump() for one in self.promotions]}
         path.write_text(json.dumps(content, indent=1))
 
 
 class Month:
-    """The place of one month: its log, its registry, its workspace, all in one folder."""
+    """The folder of a month, with its log, registry and workspace."""
 
     def __init__(self, folder: Path, days: list[Day]) -> None:
         self.folder, self.days = folder, days
         folder.mkdir(parents=True)
-        self.log = Log(folder, len(days))
-        self.usual, self.poor = write_configs(folder)
+        self.log = GrowingLog(folder, len(days))
+        self.regular, self.poor = write_configs(folder)
         self.workspace = folder / "workspace"
         self.registry_uri = ""
         self._server: Process | None = None
 
     @contextmanager
     def registry(self) -> Iterator[None]:
-        """The month's registry answers as long as the block lasts, but where a day takes it down."""
+        """Run the month's registry within the block; a day's event may stop it for a while."""
         folder = self.folder / "registry"
         folder.mkdir(exist_ok=True)
         with mlflow_server(folder, f"sqlite:///{folder / 'mlflow.db'}") as (self.registry_uri, self._server):
             yield
 
-    def play(self, on_day: Callable[[DayRecord], None]) -> MonthRecord:
-        """Live through all days, while the registry is up."""
-        with ChampionWatch(self.registry_uri, NAME) as watch:
+    def simulate(self, on_day: Callable[[DayRecord], None]) -> MonthRecord:
+        """Simulate all days, while the registry runs."""
+        with ChampionMonitor(self.registry_uri, NAME) as monitor:
             records = []
             for day in self.days:
-                records.append(self._live(day))
+                records.append(self._simulate_day(day))
                 on_day(records[-1])
-        moves = read_promotions(registry.connect(self.registry_uri), NAME)
-        return MonthRecord(records, watch.looks, watch.seen, moves)
+        promotions = read_promotions(registry.connect(self.registry_uri), NAME)
+        return MonthRecord(records, monitor.polls, monitor.seen, promotions)
 
-    def _live(self, day: Day) -> DayRecord:
+    def _simulate_day(self, day: Day) -> DayRecord:
         attempts = self._attempts(day)
         self._prune()
         return DayRecord(
@@ -105,10 +105,10 @@ class Month:
         )
 
     def _attempts(self, day: Day) -> list[Attempt]:
-        """What the night's runs, and whoever repeats them, come to."""
+        """The day's runs, and their repetitions after a failure."""
         match day.event:
             case Event.BROKEN_PARTITION:
-                self.log.publish_cut_off(day.number)
+                self.log.publish_truncated(day.number)
                 return [self._run(day)]
             case Event.NO_DATA:
                 return [self._run(day)]
@@ -139,7 +139,7 @@ class Month:
                 return [self._attempt(run.wait()), self._run(day, "again")]
             case Event.ROLLBACK:
                 attempt = self._run(day)
-                done = command(
+                done = run_command(
                     self.folder,
                     "rollback",
                     "--name",
@@ -157,16 +157,16 @@ class Month:
     def _run(self, day: Day, which: str = "") -> Attempt:
         return self._attempt(self._start(day, which).wait())
 
-    def _start(self, day: Day, which: str = "", config: Path | None = None) -> Run:
-        arguments = ["--config", str(config or self.usual), "--data", str(self.log.root)]
+    def _start(self, day: Day, which: str = "", config: Path | None = None) -> RecapRun:
+        arguments = ["--config", str(config or self.regular), "--data", str(self.log.root)]
         arguments += ["--end-date", str(self.log.date_of(day.number)), "--tracking-uri", self.registry_uri]
-        return Run(
+        return RecapRun(
             self.folder, [*arguments, "--workspace", str(self.workspace)], f"day-{day.number:02}{which}"
         )
 
-    def _attempt(self, ended: Ended) -> Attempt:
+    def _attempt(self, ended: RunEnded) -> Attempt:
         if ended.status:
-            reason = ended.said or f"the run ended with status {ended.status}"
+            reason = ended.error or f"the run ended with status {ended.status}"
             return Attempt("FAILED", reason, None, False, ended.seconds, ended.peak_mib)
         promotion = ended.result["promotion"]
         outputs = self.folder / ended.result["outputs"]
@@ -186,6 +186,8 @@ class Month:
         )
 
     def _prune(self) -> None:
-        done = command(self.folder, "prune", "--workspace", str(self.workspace), "--keep", str(_KEPT_RUNS))
+        done = run_command(
+            self.folder, "prune", "--workspace", str(self.workspace), "--keep", str(_KEPT_RUNS)
+        )
         if done.returncode:
             raise RuntimeError(done.stderr)

@@ -1,4 +1,4 @@
-"""What must hold of a month, whatever happened in it."""
+"""The invariants of a month."""
 
 import hashlib
 import tempfile
@@ -7,16 +7,16 @@ from pathlib import Path
 
 from components.common import registry
 from components.common.artifacts.snapshot import Snapshot
-from tests.integration.month.calendar import Event
-from tests.integration.month.play import NAME, DayRecord, Month, MonthRecord
+from tests.integration.month.days import Event
+from tests.integration.month.simulate import NAME, DayRecord, Month, MonthRecord
 
-# The first nights still fill the workspace and the caches; after them nothing may grow.
+# The first days fill the workspace and the caches; after them nothing may grow.
 _SETTLED_AFTER_DAYS = 6
 _GROWTH = 1.25
 
 
 def violations(month: Month, record: MonthRecord) -> list[str]:
-    """Each thing that does not hold, in a sentence; none if all is well."""
+    """Each violated invariant, in a sentence."""
     return [
         *_days_without_decision(month, record),
         *(line for day in record.days for line in _event_violations(day, month)),
@@ -70,9 +70,9 @@ def _champion_violations(record: MonthRecord) -> Iterator[str]:
         yield "no champion was ever seen"
     if None in after:
         yield f"there was a time without a champion: {versions}"
-    moved = iter([move.to for move in record.moves])
+    moved = iter([move.to for move in record.promotions])
     if not all(version in moved for version in after):
-        recorded = [move.to for move in record.moves]
+        recorded = [move.to for move in record.promotions]
         yield f"champions {after} were seen, which is not the order of the recorded moves {recorded}"
 
 

@@ -1,4 +1,4 @@
-"""A server's stand-in on loopback: passes on what clients and the server say, until it is told to do worse."""
+"""A proxy before a server on loopback that forwards requests and answers, and can be told to disturb them."""
 
 import socket
 import threading
@@ -10,14 +10,14 @@ from typing import Literal
 
 from tests.servers import Process, mlflow_server
 
-Way = Literal["refuses", "hangs", "answers get lost", "an answer is cut off", "is slow"]
+Disturbance = Literal["refuses", "hangs", "loses answers", "cuts an answer off", "is slow"]
 
-SLOW_S = 0.03  # before each part of an answer
-_PART = 1 << 16
+_DELAY_S = 0.03  # before each chunk of an answer
+_CHUNK = 1 << 16
 
 
 class Proxy:
-    """Listens on a port of its own for a server on another one. What is sent at once counts as a request.
+    """Listens on a port of its own for a server on another one. Each chunk that a client sends counts as a request.
 
     Args:
         server_port: of 127.0.0.1.
@@ -27,7 +27,7 @@ class Proxy:
         self.server_port = server_port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
-        self._way: Way | None = None
+        self._disturbance: Disturbance | None = None
         self._requests = self._first = 0
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -35,18 +35,18 @@ class Proxy:
 
     @property
     def requests(self) -> int:
-        """How many have come."""
+        """How many have arrived."""
         return self._requests
 
-    def disturb(self, way: Way, after: int) -> None:
-        """Let so many more requests pass, and then do worse until `rest`; of answers only one is cut off."""
-        self._way, self._first = way, self._requests + after
-        if after == 0 and way == "refuses":
+    def disturb(self, disturbance: Disturbance, after: int) -> None:
+        """Forward so many more requests, then disturb until `recover`; only one answer is cut off."""
+        self._disturbance, self._first = disturbance, self._requests + after
+        if after == 0 and disturbance == "refuses":
             self._refuse()
 
-    def rest(self) -> None:
-        """Pass everything on again. Connections that were open are not any more."""
-        self._way = None
+    def recover(self) -> None:
+        """Forward everything again. Connections that were open are closed."""
+        self._disturbance = None
         self._close_all()
         if self._listener.fileno() < 0:
             self._listener = socket.create_server(("127.0.0.1", self.port))
@@ -69,57 +69,57 @@ class Proxy:
                 self._open |= {client, server}
             answers = threading.Thread(target=self._answer, args=(server, client), daemon=True)
             answers.start()
-            while said := client.recv(_PART):
+            while data := client.recv(_CHUNK):
                 self._requests += 1
-                way = self._now()
-                if way == "refuses":
+                disturbance = self._current()
+                if disturbance == "refuses":
                     self._refuse()
                     return
-                if way != "hangs":
-                    server.sendall(said)
-            _end(server)
+                if disturbance != "hangs":
+                    server.sendall(data)
+            _shut_down(server)
             answers.join()
 
     def _answer(self, server: socket.socket, client: socket.socket) -> None:
         with suppress(OSError):
-            while said := server.recv(_PART):
-                match self._now():
-                    case "hangs" | "answers get lost":
+            while data := server.recv(_CHUNK):
+                match self._current():
+                    case "hangs" | "loses answers":
                         continue
-                    case "an answer is cut off":
-                        self._way = None
-                        client.sendall(said[: len(said) // 2])
+                    case "cuts an answer off":
+                        self._disturbance = None
+                        client.sendall(data[: len(data) // 2])
                         break
                     case "is slow":
-                        time.sleep(SLOW_S)
-                client.sendall(said)
-        _end(client)
-        _end(server)
+                        time.sleep(_DELAY_S)
+                client.sendall(data)
+        _shut_down(client)
+        _shut_down(server)
 
-    def _now(self) -> Way | None:
-        return self._way if self._requests > self._first else None
+    def _current(self) -> Disturbance | None:
+        return self._disturbance if self._requests > self._first else None
 
     def _refuse(self) -> None:
         # A listener that another thread waits on goes on listening until it is shut down.
-        _end(self._listener)
+        _shut_down(self._listener)
         self._listener.close()
         self._close_all()
 
     def _close_all(self) -> None:
         with self._lock:
-            for one in self._open:
-                _end(one)
+            for connection in self._open:
+                _shut_down(connection)
             self._open.clear()
 
 
-def _end(one: socket.socket) -> None:
+def _shut_down(connection: socket.socket) -> None:
     with suppress(OSError):
-        one.shutdown(socket.SHUT_RDWR)
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[tuple[str, Process, Proxy]]:
-    """A server of MLflow behind a proxy: the proxy's URI, the server's process, the proxy."""
+def mlflow_behind_proxy(folder: Path) -> Iterator[tuple[str, Process, Proxy]]:
+    """An MLflow server behind a proxy: the proxy's URI, the server's process, the proxy."""
     with mlflow_server(folder, f"sqlite:///{folder / 'mlflow.db'}") as (uri, process):
         proxy = Proxy(int(uri.rpartition(":")[2]))
         try:

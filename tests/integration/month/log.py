@@ -1,4 +1,4 @@
-"""The log as it grows during the month: a partition each night, some of them broken, late or never there."""
+"""The log, which grows by a partition a day; some are damaged, late or missing."""
 
 import shutil
 from datetime import date, timedelta
@@ -19,14 +19,14 @@ _TASKS = (
 )
 
 
-class Log:
-    """The log of the month in ``folder``. Day 0 is the last day before the month; it and those before are there."""
+class GrowingLog:
+    """The log of the month in ``folder``. It begins with day 0, the last before the month, and the days before it."""
 
     def __init__(self, folder: Path, days: int) -> None:
         self.root = folder / "log"
         self._source = folder / "source"
-        whole = WINDOW_DAYS + days
-        write_log(self._source, rows=ROWS_A_DAY * whole, days=whole, start=FIRST_DAY, drift=_DRIFT)
+        total = WINDOW_DAYS + days
+        write_log(self._source, rows=ROWS_A_DAY * total, days=total, start=FIRST_DAY, drift=_DRIFT)
         for number in range(1 - WINDOW_DAYS, 1):
             self.publish(number)
 
@@ -35,13 +35,13 @@ class Log:
         return FIRST_DAY + timedelta(days=number + WINDOW_DAYS - 1)
 
     def publish(self, number: int) -> None:
-        """Put the day's partition there, whole, in the place of any that is there."""
+        """Write the day's partition, in place of any earlier one."""
         name = f"date={self.date_of(number)}"
         shutil.rmtree(self.root / name, ignore_errors=True)
         shutil.copytree(self._source / name, self.root / name)
 
-    def publish_cut_off(self, number: int) -> None:
-        """Put the day's partition there, its file cut off in the middle."""
+    def publish_truncated(self, number: int) -> None:
+        """Write the day's partition with its file cut off in the middle."""
         self.publish(number)
         file = next((self.root / f"date={self.date_of(number)}").glob("*.parquet"))
         content = file.read_bytes()
@@ -50,10 +50,10 @@ class Log:
 
 def write_configs(folder: Path) -> tuple[Path, Path]:
     """The config of the month, and one that makes a poor model: the sample's, with three tasks and less training."""
-    usual = _month_config()
-    poor = usual.model_copy(update={"training": usual.training.model_copy(update={"max_steps": 5})})
+    regular = _month_config()
+    poor = regular.model_copy(update={"training": regular.training.model_copy(update={"max_steps": 5})})
     paths = folder / "month.yaml", folder / "poor.yaml"
-    for path, config in zip(paths, (usual, poor), strict=True):
+    for path, config in zip(paths, (regular, poor), strict=True):
         path.write_text(config.to_yaml())
     return paths
 
@@ -63,7 +63,7 @@ def _month_config() -> RecapConfig:
     content["tasks"] = {name: content["tasks"][name] for name in _TASKS}
     content["training"] |= {"checkpoint": {"every_steps": 10}}
     content["data"] |= {"days": WINDOW_DAYS, "tolerated_missing_days": 1}
-    # So few rows prove a gain on few days; here the newest model that is no worse goes.
+    # So few rows prove a gain on few days; here the newest model that is no worse is promoted.
     gate = {"min_rows": ROWS_A_DAY // 2, "min_positives": 100, "promote_if": "no_worse"}
     content["evaluation"]["gate"] |= gate
     content["registry"] = {"model_name": "month", "experiment": "month"}

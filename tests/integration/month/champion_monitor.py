@@ -1,4 +1,4 @@
-"""Looking at the champion all month long, from outside, as whoever serves it would."""
+"""Polls the registry for the champion all month, as a serving system does."""
 
 import threading
 import time
@@ -12,23 +12,23 @@ _TIMEOUT_S = 5.0
 
 @dataclass(frozen=True)
 class Seen:
-    """A champion, from its first sight until another one is seen; None where there is none."""
+    """A champion, from when it was first seen; ``version`` is None where there is none."""
 
     at: float
     version: str | None
 
 
-class ChampionWatch:
-    """Asks the registry for the champion several times a second; a registry that does not answer says nothing."""
+class ChampionMonitor:
+    """Polls the champion several times a second; no answer is not recorded."""
 
     def __init__(self, uri: str, name: str) -> None:
         self._url, self._name = f"{uri}/api/2.0/mlflow/registered-models/get", name
         self._ended = threading.Event()
-        self.looks = 0
+        self.polls = 0
         self.seen: list[Seen] = []
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread = threading.Thread(target=self._poll, daemon=True)
 
-    def __enter__(self) -> "ChampionWatch":
+    def __enter__(self) -> "ChampionMonitor":
         self._thread.start()
         return self
 
@@ -36,20 +36,20 @@ class ChampionWatch:
         self._ended.set()
         self._thread.join()
 
-    def _watch(self) -> None:
+    def _poll(self) -> None:
         while not self._ended.wait(_EVERY_S):
             try:
                 answer = requests.get(self._url, params={"name": self._name}, timeout=_TIMEOUT_S)
             except requests.RequestException:
                 continue
             if answer.status_code == 404:
-                self._note(None)
+                self._record(None)
             elif answer.ok:
                 aliases = answer.json()["registered_model"].get("aliases", [])
                 held = [alias["version"] for alias in aliases if alias["alias"] == "champion"]
-                self._note(held[0] if held else None)
+                self._record(held[0] if held else None)
 
-    def _note(self, version: str | None) -> None:
-        self.looks += 1
+    def _record(self, version: str | None) -> None:
+        self.polls += 1
         if not self.seen or self.seen[-1].version != version:
             self.seen.append(Seen(time.time(), version))

@@ -1,4 +1,4 @@
-"""A folder with a run of the pipeline, each of whose steps can be done again, to the same end."""
+"""A finished run of the pipeline in a folder, each of whose steps can be reset and run again."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from components.calibrate.calibrate import calibrate_model
 from components.common import registry
 from components.evaluate.evaluate import evaluate_model
 from components.prepare.prepare import prepare_datasets
-from components.promote import promote
+from components.promote import manual, move_champion, promote
 from components.promote.promotion_log import read_promotions
 from components.register import register as registering
 from components.resolve.resolve import resolve_run
@@ -21,27 +21,31 @@ from components.steps import STEPS as TABLE
 from components.train.train import train_model
 from components.validate.validate import validate_snapshot
 from tests.components.registries import NAME, PROOF, new_registry
-from tests.tiny import tiny_config, write_tiny_log
+from tests.components.train.configs import resumable_config
+from tests.tiny import write_tiny_log
 
 STEPS = [step.name for step in TABLE]
-"""In the order of the data's way."""
+WORK = [*STEPS, "rollback"]
+"""The steps in order, and a person's rollback after them."""
 
-WITH_REGISTRY = ("resolve", "train", "evaluate", "register", "promote")
-"""Steps that ask the registry, or, as training does, tell it how far they are."""
+READS_REGISTRY = ("resolve", "train", "evaluate")
+"""Steps that read from the registry, or, as training does, report their progress to it."""
 
-_TRAINING = {"batch_size": 32, "epochs": 6, "checkpoint": {"every_steps": 5}}
+WRITES_REGISTRY = ("register", "promote", "rollback")
+
+_LEASE_S = 0.3  # instead of seconds: a second attempt waits for it where the first was killed
 _GATE = {"min_rows": 50, "min_positives": 5, "floors": {"min_auc": 0.0}, "max_score_psi": None}
-# The second run is to be promoted over the first, though they are models of the same rows.
+# So that the second run is promoted over the first, though both are models of the same rows.
 _NO_WORSE = {"promote_if": "no_worse", "max_rce_loss": 100.0, "max_slice_rce_loss": None}
 
 
-class Place:
-    """What a step reads is in ``given``, as the steps before it left it; what it writes goes to ``out``.
+class PipelineRun:
+    """A step reads from ``given``, where the steps before it left their outputs, and writes to ``out``.
 
-    The registry's version 1 is champion; the run that is disturbed is the second one.
+    The registry's version 1 is champion; the run whose steps can be run again is the second one.
 
     Args:
-        uri: of a server of a registry, in the place of SQLite in ``workspace``; it keeps all in ``server``.
+        uri: of a registry's server, which keeps its files in ``server``; by default SQLite in ``workspace``.
     """
 
     def __init__(self, folder: Path, uri: str | None = None) -> None:
@@ -51,13 +55,15 @@ class Place:
         self.database = (self.workspace if uri is None else folder / "server") / "mlflow.db"
 
     def prepare(self) -> None:
-        """Write a log, run the pipeline on it twice, and keep what the second run's steps left.
+        """Write a log, run the pipeline on it twice, and keep the second run's outputs.
 
-        In a process of its own: one that was connected to a registry remembers what was in it.
+        In a process of its own: a connection to a registry remembers its content.
         """
         write_tiny_log(self.folder / "log", days=5, rows=200, files=2)
-        config = tiny_config(
-            training=_TRAINING,
+        config = resumable_config(
+            epochs=6,
+            batch_size=32,
+            every_steps=5,
             calibration={"on_one_class": "keep"},
             evaluation={"bootstrap_replicates": 20, "gate": {**_GATE, **_NO_WORSE}},
             registry={"model_name": NAME, "experiment": NAME},
@@ -70,13 +76,15 @@ class Place:
                 self._keep_registry(step)
                 self.out.mkdir(exist_ok=True)
                 self.run(step, run)
-                self._give(step)
+                self._keep_outputs()
+        self._keep_registry("rollback")
 
     def run(self, step: str, run: str = "run-2") -> None:
-        """Do a step, from ``given`` to ``out``."""
-        registering.load_and_score = lambda *_: PROOF
+        """Run a step, from ``given`` to ``out``. Load tests are skipped: they write nothing, and take seconds."""
+        registering.load_and_score = manual.load_and_score = lambda *_: PROOF  # type: ignore[assignment]
+        move_champion.LEASE_S = _LEASE_S
         given, out = self.given, self.out
-        works: dict[str, Callable[[], object]] = {
+        work: dict[str, Callable[[], object]] = {
             "resolve": lambda: resolve_run(
                 self.folder / "config.yaml",
                 str(self.folder / "log"),
@@ -114,11 +122,20 @@ class Place:
             "promote": lambda: promote.promote_version(
                 given / "version", given / "evaluation", out / "promotion"
             ),
+            "rollback": self._roll_back,
         }
-        works[step]()
+        work[step]()
+
+    def _roll_back(self) -> None:
+        """Roll back; a rollback that was completed before is refused, which is not an error here."""
+        try:
+            manual.roll_back(registry.connect(self.uri), NAME)
+        except registry.RegistryError as error:
+            if "rolled back already" not in str(error):
+                raise
 
     def inputs(self, step: str) -> list[Path]:
-        """Files that a step reads, the log's and the registry's left out."""
+        """Files that a step reads; not the registry's."""
         names = {
             "resolve": [],
             "validate": ["snapshot"],
@@ -135,33 +152,43 @@ class Place:
         files = [path for root in roots for path in ([root] if root.is_file() else sorted(root.rglob("*")))]
         return [path for path in files if path.is_file()]
 
-    def put_back(self, step: str) -> None:
-        """Have nothing of a step in ``out``, and the registry as it was before it."""
+    def reset(self, step: str) -> None:
+        """Empty ``out``, and restore the registry as it was before the step."""
         shutil.rmtree(self.out, ignore_errors=True)
         self.out.mkdir()
         kept = self.folder / f"before-{step}.db"
         if kept.is_file() and self.database.parent != self.workspace:
             _copy_database(kept, self.database)
         elif kept.is_file():
-            for left in self.workspace.glob("mlflow.db*"):
-                left.unlink()
+            for path in self.workspace.glob("mlflow.db*"):
+                path.unlink()
             shutil.copyfile(kept, self.workspace / "mlflow.db")
             shutil.rmtree(self.workspace / "artifacts", ignore_errors=True)
             shutil.copytree(self.folder / f"before-{step}.artifacts", self.workspace / "artifacts")
 
     def outcome(self, step: str) -> dict[str, Any]:
-        """All that a step leaves that does not tell of the time or of the attempt: files by digest, the registry."""
-        found: dict[str, Any] = {}
+        """Everything that a step leaves, without times and rates: files by digest, and the registry's content."""
+        outcome: dict[str, Any] = {}
         for path in sorted(self.out.rglob("*")):
             name = str(path.relative_to(self.out))
-            if path.is_file() and not name.startswith("model.checkpoints/"):
-                found[name] = hashlib.sha256(_timeless(path)).hexdigest()
-        if step in ("register", "promote"):
+            if path.is_file():
+                outcome[name] = hashlib.sha256(_without_times(path)).hexdigest()
+        if step in WRITES_REGISTRY:
             client = registry.connect(self.uri)
-            found["aliases"] = registry.aliases(client, NAME)
-            found["versions"] = [str(one.version) for one in registry.versions(client, NAME)]
-            found["moves"] = [[move.source, move.to, move.applied] for move in read_promotions(client, NAME)]
-        return found
+            outcome["aliases"] = registry.aliases(client, NAME)
+            outcome["versions"] = [
+                [str(one.version), sorted(one.tags)] for one in registry.versions(client, NAME)
+            ]
+            outcome["promotions"] = [
+                [one.source, one.to, one.why, one.applied] for one in read_promotions(client, NAME)
+            ]
+            experiment = client.get_experiment_by_name(NAME).experiment_id
+            runs = [
+                [run.info.run_name, run.info.status, run.data.params, run.data.metrics]
+                for run in client.search_runs([experiment])
+            ]
+            outcome["runs"] = sorted(runs, key=str)
+        return outcome
 
     def _keep_registry(self, step: str) -> None:
         if self.database.is_file():
@@ -170,8 +197,8 @@ class Place:
             shutil.rmtree(kept, ignore_errors=True)
             shutil.copytree(artifacts, kept) if artifacts.is_dir() else kept.mkdir()
 
-    def _give(self, step: str) -> None:
-        """Move what a step left to where the next ones read it."""
+    def _keep_outputs(self) -> None:
+        """Move a step's outputs to where the next ones read them."""
         self.given.mkdir(exist_ok=True)
         for path in self.out.iterdir():
             target = self.given / path.name
@@ -181,13 +208,13 @@ class Place:
 
 
 def _copy_database(source: Path, target: Path) -> None:
-    """The content of one SQLite database to another, which a server may have open."""
+    """Copy one SQLite database into another, which a server may have open."""
     with closing(sqlite3.connect(source)) as content, closing(sqlite3.connect(target)) as other:
         content.backup(other)
 
 
-def _timeless(path: Path) -> bytes:
-    """A file's content without what differs between two attempts that came out the same."""
+def _without_times(path: Path) -> bytes:
+    """A file's content without times and rates."""
     content = path.read_bytes()
     match path.name:
         case "training.jsonl":

@@ -1,11 +1,11 @@
-"""What happens on which day of the month."""
+"""The days of the month, and the fault of each."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Event(StrEnum):
-    """What a day has in store besides a run; the value is how it is called on the page."""
+    """A fault or another event of a day; the value is its name on the page."""
 
     NOTHING = ""
     TWO_AT_ONCE = "two runs at once"
@@ -21,7 +21,7 @@ class Event(StrEnum):
 
 @dataclass(frozen=True)
 class Day:
-    """A day of the month, counted from 1, and what happens on it."""
+    """A day of the month, counted from 1, and its event."""
 
     number: int
     event: Event = Event.NOTHING
@@ -40,6 +40,6 @@ _EVENTS = {
 }
 
 
-def month(days: int = 30) -> list[Day]:
+def days_of_month(days: int = 30) -> list[Day]:
     """The days of the month; a shorter one ends earlier."""
     return [Day(number, _EVENTS.get(number, Event.NOTHING)) for number in range(1, days + 1)]
