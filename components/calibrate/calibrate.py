@@ -71,7 +71,7 @@ def calibrate_model(
         manifest.model_copy(update={"calibration_set": dataset.fingerprint}).write(folder)
     if report is not None:
         with atomic_file(report) as file:
-            file.write_text(reliability_page(reports))
+            file.write_text(reliability_page(reports, config.populations()))
     return reports
 
 

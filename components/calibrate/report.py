@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,8 +59,12 @@ def as_json(reports: Sequence[TaskReport]) -> str:
     return json.dumps({report.calibration.task: _figures(report) for report in reports}, indent=1)
 
 
-def reliability_page(reports: Sequence[TaskReport]) -> str:
-    """A table of all tasks, and for each a diagram of observed against predicted rates."""
+def reliability_page(reports: Sequence[TaskReport], populations: Mapping[str, str] | None = None) -> str:
+    """A table of all tasks, and for each a diagram of observed against predicted rates.
+
+    Args:
+        populations: see `within_family`.
+    """
     lead = (
         f"{max(report.rows for report in reports):,} rows held out from training. "
         "On the diagonal, what was predicted is what happened. Both axes are in log odds; the points stand "
@@ -70,7 +74,7 @@ def reliability_page(reports: Sequence[TaskReport]) -> str:
     columns = ("task", "method", "positives", "predicted / observed", "log loss", "debiased ECE", "why")
     rows = [
         (
-            within_family(report.calibration.task, tasks),
+            within_family(report.calibration.task, tasks, populations),
             report.calibration.method,
             f"{report.positives:,}",
             *_compared(report.before, report.after),
@@ -79,7 +83,7 @@ def reliability_page(reports: Sequence[TaskReport]) -> str:
         for report in reports
     ]
     diagrams = [
-        _diagram(report.before, report.after, within_family(report.calibration.task, tasks))
+        _diagram(report.before, report.after, within_family(report.calibration.task, tasks, populations))
         for report in reports
         if report.before is not None and report.after is not None
     ]

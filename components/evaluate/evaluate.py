@@ -64,9 +64,7 @@ def evaluate_model(
         decision = _decide(evaluation, frozen, config, manifest, Path(model), scored)
         (target / METRICS_NAME).write_text(evaluation.model_dump_json(indent=1))
         (target / REPORT_NAME).write_text(
-            report_page(
-                decision, evaluation, curves, frozen, validation, config.evaluation.gate.min_positives
-            )
+            report_page(decision, evaluation, curves, frozen, validation, config)
         )
         (target / DECISION_NAME).write_text(decision.model_dump_json(indent=1))
         files = {path.name: file_digest(target, path.name) for path in sorted(target.iterdir())}

@@ -88,7 +88,7 @@ def write_sets(
         for split, out in outs.items():
             rows_root = elsewhere[split] or f"../{out.name}.rows"
             manifest = _manifest(split, frozen, config, files[split], rows_root, gathered.sampler)
-            _check(manifest)
+            _check(manifest, config)
             manifests[split] = manifest
         statistics = gathered.statistics.result()
         report_collisions(statistics.collisions, config.data.collision_bound)
@@ -233,7 +233,8 @@ def _manifest(
     )
 
 
-def _check(manifest: DatasetManifest) -> None:
+def _check(manifest: DatasetManifest, config: RecapConfig) -> None:
+    window = f"{manifest.window[0]} to {manifest.window[1]}"
     if not manifest.rows:
         raise ValueError(
             f"the {manifest.split} set is empty; data.split leaves no row for it between {manifest.window[0]} and "
@@ -241,10 +242,24 @@ def _check(manifest: DatasetManifest) -> None:
         )
     if manifest.split != "train":
         return
+    rules = config.derived_labels()
     for task, found in manifest.counts.items():
+        if not found.rows and (condition := config.tasks[task].only_where) is not None:
+            raise ValueError(
+                f"tasks.{task}.only_where: leaves none of the {manifest.rows:,} training rows of {window} "
+                f"({condition}); a task needs rows with a label; change the rule, or widen the window (data.days)"
+            )
         for kind, number in (("positive", found.positives), ("negative", found.rows - found.positives)):
-            if not number:
+            if number:
+                continue
+            if task in rules:
+                never = "never true" if kind == "positive" else "always true"
                 raise ValueError(
-                    f"task {task} has no {kind} among {manifest.rows:,} training rows of {manifest.window[0]} to "
-                    f"{manifest.window[1]}; widen the window (data.days) or remove the task"
+                    f"tasks.{task}.label: is {never} in the {found.rows:,} training rows of {window} that count "
+                    f"({rules[task]}); a task needs positives and negatives; change the rule, or widen the window "
+                    "(data.days)"
                 )
+            raise ValueError(
+                f"task {task} has no {kind} among {manifest.rows:,} training rows of {window}; widen the window "
+                "(data.days) or remove the task"
+            )

@@ -19,10 +19,10 @@ from recap_model.config.reading.errors import in_one_line
 from recap_model.data.log.columns import milliseconds
 from recap_model.data.log.feature_groups import read_groups
 from recap_model.data.log.id_lists import PREFIX, read_lists
+from recap_model.data.log.labels import label_sources, read_labels
 from recap_model.data.log.schema import (
     WEIGHT_VALUES,
     LogColumn,
-    Role,
     check_columns,
     invalid_values,
     log_columns,
@@ -31,7 +31,6 @@ from recap_model.data.log.schema import (
 from recap_model.data.log.sequences import PREFIX as SEQUENCE_PREFIX
 from recap_model.data.log.sequences import UnalignedListsError, read_sequences
 
-_MS_PER_HOUR = 3_600_000
 NUMBER = "_number"  # of a part's column; a set has none
 
 
@@ -147,12 +146,13 @@ def columns_to_read(config: RecapConfig) -> list[LogColumn]:
     split = config.data.split
     extra = [split.column] if isinstance(split, SplitByColumn | SplitByHash) else []
     stamps = config.features.timestamps
-    times = [stamps.served, stamps.impressed, stamps.engaged] if config.data.rectify_labels else []
-    times += [stamps.computed] if stamps.computed else []
-    weight = [config.features.weight]
+    labels = label_sources(config, config.tasks)
     features = [*config.features.columns(), *config.features.sequence_columns()]
-    named = [*features, *config.label_columns().values(), *key_columns(config).values()]
-    return select_columns(log_columns(config), {name for name in (*named, *extra, *times, *weight) if name})
+    named = [*features, *labels, *key_columns(config).values()]
+    return select_columns(
+        log_columns(config),
+        {name for name in (*named, *extra, stamps.computed, config.features.weight) if name},
+    )
 
 
 def read_file(
@@ -193,16 +193,10 @@ def to_rows(batch: pa.RecordBatch, config: RecapConfig, forms: IdForms, file: st
     forms.check(batch.schema, file)
     _check_computed_before(batch, config, file)
     groups = read_groups(batch, config.features, file)
-    labels = np.stack(
-        [
-            _floats(batch, column, "label", file, "a label is 0, 1 or null")
-            for column in config.label_columns().values()
-        ],
-        axis=1,
-    )
+    labels = read_labels(batch, config, file)
     weight = np.ones(batch.num_rows, dtype=np.float32)
     if config.features.weight:
-        weight = _floats(batch, config.features.weight, "weight", file, WEIGHT_VALUES)
+        weight = _weights(batch, config.features.weight, file)
     keys = {
         name: _times(batch, column, file)
         if name == "impressed"
@@ -211,7 +205,6 @@ def to_rows(batch: pa.RecordBatch, config: RecapConfig, forms: IdForms, file: st
     }
     number = np.arange(first, first + batch.num_rows, dtype=np.int64)
     sparse = read_lists(batch, config.features, file)
-    labels = _complete(_rectify(labels, batch, config, file), config)
     impressed = config.features.timestamps.impressed
     try:
         sequences = read_sequences(batch, config.features.sequences, impressed, file)
@@ -239,52 +232,12 @@ def _times(batch: pa.RecordBatch, column: str, file: str) -> pa.Array:
     return milliseconds(batch.column(column), f"{file}: column {column}")
 
 
-def _floats(batch: pa.RecordBatch, column: str, role: Role, file: str, allowed: str) -> NDArray[np.float32]:
+def _weights(batch: pa.RecordBatch, column: str, file: str) -> NDArray[np.float32]:
     values = batch.column(column).cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False)
-    wrong = invalid_values(role, values)
+    wrong = invalid_values("weight", values)
     if wrong.any():
         raise ValueError(
-            f"{file}: column {column} has value {values[wrong][0]:g}; {allowed}; fix the log, or name another column"
+            f"{file}: column {column} has value {values[wrong][0]:g}; {WEIGHT_VALUES}; fix the log, or name another "
+            "column"
         )
     return values
-
-
-def _rectify(
-    labels: NDArray[np.float32], batch: pa.RecordBatch, config: RecapConfig, file: str
-) -> NDArray[np.float32]:
-    """Keep a positive only if impression and engagement are within the window after serving.
-
-    A positive without an engagement time is kept if its impression is within the window.
-    """
-    if config.data.rectify_labels is None:
-        return labels
-    window_ms = config.data.rectify_labels.window_hours * _MS_PER_HOUR
-    stamps = config.features.timestamps
-    times = {}
-    for name in ("served", "impressed", "engaged"):
-        column = _times(batch, getattr(stamps, name), file)
-        times[name] = pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-    seen_late = ~(times["impressed"] - times["served"] < window_ms)
-    engaged_late = times["engaged"] - times["served"] >= window_ms
-    late = (seen_late | engaged_late)[:, np.newaxis] & (labels > 0.5)
-    return np.where(late, np.float32(0.0), labels)
-
-
-def _complete(labels: NDArray[np.float32], config: RecapConfig) -> NDArray[np.float32]:
-    """Set a missing label to 0 if the label of its `given` task is 0, which implies it.
-
-    Logs often have null there, with which a product of probabilities would train on positives of `given` only.
-    """
-    index = {task: number for number, task in enumerate(config.tasks)}
-
-    def complete(task: str) -> None:
-        given = config.tasks[task].given
-        if given is None:
-            return
-        complete(given)
-        own = labels[:, index[task]]
-        own[np.isnan(own) & (labels[:, index[given]] == 0.0)] = 0.0
-
-    for task in config.tasks:
-        complete(task)
-    return labels

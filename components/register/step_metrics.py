@@ -12,6 +12,8 @@ from components.common.artifacts.validation_result import RESULT_NAME
 from components.register.run_outputs import RunOutputs
 from recap_model.data.dataset.manifest import DatasetManifest
 
+_LONGEST = 500  # of a parameter in MLflow
+
 
 @dataclass(frozen=True)
 class StepRecord:
@@ -47,7 +49,12 @@ def step_records(run: RunOutputs) -> Iterator[StepRecord]:
     )
     positives = {f"positives/{task}": float(count.positives) for task, count in test.counts.items()}
     sets = {"train_set": manifest.train_set, "calibration_set": manifest.calibration_set or "none"}
-    yield StepRecord("prepare", {**sets, "test_set": test.fingerprint}, {"test_rows": test.rows, **positives})
+    labels = {f"label/{task}": words[:_LONGEST] for task, words in run.config.derived_labels().items()}
+    yield StepRecord(
+        "prepare",
+        {**sets, "test_set": test.fingerprint, **labels},
+        {"test_rows": test.rows, **positives},
+    )
     trained = {
         "steps": manifest.steps,
         "epochs": manifest.epochs,
@@ -60,7 +67,7 @@ def step_records(run: RunOutputs) -> Iterator[StepRecord]:
     yield _calibration_record(run)
     decided = {
         "outcome": run.decision.outcome,
-        "reason": run.decision.reason[:500],
+        "reason": run.decision.reason[:_LONGEST],
         "policy": run.decision.policy,
     }
     failed = sum(rule.status in ("fail", "error") for rule in run.decision.rules)

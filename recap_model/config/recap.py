@@ -9,6 +9,7 @@ from pydantic import Field
 from recap_model.config.base import StrictModel
 from recap_model.config.data.dataset import DataConfig
 from recap_model.config.data.features import DENSE_GROUPS, FeaturesConfig
+from recap_model.config.data.labels import LabelWindow
 from recap_model.config.data.tasks import TaskConfig
 from recap_model.config.fields.names import TaskName
 from recap_model.config.model.network import ModelConfig
@@ -40,7 +41,7 @@ class RecapConfig(StrictModel):
 
     _unknown_tasks = cross_check(cross_checks.unknown_tasks)
     _missing_architectures = cross_check(cross_checks.missing_architectures)
-    _chains_without_a_first = cross_check(cross_checks.circular_givens)
+    _chains_without_a_first = cross_check(cross_checks.circular_tasks)
     _missing_columns = cross_check(cross_checks.missing_columns)
     _missing_rates = cross_check(cross_checks.missing_rates)
     _settings_of_no_table = cross_check(cross_checks.settings_without_table)
@@ -53,8 +54,28 @@ class RecapConfig(StrictModel):
     _missing_keys = cross_check(cross_checks.missing_keys)
 
     def label_columns(self) -> dict[str, str]:
-        """The label column of each task, in the order of the tasks."""
-        return {name: task.label or name for name, task in self.tasks.items()}
+        """The label column of each task whose label is one, in the order of the tasks."""
+        rules = {name: task.label_rule(name) for name, task in self.tasks.items()}
+        return {name: rule for name, rule in rules.items() if isinstance(rule, str)}
+
+    def derived_labels(self) -> dict[str, str]:
+        """In words, the label of each task that has more of one than a column of the log."""
+        return {
+            name: task.describe_label(name) for name, task in self.tasks.items() if task.has_derived_label
+        }
+
+    def populations(self) -> dict[str, str]:
+        """In words, the condition on the rows of each task that is not of all rows."""
+        return {
+            name: str(task.only_where) for name, task in self.tasks.items() if task.only_where is not None
+        }
+
+    def label_window(self, task: str) -> LabelWindow | None:
+        """The time in which a task's engagements count."""
+        window, default = self.tasks[task].within, self.data.rectify_labels
+        if window is None and default is not None:
+            return LabelWindow(hours=default.window_hours)
+        return window
 
     def to_yaml(self) -> str:
         """The effective config: every field, defaults included."""

@@ -1,6 +1,6 @@
 """Names of tasks as tables show them: a table is narrower without what all names share up to a dot."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 
 def tasks_of(tasks: Collection[str]) -> str:
@@ -13,14 +13,21 @@ def tasks_of(tasks: Collection[str]) -> str:
     return f"Tasks of {shared}" if shared else "Tasks"
 
 
-def within_family(task: str, tasks: Collection[str]) -> str:
-    """A task's name in such a table.
+def within_family(task: str, tasks: Collection[str], populations: Mapping[str, str] | None = None) -> str:
+    """A task's name in such a table, with the rows that its figures are of.
+
+    Args:
+        populations: in words, the condition on the rows of each task that is not of all rows.
 
     >>> within_family("recap.is_replied", ["recap.is_replied", "recap.is_favorited"])
     'is_replied'
+    >>> within_family("bought", ["click", "bought"], {"bought": "click"})
+    'bought, where click'
     """
     shared = _family(tasks)
-    return task.removeprefix(f"{shared}.") if shared else task
+    name = task.removeprefix(f"{shared}.") if shared else task
+    population = (populations or {}).get(task)
+    return f"{name}, where {population}" if population else name
 
 
 def _family(tasks: Collection[str]) -> str:

@@ -1,6 +1,6 @@
 """The evaluation report: the decision, each task beside the champion, slices, drift, lineage."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from components.common.artifacts.decision import Decision
 from components.common.artifacts.evaluation import Evaluation
@@ -14,6 +14,7 @@ from components.common.html.task_labels import tasks_of, within_family
 from components.evaluate.metrics.curves import Curves
 from components.evaluate.metrics.task_metrics import TaskCurves
 from components.evaluate.report.drift import drift_sections
+from recap_model.config import RecapConfig
 
 _TWO_SIDED_95 = 1.96
 _QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -32,9 +33,10 @@ def report_page(
     curves: TaskCurves,
     snapshot: Snapshot,
     validation: ValidationResultFile,
-    min_positives: int,
+    config: RecapConfig,
 ) -> str:
-    """The whole page. A slice with fewer than ``min_positives`` of a task tells little of it, and comes last."""
+    """The whole page. A slice with fewer positives of a task than the gate judges tells little, and comes last."""
+    populations, min_positives = config.populations(), config.evaluation.gate.min_positives
     against = f"against version {decision.champion.version}" if decision.champion else "without a champion"
     lead = (
         f"{_OUTCOME_WORDS[decision.outcome]} {decision.reason[:1].upper()}{decision.reason[1:]}. "
@@ -47,8 +49,8 @@ def report_page(
         lead=lead,
         rules=_rule_table(decision),
         tasks=tasks_of(evaluation.tasks),
-        metrics=_task_metrics(evaluation),
-        more_metrics=_more_metrics(evaluation),
+        metrics=_task_metrics(evaluation, populations),
+        more_metrics=_more_metrics(evaluation, populations),
         meanings=meanings(
             "AUC",
             "log loss",
@@ -62,10 +64,10 @@ def report_page(
             "debiased ECE",
             "NDCG",
         ),
-        sections=[*_list_metrics(evaluation), *_slice_metrics(evaluation, min_positives)],
+        sections=[*_list_metrics(evaluation), *_slice_metrics(evaluation, min_positives, populations)],
         curves={task: _charts(found) for task, found in curves.items() if found},
         drifts=list(drift_sections(validation)),
-        lineage=_lineage(decision, snapshot, validation),
+        lineage=_lineage(decision, snapshot, validation, config),
     )
 
 
@@ -79,7 +81,7 @@ def _rule_table(decision: Decision) -> Table:
     return Table(("rule", "status", "in words"), [(rule.name, rule.status, rule.words) for rule in rules])
 
 
-def _task_metrics(evaluation: Evaluation) -> Table:
+def _task_metrics(evaluation: Evaluation, populations: Mapping[str, str]) -> Table:
     compared = any(found.champion for found in evaluation.tasks.values())
     columns = ["task", "positives", "rate"]
     for title, _, _ in (*_COLUMNS, _RATIO):
@@ -88,7 +90,7 @@ def _task_metrics(evaluation: Evaluation) -> Table:
     rows = []
     for task, found in evaluation.tasks.items():
         row: list[object] = [
-            within_family(task, evaluation.tasks),
+            within_family(task, evaluation.tasks, populations),
             f"{found.positives:,}",
             figure(found.rate, ".2e"),
         ]
@@ -102,7 +104,7 @@ def _task_metrics(evaluation: Evaluation) -> Table:
     return Table(columns, rows)
 
 
-def _more_metrics(evaluation: Evaluation) -> Table:
+def _more_metrics(evaluation: Evaluation, populations: Mapping[str, str]) -> Table:
     """The other metrics of the candidate, with the bounds of AUC, and why one is not defined."""
     columns = [
         "task",
@@ -122,7 +124,7 @@ def _more_metrics(evaluation: Evaluation) -> Table:
         reasons = sorted(set(found.undefined.values()))
         rows.append(
             [
-                within_family(task, evaluation.tasks),
+                within_family(task, evaluation.tasks, populations),
                 "…".join(f"{bound:.4f}" for bound in interval) if interval else "–",
                 figure(found.gauc, ".4f"),
                 figure(found.pr_auc, ".4f"),
@@ -151,7 +153,9 @@ def _list_metrics(evaluation: Evaluation) -> Iterator[Section]:
     yield Section(title, words, Table(columns, rows))
 
 
-def _slice_metrics(evaluation: Evaluation, min_positives: int) -> Iterator[Section]:
+def _slice_metrics(
+    evaluation: Evaluation, min_positives: int, populations: Mapping[str, str]
+) -> Iterator[Section]:
     """Slices with the largest loss against the champion first, or of the lowest RCE; those of few positives last."""
     rows = []
     for name, inside in evaluation.slices.items():
@@ -166,7 +170,7 @@ def _slice_metrics(evaluation: Evaluation, min_positives: int) -> Iterator[Secti
     lines = [
         (
             name,
-            within_family(task, evaluation.tasks),
+            within_family(task, evaluation.tasks, populations),
             f"{found.rows:,}",
             f"{found.positives:,}",
             figure(found.auc, ".4f"),
@@ -217,7 +221,9 @@ def _fraction_axis(label: str) -> Axis:
     return Axis(label, 0.0, 1.0, [(quarter, f"{quarter:g}") for quarter in _QUARTERS])
 
 
-def _lineage(decision: Decision, snapshot: Snapshot, validation: ValidationResultFile) -> Table:
+def _lineage(
+    decision: Decision, snapshot: Snapshot, validation: ValidationResultFile, config: RecapConfig
+) -> Table:
     champion = f"{decision.champion.name} {decision.champion.version}" if decision.champion else "none"
     return Table(
         ("what", "which"),
@@ -231,6 +237,7 @@ def _lineage(decision: Decision, snapshot: Snapshot, validation: ValidationResul
             ("champion", champion),
             ("policy", decision.policy[:16]),
             ("config", snapshot.config_digest[:16]),
+            *((f"label of {task}", words) for task, words in config.derived_labels().items()),
             ("source", snapshot.source_revision),
             ("decision", decision.digest[:16]),
         ],

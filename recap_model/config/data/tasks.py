@@ -1,17 +1,31 @@
-"""The section `tasks`: each task's label column, sampling rates and weight in the score."""
+"""The section `tasks`: each task's label, sampling rates and weight in the score."""
+
+from collections.abc import Iterator
 
 from pydantic import Field
 
 from recap_model.config.base import StrictModel
-from recap_model.config.fields.names import ColumnName, TaskName
+from recap_model.config.data.labels import ColumnOrRule, LabelRule, LabelWindow, TaskOrRule, conditions
+from recap_model.config.fields.names import TaskName
 from recap_model.config.fields.numbers import Coefficient, SamplingRate
 
 
 class TaskConfig(StrictModel):
-    """One engagement: its label column, its weight in the score, the sampling its log went through."""
+    """One engagement: its label, its weight in the score, the sampling its log went through."""
 
-    label: ColumnName | None = Field(
-        None, description="column of labels, 0, 1 or null; the task's name if not given"
+    label: ColumnOrRule | None = Field(
+        None, description="column of labels, 0, 1 or null, or a rule; the task's name if not given"
+    )
+    within: LabelWindow | None = Field(
+        None, description="time in which an engagement counts; that of data.rectify_labels if not given"
+    )
+    unless: TaskOrRule | None = Field(
+        None, description="task or rule where a positive counts as 0, as a like of a post that was reported"
+    )
+    only_where: TaskOrRule | None = Field(
+        None,
+        description="task or rule without which a row does not count for this task, in training, calibration or "
+        "metrics",
     )
     given: TaskName | None = Field(
         None,
@@ -21,3 +35,35 @@ class TaskConfig(StrictModel):
     score_weight: Coefficient = Field(1.0, description="weight of this probability in a row's score")
     pos_downsampling_rate: SamplingRate = Field(1.0, description="sampling rate of the positives in the log")
     neg_downsampling_rate: SamplingRate = Field(1.0, description="sampling rate of the negatives in the log")
+
+    def label_rule(self, task: str) -> ColumnOrRule:
+        """The rule of its label, or the name of its label column."""
+        return self.label or task
+
+    def conditions(self, task: str) -> Iterator[tuple[str, LabelRule]]:
+        """Each condition that its label is made of, with the field that it is from."""
+        rules = {
+            "label": self.label_rule(task),
+            **{
+                field: rule
+                for field in ("unless", "only_where")
+                if isinstance(rule := getattr(self, field), LabelRule)
+            },
+        }
+        for field, rule in rules.items():
+            yield from ((field, condition) for condition in conditions(rule))
+
+    @property
+    def has_derived_label(self) -> bool:
+        """Whether the label is more than a column of the log, completed by `given` and rectified for all tasks."""
+        settings = (self.within, self.unless, self.only_where)
+        return not isinstance(self.label, str | None) or any(one is not None for one in settings)
+
+    def describe_label(self, task: str) -> str:
+        """The label in words, as ``dwell_s >= 10, unless report, only where click``."""
+        words = str(self.label_rule(task))
+        if self.within is not None:
+            words += f", within {self.within.hours:g} hours of {self.within.of}"
+        if self.unless is not None:
+            words += f", unless {self.unless}"
+        return words if self.only_where is None else f"{words}, only where {self.only_where}"

@@ -1,12 +1,13 @@
 """Checks across sections: names that must agree, and settings that require one another."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic import model_validator
 
 from recap_model.config.data.dataset import SplitByTime
 from recap_model.config.data.features import DENSE_GROUPS
+from recap_model.config.data.labels import conditions
 from recap_model.config.fields.names import GRAPH_OUTPUTS, SCORE
 
 if TYPE_CHECKING:
@@ -84,9 +85,11 @@ def unknown_feature_columns(config: "RecapConfig") -> Iterator[str]:
 
 
 def labels_among_features(config: "RecapConfig") -> Iterator[str]:
-    for task, column in config.label_columns().items():
-        if column in (*config.features.columns(), *config.features.sequence_columns()):
-            yield f"tasks.{task}.label: column {column!r} is a feature too; a label is no input"
+    inputs = {*config.features.columns(), *config.features.sequence_columns()}
+    for task, settings in config.tasks.items():
+        for condition in conditions(settings.label_rule(task)):
+            if condition.column in inputs:
+                yield f"tasks.{task}.label: column {condition.column!r} is a feature too; a label is no input"
 
 
 def labels_with_another_role(config: "RecapConfig") -> Iterator[str]:
@@ -94,12 +97,18 @@ def labels_with_another_role(config: "RecapConfig") -> Iterator[str]:
     roles = {"weight": features.weight}
     for section in ("ids", "timestamps"):
         roles |= {f"{section}.{name}": column for name, column in getattr(features, section)}
-    for task, label in config.label_columns().items():
-        for role, column in roles.items():
-            if column == label:
-                yield f"tasks.{task}.label: column {label!r} is features.{role} too; a column has one role"
-        if label in features.derived:
-            yield f"features.derived.{label}: is the label of task {task!r}; rename the derived column"
+    for task, settings in config.tasks.items():
+        label = settings.label_rule(task)
+        for condition in conditions(label):
+            for role, column in roles.items():
+                if column == condition.column:
+                    yield f"tasks.{task}.label: column {column!r} is features.{role} too; a column has one role"
+            if condition.column == label and label in features.derived:
+                yield f"features.derived.{label}: is the label of task {task!r}; rename the derived column"
+        for field, condition in settings.conditions(task):
+            for name in (condition.column, *condition.bounds):
+                if name in features.derived and name != label:
+                    yield f"tasks.{task}.{field}: {name!r} is a derived column; a rule reads columns of the log"
 
 
 def duplicate_score_columns(config: "RecapConfig") -> Iterator[str]:
@@ -132,6 +141,11 @@ def missing_keys(config: "RecapConfig") -> Iterator[str]:
         for name in ("impressed", "served", "engaged"):
             if getattr(stamps, name) is None:
                 yield f"features.timestamps.{name}: needed by data.rectify_labels"
+    for task, settings in config.tasks.items():
+        window = getattr(settings, "within", None)
+        for name in dict.fromkeys((window.of, "impressed", "engaged")) if window is not None else ():
+            if getattr(stamps, name) is None:
+                yield f"features.timestamps.{name}: needed by tasks.{task}.within"
     if config.data.deduplicate is not None:
         for name in ("request", "candidate"):
             if getattr(ids, name) is None:
@@ -142,18 +156,36 @@ def missing_keys(config: "RecapConfig") -> Iterator[str]:
         yield "features.timestamps.impressed: needed by data.split.by time"
 
 
-def circular_givens(config: "RecapConfig") -> Iterator[str]:
+def circular_tasks(config: "RecapConfig") -> Iterator[str]:
+    """Tasks that other tasks' labels are made with: known ones, and no task by way of itself."""
     tasks = list(config.tasks)
-    after = {name: getattr(task, "given", None) for name, task in config.tasks.items()}
+    fields = ("given", "unless", "only_where")
+    named: dict[str, dict[str, str]] = {}
+    for name, task in config.tasks.items():
+        values = {field: getattr(task, field, None) for field in fields}
+        named[name] = {field: value for field, value in values.items() if isinstance(value, str)}
+        for field, value in named[name].items():
+            advice = "" if field == "given" else f"; a column is {{column: {value}}}"
+            yield from (f"{line}{advice}" for line in _unknown(f"tasks.{name}.{field}", [value], tasks))
     for name in tasks:
-        given = after[name]
-        yield from _unknown(f"tasks.{name}.given", [given] if given else [], tasks)
-        chain = [name]
-        while given in after and given not in chain:
-            chain.append(given)
-            given = after[given]
-        if given == name:
-            yield f"tasks.{name}.given: {' needs '.join([*chain, name])}; `given` must not form a cycle"
+        for field, first in named[name].items():
+            if chain := _path(first, name, named):
+                needs = " needs ".join([name, *chain])
+                fields_in_words = "`given`" if field == "given" else "`given`, `unless` and `only_where`"
+                yield f"tasks.{name}.{field}: {needs}; {fields_in_words} must not form a cycle"
+
+
+def _path(start: str, end: str, named: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Tasks from one to another, each named by the one before; empty if there is no such path."""
+    paths, seen = [[start]], {start}
+    while paths:
+        path = paths.pop()
+        if path[-1] == end:
+            return path
+        following = [task for task in named.get(path[-1], {}).values() if task not in seen]
+        seen.update(following)
+        paths += [[*path, task] for task in following]
+    return []
 
 
 def missing_columns(config: "RecapConfig") -> Iterator[str]:

@@ -143,7 +143,8 @@ def first_reason(error: Exception) -> str:
 
 def describe_unknown_field(model: type[BaseModel], path: Sequence[str | int]) -> str:
     """What to say of a field that pydantic found and ``model`` does not have at that path."""
-    known = sorted({name for candidate in _models_at(model, path[:-1]) for name in candidate.model_fields})
+    fields = [item for candidate in _models_at(model, path[:-1]) for item in candidate.model_fields.items()]
+    known = sorted({field.alias or name for name, field in fields})
     close = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.7)
     if close:
         return f"there is no such setting; did you mean {close[0]}?"

@@ -12,6 +12,7 @@
 | sequence_number | list of numbers | |
 | sequence_time | list of times | |
 | label | number or boolean that is 0 or 1 | null, NaN: the row does not count for the task |
+| outcome | number, boolean; text where a rule compares it with a text | null, NaN: the comparison is missing |
 | weight | number, boolean; finite, from 0 to `LARGEST_WEIGHT` | none is allowed |
 | id | integer, text, binary | null: the row belongs to no other |
 | split | as id; with ``by: column`` text | none is allowed |
@@ -49,6 +50,7 @@ Role = Literal[
     "sequence_number",
     "sequence_time",
     "label",
+    "outcome",  # what a label rule compares
     "weight",
     "id",
     "split",
@@ -103,6 +105,7 @@ _TYPES: dict[Role, _Types] = {
     "sequence_number": _NUMBERS,
     "sequence_time": _TIMES,
     "label": _NUMBERS,
+    "outcome": _NUMBERS._replace(allowed="numbers or booleans; text only where a rule has a text"),
     "weight": _NUMBERS,
     "id": _ANY_ID,
     "split": _Types(("text",), "text (train, calibration or test)"),
@@ -158,7 +161,8 @@ class LogColumn:
     @property
     def allowed(self) -> str:
         """The types that it may have, in words."""
-        allowed = (_ANY_ID if self.any_id else _TYPES[self.role]).allowed
+        is_id = self.any_id and self.role != "outcome"
+        allowed = (_ANY_ID if is_id else _TYPES[self.role]).allowed
         if self.width is None:
             return allowed
         if self.width:
@@ -236,7 +240,7 @@ def log_columns(config: RecapConfig) -> list[LogColumn]:
     features, split = config.features, config.data.split
     split_columns = [split.column] if isinstance(split, SplitByColumn | SplitByHash) else []
     named: list[tuple[Role, str, Iterable[str | None]]] = [
-        ("label", "tasks", config.label_columns().values()),
+        ("label", "tasks", label_columns(config)),
         ("weight", "features.weight", [features.weight]),
         ("id", "features.ids", features.ids.model_dump().values()),
         ("split", "data.split", split_columns),
@@ -250,7 +254,32 @@ def log_columns(config: RecapConfig) -> list[LogColumn]:
         for name in dict.fromkeys(names)
         if name
     ]
-    return columns + list(_derived_sources(config, columns))
+    columns += list(_derived_sources(config, columns))
+    return columns + list(_outcome_columns(config, columns))
+
+
+def label_columns(config: RecapConfig) -> list[str]:
+    """Columns of 0 and 1 that labels are made of, each once."""
+    conditions = [rule for task, settings in config.tasks.items() for _, rule in settings.conditions(task)]
+    return list(dict.fromkeys(rule.column for rule in conditions if rule.column and not rule.is_comparison))
+
+
+def _outcome_columns(config: RecapConfig, known: list[LogColumn]) -> Iterator[LogColumn]:
+    """What label rules compare, and what with; measured where the log's column has no other role."""
+    sections: dict[str, str] = {}
+    texts: set[str] = set()
+    for task, settings in config.tasks.items():
+        for field, rule in settings.conditions(task):
+            if rule.column and rule.is_comparison:
+                names = [rule.column, *(bound for bound in rule.bounds if isinstance(bound, str))]
+                sections = dict.fromkeys(names, f"tasks.{task}.{field}") | sections
+                texts |= {rule.column} if isinstance(rule.equals, str) else set()
+    measured = {column.name for column in known if column.measured}
+    for name, section in sections.items():
+        is_text = name in texts
+        yield LogColumn(
+            name, "outcome", section, any_id=is_text, measured=not is_text and name not in measured
+        )
 
 
 def _feature_columns(config: RecapConfig) -> Iterator[LogColumn]:
