@@ -63,7 +63,7 @@ def reasons(
     """
     for item in error.errors(include_url=False):
         location = (*path, *item["loc"])
-        where = dotted(_without_tags(location, content))
+        where = dotted(_without_tags(location, content, item["type"] == "missing"))
         if model is not None and item["type"] == "extra_forbidden":
             given, allowed = "", describe_unknown_field(model, location)
         else:
@@ -77,13 +77,17 @@ def dotted(path: Iterable[str | int]) -> str:
     return ".".join(printable(str(part)) for part in path)
 
 
-def _without_tags(location: Path, content: object) -> Iterator[str | int]:
-    """A location without "[key]" and, where the content is known, without the tag of a union's choice."""
+def _without_tags(location: Path, content: object, is_missing: bool) -> Iterator[str | int]:
+    """A location without "[key]" and, where the content is known, without the tags of unions' choices.
+
+    Args:
+        is_missing: the location is of a field that the content does not have.
+    """
     for number, part in enumerate(location):
         if part == "[key]":
             continue
         if isinstance(content, Mapping):
-            if part not in content and number < len(location) - 1:
+            if part not in content and not (is_missing and number == len(location) - 1):
                 continue
             content = content.get(part)
         elif isinstance(content, list):
