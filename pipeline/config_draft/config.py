@@ -1,6 +1,7 @@
 """Draft a config for a log: feature groups, a network of moderate size, and a schedule for its rows."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
@@ -13,6 +14,7 @@ from pipeline.config_draft.columns import (
     group_columns,
     label_values,
 )
+from pipeline.config_draft.durations import apply_threshold, find_durations
 from recap_model.data.log.schema import LogColumn, check_columns
 
 _LEAST_DAYS = 3
@@ -49,17 +51,31 @@ class ColumnRoles:
 def draft_config(log: LogSample, roles: ColumnRoles, model_name: str) -> str:
     """Draft a config as YAML, with comments on what to review.
 
+    A label of time spent (see `find_durations`) is positive from the median of its positive values on.
+
     Raises ValueError if a named column is missing, a label has values other than 0, 1 and null or only one class, or
     there is no column to split the log by.
     """
-    _check_roles(log, roles)
+    _check_columns(log, roles)
+    durations = find_durations(
+        log.rows, (set(log.rows.schema.names) - set(roles.columns)) | set(roles.tasks.values())
+    )
+    thresholds = {label: durations[label] for label in roles.tasks.values() if label in durations}
+    for label, threshold in thresholds.items():
+        log = replace(log, rows=apply_threshold(log.rows, label, threshold))
+    _check_labels(log, roles)
+    others = {name: threshold for name, threshold in sorted(durations.items()) if name not in thresholds}
     columns = group_columns(
-        log.rows, set(roles.columns) - set(roles.discrete), set(roles.discrete), roles.tasks
+        log.rows, set(roles.columns) - set(roles.discrete) | set(others), set(roles.discrete), roles.tasks
     )
     columns.left_out |= dict.fromkeys(sorted(log.duplicated), "more than once in a file")
+    columns.left_out |= {
+        name: f"time spent on the candidate; --task NAME={name} makes a task of it, {threshold:g} or more is positive"
+        for name, threshold in others.items()
+    }
     sections = {
         "features": _features(columns, roles),
-        "tasks": {task: _task(task, label, log, roles) for task, label in roles.tasks.items()},
+        "tasks": {task: _task(task, label, log, roles, thresholds) for task, label in roles.tasks.items()},
         **_model_and_schedule(log, columns),
         "data": _data(log, roles),
         "evaluation": {"gate": _gate(log)},
@@ -70,6 +86,10 @@ def draft_config(log: LogSample, roles: ColumnRoles, model_name: str) -> str:
         "tasks": [
             "A row's score is the sum over tasks of score_weight times probability; what is not wanted, such as a",
             "report, gets a weight below 0.",
+            *(
+                f"{label}: {threshold:g} is the median of its positive values; docs/tasks.md has other rules."
+                for label, threshold in thresholds.items()
+            ),
         ],
         "evaluation": [
             "Of 50 positives, enough to decide, a rate may be off by a third by chance: narrow calibration_ratio as",
@@ -92,16 +112,19 @@ def _gate(log: LogSample) -> dict[str, Any]:
     return {"min_rows": max(1, min(1000, _test_rows(log) // 2)), "floors": floors}
 
 
-def _task(name: str, label: str, log: LogSample, roles: ColumnRoles) -> dict[str, object]:
+def _task(
+    name: str, label: str, log: LogSample, roles: ColumnRoles, thresholds: Mapping[str, float]
+) -> dict[str, object]:
     before = find_given_task(log.rows, label, roles.tasks)
+    rule = {"column": label, "at_least": thresholds[label]} if label in thresholds else label
     return {
-        **({"label": label} if label != name else {}),
+        **({"label": rule} if rule != name else {}),
         **({"given": before} if before else {}),
         "score_weight": 1.0,
     }
 
 
-def _check_roles(log: LogSample, roles: ColumnRoles) -> None:
+def _check_columns(log: LogSample, roles: ColumnRoles) -> None:
     schema = log.rows.schema
     for column in (*roles.columns, *roles.discrete):
         if column in log.duplicated:
@@ -114,11 +137,18 @@ def _check_roles(log: LogSample, roles: ColumnRoles) -> None:
     times = [LogColumn(name, "timestamp", "features.timestamps") for name in roles.timestamps.values()]
     ids = [LogColumn(name, "discrete", "features.discrete", any_id=True) for name in roles.discrete]
     check_columns(schema, [*times, *ids], _WHERE)
+    labels = [LogColumn(label, "label", f"tasks.{task}.label") for task, label in roles.tasks.items()]
+    check_columns(schema, labels, _WHERE)
+
+
+def _check_labels(log: LogSample, roles: ColumnRoles) -> None:
     for task, label in roles.tasks.items():
-        check_columns(schema, [LogColumn(label, "label", f"tasks.{task}.label")], _WHERE)
         values = set(label_values(log.rows, label).unique().to_pylist()) - {None}
         if strange := sorted(values - {0, 1}):
-            raise ValueError(f"task {task}: column {label} has value {strange[0]:g}; a label is 0, 1 or null")
+            raise ValueError(
+                f"task {task}: column {label} has value {strange[0]:g}; a label is 0, 1 or null, or in the config "
+                f"a rule as {{column: {label}, at_least: …}}"
+            )
         if len(values) < 2:
             raise ValueError(
                 f"task {task}: column {label} has no {'0' if 1 in values else '1'} in the newest "

@@ -1,5 +1,6 @@
 """From a tiny log to three sets: what happens to labels, values, splits and samples."""
 
+import re
 import shutil
 from datetime import date
 from pathlib import Path
@@ -229,3 +230,76 @@ def test_a_verdict_on_another_snapshot_is_refused(tmp_path: Path, log: Path):
     outs = [tmp_path / name for name in ("train", "calibration", "test")]
     with pytest.raises(ValueError, match="belongs to another snapshot"):
         prepare_datasets(snapshot, validated, *outs)
+
+
+def _with_dwell(log: Path) -> None:
+    """Add dwell times to a log, and the labels that rules would make of them, written by hand."""
+    for number, file in enumerate(sorted(log.rglob("*.parquet"))):
+        rows = pq.read_table(file)
+        dwell_s = np.random.default_rng(number).exponential(20.0, len(rows))
+        missing = np.arange(len(rows)) % 7 == 0
+        stayed = [
+            None if gap else int(time >= 10) for gap, time in zip(missing, dwell_s.tolist(), strict=True)
+        ]
+        reply, like = rows["reply"].to_pylist(), rows["like"].to_pylist()
+        clean = [int(one and not other) for one, other in zip(like, reply, strict=True)]
+        bought = [stay if one else None for stay, one in zip(stayed, like, strict=True)]
+        columns = {
+            "dwell_s": pa.array(dwell_s, mask=missing),
+            "stayed": stayed,
+            "clean": clean,
+            "bought": bought,
+        }
+        for name, values in columns.items():
+            rows = rows.append_column(name, pa.array(values))
+        pq.write_table(rows, file)
+
+
+def test_labels_made_by_rules_give_the_same_bytes_as_labels_made_by_hand(tmp_path: Path, log: Path):
+    _with_dwell(log)
+    stay = {"column": "dwell_s", "at_least": 10}
+    by_rule = {
+        "stayed": {"label": stay},
+        "clean": {"label": "like", "unless": "reply"},
+        "bought": {"label": stay, "only_where": "like"},
+    }
+    others: dict[str, dict[str, str]] = {"like": {}, "reply": {}}
+    sampling = {"days": 5, "negative_downsampling": {"rate": 0.5, "tasks": ["stayed"]}}
+    found = [
+        build_tiny(tmp_path / name, tiny_config(tasks={**tasks, **others}, data=sampling), log)
+        for name, tasks in (("rules", by_rule), ("hand", {name: {} for name in by_rule}))
+    ]
+    for split in ("train", "calibration", "test"):
+        rules, hand = (DatasetManifest.read(getattr(sets, split)) for sets in found)
+        assert rules.fingerprint == hand.fingerprint
+        assert rules.counts == hand.counts
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        (
+            {"label": {"column": "dwell_s", "at_least": 1e6}},
+            "tasks.stayed.label: is never true in the 600 training rows of 2026-03-01 to 2026-03-05 that count "
+            "(dwell_s >= 1e+06); a task needs positives and negatives; change the rule",
+        ),
+        (
+            {"label": {"column": "dwell_s", "at_least": 0}, "only_where": "reply"},
+            "tasks.stayed.label: is always true in the 156 training rows of 2026-03-01 to 2026-03-05 that count "
+            "(dwell_s >= 0, only where reply); a task needs",
+        ),
+        (
+            {"label": "like", "only_where": {"column": "dwell_s", "at_most": -1}},
+            "tasks.stayed.only_where: leaves none of the 600 training rows of 2026-03-01 to 2026-03-05 (dwell_s <= -1); a task needs rows",
+        ),
+    ],
+)
+def test_a_rule_without_positives_negatives_or_rows_is_an_error(
+    task: dict[str, object], message: str, tmp_path: Path, log: Path
+):
+    for file in log.rglob("*.parquet"):
+        rows = pq.read_table(file)
+        pq.write_table(rows.append_column("dwell_s", pa.array(np.arange(len(rows)) / 10)), file)
+    config = tiny_config(tasks={"stayed": task, "reply": {}})
+    with pytest.raises(ValueError, match="^" + re.escape(message)):
+        build_tiny(tmp_path, config, log)

@@ -145,6 +145,24 @@ def test_a_person_may_name_tasks_ids_and_what_to_leave_out(tmp_path: Path):
     assert config.registry.model_name == "shop"
 
 
+def test_time_spent_becomes_a_label_by_a_threshold_and_never_an_input(tmp_path: Path):
+    log = write_shop(tmp_path / "log")
+    for file in log.rglob("*.parquet"):
+        rows = pq.read_table(file)
+        spent = np.where(np.arange(len(rows)) % 3, np.arange(len(rows)) % 41, 0)
+        pq.write_table(
+            rows.append_column("dwell_s", pa.array(spent)).append_column("read_ms", pa.array(spent)), file
+        )
+    config, text = drafted(tmp_path, "--data", log, "--task", "clicked", "--task", "stayed=dwell_s")
+    assert config.derived_labels() == {"stayed": "dwell_s >= 20"}
+    assert "# dwell_s: 20 is the median of its positive values; docs/tasks.md has other rules." in text
+    assert (
+        "# left out: read_ms: time spent on the candidate; --task NAME=read_ms makes a task of it, 20 or"
+        in text
+    )
+    assert not {"dwell_s", "read_ms"} & set(config.features.columns())
+
+
 def test_a_log_of_two_days_is_split_by_time_or_by_user(tmp_path: Path):
     log = write_shop(tmp_path / "log", days=2)
     by_time, _ = drafted(tmp_path, "--data", log, "--task", "clicked", "--impressed", "seen_at")
