@@ -80,13 +80,15 @@ def _integrity_rules(
     if champion_error is not None:
         yield Rule(name="champion", status="error", words=champion_error)
     for name, inside in evaluation.slices.items():
-        if inside.rows < gate.min_slice_rows:
-            words = f"slice {name}: {inside.rows} test rows, under gate.min_slice_rows {gate.min_slice_rows}"
+        min_rows = inside.min_rows or gate.min_slice_rows
+        if inside.rows < min_rows:
+            setting = "its min_rows" if inside.min_rows else "gate.min_slice_rows"
+            words = f"slice {name}: {inside.rows} test rows, under {setting} {min_rows}"
             yield Rule(
                 name="slice_rows",
                 slice=name,
                 value=inside.rows,
-                bound=f">= {gate.min_slice_rows}",
+                bound=f">= {min_rows}",
                 status="error",
                 words=words,
             )
@@ -130,7 +132,10 @@ def _slice_rules(evaluation: Evaluation, judged: list[str], gate: GateConfig) ->
     for name, inside in evaluation.slices.items():
         for task in judged:
             measured = inside.tasks[task]
-            if inside.rows < gate.min_slice_rows or measured.positives < gate.min_positives:
+            if (
+                inside.rows < (inside.min_rows or gate.min_slice_rows)
+                or measured.positives < gate.min_positives
+            ):
                 continue
             difference, error = _rce_difference(measured)
             if difference is None or not error:

@@ -30,6 +30,7 @@ from recap_model.data.log.schema import (
 )
 from recap_model.data.log.sequences import PREFIX as SEQUENCE_PREFIX
 from recap_model.data.log.sequences import UnalignedListsError, read_sequences
+from recap_model.data.log.slices import read_slice_columns
 
 NUMBER = "_number"  # of a part's column; a set has none
 
@@ -42,7 +43,7 @@ class Rows:
         groups: (rows, width) for each dense group; float32, or int64 for ``discrete``.
         labels: (rows, tasks) float32; NaN where missing.
         weight: (rows,) float32.
-        keys: ids and timestamps under their fixed names, as in the log.
+        keys: ids and timestamps under their fixed names, as in the log, and columns that slices are made by.
         sparse: lists of ids, list<int64>.
         sequences: lists of each column of a sequence, by the column's name in a set.
         number: (rows,) int64, the row's number in the log, which sampling and shuffling are seeded with.
@@ -147,8 +148,9 @@ def columns_to_read(config: RecapConfig) -> list[LogColumn]:
     extra = [split.column] if isinstance(split, SplitByColumn | SplitByHash) else []
     stamps = config.features.timestamps
     labels = label_sources(config, config.tasks)
+    slices = config.evaluation.slice_columns()
     features = [*config.features.columns(), *config.features.sequence_columns()]
-    named = [*features, *labels, *key_columns(config).values()]
+    named = [*features, *labels, *slices, *key_columns(config).values()]
     return select_columns(
         log_columns(config),
         {name for name in (*named, *extra, stamps.computed, config.features.weight) if name},
@@ -202,7 +204,7 @@ def to_rows(batch: pa.RecordBatch, config: RecapConfig, forms: IdForms, file: st
         if name == "impressed"
         else forms.normalize(column, batch.column(column))
         for name, column in key_columns(config).items()
-    }
+    } | read_slice_columns(batch, config, file)
     number = np.arange(first, first + batch.num_rows, dtype=np.int64)
     sparse = read_lists(batch, config.features, file)
     impressed = config.features.timestamps.impressed

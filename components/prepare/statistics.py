@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.prepare.collisions import HashedTables
+from components.prepare.row_sample import Number, RowSample
 from components.prepare.rows import Rows
 from recap_model.config import RecapConfig
 from recap_model.data.dataset.statistics import FeatureStatistics
-from recap_model.data.log.id_hashing import MISSING_ID, seeded_hash
+from recap_model.data.log.id_hashing import MISSING_ID
+from recap_model.data.log.slices import PREFIX, quantile_bounds
 
 _SHARES = np.linspace(0.0, 1.0, 65)
 _SAMPLE_BYTES = 64 << 20
@@ -26,12 +28,12 @@ class StatisticsBuilder:
     """
 
     def __init__(self, config: RecapConfig) -> None:
-        self._seed = config.data.seed
         self._width = config.features.width("continuous")
         self._moments: list[NDArray[np.float64]] = []
-        self._sample_rows = min(_MAX_SAMPLE_ROWS, _SAMPLE_BYTES // (4 * max(self._width, 1)))
-        self._sample = np.empty((0, self._width), dtype=np.float32)
-        self._keys = np.empty(0, dtype=np.uint64)
+        self._config = config
+        self._sample = _sample(config, self._width, np.float32)
+        self._slice_columns = config.evaluation.slice_columns(quantiles_only=True)
+        self._slice_sample = _sample(config, len(self._slice_columns), np.float64)
         self._tables = _tables_with_vocabulary(config)
         self._ids: dict[str, dict[int, int]] = {name: {} for name in self._tables}
         self._hashed = HashedTables(config)
@@ -44,6 +46,11 @@ class StatisticsBuilder:
         """Add rows."""
         if self._width:
             self._add_continuous(rows)
+        if self._slice_columns:
+            columns = [
+                rows.keys[PREFIX + name].to_numpy(zero_copy_only=False) for name in self._slice_columns
+            ]
+            self._slice_sample.add(rows.number, np.stack(columns, axis=1))
         for name, (index, _, _) in self._tables.items():
             ids, counts = np.unique(rows.groups["discrete"][:, index], return_counts=True)
             _add_counts(self._ids[name], zip(ids.tolist(), counts.tolist(), strict=True))
@@ -57,7 +64,8 @@ class StatisticsBuilder:
     def merge(self, later: "StatisticsBuilder") -> None:
         """Add the statistics of later files, from another builder of the same config."""
         self._moments += later._moments
-        self._keep(later._keys, later._sample)
+        self._sample.merge(later._sample)
+        self._slice_sample.merge(later._slice_sample)
         for name, counts in later._ids.items():
             _add_counts(self._ids[name], counts.items())
         self._hashed.merge(later._hashed)
@@ -66,8 +74,8 @@ class StatisticsBuilder:
         """The state as arrays."""
         state: dict[str, NDArray[np.generic]] = {
             "moments": np.reshape(self._moments, (-1, 3, self._width)),
-            "keys": self._keys,
-            "sample": self._sample,
+            **self._sample.state(),
+            **{f"slices/{name}": array for name, array in self._slice_sample.state().items()},
         }
         for name, counts in self._ids.items():
             state[f"ids/{name}"] = np.array(sorted(counts.items()), dtype=np.int64).reshape(-1, 2)
@@ -76,7 +84,8 @@ class StatisticsBuilder:
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Restore the state of a builder of the same config."""
         self._moments = list(state["moments"])
-        self._keys, self._sample = state["keys"], state["sample"]
+        self._sample.restore(state)
+        self._slice_sample.restore({name: state[f"slices/{name}"] for name in ("keys", "sample")})
         for name in self._ids:
             self._ids[name] = dict(state[f"ids/{name}"].tolist())
         self._hashed.restore(
@@ -90,14 +99,7 @@ class StatisticsBuilder:
         count += np.isfinite(logs).sum(axis=0)
         total += np.nansum(logs, axis=0)
         squares += np.nansum(logs**2, axis=0)
-        self._keep(seeded_hash(rows.number, self._seed + 1), values)
-
-    def _keep(self, keys: NDArray[np.uint64], sample: NDArray[np.float32]) -> None:
-        keys, sample = np.concatenate([self._keys, keys]), np.concatenate([self._sample, sample])
-        if len(keys) > self._sample_rows:
-            smallest = np.argpartition(keys, self._sample_rows)[: self._sample_rows]
-            keys, sample = keys[smallest], sample[smallest]
-        self._keys, self._sample = keys, sample
+        self._sample.add(rows.number, values)
 
     def result(self) -> FeatureStatistics:
         """The statistics of all rows so far. A column without a finite value has mean 0, deviation 1."""
@@ -108,9 +110,13 @@ class StatisticsBuilder:
         return FeatureStatistics(
             log_mean=mean.tolist(),
             log_std=np.where(deviation > 0, deviation, 1.0).tolist(),
-            knots=[_knots(column) for column in self._sample.T],
+            knots=[_knots(column) for column in self._sample.values.T],
             vocabularies={name: self._vocabulary(name) for name in self._tables},
             collisions=self._hashed.result(),
+            slice_quantiles={
+                name: quantile_bounds(self._config, name, column)
+                for name, column in zip(self._slice_columns, self._slice_sample.values.T, strict=True)
+            },
         )
 
     def _vocabulary(self, name: str) -> dict[int, int]:
@@ -122,6 +128,11 @@ class StatisticsBuilder:
         ]
         frequent.sort(reverse=True)
         return {-value: count for count, value in frequent[: entries - 1]}
+
+
+def _sample(config: RecapConfig, width: int, dtype: type[Number]) -> RowSample[Number]:
+    size = np.dtype(dtype).itemsize * max(width, 1)
+    return RowSample(width, min(_MAX_SAMPLE_ROWS, _SAMPLE_BYTES // size), config.data.seed + 1, dtype)
 
 
 def _add_counts(known: dict[int, int], counts: Iterable[tuple[int, int]]) -> None:

@@ -167,6 +167,7 @@ class _Run:
                 precision="bf16" if state.bf16 else "fp32",
                 losses=reports[-1].losses,
                 warm_start=self.started_from,
+                slice_quantiles=self.statistics.slice_quantiles,
             ).write(folder)
         if curves is not None:
             with atomic_file(curves) as file:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
 from recap_model.json_files import read_model
 
@@ -105,9 +105,10 @@ class TaskMetrics(ModelMetrics):
 
 
 class SliceMetrics(_Part):
-    """A slice's rows, and each task's metrics on them."""
+    """A slice's rows, and each task's metrics on them; ``min_rows`` is the slice's own least number of rows."""
 
     rows: NonNegativeInt
+    min_rows: PositiveInt | None = Field(None, exclude_if=lambda value: value is None)
     tasks: dict[str, TaskMetrics]
 
 

@@ -7,7 +7,7 @@ folder without a manifest is incomplete.
 from pathlib import Path
 from typing import Literal
 
-from pydantic import NonNegativeInt
+from pydantic import Field, NonNegativeInt
 
 from components.common.runtime.atomic_output import MARK_NAME
 from recap_model.config.base import StrictModel
@@ -32,6 +32,7 @@ class ModelManifest(StrictModel):
         losses: each task's mean loss over the last reported steps.
         precision: of the matrix products.
         warm_start: the model that training started from; None for random weights.
+        slice_quantiles: of the training rows, by the columns that slices are made by; left out without one.
         files: SHA-256 of every other file in the folder.
     """
 
@@ -47,6 +48,7 @@ class ModelManifest(StrictModel):
     precision: Literal["bf16", "fp32"]
     losses: dict[str, float]
     warm_start: str | None = None
+    slice_quantiles: dict[str, dict[float, float]] = Field({}, exclude_if=lambda value: not value)
     files: dict[RelativePath, str] = {}
 
     def write(self, folder: Path) -> "ModelManifest":

@@ -81,7 +81,10 @@ def measure(table: ScoreTable, config: RecapConfig, exact_rows: int = EXACT_ROWS
         not_finite=samples.not_finite,
         tasks={task: by_slice[ALL_ROWS][task] for task in table.tasks},
         slices={
-            name: SliceMetrics(rows=samples.slice_rows[name], tasks=by_slice[name]) for name in table.slices
+            one.name: SliceMetrics(
+                rows=samples.slice_rows[one.name], min_rows=one.min_rows, tasks=by_slice[one.name]
+            )
+            for one in settings.slices
         },
         lists=ranked_lists(samples, config),
         score_psi=score_psi(scores["champion"], scores["candidate"]) if "champion" in scores else None,

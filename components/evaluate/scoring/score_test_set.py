@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import torch
 
+from components.common.artifacts.model_manifest import ModelManifest
 from components.common.artifacts.score_table import KEYS, ScoreTable, open_score_writer, read_scores
 from components.common.runtime.step import progress
 from components.evaluate.scoring.champion_adapter import Champion
@@ -12,6 +14,7 @@ from recap_model import load_model
 from recap_model.config import RecapConfig
 from recap_model.data.dataset.batch import RecapBatch
 from recap_model.data.dataset.reader import DatasetReader
+from recap_model.data.log.slices import Quantiles, is_in_slice
 from recap_model.model.ranking_model import MultiTaskRankingModel
 
 _BATCH_ROWS = 4096
@@ -30,11 +33,12 @@ def score_test_set(
     champion_model = Champion(champion, config) if champion is not None else None
     reader = DatasetReader(test_set, candidate.tasks, _BATCH_ROWS, config=config)
     reader.verify()
+    quantiles = _quantiles(model, config)
     done = 0
     with torch.inference_mode(), open_score_writer(out) as table:
         for rows, batch in reader.batches_with_rows():
             columns = {name: rows.column(name) for name in KEYS if name in rows.schema.names}
-            columns |= _to_arrow(_slice_columns(batch, config))
+            columns |= _slice_columns(rows, batch, config, quantiles)
             columns |= _to_arrow(_task_columns(candidate, champion_model, batch))
             table.write(pa.RecordBatch.from_pydict(columns))
             done += rows.num_rows
@@ -68,12 +72,26 @@ def _task_columns(
     return by_task | scores
 
 
-def _slice_columns(batch: RecapBatch, config: RecapConfig) -> dict[str, torch.Tensor]:
-    columns = config.features.group_columns("discrete")
-    if batch.discrete is None:
-        return {}
-    discrete = batch.discrete
+def _quantiles(model: str | Path, config: RecapConfig) -> Quantiles:
+    """Values of the training rows' quantiles that slices name, from the model's manifest."""
+    columns = config.evaluation.slice_columns(quantiles_only=True)
+    quantiles = ModelManifest.read(model).slice_quantiles if columns else {}
+    if missing := [name for name in columns if name not in quantiles]:
+        raise ValueError(
+            f"{model}: has no quantiles of column {missing[0]}, which evaluation.slices names; run train again"
+        )
+    return quantiles
+
+
+def _slice_columns(
+    rows: pa.RecordBatch, batch: RecapBatch, config: RecapConfig, quantiles: Quantiles
+) -> dict[str, pa.Array]:
+    names = config.features.group_columns("discrete")
+    values = np.empty((0, len(names)), np.int64) if batch.discrete is None else batch.discrete.numpy()
+    discrete = (
+        {name: values[:, place] for place, name in enumerate(names)} if values.shape[1] == len(names) else {}
+    )
     return {
-        f"slice/{one.name}": discrete[:, columns.index(one.column)] == one.value
+        f"slice/{one.name}": pa.array(is_in_slice(one, rows, discrete, quantiles))
         for one in config.evaluation.slices
     }

@@ -205,9 +205,11 @@ def unknown_slice_columns(config: "RecapConfig") -> Iterator[str]:
     discrete = config.features.discrete
     columns = discrete if isinstance(discrete, list) else []
     for number, item in enumerate(config.evaluation.slices):
-        if item.column not in columns:
-            where, known = f"evaluation.slices.{number}.column", ", ".join(columns) or "none by name"
-            yield f"{where}: {item.column!r} is no column of features.discrete, which has {known}"
+        for place, condition in enumerate(item.conditions):
+            if condition.value is not None and condition.column not in columns:
+                where = f"evaluation.slices.{number}" + (f".all_of.{place}" if item.all_of else "")
+                known = ", ".join(columns) or "none by name"
+                yield f"{where}.column: {condition.column!r} is no column of features.discrete, which has {known}"
 
 
 def missing_rates(config: "RecapConfig") -> Iterator[str]:

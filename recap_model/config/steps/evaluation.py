@@ -1,20 +1,78 @@
 """The section `evaluation`: metrics of the test set, and the promotion gate."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from recap_model.config.base import StrictModel, distinct_names
 from recap_model.config.fields.names import ColumnName, Name
-from recap_model.config.fields.numbers import Id, NonNegativeFloat, PositiveInt, Seed
+from recap_model.config.fields.numbers import Coefficient, Id, NonNegativeFloat, PositiveInt, Seed
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
-class SliceConfig(StrictModel):
-    """Metrics again for the rows whose discrete column has this value."""
+class SliceCondition(StrictModel):
+    """Rows by one column: its value, a range of values, of quantiles, or that it is missing.
+
+    A column is a feature, a derived column, or any other column of numbers, booleans or lists of the log; a list
+    counts by its length. A row without a value is in no range.
+    """
+
+    column: ColumnName | None = None
+    value: Id | None = Field(None, description="of a column of features.discrete")
+    at_least: Coefficient | None = None
+    at_most: Coefficient | None = None
+    between: tuple[Coefficient, Coefficient] | None = Field(
+        None, description="lowest and highest value, both included"
+    )
+    quantiles: tuple[Fraction, Fraction] | None = Field(
+        None,
+        description="lowest quantile of the training rows, included, and highest, not included unless it is 1; the "
+        "model keeps their values",
+    )
+    missing: bool | None = Field(None, description="rows without a value, or (false) those with one")
+
+    @model_validator(mode="after")
+    def _is_one_condition(self) -> Self:
+        self._check_conditions()
+        for name in ("between", "quantiles"):
+            low, high = getattr(self, name) or (0.0, 1.0)
+            if low > high or (low == high and name == "quantiles"):
+                raise ValueError(f"{name}: [{low:g}, {high:g}] holds no row; the lower bound comes first")
+        return self
+
+    def _check_conditions(self) -> None:
+        given = [name for name in _CONDITIONS if getattr(self, name) is not None]
+        if self.column is None:
+            raise ValueError("column: is required")
+        if len(given) != 1:
+            names = ", ".join(_CONDITIONS)
+            raise ValueError(f"exactly one of {names} must be given; got {', '.join(given) or 'none'}")
+
+
+_CONDITIONS = ("value", "at_least", "at_most", "between", "quantiles", "missing")
+
+
+class SliceConfig(SliceCondition):
+    """Metrics again for some of the rows, by a condition or by several that all hold."""
 
     name: Name
-    column: ColumnName
-    value: Id
+    all_of: list[SliceCondition] | None = Field(None, min_length=1, description="conditions that all hold")
+    min_rows: PositiveInt | None = Field(
+        None, description="test rows under which the slice is an error; gate.min_slice_rows if not given"
+    )
+
+    def _check_conditions(self) -> None:
+        if self.all_of is None:
+            return super()._check_conditions()
+        given = [name for name in ("column", *_CONDITIONS) if getattr(self, name) is not None]
+        if given:
+            raise ValueError(f"{given[0]}: beside all_of; move it into all_of")
+
+    @property
+    def conditions(self) -> list[SliceCondition]:
+        """What a row of the slice fulfils."""
+        return [self] if self.all_of is None else self.all_of
 
 
 class Floors(StrictModel):
@@ -98,6 +156,19 @@ class EvaluationConfig(StrictModel):
     bootstrap_replicates: Annotated[int, Field(ge=1, le=100_000)] = 100
     seed: Seed = 5
     gate: GateConfig = GateConfig()
+
+    def slice_columns(self, quantiles_only: bool = False) -> list[str]:
+        """Columns that slices read besides discrete features, each once."""
+        conditions = [condition for one in self.slices for condition in one.conditions]
+        return list(
+            dict.fromkeys(
+                condition.column
+                for condition in conditions
+                if condition.column is not None
+                and condition.value is None
+                and (condition.quantiles is not None or not quantiles_only)
+            )
+        )
 
     @model_validator(mode="after")
     def _slices_differ(self) -> "EvaluationConfig":

@@ -50,6 +50,7 @@ class FeatureStatistics(StrictModel):
             and the rows without the commonest value are cut into even shares; empty without finite values.
         vocabularies: for each discrete column, its ids by falling frequency, with their counts.
         collisions: of each table that hashes ids and each derived cross, by the path of its config.
+        slice_quantiles: of each column that slices are made by, values of quantiles; left out without one.
     """
 
     log_mean: list[float] = []
@@ -57,6 +58,7 @@ class FeatureStatistics(StrictModel):
     knots: list[list[float]] = []
     vocabularies: dict[str, dict[int, int]] = {}
     collisions: dict[str, Collisions] = {}
+    slice_quantiles: dict[str, dict[float, float]] = Field({}, exclude_if=lambda value: not value)
 
     @classmethod
     def read(cls, folder: str | Path) -> "FeatureStatistics":

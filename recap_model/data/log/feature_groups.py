@@ -58,13 +58,13 @@ def _read_group(
     if isinstance(value, ListColumn):
         return _lists(_column(rows, value.column), value, group, where)
     columns = [
-        _numbers(_scalar(rows, features, name, where), group, f"{where}: column {name}") for name in value
+        _numbers(read_scalar(rows, features, name, where), group, f"{where}: column {name}") for name in value
     ]
     return np.stack(columns, axis=1)
 
 
-def _scalar(rows: pa.RecordBatch | pa.Table, features: FeaturesConfig, name: str, where: str) -> pa.Array:
-    """A column of the rows, or a derived one that is not there yet."""
+def read_scalar(rows: pa.RecordBatch | pa.Table, features: FeaturesConfig, name: str, where: str) -> pa.Array:
+    """A column of the rows, decoded, or a derived one that is not there yet. Raises ValueError as `derive` does."""
     if name in features.derived and name not in rows.schema.names:
         derived = features.derived[name]
         return derive(

@@ -13,6 +13,7 @@
 | sequence_time | list of times | |
 | label | number or boolean that is 0 or 1 | null, NaN: the row does not count for the task |
 | outcome | number, boolean; text where a rule compares it with a text | null, NaN: the comparison is missing |
+| slice | number, boolean, a list of any | null, NaN: missing |
 | weight | number, boolean; finite, from 0 to `LARGEST_WEIGHT` | none is allowed |
 | id | integer, text, binary | null: the row belongs to no other |
 | split | as id; with ``by: column`` text | none is allowed |
@@ -51,6 +52,7 @@ Role = Literal[
     "sequence_time",
     "label",
     "outcome",  # what a label rule compares
+    "slice",  # what slices of the evaluation are made by
     "weight",
     "id",
     "split",
@@ -106,6 +108,7 @@ _TYPES: dict[Role, _Types] = {
     "sequence_time": _TIMES,
     "label": _NUMBERS,
     "outcome": _NUMBERS._replace(allowed="numbers or booleans; text only where a rule has a text"),
+    "slice": _NUMBERS._replace(allowed="numbers, booleans or lists"),
     "weight": _NUMBERS,
     "id": _ANY_ID,
     "split": _Types(("text",), "text (train, calibration or test)"),
@@ -175,6 +178,8 @@ class LogColumn:
         """Whether it may have this Arrow type, its lists' width aside."""
         kind = plain_type(kind)
         if pa.types.is_null(kind):
+            return True
+        if self.role == "slice" and is_list(kind):
             return True
         if self.width is None:
             return self._allows_value(kind)
@@ -255,7 +260,8 @@ def log_columns(config: RecapConfig) -> list[LogColumn]:
         if name
     ]
     columns += list(_derived_sources(config, columns))
-    return columns + list(_outcome_columns(config, columns))
+    columns += list(_outcome_columns(config, columns))
+    return columns + list(_slice_columns(config))
 
 
 def label_columns(config: RecapConfig) -> list[str]:
@@ -331,6 +337,13 @@ def _derived_sources(config: RecapConfig, known: list[LogColumn]) -> Iterator[Lo
             section = "features.derived"
             yield LogColumn(name, role, section, any_id=role == "discrete", measured=name not in measured)
             measured.add(name)
+
+
+def _slice_columns(config: RecapConfig) -> Iterator[LogColumn]:
+    """Columns that slices are made by, and the sources of derived ones among them; held to their type alone."""
+    for name in config.evaluation.slice_columns():
+        if name not in config.features.derived:
+            yield LogColumn(name, "slice", "evaluation.slices", measured=False)
 
 
 def _columns_with_any_id(config: RecapConfig) -> set[str]:

@@ -290,7 +290,8 @@ def test_labels_made_by_rules_give_the_same_bytes_as_labels_made_by_hand(tmp_pat
         ),
         (
             {"label": "like", "only_where": {"column": "dwell_s", "at_most": -1}},
-            "tasks.stayed.only_where: leaves none of the 600 training rows of 2026-03-01 to 2026-03-05 (dwell_s <= -1); a task needs rows",
+            "tasks.stayed.only_where: leaves none of the 600 training rows of 2026-03-01 to 2026-03-05 "
+            "(dwell_s <= -1); a task needs rows",
         ),
     ],
 )

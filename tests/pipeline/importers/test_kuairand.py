@@ -79,7 +79,7 @@ def test_what_happens_in_or_after_an_impression_changes_none_of_its_features(tmp
 
 def test_no_outcome_and_not_the_columns_that_chose_the_rows_are_features():
     features = set(load_config(CONFIG).features.columns())
-    assert not features & {"play_time_ms", "comment_stay_time", "label", *TASKS}
+    assert not features & {"play_time_s", "comment_stay_time", "label", *TASKS}
 
 
 @pytest.mark.parametrize(
