@@ -204,10 +204,14 @@ def missing_columns(config: "RecapConfig") -> Iterator[str]:
 def unknown_slice_columns(config: "RecapConfig") -> Iterator[str]:
     discrete = config.features.discrete
     columns = discrete if isinstance(discrete, list) else []
+    sequences = config.features.all_sequences()
     for number, item in enumerate(config.evaluation.slices):
         for place, condition in enumerate(item.conditions):
+            where = f"evaluation.slices.{number}" + (f".all_of.{place}" if item.all_of else "")
+            if condition.sequence is not None and condition.sequence not in sequences:
+                known = ", ".join(sequences) or "none"
+                yield f"{where}.sequence: unknown sequence {condition.sequence!r}; sequences: {known}"
             if condition.value is not None and condition.column not in columns:
-                where = f"evaluation.slices.{number}" + (f".all_of.{place}" if item.all_of else "")
                 known = ", ".join(columns) or "none by name"
                 yield f"{where}.column: {condition.column!r} is no column of features.discrete, which has {known}"
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from recap_model.config.base import StrictModel, distinct_names
+from recap_model.config.data.sequences import SequenceName
 from recap_model.config.fields.names import ColumnName, Name
 from recap_model.config.fields.numbers import Coefficient, Id, NonNegativeFloat, PositiveInt, Seed
 
@@ -12,13 +13,14 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class SliceCondition(StrictModel):
-    """Rows by one column: its value, a range of values, of quantiles, or that it is missing.
+    """Rows by one column (its value, a range of values, of quantiles, or that it is missing) or a sequence's length.
 
     A column is a feature, a derived column, or any other column of numbers, booleans or lists of the log; a list
     counts by its length. A row without a value is in no range.
     """
 
     column: ColumnName | None = None
+    sequence: SequenceName | None = Field(None, description="in the place of a column: its number of events")
     value: Id | None = Field(None, description="of a column of features.discrete")
     at_least: Coefficient | None = None
     at_most: Coefficient | None = None
@@ -43,13 +45,16 @@ class SliceCondition(StrictModel):
 
     def _check_conditions(self) -> None:
         given = [name for name in _CONDITIONS if getattr(self, name) is not None]
-        if self.column is None:
-            raise ValueError("column: is required")
+        if (self.column is None) == (self.sequence is None):
+            raise ValueError("column: is required; or give sequence")
         if len(given) != 1:
             names = ", ".join(_CONDITIONS)
             raise ValueError(f"exactly one of {names} must be given; got {', '.join(given) or 'none'}")
+        if self.sequence is not None and given[0] not in _RANGES:
+            raise ValueError(f"{given[0]}: of a sequence; its length has {', '.join(_RANGES)}")
 
 
+_RANGES = ("at_least", "at_most", "between")
 _CONDITIONS = ("value", "at_least", "at_most", "between", "quantiles", "missing")
 
 
@@ -65,7 +70,7 @@ class SliceConfig(SliceCondition):
     def _check_conditions(self) -> None:
         if self.all_of is None:
             return super()._check_conditions()
-        given = [name for name in ("column", *_CONDITIONS) if getattr(self, name) is not None]
+        given = [name for name in ("column", "sequence", *_CONDITIONS) if getattr(self, name) is not None]
         if given:
             raise ValueError(f"{given[0]}: beside all_of; move it into all_of")
 

@@ -11,6 +11,7 @@ from recap_model.config import RecapConfig
 from recap_model.config.steps.evaluation import SliceCondition, SliceConfig
 from recap_model.data.log.columns import decoded, is_list
 from recap_model.data.log.feature_groups import read_scalar
+from recap_model.data.log.sequences import column_name
 
 PREFIX = "slice."
 """Begins the name of such a column in a dataset."""
@@ -64,10 +65,20 @@ def is_in_slice(
         name = str(condition.column)
         if condition.value is not None:
             chosen &= discrete[name] == condition.value
+        elif condition.sequence is not None:
+            chosen &= _fulfils(condition, _lengths(rows, condition.sequence), {})
         else:
             values = decoded(rows.column(PREFIX + name)).to_numpy(zero_copy_only=False)
             chosen &= _fulfils(condition, values, quantiles.get(name, {}))
     return chosen
+
+
+def _lengths(rows: pa.RecordBatch, sequence: str) -> NDArray[np.float64]:
+    """Events of a sequence in each row; its columns are of one length."""
+    first = next(name for name in rows.schema.names if name.startswith(column_name(sequence, "")))
+    lengths = pc.list_value_length(rows.column(first)).fill_null(0)
+    values: NDArray[np.float64] = lengths.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return values
 
 
 def _fulfils(

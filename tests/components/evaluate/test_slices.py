@@ -23,12 +23,13 @@ SLICES: list[dict[str, Any]] = [
     {"name": "topic", "column": "topic", "value": 1},
     {"name": "old", **OLD},
     {"name": "middle", "column": "account_days", "between": [10, 20]},
-    {"name": "unknown", "column": "account_days", "missing": True, "min_rows": 190},
+    {"name": "unknown", "column": "account_days", "missing": True, "min_rows": 120},
     {"name": "known", "column": "account_days", "missing": False},
     {"name": "top", "column": "likes", "quantiles": [0.9, 1]},
     {"name": "low", "column": "account_days", "quantiles": [0, 0.25]},
     {"name": "short", **SEEN},
     {"name": "late", "column": "waited", "at_least": 0.002},
+    {"name": "new", "sequence": "history", "at_most": 2},
     {
         "name": "both",
         "all_of": [OLD, SEEN, {"column": "topic", "value": 1}, {"column": "likes", "quantiles": [0, 0.5]}],
@@ -42,15 +43,21 @@ def _evaluation(slices: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def test_slices_hold_the_rows_chosen_by_hand(tmp_path: Path):
-    log = write_tiny_log(tmp_path / "log", days=5, rows=400)
+    log = write_tiny_log(tmp_path / "log", days=5, rows=200)
     for number, file in enumerate(sorted(log.rglob("*.parquet"))):
         rows, random = pq.read_table(file), np.random.default_rng(number)
         days = pa.array(random.exponential(20.0, len(rows)), mask=random.random(len(rows)) < 0.4)
         seen = [None if length == 4 else [1] * length for length in random.integers(0, 5, len(rows)).tolist()]
-        pq.write_table(rows.append_column("account_days", days).append_column("seen", pa.array(seen)), file)
+        pq.write_table(
+            rows.append_column("account_days", days)
+            .append_column("seen", pa.array(seen))
+            .append_column("seen_posts", pa.array(seen)),
+            file,
+        )
     features = tiny_config().features.model_dump(exclude_none=True)
     features["continuous"] += ["waited"]
     features["derived"] = {"waited": {"kind": "hours_between", "of": ["served_ms", "impressed_ms"]}}
+    features["sequences"] = {"history": {"columns": {"post": "seen_posts"}}}
     config = tiny_config(features=features, evaluation=_evaluation(SLICES))
     sets = build_tiny(tmp_path, config, log)
     train_model(sets.snapshot, sets.train, tmp_path / "model")
@@ -77,6 +84,7 @@ def test_slices_hold_the_rows_chosen_by_hand(tmp_path: Path):
         "low": days < quarter,
         "short": lengths <= 1,
         "late": waited_ms >= 7200,
+        "new": ~(lengths > 2),
         "both": (days >= 30) & (lengths <= 1) & (topic == 1) & (likes < half),
     }
     scores = pq.read_table(out / "scores.parquet")
@@ -84,7 +92,7 @@ def test_slices_hold_the_rows_chosen_by_hand(tmp_path: Path):
         assert scores[f"slice/{name}"].to_numpy().tolist() == rows.tolist(), name
     unknown = int(np.isnan(days).sum())
     assert [rule.words for rule in decision.rules if rule.name == "slice_rows"] == [
-        f"slice unknown: {unknown} test rows, under its min_rows 190"
+        f"slice unknown: {unknown} test rows, under its min_rows 120"
     ]
     assert replay_gate(out, config)[2] == decision.rules
     assert set(FeatureStatistics.read(sets.train).slice_quantiles) == {"likes", "account_days"}
@@ -93,7 +101,15 @@ def test_slices_hold_the_rows_chosen_by_hand(tmp_path: Path):
 @pytest.mark.parametrize(
     ("one", "message"),
     [
-        ({}, "evaluation.slices.0.column: is required"),
+        ({}, "evaluation.slices.0.column: is required; or give sequence"),
+        (
+            {"sequence": "x", "at_most": 1},
+            "evaluation.slices.0.sequence: unknown sequence 'x'; sequences: none",
+        ),
+        (
+            {"sequence": "x", "missing": True},
+            "evaluation.slices.0.missing: of a sequence; its length has at_least",
+        ),
         (
             {"column": "likes"},
             "evaluation.slices.0: exactly one of value, at_least, at_most, between, quantiles, missing",
