@@ -206,6 +206,7 @@ def _add_examples(
             columns = failure.rule.columns(failure.fact, log)
             expectations = failure.rule.row_expectations(columns, log)
     if result.rule == "label_values":
-        columns = [log.config.label_columns()[result.subject.removeprefix("task ")]]
+        kind, _, name = result.subject.partition(" ")
+        columns = [name if kind == "column" else log.config.label_columns()[name]]
         expectations = [zero_or_one(columns[0])]
     return replace(result, examples=find_examples(columns, expectations, scan.sample, log.config, validator))

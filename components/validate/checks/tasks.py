@@ -1,11 +1,17 @@
 """Rules about tasks: positives, negatives, and how their rates change from partition to partition."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from components.validate.checks.rule import CheckedLog, Fact, FailureText, Figure, Rule, rate_noise
+from components.validate.profile.columns import locate_label
+from components.validate.profile.histogram import lower_edges
 from components.validate.profile.profile import PartitionProfile
 from components.validate.profile.statistics import fraction
+from recap_model.config import RecapConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +43,12 @@ class TaskPartition(Fact):
 
 
 def _read_tasks(profile: PartitionProfile, log: CheckedLog) -> Iterator[Task]:
-    block = profile.blocks.get("label")
-    for task, column in log.config.label_columns().items() if block is not None else ():
-        assert block is not None
-        position, stats = block.labels.index(column), block.stats
+    for task in log.config.tasks:
+        key, label = locate_label(log.config, task)
+        block = profile.blocks.get(key)
+        if block is None:
+            continue
+        position, stats = block.labels.index(label), block.stats
         rows = int(stats.rows[position])
         yield Task(
             subject=task,
@@ -60,6 +68,12 @@ def _read_task_partitions(log: CheckedLog) -> Iterator[TaskPartition]:
             )
 
 
+def _change_rule(task: str, log: CheckedLog) -> str:
+    """Advice on a label that is made by rules; empty for one that is a column."""
+    rules = log.config.derived_labels()
+    return f"change tasks.{task} ({rules[task]}), " if task in rules else ""
+
+
 class TaskPositives(Rule[Task]):
     """A task has enough positives over the window."""
 
@@ -76,7 +90,7 @@ class TaskPositives(Rule[Task]):
     def describe(self, fact: Task, log: CheckedLog) -> FailureText:
         observed = f"has {fact.positives:,} positives among {fact.labelled:,} labels"
         allowed = f"at least {log.config.validation.min_positives:,} (validation.min_positives)"
-        advice = "widen the window, or remove the task"
+        advice = f"widen the window, {_change_rule(fact.subject, log)}or remove the task"
         return FailureText(f"task {fact.subject}", observed, log.days_in_words, allowed, advice)
 
 
@@ -94,7 +108,8 @@ class TaskNegatives(Rule[Task]):
 
     def describe(self, fact: Task, log: CheckedLog) -> FailureText:
         observed = f"has no negative among {fact.labelled:,} labels"
-        advice = "look at the label column, or remove the task"
+        rule = _change_rule(fact.subject, log)
+        advice = f"{rule}or remove the task" if rule else "look at the label column, or remove the task"
         return FailureText(f"task {fact.subject}", observed, log.days_in_words, "a task needs both", advice)
 
 
@@ -148,9 +163,76 @@ class TaskNullRateChange(Rule[TaskPartition]):
         )
 
 
-RULES: tuple[Rule[Task] | Rule[TaskPartition], ...] = (
+@dataclass(frozen=True, kw_only=True)
+class ComparedColumn(Fact):
+    """A column that a label rule compares: the largest of the numbers, and the median of its positive values."""
+
+    field: str
+    bound: float
+    median: float
+
+
+class LabelUnit(Rule[ComparedColumn]):
+    """A column named in seconds has no values that look like milliseconds."""
+
+    name, severity = "label_unit", "warning"
+
+    def applies(self, log: CheckedLog) -> bool:
+        return any(True for _ in _list_seconds(log.config))
+
+    def facts(self, log: CheckedLog) -> Iterator[ComparedColumn]:
+        for field, column, bound in _list_seconds(log.config):
+            median = _positive_median(log.window, column)
+            yield ComparedColumn(subject=column, field=field, bound=bound, median=median)
+
+    def figure(self, fact: ComparedColumn, log: CheckedLog) -> Figure:
+        return Figure(fact.median / fact.bound, highest=_MOST_TIMES_BOUND)
+
+    def describe(self, fact: ComparedColumn, log: CheckedLog) -> FailureText:
+        observed = (
+            f"is compared with {fact.bound:g} in {fact.field}, and half of its positive values are over "
+        )
+        return FailureText(
+            f"column {fact.subject}",
+            f"{observed}{fact.median:.4g},",
+            log.days_in_words,
+            "a column named in seconds has seconds",
+            "if these are milliseconds, write seconds, or rename the column and compare it with milliseconds",
+        )
+
+
+_SECONDS = re.compile(r"(^|_)(s|secs?|seconds?)$", re.IGNORECASE)
+# A threshold near the typical value is usual; a typical value of a hundred thresholds is another unit's.
+_MOST_TIMES_BOUND = 100.0
+
+
+def _list_seconds(config: RecapConfig) -> Iterator[tuple[str, str, float]]:
+    """Comparisons of columns named in seconds with positive numbers: the field, the column, the largest number."""
+    for task, settings in config.tasks.items():
+        for field, rule in settings.conditions(task):
+            numbers = [bound for bound in rule.bounds if isinstance(bound, float) and bound > 0]
+            if rule.column and numbers and _SECONDS.search(rule.column):
+                yield f"tasks.{task}.{field}", rule.column, max(numbers)
+
+
+def _positive_median(profile: PartitionProfile, column: str) -> float:
+    """The lower edge of the bin with the median of a column's positive values; 0 without one."""
+    for key in ("outcome", "continuous"):
+        block = profile.blocks.get(key)
+        if block is None or column not in block.labels:
+            continue
+        bins, counts = block.histograms.select(block.labels.index(column))
+        edges = lower_edges(bins)
+        edges, counts = edges[edges > 0], counts[edges > 0]
+        if len(edges):
+            return float(edges[np.searchsorted(np.cumsum(counts), counts.sum() / 2)])
+    return 0.0
+
+
+RULES: tuple[Rule[Task] | Rule[TaskPartition] | Rule[ComparedColumn], ...] = (
     TaskPositives(),
     TaskNegatives(),
     TaskRateChange(),
     TaskNullRateChange(),
+    LabelUnit(),
 )

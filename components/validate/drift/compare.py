@@ -9,7 +9,7 @@ from components.validate.drift.column import BASELINE_SPREAD, Change, Column
 from components.validate.drift.distribution import Distribution
 from components.validate.drift.effective_rows import Correlations, effective_fraction
 from components.validate.drift.reference import Reference
-from components.validate.profile.columns import FEATURE_ROLES, list_blocks
+from components.validate.profile.columns import FEATURE_ROLES, list_blocks, locate_label
 from components.validate.profile.profile import PartitionProfile, Profile
 from recap_model.config import RecapConfig
 from recap_model.config.steps.drift import DriftConfig
@@ -109,8 +109,9 @@ def compare(
                     comparison.changes.append(column.change(distribution, name))
     if by_day:
         bounds = config.validation.drift
-        for task, label in config.label_columns().items():
-            rates = _Rates(task, label, usual, list(usual_days.values()), correlations.get(label, {}))
+        for task in config.tasks:
+            key, label = locate_label(config, task)
+            rates = _Rates(task, key, label, usual, list(usual_days.values()), correlations.get(label, {}))
             comparison.rates += rates.levels(
                 profiles, _positive_rate, relative=bounds.max_positive_rate_change
             )
@@ -147,10 +148,11 @@ def _merge_days(profile: Profile) -> dict[str, PartitionProfile]:
 
 @dataclass(frozen=True)
 class _Rates:
-    """A task's label column in the reference and on its days."""
+    """A task's label in the reference and on its days: its block in a profile, and its name there."""
 
     task: str
-    column: str
+    key: str
+    label: str
     usual: PartitionProfile
     usual_days: list[PartitionProfile]
     correlations: dict[str, float]
@@ -158,21 +160,21 @@ class _Rates:
     def levels(
         self,
         profiles: dict[str, PartitionProfile],
-        measure_rate: Callable[[PartitionProfile, str], tuple[float, int]],
+        measure_rate: Callable[[PartitionProfile, str, str], tuple[float, int]],
         *,
         relative: float = 0.0,
         absolute: float = 0.0,
     ) -> Iterator[Level]:
         """A rate in each profile that has rows for it; it may change by ``relative`` of itself plus ``absolute``."""
-        usual, usual_rows = measure_rate(self.usual, self.column)
+        usual, usual_rows = measure_rate(self.usual, self.key, self.label)
         if not usual_rows:
             return
         effective_usual_rows = usual_rows * effective_fraction(self.usual, self.correlations)
-        by_day = [measure_rate(day, self.column)[0] for day in self.usual_days]
+        by_day = [measure_rate(day, self.key, self.label)[0] for day in self.usual_days]
         spread = max((abs(rate - usual) for rate in by_day if math.isfinite(rate)), default=0.0)
         usual_variation = BASELINE_SPREAD * spread if len(by_day) > 1 else 0.0
         for where, profile in profiles.items():
-            rate, rows = measure_rate(profile, self.column)
+            rate, rows = measure_rate(profile, self.key, self.label)
             if rows:
                 effective_rows = rows * effective_fraction(profile, self.correlations)
                 noise = metrics.rate_noise(usual, effective_usual_rows, rate, effective_rows)
@@ -180,24 +182,24 @@ class _Rates:
                 yield Level(self.task, where, rate, usual, usual - slack, usual + slack)
 
 
-def _positive_rate(profile: PartitionProfile, column: str) -> tuple[float, int]:
+def _positive_rate(profile: PartitionProfile, key: str, label: str) -> tuple[float, int]:
     """The fraction of positives, and of how many labels."""
-    positives, missing, rows = _count_labels(profile, column)
+    positives, missing, rows = _count_labels(profile, key, label)
     return (positives / (rows - missing) if rows > missing else math.nan), rows - missing
 
 
-def _null_rate(profile: PartitionProfile, column: str) -> tuple[float, int]:
+def _null_rate(profile: PartitionProfile, key: str, label: str) -> tuple[float, int]:
     """The fraction of rows without a label, and of how many rows."""
-    _, missing, rows = _count_labels(profile, column)
+    _, missing, rows = _count_labels(profile, key, label)
     return (missing / rows if rows else math.nan), rows
 
 
-def _count_labels(profile: PartitionProfile, column: str) -> tuple[int, int, int]:
-    """Positives, nulls and rows of a label column; zeros for one that the profile does not have."""
-    block = profile.blocks.get("label")
-    if block is None or column not in block.labels:
+def _count_labels(profile: PartitionProfile, key: str, label: str) -> tuple[int, int, int]:
+    """Positives, nulls and rows of a label; zeros for one that the profile does not have."""
+    block = profile.blocks.get(key)
+    if block is None or label not in block.labels:
         return 0, 0, 0
-    position, stats = block.labels.index(column), block.stats
+    position, stats = block.labels.index(label), block.stats
     return int(stats.ones[position]), int(stats.missing[position]), int(stats.rows[position])
 
 

@@ -104,6 +104,8 @@ class BlockProfiler:
                 self._check_labels(block, values.array, outside)
                 # The counts of 0 and 1 are its histogram.
                 yield _measure_block(block, values, None, outside, None)
+            case "derived_label":
+                yield _measure_block(block, values, None, None, None)
             case "binary" | "weight":
                 outside = invalid_values("label" if block.role == "binary" else "weight", values.array)
                 yield _measure_block(block, values, None, outside, count_numbers(values.array))
@@ -136,16 +138,21 @@ class BlockProfiler:
     def _check_labels(self, block: Block, array: Floats, outside: Flags) -> None:
         if not outside.any():
             return
-        for task, column in self.config.label_columns().items():
-            position = block.columns.index(column)
+        tasks = self.config.label_columns()
+        for position, column in enumerate(block.columns):
             wrong = array[:, position][outside[:, position]]
-            if len(wrong):
+            uses = [
+                (f"task {task}", f"map another column in tasks.{task}.label")
+                for task, label in tasks.items()
+                if label == column
+            ] or [(f"column {column}", f"compare it in its rule, as {{column: {column}, at_least: 1}}")]
+            for subject, advice in uses if len(wrong) else []:
                 self.report(
                     "label_values",
-                    f"task {task}",
+                    subject,
                     f"has value {float(wrong[0])}",
                     "a label is 0, 1 or null",
-                    f"fix the log, or map another column in tasks.{task}.label",
+                    f"fix the log, or {advice}",
                     len(wrong),
                 )
 

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from recap_model.config import RecapConfig
+from recap_model.data.log.labels import label_sources
 from recap_model.data.log.schema import FEATURE_ROLES as FEATURE_ROLES
-from recap_model.data.log.schema import LogColumn, Role, log_columns, sequence_columns
+from recap_model.data.log.schema import LogColumn, Role, log_columns, select_columns, sequence_columns
 
 # Of an embedding the norm, of a list of ids the length, of a sequence's column the newest event.
 _ONE_VALUE = ("embedding", "sparse", "sequence_id", "sequence_number", "sequence_time")
@@ -16,18 +17,26 @@ class Block:
     """Columns of one role that are measured as one array of (rows, width).
 
     Attributes:
-        members: scalar columns, one for each position; or just one column, of lists; or the columns of a sequence.
+        members: scalar columns, one for each position; or just one column, of lists; or the columns of a sequence; or
+            of derived labels all columns that they are made of.
         name: of the sequence.
+        config: of derived labels, which has their rules.
     """
 
     role: Role
     members: tuple[LogColumn, ...]
     name: str = ""
+    config: RecapConfig | None = None
+
+    @cached_property
+    def tasks(self) -> list[str]:
+        """The tasks whose derived labels are the positions."""
+        return [] if self.config is None else list(self.config.derived_labels())
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
-        """The members' names."""
-        return tuple(member.name for member in self.members)
+        """The members' names, each once."""
+        return tuple(dict.fromkeys(member.name for member in self.members))
 
     @property
     def section(self) -> str:
@@ -49,6 +58,8 @@ class Block:
     @property
     def width(self) -> int:
         """Positions that are measured: of an embedding its norm, of a sparse list or a sequence its length."""
+        if self.tasks:
+            return len(self.tasks)
         if self.name or self.role in _ONE_VALUE:
             return 1
         if self.members[0].values:
@@ -68,7 +79,9 @@ class Block:
 
     @property
     def labels(self) -> list[str]:
-        """A name for each position: the column, or ``column[position]``; of a sequence its own."""
+        """A name for each position: the column, or ``column[position]``, or ``tasks.TASK``; of a sequence its own."""
+        if self.tasks:
+            return [f"tasks.{task}" for task in self.tasks]
         if self.name:
             return [self.name]
         if self.members[0].values:
@@ -79,7 +92,9 @@ class Block:
 
     @property
     def sources(self) -> list[str]:
-        """The log's column of each position; of a sequence its name."""
+        """The log's column of each position; of a sequence or a derived label its name."""
+        if self.tasks:
+            return self.labels
         if self.name:
             return [self.name]
         return list(self.columns) if self.list_width is None else [self.columns[0]] * self.width
@@ -91,11 +106,23 @@ def list_blocks(config: RecapConfig) -> list[Block]:
     for column in log_columns(config):
         if column.measured:
             members.setdefault(Block(column.role, (column,)).key, []).append(column)
-    sequences = [
+    blocks = [Block(columns[0].role, tuple(columns)) for columns in members.values()]
+    blocks += [
         Block("sequence", tuple(sequence_columns(sequence, f"features.sequences.{name}")), name)
         for name, sequence in config.features.sequences.items()
     ]
-    return [*(Block(columns[0].role, tuple(columns)) for columns in members.values()), *sequences]
+    tasks = config.derived_labels()
+    if tasks:
+        sources = select_columns(log_columns(config), label_sources(config, tasks))
+        blocks.append(Block("derived_label", tuple(sources), config=config))
+    return blocks
+
+
+def locate_label(config: RecapConfig, task: str) -> tuple[str, str]:
+    """The block of a task's label in a profile, and the label's name there."""
+    rule = config.tasks[task].label_rule(task)
+    is_derived = config.tasks[task].has_derived_label
+    return ("derived_label", f"tasks.{task}") if is_derived else ("label", str(rule))
 
 
 def list_columns(blocks: list[Block]) -> list[str]:

@@ -109,7 +109,8 @@ class FileReader:
         unmeasured = [
             column for column in log_columns(config) if not column.measured and column.name in names
         ]
-        refused = self._refuse([*(column for block in blocks for column in block.members), *unmeasured])
+        measured = (column for block in blocks for column in block.members)
+        refused = self._refuse(list(dict.fromkeys([*measured, *unmeasured])))
         return [block for block in blocks if refused.isdisjoint(block.columns)]
 
     def _refuse(self, columns: list[LogColumn]) -> set[str]:

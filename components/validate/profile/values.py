@@ -11,6 +11,7 @@ from components.validate.profile.sequences import read_lengths, read_newest
 from components.validate.profile.statistics import Counts, Floats, Stats
 from recap_model.data.log.columns import milliseconds
 from recap_model.data.log.id_hashing import feature_ids
+from recap_model.data.log.labels import evaluate_labels
 from recap_model.data.log.schema import SEQUENCE_ROLES
 
 
@@ -37,6 +38,9 @@ def read_values(batch: pa.RecordBatch, block: Block) -> Values:
     Raises:
         WrongWidthError: a list is longer or shorter than the block says.
     """
+    if block.config is not None:
+        labels = evaluate_labels(batch, block.config, block.tasks, "the log").astype(np.float64)
+        return Values(labels, np.count_nonzero(np.isnan(labels), axis=0))
     if block.list_width is None:
         return _read_scalars(batch, block)
     if block.role == "sequence":

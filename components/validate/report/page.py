@@ -12,7 +12,7 @@ from components.common.html.render import render
 from components.common.html.tables import Table, figure
 from components.common.html.task_labels import tasks_of, within_family
 from components.validate.drift.reference import Reference
-from components.validate.profile.columns import FEATURE_ROLES
+from components.validate.profile.columns import FEATURE_ROLES, locate_label
 from components.validate.profile.exact_sum import from_units
 from components.validate.profile.profile import PartitionProfile, Profile
 from components.validate.profile.statistics import Stats, compute_mean, fraction
@@ -100,9 +100,9 @@ def _chart_rates(profile: Profile, window: PartitionProfile, config: RecapConfig
     ticks = sorted({0, len(names) - 1})
     axis = Axis("partition", 0.0, max(len(names) - 1.0, 1.0), [(float(tick), names[tick]) for tick in ticks])
     charts = []
-    for task, column in config.label_columns().items():
-        rates = [_measure_rate(partition, column) for partition in profile.partitions.values()]
-        window_rate = _measure_rate(window, column)
+    for task in config.tasks:
+        rates = [_measure_rate(partition, config, task) for partition in profile.partitions.values()]
+        window_rate = _measure_rate(window, config, task)
         positions = [float(number) for number in range(len(names))]
         series = [
             Series("", [axis.low, axis.high], [window_rate, window_rate], colour=None),
@@ -119,13 +119,14 @@ def _chart_rates(profile: Profile, window: PartitionProfile, config: RecapConfig
     return charts
 
 
-def _find_label(profile: PartitionProfile, column: str) -> tuple[Stats, int] | None:
-    block = profile.blocks.get("label")
-    return (block.stats, block.labels.index(column)) if block else None
+def _find_label(profile: PartitionProfile, config: RecapConfig, task: str) -> tuple[Stats, int] | None:
+    key, label = locate_label(config, task)
+    block = profile.blocks.get(key)
+    return (block.stats, block.labels.index(label)) if block else None
 
 
-def _measure_rate(profile: PartitionProfile, column: str) -> float:
-    label = _find_label(profile, column)
+def _measure_rate(profile: PartitionProfile, config: RecapConfig, task: str) -> float:
+    label = _find_label(profile, config, task)
     if label is None:
         return math.nan
     stats, position = label
@@ -135,14 +136,15 @@ def _measure_rate(profile: PartitionProfile, column: str) -> float:
 
 def _list_tasks(window: PartitionProfile, config: RecapConfig) -> list[list[object]]:
     rows: list[list[object]] = []
-    for task, column in config.label_columns().items():
-        label = _find_label(window, column)
+    rules = config.derived_labels()
+    for task in config.tasks:
+        label = _find_label(window, config, task)
         if label is not None:
             stats, position = label
             missing = int(stats.missing[position])
             labelled = int(stats.rows[position]) - missing
-            rate = figure(_measure_rate(window, column), ".4g")
-            name = within_family(task, config.tasks)
+            rate = figure(_measure_rate(window, config, task), ".4g")
+            name = within_family(task, config.tasks) + (f": {rules[task]}" if task in rules else "")
             rows.append([name, f"{labelled:,}", f"{int(stats.ones[position]):,}", rate, f"{missing:,}"])
     return rows
 

@@ -21,6 +21,7 @@ RuleName = Literal[
     "task_negatives",
     "task_rate_change",
     "task_null_rate_change",
+    "label_unit",
     "feature_missing",
     "feature_null_rate",
     "feature_null_rate_change",

@@ -12,7 +12,7 @@
 | sequence_number | list of numbers | |
 | sequence_time | list of times | |
 | label | number or boolean that is 0 or 1 | null, NaN: the row does not count for the task |
-| outcome | number, boolean; text where a rule compares it with a text | null, NaN: the comparison is missing |
+| outcome, outcome_text | number, boolean; text or binary | null, NaN: the comparison is missing |
 | slice | number, boolean, a list of any | null, NaN: missing |
 | weight | number, boolean; finite, from 0 to `LARGEST_WEIGHT` | none is allowed |
 | id | integer, text, binary | null: the row belongs to no other |
@@ -51,7 +51,9 @@ Role = Literal[
     "sequence_number",
     "sequence_time",
     "label",
-    "outcome",  # what a label rule compares
+    "outcome",  # what a label rule compares with a number
+    "outcome_text",  # what a label rule compares with a text
+    "derived_label",  # of tasks, not of columns: labels made of several columns
     "slice",  # what slices of the evaluation are made by
     "weight",
     "id",
@@ -107,7 +109,9 @@ _TYPES: dict[Role, _Types] = {
     "sequence_number": _NUMBERS,
     "sequence_time": _TIMES,
     "label": _NUMBERS,
-    "outcome": _NUMBERS._replace(allowed="numbers or booleans; text only where a rule has a text"),
+    "outcome": _NUMBERS,
+    "outcome_text": _Types(("text", "binary"), "text, as a rule compares it with a text"),
+    "derived_label": _NUMBERS,
     "slice": _NUMBERS._replace(allowed="numbers, booleans or lists"),
     "weight": _NUMBERS,
     "id": _ANY_ID,
@@ -164,8 +168,7 @@ class LogColumn:
     @property
     def allowed(self) -> str:
         """The types that it may have, in words."""
-        is_id = self.any_id and self.role != "outcome"
-        allowed = (_ANY_ID if is_id else _TYPES[self.role]).allowed
+        allowed = (_ANY_ID if self.any_id else _TYPES[self.role]).allowed
         if self.width is None:
             return allowed
         if self.width:
@@ -271,21 +274,17 @@ def label_columns(config: RecapConfig) -> list[str]:
 
 
 def _outcome_columns(config: RecapConfig, known: list[LogColumn]) -> Iterator[LogColumn]:
-    """What label rules compare, and what with; measured where the log's column has no other role."""
-    sections: dict[str, str] = {}
-    texts: set[str] = set()
+    """What label rules compare, and what with; numbers are measured where the log's column has no other role."""
+    sections: dict[tuple[str, Role], str] = {}
     for task, settings in config.tasks.items():
         for field, rule in settings.conditions(task):
             if rule.column and rule.is_comparison:
+                role: Role = "outcome_text" if isinstance(rule.equals, str) else "outcome"
                 names = [rule.column, *(bound for bound in rule.bounds if isinstance(bound, str))]
-                sections = dict.fromkeys(names, f"tasks.{task}.{field}") | sections
-                texts |= {rule.column} if isinstance(rule.equals, str) else set()
+                sections = {(name, role): f"tasks.{task}.{field}" for name in names} | sections
     measured = {column.name for column in known if column.measured}
-    for name, section in sections.items():
-        is_text = name in texts
-        yield LogColumn(
-            name, "outcome", section, any_id=is_text, measured=not is_text and name not in measured
-        )
+    for (name, role), section in sections.items():
+        yield LogColumn(name, role, section, measured=role == "outcome" and name not in measured)
 
 
 def _feature_columns(config: RecapConfig) -> Iterator[LogColumn]:

@@ -129,7 +129,7 @@ def _find_stats(
         return None
     (column,) = item.columns
     for block in blocks:
-        scalar = column in block.columns and block.list_width is None
+        scalar = column in block.columns and block.list_width is None and block.config is None
         if scalar and block.key in window.blocks:
             index = block.columns.index(column)
             if item.name == _NOT_NULL or not (block.role in _ROLES_WITHOUT_VALUES or block.any_id(index)):
