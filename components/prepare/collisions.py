@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.prepare.rows import Rows
+from components.prepare.rows import Rows, column_ids
 from recap_model.config import RecapConfig
+from recap_model.config.model.table_columns import TableColumn, shared_table_columns
 from recap_model.data.dataset.statistics import Collisions
 from recap_model.data.log.id_hashing import MISSING_ID, hash_buckets, seeded_hash
-from recap_model.data.log.id_lists import IdLists
 
 _SAMPLE_IDS = 1 << 16
 _FOLLOWED_BUCKETS = 1 << 22
@@ -21,11 +21,10 @@ _NO_KEY = np.iinfo(np.uint32).max
 
 @dataclass(frozen=True)
 class _Source:
-    """Source of a hashed table's ids: column ``index`` of the discrete group, or lists of ``name``."""
+    """A hashed table's buckets, and the columns that read it."""
 
     buckets: int
-    index: int | None = None
-    name: str | None = None
+    columns: tuple[TableColumn, ...]
 
 
 class CollisionCounter:
@@ -132,12 +131,9 @@ class HashedTables:
     def add(self, rows: Rows) -> None:
         """Count the ids that tables read of these rows."""
         for path, source in self._sources.items():
-            if source.name is not None:
-                lists = IdLists.of(rows.sparse[source.name])
-                ids = lists.values[lists.offsets[0] : lists.offsets[-1]]
-            else:
-                ids = rows.groups["discrete"][:, source.index]  # type: ignore[assignment]
-            self.counters[path].add(ids[ids != MISSING_ID])
+            for column in source.columns:
+                ids = column_ids(rows, column)
+                self.counters[path].add(ids[ids != MISSING_ID])
 
     def add_crosses(self, crosses: Mapping[str, NDArray[np.uint64]]) -> None:
         """Count the hashes of crosses, from `read_crosses`."""
@@ -188,14 +184,24 @@ def _cross(name: str) -> str:
 
 
 def _sources(config: RecapConfig) -> dict[str, _Source]:
+    """The tables that hash ids; one that gives an id several entries is counted by the first."""
     small, large = config.model.small_embeddings, config.model.large_embeddings
-    found = {
-        f"model.small_embeddings.{table.name}": _Source(table.num_embeddings - 1, index=table.index)
+    sources = {
+        f"model.small_embeddings.{table.name}": _Source(
+            table.num_embeddings - 1, (TableColumn("discrete", index=table.index),)
+        )
         for table in (small.tables if small else [])
         if table.hash
     }
-    return found | {
-        f"model.large_embeddings.{table.name}": _Source(table.num_embeddings - 1, name=table.name)
+    sources |= {
+        f"model.large_embeddings.{table.name}": _Source(
+            table.num_embeddings - 1, (TableColumn("sparse", name=table.name),)
+        )
         for table in (large.tables if large else [])
         if table.hash
+    }
+    return sources | {
+        f"model.tables.{name}": _Source(config.model.tables[name].num_embeddings - 1, tuple(columns))
+        for name, columns in shared_table_columns(config).items()
+        if config.model.tables[name].hash
     }

@@ -15,10 +15,11 @@ from components.prepare.row_places import place_of, row_group_starts, rows_at_on
 from recap_model.config import RecapConfig
 from recap_model.config.data.dataset import SplitByColumn, SplitByHash
 from recap_model.config.data.features import DENSE_GROUPS
+from recap_model.config.model.table_columns import TableColumn
 from recap_model.config.reading.errors import in_one_line
 from recap_model.data.log.columns import milliseconds
 from recap_model.data.log.feature_groups import read_groups
-from recap_model.data.log.id_lists import PREFIX, read_lists
+from recap_model.data.log.id_lists import PREFIX, IdLists, read_lists
 from recap_model.data.log.labels import label_sources, read_labels
 from recap_model.data.log.schema import (
     WEIGHT_VALUES,
@@ -29,7 +30,7 @@ from recap_model.data.log.schema import (
     select_columns,
 )
 from recap_model.data.log.sequences import PREFIX as SEQUENCE_PREFIX
-from recap_model.data.log.sequences import UnalignedListsError, read_sequences
+from recap_model.data.log.sequences import UnalignedListsError, column_name, read_sequences
 from recap_model.data.log.slices import read_slice_columns
 
 NUMBER = "_number"  # of a part's column; a set has none
@@ -72,6 +73,15 @@ class Rows:
             sparse={name: array.take(pa.array(indices)) for name, array in self.sparse.items()},
             sequences={name: array.take(pa.array(indices)) for name, array in self.sequences.items()},
         )
+
+
+def column_ids(rows: Rows, column: TableColumn) -> NDArray[np.int64]:
+    """All ids of a column, in one dimension; -1 is a missing one."""
+    if column.group != "discrete":
+        name = column_name(column.name, column.key)
+        lists = IdLists.of(rows.sparse[column.name] if column.group == "sparse" else rows.sequences[name])
+        return lists.values[lists.offsets[0] : lists.offsets[-1]]
+    return rows.groups["discrete"][:, column.index].astype(np.int64, copy=False)
 
 
 def concatenate(parts: list[Rows]) -> Rows:

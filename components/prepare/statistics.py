@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from components.prepare.collisions import HashedTables
 from components.prepare.row_sample import Number, RowSample
-from components.prepare.rows import Rows
+from components.prepare.rows import Rows, column_ids
 from recap_model.config import RecapConfig
+from recap_model.config.model.table_columns import TableColumn, shared_table_columns
 from recap_model.data.dataset.statistics import FeatureStatistics
 from recap_model.data.log.id_hashing import MISSING_ID
 from recap_model.data.log.slices import PREFIX, quantile_bounds
@@ -51,10 +52,10 @@ class StatisticsBuilder:
                 rows.keys[PREFIX + name].to_numpy(zero_copy_only=False) for name in self._slice_columns
             ]
             self._slice_sample.add(rows.number, np.stack(columns, axis=1))
-        for name, (index, _, _) in self._tables.items():
-            ids, counts = np.unique(rows.groups["discrete"][:, index], return_counts=True)
-            _add_counts(self._ids[name], zip(ids.tolist(), counts.tolist(), strict=True))
-
+        for name, (columns, _, _) in self._tables.items():
+            for column in columns:
+                ids, counts = np.unique(column_ids(rows, column), return_counts=True)
+                _add_counts(self._ids[name], zip(ids.tolist(), counts.tolist(), strict=True))
         self._hashed.add(rows)
 
     def add_crosses(self, crosses: Mapping[str, NDArray[np.uint64]]) -> None:
@@ -155,16 +156,24 @@ def _knots(column: NDArray[np.float32]) -> list[float]:
     return np.unique(np.concatenate(parts)).tolist()
 
 
-def _tables_with_vocabulary(config: RecapConfig) -> dict[str, tuple[int, int, int]]:
-    """For each discrete column looked up by frequency: its index, entries of its largest table, lowest count."""
+def _tables_with_vocabulary(config: RecapConfig) -> dict[str, tuple[list[TableColumn], int, int]]:
+    """What is looked up by frequency: its columns, entries of the largest table that reads them, lowest count.
+
+    A discrete column of small tables goes by its name or number, a shared table by the path of its config.
+    """
     tables = config.model.small_embeddings.tables if config.model.small_embeddings else []
-    columns = config.features.group_columns("discrete")
-    found: dict[str, tuple[int, int, int]] = {}
+    names = config.features.group_columns("discrete")
+    counted: dict[str, tuple[list[TableColumn], int, int]] = {}
     for table in tables:
         if table.min_count is None:
             continue
         scalar = isinstance(config.features.discrete, list)
-        name = columns[table.index] if scalar else str(table.index)
-        _, entries, lowest = found.get(name, (table.index, 0, table.min_count))
-        found[name] = (table.index, max(entries, table.num_embeddings), min(lowest, table.min_count))
-    return found
+        name = names[table.index] if scalar else str(table.index)
+        columns = [TableColumn("discrete", index=table.index)]
+        _, entries, lowest = counted.get(name, (columns, 0, table.min_count))
+        counted[name] = (columns, max(entries, table.num_embeddings), min(lowest, table.min_count))
+    for name, columns in shared_table_columns(config).items():
+        shared = config.model.tables[name]
+        if shared.min_count is not None:
+            counted[f"model.tables.{name}"] = (columns, shared.num_embeddings, shared.min_count)
+    return counted

@@ -14,7 +14,7 @@ from recap_model.config.data.tasks import TaskConfig
 from recap_model.config.fields.names import TaskName
 from recap_model.config.model.network import ModelConfig
 from recap_model.config.model.optimizer import OptimizerConfig
-from recap_model.config.reading import cross_checks
+from recap_model.config.reading import cross_checks, table_checks
 from recap_model.config.reading.checking import check
 from recap_model.config.reading.cross_checks import cross_check
 from recap_model.config.reading.yaml import ConfigError, read_yaml
@@ -43,6 +43,8 @@ class RecapConfig(StrictModel):
     _missing_architectures = cross_check(cross_checks.missing_architectures)
     _chains_without_a_first = cross_check(cross_checks.circular_tasks)
     _missing_columns = cross_check(cross_checks.missing_columns)
+    _unknown_id_columns = cross_check(table_checks.unknown_id_columns)
+    _unreadable_sequences = cross_check(table_checks.unreadable_sequences)
     _missing_rates = cross_check(cross_checks.missing_rates)
     _settings_of_no_table = cross_check(cross_checks.settings_without_table)
     _no_discrete_column = cross_check(cross_checks.unknown_slice_columns)

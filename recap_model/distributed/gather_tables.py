@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from recap_model.distributed.process_group import ProcessGroup
 from recap_model.distributed.sharded_tables import Bounds
-from recap_model.nn.inputs.large_embeddings import LargeEmbeddings
+from recap_model.nn.inputs.id_tables import IdTables
 from recap_model.optim import Stepper
 from recap_model.optim.optimizer import CombinedOptimizer
 
@@ -30,9 +30,9 @@ class TableGatherer:
         self._module, self._process_group = module, process_group
         self._bounds: dict[str, list[Bounds]] = {}
         for name, part in module.named_modules():
-            if isinstance(part, LargeEmbeddings) and part.plan is not None:
-                for number, bounds in enumerate(part.bounds):
-                    self._bounds[f"{name}.tables.{number}.table.weight"] = bounds
+            if isinstance(part, IdTables):
+                for weight, bounds in part.sharded_weights():
+                    self._bounds[f"{name}.{weight}"] = bounds
 
     @property
     def names(self) -> list[str]:
@@ -51,10 +51,8 @@ class TableGatherer:
         if self._process_group.rank > 0:
             return
         for name, part in self._module.named_modules():
-            if isinstance(part, LargeEmbeddings) and part.plan is not None:
-                weights = [
-                    wholes[f"{name}.tables.{number}.table.weight"] for number in range(len(part.tables))
-                ]
+            if isinstance(part, IdTables) and part.plan is not None:
+                weights = [wholes[f"{name}.{weight}"] for weight, _ in part.sharded_weights()]
                 part.unshard([weight.to(self._process_group.device) for weight in weights])
 
     def gather_state(self, state: Mapping[str, Any], optimizer: Stepper) -> dict[str, Any]:

@@ -18,12 +18,14 @@ from typing import Any
 
 from recap_model.config import RecapConfig
 from recap_model.config.data.features import FeaturesConfig, ListColumn
+from recap_model.config.data.sequences import LENGTH
 from recap_model.data.log.id_hashing import MISSING_ID, WORD_BITS
 from recap_model.model.ranking_model import MultiTaskRankingModel
 
 FORMAT = "recap-onnx/1"
 
 _PREFIX = "recap."
+_MISSING_EVENT: dict[str, int] = {"id": MISSING_ID, "category": MISSING_ID, "actions": 0}
 _MISSING: dict[str, str | int] = {"continuous": "nan", "discrete": MISSING_ID}  # zero in other groups
 _HASHED_BITS = 64
 
@@ -63,6 +65,19 @@ def _inputs(model: MultiTaskRankingModel, features: FeaturesConfig | None) -> It
     for name in model.inputs.sparse:
         longest = features.longest_list if features else None
         yield {"name": name, "ids": name, "longest": longest, "missing": MISSING_ID}
+    for name, schema in model.inputs.schemas.items():
+        about = {"sequence": name, "longest": schema.max_length, "order": schema.order}
+        for key, column in schema.columns.items():
+            side = {
+                "column": column.column,
+                "kind": column.kind,
+                "missing": _MISSING_EVENT.get(column.kind, "nan"),
+            }
+            values = {"values": column.values} if column.values else {}
+            yield {"name": f"{name}.{key}", **about, **side, **values}
+        yield {"name": f"{name}.{LENGTH}", **about, "kind": LENGTH}
+    if model.inputs.schemas:
+        yield {"name": "history_row", "kind": "history_row"}
 
 
 def _releases() -> dict[str, str]:

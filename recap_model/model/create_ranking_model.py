@@ -32,7 +32,7 @@ def create_ranking_model(
 
     Raises:
         ValueError: config, groups, statistics and files of embeddings do not fit together.
-        FileNotFoundError: a file that ``model.large_embeddings`` names is not there.
+        FileNotFoundError: a file that ``model.large_embeddings`` or ``model.tables`` names is not there.
     """
     model = build_model(data_spec, config, data_config, return_backbone)
     model.read_embedding_files()

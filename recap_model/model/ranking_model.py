@@ -69,7 +69,7 @@ class MultiTaskRankingModel(nn.Module):
         self.tasks = plan.tasks
         self.return_backbone = return_backbone
         self.data_spec = group_widths(data_spec)
-        self.inputs = InputLayer(plan.model, self.data_spec)
+        self.inputs = InputLayer(plan.model, self.data_spec, plan.discrete_columns, plan.sequences)
         self.net = self._build_net(plan)
         self.affine_maps = nn.ModuleDict(
             {
@@ -101,7 +101,8 @@ class MultiTaskRankingModel(nn.Module):
             ValueError: a group is missing, or has another shape or dtype.
         """
         dtype = self.score_weights.dtype
-        net = self.net(self.inputs(validate_batch(batch, self.inputs.widths, self.inputs.sparse, dtype)))
+        inputs = self.inputs
+        net = self.net(inputs(validate_batch(batch, inputs.widths, inputs.sparse, inputs.schemas, dtype)))
         logits = self.conditional(self._apply_affine_maps(net.logits.to(dtype)))
         calibrated = self._apply_calibrators(self.sampling.shift(logits))
         probabilities = torch.sigmoid(calibrated)
@@ -144,13 +145,15 @@ class MultiTaskRankingModel(nn.Module):
         self.inputs.set_statistics(statistics, self._discrete_columns)
 
     def read_embedding_files(self) -> None:
-        """Start large embeddings from the vocabularies and values that the config names, if it does.
+        """Start tables from the vocabularies and values that the config names, if it does.
 
         Raises FileNotFoundError or ValueError, each naming the file.
         """
         config = self.config.model if isinstance(self.config, RecapConfig) else self.config
         if self.inputs.large_embeddings is not None and config.large_embeddings is not None:
             self.inputs.large_embeddings.read_files(config.large_embeddings)
+        if self.inputs.shared_tables is not None:
+            self.inputs.shared_tables.read_files(config.tables)
 
     def set_sampling(self, sampling: Mapping[str, Sampling]) -> None:
         """Undo these rates in the calibrated probabilities; tasks that are not named keep theirs.
@@ -198,7 +201,11 @@ class MultiTaskRankingModel(nn.Module):
             path = name.split(".")
             if path[0] == "calibrators":
                 continue
-            key = next((key for place, key in pairwise(path) if place in _TASK_CONTAINERS), None)
+            # Inputs are no task's, even those of a table that is named as a container is.
+            key = next(
+                (key for place, key in pairwise(path) if place in _TASK_CONTAINERS and path[0] != "inputs"),
+                None,
+            )
             groups[owners[key] if key is not None else None][name] = parameter
         return groups
 

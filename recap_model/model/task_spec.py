@@ -6,6 +6,7 @@ from typing import Any
 
 from recap_model.config import RecapConfig
 from recap_model.config.data.features import ListColumn
+from recap_model.config.data.sequences import Sequence
 from recap_model.config.model.architectures import ArchitectureConfig
 from recap_model.config.model.network import ModelConfig
 
@@ -16,7 +17,8 @@ _RATES = ("pos_downsampling_rate", "neg_downsampling_rate")
 class TaskSpec:
     """The tasks of a model, in the order of its outputs' columns.
 
-    ``discrete_columns`` names the columns of the discrete group, where the log has them one by one; ``given`` has
+    ``discrete_columns`` names the columns of the discrete group, where the log has them one by one; ``sequences`` are
+    those of the features, if the config has them; ``given`` has
     for each task the number of the one it is conditional on, or None.
     """
 
@@ -26,6 +28,7 @@ class TaskSpec:
     positive_rates: list[float]
     negative_rates: list[float]
     discrete_columns: list[str]
+    sequences: dict[str, Sequence]
     given: list[int | None]
 
     @property
@@ -50,11 +53,12 @@ def resolve_tasks(config: RecapConfig | ModelConfig, data_config: Any = None) ->
         weights = [task.score_weight for task in config.tasks.values()]
         discrete = config.features.discrete
         columns = [] if isinstance(discrete, ListColumn) else list(discrete)
+        sequences = config.features.all_sequences()
         given = [None if task.given is None else tasks.index(task.given) for task in config.tasks.values()]
         if data_config is None and config.data.sampling_correction == "calibration":
             data_config = config.tasks
     elif isinstance(config, ModelConfig):
-        model, tasks, columns = config, list(config.tasks), []
+        model, tasks, columns, sequences = config, list(config.tasks), [], {}
         weights = [1.0] * len(tasks)
         given = [None for _ in tasks]
     else:
@@ -62,7 +66,7 @@ def resolve_tasks(config: RecapConfig | ModelConfig, data_config: Any = None) ->
             f"config: {type(config).__name__}; give a RecapConfig, or its model section, a ModelConfig"
         )
     positive, negative = _sampling_rates(tasks, data_config)
-    return TaskSpec(model, model.architectures(tasks), weights, positive, negative, columns, given)
+    return TaskSpec(model, model.architectures(tasks), weights, positive, negative, columns, sequences, given)
 
 
 def _sampling_rates(tasks: list[str], data_config: Any) -> tuple[list[float], list[float]]:

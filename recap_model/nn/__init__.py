@@ -12,6 +12,7 @@ from recap_model.nn.inputs.input_layer import InputLayer, Inputs
 from recap_model.nn.inputs.large_embeddings import LargeEmbeddings
 from recap_model.nn.inputs.piecewise_linear import NumericEmbeddings, PiecewiseLinearEncoding
 from recap_model.nn.inputs.position import PositionDebias
+from recap_model.nn.inputs.shared_tables import SharedTables
 from recap_model.nn.inputs.small_embeddings import IdEmbedding, SmallEmbeddings, Vocabulary
 from recap_model.nn.inputs.transforms import Clip, Finite, SignedLog, ZScore
 from recap_model.nn.names import module_key, sanitize, unsanitize
@@ -46,6 +47,7 @@ __all__ = [
     "PiecewiseLinearEncoding",
     "PleTowers",
     "PositionDebias",
+    "SharedTables",
     "SharedTowers",
     "SignedLog",
     "SmallEmbeddings",

@@ -136,8 +136,8 @@ def _table_optimizer(ranking: MultiTaskRankingModel, config: OptimizerConfig) ->
     ]
     if not tables:
         raise ValueError(
-            "optimizer.embeddings: the model has no table; remove it, or give model.small_embeddings or "
-            "model.large_embeddings"
+            "optimizer.embeddings: the model has no table; remove it, or give model.small_embeddings, "
+            "model.large_embeddings or model.tables"
         )
     group = {"params": with_sparse_gradients(tables), "task": None, "tables": True}
     return TableOptimizer([group], rate_at(settings.learning_rate, 0), settings.algorithm, settings.epsilon)

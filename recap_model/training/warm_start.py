@@ -15,19 +15,19 @@ _TABLES = (SmallEmbeddings, IdEmbedding)
 
 @dataclass(frozen=True)
 class _Table:
-    """The entries of an embedding table, and how an id's entry is found."""
+    """The entries of an embedding table, and how an id's entry is found: by so many ``hashes``, or none."""
 
     entries: Tensor
     vocabulary: Vocabulary | None
-    hashed: bool
+    hashes: int
     size: int
     first: int = 0
 
     def takes(self, old: "_Table") -> bool:
         """Whether the entries of ``old`` can be told by their ids to be this table's."""
-        if self.hashed != old.hashed or self.entries.shape[1] != old.entries.shape[1]:
+        if self.hashes != old.hashes or self.entries.shape[1] != old.entries.shape[1]:
             return False
-        return not self.hashed or self.size == old.size
+        return not self.hashes or self.size == old.size
 
 
 @torch.no_grad()
@@ -84,14 +84,20 @@ def _tables(model: nn.Module) -> dict[str, _Table]:
     for path, part in model.named_modules():
         if isinstance(part, IdEmbedding):
             tables[path] = _Table(
-                part.table.weight, part.vocabulary, part.hash_ids, part.num_embeddings, part.first
+                part.table.weight,
+                part.vocabulary,
+                part.hashes if part.hash_ids else 0,
+                part.num_embeddings,
+                part.first,
             )
         elif isinstance(part, SmallEmbeddings):
             for number, name in enumerate(part.names):
                 vocabulary = dict(part.vocabularies.items()).get(str(number))
                 assert vocabulary is None or isinstance(vocabulary, Vocabulary)
                 entries = part.weight_of(number)
-                tables[f"{path}.{name}"] = _Table(entries, vocabulary, part.hash_ids[number], len(entries))
+                tables[f"{path}.{name}"] = _Table(
+                    entries, vocabulary, int(part.hash_ids[number]), len(entries)
+                )
     return tables
 
 

@@ -9,7 +9,15 @@ from recap_model.config.fields.names import Name
 from recap_model.config.fields.numbers import NonNegativeInt, PositiveFloat, PositiveInt, TableSize, Width
 from recap_model.config.model.architectures import BatchNormConfig
 
-_HASH = "ids are hashed into the entries; prepare reports the collision rate"
+HASH = "ids are hashed into the entries; prepare reports the collision rate"
+PRETRAINED = (
+    "a .npy file of the values at the start: (num_embeddings, embedding_dim), or with vocab (ids of vocab, "
+    "embedding_dim)"
+)
+VOCAB = (
+    "a text file with an id on each line, at most num_embeddings - 1 of them: integers, or text where the column is "
+    "of text or binary"
+)
 
 JoinedGroup = Literal["binary", "discrete", "user_embedding", "user_eng_embedding", "author_embedding"]
 
@@ -108,11 +116,11 @@ class SmallEmbeddingTableConfig(StrictModel):
     embedding_dim: Width
     index: NonNegativeInt = Field(description="column in the discrete group")
     min_count: PositiveInt | None = None
-    hash: bool = Field(False, description=_HASH)
+    hash: bool = Field(False, description=HASH)
 
     @model_validator(mode="after")
     def _room_for_ids(self) -> "SmallEmbeddingTableConfig":
-        _check_room(self.num_embeddings, min_count=self.min_count is not None, hash=self.hash)
+        check_room(self.num_embeddings, min_count=self.min_count is not None, hash=self.hash)
         return self
 
 
@@ -136,22 +144,13 @@ class LargeEmbeddingTableConfig(StrictModel):
     name: Name = Field(description="of the table, and of its column in features.sparse")
     num_embeddings: TableSize
     embedding_dim: Width
-    pretrained: str | None = Field(
-        None,
-        description="a .npy file of the values at the start: (num_embeddings, embedding_dim), or with vocab "
-        "(ids of vocab, embedding_dim)",
-    )
-    vocab: str | None = Field(
-        None,
-        description="a text file with an id on each line, at most num_embeddings - 1 of them: integers, or text "
-        "where the column is of text or binary",
-    )
-
-    hash: bool = Field(False, description=_HASH)
+    pretrained: str | None = Field(None, description=PRETRAINED)
+    vocab: str | None = Field(None, description=VOCAB)
+    hash: bool = Field(False, description=HASH)
 
     @model_validator(mode="after")
     def _room_for_ids(self) -> "LargeEmbeddingTableConfig":
-        _check_room(self.num_embeddings, vocab=self.vocab is not None, hash=self.hash)
+        check_room(self.num_embeddings, vocab=self.vocab is not None, hash=self.hash)
         if self.hash and self.pretrained is not None:
             raise ValueError(
                 "pretrained: values at the start belong to ids, which a table with hash does not keep apart"
@@ -169,7 +168,7 @@ class LargeEmbeddingsConfig(StrictModel):
         return distinct_names(self, "tables")
 
 
-def _check_room(num_embeddings: int, **ways: bool) -> None:
+def check_room(num_embeddings: int, **ways: bool) -> None:
     """Raise ValueError unless ids are found in one way, and the table has an entry for one beside the unknown."""
     chosen = [name for name, used in ways.items() if used]
     if len(chosen) > 1:

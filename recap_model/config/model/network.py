@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from recap_model.config.base import StrictModel, distinct_names
+from recap_model.config.data.sequences import SequenceName
 from recap_model.config.fields.names import Name, TaskName
 from recap_model.config.fields.numbers import Id, Layers, LossWeight, NonNegativeInt
 from recap_model.config.model.architectures import ArchitectureConfig, BackboneConfig
@@ -15,6 +16,8 @@ from recap_model.config.model.inputs import (
     PositionDebiasConfig,
     SmallEmbeddingsConfig,
 )
+from recap_model.config.model.sequences import SequenceReaderConfig
+from recap_model.config.model.tables import IdConfig, TableConfig, TableName
 
 
 class StratifierConfig(StrictModel):
@@ -90,6 +93,13 @@ class ModelConfig(StrictModel):
     position_debias_config: PositionDebiasConfig | None = None
     small_embeddings: SmallEmbeddingsConfig | None = None
     large_embeddings: LargeEmbeddingsConfig | None = None
+    tables: dict[TableName, TableConfig] = Field(
+        {}, description="embedding tables that any number of columns read"
+    )
+    ids: list[IdConfig] = Field([], description="columns whose ids read one of tables")
+    sequences: dict[SequenceName, SequenceReaderConfig] = Field(
+        {}, description="how those of features.sequences are read, by name"
+    )
     stratifiers: list[StratifierConfig] | None = None
     loss: LossConfig = LossConfig()
 
@@ -117,6 +127,34 @@ class ModelConfig(StrictModel):
     @model_validator(mode="after")
     def _stratifiers_differ(self) -> "ModelConfig":
         return distinct_names(self, "stratifiers")
+
+    @model_validator(mode="after")
+    def _tables_are_read(self) -> "ModelConfig":
+        readers = {f"ids.{number}": item.table for number, item in enumerate(self.ids)}
+        for name, sequence in self.sequences.items():
+            for key, side in sequence.inputs.items():
+                if side.table is not None:
+                    readers[f"sequences.{name}.inputs.{key}"] = side.table
+        known = ", ".join(self.tables) or "none"
+        errors = [
+            f"{where}.table: unknown table {table!r}; tables: {known}"
+            for where, table in readers.items()
+            if table not in self.tables
+        ]
+        errors += [
+            f"tables.{table}: no column reads it; name it in ids or in the inputs of a sequence, or remove it"
+            for table in self.tables
+            if table not in readers.values()
+        ]
+        seen = [(item.table, item.column) for item in self.ids]
+        errors += [
+            f"ids.{number}: {item.column!r} reads table {item.table} twice; remove one of them"
+            for number, item in enumerate(self.ids)
+            if (item.table, item.column) in seen[:number]
+        ]
+        if errors:
+            raise ValueError("\n".join(errors))
+        return self
 
     @model_validator(mode="after")
     def _all_dlrm_or_none(self) -> "ModelConfig":
@@ -155,6 +193,13 @@ class ModelConfig(StrictModel):
         if self.small_embeddings is not None:
             for number, table in enumerate(self.small_embeddings.tables):
                 yield f"model.small_embeddings.tables.{number}.index", table.index
+        for number, item in enumerate(self.ids):
+            if isinstance(item.column, int):
+                yield f"model.ids.{number}.column", item.column
+        for name, sequence in self.sequences.items():
+            for key, column in sequence.candidate.items():
+                if isinstance(column, int):
+                    yield f"model.sequences.{name}.candidate.{key}", column
         if self.position_debias_config is not None:
             index = self.position_debias_config.position_feature_index
             yield "model.position_debias_config.position_feature_index", index

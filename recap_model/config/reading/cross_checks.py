@@ -61,13 +61,14 @@ def _value_at(config: "RecapConfig", path: str) -> Any:
 
 
 def settings_without_table(config: "RecapConfig") -> Iterator[str]:
-    distribution = config.training.distribution
-    if distribution and distribution.tables != "replicated" and not config.model.large_embeddings:
+    distribution, model = config.training.distribution, config.model
+    sharded = model.large_embeddings or model.tables
+    if distribution and distribution.tables != "replicated" and not sharded:
         yield (
-            f"training.distribution.tables: {distribution.tables}, but there are no model.large_embeddings to shard; "
-            "remove it"
+            f"training.distribution.tables: {distribution.tables}, but there are no model.large_embeddings and no "
+            "model.tables to shard; remove it"
         )
-    if config.optimizer.embeddings and not (config.model.small_embeddings or config.model.large_embeddings):
+    if config.optimizer.embeddings and not (sharded or model.small_embeddings):
         yield "optimizer.embeddings: the model has no embedding table; remove it"
 
 

@@ -28,8 +28,8 @@ class EarlyStoppingConfig(StrictModel):
 
 Tables = Literal["replicated", "row_wise", "table_wise"]
 _TABLES = (
-    "of model.large_embeddings: whole in every process; a stretch of each table's entries in every process; or each "
-    "table in one process"
+    "of model.large_embeddings and model.tables: whole in every process; a stretch of each table's entries in every "
+    "process; or each table in one process"
 )
 
 

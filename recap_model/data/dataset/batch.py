@@ -56,8 +56,10 @@ class RecapBatch:
 
     def __getitem__(self, rows: slice | Tensor) -> "RecapBatch":
         """The chosen rows. Histories that rows share all stay; those that belong to one row each go with it."""
-        chosen = self._each(lambda tensor: tensor[rows])
-        return chosen if self.history_row is None else replace(chosen, sequences=self.sequences)
+        if self.history_row is None:
+            return self._each(lambda tensor: tensor[rows])
+        chosen = replace(self, sequences=None)._each(lambda tensor: tensor[rows])
+        return replace(chosen, sequences=self.sequences)
 
     def tensors(self) -> dict[str, Tensor]:
         """The dense groups that are there, labels and weights, by name."""

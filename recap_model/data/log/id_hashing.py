@@ -17,6 +17,7 @@ kept in registered models, data sets and splits and therefore never change:
 import hashlib
 import zlib
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
@@ -118,7 +119,7 @@ def assign_folds(ids: pa.Array, folds: int) -> NDArray[np.int64]:
     return np.array(hashes, np.int64)[encoded.indices.to_numpy(zero_copy_only=False)]
 
 
-def hash_buckets(ids: Ids, buckets: "int | Ids") -> Ids:
+def hash_buckets(ids: Ids, buckets: "int | Ids", number: int = 0) -> Ids:
     """The bucket of each id, 0 to ``buckets - 1``: ``((a low + b high + c) mod p) mod buckets``.
 
     ``low`` and ``high`` are the lower digits of an id to the base p = 2^31 - 1; a family of hashes of which two ids
@@ -128,11 +129,23 @@ def hash_buckets(ids: Ids, buckets: "int | Ids") -> Ids:
 
     Args:
         ids: any shape of int64.
+        number: which hash of the family; two of them are independent.
 
     >>> hash_buckets(np.array([0, 1, 2, 2**62, -77]), 1000).tolist()
     [471, 11, 551, 418, 395]
     """
-    return ((ids % _PRIME) * _LOW + (ids // _PRIME % _PRIME) * _HIGH + _SHIFT) % _PRIME % buckets
+    low, high, shift = _hash_coefficients(number)
+    return ((ids % _PRIME) * low + (ids // _PRIME % _PRIME) * high + shift) % _PRIME % buckets
+
+
+@cache
+def _hash_coefficients(number: int) -> tuple[int, int, int]:
+    """a, b and c of a hash of the family; but for the first, they follow from its number and never change."""
+    if number == 0:
+        return _LOW, _HIGH, _SHIFT
+    drawn = splitmix64(np.arange(3 * number, 3 * number + 3, dtype=np.uint64)) % np.uint64(_PRIME - 1)
+    low, high, shift = (drawn + np.uint64(1)).tolist()
+    return low, high, shift
 
 
 def splitmix64(numbers: NDArray[np.uint64], step: int = _GOLDEN) -> NDArray[np.uint64]:

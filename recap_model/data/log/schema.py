@@ -36,6 +36,7 @@ from recap_model.config import RecapConfig
 from recap_model.config.data.dataset import SplitByColumn, SplitByHash
 from recap_model.config.data.features import DENSE_GROUPS, EMBEDDING_GROUPS, ListColumn
 from recap_model.config.data.sequences import Sequence, SequenceKind
+from recap_model.config.model.table_columns import TableColumn, shared_table_columns
 from recap_model.data.log.columns import decoded, is_binary, is_list, is_text, is_timestamp, plain_type
 from recap_model.data.log.id_hashing import feature_ids, is_present
 
@@ -300,14 +301,16 @@ def _feature_columns(config: RecapConfig) -> Iterator[LogColumn]:
                     yield LogColumn(name, role, section, any_id=role == "discrete" and name in any_id)
     large = config.model.large_embeddings
     looked_up = {table.name for table in (large.tables if large else []) if table.hash or table.vocab}
+    looked_up |= {column.name for column in _shared(config, any_id=True) if column.group == "sparse"}
+    looked_up -= {column.name for column in _shared(config, any_id=False) if column.group == "sparse"}
     for name in features.sparse:
         yield LogColumn(name, "sparse", "features.sparse", 0, any_id=name in looked_up)
     for name, sequence in features.sequences.items():
-        yield from sequence_columns(sequence, f"features.sequences.{name}")
+        yield from sequence_columns(sequence, f"features.sequences.{name}", _plain_keys(config, name))
 
 
-def sequence_columns(sequence: Sequence, section: str) -> Iterator[LogColumn]:
-    """The columns of lists of one sequence."""
+def sequence_columns(sequence: Sequence, section: str, plain: Collection[str] = ()) -> Iterator[LogColumn]:
+    """The columns of lists of one sequence; those of the keys ``plain`` have no text."""
     for key, column in sequence.columns.items():
         role = _ROLE_BY_KIND[column.kind]
         yield LogColumn(
@@ -315,7 +318,7 @@ def sequence_columns(sequence: Sequence, section: str) -> Iterator[LogColumn]:
             role,
             f"{section}.columns.{key}",
             0,
-            any_id=role == "sequence_id",
+            any_id=role == "sequence_id" and key not in plain,
             newest_last=sequence.order == "oldest_first",
             values=tuple(column.values or ()),
         )
@@ -353,11 +356,29 @@ def _columns_with_any_id(config: RecapConfig) -> set[str]:
     looked_up = {columns[table.index] for table in tables if table.hash or table.min_count is not None}
     crossed = {name for one in config.features.derived.values() if one.kind == "cross" for name in one.of}
     plain = {columns[table.index] for table in tables if not table.hash and table.min_count is None}
+    looked_up |= {
+        columns[one.index] for one in _shared(config, any_id=True) if one.group == "discrete" and columns
+    }
+    plain |= {
+        columns[one.index] for one in _shared(config, any_id=False) if one.group == "discrete" and columns
+    }
     if columns and model.position_debias_config is not None:
         plain.add(columns[model.position_debias_config.position_feature_index])
     if model.featurization_config and "discrete" in model.featurization_config.feature_names_to_concat:
         plain |= set(columns)
     return (looked_up | crossed) - plain
+
+
+def _plain_keys(config: RecapConfig, sequence: str) -> set[str]:
+    """Keys of a sequence whose ids a table reads as the numbers of its entries."""
+    return {column.key for column in _shared(config, any_id=False) if column.name == sequence}
+
+
+def _shared(config: RecapConfig, any_id: bool) -> Iterator[TableColumn]:
+    """Columns of the shared tables that look ids up or hash them, or of those that read an id as an entry."""
+    for table, columns in shared_table_columns(config).items():
+        if config.model.tables[table].takes_any_id == any_id:
+            yield from columns
 
 
 def select_columns(columns: Iterable[LogColumn], names: Collection[str]) -> list[LogColumn]:
@@ -395,7 +416,7 @@ def check_request(schema: pa.Schema, config: RecapConfig, where: str) -> None:
     read |= set(features.sparse)
     check_columns(schema, select_columns(log_columns(config), read & names & needed), where)
     for name, sequence in features.all_sequences().items():
-        for column in sequence_columns(sequence, f"features.sequences.{name}"):
+        for column in sequence_columns(sequence, f"features.sequences.{name}", _plain_keys(config, name)):
             check_columns(schema, [column] if column.name in names else [], where)
 
 

@@ -57,6 +57,8 @@ class IdEmbedding(nn.Module):
 
     Args:
         bounds: the first entry of those held here and the one behind the last, of a part of a table.
+        hashes: entries that an id reads where ids are hashed, each by another hash; they are summed (Serrà and
+            Karatzoglou, "Getting deep recommenders fit: Bloom embeddings", RecSys 2017, arXiv:1706.03993).
 
     Shape:
         ids: any shape of int64; returns that shape with embedding_dim behind.
@@ -69,9 +71,11 @@ class IdEmbedding(nn.Module):
         vocabulary: Vocabulary | None = None,
         hash_ids: bool = False,
         bounds: Bounds | None = None,
+        hashes: int = 1,
     ):
         super().__init__()
         self.hash_ids = hash_ids
+        self.hashes = hashes
         self.num_embeddings = num_embeddings
         self.first, last = bounds or (0, num_embeddings)
         weight = init_shard(num_embeddings, embedding_dim, (self.first, last))
@@ -79,17 +83,23 @@ class IdEmbedding(nn.Module):
         self.vocabulary = vocabulary
 
     def entries(self, ids: Tensor) -> Tensor:
-        """Each id's entry in the whole table."""
+        """Each id's entry in the whole table; with several ``hashes``, its entries in one more dimension."""
         if self.vocabulary is not None:
             return self.vocabulary(ids)
+        if self.hashes > 1:
+            return torch.stack([self._bucket_entries(ids, number) for number in range(self.hashes)], dim=-1)
         if self.hash_ids:
-            buckets = hash_buckets(ids, self.num_embeddings - 1) + 1
-            return torch.where(ids != MISSING_ID, buckets, torch.zeros_like(ids))
+            return self._bucket_entries(ids, 0)
         inside = (ids >= 0) & (ids < self.num_embeddings)
         return torch.where(inside, ids, torch.zeros_like(ids))
 
+    def _bucket_entries(self, ids: Tensor, number: int) -> Tensor:
+        buckets = hash_buckets(ids, self.num_embeddings - 1, number) + 1
+        return torch.where(ids != MISSING_ID, buckets, torch.zeros_like(ids))
+
     def forward(self, ids: Tensor) -> Tensor:
-        return self.table(self.entries(ids))
+        read: Tensor = self.table(self.entries(ids))
+        return read.sum(dim=-2) if self.hashes > 1 else read
 
 
 class SmallEmbeddings(nn.Module):

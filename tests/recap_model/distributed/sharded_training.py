@@ -30,12 +30,24 @@ TABLES = [
     {"name": "author", "num_embeddings": 55, "embedding_dim": 4},
 ]
 
+HISTORY = {
+    "width": 4,
+    "inputs": {"item": {"table": "both"}},
+    "candidate": {"item": 1},
+    # Smooth: a kink that float noise crosses would show in tables, whose first steps are of one size.
+    "reader": {"attention_config": {}},
+}
+SHARED = {"both": {"num_embeddings": 90, "embedding_dim": 3, "hash": True, "hashes": 2}}
+
 
 def config_of(embeddings: str | None, **training: Any) -> RecapConfig:
-    """Three tables, which learn by Adam or as ``embeddings`` says."""
+    """Three tables, and one for a discrete column, two lists and a sequence; they learn as ``embeddings`` says."""
     content = tiny_config().model_dump(exclude_none=True)
     content["features"] |= {"sparse": [str(table["name"]) for table in TABLES]}
-    content["model"] |= {"large_embeddings": {"tables": TABLES}}
+    content["features"] |= {"sequences": {"history": {"columns": {"item": "hist_ids"}}}}
+    ids = [{"table": "both", "column": column} for column in ("seen", 1, "author")]
+    content["model"] |= {"large_embeddings": {"tables": TABLES}, "tables": SHARED, "ids": ids}
+    content["model"] |= {"sequences": {"history": HISTORY}}
     content["optimizer"] = {"single_task_learning_rate": {"constant": 0.01}, "adam": {"epsilon": 1e-3}}
     if embeddings is not None:
         rate = {"algorithm": embeddings, "learning_rate": {"constant": 0.05}}
@@ -53,7 +65,11 @@ class Lists(FewRows):
         for table in TABLES:
             ids = torch.randint(-1, 60, (128, 6), generator=random)
             sparse[str(table["name"])] = ids
-        super().__init__(sparse=sparse)  # type: ignore[arg-type]
+        length = torch.randint(0, 6, (128,), generator=random)
+        events = torch.randint(-1, 60, (128, 5), generator=random)
+        events = events.masked_fill(torch.arange(5) >= length.unsqueeze(1), -1)
+        sequences = {"history": {"item": events, "length": length}}
+        super().__init__(sparse=sparse, sequences=sequences)  # type: ignore[arg-type]
         self.all, self.process_group = self.all[slice(0, 127)], process_group
 
     def batches(self, epoch: int, skip: int = 0) -> Iterator[RecapBatch]:
@@ -91,7 +107,8 @@ def run(
     torch.manual_seed(config.training.seed)
     with shard_tables(plan):
         module = new_module(config)
-    tables = module.model.inputs.large_embeddings.tables
+    inputs = module.model.inputs
+    tables = [*inputs.large_embeddings.tables, *inputs.shared_tables.tables.values()]
     held = [len(table.table.weight) for table in tables]
     state = train(
         module,

@@ -13,8 +13,9 @@ from recap_model.calibration import build_calibrator
 from recap_model.config.model.network import ModelConfig
 from recap_model.data.dataset.batch import RecapBatch
 from recap_model.data.dataset.manifest import Sampling
-from recap_model.export.graph import OPSET, input_names
+from recap_model.export.graph import HISTORY_ROW, OPSET, input_names, sequence_input
 from tests.recap_model.models import MLP, TABLES, TOWER, WIDTHS, batch, section
+from tests.recap_model.sequences import READERS, sequence_batch, sequence_model
 from tests.tiny import tiny_config
 
 NONE = {"multi_task_type": "share_none", "backbone": None}
@@ -39,6 +40,18 @@ SECTIONS = {
     "ple": section(multi_task_type="ple", backbone=None, ple={"expert": MLP, "levels": 2}),
     "dlrm": section(**NONE, tasks={"like": DLRM, "reply": DLRM}),
     "id lists": section(large_embeddings=LISTS),
+    "shared tables": section(
+        large_embeddings=LISTS,
+        tables={
+            "both": {"num_embeddings": 7, "embedding_dim": 2, "hash": True, "hashes": 2},
+            "counted": {"num_embeddings": 7, "embedding_dim": 3, "min_count": 1},
+        },
+        ids=[
+            {"table": "both", "column": 0},
+            {"table": "both", "column": "liked"},
+            {"table": "counted", "column": "new"},
+        ],
+    ),
 }
 
 
@@ -59,7 +72,7 @@ def fitted(config: ModelConfig) -> MultiTaskRankingModel:
 
 def rows_of(count: int) -> RecapBatch:
     """Random rows with id lists, each column's of another length, and with values that are not finite."""
-    lengths = {"seen": 4, "liked": 1, "shared": 4}
+    lengths = {"seen": 4, "liked": 1, "shared": 4, "new": 2}
     sparse = {name: torch.randint(-1, 9, (count, length)) for name, length in lengths.items()}
     sparse["liked"][0] = -(2**62)
     rows = batch(count, seed=1, sparse=sparse)
@@ -71,6 +84,9 @@ def rows_of(count: int) -> RecapBatch:
 
 def groups_of(model: MultiTaskRankingModel, rows: RecapBatch) -> dict[str, torch.Tensor]:
     groups = rows.tensors() | dict(rows.sparse or {})
+    for name, sides in (rows.sequences or {}).items():
+        groups |= {sequence_input(name, key): tensor for key, tensor in sides.items()}
+    groups[HISTORY_ROW] = torch.arange(len(rows)) if rows.history_row is None else rows.history_row
     return {name: groups[name] for name in input_names(model)}
 
 
@@ -98,6 +114,35 @@ def test_onnx_scores_as_the_model(name: str, tmp_path: Path):
         found = dict(zip([o.name for o in session.get_outputs()], session.run(None, feed), strict=True))
         for key, expected in model(rows).items():
             torch.testing.assert_close(torch.from_numpy(found[key]), expected.detach(), rtol=1e-5, atol=1e-5)
+
+
+HISTORIES = [(1, 1, False), (33, 20, False), (40, 7, True), (1, 7, True)]
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_program_reads_a_history_once_for_all_rows(reader: str):
+    model = sequence_model(reader)
+    program = export_program(model).module()
+    for count, longest, shared in HISTORIES:
+        rows = sequence_batch(count, longest, shared=shared)
+        found = program(groups_of(model, rows))
+        for key, expected in model(rows).items():
+            torch.testing.assert_close(found[key], expected)
+
+
+@pytest.mark.parametrize("reader", ["din", "transformer"])
+def test_onnx_reads_a_history_once_for_all_rows(reader: str, tmp_path: Path):
+    model = sequence_model(reader)
+    export_onnx(model, tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    assert [given.name for given in session.get_inputs()] == input_names(model)
+    for count, longest, shared in HISTORIES:
+        rows = sequence_batch(count, longest, shared=shared)
+        feed = {key: tensor.numpy() for key, tensor in groups_of(model, rows).items()}
+        (score,) = session.run(["score"], feed)
+        torch.testing.assert_close(
+            torch.from_numpy(score), model(rows)["score"].detach(), rtol=1e-5, atol=1e-5
+        )
 
 
 def test_the_graph_is_of_its_opset_and_multiplies_a_task_given_another(tmp_path: Path):

@@ -26,6 +26,7 @@ def test_rows_that_share_a_history_go_on_reading_it():
     batch = RecapBatch(
         continuous=torch.arange(4.0).view(4, 1), sequences=SEQUENCES, history_row=torch.tensor([0, 0, 1, 2])
     )
+    assert batch[torch.tensor([3])].history_row.tolist() == [2]
     chosen = batch[2:]
     assert len(batch) == 4
     assert len(chosen) == 2

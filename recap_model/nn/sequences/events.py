@@ -1,0 +1,23 @@
+"""The events of a batch's histories, and the rows that read them."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Events(NamedTuple):
+    """What a reader sees of a sequence.
+
+    Shape:
+        vectors: (histories, length, width), newest event first; those of padding are any numbers.
+        present: (histories, length) bool, false for padding.
+        history_row: (rows,) int64, the history of each row; None where each row has its own.
+    """
+
+    vectors: Tensor
+    present: Tensor
+    history_row: Tensor | None
+
+    def by_row(self, by_history: Tensor) -> Tensor:
+        """What each row reads of a tensor of (histories, ...): (rows, ...)."""
+        return by_history if self.history_row is None else by_history.index_select(0, self.history_row)
