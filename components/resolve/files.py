@@ -1,15 +1,11 @@
 """Selection of a run's window and of the log's files in it."""
 
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import NamedTuple
 
-from pyarrow.fs import FileSystem
-
 from components.common.storage.log_files import ListedFile
-from components.common.storage.parquet import open_root
-from components.resolve.log_folder import LogFolder
-from components.resolve.window import Window, choose_window, cut_pattern, in_hours, missing_days
+from components.resolve.log_source import LogSource, open_log
+from components.resolve.window import Window, choose_window, in_hours, missing_days
 from recap_model.config import RecapConfig
 
 
@@ -17,16 +13,13 @@ class FilesFound(NamedTuple):
     """Files of a window.
 
     Attributes:
-        data_root: folder or URI of the log, without a pattern; a folder's path is absolute.
-        filesystem, root: the data root as opened by Arrow.
+        source: the log.
         files: those of the window, in order of days, without the identities that a store must be asked for.
         missing: days of the window without a file.
         not_read: other files and folders, which are skipped.
     """
 
-    data_root: str
-    filesystem: FileSystem
-    root: str
+    source: LogSource
     window: Window
     files: list[ListedFile]
     missing: list[date]
@@ -39,20 +32,19 @@ def find_files(config: RecapConfig, data_root: str, end_date: str, days: int, sc
         raise ValueError(f"days: {days}: must be at least 1, or 0 for data.days of the config")
     hours = config.data.hours if not days else None
     last = _parse_end(end_date, hours) or _before(scheduled, hours)
-    folder, pattern = cut_pattern(data_root)
-    filesystem, root = open_root(folder)
-    available = LogFolder(filesystem, root, folder, pattern)
+    source = open_log(data_root)
+    available = source.days
     if hours is not None:
         window, files = in_hours(available, last, hours, config.data.tolerated_missing_hours)
         available.check_stray_days(window, is_newest=last is None)
         missing = [day for day in window.days if not files.get(day)]
     else:
         log_days = list(available)
-        if pattern:
+        if source.has_pattern:
             log_days = [day for day in available if available[day]]
             available.check_has_files()
         span = (log_days[-1] - log_days[0]).days + 1
-        length = days or (span if pattern and last is None else config.data.days)
+        length = days or (span if source.has_pattern and last is None else config.data.days)
         window = choose_window(log_days, last.date() if last else None, length)
         available.check_stray_days(window, is_newest=last is None)
         files = {day: available[day] for day in window.days if day in available}
@@ -60,9 +52,7 @@ def find_files(config: RecapConfig, data_root: str, end_date: str, days: int, sc
             available.check_has_files()
         missing = missing_days(window, available, config.data.tolerated_missing_days)
     return FilesFound(
-        data_root=folder if "://" in folder else str(Path(folder).resolve()),
-        filesystem=filesystem,
-        root=root,
+        source=source,
         window=window,
         files=[listed for day in window.days for listed in files.get(day, ())],
         missing=missing,

@@ -48,7 +48,8 @@ def resolve_run(
     Args:
         config: a YAML file, or its URI (s3://, gs://).
         data_root: a folder or URI with ``date=YYYY-MM-DD/`` partitions; or a pattern of its files, as
-            ``log/date=2026-03-*/part-*.parquet``, whose days are the window without ``end_date`` and ``days``.
+            ``log/date=2026-03-*/part-*.parquet``, whose days are the window without ``end_date`` and ``days``; or a
+            table: a Delta table's folder or URI, or ``iceberg://CATALOG/NAMESPACE.TABLE``.
         out: the snapshot's folder.
         tracking_uri: of the MLflow registry with the champion.
         run_id: of the pipeline's run; registration is idempotent per run id.
@@ -72,14 +73,17 @@ def resolve_run(
     found = find_files(settings, data_root, end_date, days, scheduled)
     window = found.window
     if found.not_read:
-        log.warning("event=not_read data_root=%s names=%s", found.data_root, shorten(found.not_read, 20))
+        log.warning(
+            "event=not_read data_root=%s names=%s", found.source.data_root, shorten(found.not_read, 20)
+        )
     champion = _champion(settings, tracking_uri)
     _check_warm_start(settings, tracking_uri)
     serving = settings.validation.drift.serving_log
     baseline, profile = _baseline(settings, tracking_uri, champion)
     snapshot = Snapshot(
         run_id=run_id,
-        data_root=found.data_root,
+        data_root=found.source.data_root,
+        table=found.source.table,
         first_day=window.first,
         last_day=window.last,
         partitions=_partitions(found),
@@ -180,7 +184,9 @@ def _baseline(
 def _partitions(found: FilesFound) -> list[Partition]:
     not_read = f"; not read: {shorten(found.not_read, 3)}" if found.not_read else ""
     folders: dict[str, list[LogFile]] = {}
-    files = identify_files(found.filesystem, found.root, [listed.file for listed in found.files])
+    files = identify_files(
+        found.source.filesystem, found.source.root, [listed.file for listed in found.files]
+    )
     for done, (listed, file) in enumerate(zip(found.files, files, strict=True), start=1):
         folders.setdefault(listed.partition, []).append(file)
         progress(done, len(found.files), f"{done} of {len(found.files)} files{not_read}")

@@ -11,9 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow.parquet import ParquetFile
 
-from components.common.storage.parquet import batches_of, open_parquet_at, open_root
-from components.resolve.log_folder import LogFolder
-from components.resolve.window import Window, cut_pattern
+from components.common.storage.parquet import batches_of, open_log_file
+from components.common.storage.table_file import TableFile
+from components.resolve.log_source import open_log
+from components.resolve.window import Window
 from recap_model.config.data.features import EMBEDDING_GROUPS
 from recap_model.data.log.columns import (
     FIRST_PLAUSIBLE_MS,
@@ -69,14 +70,15 @@ class Columns:
 
 
 def read_log(data: str) -> LogSample:
-    """Rows of the newest day that has files. Raises what `LogFolder` and `open_parquet_at` do."""
-    folder, pattern = cut_pattern(data)
-    filesystem, root = open_root(folder)
-    days = LogFolder(filesystem, root, folder, pattern)
+    """Rows of the newest day that has files. Raises what `open_log` and `open_log_file` do."""
+    source = open_log(data)
+    days = source.days
     days.check_has_files()
     newest = next(day for day in reversed(list(days)) if days[day])
     days.check_stray_days(Window(newest, newest), is_newest=True)
-    files = [open_parquet_at(filesystem, root, listed.file.path) for listed in days[newest]]
+    files = [
+        open_log_file(source.filesystem, source.root, listed.file, source.table) for listed in days[newest]
+    ]
     enough = min(_ROWS, _VALUES // max(1, len(files[0].schema_arrow)))
     rows = list(_first_rows(files, enough))
     if not sum(map(len, rows)):
@@ -92,7 +94,7 @@ def read_log(data: str) -> LogSample:
     return LogSample(_concat_batches(rows).slice(0, enough), by_day, frozenset(duplicated))
 
 
-def _first_rows(files: list[ParquetFile], enough: int) -> Iterator[pa.RecordBatch]:
+def _first_rows(files: list[ParquetFile | TableFile], enough: int) -> Iterator[pa.RecordBatch]:
     """Batches until there are enough rows."""
     count = 0
     for file in files:

@@ -6,16 +6,19 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyarrow.fs import FileInfo, FileSystem, FileType, LocalFileSystem
+from pyarrow.fs import FileSystem, FileType, LocalFileSystem
 
+from components.common.artifacts.snapshot import LogFile, TableVersion
 from components.common.runtime.atomic_output import atomic_file
 from components.common.storage.log_files import check_no_table, choose_files, list_folder, shorten
-from components.common.storage.parquet import batches_of, open_parquet_at, open_root
+from components.common.storage.parquet import batches_of, open_log_file, open_root
 from components.common.storage.retrying import get_file_info
+from components.common.storage.table_file import TableFile
+from components.common.storage.tables.listing import list_table
 from recap_model.config.reading.errors import in_one_line
 
 if TYPE_CHECKING:
@@ -95,22 +98,25 @@ def score_files(
     except ValueError as error:
         raise ValueError(f"{source.folder}: {error}") from None
     chosen = score_weights(model, weights)
-    filesystem, root, found, not_read = _list_files(data)
-    if isinstance(filesystem, LocalFileSystem):
-        _check_disjoint(Path(open_root(data)[1]), Path(root), [name for name, _ in found], out)
-    if not_read:
-        log.warning("%s: not read: %s", data, shorten(not_read, 20))
+    listed = list_files(data)
+    names = [file.path for file, _ in listed.files]
+    if isinstance(listed.filesystem, LocalFileSystem):
+        folder = Path(listed.root if listed.table else open_root(data)[1])
+        _check_disjoint(folder, Path(listed.root), names, out)
+    if listed.not_read:
+        log.warning("%s: not read: %s", data, shorten(listed.not_read, 20))
     done, files = 0, {}
-    _refuse_other_files(out, [name for name, _ in found])
-    for name, info in found:
+    _refuse_other_files(out, names)
+    for file, mtime_ns in listed.files:
+        name = file.path
         provenance = {
             "model": source.name,
             "weights": dict(weights),
-            "input": {"bytes": info.size, "mtime_ns": info.mtime_ns},
+            "input": {"bytes": file.bytes, "mtime_ns": mtime_ns},
         }
         target = out / name
         if not _is_up_to_date(target, provenance):
-            rows = open_parquet_at(filesystem, root, name)
+            rows = open_log_file(listed.filesystem, listed.root, file, listed.table)
             now = done
             for count in _score_file(model, rows, chosen, name, target, provenance):
                 now += count
@@ -125,7 +131,7 @@ def score_files(
 
 def _score_file(
     model: "MultiTaskRankingModel",
-    rows: pq.ParquetFile,
+    rows: pq.ParquetFile | TableFile,
     weights: "Tensor | None",
     name: str,
     target: Path,
@@ -159,7 +165,7 @@ def _score_file(
             yield batch.num_rows
 
 
-def _batches(rows: pq.ParquetFile, columns: list[str], name: str) -> Iterator[pa.RecordBatch]:
+def _batches(rows: pq.ParquetFile | TableFile, columns: list[str], name: str) -> Iterator[pa.RecordBatch]:
     try:
         yield from batches_of(rows, _ROWS_AT_ONCE, columns)
     except (pa.ArrowException, OSError) as error:
@@ -176,20 +182,36 @@ def _prefetch(items: Iterator[T]) -> Iterator[T]:
             yield item
 
 
-def _list_files(data: str) -> tuple[FileSystem, str, list[tuple[str, FileInfo]], list[str]]:
-    """The filesystem, the folder, its Parquet files in order, and the ignored files."""
+class _Listed(NamedTuple):
+    """Parquet files to score in order, each with its modification time; and the ignored files."""
+
+    filesystem: FileSystem
+    root: str
+    files: list[tuple[LogFile, int | None]]
+    not_read: list[str]
+    table: TableVersion | None = None
+
+
+def list_files(data: str) -> _Listed:
+    if (listing := list_table(data)) is not None:
+        current: list[tuple[LogFile, int | None]] = [
+            (listing.check_readable(one).file, None) for one in listing.files
+        ]
+        return _Listed(*open_root(listing.root), current, [], listing.table)
     filesystem, path = open_root(data)
     try:
         info = get_file_info(filesystem, path)
         if info.type == FileType.File:
             folder, _, name = info.path.rpartition("/")
             check_no_table(filesystem, folder)
-            return filesystem, folder, [(name, info)], []
+            file = LogFile(path=name, bytes=info.size)
+            return _Listed(filesystem, folder, [(file, info.mtime_ns)], [])
         if info.type == FileType.Directory:
             check_no_table(filesystem, path)
             files, not_read = choose_files(filesystem, path, list_folder(filesystem, path))
             if files:
-                return filesystem, path, [(one.path, one) for one in files], not_read
+                listed = [(LogFile(path=one.path, bytes=one.size), one.mtime_ns) for one in files]
+                return _Listed(filesystem, path, listed, not_read)
     except OSError as error:
         raise ConnectionError(f"{data}: cannot be listed: {in_one_line(error)}") from None
     raise FileNotFoundError(f"{data}: no Parquet file there; give a file, or a folder of *.parquet")

@@ -4,6 +4,7 @@ A folder with ``_manifest.json`` (this), ``config.json`` (the effective config) 
 the champion was registered with (``baseline.parquet``) and custom expectations (``expectations.py``).
 """
 
+import base64
 import hashlib
 import json
 from collections.abc import Callable
@@ -11,6 +12,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
+import pyarrow as pa
+import pyarrow.ipc
 from pydantic import NonNegativeInt
 
 from recap_model.config import ConfigError, RecapConfig, StrictModel, parse_config
@@ -29,9 +32,10 @@ class LogFile(StrictModel):
 
     Attributes:
         identity: its store's version of it (``etag:``, ``generation:``, ``version:``), or its modification time
-            (``mtime:``); empty if the store has neither.
+            (``mtime:``); ``table:`` for a table's file, which is never rewritten; empty without any.
         row_count: None until validate has read the footer.
         sha256: of the content, once validate has read it; empty if the store keeps versions.
+        constants: of a table's file, the values of partition columns, which it may not hold.
     """
 
     path: RelativePath
@@ -39,6 +43,7 @@ class LogFile(StrictModel):
     identity: str = ""
     row_count: NonNegativeInt | None = None
     sha256: str = ""
+    constants: dict[str, str | None] = {}
 
     @property
     def rows(self) -> int:
@@ -69,10 +74,38 @@ class Baseline(StrictModel):
     missing: str = ""
 
 
+class TableVersion(StrictModel):
+    """The version of a table that resolve froze.
+
+    Attributes:
+        address: as it was given.
+        version: Delta's version number, or Iceberg's snapshot id.
+        columns: its Arrow schema in IPC format, as base64.
+    """
+
+    format: Literal["delta", "iceberg"]
+    address: str
+    version: str
+    columns: str
+
+    @classmethod
+    def of(
+        cls, kind: Literal["delta", "iceberg"], address: str, version: str, schema: pa.Schema
+    ) -> "TableVersion":
+        """With a schema."""
+        columns = base64.b64encode(schema.serialize()).decode()
+        return cls(format=kind, address=address, version=version, columns=columns)
+
+    @property
+    def schema_arrow(self) -> pa.Schema:
+        return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(self.columns)))
+
+
 class ServingLog(StrictModel):
     """Files with the features as served, by their path under ``root``; or the reason that they are missing."""
 
     root: str
+    table: TableVersion | None = None
     files: list[LogFile] = []
     missing: str = ""
 
@@ -83,6 +116,7 @@ class Snapshot(StrictModel):
     format: Literal["recap-snapshot/2"] = "recap-snapshot/2"
     run_id: str
     data_root: str
+    table: TableVersion | None = None
     first_day: date
     last_day: date
     partitions: list[Partition]

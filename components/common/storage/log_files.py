@@ -19,6 +19,11 @@ _ENDINGS_WITHOUT_ROWS = (
     *("tmp", "temp", "partial", "inprogress", "_copying_"),
 )
 _TABLES = {"_delta_log": "Delta", ".hoodie": "Hudi", "metadata": "Iceberg"}
+_ADVICE = {
+    "_delta_log": "give the table's own folder",
+    ".hoodie": "Hudi is not read: write the current rows as Parquet in date=YYYY-MM-DD/, and give that folder",
+    "metadata": "name it by its catalog: iceberg://CATALOG/NAMESPACE.TABLE",
+}
 _ICEBERG_ENDINGS = (".metadata.json", "version-hint.text")
 
 
@@ -189,6 +194,5 @@ def _is_icebergs(filesystem: FileSystem, folder: str) -> bool:
 def _refuse_table(mark: str, name: str) -> None:
     raise ValueError(
         f"{mark.partition(f'/{name}')[0]}: is a table ({_TABLES[name]}: {name}/), not all of whose files hold "
-        "current rows; tables are not read in this release: write the current rows as Parquet in date=YYYY-MM-DD/, "
-        "and give that folder"
+        f"current rows; {_ADVICE[name]}"
     )

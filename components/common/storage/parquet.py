@@ -13,7 +13,7 @@ from pyarrow.fs import FileSystem, FSSpecHandler, PyFileSystem
 from pyarrow.lib import ArrowException
 from pyarrow.parquet import FileMetaData, ParquetFile, read_metadata
 
-from components.common.artifacts.snapshot import LogFile, Snapshot
+from components.common.artifacts.snapshot import LogFile, Snapshot, TableVersion
 from components.common.storage.identity import (
     REQUESTS_AT_ONCE,
     FileChangedError,
@@ -21,6 +21,7 @@ from components.common.storage.identity import (
     open_unchanged,
 )
 from components.common.storage.retrying import open_input
+from components.common.storage.table_file import TableFile
 from recap_model.config.fields.uris import without_secret
 from recap_model.config.reading.errors import in_one_line
 from recap_model.data.log.columns import decoded_rows, plain_type
@@ -82,7 +83,7 @@ def rows_uri(uri: str) -> str | None:
     return f"{'s3' if scheme == 'minio' else scheme}://{path.rstrip('/')}.rows"
 
 
-def open_parquet(snapshot: Snapshot, file: LogFile) -> ParquetFile:
+def open_parquet(snapshot: Snapshot, file: LogFile) -> "ParquetFile | TableFile":
     """Open one file of a snapshot's log.
 
     Raises:
@@ -91,12 +92,27 @@ def open_parquet(snapshot: Snapshot, file: LogFile) -> ParquetFile:
         ValueError: it is truncated, or not Parquet.
         ConnectionError: the store no longer responds.
     """
-    filesystem, root = open_root(snapshot.data_root)
-    return open_parquet_at(filesystem, root, file.path, file)
+    return open_log_file(*open_root(snapshot.data_root), file, snapshot.table)
+
+
+def open_log_file(
+    filesystem: FileSystem, root: str, file: LogFile, table: TableVersion | None
+) -> "ParquetFile | TableFile":
+    """Open a listed file, of a table as the table's columns; the errors are those of `open_parquet`."""
+    try:
+        parquet = open_parquet_at(filesystem, root, file.path, file)
+    except FileNotFoundError:
+        if table is None:
+            raise
+        raise FileNotFoundError(
+            f"{file.path}: no such file any more under {root}: vacuumed or expired since version {table.version} of "
+            f"{table.address}; run the pipeline again, and let the table keep its files for longer than a run"
+        ) from None
+    return parquet if table is None else TableFile(parquet, file, table)
 
 
 def batches_of(
-    parquet: ParquetFile, rows: int, columns: list[str], use_threads: bool = True
+    parquet: "ParquetFile | TableFile", rows: int, columns: list[str], use_threads: bool = True
 ) -> Iterator[RecordBatch]:
     """Read columns of a file in batches of at most ``rows`` rows, holding about one row group in memory.
 

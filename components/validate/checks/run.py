@@ -69,7 +69,7 @@ def build_checked_log(
         for kind, drift in drifts.items()
         if drift.comparison is not None
     }
-    return CheckedLog(scan.profile, snapshot, config, _list_unread_partitions(scan), comparisons)
+    return CheckedLog(scan.profile, snapshot, config, _list_unread_partitions(scan, snapshot), comparisons)
 
 
 def _compare(
@@ -102,10 +102,13 @@ def _report_no_rows(snapshot: Snapshot) -> Result:
     )
 
 
-def _list_unread_partitions(scan: Scan) -> frozenset[str]:
+def _list_unread_partitions(scan: Scan, snapshot: Snapshot) -> frozenset[str]:
     """List the partitions with a file that cannot be read."""
+    unread = {path for fault in scan.faults if fault.rule in _READ_RULES for path in fault.files}
     return frozenset(
-        path.rpartition("/")[0] for fault in scan.faults if fault.rule in _READ_RULES for path in fault.files
+        partition.name
+        for partition in snapshot.partitions
+        if any(file.path in unread for file in partition.files)
     )
 
 

@@ -30,7 +30,9 @@ def open_serving_log(snapshot: Snapshot, config: RecapConfig) -> Log | Reference
     if log.missing:
         return Reference(_NAME, reason=log.missing)
     partition = Partition(name=f"date={snapshot.first_day}", files=log.files)
-    served = snapshot.model_copy(update={"data_root": log.root, "partitions": [partition]})
+    served = snapshot.model_copy(
+        update={"data_root": log.root, "table": log.table, "partitions": [partition]}
+    )
     try:
         served = count_rows(served)
         schemas = [open_parquet(served, file).schema_arrow for file in log.files]

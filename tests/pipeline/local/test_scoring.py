@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from deltalake import write_deltalake
 from typer.testing import CliRunner, Result
 
 from components.common import registry
@@ -189,9 +190,20 @@ def test_files_of_any_ending_are_scored_and_what_is_not_read_is_named_or_refused
     assert "part-00002.csv': not Parquet; write it as Parquet" in str(call(*arguments).exception)
     (day / "part-00002.csv").unlink()
     (log / "_delta_log").mkdir()
-    for data in (log, day, day / "000000_0"):
+    for data in (day, day / "000000_0"):
         done = call("--model", str(place / "model"), "--in", str(data), "--out", str(tmp_path / "out"))
         assert "is a table (Delta: _delta_log/)" in str(done.exception)
+
+
+def test_a_table_is_scored_as_its_rows_are(place: Path, tmp_path: Path):
+    for path in sorted((place / "log").rglob("*.parquet")):
+        write_deltalake(str(tmp_path / "table"), pq.read_table(path), partition_by=["date"], mode="append")
+    for data, out in ((place / "log", "a"), (tmp_path / "table", "b")):
+        assert not call(
+            "--model", str(place / "model"), "--in", str(data), "--out", str(tmp_path / out)
+        ).exit_code
+    one, other = (pq.read_table(tmp_path / out).sort_by("post_id") for out in ("a", "b"))
+    assert one["score"].equals(other["score"])
 
 
 def test_rows_without_an_embedding_are_scored_as_with_zeros(place: Path, tmp_path: Path):
