@@ -15,6 +15,7 @@ _OBJECT_STORE = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL
 _MLFLOW = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 _WEBHOOK = ("RECAP_WEBHOOK_URL", "RECAP_WEBHOOK_SECRET")
 _CHECKPOINTS = "/mnt/checkpoints"
+_ICEBERG = "/mnt/iceberg"
 SPARK_STEPS = ("validate", "prepare")
 # A pod's time-out starts when it is scheduled on a node, that of all attempts when the first one is requested.
 _SLACK_S = 24 * 3600
@@ -173,3 +174,6 @@ def _mount_secrets(task: Any, step: Step, settings: ClusterSettings) -> None:
         given[secrets.webhook] = _WEBHOOK
     for name, keys in given.items():
         kubernetes.use_secret_as_env(task, name, {key: key for key in keys}, optional=True)
+    if secrets.iceberg is not None and step.name == "resolve":
+        kubernetes.use_secret_as_volume(task, secrets.iceberg, _ICEBERG)
+        task.set_env_variable("PYICEBERG_HOME", _ICEBERG)

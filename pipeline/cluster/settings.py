@@ -114,6 +114,9 @@ class SecretSettings(StrictModel):
     )
     mlflow: str = Field("recap-mlflow", description="MLFLOW_TRACKING_USERNAME, …_PASSWORD, …_TOKEN")
     webhook: str = Field("recap-webhook", description="RECAP_WEBHOOK_URL, RECAP_WEBHOOK_SECRET")
+    iceberg: str | None = Field(
+        None, description=".pyiceberg.yaml with the catalogs, mounted as a file, of resolve only"
+    )
 
 
 _PODS: dict[StepName, PodSettings] = {

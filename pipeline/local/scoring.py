@@ -182,7 +182,7 @@ def _prefetch(items: Iterator[T]) -> Iterator[T]:
             yield item
 
 
-class _Listed(NamedTuple):
+class ScoredInput(NamedTuple):
     """Parquet files to score in order, each with its modification time; and the ignored files."""
 
     filesystem: FileSystem
@@ -192,12 +192,13 @@ class _Listed(NamedTuple):
     table: TableVersion | None = None
 
 
-def list_files(data: str) -> _Listed:
+def list_files(data: str) -> ScoredInput:
+    """List the Parquet files of a file, a folder or a table. Raises as `score_files` and `list_table`."""
     if (listing := list_table(data)) is not None:
         current: list[tuple[LogFile, int | None]] = [
             (listing.check_readable(one).file, None) for one in listing.files
         ]
-        return _Listed(*open_root(listing.root), current, [], listing.table)
+        return ScoredInput(*open_root(listing.root), current, [], listing.table)
     filesystem, path = open_root(data)
     try:
         info = get_file_info(filesystem, path)
@@ -205,13 +206,13 @@ def list_files(data: str) -> _Listed:
             folder, _, name = info.path.rpartition("/")
             check_no_table(filesystem, folder)
             file = LogFile(path=name, bytes=info.size)
-            return _Listed(filesystem, folder, [(file, info.mtime_ns)], [])
+            return ScoredInput(filesystem, folder, [(file, info.mtime_ns)], [])
         if info.type == FileType.Directory:
             check_no_table(filesystem, path)
             files, not_read = choose_files(filesystem, path, list_folder(filesystem, path))
             if files:
                 listed = [(LogFile(path=one.path, bytes=one.size), one.mtime_ns) for one in files]
-                return _Listed(filesystem, path, listed, not_read)
+                return ScoredInput(filesystem, path, listed, not_read)
     except OSError as error:
         raise ConnectionError(f"{data}: cannot be listed: {in_one_line(error)}") from None
     raise FileNotFoundError(f"{data}: no Parquet file there; give a file, or a folder of *.parquet")

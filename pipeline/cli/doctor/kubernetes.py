@@ -94,7 +94,7 @@ def _secrets(settings: ClusterSettings, namespace: str) -> list[Finding]:
     items = client.CoreV1Api().list_namespaced_secret(namespace, _request_timeout=_TIMEOUT_S).items
     present = {item.metadata.name for item in items}
     found = []
-    for purpose, name in settings.secrets.model_dump().items():
+    for purpose, name in settings.secrets.model_dump(exclude_none=True).items():
         words = f"{name}, for {purpose}, is not there; create it if {purpose} needs one (see docs/cluster.md)"
         there = name in present
         found.append(Finding("secrets", "ok" if there else "warn", f"{name} is there" if there else words))

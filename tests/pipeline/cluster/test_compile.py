@@ -194,6 +194,14 @@ def test_with_a_training_job_the_train_step_waits_in_a_small_pod_on_the_volume_o
     assert place.secrets == ["recap-object-store", "recap-mlflow"]
 
 
+def test_only_resolve_gets_the_catalogs_of_tables(tmp_path: Path):
+    spec, executors = compiled(tmp_path, secrets={"iceberg": "recap-iceberg"})
+    mounts = {step: executors[f"exec-{step}"].get("secretAsVolume", []) for step in STEPS}
+    assert {step for step, mounted in mounts.items() if mounted} == {"resolve"}
+    assert mounts["resolve"][0]["mountPath"] == "/mnt/iceberg"
+    assert {"name": "PYICEBERG_HOME", "value": "/mnt/iceberg"} in container(spec, "resolve")["env"]
+
+
 def test_an_attempt_at_training_finds_the_checkpoints_of_the_one_before_on_a_claim(tmp_path: Path):
     spec, executors = compiled(tmp_path, checkpoints="recap-checkpoints")
     told = {step: executors[f"exec-{step}"].get("pvcMount", []) for step in STEPS}

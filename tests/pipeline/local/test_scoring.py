@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from recap_model import create_ranking_model, data_spec, save_model
 from recap_model.data.dataset.batch import RecapBatch
 from recap_model.data.log.feature_groups import read_groups
 from tests.components.registries import new_registry
+from tests.components.resolve.tables import with_date
 from tests.tiny import tiny_config, write_tiny_log
 
 
@@ -197,7 +199,8 @@ def test_files_of_any_ending_are_scored_and_what_is_not_read_is_named_or_refused
 
 def test_a_table_is_scored_as_its_rows_are(place: Path, tmp_path: Path):
     for path in sorted((place / "log").rglob("*.parquet")):
-        write_deltalake(str(tmp_path / "table"), pq.read_table(path), partition_by=["date"], mode="append")
+        rows = with_date(pq.read_table(path, partitioning=None), date.fromisoformat(path.parent.name[5:]))
+        write_deltalake(str(tmp_path / "table"), rows, partition_by=["date"], mode="append")
     for data, out in ((place / "log", "a"), (tmp_path / "table", "b")):
         assert not call(
             "--model", str(place / "model"), "--in", str(data), "--out", str(tmp_path / out)
