@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from pipeline.simulator.actions import ACTIONS
 from pipeline.simulator.dwell import Dwell
 from pipeline.simulator.history import HISTORY_FIELDS, EventLog
 from pipeline.simulator.impressions import Impressions
@@ -52,12 +53,18 @@ TRUTH_SCHEMA = pa.schema(
 
 def log_schema(history: bool) -> pa.Schema:
     """The log's columns."""
-    return pa.schema([*SCHEMA, pa.field("dwell_s", pa.float32()), *HISTORY_FIELDS]) if history else SCHEMA
+    if not history:
+        return SCHEMA
+    actions = [pa.field(name, pa.int8()) for name in ACTIONS]
+    return pa.schema([*SCHEMA, *actions, pa.field("dwell_s", pa.float32()), *HISTORY_FIELDS])
 
 
 def truth_schema(history: bool) -> pa.Schema:
     """The columns of the truth."""
-    return TRUTH_SCHEMA.append(pa.field("truth.dwell_s", pa.float64())) if history else TRUTH_SCHEMA
+    if not history:
+        return TRUTH_SCHEMA
+    truths = [pa.field(f"truth.{name}", pa.float64()) for name in (*ACTIONS, "dwell_s")]
+    return pa.schema([*TRUTH_SCHEMA, *truths])
 
 
 @dataclass(frozen=True)
@@ -82,7 +89,7 @@ def log_rows(block: Block, past: EventLog) -> pa.RecordBatch:
         **_binary_columns(block),
         **_discrete_columns(block),
         **_embedding_columns(block),
-        **{task: pa.array(labels[:, i].astype(np.int8)) for i, task in enumerate(TASKS)},
+        **{task: pa.array(labels[:, i].astype(np.int8)) for i, task in enumerate(block.engaged.tasks)},
     }
     if block.dwell is not None:
         columns["dwell_s"] = _float32(block.dwell.seconds)
@@ -94,11 +101,19 @@ def log_rows(block: Block, past: EventLog) -> pa.RecordBatch:
 def truth_rows(block: Block) -> pa.RecordBatch:
     """The true probabilities of the same rows in the same order, with the columns of `truth_schema`."""
     engaged = block.engaged
-    truth = [pa.array(np.ascontiguousarray(engaged.truth[:, i])) for i in range(len(TASKS))]
-    ids = [pa.array(block.shown.request_id), pa.array(block.posts.post_id[block.shown.post])]
-    expected = [] if block.dwell is None else [pa.array(block.dwell.expected)]
+    columns = {
+        "request_id": pa.array(block.shown.request_id),
+        "post_id": pa.array(block.posts.post_id[block.shown.post]),
+        "on_time_3h": pa.array(engaged.on_time),
+        **{
+            f"truth.{task}": pa.array(np.ascontiguousarray(engaged.truth[:, i]))
+            for i, task in enumerate(engaged.tasks)
+        },
+    }
+    if block.dwell is not None:
+        columns["truth.dwell_s"] = pa.array(block.dwell.expected)
     schema = truth_schema(block.dwell is not None)
-    return pa.record_batch([*ids, *truth, pa.array(engaged.on_time), *expected], schema=schema)
+    return pa.record_batch([columns[name] for name in schema.names], schema=schema)
 
 
 def _id_and_time_columns(block: Block) -> dict[str, pa.Array]:

@@ -20,7 +20,6 @@ from pipeline.simulator.labels import (
     REPLIED,
     REPORTED,
     RETWEETED,
-    TASKS,
     VIDEO,
     Engagements,
     examination_probability,
@@ -34,6 +33,7 @@ ENGAGEMENT_SECONDS = {
     FAVORITED: 1.0, RETWEETED: 3.0, REPLIED: 25.0, PROFILE: 15.0, VIDEO: 12.0, AUTHOR_ENGAGED: 10.0,
     CLICKED_ENGAGED: 10.0, CLICKED_STAYED: 40.0, NEGATIVE: 3.0, REPORTED: 8.0,
 }  # fmt: skip
+OTHER_SECONDS = 2.0
 READING_SHAPE, ENGAGEMENT_SHAPE = 3.0, 2.0
 
 
@@ -51,7 +51,7 @@ def make_dwell(
     """Draw the dwell times of a block of impressions."""
     random = generator(population.parameters.seed, Stream.DWELL, day.number + DAY_OFFSET, block)
     rows = len(shown.user)
-    added = np.array([ENGAGEMENT_SECONDS[task] for task in TASKS])
+    added = np.array([ENGAGEMENT_SECONDS.get(task, OTHER_SECONDS) for task in engaged.tasks])
     reading = _mean_reading_s(population, posts, shown)
     examined = examination_probability(shown.position)
     read = (random.random(rows) < examined) * random.gamma(READING_SHAPE, 1.0 / READING_SHAPE, rows)

@@ -5,7 +5,7 @@ import pyarrow as pa
 
 from pipeline.simulator.dwell import Dwell
 from pipeline.simulator.impressions import Impressions
-from pipeline.simulator.labels import TASKS, Engagements
+from pipeline.simulator.labels import Engagements, task_names
 from pipeline.simulator.posts import Posts
 from pipeline.simulator.rng import Array
 
@@ -92,5 +92,6 @@ def _last_of_each_user(key: Array, served_ms: int) -> Array:
 def _names(actions: Array) -> pa.Array:
     """The names of the tasks that are true: a list for each event."""
     offsets = np.concatenate([[0], np.cumsum(actions.sum(axis=1))]).astype(np.int32)
-    names = pa.DictionaryArray.from_arrays(pa.array(np.nonzero(actions)[1].astype(np.int8)), pa.array(TASKS))
+    tasks = pa.array(task_names(history=True))
+    names = pa.DictionaryArray.from_arrays(pa.array(np.nonzero(actions)[1].astype(np.int8)), tasks)
     return pa.ListArray.from_arrays(offsets, names.cast(pa.string()))

@@ -1,4 +1,4 @@
-"""The ten engagements: true probabilities, labels, and the time of the first engagement.
+"""The engagements: true probabilities, labels, and the time of the first engagement.
 
 The truth of a task is the exact probability that its label is 1, given everything that is simulated before
 the draw (user, post, position, time); for conditional labels it is the product over the chain. Labels of a row are
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.simulator.actions import ACTIONS, draw_actions
 from pipeline.simulator.impressions import Impressions
 from pipeline.simulator.population import Day, Population, sigmoid
 from pipeline.simulator.posts import Posts
@@ -44,14 +45,21 @@ ON_TIME_WINDOW_HOURS = 3.0
 class Engagements:
     """Shape: labels (rows, tasks) bool; truth (rows, tasks) float64; the others (rows,).
 
+    ``tasks`` are `task_names` of the log.
     ``engaged_ms`` is valid only where a label is 1. ``on_time`` is the probability that a positive label remains
     after rectification with a window of `ON_TIME_WINDOW_HOURS`.
     """
 
+    tasks: tuple[str, ...]
     labels: Array
     truth: Array
     engaged_ms: Array
     on_time: Array
+
+
+def task_names(history: bool) -> tuple[str, ...]:
+    """The log's tasks: the ten, and with histories `ACTIONS` behind them."""
+    return (*TASKS, *ACTIONS) if history else TASKS
 
 
 def make_engagements(
@@ -89,9 +97,15 @@ def make_engagements(
         CLICKED_ENGAGED: steps["clicked"] * steps["engages there"],
         CLICKED_STAYED: steps["clicked"] * steps["stays there"],
     }
+    if population.parameters.history:
+        examined = examination_probability(shown.position)
+        actions, chances = draw_actions(population, day, posts, shown, examined, block)
+        drawn, truth = drawn | actions, truth | chances
+    tasks = task_names(population.parameters.history)
     return Engagements(
-        labels=np.stack([drawn[task] for task in TASKS], axis=1),
-        truth=np.stack([truth[task] for task in TASKS], axis=1),
+        tasks=tasks,
+        labels=np.stack([drawn[task] for task in tasks], axis=1),
+        truth=np.stack([truth[task] for task in tasks], axis=1),
         engaged_ms=shown.impressed_ms + _engagement_delay_ms(random, rows),
         on_time=on_time_probability(shown.impressed_ms - shown.served_ms),
     )

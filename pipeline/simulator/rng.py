@@ -33,6 +33,7 @@ class Stream(IntEnum):
     LAST_SEEN = 14
     MOODS = 15
     DWELL = 16
+    ACTIONS = 17
 
 
 def generator(seed: int, stream: Stream, *key: int) -> np.random.Generator:

@@ -11,13 +11,14 @@ import pytest
 from pipeline.simulator import SampleParameters, extend_log, write_log, writer
 from pipeline.simulator.columns import log_schema, truth_schema
 from pipeline.simulator.history import HISTORY_FIELDS, HISTORY_LENGTH, EventLog
-from pipeline.simulator.labels import TASKS
+from pipeline.simulator.labels import task_names
 from pipeline.simulator.moods import mood
 from pipeline.simulator.population import make_population, unit
 from pipeline.simulator.rng import Array
-from tests.pipeline.simulator.reading import contents, labels, read
+from tests.pipeline.simulator.reading import contents, read
 
 HOUR_MS = 3_600_000
+TASKS = task_names(history=True)
 EVENT_COLUMNS = (
     "user_id", "post_id", "author_id", "topic", "impressed_ms", "engaged_ms", "dwell_s", *TASKS,
 )  # fmt: skip
@@ -137,8 +138,17 @@ def test_dwell_times_have_the_true_expectation_in_every_decile(log: pa.Table, tr
         assert abs(seconds[decile].mean() - expected[decile].mean()) < 4.0 * error
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_is_drawn_by_its_truth(task: str, log: pa.Table, truth: pa.Table):
+    label, probability = log[task].to_numpy(), truth[f"truth.{task}"].to_numpy()
+    for half in np.array_split(np.argsort(probability), 2):
+        expected, variance = probability[half].sum(), (probability[half] * (1 - probability[half])).sum()
+        assert abs(label[half].sum() - expected) < 4.5 * np.sqrt(variance) + 3.0
+
+
 def test_whoever_engages_has_dwelled(log: pa.Table):
-    engaged = np.any(list(labels(log).values()), axis=0)
+    engaged = log["engaged_ms"].is_valid().to_numpy()
+    assert (engaged == np.any([log[task].to_numpy() for task in TASKS], axis=0)).all()
     seconds = log["dwell_s"].to_numpy()
     assert seconds[engaged].min() > 0.0
     assert seconds[engaged].mean() > 2.0 * seconds[~engaged].mean()
