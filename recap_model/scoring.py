@@ -32,7 +32,7 @@ def score_rows(
     A column of `optional_columns` that is not there reads as null in every row: an embedding of zeros.
 
     Args:
-        weights: (tasks,) of the score, in the place of the model's own; see `score_weights`.
+        weights: (tasks + further terms,) of the score, in the place of the model's own; see `score_weights`.
         where: names the rows in errors.
 
     Returns:
@@ -60,7 +60,7 @@ def score_rows(
     with torch.inference_mode():
         outputs = model(RecapBatch(**tensors, sparse=sparse or None, sequences=sequences or None))
         probabilities = outputs["calibrated_probabilities"]
-        score = outputs["score"] if weights is None else (probabilities * weights).sum(dim=1)
+        score = outputs["score"] if weights is None else model.weigh(probabilities, weights)
         return torch.cat([probabilities, score.unsqueeze(1)], dim=1).float().numpy()
 
 
@@ -96,21 +96,25 @@ _LARGEST = float(torch.finfo(torch.float32).max)
 
 
 def score_weights(model: MultiTaskRankingModel, changed: Mapping[str, float]) -> Tensor | None:
-    """The model's weights of the score with some of them replaced, (tasks,); None if none is.
+    """The model's weights of the score with some of them replaced, (tasks + further terms,); None if none is.
 
-    Raises ValueError for an unknown task, or a weight that is not finite.
+    Raises ValueError for an unknown task or term, or a weight that is not finite.
     """
     if not changed:
         return None
     if not isinstance(changed, Mapping):
         raise ValueError(f"weights: {printable(str(changed)[:100])}: give a mapping of tasks to weights")
+    names = [*model.tasks, *model.score_terms]
     weights = model.score_weights.clone()
+    if model.score_terms:
+        weights = torch.cat([weights, model.term_weights])
     for task, weight in changed.items():
-        if task not in model.tasks:
-            raise ValueError(f"weights: unknown task {task!r}; tasks: {', '.join(model.tasks)}")
+        if task not in names:
+            terms = f"; terms: {', '.join(model.score_terms)}" if model.score_terms else ""
+            raise ValueError(f"weights: unknown task {task!r}; tasks: {', '.join(model.tasks)}{terms}")
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not abs(weight) <= _LARGEST:
             raise ValueError(f"weights: {task} is {weight!r}; a weight is a finite number of float32")
-        weights[model.tasks.index(task)] = weight
+        weights[names.index(task)] = weight
     return weights
 
 

@@ -47,7 +47,7 @@ class RecapPyfunc:
             model_input: a pandas frame, a dict of arrays (one of lists is 2-D), an Arrow table or record
                 batch; its columns are the log's feature columns, others are ignored. A column of an embedding
                 may be left out: all zeros.
-            params: ``{"weights": {TASK: WEIGHT}}`` replaces these tasks' weights in the score.
+            params: ``{"weights": {TASK: WEIGHT}}`` replaces these tasks' (or terms') weights in the score.
 
         Returns:
             A frame with a float32 column for each task, its calibrated probability, and ``score``.

@@ -88,7 +88,7 @@ def signature(columns: pa.Schema, config: RecapConfig) -> "ModelSignature":
     features = config.features
     sources = {source for column in features.derived.values() for source in column.of}
     optional = {*optional_columns(features), *sources, *features.derived}
-    weights = {name: task.score_weight for name, task in config.tasks.items()}
+    weights = config.score_weights()
     inputs = [
         ColSpec(
             DataType.double if pa.types.is_floating(field.type) else AnyType(),
@@ -98,7 +98,7 @@ def signature(columns: pa.Schema, config: RecapConfig) -> "ModelSignature":
         for field in columns
     ]
     inputs += [ColSpec(AnyType(), name, required=False) for name in features.derived]
-    outputs = [ColSpec(DataType.float, name) for name in (*weights, SCORE)]
+    outputs = [ColSpec(DataType.float, name) for name in (*config.tasks, SCORE)]
     # Any type, because MLflow refuses 2 for a double.
     kind = Object([Property(task, AnyType(), required=False) for task in weights])
     parameters = ParamSchema([ParamSpec("weights", kind, weights)])

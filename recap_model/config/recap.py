@@ -10,7 +10,7 @@ from recap_model.config.base import StrictModel
 from recap_model.config.data.dataset import DataConfig
 from recap_model.config.data.features import DENSE_GROUPS, FeaturesConfig
 from recap_model.config.data.labels import LabelWindow
-from recap_model.config.data.tasks import TaskConfig
+from recap_model.config.data.tasks import ScoreTerm, TaskConfig
 from recap_model.config.fields.names import TaskName
 from recap_model.config.model.network import ModelConfig
 from recap_model.config.model.optimizer import OptimizerConfig
@@ -30,6 +30,9 @@ class RecapConfig(StrictModel):
 
     features: FeaturesConfig
     tasks: dict[TaskName, TaskConfig] = Field(min_length=1)
+    score_terms: dict[TaskName, ScoreTerm] = Field(
+        {}, description="terms of a row's score beside each task's weight times its prediction"
+    )
     model: ModelConfig = Field(validate_default=True)
     optimizer: OptimizerConfig
     training: TrainingConfig = TrainingConfig()
@@ -51,6 +54,7 @@ class RecapConfig(StrictModel):
     _no_feature_column = cross_check(cross_checks.unknown_feature_columns)
     _features_that_are_labels = cross_check(cross_checks.labels_among_features)
     _labels_with_another_role = cross_check(cross_checks.labels_with_another_role)
+    _terms_of_unknown_tasks = cross_check(cross_checks.invalid_score_terms)
     _columns_of_scores_twice = cross_check(cross_checks.duplicate_score_columns)
     _inputs_of_a_graph_twice = cross_check(cross_checks.duplicate_graph_names)
     _missing_keys = cross_check(cross_checks.missing_keys)
@@ -71,6 +75,11 @@ class RecapConfig(StrictModel):
         return {
             name: str(task.only_where) for name, task in self.tasks.items() if task.only_where is not None
         }
+
+    def score_weights(self) -> dict[str, float]:
+        """The weight of each task and of each further term of the score."""
+        terms = {name: term.weight for name, term in self.score_terms.items()}
+        return {name: task.score_weight for name, task in self.tasks.items()} | terms
 
     def label_window(self, task: str) -> LabelWindow | None:
         """The time in which a task's engagements count."""

@@ -8,6 +8,7 @@ Each entry is JSON under a key of its own; ``docs/serving.md`` has a program tha
 | ``recap.derived`` | columns that are computed from others, as `DerivedColumn` |
 | ``recap.text_ids`` | how a word becomes an id |
 | ``recap.tasks``, ``recap.score_weights`` | the columns of the probabilities, and their weights in the score |
+| ``recap.score_terms`` | further terms of the score, if there are any: a weight times the product ``of`` tasks |
 | ``recap.versions``, ``recap.origin`` | of the packages that wrote the file, and what the model was trained from |
 """
 
@@ -34,7 +35,7 @@ def onnx_metadata(model: MultiTaskRankingModel, opset: int, origin: Mapping[str,
     """The metadata of a model's graph; a model without a feature schema has its groups' widths for their columns."""
     features = model.config.features if isinstance(model.config, RecapConfig) else None
     weights = model.score_weights.tolist()
-    entries = {
+    entries: dict[str, Any] = {
         "format": FORMAT,
         "inputs": list(_inputs(model, features)),
         "derived": {name: column.model_dump() for name, column in features.derived.items()}
@@ -48,10 +49,17 @@ def onnx_metadata(model: MultiTaskRankingModel, opset: int, origin: Mapping[str,
         },
         "tasks": model.tasks,
         "score_weights": dict(zip(model.tasks, weights, strict=True)),
+        **_score_terms(model),
         "versions": {**_releases(), "opset": opset},
         "origin": dict(origin),
     }
     return {f"{_PREFIX}{key}": json.dumps(value) for key, value in entries.items()}
+
+
+def _score_terms(model: MultiTaskRankingModel) -> dict[str, dict[str, Any]]:
+    if not isinstance(model.config, RecapConfig) or not model.score_terms:
+        return {}
+    return {"score_terms": {name: term.model_dump() for name, term in model.config.score_terms.items()}}
 
 
 def _inputs(model: MultiTaskRankingModel, features: FeaturesConfig | None) -> Iterator[dict[str, Any]]:

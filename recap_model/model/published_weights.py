@@ -25,7 +25,7 @@ _FEATURIZATION_NAMES = (
 )
 
 # State of ours that the published model does not keep under a name of its own.
-_OWN_STATE = ("score_weights", "sampling.ratio")
+_OWN_STATE = ("score_weights", "term_weights", "sampling.ratio")
 
 
 def load_published_state_dict(module: nn.Module, state_dict: Mapping[str, Tensor]) -> None:

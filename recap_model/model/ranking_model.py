@@ -1,5 +1,6 @@
 """The multi-task ranking model: from feature groups to calibrated probabilities and the score."""
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from numbers import Integral
@@ -46,6 +47,7 @@ class MultiTaskRankingModel(nn.Module):
 
     Attributes:
         tasks: names, in the order of the outputs' columns.
+        score_terms: names of the terms of the score beside the tasks'.
         calibrators: fitted calibrators by `module_key` of the task; see `set_calibrators`.
 
     Raises:
@@ -53,6 +55,7 @@ class MultiTaskRankingModel(nn.Module):
     """
 
     score_weights: Tensor
+    term_weights: Tensor
 
     def __init__(
         self,
@@ -83,6 +86,12 @@ class MultiTaskRankingModel(nn.Module):
         self._pos_weights = [tower.pos_weight for tower in plan.architectures.values()]
         self.calibrators = nn.ModuleDict()
         self.register_buffer("score_weights", torch.tensor(plan.score_weights))
+        self.score_terms = list(plan.score_terms)
+        self._term_tasks = [tasks for _, tasks in plan.score_terms.values()]
+        if self.score_terms:
+            self.register_buffer(
+                "term_weights", torch.tensor([weight for weight, _ in plan.score_terms.values()])
+            )
         self._discrete_columns = plan.discrete_columns
 
     def _build_net(self, plan: TaskSpec) -> nn.Module:
@@ -93,9 +102,9 @@ class MultiTaskRankingModel(nn.Module):
         """Score rows.
 
         Returns:
-            ``logits``, ``probabilities``, ``calibrated_probabilities``: (rows, tasks); ``score``: (rows,),
-            the sum over tasks of score weight times calibrated probability; if asked for, ``backbone``: the
-            backbone's output (rows, width), or that of the experts that all tasks share (rows, experts, width).
+            ``logits``, ``probabilities``, ``calibrated_probabilities``: (rows, tasks); ``score``: (rows,), the sum
+            over tasks of score weight times calibrated probability, and of further terms; if asked for, ``backbone``:
+            the backbone's output (rows, width), or that of the experts that all tasks share (rows, experts, width).
 
         Raises:
             ValueError: a group is missing, or has another shape or dtype.
@@ -110,12 +119,30 @@ class MultiTaskRankingModel(nn.Module):
             "logits": logits,
             "probabilities": torch.sigmoid(logits),
             "calibrated_probabilities": probabilities,
-            # Not a matrix product, which autocast would do in bfloat16.
-            "score": (probabilities * self.score_weights).sum(dim=1),
+            "score": self.weigh(probabilities),
         }
         if self.return_backbone:
             outputs["backbone"] = net.shared
         return outputs
+
+    def weigh(self, probabilities: Tensor, weights: Tensor | None = None) -> Tensor:
+        """The score (rows,) of calibrated probabilities (rows, tasks).
+
+        Args:
+            weights: (tasks + further terms,) in the place of the model's own.
+        """
+        of_tasks, of_terms = self.score_weights, self.term_weights if self.score_terms else None
+        if weights is not None:
+            of_tasks, of_terms = weights.split([len(self.tasks), len(self.score_terms)])
+        # Not a matrix product, which autocast would do in bfloat16.
+        score = (probabilities * of_tasks).sum(dim=1)
+        if of_terms is None or not self.score_terms:
+            return score
+        for weight, tasks in zip(of_terms, self._term_tasks, strict=True):
+            score = score + weight * math.prod(
+                (probabilities[:, task] for task in tasks[1:]), start=probabilities[:, tasks[0]]
+            )
+        return score
 
     def _apply_affine_maps(self, logits: Tensor) -> Tensor:
         """Each task's logits through its affine map, if it has one."""

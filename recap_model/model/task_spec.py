@@ -17,6 +17,7 @@ _RATES = ("pos_downsampling_rate", "neg_downsampling_rate")
 class TaskSpec:
     """The tasks of a model, in the order of its outputs' columns.
 
+    ``score_terms`` has for each further term of the score its weight and the numbers of the tasks that it multiplies.
     ``discrete_columns`` names the columns of the discrete group, where the log has them one by one; ``sequences`` are
     those of the features, if the config has them; ``given`` has
     for each task the number of the one it is conditional on, or None.
@@ -25,6 +26,7 @@ class TaskSpec:
     model: ModelConfig
     architectures: dict[str, ArchitectureConfig]
     score_weights: list[float]
+    score_terms: dict[str, tuple[float, list[int]]]
     positive_rates: list[float]
     negative_rates: list[float]
     discrete_columns: list[str]
@@ -51,6 +53,10 @@ def resolve_tasks(config: RecapConfig | ModelConfig, data_config: Any = None) ->
     if isinstance(config, RecapConfig):
         model, tasks = config.model, list(config.tasks)
         weights = [task.score_weight for task in config.tasks.values()]
+        terms = {
+            name: (term.weight, [tasks.index(task) for task in term.of])
+            for name, term in config.score_terms.items()
+        }
         discrete = config.features.discrete
         columns = [] if isinstance(discrete, ListColumn) else list(discrete)
         sequences = config.features.all_sequences()
@@ -59,14 +65,16 @@ def resolve_tasks(config: RecapConfig | ModelConfig, data_config: Any = None) ->
             data_config = config.tasks
     elif isinstance(config, ModelConfig):
         model, tasks, columns, sequences = config, list(config.tasks), [], {}
-        weights = [1.0] * len(tasks)
+        weights, terms = [1.0] * len(tasks), {}
         given = [None for _ in tasks]
     else:
         raise ValueError(
             f"config: {type(config).__name__}; give a RecapConfig, or its model section, a ModelConfig"
         )
     positive, negative = _sampling_rates(tasks, data_config)
-    return TaskSpec(model, model.architectures(tasks), weights, positive, negative, columns, sequences, given)
+    return TaskSpec(
+        model, model.architectures(tasks), weights, terms, positive, negative, columns, sequences, given
+    )
 
 
 def _sampling_rates(tasks: list[str], data_config: Any) -> tuple[list[float], list[float]]:

@@ -142,9 +142,9 @@ class ScoreSupport(_Part):
     """Which fraction of the change of the weighted score the labels support.
 
     Least squares of the champion's residuals (label less prediction) on the difference of the two models'
-    predictions, tasks weighted by the squares of their score weights: 1 if the candidate predicts the labels exactly,
-    0 if the champion does, and over 1/2 if the candidate's squared error is the smaller one. (Forecast encompassing;
-    Chong and Hendry, Review of Economic Studies 53(4), 1986.)
+    predictions, tasks weighted by the squared weights of their terms of the score: 1 if the candidate predicts the
+    labels exactly, 0 if the champion does, and over 1/2 if the candidate's squared error is the smaller one.
+    (Forecast encompassing; Chong and Hendry, Review of Economic Studies 53(4), 1986.)
     """
 
     value: float

@@ -33,7 +33,7 @@ class Samples:
         self.by = next((name for name in ("request", "user") if name in table.names), None)
         self.lists, self.by_user, self.scores = GroupSample(), GroupSample(), GroupSample()
         self._table = table
-        self._score_weights = np.array([config.tasks[task].score_weight for task in table.tasks])
+        self._config = config
         self._users: list[NDArray[np.int64]] = []
         ids = [name for name in ("user", "request") if name in table.names]
         columns = [*ids, *columns_of(table, table.tasks), *(f"score/{model}" for model in table.models)]
@@ -58,11 +58,15 @@ class Samples:
         for name in table.slices:
             self.slice_rows[name] += int(columns[f"slice/{name}"].sum())
         gains = np.zeros(batch.num_rows)
-        for task, score_weight in zip(table.tasks, self._score_weights, strict=True):
+        for task in table.tasks:
             for kind in ("label", "weight", *table.models):
                 columns[f"{kind}/{task}"] = to_numpy(batch, f"{kind}/{task}")
-            gains += score_weight * np.nan_to_num(columns[f"label/{task}"])
+            gains += self._config.tasks[task].score_weight * np.nan_to_num(columns[f"label/{task}"])
             finite &= np.isfinite(columns[f"candidate/{task}"])
+        for term in self._config.score_terms.values():
+            gains += term.weight * np.prod(
+                [np.nan_to_num(columns[f"label/{task}"]) for task in term.of], axis=0
+            )
         self.not_finite += int((~finite).sum())
         self.scores.add(np.arange(done, done + batch.num_rows), by_model)
         if self.by is not None:

@@ -74,7 +74,7 @@ def measure(table: ScoreTable, config: RecapConfig, exact_rows: int = EXACT_ROWS
         if sums.slice_name == ALL_ROWS:
             curves[sums.task] = {name: one.curves for name, one in sums.models.items() if one.curves}
             if sums.support is not None and np.isfinite(sums.support).all():
-                support.append(config.tasks[sums.task].score_weight ** 2 * sums.support)
+                support.append(_squared_weight(config, sums.task) * sums.support)
     evaluation = Evaluation(
         rows=table.rows,
         users=samples.users,
@@ -91,6 +91,12 @@ def measure(table: ScoreTable, config: RecapConfig, exact_rows: int = EXACT_ROWS
         score_support=_score_support(support, counts, confidence),
     )
     return Measured(evaluation, curves)
+
+
+def _squared_weight(config: RecapConfig, task: str) -> float:
+    """The sum of the squared weights of the terms of the score that a task is part of."""
+    terms = [term.weight for term in config.score_terms.values() if task in term.of]
+    return sum(weight**2 for weight in (config.tasks[task].score_weight, *terms))
 
 
 def _task_metrics(

@@ -1,13 +1,27 @@
 """The section `tasks`: each task's label, sampling rates and weight in the score."""
 
 from collections.abc import Iterator
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from recap_model.config.base import StrictModel
 from recap_model.config.data.labels import ColumnOrRule, LabelRule, LabelWindow, TaskOrRule, conditions
 from recap_model.config.fields.names import TaskName
 from recap_model.config.fields.numbers import Coefficient, SamplingRate
+
+
+class ScoreTerm(StrictModel):
+    """A term of a row's score beside the tasks' own: a weight times the product of several tasks' predictions."""
+
+    weight: Coefficient
+    of: list[TaskName] = Field(min_length=2, description="tasks whose predictions are multiplied")
+
+    @model_validator(mode="after")
+    def _distinct_tasks(self) -> Self:
+        if len(set(self.of)) < len(self.of):
+            raise ValueError(f"of: {', '.join(self.of)}: a task is named twice; name each once")
+        return self
 
 
 class TaskConfig(StrictModel):

@@ -112,6 +112,13 @@ def labels_with_another_role(config: "RecapConfig") -> Iterator[str]:
                     yield f"tasks.{task}.{field}: {name!r} is a derived column; a rule reads columns of the log"
 
 
+def invalid_score_terms(config: "RecapConfig") -> Iterator[str]:
+    for name, term in config.score_terms.items():
+        if name in config.tasks:
+            yield f"score_terms.{name}: is a task too; rename the term"
+        yield from _unknown(f"score_terms.{name}.of", getattr(term, "of", ()), list(config.tasks))
+
+
 def duplicate_score_columns(config: "RecapConfig") -> Iterator[str]:
     """A file of scores has a column for each id, each task, and the score."""
     for name, column in config.features.ids:

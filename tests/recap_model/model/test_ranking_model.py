@@ -1,5 +1,6 @@
 """The ranking model: what it takes, what it returns, what it refuses."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,10 @@ from torch import nn
 
 import recap_model
 from recap_model import EmbeddingRankingModel, MultiTaskRankingModel, create_ranking_model
+from recap_model.config import ConfigError
 from recap_model.data.dataset.manifest import Sampling
 from recap_model.data.dataset.statistics import FeatureStatistics
+from recap_model.scoring import score_weights
 from tests.recap_model.models import MLP, TABLES, TOWER, WIDTHS, batch, section
 from tests.tiny import tiny_config
 
@@ -82,6 +85,37 @@ def test_columns_follow_the_order_of_a_whole_configs_tasks():
     net = create_ranking_model(recap_model.data_spec(config), config, "cpu")
     assert net.tasks == ["reply", "like"]
     assert net.score_weights.tolist() == [10.0, 1.0]
+
+
+def test_terms_of_the_score_are_products_of_probabilities_whose_weights_can_be_replaced(tmp_path: Path):
+    config = tiny_config(score_terms={"both": {"weight": 3.0, "of": ["reply", "like"]}})
+    net = create_ranking_model(recap_model.data_spec(config), config, "cpu").eval()
+    recap_model.save_model(net, tmp_path / "model", config)
+    loaded = recap_model.load_model(tmp_path / "model")
+    rows = batch(user_eng_embedding=None, author_embedding=None)
+    like, reply = loaded(rows)["calibrated_probabilities"].unbind(dim=1)
+    torch.testing.assert_close(loaded(rows)["score"], like + 10.0 * reply + 3.0 * reply * like)
+    weights = score_weights(loaded, {"both": -1.0, "like": 2.0})
+    probabilities = torch.stack([like, reply], dim=1)
+    torch.testing.assert_close(loaded.weigh(probabilities, weights), 2.0 * like + 10.0 * reply - reply * like)
+    with pytest.raises(ValueError, match="unknown task 'x'; tasks: like, reply; terms: both"):
+        score_weights(loaded, {"x": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("terms", "message"),
+    [
+        (
+            {"like": {"weight": 1, "of": ["like", "reply"]}},
+            "score_terms.like: is a task too; rename the term",
+        ),
+        ({"t": {"weight": 1, "of": ["like", "x"]}}, "score_terms.t.of: unknown task 'x'; tasks: like, reply"),
+        ({"t": {"weight": 1, "of": ["like", "like"]}}, "score_terms.t.of: like, like: a task is named twice"),
+    ],
+)
+def test_a_term_of_the_score_that_cannot_be_is_refused(terms: dict[str, object], message: str):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        tiny_config(score_terms=terms)
 
 
 def test_the_score_is_the_weighted_sum_of_calibrated_probabilities():
