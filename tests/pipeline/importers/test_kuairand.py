@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.importers.kuairand import FILE, TASKS, import_kuairand
-from recap_model.config import load_config
+from recap_model.config import load_config, parse_config
+from recap_model.data.log.labels import read_labels
 
 DATA = Path(os.environ.get("RECAP_DATA_DIR", Path(__file__).parents[4] / "shared" / "data")) / "kuairand"
 CONFIG = Path(__file__).parents[3] / "pipeline" / "configs" / "kuairand.yaml"
@@ -122,6 +123,18 @@ def test_the_whole_set_has_the_published_rates_and_the_configs_columns(tmp_path:
     assert {task: rates[task] for task in published} == pytest.approx(published, abs=6e-4)
     config = load_config(CONFIG)
     assert set(config.features.columns()) <= set(table.column_names)
+    rules = {
+        "watched_to_the_end": {
+            "label": {"column": "play_time_s", "at_least": "duration_s"},
+            "only_where": {"column": "duration_unknown", "equals": 0},
+        },
+        "not_dwelled": {"label": {"column": "play_time_s", "at_most": 3}},
+    }
+    content = config.model_dump(exclude_none=True) | {"tasks": rules}
+    labels = read_labels(table.combine_chunks().to_batches()[0], parse_config(content), "log")
+    played, length = table["play_time_s"].to_numpy(), table["duration_s"].to_numpy()
+    to_the_end = np.where(length > 0, played >= length, np.float32(np.nan))
+    np.testing.assert_array_equal(labels, np.stack([to_the_end, played <= 3], axis=1).astype(np.float32))
     again = import_kuairand(DATA, tmp_path / "again")
     assert again == report
     for path in sorted((tmp_path / "log").rglob("*.parquet")):
