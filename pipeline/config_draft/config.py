@@ -15,6 +15,7 @@ from pipeline.config_draft.columns import (
     label_values,
 )
 from pipeline.config_draft.durations import apply_threshold, find_durations
+from pipeline.config_draft.sequences import DraftedSequence, find_sequences
 from recap_model.data.log.schema import LogColumn, check_columns
 
 _LEAST_DAYS = 3
@@ -68,15 +69,21 @@ def draft_config(log: LogSample, roles: ColumnRoles, model_name: str) -> str:
     columns = group_columns(
         log.rows, set(roles.columns) - set(roles.discrete) | set(others), set(roles.discrete), roles.tasks
     )
+    sequences = find_sequences(
+        log.rows, list(columns.left_out), list(columns.ids), "impressed" in roles.timestamps
+    )
+    for sequence in sequences.values():
+        for column in sequence.columns.values():
+            del columns.left_out[column["column"]]
     columns.left_out |= dict.fromkeys(sorted(log.duplicated), "more than once in a file")
     columns.left_out |= {
         name: f"time spent on the candidate; --task NAME={name} makes a task of it, {threshold:g} or more is positive"
         for name, threshold in others.items()
     }
     sections = {
-        "features": _features(columns, roles),
+        "features": _features(columns, sequences, roles),
         "tasks": {task: _task(task, label, log, roles, thresholds) for task, label in roles.tasks.items()},
-        **_model_and_schedule(log, columns),
+        **_model_and_schedule(log, columns, sequences),
         "data": _data(log, roles),
         "evaluation": {"gate": _gate(log)},
         "registry": {"model_name": model_name, "experiment": model_name},
@@ -156,16 +163,19 @@ def _check_labels(log: LogSample, roles: ColumnRoles) -> None:
             )
 
 
-def _features(columns: Columns, roles: ColumnRoles) -> dict[str, Any]:
+def _features(
+    columns: Columns, sequences: Mapping[str, DraftedSequence], roles: ColumnRoles
+) -> dict[str, Any]:
     features: dict[str, Any] = {
         "continuous": columns.continuous,
         "binary": columns.binary,
         "discrete": list(columns.ids),
         **{group: {"column": name, "width": width} for group, (name, width) in columns.embeddings.items()},
+        "sequences": {name: sequence.features() for name, sequence in sequences.items()},
         "ids": roles.ids,
         "timestamps": roles.timestamps,
     }
-    if not any((columns.continuous, columns.binary, columns.ids, columns.embeddings)):
+    if not any((columns.continuous, columns.binary, columns.ids, columns.embeddings, sequences)):
         raise ValueError("no column is left that could be an input of the model; look at the log's types")
     return {name: value for name, value in features.items() if value}
 
@@ -178,7 +188,9 @@ def _notes(columns: Columns) -> list[str]:
     return lines + [f"left out: {name}: {why}" for name, why in columns.left_out.items()]
 
 
-def _model_and_schedule(log: LogSample, columns: Columns) -> dict[str, Any]:
+def _model_and_schedule(
+    log: LogSample, columns: Columns, sequences: Mapping[str, DraftedSequence]
+) -> dict[str, Any]:
     rows = _training_rows(log)
     batch = 4096 if sum(log.by_day[: _days(log)]) >= _ROWS_FOR_LARGE_BATCHES else _small_batch(rows)
     steps_an_epoch = max(1, rows // batch)
@@ -189,6 +201,12 @@ def _model_and_schedule(log: LogSample, columns: Columns) -> dict[str, Any]:
     model["featurization_config"] = knots if columns.continuous else {"log1p_abs_config": {}}
     if columns.ids:
         model["small_embeddings"] = {"tables": _tables(columns.ids)}
+    if sequences:
+        named = sequences.items()
+        model["tables"] = {
+            table: size for name, sequence in named for table, size in sequence.tables(name).items()
+        }
+        model["sequences"] = {name: sequence.reader(name) for name, sequence in named}
     mlp = {"layer_sizes": [128, 64], "dropout": {"rate": 0.2}, "final_layer_activation": True}
     model["backbone"] = {"dcn_config": {"poly_degree": 1, "parallel_mlp": mlp}}
     model["tower"] = {"mlp_config": {"layer_sizes": [32, 1]}}

@@ -18,7 +18,7 @@ LENGTH = "length"
 """The key of a sequence's lengths in a batch; no column of a sequence has it."""
 
 _MAX_LENGTH = 100_000
-_MAX_ACTIONS = 63  # the bits of a non-negative int64
+MAX_ACTIONS = 63  # the bits of a non-negative int64
 
 # Names of tensors, of graph inputs and of modules: no dot.
 SequenceName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=100)]
@@ -39,7 +39,7 @@ class SequenceColumn(StrictModel):
     values: ActionNames | None = Field(
         None,
         min_length=1,
-        max_length=_MAX_ACTIONS,
+        max_length=MAX_ACTIONS,
         description="of actions: those that are read, in this order",
     )
 
@@ -80,7 +80,7 @@ class DerivedSequenceColumn(StrictModel):
     column: ColumnName | None = None
     kind: SequenceKind = "id"
     values: list[TaskName] | None = Field(
-        None, min_length=1, max_length=_MAX_ACTIONS, description="of actions: the tasks, in this order"
+        None, min_length=1, max_length=MAX_ACTIONS, description="of actions: the tasks, in this order"
     )
     known_at: ColumnName | None = Field(
         None,
