@@ -1,5 +1,6 @@
 """Selection of a run's window and of the log's files in it."""
 
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ class FilesFound(NamedTuple):
     Attributes:
         source: the log.
         files: those of the window, in order of days, without the identities that a store must be asked for.
+        lookback: those of the days before it, of which histories are made.
         missing: days of the window without a file.
         not_read: other files and folders, which are skipped.
     """
@@ -22,6 +24,7 @@ class FilesFound(NamedTuple):
     source: LogSource
     window: Window
     files: list[ListedFile]
+    lookback: list[ListedFile]
     missing: list[date]
     not_read: list[str]
 
@@ -51,13 +54,26 @@ def find_files(config: RecapConfig, data_root: str, end_date: str, days: int, sc
         if not any(files.values()):
             available.check_has_files()
         missing = missing_days(window, available, config.data.tolerated_missing_days)
+    chosen = [listed for day in window.days for listed in files.get(day, ())]
     return FilesFound(
         source=source,
         window=window,
-        files=[listed for day in window.days for listed in files.get(day, ())],
+        files=chosen,
+        lookback=list(_files_before(available, window, chosen, config.features.lookback_days)),
         missing=missing,
         not_read=available.not_read,
     )
+
+
+def _files_before(
+    available: Mapping[date, list[ListedFile]], window: Window, files: list[ListedFile], lookback_days: int
+) -> Iterator[ListedFile]:
+    """The files of so many days before the window; of a window of hours, the earlier hours of its first day too."""
+    if not lookback_days:
+        return
+    begin = window.first - timedelta(days=min(lookback_days, (window.first - date.min).days))
+    for day in (day for day in available if begin <= day <= window.first):
+        yield from (listed for listed in available[day] if listed.partition < files[0].partition)
 
 
 def _parse_end(end_date: str, hours: int | None) -> datetime | None:

@@ -21,7 +21,7 @@ from components.common.runtime.atomic_output import atomic_directory
 from components.common.runtime.step import progress
 from components.common.runtime.train_job import check_distribution
 from components.common.storage.identity import identify_files
-from components.common.storage.log_files import shorten
+from components.common.storage.log_files import ListedFile, shorten
 from components.common.storage.parquet import open_root
 from components.resolve.files import FilesFound, find_files
 from components.resolve.serving_log import freeze_serving_log
@@ -86,7 +86,8 @@ def resolve_run(
         table=found.source.table,
         first_day=window.first,
         last_day=window.last,
-        partitions=_partitions(found),
+        partitions=_partitions(found, found.files),
+        lookback=_partitions(found, found.lookback),
         missing_days=found.missing,
         champion=champion,
         baseline=baseline,
@@ -181,15 +182,13 @@ def _baseline(
     return Baseline(sha256=hashlib.sha256(profile).hexdigest()), profile
 
 
-def _partitions(found: FilesFound) -> list[Partition]:
+def _partitions(found: FilesFound, chosen: list[ListedFile]) -> list[Partition]:
     not_read = f"; not read: {shorten(found.not_read, 3)}" if found.not_read else ""
     folders: dict[str, list[LogFile]] = {}
-    files = identify_files(
-        found.source.filesystem, found.source.root, [listed.file for listed in found.files]
-    )
-    for done, (listed, file) in enumerate(zip(found.files, files, strict=True), start=1):
+    files = identify_files(found.source.filesystem, found.source.root, [listed.file for listed in chosen])
+    for done, (listed, file) in enumerate(zip(chosen, files, strict=True), start=1):
         folders.setdefault(listed.partition, []).append(file)
-        progress(done, len(found.files), f"{done} of {len(found.files)} files{not_read}")
+        progress(done, len(chosen), f"{done} of {len(chosen)} files{not_read}")
     return [Partition(name=name, files=inside) for name, inside in folders.items()]
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.ipc
-from pydantic import NonNegativeInt
+from pydantic import Field, NonNegativeInt
 
 from recap_model.config import ConfigError, RecapConfig, StrictModel, parse_config
 from recap_model.config.fields.uris import RelativePath
@@ -120,6 +120,11 @@ class Snapshot(StrictModel):
     first_day: date
     last_day: date
     partitions: list[Partition]
+    lookback: list[Partition] = Field(
+        [],
+        exclude_if=lambda lookback: not lookback,
+        description="days before the window, whose rows are only events of features.derived_sequences",
+    )
     missing_days: list[date] = []
     champion: Champion | None = None
     baseline: Baseline | None = None
@@ -134,9 +139,15 @@ class Snapshot(StrictModel):
         return [file for part in self.partitions for file in part.files]
 
     @property
+    def before_window(self) -> "Snapshot":
+        """The snapshot of the days before the window."""
+        return self.model_copy(update={"partitions": self.lookback, "lookback": []})
+
+    @property
     def digest(self) -> str:
         """Digest of what resolve froze: the window, every file's size and identity. It binds the steps of a run."""
-        return self._digest([[file.path, file.bytes, file.identity] for file in self.files])
+        files = [*self.files, *self.before_window.files]
+        return self._digest([[file.path, file.bytes, file.identity] for file in files])
 
     @property
     def data_digest(self) -> str:
@@ -144,7 +155,8 @@ class Snapshot(StrictModel):
 
         A file that its store vouches for is represented by the store's version of it.
         """
-        return self._digest([[file.path, file.sha256 or file.identity] for file in self.files])
+        files = [*self.files, *self.before_window.files]
+        return self._digest([[file.path, file.sha256 or file.identity] for file in files])
 
     def _digest(self, files: list[list[Any]]) -> str:
         content = {"window": [self.first_day.isoformat(), self.last_day.isoformat()], "files": files}

@@ -173,6 +173,11 @@ class FeaturesConfig(StrictModel):
         """Every sequence as rows to score have it, by name; those that prepare makes come last."""
         return self.sequences | {name: made.as_read(name) for name, made in self.derived_sequences.items()}
 
+    @property
+    def lookback_days(self) -> int:
+        """Days before the window that derived sequences need."""
+        return max((made.lookback_days for made in self.derived_sequences.values()), default=0)
+
     def sequence_columns(self) -> list[str]:
         """The columns of lists that the log has for sequences."""
         return [side.column for sequence in self.sequences.values() for side in sequence.columns.values()]

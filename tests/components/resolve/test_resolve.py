@@ -239,3 +239,23 @@ def test_a_profile_that_was_altered_in_the_registry_is_no_baseline(
         assert said in snapshot.baseline.missing
         assert not (tmp_path / "snapshot" / BASELINE_NAME).exists()
     stored.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("lookback_days", "days"),
+    [(0, []), (2, [1, 2]), (30, [1, 2])],
+    ids=["none", "two", "as many as there are"],
+)
+def test_days_before_the_window_are_frozen_for_histories(
+    lookback_days: int, days: list[int], config: Path, log: Path
+):
+    derived = {"columns": {"item": "post_id"}, "lookback_days": lookback_days}
+    features = tiny_config().features.model_dump(mode="json") | {"derived_sequences": {"history": derived}}
+    without = resolve(config, log, days=3)
+    config.write_text(tiny_config(features=features).to_yaml())
+    snapshot = resolve(config, log, days=3)
+    assert [part.name for part in snapshot.lookback] == [f"date=2026-03-0{day}" for day in days]
+    assert snapshot.partitions == without.partitions
+    assert (snapshot.digest == without.digest) == (not days)
+    assert Snapshot.read(config.parent / "snapshot")[0] == snapshot
+    assert ("lookback" in (config.parent / "snapshot" / "_manifest.json").read_text()) == bool(days)
