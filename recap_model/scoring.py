@@ -13,7 +13,7 @@ from recap_model.config import RecapConfig
 from recap_model.config.data.features import EMBEDDING_GROUPS, FeaturesConfig
 from recap_model.config.reading.errors import printable
 from recap_model.data.dataset.batch import RecapBatch
-from recap_model.data.dataset.sequences import RaggedColumns, pad_sequence
+from recap_model.data.dataset.sequences import RaggedColumns, pad_sequence, repeats_previous
 from recap_model.data.log.feature_groups import read_groups
 from recap_model.data.log.id_lists import IdLists, pad_lists, read_lists
 from recap_model.data.log.schema import check_request
@@ -26,13 +26,16 @@ def score_rows(
     rows: pa.RecordBatch | pa.Table,
     weights: Tensor | None = None,
     where: str = "input",
+    history: pa.Table | None = None,
 ) -> NDArray[np.float32]:
     """Each task's calibrated probability, and the score.
 
-    A column of `optional_columns` that is not there reads as null in every row: an embedding of zeros.
+    A column of `optional_columns` that is not there reads as null in every row: an embedding of zeros. Neighbouring
+    rows with equal histories read one, which is encoded once.
 
     Args:
         weights: (tasks + further terms,) of the score, in the place of the model's own; see `score_weights`.
+        history: one row with the `history_columns`, for all rows, which then need none of them.
         where: names the rows in errors.
 
     Returns:
@@ -56,9 +59,17 @@ def score_rows(
         name: torch.from_numpy(pad_lists([(IdLists.of(lists), every)]))
         for name, lists in read_lists(rows, features, where).items()
     }
-    sequences = _read_histories(rows, features, where)
+    if history is None:
+        sequences, history_row = _read_histories(rows, features, where)
+    else:
+        check_request(history.schema, config, "history")
+        sequences, _ = _read_histories(history, features, "history")
+        history_row = torch.zeros(rows.num_rows, dtype=torch.int64)
     with torch.inference_mode():
-        outputs = model(RecapBatch(**tensors, sparse=sparse or None, sequences=sequences or None))
+        batch = RecapBatch(
+            **tensors, sparse=sparse or None, sequences=sequences or None, history_row=history_row
+        )
+        outputs = model(batch)
         probabilities = outputs["calibrated_probabilities"]
         score = outputs["score"] if weights is None else model.weigh(probabilities, weights)
         return torch.cat([probabilities, score.unsqueeze(1)], dim=1).float().numpy()
@@ -66,18 +77,28 @@ def score_rows(
 
 def _read_histories(
     rows: pa.RecordBatch | pa.Table, features: FeaturesConfig, where: str
-) -> dict[str, dict[str, Tensor]]:
-    """Each sequence of the rows, as `RecapBatch.sequences` has them."""
+) -> tuple[dict[str, dict[str, Tensor]], Tensor | None]:
+    """Each sequence of the rows, as `RecapBatch.sequences` has them, and which of them each row reads."""
     sequences = features.all_sequences()
+    if not sequences:
+        return {}, None
     lists = pa.record_batch(read_sequences(rows, sequences, features.timestamps.impressed, where))
+    ragged = {name: RaggedColumns.of(lists, name, sequence) for name, sequence in sequences.items()}
+    first = np.logical_or.reduce([~repeats_previous(columns) for columns in ragged.values()])
+    stretches = [(row, row + 1) for row in np.flatnonzero(first).tolist()]
+    shared = len(stretches) < rows.num_rows
     padded = {
-        name: pad_sequence([(RaggedColumns.of(lists, name, sequence), 0, rows.num_rows)], sequence)
+        name: pad_sequence(
+            [(ragged[name], *stretch) for stretch in (stretches if shared else [(0, rows.num_rows)])],
+            sequence,
+        )
         for name, sequence in sequences.items()
     }
-    return {
+    tensors = {
         name: {key: torch.from_numpy(array) for key, array in arrays.items()}
         for name, arrays in padded.items()
     }
+    return tensors, torch.from_numpy(np.cumsum(first) - 1) if shared else None
 
 
 def config_of(model: MultiTaskRankingModel) -> RecapConfig:
@@ -90,6 +111,15 @@ def config_of(model: MultiTaskRankingModel) -> RecapConfig:
 def optional_columns(features: FeaturesConfig) -> list[str]:
     """Columns that rows to score may lack: embeddings, which other models have to have made first."""
     return [column for group in EMBEDDING_GROUPS for column in features.group_columns(group)]
+
+
+def history_columns(features: FeaturesConfig) -> list[str]:
+    """Columns of a request's histories: the lists, and the time of the impression where events have times."""
+    sides = [side for sequence in features.all_sequences().values() for side in sequence.columns.values()]
+    columns, impressed = [side.column for side in sides], features.timestamps.impressed
+    if impressed is not None and any(side.kind == "time" for side in sides):
+        columns.append(impressed)
+    return columns
 
 
 _LARGEST = float(torch.finfo(torch.float32).max)

@@ -17,7 +17,14 @@ from recap_model.config.data.features import FeaturesConfig
 from recap_model.config.fields.names import SCORE
 from recap_model.config.reading.errors import in_one_line
 from recap_model.file_digests import CACHE, DIGESTS_NAME, differences
-from recap_model.scoring import config_of, iter_slices, optional_columns, score_rows, score_weights
+from recap_model.scoring import (
+    config_of,
+    history_columns,
+    iter_slices,
+    optional_columns,
+    score_rows,
+    score_weights,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +55,8 @@ class RecapPyfunc:
                 batch; its columns are the log's feature columns, others are ignored. A column of an embedding
                 may be left out: all zeros.
             params: ``{"weights": {TASK: WEIGHT}}`` replaces these tasks' (or terms') weights in the score.
+                ``{"history": {COLUMN: LIST}}`` is the one history that all rows read, in the columns of its lists
+                (and, where events have times, the time of the impression); the rows then have none of these.
 
         Returns:
             A frame with a float32 column for each task, its calibrated probability, and ``score``.
@@ -60,9 +69,11 @@ class RecapPyfunc:
 
         weights = score_weights(self.model, (params or {}).get("weights") or {})
         table = to_table(model_input, self.features)
-        scored = [score_rows(self.model, rows, weights) for rows in iter_slices(table, _ROWS_AT_ONCE)] or [
-            np.empty((0, len(self.model.tasks) + 1), dtype=np.float32)
-        ]
+        history = _to_history((params or {}).get("history"), table, self.features)
+        scored = [
+            score_rows(self.model, rows, weights, history=history)
+            for rows in iter_slices(table, _ROWS_AT_ONCE)
+        ] or [np.empty((0, len(self.model.tasks) + 1), dtype=np.float32)]
         index = model_input.index if isinstance(model_input, pd.DataFrame) else None
         return pd.DataFrame(np.concatenate(scored), columns=[*self.model.tasks, SCORE], index=index)
 
@@ -79,13 +90,33 @@ def to_table(rows: Any, features: FeaturesConfig) -> pa.Table:
     columns, missing = features.columns(), features.missing(set(counts))
     if missing and (len(missing) == len(columns) or not set(missing) <= set(optional_columns(features))):
         raise ValueError(f"input: no column {', '.join(missing)}; the model reads it as a feature")
-    present = [column for column in (*columns, *features.derived) if column in counts]
+    known = dict.fromkeys([*columns, *features.derived, *history_columns(features)])
+    present = [column for column in known if column in counts]
     for name in present:
         if counts[name] > 1:
             raise ValueError(f"input: column {name} is there {counts[name]} times; a column is there once")
     if isinstance(rows, pa.Table):
         return rows.select(present)
     return pa.table({name: _to_array(rows, name) for name in present})
+
+
+def _to_history(given: Any, rows: pa.Table, features: FeaturesConfig) -> pa.Table | None:
+    """The parameter ``history`` as a table of one row; None if it is not given.
+
+    Raises ValueError for a column that is none of a history's, or that the rows have too.
+    """
+    if given is None or (isinstance(given, Mapping) and not given):
+        return None
+    columns = history_columns(features)
+    if not isinstance(given, Mapping):
+        raise ValueError(f"history: is a {type(given).__name__}; give a mapping of columns to lists")
+    unknown = [name for name in given if name not in columns]
+    if unknown:
+        raise ValueError(f"history: unknown column {unknown[0]!r}; columns: {', '.join(columns) or 'none'}")
+    twice = [name for name in columns if name in rows.column_names and name not in features.columns()]
+    if twice:
+        raise ValueError(f"history: column {twice[0]} is in the rows too; give a history in one of both")
+    return pa.table({name: _to_array({name: [value]}, name) for name, value in given.items()})
 
 
 def _check_form(rows: Any) -> None:

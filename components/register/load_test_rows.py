@@ -1,7 +1,8 @@
 """Rows of the test set for the load test, under the log's column names, with evaluate's scores."""
 
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,12 +13,16 @@ from components.common.artifacts.score_table import read_scores, to_numpy
 from components.register.run_outputs import RunOutputs
 from recap_model.config import RecapConfig
 from recap_model.config.data.features import DENSE_GROUPS, FeaturesConfig, ListColumn
+from recap_model.config.data.sequences import SequenceColumn
 from recap_model.config.fields.names import SCORE
 from recap_model.data.dataset.reader import DatasetReader
 from recap_model.data.log.id_lists import PREFIX
+from recap_model.data.log.sequences import MS_PER_HOUR, column_name
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_IMPRESSED_MS = 1_700_000_000_000
 
 
 def scored_rows(run: RunOutputs, most: int) -> tuple[pa.Table, "pd.DataFrame"]:
@@ -56,7 +61,25 @@ def to_columns(rows: pa.RecordBatch, features: FeaturesConfig) -> pa.Table:
         values = _values(column)
         columns |= {name: pa.array(values[:, number]) for number, name in enumerate(value)}
     columns |= {name: rows.column(PREFIX + name) for name in features.sparse}
+    for name, sequence in features.all_sequences().items():
+        for key, side in sequence.columns.items():
+            lists = [
+                _logged_events(events, side) for events in rows.column(column_name(name, key)).to_pylist()
+            ]
+            newest_first = sequence.order == "newest_first"
+            columns[side.column] = pa.array(lists if newest_first else [events[::-1] for events in lists])
+            if side.kind == "time" and features.timestamps.impressed is not None:
+                columns[features.timestamps.impressed] = pa.array([_IMPRESSED_MS] * len(rows))
     return pa.table(columns)
+
+
+def _logged_events(events: list[Any], side: SequenceColumn) -> list[Any]:
+    """A list of the log for one of a dataset; times are as long before `_IMPRESSED_MS` as they were."""
+    if side.kind == "time":
+        return [None if math.isnan(hours) else _IMPRESSED_MS - round(hours * MS_PER_HOUR) for hours in events]
+    if side.values is not None:
+        return [[action for bit, action in enumerate(side.values) if mask >> bit & 1] for mask in events]
+    return events
 
 
 def _values(column: pa.FixedSizeListArray) -> NDArray[np.generic]:

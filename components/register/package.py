@@ -15,7 +15,7 @@ from recap_model import serving
 from recap_model.config import RecapConfig
 from recap_model.config.fields.names import SCORE
 from recap_model.file_digests import CACHE
-from recap_model.scoring import optional_columns
+from recap_model.scoring import history_columns, optional_columns
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -77,7 +77,8 @@ def signature(columns: pa.Schema, config: RecapConfig) -> "ModelSignature":
 
     A request gives a derived column or its source columns, so neither is required.
 
-    The parameter ``weights`` replaces any of the weights at call time: ``{"weights": {"like": 2.0}}``. Float columns
+    The parameter ``weights`` replaces any of the weights at call time: ``{"weights": {"like": 2.0}}``. The parameter
+    ``history`` gives the columns of a history once for all rows, so these are not required either. Float columns
     are doubles. Others have any type, because MLflow refuses integers for a double and missing values for an integer,
     which the model reads; the model checks the types itself.
     """
@@ -87,7 +88,7 @@ def signature(columns: pa.Schema, config: RecapConfig) -> "ModelSignature":
 
     features = config.features
     sources = {source for column in features.derived.values() for source in column.of}
-    optional = {*optional_columns(features), *sources, *features.derived}
+    optional = {*optional_columns(features), *sources, *features.derived, *history_columns(features)}
     weights = config.score_weights()
     inputs = [
         ColSpec(
@@ -98,11 +99,16 @@ def signature(columns: pa.Schema, config: RecapConfig) -> "ModelSignature":
         for field in columns
     ]
     inputs += [ColSpec(AnyType(), name, required=False) for name in features.derived]
+    histories = history_columns(features)
+    inputs += [ColSpec(AnyType(), name, required=False) for name in histories if name not in columns.names]
     outputs = [ColSpec(DataType.float, name) for name in (*config.tasks, SCORE)]
     # Any type, because MLflow refuses 2 for a double.
     kind = Object([Property(task, AnyType(), required=False) for task in weights])
-    parameters = ParamSchema([ParamSpec("weights", kind, weights)])
-    return ModelSignature(Schema(inputs), Schema(outputs), parameters)
+    parameters = [ParamSpec("weights", kind, weights)]
+    if histories:
+        lists = Object([Property(name, AnyType(), required=False) for name in histories])
+        parameters.append(ParamSpec("history", lists, {}))
+    return ModelSignature(Schema(inputs), Schema(outputs), ParamSchema(parameters))
 
 
 def _readable(rows: pa.Table) -> object:

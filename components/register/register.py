@@ -26,6 +26,7 @@ from components.register.package import package
 from components.register.run_outputs import RunOutputs, read_outputs
 from components.register.tracking import start_run
 from recap_model import export_onnx, load_model
+from recap_model.scoring import history_columns
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -154,8 +155,23 @@ def _assemble(run: RunOutputs, folder: Path, scores: str) -> str:
             origin = {"model": run.name, "window": run.window, "pipeline_run": run.snapshot.run_id}
             export_onnx(load_model(run.model), path, origin)
 
-    example = _first_rows(run.snapshot, run.config.features.columns())
+    example = _example(run)
     return package(run.model, example, run.config, folder, add)
+
+
+def _example(run: RunOutputs) -> pa.Table:
+    """Rows of the log, with the model's feature columns; histories that prepare made are those of test rows."""
+    features = run.config.features
+    derived = [f"{name}.{key}" for name, made in features.derived_sequences.items() for key in made.columns]
+    logged = [name for name in history_columns(features) if name not in derived]
+    rows = _first_rows(run.snapshot, list(dict.fromkeys([*features.columns(), *logged])))
+    if not derived:
+        return rows
+    tested, _ = scored_rows(run, _EXAMPLE_ROWS)
+    rows = rows.slice(0, len(tested))
+    for name in derived:
+        rows = rows.append_column(name, tested.column(name).slice(0, len(rows)))
+    return rows
 
 
 def _write(target: Path, content: str) -> None:

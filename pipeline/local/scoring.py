@@ -140,14 +140,14 @@ def _score_file(
     """Score one file; yields the rows written per batch. Reading, scoring and writing overlap."""
     from recap_model.config.fields.names import SCORE
     from recap_model.data.log.schema import check_columns, check_request, log_columns, select_columns
-    from recap_model.scoring import config_of, score_rows
+    from recap_model.scoring import config_of, history_columns, score_rows
 
     columns, model_config = rows.schema_arrow, config_of(model)
     features = model_config.features
     there = columns.names
     ids = (features.ids.request, features.ids.user, features.ids.candidate)
     kept = list(dict.fromkeys(column for column in ids if column is not None and column in there))
-    read = {*kept, *features.columns(), *features.derived}
+    read = {*kept, *features.columns(), *features.derived, *history_columns(features)}
     wanted = [column for column in dict.fromkeys(there) if column in read]
     check_request(columns, model_config, name)
     check_columns(

@@ -14,7 +14,7 @@ from torch.export import Dim, ExportedProgram
 
 from recap_model.config.data.sequences import LENGTH
 from recap_model.data.dataset.batch import RecapBatch
-from recap_model.export.metadata import onnx_metadata
+from recap_model.export.metadata import HISTORY_ROW, onnx_metadata
 from recap_model.model.ranking_model import MultiTaskRankingModel
 
 OPSET = 20
@@ -24,9 +24,6 @@ _EXAMPLE_ROWS = 3
 _EXAMPLE_LIST = 2
 _EXAMPLE_HISTORIES = 5
 _EXAMPLE_EVENTS = 7
-
-HISTORY_ROW = "history_row"
-"""The input that says which history each row reads."""
 
 
 class ByGroup(nn.Module):

@@ -25,6 +25,9 @@ from recap_model.model.ranking_model import MultiTaskRankingModel
 
 FORMAT = "recap-onnx/1"
 
+HISTORY_ROW = "history_row"
+"""The input that says which history each row reads."""
+
 _PREFIX = "recap."
 _MISSING_EVENT: dict[str, int] = {"id": MISSING_ID, "category": MISSING_ID, "actions": 0}
 _MISSING: dict[str, str | int] = {"continuous": "nan", "discrete": MISSING_ID}  # zero in other groups
@@ -73,19 +76,25 @@ def _inputs(model: MultiTaskRankingModel, features: FeaturesConfig | None) -> It
     for name in model.inputs.sparse:
         longest = features.longest_list if features else None
         yield {"name": name, "ids": name, "longest": longest, "missing": MISSING_ID}
+    yield from _sequence_inputs(model, features)
+
+
+def _sequence_inputs(
+    model: MultiTaskRankingModel, features: FeaturesConfig | None
+) -> Iterator[dict[str, Any]]:
     for name, schema in model.inputs.schemas.items():
         about = {"sequence": name, "longest": schema.max_length, "order": schema.order}
         for key, column in schema.columns.items():
-            side = {
-                "column": column.column,
-                "kind": column.kind,
-                "missing": _MISSING_EVENT.get(column.kind, "nan"),
-            }
-            values = {"values": column.values} if column.values else {}
-            yield {"name": f"{name}.{key}", **about, **side, **values}
-        yield {"name": f"{name}.{LENGTH}", **about, "kind": LENGTH}
+            described = {"name": f"{name}.{key}", **about, "column": column.column, "kind": column.kind}
+            if column.values is not None:
+                described["values"] = column.values
+            if column.kind == "time" and features is not None:
+                described["impressed"] = features.timestamps.impressed
+            yield {**described, "missing": _MISSING_EVENT.get(column.kind, "nan")}
+        measured = next(iter(schema.columns.values())).column
+        yield {"name": f"{name}.{LENGTH}", **about, "column": measured, "kind": LENGTH}
     if model.inputs.schemas:
-        yield {"name": "history_row", "kind": "history_row"}
+        yield {"name": HISTORY_ROW, "kind": HISTORY_ROW}
 
 
 def _releases() -> dict[str, str]:

@@ -33,6 +33,19 @@ FEATURES = {
     "user_embedding": {"column": "embedding", "width": 4, "slices": [[3, 4], [0, 2]]},
     "sparse": ["seen"],
     "longest_list": 3,
+    "timestamps": {"impressed": "seen_ms"},
+    "sequences": {
+        "bought": {
+            "columns": {
+                "brand": "bought_brands",
+                "how": {"column": "bought_how", "kind": "actions", "values": ["shop", "web"]},
+                "paid": {"column": "bought_paid", "kind": "number"},
+                "time": {"column": "bought_ms", "kind": "time"},
+            },
+            "max_length": 3,
+            "order": "oldest_first",
+        }
+    },
     "derived": {
         "ratio": {"kind": "ratio", "of": ["price", "usual"]},
         "less": {"kind": "difference", "of": ["price", "usual"]},
@@ -43,8 +56,25 @@ FEATURES = {
         "pair": {"kind": "cross", "of": ["brand", "shelf"], "buckets": 40},
     },
 }
+SEQUENCES = {
+    "tables": {"brand": {"num_embeddings": 50, "embedding_dim": 4, "hash": True, "hashes": 2}},
+    "sequences": {
+        "bought": {
+            "inputs": {"brand": {"table": "brand"}, "how": {}, "paid": {}, "time": {}},
+            "candidate": {"brand": "brand"},
+            "reader": {"din_config": {}},
+        }
+    },
+}
 SEEN_MS = 1_772_668_800_123
-ROW: dict[str, Any] = {
+HISTORY: dict[str, Any] = {
+    "bought_brands": ["other", None, "Größe", "Größe"],
+    "bought_how": [["web"], ["shop", "web"], [], None],
+    "bought_paid": [1.0, None, -3.5, 1e39],
+    "bought_ms": [SEEN_MS - 10**9, None, SEEN_MS - 4_000_000, SEEN_MS],
+}
+SHORT = {name: values[:1] for name, values in HISTORY.items()}
+ROW: dict[str, Any] = HISTORY | {
     "price": 19.5,
     "usual": 25.0,
     "published_ms": SEEN_MS - 5_000_000,
@@ -57,8 +87,9 @@ ROW: dict[str, Any] = {
 }
 ROWS = [
     ROW,
-    {**ROW, "price": None, "brand": "other", "on_sale": None, "seen": []},
-    {**ROW, "usual": 0.0, "shelf": -77, "brand": None, "embedding": None, "seen": None},
+    {**ROW, **SHORT, "price": None, "brand": "other", "on_sale": None, "seen": []},
+    {**ROW, "usual": 0.0, "shelf": -77, "brand": None, "embedding": None, "seen": None}
+    | dict.fromkeys(HISTORY),
     {**ROW, "price": 1e39, "shelf": 2**62, "published_ms": None, "seen_ms": SEEN_MS + 90_000_000},
 ]
 
@@ -69,7 +100,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("serving")
     content = tiny_config().model_dump(exclude_none=True)
     lists = [{"name": "seen", "num_embeddings": 10, "embedding_dim": 3}]
-    tables = {"small_embeddings": {"tables": TABLES}, "large_embeddings": {"tables": lists}}
+    tables = {"small_embeddings": {"tables": TABLES}, "large_embeddings": {"tables": lists}} | SEQUENCES
     config = parse_config({**content, "features": FEATURES, "model": content["model"] | tables})
     torch.manual_seed(1)
     model = create_ranking_model(data_spec(config), config, "cpu").eval()
@@ -82,13 +113,24 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_program_scores_as_the_pyfunc_does(place: Path):
     expected = RecapPyfunc(str(place / "model")).predict({key: [row[key] for row in ROWS] for key in ROW})
     assert len({round(score, 4) for score in expected["score"]}) == len(ROWS)
+    pd.testing.assert_frame_equal(run_program(place, ROWS), expected, check_dtype=False, atol=1e-5)
+
+
+def test_the_program_reads_a_history_once_for_all_rows(place: Path):
+    history = HISTORY | {"seen_ms": SEEN_MS}
+    rows = [{name: value for name, value in row.items() if name not in HISTORY} for row in ROWS]
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    expected = RecapPyfunc(str(place / "model")).predict(columns, {"history": history})
+    found = run_program(place, {"rows": rows, "history": history})
+    pd.testing.assert_frame_equal(found, expected, check_dtype=False, atol=1e-5)
+
+
+def run_program(place: Path, request: object) -> pd.DataFrame:
     command = [sys.executable, "-P", "score.py", "model.onnx"]
     done = subprocess.run(
-        command, cwd=place, input=json.dumps(ROWS), capture_output=True, text=True, check=True
+        command, cwd=place, input=json.dumps(request), capture_output=True, text=True, check=True
     )
-    pd.testing.assert_frame_equal(
-        pd.DataFrame(json.loads(done.stdout)), expected, check_dtype=False, atol=1e-5
-    )
+    return pd.DataFrame(json.loads(done.stdout))
 
 
 def test_the_program_needs_nothing_of_this_project():

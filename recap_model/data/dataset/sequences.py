@@ -39,6 +39,24 @@ class RaggedColumns(NamedTuple):
         return cls(offsets, {key: column.values.to_numpy() for key, column in lists.items()})
 
 
+def repeats_previous(ragged: RaggedColumns) -> NDArray[np.bool_]:
+    """Which rows have the same events as the row before them, bit for bit: (rows,)."""
+    offsets = ragged.offsets
+    lengths = np.diff(offsets)
+    same = np.zeros(len(lengths), dtype=bool)
+    same[1:] = lengths[1:] == lengths[:-1]
+    # The same event of a row before that has as many is as many places before.
+    events = np.arange(offsets[0], offsets[-1])
+    before = events - np.repeat(lengths, lengths)
+    rows = np.repeat(np.arange(len(lengths)), lengths)
+    candidates = same[rows]
+    events, before, rows = events[candidates], before[candidates], rows[candidates]
+    for values in ragged.values.values():
+        bits = values.view(f"i{values.dtype.itemsize}")
+        same[rows[bits[events] != bits[before]]] = False
+    return same
+
+
 Stretch = tuple[RaggedColumns, int, int]
 """Neighbouring rows: the first one, and the one after the last."""
 

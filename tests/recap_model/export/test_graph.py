@@ -13,7 +13,8 @@ from recap_model.calibration import build_calibrator
 from recap_model.config.model.network import ModelConfig
 from recap_model.data.dataset.batch import RecapBatch
 from recap_model.data.dataset.manifest import Sampling
-from recap_model.export.graph import HISTORY_ROW, OPSET, input_names, sequence_input
+from recap_model.export.graph import OPSET, input_names, sequence_input
+from recap_model.export.metadata import HISTORY_ROW
 from tests.recap_model.models import MLP, TABLES, TOWER, WIDTHS, batch, section
 from tests.recap_model.sequences import READERS, sequence_batch, sequence_model
 from tests.tiny import tiny_config
