@@ -39,6 +39,8 @@ class Result:
         checked: number of columns, tasks, partitions or rows that were checked.
         subject, observed, where, allowed, advice: of a failure; together they form its line.
         examples: ids and values of failing rows from the sample, capped.
+        population: the rows that were checked, if not all of them by the profile: "all 1,000 rows" of a custom
+            expectation, "a sample of 1,000 rows".
     """
 
     rule: str
@@ -51,6 +53,7 @@ class Result:
     allowed: str = ""
     advice: str = ""
     examples: list[dict[str, Any]] = field(default_factory=list)
+    population: str = ""
 
     @property
     def line(self) -> str:
@@ -109,7 +112,7 @@ class ValidationResult:
             "rows": self.rows,
             "verdict": self.outcome,
             **{kind: self._drift_to_json(kind) for kind in self.drifts},
-            "rules": [_to_plain({**asdict(item), "line": item.line}) for item in self.results],
+            "rules": [_to_plain(_rule_to_json(item)) for item in self.results],
         }
 
     def _drift_to_json(self, kind: ComparisonKind) -> dict[str, Any]:
@@ -127,6 +130,13 @@ class ValidationResult:
             "new": drift.comparison.new,
             "columns": columns,
         }
+
+
+def _rule_to_json(result: Result) -> dict[str, Any]:
+    content = {**asdict(result), "line": result.line}
+    if not result.population:
+        del content["population"]
+    return content
 
 
 def _to_plain(value: Any) -> Any:

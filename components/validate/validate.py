@@ -10,7 +10,8 @@ from components.common.artifacts.validation_result import RESULT_NAME, file_cont
 from components.common.engine import open_engine
 from components.common.runtime.atomic_output import atomic_directory, atomic_file, remove_directory
 from components.common.storage.parquet import count_rows
-from components.validate.checks.custom.expectations import read_custom_expectations
+from components.validate.checks.custom.expectations import ExpectationSource
+from components.validate.checks.custom.run import check_custom_expectations
 from components.validate.checks.run import build_checked_log, check_scan
 from components.validate.checks.suite import build_suite
 from components.validate.drift.reference import Reference, read_baseline
@@ -46,7 +47,8 @@ def validate_snapshot(
         ChildProcessError, ConnectionError: a process that read files was killed, or Spark is not available.
     """
     frozen, config = Snapshot.read(snapshot)
-    custom = read_custom_expectations(snapshot, frozen, config)
+    source = ExpectationSource.read(snapshot, frozen, config)
+    expectations = source.build()
     references: dict[ComparisonKind, Reference] = {"drift": read_baseline(snapshot, frozen)}
     serving_log = open_serving_log(frozen, config)
     logged = Log(count_rows(frozen), config, list_blocks(config))
@@ -54,6 +56,7 @@ def validate_snapshot(
         scan = scan_log(logged, engine)
         if isinstance(serving_log, Log):
             serving_log = build_reference(scan_log(serving_log, engine))
+        custom = check_custom_expectations(expectations, source, logged, scan, engine)
     if serving_log is not None:
         references["skew"] = serving_log
     frozen = logged.snapshot.with_files(

@@ -106,6 +106,25 @@ class SparkEngine:
         done(len(items))
         return Exchanged(functools.reduce(merge, states) if merge and states else None, results)
 
+    def read_frame(
+        self, items: Sequence[Item], kernel: Callable[[Item], Iterator[pa.RecordBatch]], schema: pa.Schema
+    ) -> "DataFrame":
+        """A DataFrame of the rows that ``kernel`` yields of each item, in ``schema``.
+
+        It is not kept: each of Spark's actions on it runs the kernel again.
+        """
+        from pyspark.sql.pandas.types import from_arrow_schema
+
+        items = list(items)
+
+        def read(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            for item in (number for batch in batches for number in batch.column(0).to_pylist()):
+                yield from kernel(items[item])
+
+        with explained(self._master):
+            numbers = self._open().range(0, len(items), 1, len(items))
+            return numbers.mapInArrow(_shipped(read), from_arrow_schema(schema))
+
     def _open(self) -> "SparkSession":
         if self._session is None:
             self._session, self._close = open_session(self._master, self._conf)

@@ -4,19 +4,12 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from components.validate.checks.great_expectations import Expectation, Validator, expectations, select_rows
+from components.validate.checks.plain_columns import to_frame, to_plain_columns
 from components.validate.profile.row_sample import FILE_COLUMN
 from components.validate.result import Result
 from recap_model.config import RecapConfig
-from recap_model.data.log.columns import (
-    decoded,
-    is_timestamp,
-    milliseconds,
-)
-from recap_model.data.log.id_hashing import normalized_ids
-from recap_model.data.log.schema import form_of
 
 MAX_EXAMPLES = 5
 
@@ -36,8 +29,9 @@ def check_distinct_rows(sample: pa.Table | None, config: RecapConfig, validator:
         column_list=columns, ignore_row_if="any_value_is_missing", severity=severity
     )
     (copies,) = validator.find_failing_rows(frame, [unique])
+    population = f"a sample of {len(frame):,} rows"
     if not copies:
-        return [Result("rows_distinct", severity, True, len(frame))]
+        return [Result("rows_distinct", severity, True, len(frame), population=population)]
     failure = (
         f"{ids.request} and {ids.candidate}",
         f"are not unique: {len(copies):,} of {len(frame):,} sampled rows share theirs with another,",
@@ -46,7 +40,7 @@ def check_distinct_rows(sample: pa.Table | None, config: RecapConfig, validator:
         "remove the copies",
     )
     examples = to_examples(select_rows(frame, copies[:MAX_EXAMPLES]))
-    return [Result("rows_distinct", severity, False, len(frame), *failure, examples)]
+    return [Result("rows_distinct", severity, False, len(frame), *failure, examples, population)]
 
 
 def find_examples(
@@ -75,16 +69,7 @@ def build_frame(sample: pa.Table, columns: list[str], config: RecapConfig) -> pd
     """Build a frame of some columns of the sample, with the ids and the file of each row."""
     ids = [name for name in config.features.ids.model_dump().values() if name in sample.schema.names]
     table = sample.select(list(dict.fromkeys([*ids, *columns, FILE_COLUMN])))
-    for position, field in enumerate(table.schema):
-        if pa.types.is_boolean(field.type):
-            table = table.set_column(position, field.name, pc.cast(table.column(position), pa.int8()))
-        elif is_timestamp(field.type):
-            table = table.set_column(
-                position, field.name, milliseconds(decoded(table.column(position)), field.name)
-            )
-        elif form_of(field.type) == "binary":
-            table = table.set_column(position, field.name, normalized_ids(table.column(position)))
-    return table.to_pandas()
+    return to_frame(to_plain_columns(table))
 
 
 def to_examples(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

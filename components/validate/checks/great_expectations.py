@@ -6,7 +6,7 @@ Great Expectations itself passes an empty table, and its severities do not chang
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, ClassVar, Literal
@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal
 import pandas as pd
 
 __all__ = [
+    "MAP_EXPECTATIONS",
     "ExpectRuleWithinBounds",
     "Expectation",
     "ExpectationResult",
@@ -40,7 +41,12 @@ with warnings.catch_warnings():
     )
     from great_expectations.exceptions import ExpectationNotFoundError
     from great_expectations.execution_engine import PandasExecutionEngine
-    from great_expectations.expectations.expectation import Expectation, MulticolumnMapExpectation
+    from great_expectations.expectations.expectation import (
+        ColumnMapExpectation,
+        ColumnPairMapExpectation,
+        Expectation,
+        MulticolumnMapExpectation,
+    )
     from great_expectations.expectations.metrics.map_metric_provider import (
         MulticolumnMapMetricProvider,
         multicolumn_condition_partial,
@@ -49,6 +55,9 @@ with warnings.catch_warnings():
         get_expectation_impl,
         list_registered_expectation_implementations,
     )
+
+MAP_EXPECTATIONS = (ColumnMapExpectation, ColumnPairMapExpectation, MulticolumnMapExpectation)
+"""Expectations that a row meets or not."""
 
 _ROW = "recap.row"
 
@@ -126,29 +135,34 @@ class ExpectationResult:
     """The result of one expectation on a frame.
 
     Attributes:
-        failing_rows: indices of the rows that violate it; empty for an expectation on a column as a whole.
         checked: rows that have a value to check.
+        failing: rows that violate it; 0 for an expectation on a column as a whole.
+        failing_rows: their indices, of a pandas frame.
         observed: the observed value of an expectation on a column as a whole.
         error: why it cannot be computed, in one line.
     """
 
     success: bool
-    failing_rows: list[int]
     checked: int
+    failing: int = 0
+    failing_rows: Sequence[int] = ()
     observed: Any = None
     error: str = ""
 
 
 class Validator:
-    """An ephemeral context of Great Expectations that validates frames."""
+    """An ephemeral context of Great Expectations that validates frames of pandas, or of Spark."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, spark: bool = False) -> None:
         nowhere = InMemoryStoreBackendDefaults(init_temp_docs_sites=False)
         settings = DataContextConfig(
             store_backend_defaults=nowhere, progress_bars=ProgressBarsConfig(globally=False)
         )
         context = gx.get_context(mode="ephemeral", project_config=settings)
-        asset = context.data_sources.add_pandas("recap").add_dataframe_asset("frame")
+        sources = context.data_sources
+        # A persisted frame would be kept in the executors' memory.
+        source = sources.add_spark("recap", persist=False) if spark else sources.add_pandas("recap")
+        asset = source.add_dataframe_asset("frame")
         self._whole: BatchDefinition = asset.add_batch_definition_whole_dataframe("whole")
 
     def find_failing_rows(self, frame: pd.DataFrame, expectations: list[Expectation]) -> list[list[int]]:
@@ -163,22 +177,32 @@ class Validator:
         """The result of each expectation on the frame. Raises ValueError if the frame is empty."""
         return [_read_result(result, len(frame)) for result in self._results(frame, expectations)]
 
+    def count(self, frame: Any, rows: int, expectations: list[Expectation]) -> list[ExpectationResult]:
+        """The result of each expectation on a frame of pandas or Spark with ``rows``, without the rows that fail."""
+        return [_read_result(result, rows) for result in self._validate(frame, expectations, _COUNTS)]
+
     def _results(self, frame: pd.DataFrame, expectations: list[Expectation]) -> list[Any]:
         if frame.empty:
             raise ValueError("no rows to check; an empty result counts as a failure")
         numbered = frame.reset_index(drop=True)
         numbered[_ROW] = range(len(numbered))
+        return self._validate(numbered, expectations, _ROWS)
+
+    def _validate(self, frame: Any, expectations: list[Expectation], form: dict[str, Any]) -> list[Any]:
         numbered_expectations = [
             item.copy(update={"meta": {"number": number}}) for number, item in enumerate(expectations)
         ]
         suite = gx.ExpectationSuite(name="recap", expectations=numbered_expectations)
-        batch = self._whole.get_batch({"dataframe": numbered})
-        form = {"result_format": "COMPLETE", "unexpected_index_column_names": [_ROW]}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            batch = self._whole.get_batch({"dataframe": frame})
             results = batch.validate(suite, result_format=form).results
         by_number = {item.expectation_config.meta["number"]: item for item in results}
         return [by_number[number] for number in range(len(expectations))]
+
+
+_ROWS = {"result_format": "COMPLETE", "unexpected_index_column_names": [_ROW]}
+_COUNTS = {"result_format": "BASIC", "partial_unexpected_count": 0}
 
 
 def _list_failing_rows(result: Any) -> Iterator[int]:
@@ -195,11 +219,14 @@ def _read_result(result: Any, rows: int) -> ExpectationResult:
         info = result.exception_info
         raised = [info] if "exception_message" in info else list(info.values())
         message = " ".join(str(raised[0].get("exception_message")).split())[:200]
-        return ExpectationResult(False, [], 0, error=message)
+        return ExpectationResult(False, 0, error=message)
     content = result.result
     failing_rows = sorted({int(item[_ROW]) for item in content.get("unexpected_index_list") or []})
     checked = int(content.get("element_count", rows)) - int(content.get("missing_count") or 0)
-    return ExpectationResult(bool(result.success), failing_rows, checked, content.get("observed_value"))
+    failing = int(content.get("unexpected_count") or 0)
+    return ExpectationResult(
+        bool(result.success), checked, failing, failing_rows, content.get("observed_value")
+    )
 
 
 def _raised(info: dict[str, Any]) -> bool:

@@ -1,13 +1,11 @@
-"""Check a scan: faults of files, rules on the profile, custom expectations, examples from the sample."""
+"""Check a scan: faults of files, rules on the profile, examples from the sample."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from components.common.artifacts.snapshot import Snapshot
-from components.validate.checks.custom.expectations import CustomExpectation
-from components.validate.checks.custom.run import check_custom_expectations
 from components.validate.checks.examples import check_distinct_rows, find_examples
 from components.validate.checks.great_expectations import Validator, zero_or_one
 from components.validate.checks.rule import CheckedLog, Fact, Figure
@@ -38,9 +36,9 @@ def check_scan(
     snapshot: Snapshot,
     config: RecapConfig,
     references: dict[ComparisonKind, Reference] | None = None,
-    custom: list[CustomExpectation] | None = None,
+    custom: Sequence[Result] = (),
 ) -> ValidationResult:
-    """Check a scan against every rule and custom expectation; ``references`` are what it is compared with."""
+    """Check a scan against every rule; ``references`` are what it is compared with, ``custom`` further results."""
     results = _list_file_faults(scan, snapshot)
     drifts: dict[ComparisonKind, Drift] = {}
     if not snapshot.rows:
@@ -50,9 +48,8 @@ def check_scan(
         drifts = _compare(scan, config, references or {})
         log = build_checked_log(scan, snapshot, config, drifts)
         passed, failures = _check_rules(log, scan, validator)
-        others = [*check_custom_expectations(custom or [], scan, snapshot, config, validator)]
-        others += check_distinct_rows(scan.sample, config, validator)
-        results += [failure.result for failure in failures] + passed + others
+        results += [failure.result for failure in failures] + passed
+        results += [*custom, *check_distinct_rows(scan.sample, config, validator)]
         results = _drop_implied(results)
         results = [_add_examples(result, failures, log, scan, validator) for result in results]
     order = sorted(results, key=lambda item: (item.success, item.severity != "critical"))

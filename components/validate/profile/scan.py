@@ -34,6 +34,7 @@ class PartialScan:
     Attributes:
         id_forms: by file, in order, the form (text or integers) of its id columns.
         sample: tables of sampled rows, in order.
+        schemas: the distinct schemas of the files' measured columns.
         digests: SHA-256 of each file by its path, empty if its store keeps versions.
     """
 
@@ -42,6 +43,7 @@ class PartialScan:
     id_forms: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     sample: list[pa.Table] = field(default_factory=list)
     digests: dict[str, str] = field(default_factory=dict)
+    schemas: dict[pa.Schema, None] = field(default_factory=dict)
 
     def merge(self, later: "PartialScan", max_sample_rows: int) -> None:
         """Add the scan of the next files; of their sample, rows until there are ``max_sample_rows``."""
@@ -49,6 +51,7 @@ class PartialScan:
         self.faults.merge(later.faults)
         self.id_forms += later.id_forms
         self.digests |= later.digests
+        self.schemas |= later.schemas
         room = max_sample_rows - sum(map(len, self.sample))
         for table in later.sample:
             self.sample += [table.slice(0, room)] if room > 0 else []
@@ -61,6 +64,7 @@ class Scan:
 
     Attributes:
         sample: the rows of sampled requests.
+        schemas: the distinct schemas of the files' measured columns.
         digests: SHA-256 of each file by its path, empty if its store keeps versions.
     """
 
@@ -68,6 +72,7 @@ class Scan:
     faults: FileFaults = field(default_factory=FileFaults)
     sample: pa.Table | None = None
     digests: dict[str, str] = field(default_factory=dict)
+    schemas: list[pa.Schema] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,8 @@ def _finish(log: Log, scanned: PartialScan) -> Scan:
         ordered = {key: profiled.blocks[key] for key in keys}
         profile.partitions[partition.name] = PartitionProfile(profiled.rows, ordered)
     _check_id_forms(scanned)
-    return Scan(profile, scanned.faults, concat_sample(scanned.sample), scanned.digests)
+    sample = concat_sample(scanned.sample)
+    return Scan(profile, scanned.faults, sample, scanned.digests, list(scanned.schemas))
 
 
 def _scan_group(log: Log, sampler: Sampler, files: FileGroup) -> PartialScan:
@@ -153,6 +159,8 @@ def _scan_group(log: Log, sampler: Sampler, files: FileGroup) -> PartialScan:
         row = first_row
         for batch in reader.batches(log.batch_rows):
             reader.measure_into(profile, batch)
+            if reader.is_complete:
+                scanned.schemas[batch.schema.remove_metadata()] = None
             if reader.is_complete and room > 0 and (rows := sampler.sample(batch, file, row)) is not None:
                 scanned.sample.append(rows.slice(0, room))
                 room -= len(rows)

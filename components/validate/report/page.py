@@ -23,6 +23,7 @@ from recap_model.data.log.schema import log_columns
 
 _MAX_POSITIONS = 300  # of columns shown; the profile has all
 _MAX_FAILURES = 200
+_RULE_COLUMNS = ("rule", "severity", "outcome", "checked", "on", "failures")
 _COLUMNS = ("column", "role", "missing", "not finite", "zero", "least", "mean", "deviation", "greatest")
 
 
@@ -53,7 +54,7 @@ def render_docs(
         more_failures=len(failures) - _MAX_FAILURES,
         drifts=list(drift_sections(verdict, profile, references)),
         drift_meanings=drift_meanings(),
-        rules=Table(("rule", "severity", "outcome", "checked", "failures"), _list_rules(verdict)),
+        rules=Table(_RULE_COLUMNS, _list_rules(verdict)),
         tasks=tasks_of(config.tasks),
         rates=_chart_rates(profile, window, config),
         labels=Table(("task", "labels", "positives", "rate", "missing labels"), _list_tasks(window, config)),
@@ -91,7 +92,8 @@ def _list_rules(verdict: ValidationResult) -> list[list[object]]:
         failures = sum(not item.success for item in items)
         checked = max(item.checked for item in items)
         outcome = "fails" if failures else "holds"
-        rows.append([rule, items[0].severity, outcome, f"{checked:,}", failures])
+        populations = ", ".join(dict.fromkeys(item.population or "all rows" for item in items))
+        rows.append([rule, items[0].severity, outcome, f"{checked:,}", populations, failures])
     return rows
 
 

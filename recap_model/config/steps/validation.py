@@ -121,7 +121,9 @@ class ValidationConfig(StrictModel):
         {}, description="severity of single rules by name, instead of their own"
     )
     drift: DriftConfig = DriftConfig()
-    expectations: list[ExpectationConfig] = Field([], description="of one's own, besides the rules")
+    expectations: list[ExpectationConfig] = Field(
+        [], description="custom expectations, besides the rules; row-wise ones are checked on every row"
+    )
     expectations_file: RelativePath | None = Field(
         None,
         description="a Python file beside the config, whose function expectations() returns a list of expectations",

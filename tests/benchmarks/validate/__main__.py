@@ -1,4 +1,4 @@
-"""``python -m tests.benchmarks.validate [ROWS ...]``: validates logs of so many rows in both ways."""
+"""Validation of logs of so many rows: ``python -m tests.benchmarks.validate [ROWS ...]`` or ``… engines ROWS``."""
 
 import json
 import statistics
@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.validate.engines import compare_engines
 from tests.benchmarks.validate.log import config, write_log
 from tests.benchmarks.validate.measure import measure
 
@@ -58,5 +59,8 @@ def _line(rows: int, way: str, folder: str) -> dict[str, Any]:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["measure"]:
         measure(*sys.argv[2:])
+    elif sys.argv[1:2] == ["engines"]:
+        with tempfile.TemporaryDirectory() as folder:
+            compare_engines(int(sys.argv[2]), Path(folder))
     else:
         main(tuple(map(int, sys.argv[1:])) or _ROWS)

@@ -1,6 +1,7 @@
 """Any number of processes, and Spark: the same bytes and the same errors as one process."""
 
 import json
+import math
 import multiprocessing
 import os
 import signal
@@ -8,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -65,15 +67,56 @@ def validate_on(engine: str, snapshot: Path, folder: Path) -> None:
     )
 
 
+ROW_WISE: list[tuple[str, dict[str, Any]]] = [
+    ("expect_column_values_to_be_in_set", {"column": "category", "value_set": [1]}),
+    ("expect_column_values_to_be_in_set", {"column": "brand", "value_set": [10**12 + n for n in range(37)]}),
+    ("expect_column_values_to_not_be_in_set", {"column": "discount", "value_set": [0.0], "mostly": 0.2}),
+    ("expect_column_values_to_be_between", {"column": "amount", "min_value": 20.0, "mostly": 0.9}),
+    ("expect_column_values_to_be_between", {"column": "stock", "max_value": 0, "mostly": 0.99}),
+    ("expect_column_values_to_be_null", {"column": "last_visit_days", "mostly": 0.3}),
+    ("expect_column_values_to_match_regex", {"column": "customer", "regex": "^c[0-9]+$"}),
+    ("expect_column_value_lengths_to_be_between", {"column": "customer", "max_value": 4}),
+    (
+        "expect_column_pair_values_a_to_be_greater_than_b",
+        {"column_A": "stock", "column_B": "discount", "ignore_row_if": "either_value_is_missing"},
+    ),
+    (
+        "expect_multicolumn_sum_to_equal",
+        {"column_list": ["is_new", "is_weekend"], "sum_total": 0},
+    ),
+]
+"""Row-wise expectations, with text, NaN, nulls and float32 among the values."""
+
+OF_A_FILE = """
+from great_expectations.expectations import ExpectColumnValuesToBeInSet
+
+class ExpectKnownDay(ExpectColumnValuesToBeInSet):
+    value_set: list = [0, 1, 2, 3, 4]
+
+def expectations():
+    return [ExpectKnownDay(column="weekday", severity="warning")]
+"""
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A snapshot of seven days with a serving log in another unit, and a custom expectation."""
+    """A snapshot of seven days with a serving log in another unit, and custom expectations of every row."""
     folder = tmp_path_factory.mktemp("served")
     log = write_shop_log(folder / "log", 2, 7, 600)
+    for path in log.rglob("*.parquet"):
+        table = pq.read_table(path, partitioning=None)
+        customers = [f"c{number}" for number in table["customer"].to_pylist()]
+        table = table.set_column(table.schema.names.index("customer"), "customer", pa.array(customers))
+        stock = pa.array([math.nan, *table["stock"].to_pylist()[1:]], pa.float32())
+        pq.write_table(table.set_column(table.schema.names.index("stock"), "stock", stock), path)
     pattern = serve(log, folder / "served", replaced("temperature", lambda c: pc.divide(c, 1000.0)))
-    custom = {"type": "expect_column_values_to_be_in_set", "kwargs": {"column": "category", "value_set": [1]}}
-    config = shop_config(drift={"serving_log": f"{pattern}/*/*.parquet"}, expectations=[custom])
+    config = shop_config(
+        drift={"serving_log": f"{pattern}/*/*.parquet"},
+        expectations=[{"type": kind, "kwargs": kwargs} for kind, kwargs in ROW_WISE],
+        expectations_file="rules.py",
+    )
     (folder / "config.yaml").write_text(config.to_yaml())
+    (folder / "rules.py").write_text(OF_A_FILE)
     uri = new_registry(folder)
     resolve_run(
         folder / "config.yaml", str(log), folder / "snapshot", tracking_uri=uri, run_id="run-1", days=7
@@ -101,6 +144,27 @@ def test_every_engine_makes_the_bytes_of_one_process(
     validate_on(engine, served, tmp_path)
     assert set(contents(tmp_path)) == OUTPUTS
     assert contents(tmp_path) == bytes_of_one_process
+
+
+def test_row_wise_expectations_are_checked_on_every_row(bytes_of_one_process: dict[str, bytes]):
+    rules = json.loads(bytes_of_one_process["verdict.json"])["rules"]
+    custom = [rule for rule in rules if rule["rule"].startswith("expect_")]
+    assert len(custom) == len(ROW_WISE) + 1
+    assert {rule["population"] for rule in custom} == {"all 4,657 rows"}
+    assert {rule["success"] for rule in custom} == {True, False}
+    assert not any("cannot be computed" in rule["line"] for rule in custom)
+
+
+def test_spark_checks_on_every_row_what_needs_other_rows(tmp_path: Path, spark: None):
+    """Two candidates of one request on different days, of which the sample of this machine may have neither."""
+    unique = {"type": "expect_column_values_to_be_unique", "kwargs": {"column": "post_id"}}
+    config = tiny_config(validation={"expectations": [unique]})
+    log = write_broken(tmp_path / "log", replaced("post_id", lambda c: pa.array([0] * len(c))))
+    validate_on("spark", snapshot_of(log, config, tmp_path / "snapshot"), tmp_path)
+    rules = json.loads((tmp_path / "validated/verdict.json").read_text())["rules"]
+    [result] = [rule for rule in rules if rule["rule"] == unique["type"]]
+    assert (result["success"], result["population"]) == (False, "all 1,000 rows")
+    assert "does not hold for 200 rows (20.0%), such as 0, in all 1,000 rows" in result["line"]
 
 
 @pytest.mark.parametrize("request_id", [None, "request_id"])

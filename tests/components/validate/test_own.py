@@ -1,11 +1,13 @@
 """Expectations of one's own: as Great Expectations would judge all rows, refused in one line where they are wrong."""
 
 import importlib.util
+import json
 import py_compile
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from components.resolve.resolve import resolve_run
@@ -93,12 +95,49 @@ def test_a_failure_says_column_rows_value_and_where_to_change_it(log: Path, tmp_
     (line,) = verdict.lines("warning")
     assert line.startswith("expect_column_values_to_be_in_set: column topic does not hold for 1")
     assert line.endswith(
-        ", such as 6, in a sample of 1,000 rows; value_set [0, 1, 2, 3, 4, 5]; fix the log, or change "
+        ", such as 6, in all 1,000 rows; value_set [0, 1, 2, 3, 4, 5]; fix the log, or change "
         "validation.expectations.0"
     )
     (failure,) = verdict.failures("warning")
     assert 1 <= len(failure.examples) <= 5
     assert {example["topic"] for example in failure.examples} == {6}
+
+
+@pytest.mark.parametrize(
+    ("kind", "kwargs", "population"),
+    [
+        (
+            "expect_column_values_to_be_in_set",
+            {"column": "topic", "value_set": list(range(7)), "mostly": 0.9995},
+            "all 1,000 rows",
+        ),
+        ("expect_column_values_to_be_unique", {"column": "post_id"}, "a sample of "),
+        ("expect_column_max_to_be_between", {"column": "topic", "max_value": 6}, "all 1,000 rows"),
+    ],
+)
+def test_a_result_says_which_rows_were_checked_and_a_row_outside_the_sample_is_one_of_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, kwargs: dict[str, Any], population: str
+):
+    """The last row of one file breaks each of the expectations; the sample has about ten rows."""
+    monkeypatch.setattr("components.validate.profile.row_sample.SAMPLE_ROWS", 10)
+    root = write_broken(
+        tmp_path / "log",
+        replaced("topic", lambda c: pa.array([*c.to_pylist()[:-1], 9], c.type)),
+        replaced("post_id", lambda c: pa.array([*c.to_pylist()[:-1], c[0].as_py()], c.type)),
+    )
+    result = validate(tmp_path, root, own(kind, **kwargs))
+    (found,) = [item for item in result.results if item.rule == kind]
+    assert found.success == population.startswith("a sample")
+    assert found.population.startswith(population)
+    [stored] = [
+        item
+        for item in json.loads((tmp_path / "validated/verdict.json").read_text())["rules"]
+        if item["rule"] == kind
+    ]
+    assert stored["population"] == found.population
+    assert f"<td>{found.population}</td>" in (tmp_path / "docs.html").read_text().replace(
+        ' class="words"', ""
+    )
 
 
 def test_of_every_row_is_said_with_the_window(log: Path, tmp_path: Path):

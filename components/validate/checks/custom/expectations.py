@@ -1,8 +1,4 @@
-"""Custom expectations of the config or of the Python file that resolve froze, parsed before a row is read.
-
-Expectations on extremes, means, nulls and row counts are evaluated on the profile, which covers every row; all others
-on the bounded row sample, and their result says so.
-"""
+"""Custom expectations of the config or of the Python file that resolve froze, parsed before a row is read."""
 
 import hashlib
 import traceback
@@ -14,6 +10,7 @@ from typing import Any
 
 from components.common.artifacts.snapshot import EXPECTATIONS_NAME, Snapshot
 from components.validate.checks.great_expectations import (
+    MAP_EXPECTATIONS,
     Expectation,
     UnknownExpectationError,
     create_expectation,
@@ -25,6 +22,18 @@ from recap_model.config.steps.drift import Severity
 FUNCTION = "expectations"
 _COLUMN_FIELDS = ("column", "column_A", "column_B")
 _TABLE_EXPECTATIONS = ("expect_table_row_count_to_be_between", "expect_table_row_count_to_equal")
+# Map expectations of Great Expectations whose outcome for a row depends on other rows, or on the column's type.
+_NOT_ROW_WISE = (
+    "expect_column_values_to_be_unique",
+    "expect_column_values_to_be_increasing",
+    "expect_column_values_to_be_decreasing",
+    "expect_column_value_z_scores_to_be_less_than",
+    "expect_column_values_to_not_be_outliers",
+    "expect_column_values_to_be_of_type",
+    "expect_column_values_to_be_in_type_list",
+    "expect_multicolumn_values_to_be_unique",
+    "expect_compound_columns_to_be_unique",
+)
 _RETURN_TYPE = "a list of expectations, or of mappings with type, kwargs and severity"
 
 
@@ -45,22 +54,50 @@ class CustomExpectation:
     def kwargs(self) -> dict[str, Any]:
         return dict(self.expectation.configuration.kwargs)
 
+    @property
+    def is_row_wise(self) -> bool:
+        """Whether each row meets it or not, whatever the other rows are."""
+        return isinstance(self.expectation, MAP_EXPECTATIONS) and self.name not in _NOT_ROW_WISE
 
-def read_custom_expectations(
-    folder: str | Path, snapshot: Snapshot, config: RecapConfig
-) -> list[CustomExpectation]:
-    """Read all custom expectations.
 
-    Raises ValueError, with the source, for an unknown or unsupported type, an invalid field, a column that the config
-    does not name, or an error in the file.
+@dataclass(frozen=True)
+class ExpectationSource:
+    """Where custom expectations come from; other processes build them from it, as those of a file are not pickled.
+
+    Attributes:
+        path, code: of the file that resolve froze; its verified content, None without a file.
     """
-    custom = [
-        _build(f"validation.expectations.{number}", item.type, dict(item.kwargs), item.severity, config)
-        for number, item in enumerate(config.validation.expectations)
-    ]
-    if config.validation.expectations_file is not None:
-        custom += _read_file_expectations(Path(folder), snapshot, config)
-    return custom
+
+    config: RecapConfig
+    path: Path
+    code: bytes | None
+
+    @classmethod
+    def read(cls, folder: str | Path, snapshot: Snapshot, config: RecapConfig) -> "ExpectationSource":
+        """Read a snapshot's folder. Raises ValueError if the file is not the one that resolve wrote."""
+        path = Path(folder) / EXPECTATIONS_NAME
+        if config.validation.expectations_file is None:
+            return cls(config, path, None)
+        code = path.read_bytes() if path.is_file() else b""
+        if hashlib.sha256(code).hexdigest() != snapshot.expectations_sha256:
+            raise ValueError(f"{path}: lost or changed since resolve wrote it; run resolve again")
+        return cls(config, path, code)
+
+    def build(self) -> list[CustomExpectation]:
+        """Build all expectations.
+
+        Raises ValueError, with the source, for an unknown or unsupported type, an invalid field, a column that the
+        config does not name, or an error in the file.
+        """
+        custom = [
+            _build(
+                f"validation.expectations.{number}", item.type, dict(item.kwargs), item.severity, self.config
+            )
+            for number, item in enumerate(self.config.validation.expectations)
+        ]
+        if self.code is not None:
+            custom += _build_from_file(self.code, self.path, self.config)
+        return custom
 
 
 def _build(
@@ -98,13 +135,8 @@ def _bind_columns(
     return CustomExpectation(expectation, severity, source, columns)
 
 
-def _read_file_expectations(
-    folder: Path, snapshot: Snapshot, config: RecapConfig
-) -> Iterator[CustomExpectation]:
-    path, name = folder / EXPECTATIONS_NAME, str(config.validation.expectations_file)
-    code = path.read_bytes() if path.is_file() else b""
-    if hashlib.sha256(code).hexdigest() != snapshot.expectations_sha256:
-        raise ValueError(f"{path}: lost or changed since resolve wrote it; run resolve again")
+def _build_from_file(code: bytes, path: Path, config: RecapConfig) -> Iterator[CustomExpectation]:
+    name = str(config.validation.expectations_file)
     returned = _call(code, path, name)
     if not isinstance(returned, list):
         raise ValueError(f"{name}: {FUNCTION}() returns {type(returned).__name__}; it returns {_RETURN_TYPE}")
