@@ -8,11 +8,11 @@ from kfp import dsl
 from components.calibrate.component import calibrate
 from components.evaluate.component import evaluate
 from components.notify.component import notify
-from components.prepare.component import prepare, prepare_group, prepare_join
+from components.prepare.component import prepare
 from components.promote.component import promote
 from components.register.component import register
 from components.resolve.component import resolve
-from components.steps import NOTIFY, STEP_OF_NAME, STEPS, Step
+from components.steps import NOTIFY, STEPS, Step
 from components.train.component import train
 from components.validate.component import validate
 from pipeline import NAME
@@ -30,7 +30,6 @@ def _add_steps(
     tracking_uri: Any,
     configure: Configure,
     scheduled: str = "",
-    build_groups: int = 1,
 ) -> None:
     """Add every step's task in the order of the data flow, and pass each, with its step, to ``configure``."""
     resolved = resolve(
@@ -44,7 +43,7 @@ def _add_steps(
     )
     snapshot = resolved.outputs["snapshot"]
     validated = validate(snapshot=snapshot)
-    prepared = _add_prepare(snapshot, validated.outputs["validated"], build_groups, configure)
+    prepared = prepare(snapshot=snapshot, validated=validated.outputs["validated"])
     trained = train(snapshot=snapshot, train_set=prepared.outputs["train_set"])
     calibrated = calibrate(
         snapshot=snapshot,
@@ -75,16 +74,6 @@ def _add_steps(
         configure(task.set_display_name(step.title), step)
 
 
-def _add_prepare(snapshot: Any, validated: Any, groups: int, configure: Configure) -> Any:
-    """Add one prepare task; or a fan-out of one task per group of files, and one that joins their data sets."""
-    if groups == 1:
-        return prepare(snapshot=snapshot, validated=validated)
-    with dsl.ParallelFor(list(range(groups)), name="Read the log in groups") as group:
-        part = prepare_group(snapshot=snapshot, validated=validated, group=group, groups=groups)
-        configure(part.set_display_name("Read a group"), STEP_OF_NAME["prepare"])
-    return prepare_join(snapshot=snapshot, parts=dsl.Collected(part.outputs["part"]))
-
-
 def _configure_local_task(task: Any, step: Step) -> None:
     # Most steps read a registry or a log that changes, so no result comes from kfp's cache.
     task.set_caching_options(enable_caching=False)
@@ -112,12 +101,11 @@ def retrain(
     _add_steps(data_root, config, end_date, days, tracking_uri, _configure_local_task)
 
 
-def cluster_pipeline(configure: Configure, build_groups: int = 1) -> Any:
+def cluster_pipeline(configure: Configure) -> Any:
     """The pipeline for a Kubeflow Pipelines server, with an exit handler that reports how the run ended.
 
     Args:
         configure: sets a task's image, resources, volumes and secrets.
-        build_groups: number of parallel pods that read the log.
     """
 
     @dsl.pipeline(name=NAME, display_name=TITLE)
@@ -149,7 +137,6 @@ def cluster_pipeline(configure: Configure, build_groups: int = 1) -> Any:
                 tracking_uri,
                 configure,
                 scheduled,
-                build_groups,
             )
 
     return retrain_on_cluster

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,23 +81,6 @@ class CollisionCounter:
         self._keys = every[:_SAMPLE_IDS]
         self._sampled_buckets = np.concatenate([self._sampled_buckets, buckets])[firsts[:_SAMPLE_IDS]]
 
-    def state(self) -> dict[str, NDArray[np.generic]]:
-        """The state as arrays."""
-        return {
-            "keys": self._keys,
-            "places": self._sampled_buckets,
-            "least": self._least,
-            "greatest": self._greatest,
-            "impressions": self._impressions,
-            "total": self._total,
-        }
-
-    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Restore the state of a counter of the same table."""
-        self._keys, self._sampled_buckets = state["keys"], state["places"]
-        self._least, self._greatest = state["least"], state["greatest"]
-        self._impressions, self._total = state["impressions"], state["total"]
-
     def result(self) -> Collisions:
         """The counts or estimates."""
         full = len(self._keys) == _SAMPLE_IDS
@@ -145,19 +127,6 @@ class HashedTables:
         """Add the counts of other rows."""
         for path, counter in self.counters.items():
             counter.merge(other.counters[path])
-
-    def state(self) -> dict[str, NDArray[np.generic]]:
-        """The state as arrays."""
-        return {
-            f"{path}/{name}": array
-            for path, counter in self.counters.items()
-            for name, array in counter.state().items()
-        }
-
-    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Restore a state of the same config."""
-        for path, counter in self.counters.items():
-            counter.restore({name: state[f"{path}/{name}"] for name in counter.state()})
 
     def result(self) -> dict[str, Collisions]:
         """The collisions of each table and cross."""

@@ -1,37 +1,45 @@
 """Write the training, calibration and test sets of a validated snapshot."""
 
+import functools
 import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from components.common.artifacts.snapshot import Snapshot
 from components.common.artifacts.validation_result import check_validated
+from components.common.engine import Engine, Sink, open_engine
+from components.common.engine.scratch import ScratchFile, scratch_folder
 from components.common.runtime.atomic_output import atomic_directory
-from components.common.runtime.process_pool import cores, map_processes
+from components.common.runtime.process_pool import cores
 from components.common.runtime.step import progress
+from components.common.storage.digest_sink import PARTIAL
 from components.common.storage.file_groups import FileGroup, split_files
 from components.common.storage.parquet import open_root
-from components.prepare.duplicates import find_duplicates
 from components.prepare.id_forms import IdForms
-from components.prepare.read_files import Gathered, Tell, Work, read_group
+from components.prepare.read_files import Gathered, RowsToShards, merge_gathered
+from components.prepare.requests import RequestRows, find_changed_rows
 from components.prepare.rows import columns_to_read
 from components.prepare.sampling import NegativeSampler
-from components.prepare.shard_parts import join_parts, remove_parts, write_parts
+from components.prepare.shard_layout import ShardLayout
 from components.prepare.shard_writer import ShardWriter, Written, counts
-from components.prepare.split import SPLITS, Splitter
+from components.prepare.split import SPLITS, Splitter, cut_times
+from components.prepare.vocabularies import (
+    Vocabulary,
+    VocabularySink,
+    merge_vocabularies,
+    vocabularies_of,
+)
 from recap_model.config import RecapConfig, data_spec
 from recap_model.data.dataset.manifest import MANIFEST_NAME, DatasetManifest
 from recap_model.data.dataset.statistics import STATISTICS_NAME, report_collisions
 
-_ROWS_PER_SHARD = 250_000
-_MAX_SHARDS = 16
 _ROWS_PER_PROCESS = 200_000
-_GROUPS_PER_PROCESS = 4
-
-Fill = Callable[[Mapping[str, str]], tuple[dict[str, list[Written]], Gathered]]
 
 log = logging.getLogger(__name__)
 
@@ -43,12 +51,12 @@ def prepare_datasets(
     calibration_out: str | Path,
     test_out: str | Path,
     rows_roots: Mapping[str, str | None] | None = None,
-    groups: int | None = None,
+    engine: Engine | None = None,
 ) -> dict[str, DatasetManifest]:
     """Write the three sets of a validated snapshot; the rows of each lie in ``<out>.rows`` or under ``rows_roots``.
 
     Memory is bounded by a few record batches per core, independent of the number of rows. The output is a function of
-    the snapshot: its bytes do not depend on the number of groups.
+    the snapshot: its bytes do not depend on the engine.
 
     Args:
         snapshot: what resolve wrote.
@@ -56,41 +64,33 @@ def prepare_datasets(
         train_out, calibration_out, test_out: folders for the manifests, and the training set's statistics.
         rows_roots: for ``train``, ``calibration`` and ``test`` the URI (s3://, gs://) that the rows are streamed to;
             None for a folder beside the manifest.
-        groups: of files that processes read in parallel; chosen by the number of cores if None.
+        engine: what reads the log and writes the rows; that of ``data.engine`` if None.
 
     Raises:
         FileNotFoundError, ValueError: an input is missing, of another run, or cannot be read as the config says;
             a set is empty, or training has no positive or no negative of a task.
+        ChildProcessError: a process or an executor was lost.
     """
     frozen, config = Snapshot.read(snapshot)
     frozen = check_validated(validated, frozen)
     outs = dict(zip(SPLITS, (Path(train_out), Path(calibration_out), Path(test_out)), strict=True))
-    return write_sets(frozen, config, outs, rows_roots, lambda roots: _fill(frozen, config, roots, groups))
-
-
-def write_sets(
-    frozen: Snapshot,
-    config: RecapConfig,
-    outs: Mapping[str, Path],
-    rows_roots: Mapping[str, str | None] | None,
-    fill: Fill,
-) -> dict[str, DatasetManifest]:
-    """Write each set's rows by ``fill``, which gets their roots, then statistics and manifests, atomically.
-
-    Raises ValueError if a set is empty, or training has no positive or no negative of a task.
-    """
     with ExitStack() as stack:
         folders = {split: stack.enter_context(atomic_directory(out)) for split, out in outs.items()}
-        elsewhere = {split: (rows_roots or {}).get(split) for split in SPLITS}
-        roots = {split: elsewhere[split] or folder_beside(out, stack) for split, out in outs.items()}
-        files, gathered = fill(roots)
+        stores = {split: (rows_roots or {}).get(split) for split in SPLITS}
+        roots = {split: stores[split] or _folder_beside(out, stack) for split, out in outs.items()}
+        if engine is None:
+            engine = stack.enter_context(
+                _open_engine(frozen, config, stores["train"] or Path(roots["train"]))
+            )
+        written = _write_rows(engine, frozen, config, roots)
         manifests = {}
         for split, out in outs.items():
-            rows_root = elsewhere[split] or f"../{out.name}.rows"
-            manifest = _manifest(split, frozen, config, files[split], rows_root, gathered.sampler)
+            rows_root = stores[split] or f"../{out.name}.rows"
+            files = written.files[split]
+            manifest = _manifest(split, frozen, config, files, rows_root, written.gathered.sampler)
             _check(manifest, config)
             manifests[split] = manifest
-        statistics = gathered.statistics.result()
+        statistics = written.gathered.statistics.result(written.vocabularies)
         report_collisions(statistics.collisions, config.data.collision_bound)
         (folders["train"] / STATISTICS_NAME).write_text(statistics.model_dump_json())
         for split, manifest in manifests.items():
@@ -99,105 +99,91 @@ def write_sets(
     return manifests
 
 
-def folder_beside(out: Path, stack: ExitStack) -> str:
+def _folder_beside(out: Path, stack: ExitStack) -> str:
     """An atomic folder beside ``out`` for the rows."""
     return str(stack.enter_context(atomic_directory(out.with_name(f"{out.name}.rows"))))
 
 
-def _fill(
-    snapshot: Snapshot, config: RecapConfig, roots: Mapping[str, str], wanted: int | None
-) -> tuple[dict[str, list[Written]], Gathered]:
-    """Write the rows of every set under its root; returns the files of each."""
-    work = plan(snapshot, config)
-    groups = split_files(snapshot, wanted or _groups(snapshot))
-    if len(groups) == 1:
-        places = {split: open_root(root) for split, root in roots.items()}
-        writers = {
-            (split, shard): ShardWriter(*places[split], shard, _seed(split, config))
-            for split, shard in files_of(snapshot)
-        }
-        gathered = read_group(
-            work,
-            groups[0],
-            lambda split, shard, rows: writers[split, shard].add(rows),
-            _teller(snapshot.rows),
+def _open_engine(snapshot: Snapshot, config: RecapConfig, train_root: str | Path) -> Engine:
+    processes = min(cores(), max(1, snapshot.rows // _ROWS_PER_PROCESS))
+    # On a local disk the spilled rows lie beside the sets, which are about as large.
+    spill_folder = train_root if isinstance(train_root, Path) else None
+    return open_engine(config.data.engine, processes, spill_folder)
+
+
+class _WrittenSets(NamedTuple):
+    files: dict[str, list[Written]]
+    gathered: Gathered
+    vocabularies: Mapping[str, dict[int, int]]
+
+
+def _write_rows(
+    engine: Engine, snapshot: Snapshot, config: RecapConfig, roots: Mapping[str, str]
+) -> _WrittenSets:
+    """Write the rows of every set under its root."""
+    groups = split_files(snapshot, engine.item_count)
+    with scratch_folder(roots["train"]) as scratch:
+        kernel, items = plan(engine, groups, snapshot, config, scratch)
+        vocabularies = vocabularies_of(config)
+        exchanged = engine.exchange(
+            items,
+            kernel,
+            kernel.layout.shards,
+            functools.partial(make_sink, kernel.layout, dict(roots), config.data.seed, vocabularies),
+            merge=merge_gathered,
+            done=_report(groups),
         )
-        return _by_split(snapshot, [writer.close() for writer in writers.values()]), gathered
-    gathered = _read_in_parallel(work, groups, roots)
-    sources = {split: [roots[split]] * len(groups) for split in SPLITS}
-    return join(snapshot, config, sources, roots, keep=False), gathered
-
-
-def plan(snapshot: Snapshot, config: RecapConfig) -> Work:
-    """Compute what every group needs: splits, duplicates, id forms."""
-    splitter, duplicates = Splitter(snapshot, config), find_duplicates(snapshot, config)
-    forms = IdForms.read(snapshot, columns_to_read(config))
-    return Work(snapshot, config, splitter, duplicates, _shards(snapshot), forms)
-
-
-def files_of(snapshot: Snapshot) -> list[tuple[str, int]]:
-    """All possible files of the sets, as set and shard number."""
-    return [(SPLITS[0], shard) for shard in range(_shards(snapshot))] + [(split, 0) for split in SPLITS[1:]]
-
-
-def join(
-    snapshot: Snapshot,
-    config: RecapConfig,
-    sources: Mapping[str, Sequence[str]],
-    roots: Mapping[str, str],
-    keep: bool,
-) -> dict[str, list[Written]]:
-    """Join the parts of each set's files; ``sources`` has the groups' roots for each set."""
-    joins = [
-        (sources[split], roots[split], shard, _seed(split, config), keep)
-        for split, shard in files_of(snapshot)
-    ]
-    return _by_split(snapshot, list(map_processes(join_parts, joins, cores())))
-
-
-def _shards(snapshot: Snapshot) -> int:
-    return min(_MAX_SHARDS, -(-snapshot.rows // _ROWS_PER_SHARD))
-
-
-def _by_split(snapshot: Snapshot, written: Sequence[Written | None]) -> dict[str, list[Written]]:
     files: dict[str, list[Written]] = {split: [] for split in SPLITS}
-    for (split, _), file in zip(files_of(snapshot), written, strict=True):
-        files[split] += [file] if file is not None else []
-    return files
+    counted = []
+    for shard, result in enumerate(exchanged.results):
+        file = kernel.layout.split_of(shard)
+        if result is not None and file is not None:
+            files[file[0]].append(result)
+        elif result is not None:
+            counted.append(result)
+    for root in roots.values():
+        _remove_partial(root)
+    return _WrittenSets(files, exchanged.state, merge_vocabularies(vocabularies, counted))
 
 
-def _seed(split: str, config: RecapConfig) -> int | None:
-    """Seed of the shuffle; calibration and test rows keep the log's order."""
-    return config.data.seed if split == SPLITS[0] else None
+def plan(
+    engine: Engine, groups: Sequence[FileGroup], snapshot: Snapshot, config: RecapConfig, scratch: str
+) -> tuple[RowsToShards, list[tuple[FileGroup, ScratchFile | None]]]:
+    """Find out what rows depend on besides themselves; returns the kernel that reads the groups, and its items."""
+    splitter = Splitter(snapshot, config, cut_times(engine, groups, snapshot, config))
+    layout = ShardLayout.of(snapshot, config)
+    forms = IdForms.read(snapshot, columns_to_read(config))
+    changed: list[ScratchFile | None] = [None] * len(groups)
+    if config.features.ids.request is not None:
+        keep = config.data.deduplicate.keep if config.data.deduplicate else "first"
+        by_request = RequestRows(snapshot, config, splitter, layout)
+        changed = find_changed_rows(engine, groups, by_request, layout, keep, scratch)
+    kernel = RowsToShards(snapshot, config, splitter, layout, forms)
+    return kernel, list(zip(groups, changed, strict=True))
 
 
-def _groups(snapshot: Snapshot) -> int:
-    """More groups than processes, to balance their load; one group if starting processes costs more."""
-    processes = min(cores(), snapshot.rows // _ROWS_PER_PROCESS)
-    return 1 if processes < 2 else processes * _GROUPS_PER_PROCESS
+def make_sink(
+    layout: ShardLayout, roots: Mapping[str, str], seed: int, vocabularies: list[Vocabulary], shard: int
+) -> Sink[Any]:
+    """The sink of a shard: a file of a set, or the vocabularies of some ids."""
+    file = layout.split_of(shard)
+    if file is None:
+        return VocabularySink(vocabularies)
+    split, number = file
+    # Calibration and test rows keep the log's order.
+    return ShardWriter(*open_root(roots[split]), number, seed if split == SPLITS[0] else None)
 
 
-def _read_in_parallel(work: Work, groups: list[FileGroup], roots: Mapping[str, str]) -> Gathered:
-    tell, done = _teller(work.snapshot.rows), 0
-    found: list[Gathered] = []
-    try:
-        arguments = [(work, group, dict(roots)) for group in groups]
-        for group, (gathered, _) in zip(groups, map_processes(write_parts, arguments, cores()), strict=True):
-            if found:
-                found[0].merge(gathered)
-            else:
-                found.append(gathered)
-            done += group.rows
-            tell(done)
-    except BaseException:
-        for root in roots.values():
-            remove_parts(root, work.shards, len(groups))
-        raise
-    return found[0]
+def _report(groups: Sequence[FileGroup]) -> Callable[[int], None]:
+    ends = np.cumsum([group.rows for group in groups]).tolist()
+    return lambda done: progress(ends[done - 1], ends[-1], f"{ends[done - 1]:,} of {ends[-1]:,} rows")
 
 
-def _teller(total: int) -> Tell:
-    return lambda done: progress(done, total, f"{done:,} of {total:,} rows")
+def _remove_partial(root: str) -> None:
+    """Remove what repeated tasks have left of files in a local folder; in a store they leave nothing."""
+    if "://" not in root:
+        for path in Path(root).glob(f"*{PARTIAL}"):
+            path.unlink(missing_ok=True)
 
 
 def _manifest(

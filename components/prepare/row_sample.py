@@ -1,7 +1,6 @@
 """A sample of rows that does not depend on their order: those with the least hashes of their numbers."""
 
-from collections.abc import Mapping
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,14 +29,6 @@ class RowSample(Generic[Number]):
     def merge(self, other: "RowSample[Number]") -> None:
         """Add a sample of other rows."""
         self._keep(other._keys, other.values)
-
-    def state(self) -> dict[str, NDArray[np.generic]]:
-        """The state as arrays."""
-        return {"keys": self._keys, "sample": self.values}
-
-    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Restore the state of a sample of the same rows' width."""
-        self._keys, self.values = state["keys"], state["sample"]
 
     def _keep(self, keys: NDArray[np.uint64], values: NDArray[Number]) -> None:
         keys, values = np.concatenate([self._keys, keys]), np.concatenate([self.values, values])

@@ -1,19 +1,16 @@
 """Feature statistics of the training rows, in one pass and bounded memory."""
 
 import functools
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from components.prepare.collisions import HashedTables
 from components.prepare.row_sample import Number, RowSample
-from components.prepare.rows import Rows, column_ids
+from components.prepare.rows import Rows
 from recap_model.config import RecapConfig
-from recap_model.config.model.table_columns import TableColumn, shared_table_columns
 from recap_model.data.dataset.statistics import FeatureStatistics
-from recap_model.data.log.id_hashing import MISSING_ID
 from recap_model.data.log.slices import PREFIX, quantile_bounds
 
 _SHARES = np.linspace(0.0, 1.0, 65)
@@ -22,10 +19,10 @@ _MAX_SAMPLE_ROWS = 50_000
 
 
 class StatisticsBuilder:
-    """Moments of the signed log, quantile knots of a seeded sample, id frequencies, hash collisions.
+    """Moments of the signed log, quantile knots of a seeded sample, hash collisions.
 
     Sums are kept by file and added in the order of the files, because floating-point addition in another order would
-    make the result depend on the number of groups.
+    make the result depend on the number of groups. Ids are counted apart, see `components.prepare.vocabularies`.
     """
 
     def __init__(self, config: RecapConfig) -> None:
@@ -35,8 +32,6 @@ class StatisticsBuilder:
         self._sample = _sample(config, self._width, np.float32)
         self._slice_columns = config.evaluation.slice_columns(quantiles_only=True)
         self._slice_sample = _sample(config, len(self._slice_columns), np.float64)
-        self._tables = _tables_with_vocabulary(config)
-        self._ids: dict[str, dict[int, int]] = {name: {} for name in self._tables}
         self._hashed = HashedTables(config)
 
     def begin_file(self) -> None:
@@ -52,10 +47,6 @@ class StatisticsBuilder:
                 rows.keys[PREFIX + name].to_numpy(zero_copy_only=False) for name in self._slice_columns
             ]
             self._slice_sample.add(rows.number, np.stack(columns, axis=1))
-        for name, (columns, _, _) in self._tables.items():
-            for column in columns:
-                ids, counts = np.unique(column_ids(rows, column), return_counts=True)
-                _add_counts(self._ids[name], zip(ids.tolist(), counts.tolist(), strict=True))
         self._hashed.add(rows)
 
     def add_crosses(self, crosses: Mapping[str, NDArray[np.uint64]]) -> None:
@@ -67,31 +58,7 @@ class StatisticsBuilder:
         self._moments += later._moments
         self._sample.merge(later._sample)
         self._slice_sample.merge(later._slice_sample)
-        for name, counts in later._ids.items():
-            _add_counts(self._ids[name], counts.items())
         self._hashed.merge(later._hashed)
-
-    def state(self) -> dict[str, NDArray[np.generic]]:
-        """The state as arrays."""
-        state: dict[str, NDArray[np.generic]] = {
-            "moments": np.reshape(self._moments, (-1, 3, self._width)),
-            **self._sample.state(),
-            **{f"slices/{name}": array for name, array in self._slice_sample.state().items()},
-        }
-        for name, counts in self._ids.items():
-            state[f"ids/{name}"] = np.array(sorted(counts.items()), dtype=np.int64).reshape(-1, 2)
-        return state | {f"hashed/{name}": array for name, array in self._hashed.state().items()}
-
-    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Restore the state of a builder of the same config."""
-        self._moments = list(state["moments"])
-        self._sample.restore(state)
-        self._slice_sample.restore({name: state[f"slices/{name}"] for name in ("keys", "sample")})
-        for name in self._ids:
-            self._ids[name] = dict(state[f"ids/{name}"].tolist())
-        self._hashed.restore(
-            {name.removeprefix("hashed/"): state[name] for name in state if name.startswith("hashed/")}
-        )
 
     def _add_continuous(self, rows: Rows) -> None:
         values: NDArray[np.float32] = rows.groups["continuous"]  # type: ignore[assignment]
@@ -102,8 +69,12 @@ class StatisticsBuilder:
         squares += np.nansum(logs**2, axis=0)
         self._sample.add(rows.number, values)
 
-    def result(self) -> FeatureStatistics:
-        """The statistics of all rows so far. A column without a finite value has mean 0, deviation 1."""
+    def result(self, vocabularies: Mapping[str, dict[int, int]]) -> FeatureStatistics:
+        """The statistics of all rows so far. A column without a finite value has mean 0, deviation 1.
+
+        Args:
+            vocabularies: of what is looked up by frequency, the ids with their counts.
+        """
         count, total, squares = functools.reduce(np.add, self._moments, np.zeros((3, self._width)))
         count = np.maximum(count, 1)
         mean = total / count
@@ -112,7 +83,7 @@ class StatisticsBuilder:
             log_mean=mean.tolist(),
             log_std=np.where(deviation > 0, deviation, 1.0).tolist(),
             knots=[_knots(column) for column in self._sample.values.T],
-            vocabularies={name: self._vocabulary(name) for name in self._tables},
+            vocabularies=dict(vocabularies),
             collisions=self._hashed.result(),
             slice_quantiles={
                 name: quantile_bounds(self._config, name, column)
@@ -120,25 +91,10 @@ class StatisticsBuilder:
             },
         )
 
-    def _vocabulary(self, name: str) -> dict[int, int]:
-        _, entries, min_count = self._tables[name]
-        frequent = [
-            (count, -value)
-            for value, count in self._ids[name].items()
-            if count >= min_count and value != MISSING_ID
-        ]
-        frequent.sort(reverse=True)
-        return {-value: count for count, value in frequent[: entries - 1]}
-
 
 def _sample(config: RecapConfig, width: int, dtype: type[Number]) -> RowSample[Number]:
     size = np.dtype(dtype).itemsize * max(width, 1)
     return RowSample(width, min(_MAX_SAMPLE_ROWS, _SAMPLE_BYTES // size), config.data.seed + 1, dtype)
-
-
-def _add_counts(known: dict[int, int], counts: Iterable[tuple[int, int]]) -> None:
-    for value, count in counts:
-        known[value] = known.get(value, 0) + count
 
 
 def _knots(column: NDArray[np.float32]) -> list[float]:
@@ -154,26 +110,3 @@ def _knots(column: NDArray[np.float32]) -> list[float]:
     others = finite[finite != values[counts.argmax()]]
     parts = [np.quantile(part, _SHARES, method="nearest") for part in (finite, others) if len(part)]
     return np.unique(np.concatenate(parts)).tolist()
-
-
-def _tables_with_vocabulary(config: RecapConfig) -> dict[str, tuple[list[TableColumn], int, int]]:
-    """What is looked up by frequency: its columns, entries of the largest table that reads them, lowest count.
-
-    A discrete column of small tables goes by its name or number, a shared table by the path of its config.
-    """
-    tables = config.model.small_embeddings.tables if config.model.small_embeddings else []
-    names = config.features.group_columns("discrete")
-    counted: dict[str, tuple[list[TableColumn], int, int]] = {}
-    for table in tables:
-        if table.min_count is None:
-            continue
-        scalar = isinstance(config.features.discrete, list)
-        name = names[table.index] if scalar else str(table.index)
-        columns = [TableColumn("discrete", index=table.index)]
-        _, entries, lowest = counted.get(name, (columns, 0, table.min_count))
-        counted[name] = (columns, max(entries, table.num_embeddings), min(lowest, table.min_count))
-    for name, columns in shared_table_columns(config).items():
-        shared = config.model.tables[name]
-        if shared.min_count is not None:
-            counted[f"model.tables.{name}"] = (columns, shared.num_embeddings, shared.min_count)
-    return counted

@@ -29,6 +29,6 @@ def compile_pipelines(out: Path = COMPILED, settings: ClusterSettings | None = N
     path = out / "retrain.yaml"
     if path.exists() and not (path.is_file() and path.read_bytes().startswith(_HEADER)):
         raise FileExistsError(f"{path}: not a compiled pipeline; give another folder")
-    made = cluster_pipeline(configure, chosen.build_groups)
+    made = cluster_pipeline(configure)
     compiler.Compiler().compile(made, str(path))
     return [path]

@@ -156,10 +156,7 @@ class ClusterSettings(StrictModel):
         None, description="validate and prepare then run in the image data-spark, and may start executors"
     )
     validate_groups: RemovedGroups = Field(1, description="of earlier revisions; only 1 is accepted")
-    build_groups: Annotated[int, Field(ge=1, le=100)] = Field(
-        1,
-        description="parallel pods in which prepare reads the log, each with the resources of `pods.prepare`",
-    )
+    build_groups: RemovedGroups = Field(1, description="of earlier revisions; only 1 is accepted")
     secrets: SecretSettings = SecretSettings()
     run_as_user: Annotated[int, Field(ge=1, le=2**31 - 1)] = 10001
 

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from pyarrow.fs import LocalFileSystem
 
 from components.prepare.rows import Rows
-from components.prepare.shard_writer import ShardWriter, by_shard, counts
+from components.prepare.shard_writer import ShardWriter, counts
 from recap_model.config import RecapConfig, data_spec, load_config, parse_config
 from recap_model.data.dataset.manifest import MANIFEST_NAME, DatasetManifest
+from recap_model.data.log.id_hashing import seeded_hash
 
 PUBLISHED = Path(__file__).parents[2] / "pipeline" / "configs" / "heavy_ranker.yaml"
 IDS = 100_000
@@ -66,8 +67,9 @@ def write_set(folder: Path, config: RecapConfig, rows: int, split: str = "train"
     shards = -(-rows // 250_000)
     writers = [ShardWriter(LocalFileSystem(), str(rows_folder), shard, seed) for shard in range(shards)]
     for chunk in _chunks(config, rows, seed):
-        for writer, part in zip(writers, by_shard(chunk, shards, seed), strict=True):
-            writer.add(part)
+        shard_of = seeded_hash(chunk.number, seed + 2) % np.uint64(shards)
+        for shard, writer in enumerate(writers):
+            writer.add(chunk.take(shard_of == shard))
     written = [found for writer in writers if (found := writer.close())]
     manifest = {
         "split": split,

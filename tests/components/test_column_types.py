@@ -13,9 +13,10 @@ import pytest
 import torch
 
 from components.common.artifacts.snapshot import Snapshot
+from components.common.engine.local import LocalEngine
+from components.common.engine.scratch import scratch_folder
 from components.common.storage.file_groups import all_files
 from components.prepare.prepare import plan
-from components.prepare.read_files import read_group
 from pipeline.config_draft.columns import read_log
 from pipeline.config_draft.config import ColumnRoles, draft_config
 from pipeline.local.scoring import Source, score_files
@@ -186,7 +187,10 @@ def validated(snapshot: Path) -> str:
 
 def prepared(snapshot: Path) -> None:
     frozen, config = Snapshot.read(snapshot)
-    read_group(plan(frozen, config), all_files(frozen), lambda split, shard, rows: None)
+    with LocalEngine(1) as engine, scratch_folder(str(snapshot)) as scratch:
+        kernel, items = plan(engine, [all_files(frozen)], frozen, config, scratch)
+        for item in items:
+            list(kernel(item))
 
 
 def drafted(log: Path, named: ColumnRoles) -> None:

@@ -12,8 +12,7 @@ import pytest
 from components.steps import STEP_OF_NAME
 from pipeline import retrain
 
-IN_PODS = ("prepare_group", "prepare_join")
-COMPONENTS = {name: getattr(retrain, name) for name in (*STEP_OF_NAME, *IN_PODS)}
+COMPONENTS = {name: getattr(retrain, name) for name in STEP_OF_NAME}
 
 
 @pytest.mark.parametrize("name", COMPONENTS)

@@ -11,7 +11,6 @@ import yaml
 from tfrecord import TFRecordWriter
 
 from components.common import registry
-from components.prepare.fan_out import prepare_group
 from components.promote.promotion_log import record_name
 from components.train.train import train_model
 from pipeline.cluster.settings import ClusterSettings
@@ -51,9 +50,6 @@ def write_corpus(folder: Path) -> None:
 
 def _add(folder: Path) -> None:
     with contextlib.redirect_stdout(io.StringIO()):
-        given = folder / "given"
-        for group in range(2):
-            prepare_group(given / "snapshot", given / "validated", folder / "parts" / str(group), group, 2)
         _add_checkpoints(folder)
         _add_rows(folder)
         _add_registered(folder)

@@ -21,7 +21,6 @@ from components.common.artifacts.snapshot import Snapshot
 from components.common.artifacts.validation_result import read_validation_result
 from components.evaluate.evaluate import evaluate_model
 from components.evaluate.gate_replay import replay_gate
-from components.prepare.fan_out import join_groups
 from components.prepare.prepare import prepare_datasets
 from components.register.load_test_rows import scored_rows
 from components.register.run_outputs import read_outputs
@@ -140,15 +139,6 @@ def _scores(folder: Path) -> object:
         return model(next(reader.batches()))
 
 
-def _joined(folder: Path) -> object:
-    given, out = folder / "given", folder / "out"
-    return join_groups(
-        given / "snapshot",
-        [folder / "parts" / "0", folder / "parts" / "1"],
-        *(out / name for name in ("train", "calibration", "test")),
-    )
-
-
 def _validated(folder: Path) -> object:
     return validate_snapshot(
         folder / "given" / "snapshot", folder / "out" / "validated", folder / "out" / "data.html"
@@ -265,7 +255,6 @@ TARGETS = {
         ("given/train/_statistics.json",), lambda folder: FeatureStatistics.read(folder / "given" / "train")
     ),
     "rows": Target(("given/train/_manifest.json", "given/train.rows/*"), _rows),
-    "parts": Target(("parts/*/*", "parts/*.rows/*/*"), _joined, 10),
     "checkpoint": Target(("kept/*/*.checkpoint",), _resumed, 6),
     "model": Target(
         ("given/model/_manifest.json",), lambda folder: ModelManifest.read(folder / "given" / "model")

@@ -8,8 +8,8 @@ import pyarrow.fs as fs
 import pytest
 
 from components.common.artifacts.snapshot import Snapshot
+from components.common.engine.local import LocalEngine
 from components.common.storage.parquet import open_root
-from components.prepare.fan_out import join_groups, prepare_group
 from components.prepare.prepare import prepare_datasets
 from components.resolve.resolve import resolve_run
 from tests.datasets import mark_validated
@@ -33,12 +33,13 @@ def resolve_only(folder: str, data_root: str) -> Snapshot:
 
 
 def resolve_and_build(folder: str, data_root: str) -> None:
-    """Resolve, and prepare without validating, in two groups."""
+    """Resolve, and prepare without validating, in two processes."""
     work = Path(folder)
     resolve_only(folder, data_root)
     validated = mark_validated(work / "snapshot", work / "validated")
     outs = [work / name for name in ("train", "calibration", "test")]
-    prepare_datasets(work / "snapshot", validated, *outs, groups=2)
+    with LocalEngine(2) as engine:
+        prepare_datasets(work / "snapshot", validated, *outs, engine=engine)
 
 
 def change_after_resolve(folder: str, data_root: str) -> None:
@@ -75,18 +76,11 @@ def build_and_train(folder: str, data_root: str, rows: str) -> None:
     validate_snapshot(work / "snapshot", work / "validated", work / "data.html")
     roots = {split: f"{rows}/{split}.rows" if rows else None for split in ("train", "calibration", "test")}
     outs = [work / name for name in ("train", "calibration", "test")]
-    # Two groups in a store, which parts of files then go through.
-    groups = 2 if rows else 1
-    manifests = prepare_datasets(
-        work / "snapshot", work / "validated", *outs, rows_roots=roots, groups=groups
-    )
-    if rows:
-        parts = [work / f"part-{group}" for group in range(2)]
-        for group, part in enumerate(parts):
-            prepare_group(work / "snapshot", work / "validated", part, group, 2, f"{rows}/{part.name}.rows")
-        roots = {split: f"{rows}/joined/{split}.rows" for split in roots}
-        outs = [work / "joined" / name for name in ("train", "calibration", "test")]
-        assert join_groups(work / "snapshot", parts, *outs, rows_roots=roots).keys() == manifests.keys()
+    # Two processes for a store, which spill rows and write the files in parallel.
+    with LocalEngine(2 if rows else 1) as engine:
+        manifests = prepare_datasets(
+            work / "snapshot", work / "validated", *outs, rows_roots=roots, engine=engine
+        )
     train_model(work / "snapshot", work / "train", work / "model")
     (work / "fingerprints.json").write_text(
         json.dumps({split: manifest.fingerprint for split, manifest in manifests.items()})

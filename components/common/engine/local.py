@@ -22,7 +22,7 @@ from components.common.runtime.process_pool import ProcessPool
 
 _ITEMS_OF_ONE_PROCESS = 16
 _ITEMS_PER_PROCESS = 4
-_MEMORY_BYTES = 64 << 20
+_OPEN_SINKS = 32
 
 Kernel = Callable[[Any], Generator[ToShards, None, Any]]
 MakeSink = Callable[[int], Sink[Any]]
@@ -33,8 +33,8 @@ Index = dict[int, list[tuple[int, int]]]
 class LocalEngine:
     """Processes of this machine.
 
-    One process does its work itself, and without keys it writes rows to their sinks as they come. Several processes
-    spill each item's rows to a file, and then write the shards.
+    One process does its work itself, and writes rows to their sinks as they come if there are no keys and few shards.
+    Otherwise each item's rows are spilled to a file, and then the shards are written.
 
     Args:
         processes: how many.
@@ -75,11 +75,9 @@ class LocalEngine:
         done: Callable[[int], None] = no_report,
     ) -> Exchanged:
         """See `Engine.exchange`."""
-        if self._pool.processes > 1:
-            return self._exchange_by_files(items, kernel, shards, sink, keys, merge, done)
-        if keys:
-            return _exchange_in_memory(items, kernel, shards, sink, keys, merge, done)
-        return _exchange_directly(items, kernel, shards, sink, merge, done)
+        if self._pool.processes == 1 and not keys and shards <= _OPEN_SINKS:
+            return _exchange_directly(items, kernel, shards, sink, merge, done)
+        return self._exchange_by_files(items, kernel, shards, sink, keys, merge, done)
 
     def _map(self, work: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
         if self._pool.processes == 1:
@@ -203,36 +201,3 @@ def _exchange_directly(
         state if merge else None,
         [sinks[shard].close() if shard in sinks else None for shard in range(shards)],
     )
-
-
-def _exchange_in_memory(
-    items: Sequence[Any],
-    kernel: Kernel,
-    shards: int,
-    sink: MakeSink,
-    keys: Sequence[str],
-    merge: Merge[Any] | None,
-    done: Callable[[int], None],
-) -> Exchanged:
-    """In memory up to 64 MB, and beyond in a temporary file."""
-    index: Index = {}
-    with tempfile.SpooledTemporaryFile(_MEMORY_BYTES) as file:
-
-        def state_of(item: Any) -> Any:
-            parts, state = _append(file, kernel(item), shards, merge is not None)  # type: ignore[arg-type]
-            for shard, pieces in parts.items():
-                index.setdefault(shard, []).extend(pieces)
-            return state
-
-        state = _merged(map(state_of, items), merge, done)
-
-        def pieces(shard: int) -> Iterator[bytes]:
-            for offset, size in index[shard]:
-                file.seek(offset)
-                yield file.read(size)
-
-        results = [
-            write_shard(pieces(shard), keys, sink(shard)) if shard in index else None
-            for shard in range(shards)
-        ]
-    return Exchanged(state, results)

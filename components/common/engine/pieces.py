@@ -37,6 +37,9 @@ def cut_pieces(
             yield from _by_shard(waiting, numbers)
             returned(end.value)
             return
+        if waiting and batch.schema != waiting[0].schema:
+            yield from _by_shard(waiting, numbers)
+            waiting, numbers, size = [], [], 0
         if batch.num_rows:
             waiting.append(batch)
             numbers.append(shard_numbers(batch, to, shards))

@@ -19,7 +19,7 @@ class ToShards(NamedTuple):
     """Rows that an exchange brings to shards.
 
     Attributes:
-        rows: a record batch; all batches of an exchange have the same schema. Any Arrow type.
+        rows: a record batch, of any Arrow types; all rows of a shard have the same schema.
         shards: the shard number of each row, (rows,) integers from 0; or one number for all of them.
     """
 

@@ -1,6 +1,9 @@
-"""``python -m tests.benchmarks.prepare [ROWS ...]``: builds logs of so many rows, each in a process of its own."""
+"""``python -m tests.benchmarks.prepare [ROWS ...]``: prepares logs of so many rows by each engine, each time anew."""
 
+import contextlib
 import json
+import operator
+import os
 import resource
 import subprocess
 import sys
@@ -13,14 +16,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from components.common.engine import Engine
+from components.common.engine.local import LocalEngine
+from components.common.engine.spark import SparkEngine
 from tests.tiny import DAY_MS, FIRST_DAY, tiny_config
 
 _DAYS = 10
 _CONTINUOUS = 40
 _EMBEDDING = 16
 _FILE_ROWS = 100_000
-_ROWS = (1_000_000, 10_000_000)
-_GROUPS = (1, 8)
+_ROWS = (1_000_000, 4_000_000)
+_ENGINES = ("local 1", "local 2", "spark 2")
 
 
 def config():
@@ -70,49 +76,85 @@ def _rows(day: int, first: int, rows: int) -> pa.Table:
     return pa.table(columns)
 
 
-def measure(folder: str, groups: str) -> None:
-    """Build once in this process; prints seconds and peak memory as JSON."""
+def measure(folder: str, name: str) -> None:
+    """Prepare once in this process; prints seconds and peak memory as JSON. Spark is started before."""
     from components.prepare.prepare import prepare_datasets
 
-    work = Path(folder)
-    outs = [work / f"sets-{groups}" / name for name in ("train", "calibration", "test")]
-    start = time.perf_counter()
-    manifests = prepare_datasets(work / "snapshot", work / "validated", *outs, groups=int(groups))
+    work, (kind, number) = Path(folder), name.split()
+    outs = [work / f"sets-{name}" / split for split in ("train", "calibration", "test")]
+    with _engine(kind, int(number)) as engine:
+        if kind == "spark":
+            engine.map([0, 1], _warm_up, operator.add)
+        start = time.perf_counter()
+        manifests = prepare_datasets(work / "snapshot", work / "validated", *outs, engine=engine)
+        seconds, executors_mib = time.perf_counter() - start, _peak_of_children_mib()
     taken = {
-        "seconds": time.perf_counter() - start,
+        "seconds": seconds,
         "here_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "children_mib": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,
+        "children_mib": executors_mib,
         "fingerprint": manifests["train"].fingerprint[:12],
     }
     print(json.dumps(taken))
 
 
+def _engine(kind: str, number: int) -> Engine:
+    if kind == "spark":
+        return SparkEngine(f"local[{number}]", {"spark.driver.memory": "2g"})
+    return LocalEngine(number)
+
+
+def _warm_up(item: int) -> list[int]:
+    return [item]
+
+
+def _peak_of_children_mib() -> float:
+    """The largest resident Python process under this one, so far."""
+    parents, peaks = {}, {}
+    for status in Path("/proc").glob("[0-9]*/status"):
+        with contextlib.suppress(OSError):
+            fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+            pid = int(status.parent.name)
+            parents[pid] = int(fields["PPid"])
+            if fields["Name"].strip().startswith("python") and "VmHWM" in fields:
+                peaks[pid] = int(fields["VmHWM"].split()[0]) / 1024
+
+    def is_below(pid: int) -> bool:
+        return pid in parents and (parents[pid] == os.getpid() or is_below(parents[pid]))
+
+    return max((peak for pid, peak in peaks.items() if is_below(pid)), default=0.0)
+
+
 def main(wanted: tuple[int, ...]) -> None:
-    """Print a line of the table for each length of log and number of groups."""
+    """Print a line of the table for each length of log and engine."""
     from tests.components.snapshots import snapshot_of
     from tests.datasets import mark_validated
 
-    print("| rows | groups | seconds | rows/s | peak MiB, largest process |")
-    print("|---|---|---|---|---|")
+    print("| rows | engine | seconds | rows/s | peak MiB, largest Python process | training set |")
+    print("|---|---|---|---|---|---|")
     for rows in wanted:
         with tempfile.TemporaryDirectory() as folder:
             work = Path(folder)
             write_log(work / "log", rows)
             mark_validated(snapshot_of(work / "log", config(), work / "snapshot"), work / "validated")
-            for groups in _GROUPS:
-                command = [sys.executable, "-m", "tests.benchmarks.prepare", "measure", folder, str(groups)]
-                done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-                found = json.loads(done.stdout.splitlines()[-1])
-                peak = max(found["here_mib"], found["children_mib"])
-                rate = rows / found["seconds"]
+            for name in _ENGINES:
+                command = [sys.executable, "-m", "tests.benchmarks.prepare", "measure", folder, name]
+                environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+                done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
+                taken = json.loads(done.stdout.splitlines()[-1])
+                peak = max(taken["here_mib"], taken["children_mib"])
+                rate = rows / taken["seconds"]
                 print(
-                    f"| {rows:,} | {groups} | {found['seconds']:.1f} | {rate:,.0f} | {peak:,.0f} |",
+                    f"| {rows:,} | {name} | {taken['seconds']:.1f} | {rate:,.0f} | {peak:,.0f} "
+                    f"| {taken['fingerprint']} |",
                     flush=True,
                 )
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["measure"]:
-        measure(*sys.argv[2:])
+        # By its own name: Spark's Python processes import what they run.
+        from tests.benchmarks.prepare.__main__ import measure as measure_here
+
+        measure_here(*sys.argv[2:])
     else:
         main(tuple(map(int, sys.argv[1:])) or _ROWS)

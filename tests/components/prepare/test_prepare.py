@@ -199,7 +199,7 @@ def test_knots_resolve_the_few_values_of_a_count_that_is_mostly_zero():
     ones = np.ones((len(counts), 1), dtype=np.float32)
     builder.begin_file()
     builder.add(Rows({"continuous": values}, ones, ones[:, 0], np.arange(len(counts))))
-    knots = builder.result().knots[0]
+    knots = builder.result({}).knots[0]
     assert (knots[0], knots[-1]) == (0.0, 1000.0)
     assert np.diff(knots[1:]).max() <= 20
     assert 60 < len(knots) < 70

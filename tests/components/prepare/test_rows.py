@@ -32,11 +32,11 @@ def log(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("keep", "likes"), [("first", 1.0), ("last", 2.0)])
-@pytest.mark.parametrize("per_bucket", [2_000_000, 300])
+@pytest.mark.parametrize("rows_per_shard", [2_000_000, 300])
 def test_of_rows_with_one_request_and_candidate_one_stays(
-    tmp_path: Path, log: Path, keep: str, likes: float, per_bucket: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, log: Path, keep: str, likes: float, rows_per_shard: int, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("components.prepare.duplicates._ROWS_PER_BUCKET", per_bucket)
+    monkeypatch.setattr("components.prepare.shard_layout._ROWS_PER_REQUESTS", rows_per_shard)
     rows = pq.read_table(log / FILE)
     place = rows.column_names.index("likes")
     for number in (1.0, 2.0):

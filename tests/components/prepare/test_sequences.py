@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from components.common.engine.local import LocalEngine
 from components.prepare.prepare import prepare_datasets
 from components.prepare.row_places import rows_at_once
 from recap_model.config.data.sequences import Sequence
@@ -104,9 +105,10 @@ def test_actions_beyond_eight_are_read_by_their_bit():
     assert [np.flatnonzero(event).tolist() for event in padded["a"].reshape(4, 63)] == [[8, 62], [5], [], []]
 
 
-def test_the_bytes_of_a_set_do_not_depend_on_the_number_of_groups(sets: TinySets, tmp_path: Path):
+def test_the_bytes_of_a_set_do_not_depend_on_the_number_of_processes(sets: TinySets, tmp_path: Path):
     outs = [tmp_path / split for split in ("train", "calibration", "test")]
-    prepare_datasets(sets.snapshot, sets.validated, *outs, groups=2)
+    with LocalEngine(2) as engine:
+        prepare_datasets(sets.snapshot, sets.validated, *outs, engine=engine)
     for out, here in zip(outs, (sets.train, sets.calibration, sets.test), strict=True):
         assert DatasetManifest.read(out).fingerprint == DatasetManifest.read(here).fingerprint
 

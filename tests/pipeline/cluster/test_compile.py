@@ -140,25 +140,6 @@ def test_only_who_needs_a_secret_gets_it():
     assert {step for step, names in given.items() if "recap-webhook" in names} == {"promote", "notify"}
 
 
-def test_build_may_read_the_log_in_pods_side_by_side(tmp_path: Path):
-    spec, executors = compiled(tmp_path, build_groups=3, pods={"prepare": {"memory": "4Gi"}})
-    ParseDict(spec, PipelineSpec())
-    tasks = tasks_of(spec)
-    [loop] = [task for task in tasks.values() if "parameterIterator" in task]
-    assert loop["parameterIterator"]["items"]["raw"] == "[0, 1, 2]"
-    assert (
-        tasks["train"]["inputs"]["artifacts"]["train_set"]["taskOutputArtifact"]["producerTask"]
-        == "prepare-join"
-    )
-    for step in ("prepare-group", "prepare-join"):
-        assert container(spec, step)["resources"]["resourceMemoryLimit"] == "4Gi"
-        assert executors[f"exec-{step}"]["securityContext"]["runAsNonRoot"] is True
-        assert container(spec, step)["image"] == "recap-data:latest"
-    [part] = spec["components"][loop["componentRef"]["name"]]["dag"]["tasks"].values()
-    assert part["cachingOptions"] == {}
-    assert part["retryPolicy"]["maxRetryCount"] == 2
-
-
 def test_a_gpu_is_asked_for_by_the_plugins_name_on_nodes_that_have_one(tmp_path: Path):
     spec, executors = compiled(tmp_path, **GPUS)
     accelerator = container(spec, "train")["resources"]["accelerator"]
@@ -291,6 +272,7 @@ def test_an_amount_of_memory_that_is_taken_is_one_for_kubernetes_and_compiles(tm
             r"cluster.yaml: pods.train.timeout_minutes: 10: the job is to end 10 minutes before",
         ),
         ("validate_groups: 4", r"validate_groups: 4: was removed; remove it, and read a log .* on Spark"),
+        ("build_groups: 4", r"build_groups: 4: was removed; remove it, and read a log .* on Spark"),
         ("[", r"cluster.yaml: not YAML"),
     ],
 )

@@ -12,15 +12,13 @@ from components.common.engine.local import LocalEngine
 from components.common.engine.spark import SparkEngine
 from recap_model.config.data.engine import LocalEngineConfig
 from tests.components.common.engine import work
+from tests.spark import local_spark
 
 
 @pytest.fixture(scope="module")
 def spark() -> Iterator[Engine]:
-    """A Spark of two threads on this machine, whose Python processes can import the tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parents[4]))
-        with SparkEngine("local[2]", {}) as engine:
-            yield engine
+    with local_spark() as engine:
+        yield engine
 
 
 @pytest.fixture(params=["local 1", "local 3", "spark"])
@@ -61,7 +59,6 @@ def test_an_exchange_of_more_than_the_buffer_keeps_every_row(engine: Engine, mon
     whole = work.exchanged(engine, ("user",))
     monkeypatch.setattr("components.common.engine.pieces._BUFFER_BYTES", 10_000)
     monkeypatch.setattr("components.common.engine.pieces._PIECE_BYTES", 1_000)
-    monkeypatch.setattr("components.common.engine.local._MEMORY_BYTES", 20_000)
     assert work.exchanged(engine, ("user",)) == whole
 
 
