@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import sys
+import time
 import traceback
 import warnings
 from collections.abc import Iterator
@@ -28,6 +29,9 @@ LOG_LEVEL = "RECAP_LOG_LEVEL"
 EXIT_RETRY = 75  # EX_TEMPFAIL of sysexits.h: preempted, and resumes when it is run again
 
 log = logging.getLogger("recap")
+
+_PROGRESS_EVERY_S = 0.1
+_last_progress = (-1, 0.0)  # percent, and when it was printed
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _ROOM = "free disk space, or write elsewhere, and run again"
@@ -126,8 +130,16 @@ def _remedy_for(error: Exception, line: str) -> str | None:
 
 
 def progress(done: float, total: float, what: str) -> None:
-    """Report a step's progress, which ``recap run`` shows on the step's line with the short text ``what``."""
-    fraction = done / total if total else 1.0
+    """Report a step's progress, which ``recap run`` shows on the step's line with the short text ``what``.
+
+    Of reports of the same percent, those within a tenth of a second are not printed: a log may have 10,000 files.
+    """
+    global _last_progress
+    fraction, now_s = done / total if total else 1.0, time.monotonic()
+    percent, then_s = _last_progress
+    if int(100 * fraction) == percent and now_s - then_s < _PROGRESS_EVERY_S and done < total:
+        return
+    _last_progress = int(100 * fraction), now_s
     _print_marked(PROGRESS_MARK, f"{fraction:.4f} {' '.join(what.split())}")
 
 

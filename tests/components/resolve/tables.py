@@ -82,13 +82,13 @@ class Iceberg:
     def read(self) -> pa.Table:
         return self.table.scan().to_arrow()
 
-    def delete_by_position(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Delete the first row of a file merge-on-read, as Spark does; pyiceberg itself only rewrites files."""
+    def delete_on_read(self, content: DataFileContent, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Delete a row merge-on-read, as Spark (by position) and Flink (by equality) do; pyiceberg rewrites files."""
         (task, *_) = self.table.scan().plan_files()
         path = f"{self.folder}/deletes.parquet"
         pq.write_table(pa.table({"file_path": [task.file.file_path], "pos": pa.array([0], pa.int64())}), path)
         deletes = DataFile.from_args(
-            content=DataFileContent.POSITION_DELETES,
+            content=content,
             file_path=f"file://{path}",
             file_format=FileFormat.PARQUET,
             partition=task.file.partition,

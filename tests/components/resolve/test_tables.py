@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyiceberg.manifest import DataFileContent
 from pyiceberg.transforms import HourTransform
 from pyiceberg.types import DoubleType, LongType, StringType
 
@@ -225,7 +226,7 @@ def test_rows_deleted_by_merge_on_read_are_refused_in_the_days_that_have_them(
 ):
     table = Iceberg(tmp_path, monkeypatch)
     table.append(with_date(SMALL, SECOND))
-    table.delete_by_position(monkeypatch)
+    table.delete_on_read(DataFileContent.POSITION_DELETES, monkeypatch)
     table.append(with_date(SMALL, FIRST))
     assert len(table.read()) == 5
     assert freeze(table.address, tiny_config(), end_date="2026-03-01", days=1).rows == 3
@@ -233,6 +234,9 @@ def test_rows_deleted_by_merge_on_read_are_refused_in_the_days_that_have_them(
         ValueError, match=r"data/date=2026-03-02/.*has rows deleted by merge-on-read.*compact"
     ):
         freeze(table.address, tiny_config(data={"days": 2}))
+    table.delete_on_read(DataFileContent.EQUALITY_DELETES, monkeypatch)
+    with pytest.raises(ValueError, match=r"its files cannot be listed .*equality deletes.*compact the table"):
+        freeze(table.address, tiny_config(), end_date="2026-03-01", days=1)
 
 
 def test_draft_score_and_the_serving_log_read_a_tables_current_rows(table: Delta | Iceberg):

@@ -15,7 +15,7 @@ from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.manifest import DataFile, FileFormat
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
-from pyiceberg.table import Table
+from pyiceberg.table import FileScanTask, Table
 from pyiceberg.transforms import DayTransform, HourTransform, IdentityTransform
 from pyiceberg.types import DateType
 from pyiceberg.utils.config import Config
@@ -70,7 +70,7 @@ def list_iceberg(address: str) -> TableListing:
         # load_catalog alone sees the environment as it was when pyiceberg was imported.
         settings = Config().get_catalog_config(catalog_name) or {}
         table = load_catalog(catalog_name, **settings).load_table(identifier)
-        tasks = list(table.scan().plan_files())
+    tasks = _plan(address, table)
     version = _version(address, table)
     root = _common_folder(table, [task.file for task in tasks])
     specs, schema = table.specs(), table.schema()
@@ -119,6 +119,25 @@ def _errors_of(address: str, catalog: str) -> Iterator[None]:
         raise ConnectionError(
             f"{address}: the catalog {catalog!r} does not answer, or refuses ({in_one_line(error)}); check its "
             "address, the credentials and the network"
+        ) from None
+
+
+def _plan(address: str, table: Table) -> list[FileScanTask]:
+    """The data files of the current version, each with its delete files."""
+    try:
+        return list(table.scan().plan_files())
+    except (
+        ValueError,
+        NotImplementedError,
+    ) as error:  # as of equality deletes, which pyiceberg does not read
+        raise ValueError(
+            f"{address}: its files cannot be listed ({in_one_line(error)}); compact the table "
+            "(rewrite_data_files), and run again"
+        ) from None
+    except _ERRORS as error:
+        raise ConnectionError(
+            f"{address}: its metadata cannot be read ({in_one_line(error)}); if its files were removed, "
+            "restore them; check the store's address, the credentials and the network"
         ) from None
 
 
