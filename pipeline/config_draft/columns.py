@@ -1,7 +1,6 @@
 """Infer the role of a log's columns from their types and a sample of rows."""
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import takewhile
@@ -38,9 +37,8 @@ class LogSample:
     """A sample of rows of a log's newest day, and the size of each day.
 
     Attributes:
-        by_day: rows per day back to the first gap, at most 14 days, newest first; estimated from file sizes except
-            for the newest day.
-        twice: columns that are more than once in a file; they are not among the rows'.
+        by_day: rows per day back to the first gap, at most 14 days, newest first; estimated from file sizes.
+        duplicated: columns that are more than once in a file; they are not among the rows'.
     """
 
     rows: pa.Table
@@ -76,33 +74,48 @@ def read_log(data: str) -> LogSample:
     days.check_has_files()
     newest = next(day for day in reversed(list(days)) if days[day])
     days.check_stray_days(Window(newest, newest), is_newest=True)
-    files = [
-        open_log_file(source.filesystem, source.root, listed.file, source.table) for listed in days[newest]
-    ]
-    enough = min(_ROWS, _VALUES // max(1, len(files[0].schema_arrow)))
-    rows = list(_first_rows(files, enough))
-    if not sum(map(len, rows)):
+    read = _FirstRows()
+    for listed in days[newest]:
+        with open_log_file(source.filesystem, source.root, listed.file, source.table) as parquet:
+            read.add(parquet, listed.file.bytes)
+        if read.is_enough:
+            break
+    if not read.count:
         raise ValueError(f"{data}: date={newest} has no rows; write some")
-    duplicated = [
-        name for file in files for name, count in Counter(file.schema_arrow.names).items() if count > 1
-    ]
     back = [newest - timedelta(days=offset) for offset in range(MOST_DAYS)]
     known = list(takewhile(lambda day: days.get(day), back))
     sizes = [sum(listed.file.bytes for listed in days[day]) for day in known]
-    newest_rows = sum(file.metadata.num_rows for file in files)
-    by_day = [max(1, round(newest_rows * size / sizes[0])) for size in sizes]
-    return LogSample(_concat_batches(rows).slice(0, enough), by_day, frozenset(duplicated))
+    by_day = [max(1, round(read.rows_in_files * size / read.bytes_of_files)) for size in sizes]
+    sample = _concat_batches(read.batches).slice(0, read.enough)
+    return LogSample(sample, by_day, frozenset(read.duplicated))
 
 
-def _first_rows(files: list[ParquetFile | TableFile], enough: int) -> Iterator[pa.RecordBatch]:
-    """Batches until there are enough rows."""
-    count = 0
-    for file in files:
-        once = [name for name, copies in Counter(file.schema_arrow.names).items() if copies == 1]
-        for batch in batches_of(file, enough, once):
-            yield batch
-            count += len(batch)
-            if count >= enough:
+@dataclass
+class _FirstRows:
+    """The first rows of a day's files, which are open one at a time; and of the files that were opened, all rows."""
+
+    batches: list[pa.RecordBatch] = field(default_factory=list)
+    duplicated: set[str] = field(default_factory=set)
+    enough: int = _ROWS
+    count: int = 0
+    rows_in_files: int = 0
+    bytes_of_files: int = 0
+
+    @property
+    def is_enough(self) -> bool:
+        return self.count >= self.enough
+
+    def add(self, parquet: ParquetFile | TableFile, size: int) -> None:
+        """Add rows of the next file until there are enough."""
+        copies = Counter(parquet.schema_arrow.names)
+        self.enough = min(self.enough, _VALUES // max(1, len(copies)))
+        self.duplicated |= {name for name, count in copies.items() if count > 1}
+        self.rows_in_files += parquet.metadata.num_rows
+        self.bytes_of_files += size
+        for batch in batches_of(parquet, self.enough, [name for name, count in copies.items() if count == 1]):
+            self.batches.append(batch)
+            self.count += len(batch)
+            if self.is_enough:
                 return
 
 

@@ -36,7 +36,9 @@ _ARROW_SCHEMA = b"ARROW:schema"  # the key in a Parquet file's metadata
 def open_root(data_root: str) -> tuple[FileSystem, str]:
     """The filesystem of a data root, and the root's path on it.
 
-    Raises ValueError for an unknown scheme, or an address that holds a password.
+    Raises:
+        ValueError: the scheme is unknown, or the address holds a password.
+        ConnectionError: the store does not answer.
     """
     without_secret(data_root, "the data root")
     scheme, separator, _ = data_root.partition("://")
@@ -53,6 +55,11 @@ def open_root(data_root: str) -> tuple[FileSystem, str]:
         return PyFileSystem(FSSpecHandler(filesystem)), path
     except (ArrowException, ValueError, ImportError, RuntimeError) as error:  # a loop of links is the last
         raise ValueError(f"{data_root}: cannot be opened as a data root: {in_one_line(error)}") from None
+    except OSError as error:  # Arrow asks for the region of a bucket if none is given
+        raise ConnectionError(
+            f"{data_root}: the store does not answer, or refuses ({in_one_line(error)}); check its address "
+            "(AWS_ENDPOINT_URL), the credentials and the network"
+        ) from None
 
 
 @lru_cache(maxsize=16)
@@ -205,6 +212,12 @@ def hash_content(snapshot: Snapshot, file: LogFile) -> str:
     if file.sha256 not in ("", found):
         raise FileChangedError(file.path)
     return found
+
+
+def read_schemas(snapshot: Snapshot) -> list[pa.Schema]:
+    """The columns of each file, read by many threads. Raises as `open_parquet`."""
+    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
+        return list(pool.map(lambda file: open_parquet(snapshot, file).schema_arrow, snapshot.files))
 
 
 def count_rows(snapshot: Snapshot) -> Snapshot:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from components.common.artifacts.snapshot import Partition, Snapshot
-from components.common.storage.parquet import count_rows, open_parquet
+from components.common.storage.parquet import count_rows, read_schemas
 from components.validate.drift.reference import Reference
 from components.validate.profile.columns import FEATURE_ROLES, Block, list_blocks
 from components.validate.profile.scan import Log, Scan
@@ -35,7 +35,7 @@ def open_serving_log(snapshot: Snapshot, config: RecapConfig) -> Log | Reference
     )
     try:
         served = count_rows(served)
-        schemas = [open_parquet(served, file).schema_arrow for file in log.files]
+        schemas = read_schemas(served)
     except (OSError, ValueError) as error:
         return Reference(_NAME, reason=str(error))
     blocks = [

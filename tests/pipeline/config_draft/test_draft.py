@@ -1,5 +1,7 @@
 """A drafted config is one that loads, names each column's part, and leaves out what tells the answer."""
 
+import os
+import resource
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -14,11 +16,11 @@ import yaml
 from typer.testing import CliRunner
 
 from pipeline.cli.app import app
-from pipeline.config_draft.columns import LogSample
+from pipeline.config_draft.columns import LogSample, read_log
 from pipeline.config_draft.config import ColumnRoles, draft_config
 from recap_model import create_ranking_model
 from recap_model.config import RecapConfig, data_spec, load_config
-from tests.tiny import DAY_MS, FIRST_DAY, write_tiny_log
+from tests.tiny import DAY_MS, FIRST_DAY, tiny_rows, write_tiny_log
 
 DAY = date(2026, 5, 1)
 
@@ -273,3 +275,17 @@ def test_a_column_whose_name_no_task_may_have_is_drafted_under_another():
     assert "rename the task, and give the column as its label, as --task NAME=CTR@10" in str(
         drafted.exception
     )
+
+
+def test_a_day_of_many_files_is_drafted_with_one_open_at_a_time(tmp_path: Path):
+    day = tmp_path / "log" / "date=2026-03-01"
+    day.mkdir(parents=True)
+    for number in range(60):
+        pq.write_table(tiny_rows(FIRST_DAY, 2), day / f"part-{number:03d}.parquet")
+    most, ceiling = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 30, ceiling))
+    try:
+        sample = read_log(str(tmp_path / "log"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, ceiling))
+    assert (len(sample.rows), sample.by_day) == (120, [120])
