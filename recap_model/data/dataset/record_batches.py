@@ -3,22 +3,27 @@
 import hashlib
 import os
 import stat
+from collections import OrderedDict
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 from pyarrow.fs import FileSystem
 
 from recap_model.config.reading.errors import in_one_line
 from recap_model.data.dataset.manifest import DatasetManifest, RowFile
 
 _DIGEST_CHUNK_BYTES = 1 << 20
+_MAX_OPEN_FILES = 128
+_REQUESTS_AT_ONCE = 16
 
 
 class RecordBatches:
     """All record batches of a dataset, in the order of its files.
+
+    A dataset may have more files than a process may hold open: the last 128 that were read are open.
 
     Attributes:
         lengths: rows of each.
@@ -31,18 +36,18 @@ class RecordBatches:
     def __init__(self, manifest: DatasetManifest):
         self._root = manifest.rows_root
         self._described = manifest.files
-        self._files = [_open(self._root, file) for file in manifest.files]
+        self._open: OrderedDict[int, pa.ipc.RecordBatchFileReader] = OrderedDict()
+        with ThreadPoolExecutor(_REQUESTS_AT_ONCE) as pool:
+            lengths = list(pool.map(self._read_lengths, range(len(self._described))))
         self._positions = [
-            (file, number)
-            for file, reader in enumerate(self._files)
-            for number in range(reader.num_record_batches)
+            (file, number) for file, found in enumerate(lengths) for number in range(len(found))
         ]
-        self.lengths = self._count()
+        self.lengths = np.array([rows for found in lengths for rows in found], dtype=np.int64)
 
     def __getitem__(self, number: int) -> pa.RecordBatch:
         file, position = self._positions[number]
         with _readable(self._where(file)):
-            return self._files[file].get_batch(position)
+            return self._reader(file).get_batch(position)
 
     def check(self, numbers: set[int]) -> None:
         """Raise ValueError if a file of these record batches has been cut off since it was mapped into memory.
@@ -57,27 +62,47 @@ class RecordBatches:
             _check_size(self._where(file), size, self._described[file])
 
     def verify(self) -> None:
-        """Compare every file's content with the manifest. Raises ValueError naming the first that differs."""
-        for number, file in enumerate(self._described):
-            digest = hashlib.sha256()
-            with _source(self._root, file.path) as stream:
-                while chunk := stream.read(_DIGEST_CHUNK_BYTES):
-                    digest.update(chunk)
-            if digest.hexdigest() != file.sha256:
-                raise ValueError(f"{self._where(number)}: changed since prepare wrote it; run prepare again")
+        """Compare every file's content with the manifest, by a thread for each core.
+
+        Raises ValueError naming the first that differs.
+        """
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            for number, digest in enumerate(pool.map(self._digest, self._described)):
+                if digest != self._described[number].sha256:
+                    raise ValueError(
+                        f"{self._where(number)}: changed since prepare wrote it; run prepare again"
+                    )
+
+    def _digest(self, file: RowFile) -> str:
+        digest = hashlib.sha256()
+        with _source(self._root, file.path) as stream:
+            while chunk := stream.read(_DIGEST_CHUNK_BYTES):
+                digest.update(chunk)
+        return digest.hexdigest()
+
+    def _reader(self, file: int) -> pa.ipc.RecordBatchFileReader:
+        if file not in self._open:
+            self._open[file] = _open(self._root, self._described[file])
+            if len(self._open) > _MAX_OPEN_FILES:
+                self._open.popitem(last=False)
+        self._open.move_to_end(file)
+        return self._open[file]
 
     def _where(self, file: int) -> str:
         return f"{self._root}/{self._described[file].path}"
 
-    def _count(self) -> NDArray[np.int64]:
+    def _read_lengths(self, file: int) -> list[int]:
+        """Rows of each record batch of a file, which stays open if it is among the first."""
+        described = self._described[file]
+        reader = _open(self._root, described)
         # By one narrow column: a whole record batch would be fetched, or its pages asked for, to be counted.
-        counts: list[int] = []
-        for file, (described, reader) in enumerate(zip(self._described, self._files, strict=True)):
-            with _readable(self._where(file)):
-                options = pa.ipc.IpcReadOptions(included_fields=[reader.schema.names.index("weight")])
-                narrow = pa.ipc.open_file(_source(self._root, described.path), options=options)
-                counts += [narrow.get_batch(number).num_rows for number in range(narrow.num_record_batches)]
-        return np.array(counts, dtype=np.int64)
+        with _readable(self._where(file)):
+            options = pa.ipc.IpcReadOptions(included_fields=[reader.schema.names.index("weight")])
+            narrow = pa.ipc.open_file(_source(self._root, described.path), options=options)
+            lengths = [narrow.get_batch(number).num_rows for number in range(narrow.num_record_batches)]
+        if file < _MAX_OPEN_FILES:
+            self._open[file] = reader
+        return lengths
 
 
 @contextmanager

@@ -35,6 +35,31 @@ def test_an_epoch_has_every_row_once_in_batches_of_the_stated_size(sets: TinySet
     assert torch.equal(shuffled.unique(dim=0), in_order.unique(dim=0))
 
 
+def test_a_set_of_more_files_than_may_be_open_is_read_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("components.prepare.shard_layout._ROWS_PER_FILE", 60)
+    many = build_tiny(tmp_path, tiny_config(), write_tiny_log(tmp_path / "log"))
+
+    def epochs() -> list[torch.Tensor]:
+        reader = DatasetReader(many.train, TASKS, 64, config=tiny_config(), seed=1)
+        reader.verify()
+        read = [embeddings(reader.batches(epoch)) for epoch in range(2)]
+        assert open_files() <= limit
+        return [*read, embeddings(batch for _, batch in reader.batches_with_rows())]
+
+    def open_files() -> int:
+        links = [os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()]
+        return sum(link.startswith(str(many.train.parent / "train.rows")) for link in links)
+
+    limit = 17
+    expected = epochs()
+    limit = 3
+    monkeypatch.setattr("recap_model.data.dataset.record_batches._MAX_OPEN_FILES", limit)
+    assert len(list((many.train.parent / "train.rows").glob("*.arrow"))) == 17
+    assert all(torch.equal(*pair) for pair in zip(epochs(), expected, strict=True))
+
+
 def test_the_order_follows_from_seed_and_epoch(sets: TinySets):
     def order(seed: int, epoch: int) -> torch.Tensor:
         reader = DatasetReader(sets.train, TASKS, 50, config=tiny_config(), seed=seed)
