@@ -21,6 +21,7 @@ from components.common.runtime.step import progress
 from components.common.storage.digest_sink import PARTIAL
 from components.common.storage.file_groups import FileGroup, split_files
 from components.common.storage.parquet import open_root
+from components.prepare.histories.join import join_histories
 from components.prepare.id_forms import IdForms
 from components.prepare.read_files import Gathered, RowsToShards, merge_gathered
 from components.prepare.requests import RequestRows, find_changed_rows
@@ -158,7 +159,8 @@ def plan(
         keep = config.data.deduplicate.keep if config.data.deduplicate else "first"
         by_request = RequestRows(snapshot, config, splitter, layout)
         changed = find_changed_rows(engine, groups, by_request, layout, keep, scratch)
-    kernel = RowsToShards(snapshot, config, splitter, layout, forms)
+    histories = join_histories(engine, snapshot, config, forms, scratch)
+    kernel = RowsToShards(snapshot, config, splitter, layout, forms, histories)
     return kernel, list(zip(groups, changed, strict=True))
 
 
@@ -204,7 +206,7 @@ def _manifest(
             "rows": sum(file.rows for file in files),
             "groups": data_spec(config) if files else {},
             "sparse": config.features.sparse,
-            "sequences": config.features.sequences,
+            "sequences": config.features.all_sequences(),
             "tasks": list(config.tasks),
             "counts": {
                 task: count.model_dump() for task, count in counts(list(config.tasks), written).items()

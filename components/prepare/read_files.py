@@ -7,6 +7,7 @@ from components.common.artifacts.snapshot import Snapshot
 from components.common.engine import ToShards
 from components.common.engine.scratch import ScratchFile
 from components.common.storage.file_groups import FileGroup
+from components.prepare.histories.history_file import Histories, HistoryReader
 from components.prepare.id_forms import IdForms
 from components.prepare.requests import ChangedRows
 from components.prepare.rows import Rows, columns_to_read, read_file, to_record_batch, to_rows
@@ -40,6 +41,7 @@ class RowsToShards:
 
     Attributes:
         forms: of the log's id columns.
+        histories: of `features.derived_sequences`.
     """
 
     snapshot: Snapshot
@@ -47,6 +49,7 @@ class RowsToShards:
     splitter: Splitter
     layout: ShardLayout
     forms: IdForms
+    histories: Histories
 
     def __call__(self, group: tuple[FileGroup, ScratchFile | None]) -> Generator[ToShards, None, Gathered]:
         """Yields the kept rows of a group, and the counts of their ids; returns their statistics.
@@ -59,6 +62,7 @@ class RowsToShards:
         vocabularies = vocabularies_of(config)
         id_counts = IdCounts(vocabularies)
         columns, first, changed = columns_to_read(config), files.first_row, ChangedRows.read(changed_rows)
+        histories = HistoryReader(self.histories)
         derived = config.features.derived.values()
         crosses = list(
             dict.fromkeys(name for column in derived if column.kind == "cross" for name in column.of)
@@ -67,6 +71,7 @@ class RowsToShards:
             gathered.statistics.begin_file()
             for batch in read_file(self.snapshot, file, columns, verify=True):
                 rows = to_rows(batch, config, self.forms, file.path, first)
+                rows.sequences |= histories.read(first, len(rows))
                 codes = self.splitter.codes(batch, partition, file)
                 changed.apply(codes, first)
                 train = gathered.sampler(rows.take(codes == 0))

@@ -264,6 +264,7 @@ def log_columns(config: RecapConfig) -> list[LogColumn]:
         if name
     ]
     columns += list(_derived_sources(config, columns))
+    columns += list(_event_sources(config))
     columns += list(_outcome_columns(config, columns))
     return columns + list(_slice_columns(config))
 
@@ -339,6 +340,18 @@ def _derived_sources(config: RecapConfig, known: list[LogColumn]) -> Iterator[Lo
             section = "features.derived"
             yield LogColumn(name, role, section, any_id=role == "discrete", measured=name not in measured)
             measured.add(name)
+
+
+def _event_sources(config: RecapConfig) -> Iterator[LogColumn]:
+    """What derived sequences read of the rows that are their events; held to their type alone."""
+    for name, sequence in config.features.derived_sequences.items():
+        for key, column in sequence.columns.items():
+            section = f"features.derived_sequences.{name}.columns.{key}"
+            if column.known_at is not None:
+                yield LogColumn(column.known_at, "timestamp", f"{section}.known_at", measured=False)
+            if column.column is not None:
+                role: Role = "continuous" if column.kind == "number" else "id"
+                yield LogColumn(column.column, role, f"{section}.column", measured=False)
 
 
 def _slice_columns(config: RecapConfig) -> Iterator[LogColumn]:

@@ -17,7 +17,7 @@ DATA = {
 
 
 def grouped_config() -> RecapConfig:
-    """With everything that groups have to agree on: duplicates, sampling, vocabularies, lists, hashes."""
+    """With everything that groups have to agree on: duplicates, sampling, vocabularies, lists, hashes, histories."""
     content = sparse_config(data=DATA).model_dump(exclude_none=True)
     table = {"name": "topic", "num_embeddings": 5, "embedding_dim": 2, "index": 1, "min_count": 2}
     hashed = {"name": "seen", "num_embeddings": 8, "embedding_dim": 3, "hash": True}
@@ -28,6 +28,16 @@ def grouped_config() -> RecapConfig:
     features = content["features"] | {
         "discrete": ["position", "topic", "both"],
         "derived": {"both": {"kind": "cross", "of": ["topic", "position"], "buckets": 9}},
+        "derived_sequences": {
+            "history": {
+                "columns": {
+                    "item": "post_id",
+                    "actions": {"kind": "actions", "values": ["like"]},
+                    "time": {"kind": "time"},
+                },
+                "max_length": 5,
+            }
+        },
     }
     return RecapConfig.model_validate(content | {"model": model, "features": features})
 

@@ -56,6 +56,7 @@ def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, rows in (("FILE", 500), ("VOCABULARY", 700), ("REQUESTS", 700)):
         monkeypatch.setattr(f"components.prepare.shard_layout._ROWS_PER_{name}", rows)
     monkeypatch.setattr("components.prepare.shard_layout._ROWS_OF_ONE_HELD_OUT_FILE", 1000)
+    monkeypatch.setattr("components.prepare.histories.join._ROWS_PER_SHARD", 500)
 
 
 def config_of(split: str, keep: str) -> RecapConfig:

@@ -1,0 +1,1 @@
+"""Histories of `features.derived_sequences`: the earlier events of each impression's user, joined by an exchange."""
