@@ -9,6 +9,7 @@ from torch import Tensor
 from recap_model import load_model
 from recap_model.config import RecapConfig
 from recap_model.config.data.features import DENSE_GROUPS, FeaturesConfig, ListColumn
+from recap_model.config.data.sequences import LENGTH
 from recap_model.config.reading.errors import first_reason
 from recap_model.data.dataset.batch import RecapBatch
 
@@ -79,6 +80,9 @@ def _column_selection(
         "sparse", [name for name in champion.sparse if name not in candidate.sparse or not same_length]
     )
 
+    sequences = champion.all_sequences()
+    _refuse_columns("sequences", [name for name in sequences if _differs(name, champion, candidate)])
+
     def select(batch: RecapBatch) -> RecapBatch:
         dense = batch.tensors()
         groups = {
@@ -86,11 +90,28 @@ def _column_selection(
             for group, chosen in positions.items()
         }
         lists = {name: batch.sparse[name] for name in champion.sparse} if batch.sparse else None
+        known = batch.sequences or {}
+        histories = {
+            name: {key: known[name][key] for key in (LENGTH, *sequence.columns)}
+            for name, sequence in sequences.items()
+            if name in known
+        }
         return RecapBatch(
-            **groups, sparse=lists or None, sequences=batch.sequences, history_row=batch.history_row
+            **groups, sparse=lists or None, sequences=histories or None, history_row=batch.history_row
         )
 
     return select
+
+
+def _differs(name: str, champion: FeaturesConfig, candidate: FeaturesConfig) -> bool:
+    """Whether the candidate's sequence lacks something of the champion's, or is made otherwise."""
+    for sequences in ("sequences", "derived_sequences"):
+        theirs, ours = getattr(champion, sequences).get(name), getattr(candidate, sequences).get(name)
+        if theirs is not None:
+            if ours is None or any(ours.columns.get(key) != column for key, column in theirs.columns.items()):
+                return True
+            return bool(ours.model_copy(update={"columns": theirs.columns}) != theirs)
+    return False
 
 
 def _column_positions(group: str, champion: FeaturesConfig, candidate: FeaturesConfig) -> list[int] | None:

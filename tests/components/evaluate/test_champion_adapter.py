@@ -25,6 +25,17 @@ def with_features(**features: Any) -> RecapConfig:
     return parse_config({**content, "features": content["features"] | features})
 
 
+def with_history(*keys: str, max_length: int = 5) -> RecapConfig:
+    """With a derived sequence of these columns, of which the net reads the items."""
+    columns: dict[str, Any] = {"item": "post_id", "time": {"kind": "time"}}
+    derived = {"columns": {key: columns[key] for key in keys}, "max_length": max_length}
+    content = with_features(derived_sequences={"history": derived}).model_dump(exclude_none=True)
+    reader = {"inputs": {"item": {"table": "post"}}, "reader": {"mean_config": {}}}
+    tables = {"post": {"num_embeddings": 50, "embedding_dim": 4, "hash": True}}
+    model = content["model"] | {"tables": tables, "sequences": {"history": reader}}
+    return parse_config({**content, "model": model})
+
+
 def champion_of(config: RecapConfig, folder: Path) -> MultiTaskRankingModel:
     model = create_ranking_model(recap_model.data_spec(config), config, "cpu").eval()
     save_model(model, folder, config)
@@ -47,8 +58,9 @@ def probabilities(config: RecapConfig, log: Path, folder: Path, score: Callable[
             with_features(continuous=["age_hours", "has_video", "likes", "replies"], binary=[]),
         ),
         (with_features(user_embedding=None), with_features(discrete=["topic", "position"])),
+        (with_history("item"), with_history("time", "item")),
     ],
-    ids=["moved", "added", "another group"],
+    ids=["moved", "added", "another group", "more of a sequence"],
 )
 def test_columns_that_are_added_or_moved_leave_the_champions_scores_as_they_were(
     theirs: RecapConfig, ours: RecapConfig, tmp_path: Path
@@ -81,8 +93,10 @@ def test_columns_that_are_added_or_moved_leave_the_champions_scores_as_they_were
             "rate of features.continuous",
         ),
         (sparse_config(), with_features(), "seen of features.sparse"),
+        (with_history("item"), with_features(), "history of features.sequences"),
+        (with_history("item"), with_history("item", max_length=4), "history of features.sequences"),
     ],
-    ids=["gone", "other stretch", "computed otherwise", "lists gone"],
+    ids=["gone", "other stretch", "computed otherwise", "lists gone", "sequence gone", "sequence cut"],
 )
 def test_a_column_that_is_gone_or_has_another_meaning_is_named(
     theirs: RecapConfig, ours: RecapConfig, words: str, tmp_path: Path
