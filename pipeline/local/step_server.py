@@ -17,6 +17,18 @@ from typing import Any
 
 from components.steps import STEP_OF_NAME
 
+# What steps import only when they use it, by their image: a database of MLflow's; torch's optimizers.
+_IMPORTED_LATE = {
+    "registry": (
+        "mlflow.pyfunc",
+        "mlflow.store.db.utils",
+        "mlflow.store.tracking.sqlalchemy_store",
+        "mlflow.store.model_registry.sqlalchemy_store",
+        "alembic.command",
+    ),
+    "trainer": ("torch._dynamo",),
+}
+
 
 def main(requests: "Connection[None, tuple[Any, ...]]") -> None:
     """Serve requests until the run closes its end of the connection, or has ended.
@@ -76,10 +88,7 @@ def _import_modules(name: str) -> None:
     step = STEP_OF_NAME.get(name)
     if step is None:
         return
-    modules = ["kfp.dsl.executor_main", f"components.{name}.{name}"]
-    if step.image == "registry":
-        modules.append("mlflow")
-    for module in modules:
+    for module in ("kfp.dsl.executor_main", f"components.{name}.{name}", *_IMPORTED_LATE.get(step.image, ())):
         # An import error is reported by the step, which imports the module again.
         with warnings.catch_warnings(), contextlib.suppress(Exception):
             warnings.simplefilter("ignore")

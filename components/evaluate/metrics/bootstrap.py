@@ -76,8 +76,8 @@ def replicate_metrics(
 
     AUC is exact to first order in the counts (`auc_gradient`); the others are exact.
     """
-    mass, positive = weight_sums @ counts.T
-    predicted, loss, influence = prediction_sums @ counts.T
+    # One product, with the large matrix first: several times as fast as one for each matrix of sums.
+    mass, positive, predicted, loss, influence = (counts @ np.concatenate([weight_sums, prediction_sums]).T).T
     with np.errstate(divide="ignore", invalid="ignore"):
         rate = positive / mass
         constant = -(rate * np.log(rate) + (1.0 - rate) * np.log1p(-rate))
