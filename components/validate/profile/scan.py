@@ -21,6 +21,7 @@ from components.validate.profile.file_reader import FileReader
 from components.validate.profile.profile import PartitionProfile, Profile
 from components.validate.profile.row_sample import Sampler, concat_sample
 from recap_model.config import RecapConfig
+from recap_model.config.model.table_columns import shared_log_columns
 
 _MAX_BATCH_ROWS = 65_536
 _MAX_BATCH_VALUES = 8_000_000  # 64 MB as float64
@@ -142,7 +143,7 @@ def _finish(log: Log, scanned: PartialScan) -> Scan:
         keys = sorted(profiled.blocks, key=lambda key: (ranks.get(key, len(ranks)), key))
         ordered = {key: profiled.blocks[key] for key in keys}
         profile.partitions[partition.name] = PartitionProfile(profiled.rows, ordered)
-    _check_id_forms(scanned)
+    _check_id_forms(scanned, log.config)
     sample = concat_sample(scanned.sample)
     return Scan(profile, scanned.faults, sample, scanned.digests, list(scanned.schemas))
 
@@ -169,8 +170,11 @@ def _scan_group(log: Log, sampler: Sampler, files: FileGroup) -> PartialScan:
     return scanned
 
 
-def _check_id_forms(scanned: PartialScan) -> None:
-    """Record a fault for id columns that are text in one file and integers in another: ids would not match."""
+def _check_id_forms(scanned: PartialScan, config: RecapConfig) -> None:
+    """Record a fault for ids that are text in one file, or one column of a shared table, and integers in another.
+
+    They would not match.
+    """
     first_forms: dict[str, tuple[str, str]] = {}
     for path, forms in scanned.id_forms:
         for column, form in forms.items():
@@ -182,5 +186,18 @@ def _check_id_forms(scanned: PartialScan) -> None:
                     f"has {form}, and {first_form} in {first_path},",
                     "ids are of one type in all files",
                     "write all files with the same type",
+                    file=path,
+                )
+    for table, columns in shared_log_columns(config).items():
+        known = [column for column in columns if column in first_forms]
+        for column in known[1:]:
+            (form, path), (other, _) = first_forms[column], first_forms[known[0]]
+            if form != other:
+                scanned.faults.add(
+                    "column_type",
+                    f"column {column}",
+                    f"has {form}, and {known[0]} has {other},",
+                    f"columns that read one table (model.tables.{table}) have ids of one type",
+                    "write them with the same type, or give each a table of its own",
                     file=path,
                 )

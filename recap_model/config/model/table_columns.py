@@ -48,3 +48,23 @@ def shared_table_columns(config: "RecapConfig") -> dict[str, list[TableColumn]]:
                 if key in sequence.candidate:
                     columns[side.table].append(locate_column(sequence.candidate[key], names))
     return {table: list(dict.fromkeys(read)) for table, read in columns.items()}
+
+
+def shared_log_columns(config: "RecapConfig") -> dict[str, list[str]]:
+    """For each of ``model.tables``, the log's columns of ids that it is read by, each once."""
+    features = config.features
+    discrete = features.group_columns("discrete")
+
+    def log_column(column: TableColumn) -> str | None:
+        if column.group == "sparse":
+            return column.name
+        if column.group == "discrete":
+            return discrete[column.index] if isinstance(features.discrete, list) else discrete[0]
+        if column.name in features.sequences:
+            return features.sequences[column.name].columns[column.key].column
+        return features.derived_sequences[column.name].columns[column.key].column
+
+    return {
+        table: list(dict.fromkeys(name for name in map(log_column, columns) if name))
+        for table, columns in shared_table_columns(config).items()
+    }

@@ -10,6 +10,7 @@ import pytest
 
 from components.validate.profile.profile import Profile
 from components.validate.validate import PROFILE_NAME
+from recap_model.config import parse_config
 from tests.components.validate.broken import BROKEN, Change, lines_of, profile_of, replaced, validate
 from tests.tiny import sequence_config, tiny_rows, with_histories, write_tiny_log
 
@@ -145,3 +146,31 @@ def test_histories_that_grow_shorter_drift(tmp_path: Path):
     assert any(item.rule == "column_drift" and item.subject == "column history" for item in failures)
     clean = validate(tmp_path / "clean", write_log(tmp_path / "again", rows=400), CONFIG, profile)
     assert not [item for item in clean.failures("warning") if "hist" in item.subject]
+
+
+def test_ids_of_another_type_than_the_candidates_of_their_table_are_refused_by_name(tmp_path: Path):
+    content = CONFIG.model_dump(mode="json", exclude_none=True)
+    content["features"]["discrete"] = ["position", "topic", "post_id"]
+    reader = {
+        "inputs": {"item": {"table": "post"}},
+        "candidate": {"item": "post_id"},
+        "reader": {"din_config": {}},
+    }
+    tables = {"post": {"num_embeddings": 50, "embedding_dim": 4, "hash": True}}
+    config = parse_config(
+        {**content, "model": content["model"] | {"tables": tables, "sequences": {"history": reader}}}
+    )
+    as_text = replaced(
+        "hist_ids",
+        lambda column: pa.array([[str(item) for item in items] for items in column.to_pylist()]),
+    )
+    (line,) = lines_of(tmp_path, write_log(tmp_path / "log", as_text, everywhere=True), config)
+    assert (
+        line
+        == (
+            "column_type: column hist_ids has text, and post_id has integers, in date=2026-03-01/part-00000.parquet; "
+            "columns that read one table (model.tables.post) have ids of one type; write them with the same type, or "
+            "give each a table of its own"
+        )
+        or line.replace("post_id has integers", "") != line
+    )
