@@ -92,7 +92,7 @@ def retrain(
     """Retrain the multi-task ranking model on the newest logs on this machine; promote it if it passes the gate.
 
     Args:
-        data_root: Folder or URI of the log, with a partition date=YYYY-MM-DD for each day.
+        data_root: Folder or URI of the log, with a partition date=YYYY-MM-DD for each day, or a table.
         config: YAML file that describes features, tasks, model and gate.
         end_date: Last day of the data window, YYYY-MM-DD; the log's newest day if empty.
         days: Days in the window; data.days of the config if 0.
@@ -119,7 +119,8 @@ def cluster_pipeline(configure: Configure) -> Any:
         """Retrain the multi-task ranking model on the newest engagement logs, and promote it if it passes the gate.
 
         Args:
-            data_root: URI of the log, with a partition date=YYYY-MM-DD for each day, as s3://logs/impressions.
+            data_root: URI of the log, with a partition date=YYYY-MM-DD for each day, as s3://logs/impressions; or a
+                table, as iceberg://prod/feed.impressions.
             tracking_uri: MLflow server that holds the registered model, as the pods reach it: http://, https://.
             config: YAML file on features, tasks, model, gate: a URI, as s3://logs/mine.yaml, or a path in the images.
             end_date: Last day of the window, YYYY-MM-DD; if empty, the last whole day (UTC) before the run's time.

@@ -35,7 +35,7 @@ class LogTable(Mapping[date, list[ListedFile]]):
     def not_read(self) -> list[str]:
         """A table's files whose rows have no date."""
         count = self._listing.without_day
-        return [f"{count} files of rows without a date"] if count else []
+        return [f"{count} file{'s' * (count > 1)} of rows without a date"] if count else []
 
     def check_has_files(self) -> None:
         """Raise ValueError if no day has a file."""

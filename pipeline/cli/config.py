@@ -50,7 +50,9 @@ def show(config: ConfigArgument) -> None:
 
 @config_app.command()
 def draft(
-    data: Annotated[str, typer.Option(help="The log: a folder, or a URI, of date=YYYY-MM-DD/*.parquet.")],
+    data: Annotated[
+        str, typer.Option(help="The log: a folder or URI of date=YYYY-MM-DD/*.parquet, or a table.")
+    ],
     task: Annotated[
         list[str], typer.Option(help="What to predict: a label's column, or NAME=COLUMN. Repeatable.")
     ],

@@ -32,7 +32,9 @@ REPORTS = {
 
 
 def run(
-    data: Annotated[str, typer.Option(help="Folder or URI of the log: date=YYYY-MM-DD/*.parquet.")],
+    data: Annotated[
+        str, typer.Option(help="The log: a folder or URI of date=YYYY-MM-DD/*.parquet, or a table.")
+    ],
     config: Annotated[
         str,
         typer.Option(

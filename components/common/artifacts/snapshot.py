@@ -14,11 +14,11 @@ from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.ipc
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, NonNegativeInt, field_validator
 
 from recap_model.config import ConfigError, RecapConfig, StrictModel, parse_config
 from recap_model.config.fields.uris import RelativePath
-from recap_model.config.reading.errors import first_reason
+from recap_model.config.reading.errors import first_reason, in_one_line
 from recap_model.json_files import read_model
 
 MANIFEST_NAME = "_manifest.json"
@@ -98,7 +98,21 @@ class TableVersion(StrictModel):
 
     @property
     def schema_arrow(self) -> pa.Schema:
-        return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(self.columns)))
+        return _read_schema(self.columns)
+
+    @field_validator("columns")
+    @classmethod
+    def _is_schema(cls, columns: str) -> str:
+        _read_schema(columns)
+        return columns
+
+
+def _read_schema(columns: str) -> pa.Schema:
+    """Raises ValueError for what is not a schema."""
+    try:
+        return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(columns, validate=True)))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"not an Arrow schema in base64 ({in_one_line(error)})") from None
 
 
 class ServingLog(StrictModel):

@@ -23,7 +23,7 @@ TokenOption = Annotated[
     Path | None,
     typer.Option(envvar="KFP_TOKEN_FILE", help="File with a bearer token, if the server asks for one."),
 ]
-DataOption = Annotated[str, typer.Option(help="URI of the log, as s3://logs/impressions.")]
+DataOption = Annotated[str, typer.Option(help="URI of the log, as s3://logs/impressions, or a table.")]
 TrackingOption = Annotated[
     str,
     typer.Option(*TRACKING_URI, envvar="MLFLOW_TRACKING_URI", help="MLflow server of the registry."),

@@ -17,6 +17,7 @@ from pyiceberg.types import DoubleType, LongType, StringType
 from components.common.artifacts.snapshot import Snapshot
 from components.common.storage.parquet import batches_of, open_parquet
 from components.prepare.prepare import prepare_datasets
+from components.resolve.log_source import open_log
 from components.resolve.resolve import resolve_run
 from components.resolve.serving_log import freeze_serving_log
 from components.resolve.window import Window
@@ -97,6 +98,40 @@ def test_columns_that_were_added_and_partition_columns_are_read_in_every_file(tm
     rows = read(snapshot)
     assert rows.schema.names == ["id", "x", "date", "country", "y"]
     assert same_rows(rows, table.read())
+
+
+def test_hours_and_days_in_text_are_partitions_and_rows_without_a_date_are_named(tmp_path: Path):
+    table = Delta(tmp_path, ("date", "hour"))
+    for day, hour in (("2026-03-01", 23), ("2026-03-02", 0), ("2026-03-02", 1), (None, 1)):
+        columns = [pa.array([day] * 3, pa.string()), pa.array([hour] * 3)]
+        table.append(SMALL.append_column("date", columns[0]).append_column("hour", columns[1]))
+    snapshot = freeze(table.address, tiny_config(data={"hours": 2}))
+    assert [part.name for part in snapshot.partitions] == [
+        "date=2026-03-02/hour=00",
+        "date=2026-03-02/hour=01",
+    ]
+    assert read(snapshot)["hour"].to_pylist() == [0, 0, 0, 1, 1, 1]
+    assert open_log(table.address).days.not_read == ["1 file of rows without a date"]
+    table.append(
+        SMALL.append_column("date", pa.array(["3 March"] * 3)).append_column("hour", pa.array([2] * 3))
+    )
+    with pytest.raises(
+        ValueError, match=r"column date: partition value '3 March' is not a date; write dates"
+    ):
+        freeze(table.address, tiny_config())
+
+
+def test_a_snapshot_of_another_release_or_with_a_broken_schema_says_to_run_again(tmp_path: Path):
+    table = Delta(tmp_path)
+    table.append(with_date(SMALL, FIRST))
+    content = freeze(table.address, tiny_config(data={"days": 1})).model_dump(mode="json")
+    for change, reason in (
+        ({"format": "recap-snapshot/1"}, "format"),
+        ({"table": {**content["table"], "columns": "bm8="}}, "not an Arrow schema in base64"),
+    ):
+        (tmp_path / "_manifest.json").write_text(json.dumps(content | change))
+        with pytest.raises(ValueError, match=rf"not what resolve writes: .*{reason}.*; run resolve again"):
+            Snapshot.read(tmp_path)
 
 
 def test_renamed_widened_added_and_replaced_columns_are_read_by_their_field_ids(
