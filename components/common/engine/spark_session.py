@@ -19,11 +19,9 @@ if TYPE_CHECKING:
 
 _CONNECT_TIMEOUT_S = 10.0
 _PYTHON = ("PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON")
-_CONF = {
-    "spark.ui.showConsoleProgress": "false",
-    # Of pieces of up to 4 MB.
-    "spark.sql.execution.arrow.maxRecordsPerBatch": "16",
-}
+# Of pieces of up to 4 MB.
+_CONF = {"spark.sql.execution.arrow.maxRecordsPerBatch": "16"}
+_DRIVER_CONF = {"spark.ui.showConsoleProgress": "false"}
 _LOCAL_CONF = {
     "spark.ui.enabled": "false",
     "spark.driver.host": "127.0.0.1",
@@ -59,7 +57,8 @@ def open_session(master: str, conf: Mapping[str, str]) -> tuple["SparkSession", 
     builder = builder.remote(master) if connect else builder.master(master)
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="recap-"))
-        for name, value in {**_CONF, **_conf_of(master, Path(folder)), **conf}.items():
+        driver = {} if connect else _DRIVER_CONF
+        for name, value in {**_CONF, **driver, **_conf_of(master, Path(folder)), **conf}.items():
             builder = builder.config(name, value)
         with explained(master):
             session = builder.getOrCreate()
