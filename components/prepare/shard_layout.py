@@ -14,7 +14,7 @@ from recap_model.data.log.id_hashing import seeded_hash
 _ROWS_PER_FILE = 250_000
 _ROWS_OF_ONE_HELD_OUT_FILE = 4_000_000
 _ROWS_PER_VOCABULARY = 2_000_000
-_ROWS_PER_REQUESTS = 2_000_000
+_ROWS_PER_REQUESTS = 1_000_000
 
 Numbers = NDArray[np.int64]
 

@@ -6,6 +6,9 @@ import numpy as np
 
 from components.common.artifacts.snapshot import LogFile, Partition, Snapshot
 
+_SMALL_GROUPS = 64
+_ROWS_PER_GROUP = 100_000
+
 
 @dataclass(frozen=True)
 class FileGroup:
@@ -43,5 +46,9 @@ def all_files(snapshot: Snapshot) -> FileGroup:
 
 
 def split_files(snapshot: Snapshot, groups: int) -> list[FileGroup]:
-    """Split the log's files into at most ``groups`` groups, see `FileGroup.split`."""
-    return all_files(snapshot).split(groups)
+    """Split the log's files into at most ``groups`` groups, see `FileGroup.split`.
+
+    Above 64 groups they have at least 100,000 rows each on average: a task for each of thousands of small files would
+    take longer to schedule than to run.
+    """
+    return all_files(snapshot).split(min(groups, max(_SMALL_GROUPS, snapshot.rows // _ROWS_PER_GROUP)))

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.common.artifacts.snapshot import Snapshot
+from components.common.artifacts.snapshot import LogFile, Partition, Snapshot
 from components.common.engine import Engine
 from components.common.engine.local import LocalEngine
 from components.common.storage.file_groups import split_files
@@ -137,6 +137,13 @@ def test_groups_are_files_in_the_logs_order_with_about_as_many_rows(tmp_path: Pa
         firsts = np.cumsum([0, *(group.rows for group in groups)])
         assert [group.first_row for group in groups] == firsts[:-1].tolist()
         assert max(group.rows for group in groups) - min(group.rows for group in groups) <= 100
+
+
+@pytest.mark.parametrize(("rows", "groups"), [(10, 64), (5_000, 100), (100_000, 2_000)])
+def test_thousands_of_small_files_are_read_in_few_groups(rows: int, groups: int):
+    files = [LogFile(path=f"{number}.parquet", bytes=1, row_count=rows) for number in range(2_000)]
+    snapshot = Snapshot.model_construct(partitions=[Partition(name="date=2026-03-01", files=files)])
+    assert len(split_files(snapshot, 10_000)) == groups
 
 
 def test_what_a_process_cannot_read_is_one_line_and_leaves_nothing(tmp_path: Path, log: Path):
