@@ -85,14 +85,10 @@ def _read_histories(
     lists = pa.record_batch(read_sequences(rows, sequences, features.timestamps.impressed, where))
     ragged = {name: RaggedColumns.of(lists, name, sequence) for name, sequence in sequences.items()}
     first = np.logical_or.reduce([~repeats_previous(columns) for columns in ragged.values()])
-    stretches = [(row, row + 1) for row in np.flatnonzero(first).tolist()]
-    shared = len(stretches) < rows.num_rows
+    distinct = np.flatnonzero(first)
+    shared = len(distinct) < rows.num_rows
     padded = {
-        name: pad_sequence(
-            [(ragged[name], *stretch) for stretch in (stretches if shared else [(0, rows.num_rows)])],
-            sequence,
-        )
-        for name, sequence in sequences.items()
+        name: pad_sequence([(ragged[name], distinct)], sequence) for name, sequence in sequences.items()
     }
     tensors = {
         name: {key: torch.from_numpy(array) for key, array in arrays.items()}

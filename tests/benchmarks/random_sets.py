@@ -66,7 +66,7 @@ def write_set(folder: Path, config: RecapConfig, rows: int, split: str = "train"
     folder.mkdir()
     shards = -(-rows // 250_000)
     writers = [ShardWriter(LocalFileSystem(), str(rows_folder), shard, seed) for shard in range(shards)]
-    for chunk in _chunks(config, rows, seed):
+    for chunk in random_rows(config, rows, seed):
         shard_of = seeded_hash(chunk.number, seed + 2) % np.uint64(shards)
         for shard, writer in enumerate(writers):
             writer.add(chunk.take(shard_of == shard))
@@ -88,7 +88,8 @@ def write_set(folder: Path, config: RecapConfig, rows: int, split: str = "train"
     return folder
 
 
-def _chunks(config: RecapConfig, rows: int, seed: int) -> Iterator[Rows]:
+def random_rows(config: RecapConfig, rows: int, seed: int) -> Iterator[Rows]:
+    """Random rows in chunks, with labels that dense columns and ids tell of."""
     spec, tasks = data_spec(config), len(config.tasks)
     fixed = np.random.default_rng(1234)
     slopes = fixed.normal(size=(spec["continuous"], tasks)) / np.sqrt(spec["continuous"])

@@ -147,7 +147,7 @@ class DatasetReader:
                 every = np.arange(rows.num_rows)
                 sparse = {name: pad_lists([(column, every)]) for name, column in lists.items()}
                 padded = {
-                    name: pad_sequence([(ragged, 0, rows.num_rows)], self.manifest.sequences[name])
+                    name: pad_sequence([(ragged, every)], self.manifest.sequences[name])
                     for name, ragged in sequences.items()
                 }
                 groups = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
@@ -191,37 +191,31 @@ class DatasetReader:
                 )
                 at += length
         copy_queue.run()
-        lists = self._padded(rows, loaded) if self.manifest.sparse else {}
-        sequences = self._padded_sequences(rows, loaded, buffers) if self.manifest.sequences else {}
+        lists, sequences = self._padded(rows, loaded, buffers)
         return _to_batch(gathered, lists, sequences, self._pin)
 
-    def _padded_sequences(
+    def _padded(
         self, rows: BatchRows, loaded: dict[int, Part], buffers: BufferPool
-    ) -> dict[str, Arrays]:
-        runs = [(number, run * self._run, self._run) for number, runs in rows.whole for run in runs.tolist()]
-        stretches = [
-            (loaded[number], loaded[number].first + first, length)
-            for number, first, length in (*runs, *rows.cut)
-        ]
-        return {
+    ) -> tuple[dict[str, Numbers], dict[str, Arrays]]:
+        """The lists and the sequences of the rows."""
+        if not self.manifest.sparse and not self.manifest.sequences:
+            return {}, {}
+        in_run = np.arange(self._run)
+        places = [(number, (runs[:, np.newaxis] * self._run + in_run).ravel()) for number, runs in rows.whole]
+        places += [(number, np.arange(first, first + length)) for number, first, length in rows.cut]
+        chosen = [(loaded[number], at + loaded[number].first) for number, at in places]
+        lists = {
+            name: pad_lists([(part.lists[name], at) for part, at in chosen]) for name in self.manifest.sparse
+        }
+        sequences = {
             name: pad_sequence(
-                [(part.sequences[name], first, first + length) for part, first, length in stretches],
+                [(part.sequences[name], at) for part, at in chosen],
                 sequence,
                 lambda shape, dtype: buffers.empty(dtype.str, shape, dtype).numpy(),
             )
             for name, sequence in self.manifest.sequences.items()
         }
-
-    def _padded(self, rows: BatchRows, loaded: dict[int, Part]) -> dict[str, Numbers]:
-        in_run = np.arange(self._run)
-        places = [(number, (runs[:, np.newaxis] * self._run + in_run).ravel()) for number, runs in rows.whole]
-        places += [(number, np.arange(first, first + length)) for number, first, length in rows.cut]
-        return {
-            name: pad_lists(
-                [(loaded[number].lists[name], chosen + loaded[number].first) for number, chosen in places]
-            )
-            for name in self.manifest.sparse
-        }
+        return lists, sequences
 
     def _load(self, number: int) -> Part:
         first = int(self._firsts[number])

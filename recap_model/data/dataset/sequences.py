@@ -57,55 +57,46 @@ def repeats_previous(ragged: RaggedColumns) -> NDArray[np.bool_]:
     return same
 
 
-Stretch = tuple[RaggedColumns, int, int]
-"""Neighbouring rows: the first one, and the one after the last."""
+Chosen = tuple[RaggedColumns, NDArray[np.int64]]
+"""Rows of a record batch."""
 
 
-def pad_sequence(stretches: list[Stretch], sequence: Sequence, empty: Empty = _new) -> dict[str, Array]:
+def pad_sequence(chosen: list[Chosen], sequence: Sequence, empty: Empty = _new) -> dict[str, Array]:
     """The histories of rows as arrays, as `RecapBatch.sequences` has them; at least one event wide.
 
     Args:
         empty: gives the arrays, whose sizes are powers of two, so that few differ.
     """
-    begins = np.concatenate([ragged.offsets[first:last] for ragged, first, last in stretches])
-    ends = np.concatenate([ragged.offsets[first + 1 : last + 1] for ragged, first, last in stretches])
-    bounds = [
-        (ragged.values, int(ragged.offsets[first]), int(ragged.offsets[last]))
-        for ragged, first, last in stretches
-    ]
-    lengths = ends - begins
-    events, longest = int(lengths.sum()), max(int(lengths.max(initial=0)), 1)
+    begins = np.concatenate([ragged.offsets[rows] for ragged, rows in chosen])
+    lengths = np.concatenate([ragged.offsets[rows + 1] for ragged, rows in chosen]) - begins
+    longest = max(int(lengths.max(initial=0)), 1)
     shape = len(lengths), longest
-    source = None if events == len(lengths) * longest else _sources(lengths, longest)
+    events = begins[:, np.newaxis] + np.arange(longest)
+    missing = None
+    if lengths.min(initial=longest) < longest:
+        missing = np.arange(longest) >= lengths[:, np.newaxis]
 
     def array(size: int, dtype: np.dtype[np.generic]) -> Array:
         return empty((1 << (size - 1).bit_length(),), dtype)[:size]
 
     padded: dict[str, Array] = {LENGTH: lengths}
     for key, column in sequence.columns.items():
-        parts = [values[key][begin:end] for values, begin, end in bounds]
-        cells = array(len(lengths) * longest, parts[0].dtype)
-        if source is None:
-            np.concatenate(parts, out=cells)
-        else:
-            ragged_events = array(events + 1, cells.dtype)
-            np.concatenate(parts, out=ragged_events[:-1])
-            ragged_events[-1] = _padding(column)
-            # The indices are in range; with any other mode numpy would copy once more.
-            ragged_events.take(source, out=cells, mode="clip")
+        cells = array(events.size, chosen[0][0].values[key].dtype).reshape(shape)
+        done = 0
+        for ragged, rows in chosen:
+            values, last = ragged.values[key], done + len(rows)
+            if len(values):
+                # Clipped, where cells are padding; numpy would copy once more to raise for them.
+                values.take(events[done:last], out=cells[done:last], mode="clip")
+            done = last
+        if missing is not None:
+            np.copyto(cells, np.array(_padding(column), dtype=cells.dtype), where=missing)
         if column.values is None:
-            padded[key] = cells.reshape(shape)
+            padded[key] = cells
         else:
             flags = array(cells.size * len(column.values), np.dtype(np.float32))
-            padded[key] = _to_flags(cells, flags.reshape(*shape, len(column.values)))
+            padded[key] = _to_flags(cells.ravel(), flags.reshape(*shape, len(column.values)))
     return padded
-
-
-def _sources(lengths: NDArray[np.int64], longest: int) -> NDArray[np.int64]:
-    """For each cell the number of its event, or of the padding after all events: (rows * longest,)."""
-    ends = np.cumsum(lengths)
-    cells = (ends - lengths)[:, np.newaxis] + np.arange(longest)
-    return np.where(cells < ends[:, np.newaxis], cells, ends[-1]).ravel()
 
 
 def _padding(column: SequenceColumn) -> float:

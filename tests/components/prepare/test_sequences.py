@@ -100,7 +100,7 @@ def test_actions_beyond_eight_are_read_by_their_bit():
     )
     bits = np.array([1 << 62 | 1 << 8, 1 << 5])
     ragged = RaggedColumns(np.array([0, 2, 2]), {"a": bits})
-    padded = pad_sequence([(ragged, 0, 2)], sequence)
+    padded = pad_sequence([(ragged, np.arange(2))], sequence)
     assert padded["a"].shape == (2, 2, 63)
     assert [np.flatnonzero(event).tolist() for event in padded["a"].reshape(4, 63)] == [[8, 62], [5], [], []]
 
