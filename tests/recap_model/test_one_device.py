@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from recap_model import build_loss, build_optimizer, create_ranking_model, data_spec
 from recap_model.config import RecapConfig, load_config
+from recap_model.config.data.sequences import LENGTH, Sequence
 from recap_model.data.dataset.batch import RecapBatch
 from tests.benchmarks.random_sets import narrow_config
 from tests.tiny import sparse_config
@@ -40,8 +41,24 @@ def rows_of(config: RecapConfig, count: int) -> RecapBatch:
         for name, width in data_spec(config).items()
     }
     sparse = {name: torch.zeros(count, 3, dtype=torch.int64) for name in config.features.sparse}
+    sequences = {name: events_of(one, count) for name, one in config.features.all_sequences().items()}
     labels = torch.zeros(count, len(config.tasks))
-    return RecapBatch(**groups, sparse=sparse or None, labels=labels, weights=torch.ones_like(labels))
+    return RecapBatch(
+        **groups,
+        sparse=sparse or None,
+        sequences=sequences or None,
+        labels=labels,
+        weights=torch.ones_like(labels),
+    )
+
+
+def events_of(sequence: Sequence, count: int, length: int = 3) -> dict[str, Tensor]:
+    events = {LENGTH: torch.full((count,), length)}
+    for key, column in sequence.columns.items():
+        is_id = column.kind in ("id", "category")
+        widths = [len(column.values)] if column.values else []
+        events[key] = torch.zeros(count, length, *widths, dtype=torch.int64 if is_id else torch.float32)
+    return events
 
 
 @pytest.mark.parametrize(

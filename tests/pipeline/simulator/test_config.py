@@ -1,10 +1,21 @@
-"""The packaged config of the sample log fits the log."""
+"""The packaged configs of the sample log fit the log."""
 
 from pathlib import Path
 
+import pytest
+
 import pipeline
-from pipeline.simulator.columns import BINARY, CONTINUOUS, DISCRETE, EMBEDDING_WIDTH, EMBEDDINGS, SCHEMA
-from pipeline.simulator.labels import TASKS
+from pipeline.simulator.columns import (
+    BINARY,
+    CONTINUOUS,
+    DISCRETE,
+    EMBEDDING_WIDTH,
+    EMBEDDINGS,
+    SCHEMA,
+    log_schema,
+)
+from pipeline.simulator.history import HISTORY_LENGTH
+from pipeline.simulator.labels import TASKS, task_names
 from pipeline.simulator.parameters import DEFAULT_DAYS
 from recap_model import load_config
 from recap_model.config import RecapConfig
@@ -52,3 +63,18 @@ def test_its_tables_read_the_columns_they_are_named_after():
         assert config.features.discrete[table.index] == table.name
     assert config.model.position_debias_config is not None
     assert config.features.discrete[config.model.position_debias_config.position_feature_index] == "position"
+
+
+@pytest.mark.parametrize("name", ["history", "phoenix_nano"])
+def test_configs_of_histories_read_columns_of_that_log(name: str):
+    config = load_config(SAMPLE_YAML.with_name(f"{name}.yaml"))
+    schema = log_schema(history=True)
+    features = config.features
+    rules = [condition for task in config.tasks for condition in config.tasks[task].conditions(task)]
+    labels = {rule.column for _, rule in rules} or set(config.tasks)
+    assert {*features.columns(), *features.sequence_columns(), *labels} <= set(schema.names)
+    history = features.sequences["history"]
+    assert set(history.columns["actions"].values or ()) <= set(task_names(history=True))
+    assert history.max_length == HISTORY_LENGTH
+    outcomes = {*task_names(history=True), "dwell_s", "engaged_ms"}
+    assert not outcomes & {*features.columns(), *features.sequence_columns()}
