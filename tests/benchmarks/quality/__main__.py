@@ -1,14 +1,17 @@
 """Run the benchmark: ``python -m tests.benchmarks.quality [--data DIR] [--sets census,kuairand] [--seeds 3]``.
 
-With ``--sharing`` the config is tried with every way of sharing, instead of beside scikit-learn's models.
+With ``--sharing`` the config is tried with every way of sharing, with ``--histories`` with and without its histories,
+instead of beside scikit-learn's models.
 """
 
 import argparse
 import contextlib
+import copy
+import functools
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +24,16 @@ from components.evaluate.evaluate import evaluate_model
 from components.train.train import train_model
 from recap_model import metrics
 from tests.benchmarks.quality import baselines
-from tests.benchmarks.quality.sets import CONFIGS, IMPORTERS, Built, build_set, import_set, read_columns
+from tests.benchmarks.quality.histories import VARIANTS, Content, paired_intervals
+from tests.benchmarks.quality.sets import (
+    CONFIGS,
+    HISTORIES,
+    IMPORTERS,
+    Built,
+    build_set,
+    import_set,
+    read_columns,
+)
 from tests.benchmarks.quality.sharing import SHARING, shared_as
 
 _DATA = Path(__file__).parents[4] / "shared" / "data"
@@ -90,9 +102,13 @@ def _progress_on_stderr() -> contextlib.AbstractContextManager[object]:
 
 
 def _with_seeds(
-    config_file: Path, log: Path, folder: Path, seeds: int, sharing: str | None = None
+    config_file: Path,
+    log: Path,
+    folder: Path,
+    seeds: int,
+    change: Callable[[Content], Content] = copy.deepcopy,
 ) -> list[Built]:
-    """The sets of a config, a folder for each seed; ``sharing`` puts another multi_task_type in."""
+    """The sets of a config, changed, a folder for each seed."""
     built = []
     for seed in range(seeds):
         content = yaml.safe_load(config_file.read_text())
@@ -100,8 +116,7 @@ def _with_seeds(
         target = folder / f"seed-{seed}"
         target.mkdir(parents=True)
         seeded = target / "config.yaml"
-        changed = content if sharing is None else shared_as(content, sharing)
-        seeded.write_text(yaml.safe_dump(changed, sort_keys=False))
+        seeded.write_text(yaml.safe_dump(change(content), sort_keys=False))
         built.append(build_set(seeded, log, target))
     return built
 
@@ -122,13 +137,45 @@ def compare_sharing(name: str, data: Path, folder: Path, config_file: Path, seed
     yield f"|---{'|---' * len(tasks)}|"
     for kind in SHARING:
         with _progress_on_stderr():
-            built = _with_seeds(config_file, log, folder / kind, seeds, kind)
+            change = functools.partial(shared_as, kind=kind)
+            built = _with_seeds(config_file, log, folder / kind, seeds, change)
         found = [ours(one) for one in built]
         cells = []
         for number, task in tasks:
             by_seed = [figures(labels[:, number], one[task]) for one in found]
             cells.append(" / ".join(_cell([values[place] for values in by_seed], place) for place in (0, 1)))
         yield f"| {kind} | {' | '.join(cells)} |"
+
+
+def compare_histories(name: str, data: Path, folder: Path, config_file: Path, seeds: int) -> Iterator[str]:
+    """The lines of a data set's table of histories: AUC and log loss, and differences to the config without."""
+    with _progress_on_stderr():
+        log = import_set(name, data, folder)
+    predictions: dict[str, list[dict[str, NDArray[np.float64]]]] = {}
+    for variant, change in VARIANTS.items():
+        with _progress_on_stderr():
+            built = _with_seeds(config_file, log, folder / variant, seeds, change)
+        predictions[variant] = [ours(one) for one in built]
+    scores = pq.read_table(built[0].folder / "evaluation" / "scores.parquet")
+    user = scores["user"].to_numpy()
+    yield f"\n{name}: mean of {seeds} seeds; differences to no history with 95 % intervals over users\n"
+    yield "| task (test positives) | model | AUC | log loss | AUC, difference | log loss, difference |"
+    yield "|---|---|---|---|---|---|"
+    for task in built[0].config.tasks:
+        labels = scores[f"label/{task}"].to_numpy().astype(float)
+        base = [one[task] for one in predictions["no history"]]
+        for variant, by_seed in predictions.items():
+            own = [one[task] for one in by_seed]
+            found = [figures(labels, one) for one in own]
+            cells = [_cell([values[place] for values in found], place) for place in (0, 1)]
+            if variant != "no history":
+                cells += [
+                    f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]"
+                    for mean, low, high in paired_intervals(labels, user, base, own)
+                ]
+            else:
+                cells += ["", ""]
+            yield f"| {task} ({int(labels.sum()):,}) | {variant} | " + " | ".join(cells) + " |"
 
 
 def _cell(values: list[float], column: int) -> str:
@@ -141,13 +188,18 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.quality", description=__doc__)
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("RECAP_DATA_DIR", _DATA)))
-    parser.add_argument("--sets", default=",".join(IMPORTERS))
+    parser.add_argument("--sets", help="names, separated by commas; all if not given")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--configs", type=Path, default=CONFIGS, help="folder with a NAME.yaml for each set")
-    parser.add_argument("--sharing", action="store_true", help="compare the ways of sharing instead")
+    modes = parser.add_mutually_exclusive_group()
+    modes.add_argument("--sharing", action="store_true", help="compare the ways of sharing instead")
+    modes.add_argument("--histories", action="store_true", help="compare with and without histories instead")
     arguments = parser.parse_args()
-    lines_of = compare_sharing if arguments.sharing else run_set
-    for name in arguments.sets.split(","):
+    lines_of = run_set
+    if arguments.sharing or arguments.histories:
+        lines_of = compare_sharing if arguments.sharing else compare_histories
+    every = HISTORIES if arguments.histories else tuple(IMPORTERS)
+    for name in arguments.sets.split(",") if arguments.sets else every:
         with tempfile.TemporaryDirectory() as folder:
             config_file = arguments.configs / f"{name}.yaml"
             for line in lines_of(name, arguments.data, Path(folder), config_file, arguments.seeds):

@@ -13,6 +13,7 @@ from components.resolve.resolve import resolve_run
 from components.validate.validate import validate_snapshot
 from pipeline.importers.census import import_census
 from pipeline.importers.kuairand import import_kuairand
+from pipeline.importers.movielens import import_movielens
 from recap_model.config import RecapConfig, load_config
 from recap_model.data.dataset.manifest import DatasetManifest
 
@@ -20,7 +21,10 @@ CONFIGS = Path(__file__).parents[3] / "pipeline" / "configs"
 IMPORTERS: dict[str, tuple[str, Callable]] = {
     "census": ("census_income", import_census),
     "kuairand": ("kuairand", import_kuairand),
+    "kuairand_history": ("kuairand", import_kuairand),
+    "movielens": ("movielens_latest_small", import_movielens),
 }
+HISTORIES = ("kuairand_history", "movielens")
 
 
 @dataclass(frozen=True)
