@@ -25,7 +25,8 @@ def test_every_config_that_comes_along_is_fine_and_shows_every_section(name: str
 
 def test_a_config_that_is_not_there_names_those_that_come_along():
     with pytest.raises(
-        FileNotFoundError, match="census, heavy_ranker, history, kuairand, movielens, phoenix_nano, sample"
+        FileNotFoundError,
+        match="census, heavy_ranker, history, kuairand, kuairand_history, movielens, phoenix",
     ):
         config_path("nothing")
 
