@@ -63,13 +63,27 @@ class SoftmaxAttention(nn.Module):
 
     def forward(self, events: Events, candidate: Tensor) -> Tensor:
         keys, values = split_heads(self.key_value(events.vectors), self.heads, 2)
-        (query,) = split_heads(self.query(candidate).unsqueeze(1), self.heads, 1)
-        present = events.by_row(events.present)[:, None, None]
-        scores = query @ events.by_row(keys).transpose(2, 3) / math.sqrt(query.shape[-1])
-        weights = torch.softmax(scores.masked_fill(~present, HIDDEN_BY_ATTENTION), dim=-1) * present
-        return self.output((weights.to(values.dtype) @ events.by_row(values)).flatten(1))
+        (query,) = split_heads(self.query(candidate), self.heads, 1)
+        present = events.by_row(events.present).unsqueeze(-1)
+        scores = scores_of_events(query, events.by_row(keys), present)
+        weights = torch.softmax(scores, dim=1) * present
+        return self.output(weigh(weights, events.by_row(values)).flatten(1))
 
 
 def split_heads(x: Tensor, heads: int, tensors: int) -> tuple[Tensor, ...]:
-    """(rows, length, tensors * width) as ``tensors`` of (rows, heads, length, width / heads)."""
-    return x.unflatten(-1, (tensors, heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+    """(..., tensors * width) as ``tensors`` views of (..., heads, width / heads)."""
+    return x.unflatten(-1, (tensors, heads, -1)).unbind(-3)
+
+
+def scores_of_events(query: Tensor, keys: Tensor, present: Tensor) -> Tensor:
+    """Scaled dot products of a query (rows, heads, d) with keys (rows, length, heads, d): (rows, length, heads).
+
+    Element by element: a matrix product for each row and head takes several times as long, as they are small.
+    """
+    scores = (query.unsqueeze(1) * keys).sum(dim=-1) / math.sqrt(query.shape[-1])
+    return scores.masked_fill(~present, HIDDEN_BY_ATTENTION)
+
+
+def weigh(weights: Tensor, values: Tensor) -> Tensor:
+    """The weighted sum over events of values (rows, length, heads, d) by (rows, length, heads): (rows, heads, d)."""
+    return (weights.to(values.dtype).unsqueeze(-1) * values).sum(dim=1)

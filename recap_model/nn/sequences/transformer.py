@@ -9,7 +9,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from recap_model.config.model.sequences import TransformerConfig
 from recap_model.nn.blocks.layers import linear
 from recap_model.nn.sequences.events import Events
-from recap_model.nn.sequences.target_attention import HIDDEN_BY_ATTENTION, split_heads
+from recap_model.nn.sequences.target_attention import scores_of_events, split_heads, weigh
 
 _POSITION_STD = 0.02
 
@@ -20,7 +20,7 @@ class TransformerLayer(nn.Module):
     Vaswani et al., NeurIPS 2017 (arXiv:1706.03762), with the norms first (Xiong et al., ICML 2020, arXiv:2002.04745).
 
     Shape:
-        x: (histories, length, width) of events, or (rows, 1, width) of candidates.
+        x: (histories, length, width) of events, or (rows, width) of candidates.
     """
 
     def __init__(self, width: int, config: TransformerConfig):
@@ -36,7 +36,7 @@ class TransformerLayer(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def keys_and_values(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The normed input, and each head's keys and values of it: (rows, heads, length, width / heads)."""
+        """The normed input, and each head's keys and values of it, (..., heads, width / heads)."""
         normed = self.attention_norm(x)
         keys, values = split_heads(self.key_value(normed), self.heads, 2)
         return normed, keys, values
@@ -46,8 +46,8 @@ class TransformerLayer(nn.Module):
         return split_heads(self.query(normed), self.heads, 1)[0]
 
     def finish(self, x: Tensor, attended: Tensor) -> Tensor:
-        """Both residuals; ``attended`` is (rows, heads, length, width / heads)."""
-        x = x + self.dropout(self.output(attended.transpose(1, 2).flatten(2)))
+        """Both residuals; ``attended`` is (..., heads, width / heads)."""
+        x = x + self.dropout(self.output(attended.flatten(-2)))
         return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
 
 
@@ -77,25 +77,24 @@ class TransformerReader(nn.Module):
         # An empty history's first padding sees itself: a softmax of nothing is not a number.
         newest = torch.arange(history.shape[1], device=history.device) == 0
         visible = (events.present | newest)[:, None, None]
-        present = events.by_row(events.present)[:, None, None]
-        x = candidate.unsqueeze(1)
+        present = events.by_row(events.present).unsqueeze(-1)
+        x = candidate
         for number, layer in enumerate(self.layers):
             assert isinstance(layer, TransformerLayer)
             normed, keys, values = layer.keys_and_values(history)
             x = layer.finish(x, _attend(layer, x, events.by_row(keys), events.by_row(values), present))
             if number + 1 < len(self.layers):
-                queries = layer.queries(normed)
-                seen = scaled_dot_product_attention(queries, keys, values, attn_mask=visible)
-                history = layer.finish(history, seen)
-        return self.norm(x.squeeze(1))
+                query, key, value = (one.transpose(1, 2) for one in (layer.queries(normed), keys, values))
+                seen = scaled_dot_product_attention(query, key, value, attn_mask=visible)
+                history = layer.finish(history, seen.transpose(1, 2))
+        return self.norm(x)
 
 
 def _attend(layer: TransformerLayer, x: Tensor, keys: Tensor, values: Tensor, present: Tensor) -> Tensor:
-    """What candidates see: the events of their histories, and themselves."""
+    """What candidates see, (rows, heads, width / heads): the events of their histories, and themselves."""
     normed, own_key, own_value = layer.keys_and_values(x)
     query = layer.queries(normed)
-    scale = 1.0 / math.sqrt(query.shape[-1])
-    of_events = (query @ keys.transpose(2, 3) * scale).masked_fill(~present, HIDDEN_BY_ATTENTION)
-    of_itself = (query * own_key).sum(dim=-1, keepdim=True) * scale
-    weights = torch.softmax(torch.cat([of_itself, of_events], dim=-1), dim=-1).to(values.dtype)
-    return weights[..., :1] * own_value + weights[..., 1:] @ values
+    of_events = scores_of_events(query, keys, present)
+    of_itself = (query * own_key).sum(dim=-1).unsqueeze(1) / math.sqrt(query.shape[-1])
+    weights = torch.softmax(torch.cat([of_itself, of_events], dim=1), dim=1)
+    return weights[:, 0].to(own_value.dtype).unsqueeze(-1) * own_value + weigh(weights[:, 1:], values)
