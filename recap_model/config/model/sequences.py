@@ -45,7 +45,10 @@ class AttentionConfig(StrictModel):
 
 
 class TransformerConfig(StrictModel):
-    """A transformer over the events; a candidate sees the events and itself, never another candidate."""
+    """A transformer over the events; a candidate sees the events and itself, never another candidate.
+
+    With one layer the candidate sees the events; from two on, events have seen one another before.
+    """
 
     layers: Layers = 1
     heads: Heads = 2
@@ -93,7 +96,9 @@ class SequenceReaderConfig(StrictModel):
 
     @model_validator(mode="after")
     def _candidate_as_the_reader_needs(self) -> "SequenceReaderConfig":
-        kind = next(iter(self.reader.model_dump(exclude_none=True)))
+        kind = next(iter(self.reader.model_dump(exclude_none=True)), None)
+        if kind is None:
+            return self
         if self.reader.reads_candidate and not self.candidate:
             raise ValueError(f"candidate: needed by {kind}; name the candidate's column for a key of inputs")
         if self.candidate and not self.reader.reads_candidate:

@@ -16,8 +16,7 @@ kept in registered models, data sets and splits and therefore never change:
 
 import hashlib
 import zlib
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
@@ -31,6 +30,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Ids = TypeVar("Ids", NDArray[np.int64], "Tensor")
+
+MOST_HASHES = 16
+"""Entries that an id of a table with ``hashes`` may read."""
 
 MISSING_ID = -1
 """Stands for a missing id where ids are int64."""
@@ -129,23 +131,13 @@ def hash_buckets(ids: Ids, buckets: "int | Ids", number: int = 0) -> Ids:
 
     Args:
         ids: any shape of int64.
-        number: which hash of the family; two of them are independent.
+        number: which hash of the family, 0 to `MOST_HASHES` - 1; two of them are independent.
 
     >>> hash_buckets(np.array([0, 1, 2, 2**62, -77]), 1000).tolist()
     [471, 11, 551, 418, 395]
     """
-    low, high, shift = _hash_coefficients(number)
+    low, high, shift = _COEFFICIENTS[number]
     return ((ids % _PRIME) * low + (ids // _PRIME % _PRIME) * high + shift) % _PRIME % buckets
-
-
-@cache
-def _hash_coefficients(number: int) -> tuple[int, int, int]:
-    """a, b and c of a hash of the family; but for the first, they follow from its number and never change."""
-    if number == 0:
-        return _LOW, _HIGH, _SHIFT
-    drawn = splitmix64(np.arange(3 * number, 3 * number + 3, dtype=np.uint64)) % np.uint64(_PRIME - 1)
-    low, high, shift = (drawn + np.uint64(1)).tolist()
-    return low, high, shift
 
 
 def splitmix64(numbers: NDArray[np.uint64], step: int = _GOLDEN) -> NDArray[np.uint64]:
@@ -161,6 +153,18 @@ def splitmix64(numbers: NDArray[np.uint64], step: int = _GOLDEN) -> NDArray[np.u
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
+
+
+def _coefficients() -> Iterator[tuple[int, int, int]]:
+    """a, b and c of each hash of the family; but for the first, they follow from its number and never change."""
+    yield _LOW, _HIGH, _SHIFT
+    for number in range(1, MOST_HASHES):
+        drawn = splitmix64(np.arange(3 * number, 3 * number + 3, dtype=np.uint64)) % np.uint64(_PRIME - 1)
+        low, high, shift = (drawn + np.uint64(1)).tolist()
+        yield low, high, shift
+
+
+_COEFFICIENTS = tuple(_coefficients())  # not on demand: a compiled net takes them as constants
 
 
 def seeded_hash(numbers: NDArray[np.int64], seed: int) -> NDArray[np.uint64]:

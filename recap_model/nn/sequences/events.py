@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -20,4 +21,8 @@ class Events(NamedTuple):
 
     def by_row(self, by_history: Tensor) -> Tensor:
         """What each row reads of a tensor of (histories, ...): (rows, ...)."""
-        return by_history if self.history_row is None else by_history.index_select(0, self.history_row)
+        if self.history_row is None:
+            return by_history
+        if len(by_history) == 1 and not torch.compiler.is_compiling():
+            return by_history.expand(len(self.history_row), *by_history.shape[1:])
+        return by_history.index_select(0, self.history_row)

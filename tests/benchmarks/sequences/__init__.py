@@ -1,0 +1,1 @@
+"""What reading a history costs, in training and for a request."""
