@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from components.common.artifacts.snapshot import LogFile, Snapshot
 from components.common.storage.parquet import batches_of, hash_content, open_parquet
+from components.common.storage.rows_at_once import rows_at_once
 from components.prepare.id_forms import IdForms
-from components.prepare.row_places import place_of, row_group_starts, rows_at_once, with_place
+from components.prepare.row_places import place_of, row_group_starts, with_place
 from recap_model.config import RecapConfig
 from recap_model.config.data.dataset import SplitByColumn, SplitByHash
 from recap_model.config.data.features import DENSE_GROUPS
@@ -33,6 +34,7 @@ from recap_model.data.log.sequences import PREFIX as SEQUENCE_PREFIX
 from recap_model.data.log.sequences import UnalignedListsError, column_name, read_sequences
 from recap_model.data.log.slices import read_slice_columns
 
+_ROWS_AT_ONCE = 16_384
 NUMBER = "_number"  # of a part's column; a set has none
 
 
@@ -188,7 +190,8 @@ def read_file(
     try:
         names = list(dict.fromkeys(column.name for column in columns))
         starts, first = row_group_starts(parquet), 0
-        for batch in batches_of(parquet, rows_at_once(parquet, columns), names, use_threads=False):
+        rows = rows_at_once(parquet, columns, _ROWS_AT_ONCE)
+        for batch in batches_of(parquet, rows, names, use_threads=False):
             yield with_place(batch, starts, first)
             first += batch.num_rows
     except (OSError, pa.ArrowException) as error:

@@ -8,6 +8,7 @@ from pyarrow.parquet import ParquetFile
 from components.common.artifacts.snapshot import LogFile, Partition, Snapshot
 from components.common.storage.identity import FileChangedError
 from components.common.storage.parquet import hash_content, open_parquet
+from components.common.storage.rows_at_once import rows_at_once
 from components.validate.profile.block_profile import BlockProfiler
 from components.validate.profile.columns import Block, list_columns
 from components.validate.profile.file_faults import FileFaults, FileRule
@@ -59,6 +60,7 @@ class FileReader:
         if self._parquet is None or not self._blocks:
             return
         columns = list_columns(self._blocks)
+        rows = rows_at_once(self._parquet, [one for block in self._blocks for one in block.members], rows)
         for row_group in range(self._parquet.num_row_groups):
             self._row_group = row_group
             try:

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from components.common.engine.local import LocalEngine
+from components.common.storage.rows_at_once import rows_at_once
 from components.prepare.prepare import prepare_datasets
-from components.prepare.row_places import rows_at_once
 from recap_model.config.data.sequences import Sequence
 from recap_model.data.dataset.batch import RecapBatch
 from recap_model.data.dataset.manifest import DatasetManifest
@@ -134,7 +134,7 @@ def test_long_histories_are_read_few_rows_at_a_time(tmp_path: Path):
     rows = {"hist_ids": [list(range(50_000))] * 20, "hist_dwell": [[]] * 20}
     pq.write_table(pa.table(rows), tmp_path / "long.parquet")
     with pq.ParquetFile(tmp_path / "long.parquet") as file:
-        assert 300 <= rows_at_once(file, columns) <= 336
+        assert 300 <= rows_at_once(file, columns, 16_384) <= 336
     pq.write_table(pa.table({"hist_ids": [[1, 2]]}), tmp_path / "short.parquet")
     with pq.ParquetFile(tmp_path / "short.parquet") as file:
-        assert rows_at_once(file, columns) == 16_384
+        assert rows_at_once(file, columns, 16_384) == 16_384
