@@ -48,7 +48,10 @@ class EarlierEvents:
         self._events = np.flatnonzero(is_event)
         before = np.concatenate([[0], np.cumsum(is_event)])
         self._user_starts = before[_run_starts(rows.user)]
-        self._time_starts = before[_run_starts(rows.user, rows.time)]
+        earlier = before[_run_starts(rows.user, rows.time)]
+        # Rows of the own request that come just before are left out at once, however many there are.
+        own = before[_run_starts(rows.user, rows.request, rows.has_request)]
+        self._ends = np.where(rows.has_request, np.minimum(earlier, own), earlier)
         # With neither, a history is a stretch of the events.
         self._always_visible = not rows.has_request.any() and bool((known <= rows.time).all())
 
@@ -82,14 +85,14 @@ class EarlierEvents:
                 some = waiting[first : first + at_once]
                 found[some] = self._newest_of_last(chosen[some], width)
             # Where events were left out, older ones may have to be looked at.
-            stretch = (self._time_starts - self._user_starts)[chosen[waiting]]
+            stretch = (self._ends - self._user_starts)[chosen[waiting]]
             waiting = waiting[(found[waiting, -1] == _NONE) & (stretch > width)]
             width *= 4
         return found
 
     def _newest_of_last(self, chosen: Numbers, width: int) -> Numbers:
         """The newest visible ones among each row's last ``width`` earlier events."""
-        candidates = self._time_starts[chosen, np.newaxis] - 1 - np.arange(width)
+        candidates = self._ends[chosen, np.newaxis] - 1 - np.arange(width)
         inside = candidates >= self._user_starts[chosen, np.newaxis]
         if self._always_visible:
             return np.where(inside, candidates, _NONE)[:, : self._max_length]
@@ -104,7 +107,7 @@ class EarlierEvents:
         return np.where(np.take_along_axis(visible, order, axis=1), newest, _NONE)
 
 
-def _run_starts(*columns: Numbers) -> Numbers:
+def _run_starts(*columns: NDArray[np.int64] | NDArray[np.bool_]) -> Numbers:
     """For each row the first row of the run of equal values that it is in."""
     rows = len(columns[0])
     begins = np.zeros(rows, dtype=bool)
