@@ -8,9 +8,12 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from recap_model.config import RecapConfig
+from recap_model.config.data.tasks import TaskConfig
 from recap_model.config.model.network import LossConfig, ModelConfig
 from recap_model.model.task_spec import resolve_tasks
+from recap_model.nn.value_link import ValueLink
 from recap_model.task_weighting import FixedWeights, GradientWeights, UncertaintyWeights
+from recap_model.value_losses import ValueLoss, ValueTasksLoss
 
 Reduction = Literal["mean", "sum", "min", "max", "median"]
 
@@ -82,6 +85,7 @@ class MultiTaskLoss(nn.Module):
 
     Args:
         task_weighting: weighs the tasks' losses; all count the same if not given.
+        value_losses: of the value tasks, in the place of the cross-entropy.
 
     Attributes:
         denominators: given denominators, (tasks,), while the rows are a micro-batch; else None.
@@ -99,8 +103,10 @@ class MultiTaskLoss(nn.Module):
         reduction: Reduction = "mean",
         normalise: bool = False,
         task_weighting: nn.Module | None = None,
+        value_losses: "ValueLosses | None" = None,
     ):
         super().__init__()
+        self.value_losses = value_losses
         self.reduction: Reduction = reduction
         self.normalise = normalise
         self.task_weighting = task_weighting
@@ -115,9 +121,52 @@ class MultiTaskLoss(nn.Module):
     def forward(
         self, logits: Tensor, labels: Tensor, weights: Tensor | None = None, shared: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        losses = weighted_bce(logits, labels, weights, self.pos_weights, self.normalise, self.denominators)
+        losses = self._task_losses(logits, labels, weights)
         counted = losses if self.task_weighting is None else self.task_weighting(losses, shared)
         return reduce_tasks(counted, self.reduction), losses
+
+    def _task_losses(self, logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
+        if self.value_losses is None:
+            return weighted_bce(logits, labels, weights, self.pos_weights, self.normalise, self.denominators)
+        denominators = self.denominators
+        if denominators is None:
+            denominators = loss_denominators(labels, weights, self.normalise)
+        # A value is no probability: its column has no label for the cross-entropy.
+        is_value = self.value_losses.is_value
+        binary = torch.where(is_value, torch.full_like(labels, torch.nan), labels)
+        entropies = weighted_bce(logits, binary, weights, self.pos_weights, self.normalise, denominators)
+        return torch.where(is_value, self.value_losses(logits, labels, weights, denominators), entropies)
+
+
+class ValueLosses(nn.Module):
+    """Each value task's loss of the value that the link makes of its logit; 0 for binary tasks.
+
+    Args:
+        tasks: settings of each value task, None for a binary one.
+
+    Shape:
+        logits, labels, weights: (rows, tasks); denominators: (tasks,); returns (tasks,).
+    """
+
+    is_value: Tensor
+
+    def __init__(self, tasks: Sequence[TaskConfig | None]):
+        super().__init__()
+        values = [task for task in tasks if task is not None]
+        self._columns = [number for number, task in enumerate(tasks) if task is not None]
+        self.link = ValueLink([task.cap for task in values], [task.value_scale for task in values])
+        self.loss = ValueTasksLoss(
+            [ValueLoss(task.loss or "huber", task.value_scale or 1.0, task.power or 1.5) for task in values]
+        )
+        self.register_buffer("is_value", torch.tensor([task is not None for task in tasks]), persistent=False)
+
+    def forward(self, logits: Tensor, labels: Tensor, weights: Tensor | None, denominators: Tensor) -> Tensor:
+        columns = self._columns
+        chosen = self.link(logits[:, columns]), labels[:, columns]
+        weight = None if weights is None else weights[:, columns]
+        losses = self.loss(*chosen, weight, denominators[columns])
+        place = torch.tensor(columns, device=logits.device)
+        return torch.zeros_like(logits[0]).index_copy(0, place, losses)
 
 
 def build_loss(config: RecapConfig | ModelConfig) -> MultiTaskLoss:
@@ -129,7 +178,8 @@ def build_loss(config: RecapConfig | ModelConfig) -> MultiTaskLoss:
     pos_weights = [tower.pos_weight for tower in plan.architectures.values()]
     loss = plan.model.loss
     weighting = _task_weighting(loss, plan.tasks)
-    return MultiTaskLoss(pos_weights, loss.task_reduction, loss.normalise, weighting)
+    losses = ValueLosses(plan.values) if any(plan.values) else None
+    return MultiTaskLoss(pos_weights, loss.task_reduction, loss.normalise, weighting, losses)
 
 
 def _task_weighting(config: LossConfig, tasks: list[str]) -> nn.Module | None:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from components.calibrate.report import TaskReport, as_json, measure, reliability_page
+from components.calibrate.report import TaskReport, as_json, measure, measure_values, reliability_page
 from components.common.artifacts.model_manifest import (
     CALIBRATION_REPORT_NAME,
     TRAINING_LOG_NAME,
@@ -21,8 +21,10 @@ from components.common.runtime.atomic_output import atomic_directory, atomic_fil
 from recap_model import load_model, save_model
 from recap_model.calibration import (
     LogitHistogram,
+    TaskCalibration,
     fit_calibrations,
 )
+from recap_model.calibration.values import ValueCalibration, ValueHistogram, fit_value_task
 from recap_model.config import RecapConfig
 from recap_model.data.dataset.manifest import DatasetManifest
 from recap_model.data.dataset.reader import DatasetReader
@@ -58,45 +60,56 @@ def calibrate_model(
     dataset = DatasetManifest.read(calibration_set)
     _check(manifest, dataset, frozen, config, Path(model), Path(calibration_set))
     ranking = load_model(model, device=str(choose_device(config.training)))
-    histogram = _fill(ranking, Path(calibration_set), config)
+    histogram, values = _fill(ranking, Path(calibration_set), config)
     calibrations = fit_calibrations(histogram, config.calibration)
-    for fitted in calibrations:
+    of_values = [fit_value_task(values, task, config.calibration) for task in values.tasks]
+    every: list[TaskCalibration | ValueCalibration] = [*calibrations, *of_values]
+    for fitted in every:
         log.info("event=calibrated task=%s method=%s reason=%r", fitted.task, fitted.method, fitted.reason)
-    ranking.set_calibrators({one.task: one.calibrator for one in calibrations if one.calibrator is not None})
+    ranking.set_calibrators({one.task: one.calibrator for one in every if one.calibrator is not None})
     reports = measure(histogram, calibrations)
+    value_reports = measure_values(values, of_values)
     with atomic_directory(out) as folder:
         save_model(ranking, folder, config)
         shutil.copyfile(Path(model) / TRAINING_LOG_NAME, folder / TRAINING_LOG_NAME)
-        (folder / CALIBRATION_REPORT_NAME).write_text(as_json(reports))
+        (folder / CALIBRATION_REPORT_NAME).write_text(as_json(reports, value_reports))
         manifest.model_copy(update={"calibration_set": dataset.fingerprint}).write(folder)
     if report is not None:
         with atomic_file(report) as file:
-            file.write_text(reliability_page(reports, config.populations()))
+            file.write_text(reliability_page(reports, config.populations(), value_reports))
     return reports
 
 
 @torch.inference_mode()
-def _fill(model: MultiTaskRankingModel, calibration_set: Path, config: RecapConfig) -> LogitHistogram:
-    """One pass over the rows: logits with the sampling undone, weighted to the natural distribution."""
+def _fill(
+    model: MultiTaskRankingModel, calibration_set: Path, config: RecapConfig
+) -> tuple[LogitHistogram, ValueHistogram]:
+    """One pass over the rows: logits with the sampling undone, and values, weighted to the natural distribution."""
     reader = DatasetReader(calibration_set, model.tasks, _BATCH_ROWS, config=config, weighting="natural")
     reader.verify()
     folds = config.calibration.folds
-    histogram = LogitHistogram(model.tasks, folds)
+    binary = [number for number, task in enumerate(model.tasks) if config.tasks[task].kind == "binary"]
+    valued = [number for number, task in enumerate(model.tasks) if config.tasks[task].kind == "value"]
+    histogram = LogitHistogram([model.tasks[number] for number in binary], folds)
+    scales = [config.tasks[model.tasks[number]].value_scale or 1.0 for number in valued]
+    values = ValueHistogram([model.tasks[number] for number in valued], scales, folds)
     device = model.score_weights.device
     done = 0
     for rows, batch in reader.batches_with_rows():
-        logits = model.sampling.shift(model(batch.to(device))["logits"])
+        outputs = model(batch.to(device))
+        logits = model.sampling.shift(outputs["logits"])
         assert batch.labels is not None
         assert batch.weights is not None
-        histogram.add(
-            logits.cpu().numpy(),
-            batch.labels.numpy(),
-            batch.weights.numpy(),
-            folds_of(rows, done, folds),
-        )
+        labels, weights, fold = batch.labels.numpy(), batch.weights.numpy(), folds_of(rows, done, folds)
+        for columns, filled, predicted in (
+            (binary, histogram, logits),
+            (valued, values, outputs["probabilities"]),
+        ):
+            predictions = predicted.cpu().numpy()[:, columns]
+            filled.add(predictions, labels[:, columns], weights[:, columns], fold)
         done += len(batch)
         step.progress(done, reader.rows, f"scored {done:,} of {reader.rows:,} rows")
-    return histogram
+    return histogram, values
 
 
 def folds_of(rows: pa.RecordBatch, first: int, folds: int) -> NDArray[np.int64]:

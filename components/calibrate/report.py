@@ -18,6 +18,7 @@ from recap_model.calibration import (
     calibrated_logit,
     reliability,
 )
+from recap_model.calibration.values import ValueCalibration, ValueHistogram, calibrated_values
 
 _RATES = (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 0.999)
 
@@ -54,19 +55,71 @@ def measure(histogram: LogitHistogram, calibrations: Sequence[TaskCalibration]) 
     return reports
 
 
-def as_json(reports: Sequence[TaskReport]) -> str:
+@dataclass(frozen=True)
+class ValueReport:
+    """A value task's calibrator, and its rows' mean label, mean prediction and squared error before and after it."""
+
+    calibration: ValueCalibration
+    rows: int
+    observed: float
+    predicted: tuple[float, float]
+    squared_error: tuple[float, float]
+
+
+def measure_values(histogram: ValueHistogram, calibrations: Sequence[ValueCalibration]) -> list[ValueReport]:
+    """Each value task's means and errors on the calibration set, before and after."""
+    reports = []
+    for one in calibrations:
+        bins = histogram.bins(one.task)
+        total = float(bins.weight.sum())
+        maps = [bins.prediction, calibrated_values(one.calibrator, bins.prediction)]
+        before, after = (float((bins.weight * values).sum()) / total for values in maps)
+        errors = bins.squared_error(maps[0]), bins.squared_error(maps[1])
+        observed = float(bins.label.sum()) / total
+        reports.append(ValueReport(one, bins.rows, observed, (before, after), errors))
+    return reports
+
+
+def as_json(reports: Sequence[TaskReport], values: Sequence[ValueReport] = ()) -> str:
     """All figures, by task."""
-    return json.dumps({report.calibration.task: _figures(report) for report in reports}, indent=1)
+    figures = {report.calibration.task: _figures(report) for report in reports}
+    return json.dumps(figures | {one.calibration.task: _value_figures(one) for one in values}, indent=1)
 
 
-def reliability_page(reports: Sequence[TaskReport], populations: Mapping[str, str] | None = None) -> str:
+def _value_figures(report: ValueReport) -> dict[str, Any]:
+    calibration = report.calibration
+    measured = [
+        {
+            "squared_error": error,
+            "predicted": predicted,
+            "observed": report.observed,
+            "predicted_over_observed": predicted / report.observed if report.observed else None,
+        }
+        for predicted, error in zip(report.predicted, report.squared_error, strict=True)
+    ]
+    return {
+        "method": calibration.method,
+        "reason": calibration.reason,
+        "calibrator": None if calibration.calibrator is None else calibration.calibrator.spec(),
+        "cross_validated_squared_error": calibration.cross_validated,
+        "rows": report.rows,
+        "before": measured[0],
+        "after": measured[1],
+    }
+
+
+def reliability_page(
+    reports: Sequence[TaskReport],
+    populations: Mapping[str, str] | None = None,
+    values: Sequence[ValueReport] = (),
+) -> str:
     """A table of all tasks, and for each a diagram of observed against predicted rates.
 
     Args:
         populations: see `within_family`.
     """
     lead = (
-        f"{max(report.rows for report in reports):,} rows held out from training. "
+        f"{max([*(one.rows for one in reports), *(one.rows for one in values)]):,} rows held out from training. "
         "On the diagonal, what was predicted is what happened. Both axes are in log odds; the points stand "
         "for groups of rows whose observed rates are about as sure as each other's."
     )
@@ -92,9 +145,30 @@ def reliability_page(reports: Sequence[TaskReport], populations: Mapping[str, st
         lead=lead,
         tasks=tasks_of(tasks),
         calibrators=Table(columns, rows),
+        values=_value_table(values, populations),
         meanings=meanings("log loss", "debiased ECE"),
         diagrams=diagrams,
     )
+
+
+def _value_table(values: Sequence[ValueReport], populations: Mapping[str, str] | None) -> Table | None:
+    if not values:
+        return None
+    tasks = [one.calibration.task for one in values]
+    rows = [
+        (
+            within_family(one.calibration.task, tasks, populations),
+            one.calibration.method,
+            f"{one.rows:,}",
+            f"{one.observed:.4g}",
+            _changed(*(figure(mean / one.observed, ".3f") for mean in one.predicted)),
+            _changed(*(f"{error:.5g}" for error in one.squared_error)),
+            one.calibration.reason,
+        )
+        for one in values
+    ]
+    columns = ("task", "method", "rows", "mean", "predicted / observed", "squared error", "why")
+    return Table(columns, rows)
 
 
 def _figures(report: TaskReport) -> dict[str, Any]:

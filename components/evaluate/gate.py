@@ -5,11 +5,21 @@ from collections.abc import Iterator
 from statistics import NormalDist
 
 from components.common.artifacts.decision import Outcome, Rule
-from components.common.artifacts.evaluation import INTERVAL, NO_SUCH_TASK, Evaluation, TaskMetrics
+from components.common.artifacts.evaluation import (
+    INTERVAL,
+    NO_SUCH_TASK,
+    Evaluation,
+    SliceMetrics,
+    TaskMetrics,
+    ValueTaskMetrics,
+)
 from recap_model.config.steps.evaluation import Floors, GateConfig
 
 _MIN_SUPPORT = 0.5  # Of a change of the scores; above it the candidate's squared error is the smaller one.
 _MAX_REASONS = 3  # Rules that a reason names, so that it fits a terminal's line and a registry's tag.
+
+
+Measured = TaskMetrics | ValueTaskMetrics
 
 
 def decide(
@@ -40,11 +50,11 @@ def decide(
     rules = list(_integrity_rules(evaluation, tasks, gate, champion_error))
     judged = [task for task in tasks if _is_judged(evaluation, task, gate)]
     for task in judged:
-        rules += _floor_rules(task, evaluation.tasks[task], gate.task_floors.get(task, gate.floors))
+        rules += _floor_rules(task, _measured(evaluation, task), gate.task_floors.get(task, gate.floors))
     if column_mismatch is not None:
         rules.append(Rule(name="champion_columns", status="fail", words=column_mismatch))
     elif champion is not None and champion_error is None:
-        shared = [task for task in judged if _champion_undefined(evaluation.tasks[task]) != NO_SUCH_TASK]
+        shared = [task for task in judged if _measured(evaluation, task).champion_undefined != NO_SUCH_TASK]
         rules += [_new_task_rule(task, champion) for task in judged if task not in shared]
         rules += _comparison_rules(evaluation, judged, shared, gate)
         rules += _slice_rules(evaluation, shared, gate)
@@ -58,8 +68,15 @@ def policy_digest(gate: GateConfig) -> str:
     return hashlib.sha256(gate.model_dump_json().encode()).hexdigest()
 
 
+def _measured(part: Evaluation | SliceMetrics, task: str) -> Measured:
+    """The metrics of a task that was measured."""
+    measured = part.measured(task)
+    assert measured is not None
+    return measured
+
+
 def _is_judged(evaluation: Evaluation, task: str, gate: GateConfig) -> bool:
-    measured = evaluation.tasks.get(task)
+    measured = evaluation.measured(task)
     return measured is not None and measured.positives >= gate.min_positives
 
 
@@ -93,7 +110,7 @@ def _integrity_rules(
                 words=words,
             )
     for task in tasks:
-        measured = evaluation.tasks.get(task)
+        measured = evaluation.measured(task)
         positives = measured.positives if measured else 0
         if measured is None:
             yield Rule(name="task", task=task, status="error", words=f"{task}: declared, but not measured")
@@ -105,16 +122,20 @@ def _integrity_rules(
         yield Rule(name="judged_tasks", value=0, bound=">= 1", status="error", words=words)
 
 
-def _floor_rules(task: str, measured: TaskMetrics, floors: Floors) -> Iterator[Rule]:
-    for name, bound in (("auc", floors.min_auc), ("rce", floors.min_rce)):
-        if bound is not None:
-            yield _bounded_rule(f"floor_{name}", task, name.upper(), getattr(measured, name), bound, None)
+def _floor_rules(task: str, measured: Measured, floors: Floors) -> Iterator[Rule]:
+    if isinstance(measured, ValueTaskMetrics):
+        if floors.min_rce is not None:
+            yield _bounded_rule("floor_skill", task, "skill", measured.skill, floors.min_rce, None)
+    else:
+        for name, bound in (("auc", floors.min_auc), ("rce", floors.min_rce)):
+            if bound is not None:
+                yield _bounded_rule(f"floor_{name}", task, name.upper(), getattr(measured, name), bound, None)
     if floors.calibration_ratio is not None:
         low, high = floors.calibration_ratio
         yield _bounded_rule(
             "floor_calibration", task, "predicted/observed", measured.calibration_ratio, low, high
         )
-    if floors.max_ece is not None:
+    if floors.max_ece is not None and isinstance(measured, TaskMetrics):
         yield _bounded_rule("floor_ece", task, "debiased ECE", measured.ece, None, floors.max_ece)
 
 
@@ -128,32 +149,32 @@ def _slice_rules(evaluation: Evaluation, judged: list[str], gate: GateConfig) ->
     if gate.max_slice_rce_loss is None:
         return
     bound = f">= {-gate.max_slice_rce_loss:g}"
-    tested: list[tuple[float, str, str, float]] = []
+    tested: list[tuple[float, str, str, float, str]] = []
     for name, inside in evaluation.slices.items():
         for task in judged:
-            measured = inside.tasks[task]
+            measured = _measured(inside, task)
             if (
                 inside.rows < (inside.min_rows or gate.min_slice_rows)
                 or measured.positives < gate.min_positives
             ):
                 continue
-            difference, error = _rce_difference(measured)
+            difference, error = measured.gain_change
             if difference is None or not error:
                 same = difference == 0.0
-                words = f"slice {name}, {task}: RCE difference "
+                words = f"slice {name}, {task}: {measured.gain_name} difference "
                 words += "is 0" if same else f"cannot be computed{_undefined_in_brackets(measured)}"
                 status = "pass" if same else "error"
                 yield Rule(name="slice_harm", task=task, slice=name, bound=bound, status=status, words=words)
                 continue
             p_value = NormalDist().cdf((difference + gate.max_slice_rce_loss) / error)
-            tested.append((p_value, name, task, difference))
+            tested.append((p_value, name, task, difference, measured.gain_name))
     tested.sort()
     significant = True
-    for rank, (p_value, name, task, difference) in enumerate(tested):
+    for rank, (p_value, name, task, difference, gain) in enumerate(tested):
         level = (1.0 - gate.confidence) / (len(tested) - rank)
         significant = significant and p_value <= level
         words = (
-            f"slice {name}, {task}: RCE difference is {difference:.4g}; allowed is {bound}; p = "
+            f"slice {name}, {task}: {gain} difference is {difference:.4g}; allowed is {bound}; p = "
             f"{p_value:.2g} for a loss beyond that, significant at {level:.2g} (Holm)"
         )
         yield Rule(
@@ -207,10 +228,9 @@ def _comparison_rules(
     evaluation: Evaluation, judged: list[str], shared: list[str], gate: GateConfig
 ) -> Iterator[Rule]:
     for task in shared:
-        measured = evaluation.tasks[task]
-        interval = measured.difference.interval.rce if measured.difference else None
-        lower = interval.low if interval else None
-        name = f"RCE difference, lower {gate.confidence:.0%} bound"
+        measured = _measured(evaluation, task)
+        lower = measured.gain_interval.low if measured.gain_interval else None
+        name = f"{measured.gain_name} difference, lower {gate.confidence:.0%} bound"
         yield _bounded_rule(
             "non_inferior", task, name, lower, -gate.max_rce_loss, None, _undefined_in_brackets(measured)
         )
@@ -229,18 +249,20 @@ def _superiority_rule(evaluation: Evaluation, objectives: list[str], gate: GateC
     name, level = "better_somewhere", (1.0 - gate.confidence) / max(len(objectives), 1)
     p_values: dict[str, float] = {}
     for task in objectives:
-        change, error = _rce_difference(evaluation.tasks[task])
+        measured = _measured(evaluation, task)
+        change, error = measured.gain_change
         if change is None or error is None:
-            why = _undefined_in_brackets(evaluation.tasks[task])
-            words = f"{task}: RCE difference, or its error, cannot be computed on these rows{why}"
+            why = _undefined_in_brackets(measured)
+            words = f"{task}: {measured.gain_name} difference, or its error, cannot be computed on these rows{why}"
             return Rule(name=name, task=task, status="error", words=words)
         p_values[task] = 1.0 - NormalDist().cdf(change / error) if error else float(change <= 0)
     if not p_values:
         return Rule(name=name, status="error", words="none of gate.objectives is judged on these rows")
     best = min(p_values, key=lambda task: p_values[task])
-    change, _ = _rce_difference(evaluation.tasks[best])
+    measured = _measured(evaluation, best)
+    change, _ = measured.gain_change
     words = (
-        f"most significant gain, {best}: RCE difference {change:.4g}, p = {p_values[best]:.2g}; "
+        f"most significant gain, {best}: {measured.gain_name} difference {change:.4g}, p = {p_values[best]:.2g}; "
         f"p must be <= {level:.3g} ({1 - gate.confidence:.2g} over {len(p_values)} "
         f"objective{'s' * (len(p_values) > 1)})"
     )
@@ -250,21 +272,12 @@ def _superiority_rule(evaluation: Evaluation, objectives: list[str], gate: GateC
     )
 
 
-def _rce_difference(measured: TaskMetrics) -> tuple[float | None, float | None]:
-    """The RCE difference and its standard error."""
-    return (measured.difference.rce, measured.difference.error.rce) if measured.difference else (None, None)
-
-
-def _undefined_in_brackets(measured: TaskMetrics) -> str:
-    """Why there is no RCE difference, or no error of it, in brackets; empty where both exist."""
-    if why := _champion_undefined(measured):
+def _undefined_in_brackets(measured: Measured) -> str:
+    """Why there is no difference of RCE or skill, or no error of it, in brackets; empty where both exist."""
+    if why := measured.champion_undefined:
         return f" (of the champion: {why})"
     why = measured.undefined.get(INTERVAL)
     return f" ({why})" if why else ""
-
-
-def _champion_undefined(measured: TaskMetrics) -> str | None:
-    return measured.champion.undefined.get("rce") if measured.champion else None
 
 
 def _bounded_rule(

@@ -238,7 +238,7 @@ def _check(manifest: DatasetManifest, config: RecapConfig) -> None:
                 f"({condition}); a task needs rows with a label; change the rule, or widen the window (data.days)"
             )
         for kind, number in (("positive", found.positives), ("negative", found.rows - found.positives)):
-            if number:
+            if number or (kind == "negative" and config.tasks[task].kind == "value"):
                 continue
             if task in rules:
                 never = "never true" if kind == "positive" else "always true"

@@ -24,7 +24,7 @@ class NegativeSampler:
         self._tasks = list(config.tasks)
         sampling = config.data.negative_downsampling
         self._rate = sampling.rate if sampling else 1.0
-        listed = (sampling.tasks if sampling else None) or self._tasks
+        listed = (sampling.tasks if sampling else None) or config.binary_tasks
         self._listed = [self._tasks.index(task) for task in listed]
         self._reweigh = config.data.sampling_correction == "weights"
         self.counts: NDArray[np.int64] = np.zeros((2, 2, len(self._tasks)), dtype=np.int64)
@@ -35,7 +35,7 @@ class NegativeSampler:
             self._count(0, rows)
             self._count(1, rows)
             return rows
-        positive = (rows.labels[:, self._listed] > 0.5).any(axis=1)
+        positive = (rows.labels[:, self._listed] > 0.0).any(axis=1)
         kept = positive | (uniform(rows.number, self._config.data.seed) < self._rate)
         self._count(0, rows)
         if self._reweigh:

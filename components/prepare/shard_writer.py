@@ -88,7 +88,7 @@ class ShardWriter:
         if self._seed is not None:
             rows = rows.take(np.argsort(seeded_hash(rows.number, _order_seed(self._seed))))
         batch = to_record_batch(rows)
-        labelled, positives = (~np.isnan(rows.labels)).sum(axis=0), (rows.labels > 0.5).sum(axis=0)
+        labelled, positives = (~np.isnan(rows.labels)).sum(axis=0), (rows.labels > 0.0).sum(axis=0)
         if self._writer is None:
             self._labelled, self._positives = np.zeros((2, len(labelled)), dtype=np.int64)
             self._sink = DigestSink(self._filesystem, f"{self._folder}/{self._name}")

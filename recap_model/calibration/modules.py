@@ -128,10 +128,28 @@ class PiecewiseLinearCalibrator(LogitCalibrator):
         }
 
 
+class ValueCalibrator(PiecewiseLinearCalibrator):
+    """The same map of predicted values instead of logits; it gives no value below 0.
+
+    Shape:
+        logits: values, any shape; returns the same shape.
+
+    >>> ValueCalibrator(knots=[0.0], value=0.0, slopes=[1.5, 1.5])(torch.tensor([0.0, 10.0]))
+    tensor([ 0., 15.])
+    """
+
+    def forward(self, logits: Tensor) -> Tensor:
+        return super().forward(logits).clamp(min=0.0)
+
+    def spec(self) -> dict[str, Any]:
+        return super().spec() | {"kind": "value"}
+
+
 _KINDS: dict[str, type[LogitCalibrator]] = {
     "affine": AffineCalibrator,
     "beta": BetaCalibrator,
     "piecewise_linear": PiecewiseLinearCalibrator,
+    "value": ValueCalibrator,
 }
 
 

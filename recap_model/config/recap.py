@@ -54,6 +54,8 @@ class RecapConfig(StrictModel):
     _no_feature_column = cross_check(cross_checks.unknown_feature_columns)
     _features_that_are_labels = cross_check(cross_checks.labels_among_features)
     _labels_with_another_role = cross_check(cross_checks.labels_with_another_role)
+    _calibration_of_values = cross_check(cross_checks.calibration_of_values)
+    _sampling_of_values = cross_check(cross_checks.sampling_of_values)
     _terms_of_unknown_tasks = cross_check(cross_checks.invalid_score_terms)
     _columns_of_scores_twice = cross_check(cross_checks.duplicate_score_columns)
     _inputs_of_a_graph_twice = cross_check(cross_checks.duplicate_graph_names)
@@ -62,7 +64,19 @@ class RecapConfig(StrictModel):
     def label_columns(self) -> dict[str, str]:
         """The label column of each task whose label is one, in the order of the tasks."""
         rules = {name: task.label_rule(name) for name, task in self.tasks.items()}
-        return {name: rule for name, rule in rules.items() if isinstance(rule, str)}
+        return {
+            name: rule for name, rule in rules.items() if isinstance(rule, str) and name in self.binary_tasks
+        }
+
+    @property
+    def binary_tasks(self) -> list[str]:
+        """Tasks that predict probabilities."""
+        return [name for name, task in self.tasks.items() if task.kind == "binary"]
+
+    @property
+    def value_tasks(self) -> list[str]:
+        """Tasks that predict values."""
+        return [name for name, task in self.tasks.items() if task.kind == "value"]
 
     def derived_labels(self) -> dict[str, str]:
         """In words, the label of each task that has more of one than a column of the log."""

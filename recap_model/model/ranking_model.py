@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from recap_model.calibration.modules import ValueCalibrator
 from recap_model.config import RecapConfig
 from recap_model.config.data.features import DENSE_GROUPS
 from recap_model.config.model.network import ModelConfig
 from recap_model.data.dataset.batch import RecapBatch
 from recap_model.data.dataset.manifest import Sampling
 from recap_model.data.dataset.statistics import FeatureStatistics
-from recap_model.model.task_spec import TaskSpec, resolve_tasks
+from recap_model.model.task_spec import TaskSpec, build_value_link, resolve_tasks
 from recap_model.nn.blocks.affine import AffineMap
 from recap_model.nn.inputs.input_layer import InputLayer
 from recap_model.nn.inputs.validate_batch import validate_batch
@@ -83,6 +84,7 @@ class MultiTaskRankingModel(nn.Module):
         )
         self.conditional = ConditionalTasks(plan.given)
         self.sampling = NumericCalibration(plan.positive_rates, plan.negative_rates)
+        self.link = build_value_link(plan)
         self._pos_weights = [tower.pos_weight for tower in plan.architectures.values()]
         self.calibrators = nn.ModuleDict()
         self.register_buffer("score_weights", torch.tensor(plan.score_weights))
@@ -102,7 +104,8 @@ class MultiTaskRankingModel(nn.Module):
         """Score rows.
 
         Returns:
-            ``logits``, ``probabilities``, ``calibrated_probabilities``: (rows, tasks); ``score``: (rows,), the sum
+            ``logits``, ``probabilities``, ``calibrated_probabilities``: (rows, tasks), of a value task values;
+            ``score``: (rows,), the sum
             over tasks of score weight times calibrated probability, and of further terms; if asked for, ``backbone``:
             the backbone's output (rows, width), or that of the experts that all tasks share (rows, experts, width).
 
@@ -115,9 +118,14 @@ class MultiTaskRankingModel(nn.Module):
         logits = self.conditional(self._apply_affine_maps(net.logits.to(dtype)))
         calibrated = self._apply_calibrators(self.sampling.shift(logits))
         probabilities = torch.sigmoid(calibrated)
+        predictions = torch.sigmoid(logits)
+        if self.link is not None:
+            predictions = self.link(logits)
+            values = self._apply_calibrators(predictions, values=True)
+            probabilities = torch.where(self.link.is_value, values, probabilities)
         outputs = {
             "logits": logits,
-            "probabilities": torch.sigmoid(logits),
+            "probabilities": predictions,
             "calibrated_probabilities": probabilities,
             "score": self.weigh(probabilities),
         }
@@ -153,13 +161,13 @@ class MultiTaskRankingModel(nn.Module):
             columns.append(self.affine_maps[key](column) if key in self.affine_maps else column)
         return torch.cat(columns, dim=1)
 
-    def _apply_calibrators(self, logits: Tensor) -> Tensor:
-        """Each task's logits through its fitted calibrator, if it has one."""
+    def _apply_calibrators(self, logits: Tensor, values: bool = False) -> Tensor:
+        """Each binary task's logits, or each value task's values, through its fitted calibrator, if it has one."""
         if not len(self.calibrators):
             return logits
         columns = []
         for key, column in zip(map(module_key, self.tasks), logits.unbind(dim=1), strict=True):
-            if key in self.calibrators:
+            if key in self.calibrators and isinstance(self.calibrators[key], ValueCalibrator) == values:
                 column = self.calibrators[key](column)
             columns.append(column)
         return torch.stack(columns, dim=1)

@@ -7,8 +7,10 @@ from typing import Any
 from recap_model.config import RecapConfig
 from recap_model.config.data.features import ListColumn
 from recap_model.config.data.sequences import Sequence
+from recap_model.config.data.tasks import TaskConfig
 from recap_model.config.model.architectures import ArchitectureConfig
 from recap_model.config.model.network import ModelConfig
+from recap_model.nn.value_link import ValueLink
 
 _RATES = ("pos_downsampling_rate", "neg_downsampling_rate")
 
@@ -17,6 +19,7 @@ _RATES = ("pos_downsampling_rate", "neg_downsampling_rate")
 class TaskSpec:
     """The tasks of a model, in the order of its outputs' columns.
 
+    ``values`` has the settings of each value task, None for a binary one;
     ``score_terms`` has for each further term of the score its weight and the numbers of the tasks that it multiplies.
     ``discrete_columns`` names the columns of the discrete group, where the log has them one by one; ``sequences`` are
     those of the features, if the config has them; ``given`` has
@@ -26,6 +29,7 @@ class TaskSpec:
     model: ModelConfig
     architectures: dict[str, ArchitectureConfig]
     score_weights: list[float]
+    values: list[TaskConfig | None]
     score_terms: dict[str, tuple[float, list[int]]]
     positive_rates: list[float]
     negative_rates: list[float]
@@ -53,6 +57,7 @@ def resolve_tasks(config: RecapConfig | ModelConfig, data_config: Any = None) ->
     if isinstance(config, RecapConfig):
         model, tasks = config.model, list(config.tasks)
         weights = [task.score_weight for task in config.tasks.values()]
+        values = [task if task.kind == "value" else None for task in config.tasks.values()]
         terms = {
             name: (term.weight, [tasks.index(task) for task in term.of])
             for name, term in config.score_terms.items()
@@ -66,6 +71,7 @@ def resolve_tasks(config: RecapConfig | ModelConfig, data_config: Any = None) ->
     elif isinstance(config, ModelConfig):
         model, tasks, columns, sequences = config, list(config.tasks), [], {}
         weights, terms = [1.0] * len(tasks), {}
+        values = [None for _ in tasks]
         given = [None for _ in tasks]
     else:
         raise ValueError(
@@ -73,8 +79,25 @@ def resolve_tasks(config: RecapConfig | ModelConfig, data_config: Any = None) ->
         )
     positive, negative = _sampling_rates(tasks, data_config)
     return TaskSpec(
-        model, model.architectures(tasks), weights, terms, positive, negative, columns, sequences, given
+        model,
+        model.architectures(tasks),
+        weights,
+        values,
+        terms,
+        positive,
+        negative,
+        columns,
+        sequences,
+        given,
     )
+
+
+def build_value_link(plan: TaskSpec) -> ValueLink | None:
+    """The link of a model's tasks; None if all are binary."""
+    if not any(plan.values):
+        return None
+    caps = [None if task is None else task.cap for task in plan.values]
+    return ValueLink(caps, [None if task is None else task.value_scale for task in plan.values])
 
 
 def _sampling_rates(tasks: list[str], data_config: Any) -> tuple[list[float], list[float]]:

@@ -1,7 +1,7 @@
 """The typed form of ``metrics.json``, and the names of the evaluation's other files."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
@@ -14,6 +14,7 @@ SCORES_NAME = "scores.parquet"
 NO_SUCH_TASK = "the model has no such task"
 INTERVAL = "interval"  # among the reasons, of all errors and intervals together
 
+_VALUE_HEADLINE = ("skill", "mae", "xauc", "calibration_ratio")
 _HEADLINE = ("auc", "rce", "log_loss", "calibration_ratio")
 
 
@@ -95,6 +96,7 @@ class TaskMetrics(ModelMetrics):
         champion, difference: None without a champion.
     """
 
+    gain_name: ClassVar[str] = "RCE"
     rows: NonNegativeInt = 0
     positives: NonNegativeInt = 0
     rate: float | None = None
@@ -103,6 +105,131 @@ class TaskMetrics(ModelMetrics):
     champion: ModelMetrics | None = None
     difference: Comparison | None = None
 
+    @property
+    def gain(self) -> float | None:
+        """The RCE."""
+        return self.rce
+
+    @property
+    def order(self) -> float | None:
+        """The AUC."""
+        return self.auc
+
+    @property
+    def gain_change(self) -> tuple[float | None, float | None]:
+        """The difference of the RCE, and its standard error."""
+        return (self.difference.rce, self.difference.error.rce) if self.difference else (None, None)
+
+    @property
+    def gain_interval(self) -> Interval | None:
+        """Bounds of that difference."""
+        return self.difference.interval.rce if self.difference else None
+
+    @property
+    def champion_undefined(self) -> str | None:
+        """Why the champion has no RCE; None if it has."""
+        return self.champion.undefined.get("rce") if self.champion else None
+
+
+class ValueErrors(_Part):
+    """Bootstrap standard errors of a value task's metrics; None where too few users tell of one."""
+
+    skill: float | None = None
+    mae: float | None = None
+    calibration_ratio: float | None = None
+
+
+class ValueIntervals(_Part):
+    """Bounds of the metrics that the bootstrap resamples."""
+
+    skill: Interval | None = None
+    mae: Interval | None = None
+    calibration_ratio: Interval | None = None
+
+
+class ValueMetrics(_Part):
+    """Every metric of one value task, of one model or the difference of two, by `recap_model.metrics.values`.
+
+    ``skill`` is the per cent of the best constant's deviance, of the task's loss, that predictions save;
+    ``relative_mae`` the absolute error over that of the best constant.
+    """
+
+    skill: float | None = None
+    mae: float | None = None
+    relative_mae: float | None = None
+    rmse: float | None = None
+    r2: float | None = None
+    xauc: float | None = None
+    predicted_mean: float | None = None
+    calibration_ratio: float | None = None
+
+
+class ValueModelMetrics(ValueMetrics):
+    """One model's metrics; ``undefined`` has the reason for each that is None."""
+
+    undefined: dict[str, str] = {}
+
+
+class ValueComparison(ValueMetrics):
+    """Candidate less champion, on the same rows and with paired errors."""
+
+    error: ValueErrors = ValueErrors()
+    interval: ValueIntervals = ValueIntervals()
+
+
+class Decile(NamedTuple):
+    """Rows of neighbouring predictions: their weight, mean prediction and mean label."""
+
+    weight: float
+    predicted: float
+    observed: float
+
+
+class ValueTaskMetrics(ValueModelMetrics):
+    """The candidate's metrics of one value task in one part of the rows.
+
+    Attributes:
+        rows, positives: that have a label, and one over 0, without weights.
+        mean: weighted mean label.
+        deciles: of all rows, by rising prediction.
+        champion, difference: None without a champion.
+    """
+
+    gain_name: ClassVar[str] = "skill"
+    rows: NonNegativeInt = 0
+    positives: NonNegativeInt = 0
+    mean: float | None = None
+    deciles: list[Decile] = []
+    error: ValueErrors = ValueErrors()
+    interval: ValueIntervals = ValueIntervals()
+    champion: ValueModelMetrics | None = None
+    difference: ValueComparison | None = None
+
+    @property
+    def gain(self) -> float | None:
+        """The skill."""
+        return self.skill
+
+    @property
+    def order(self) -> float | None:
+        """The XAUC."""
+        return self.xauc
+
+    @property
+    def gain_change(self) -> tuple[float | None, float | None]:
+        """The difference of the skill, and its standard error."""
+        return (self.difference.skill, self.difference.error.skill) if self.difference else (None, None)
+
+    @property
+    def gain_interval(self) -> Interval | None:
+        """Bounds of that difference."""
+        return self.difference.interval.skill if self.difference else None
+
+    @property
+    def champion_undefined(self) -> str | None:
+        """Why the champion has no skill; None if it has."""
+        return self.champion.undefined.get("skill") if self.champion else None
+
 
 class SliceMetrics(_Part):
     """A slice's rows, and each task's metrics on them; ``min_rows`` is the slice's own least number of rows."""
@@ -110,6 +237,11 @@ class SliceMetrics(_Part):
     rows: NonNegativeInt
     min_rows: PositiveInt | None = Field(None, exclude_if=lambda value: value is None)
     tasks: dict[str, TaskMetrics]
+    values: dict[str, ValueTaskMetrics] = Field({}, exclude_if=lambda value: not value)
+
+    def measured(self, task: str) -> TaskMetrics | ValueTaskMetrics | None:
+        """The metrics of a task of either kind; None if it was not measured."""
+        return self.tasks.get(task) or self.values.get(task)
 
 
 class ListMetrics(_Part):
@@ -164,10 +296,15 @@ class Evaluation(_Part):
     users: NonNegativeInt | None = None
     not_finite: NonNegativeInt = 0
     tasks: dict[str, TaskMetrics]
+    values: dict[str, ValueTaskMetrics] = Field({}, exclude_if=lambda value: not value)
     slices: dict[str, SliceMetrics] = {}
     lists: RankedLists = RankedLists()
     score_psi: float | None = None
     score_support: ScoreSupport | None = None
+
+    def measured(self, task: str) -> TaskMetrics | ValueTaskMetrics | None:
+        """The metrics of a task of either kind; None if it was not measured."""
+        return self.tasks.get(task) or self.values.get(task)
 
     @classmethod
     def read(cls, folder: str | Path) -> "Evaluation":
@@ -180,9 +317,11 @@ class Evaluation(_Part):
         >>> Evaluation(tasks={"like": TaskMetrics(auc=0.7)}).headline()
         {'auc/like': 0.7}
         """
+        of_tasks = [(task, found, _HEADLINE) for task, found in self.tasks.items()]
+        of_values = [(task, found, _VALUE_HEADLINE) for task, found in self.values.items()]
         return {
             f"{name}/{task}": value
-            for task, found in self.tasks.items()
-            for name in _HEADLINE
+            for task, found, names in (*of_tasks, *of_values)
+            for name in names
             if (value := getattr(found, name)) is not None
         }

@@ -32,6 +32,16 @@ _REFUSED: dict[str, tuple[Callable[[NDArray[np.floating]], NDArray[np.bool_]], s
     "candidate": (lambda values: (values < 0) | (values > 1), "a probability is 0 to 1"),
     "champion": (lambda values: (values < 0) | (values > 1), "a probability is 0 to 1"),
 }
+# Those of a value task.
+_REFUSED_VALUES: dict[str, tuple[Callable[[NDArray[np.floating]], NDArray[np.bool_]], str]] = {
+    "label": (
+        lambda values: ~((values >= 0) & (values < np.inf) | np.isnan(values)),
+        "the label of a value task is 0 or more, or NaN where it is missing",
+    ),
+    "weight": _REFUSED["weight"],
+    "candidate": (lambda values: values < 0, "a value is 0 or more"),
+    "champion": (lambda values: values < 0, "a value is 0 or more"),
+}
 
 
 @dataclass(frozen=True)
@@ -39,9 +49,9 @@ class ScoreTable:
     """A table on disk, in the order of the test rows.
 
     Columns: known ids and timestamps; ``slice/NAME`` (bool); by task ``label/TASK`` (NaN where it is missing),
-    ``weight/TASK`` (corrects for sampling), ``candidate/TASK`` and ``champion/TASK`` (calibrated probabilities, NaN
-    for a task that the champion does not have); ``score/candidate`` and ``score/champion``, the weighted scores.
-    Floats are float32. Without a champion there are no champion columns.
+    ``weight/TASK`` (corrects for sampling), ``candidate/TASK`` and ``champion/TASK`` (calibrated probabilities, or
+    values of ``value_tasks``; NaN for a task that the champion does not have); ``score/candidate`` and
+    ``score/champion``, the weighted scores. Floats are float32. Without a champion there are no champion columns.
     """
 
     path: Path
@@ -49,6 +59,11 @@ class ScoreTable:
     tasks: list[str]
     slices: list[str]
     names: list[str]
+    value_tasks: tuple[str, ...] = ()
+
+    @property
+    def binary_tasks(self) -> list[str]:
+        return [task for task in self.tasks if task not in self.value_tasks]
 
     @property
     def models(self) -> list[str]:
@@ -87,7 +102,8 @@ class ScoreTable:
             if kind == "slice" and column.null_count:
                 refused, allowed = np.asarray(column.is_null()), "a slice is true or false"
             elif kind in _REFUSED and name != kind:
-                refuses, allowed = _REFUSED[kind]
+                rules = _REFUSED_VALUES if name.partition("/")[2] in self.value_tasks else _REFUSED
+                refuses, allowed = rules[kind]
                 refused = refuses(column.to_numpy(zero_copy_only=False))
             else:
                 continue
@@ -183,4 +199,4 @@ def read_scores(path: str | Path, config: RecapConfig) -> ScoreTable:
             raise ValueError(
                 f"{path}: column {name}: is {kind}, which evaluate does not write; run evaluate again"
             )
-    return ScoreTable(path, rows, tasks, slices, names)
+    return ScoreTable(path, rows, tasks, slices, names, tuple(config.value_tasks))

@@ -112,7 +112,7 @@ def _accumulate_exact(table: ScoreTable) -> Iterator[TaskSums]:
     user = [name for name in ("user",) if name in table.names]
     clusters = np.concatenate([np.empty(0, np.int32), *_clusters(table, user)])
     with ThreadPoolExecutor(len(table.models)) as pool:
-        for task in table.tasks:
+        for task in table.binary_tasks:
             for slice_name, rows in task_rows(table.read(columns_of(table, [task])), table, task):
                 cluster = clusters if rows.positions is None else clusters[rows.positions]
                 sums = TaskSums(slice_name, task)
@@ -158,15 +158,15 @@ def _model_sums(slice_name: str, groups: PredictionGroups) -> ModelSums:
 def _accumulate_binned(table: ScoreTable) -> Iterator[TaskSums]:
     sums_of = {
         (slice_name, task): TaskSums(slice_name, task)
-        for task in table.tasks
+        for task in table.binary_tasks
         for slice_name in (ALL_ROWS, *table.slices)
     }
     histograms = {
         (*key, model): LogitHistogram([key[1]], 1, BINS) for key in sums_of for model in table.models
     }
     finite, missing = dict.fromkeys(histograms, True), dict.fromkeys(histograms, True)
-    for batch in table.batches(columns_of(table, table.tasks)):
-        for task in table.tasks:
+    for batch in table.batches(columns_of(table, table.binary_tasks)):
+        for task in table.binary_tasks:
             for slice_name, rows in task_rows(batch, table, task):
                 for model, prediction in rows.prediction.items():
                     key = (slice_name, task, model)
@@ -189,9 +189,9 @@ def _accumulate_binned(table: ScoreTable) -> Iterator[TaskSums]:
     histograms.clear()
     done = 0
     user = [name for name in ("user",) if name in table.names]
-    for batch in table.batches([*user, *columns_of(table, table.tasks)]):
+    for batch in table.batches([*user, *columns_of(table, table.binary_tasks)]):
         clusters = assign_clusters(batch, done)
-        for task in table.tasks:
+        for task in table.binary_tasks:
             for slice_name, rows in task_rows(batch, table, task):
                 cluster = clusters if rows.positions is None else clusters[rows.positions]
                 sums_of[slice_name, task].add(rows, cluster)

@@ -20,6 +20,7 @@ from components.common.artifacts.evaluation import (
     ScoreSupport,
     SliceMetrics,
     TaskMetrics,
+    ValueTaskMetrics,
 )
 from components.common.artifacts.score_table import ScoreTable
 from components.evaluate.metrics.accumulate import ALL_ROWS, EXACT_ROWS, ModelSums, TaskSums, accumulate
@@ -36,6 +37,7 @@ from components.evaluate.metrics.bootstrap import (
 from components.evaluate.metrics.curves import Curves
 from components.evaluate.metrics.ranking import ranked_lists, score_psi
 from components.evaluate.metrics.samples import Samples
+from components.evaluate.metrics.value_metrics import measure_values
 from recap_model import metrics
 from recap_model.config import RecapConfig
 
@@ -75,14 +77,21 @@ def measure(table: ScoreTable, config: RecapConfig, exact_rows: int = EXACT_ROWS
             curves[sums.task] = {name: one.curves for name, one in sums.models.items() if one.curves}
             if sums.support is not None and np.isfinite(sums.support).all():
                 support.append(_squared_weight(config, sums.task) * sums.support)
+    values: dict[str, dict[str, ValueTaskMetrics]] = {name: {} for name in (ALL_ROWS, *table.slices)}
+    for slice_name, task, measured in measure_values(table, config, counts, exact_rows):
+        values[slice_name][task] = measured
     evaluation = Evaluation(
         rows=table.rows,
         users=samples.users,
         not_finite=samples.not_finite,
-        tasks={task: by_slice[ALL_ROWS][task] for task in table.tasks},
+        tasks={task: by_slice[ALL_ROWS][task] for task in table.binary_tasks},
+        values=values[ALL_ROWS],
         slices={
             one.name: SliceMetrics(
-                rows=samples.slice_rows[one.name], min_rows=one.min_rows, tasks=by_slice[one.name]
+                rows=samples.slice_rows[one.name],
+                min_rows=one.min_rows,
+                tasks=by_slice[one.name],
+                values=values[one.name],
             )
             for one in settings.slices
         },

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from components.common.artifacts.decision import Decision
-from components.common.artifacts.evaluation import Evaluation
+from components.common.artifacts.evaluation import Evaluation, TaskMetrics, ValueTaskMetrics
 from components.common.artifacts.snapshot import Snapshot
 from components.common.artifacts.validation_result import OUTCOMES_IN_WORDS, ValidationResultFile
 from components.common.html.charts import Axis, LineChart, Series, linear_axis, reliability_chart
@@ -20,6 +20,15 @@ _TWO_SIDED_95 = 1.96
 _QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _COLUMNS = (("AUC", "auc", ".4f"), ("log loss", "log_loss", ".5f"), ("RCE %", "rce", ".2f"))
 _RATIO = ("predicted / observed", "calibration_ratio", ".3f")
+_VALUE_COLUMNS = (
+    ("skill %", "skill", ".2f"),
+    ("MAE", "mae", ".4g"),
+    ("relative MAE", "relative_mae", ".3f"),
+    ("RMSE", "rmse", ".4g"),
+    ("R²", "r2", ".4f"),
+    ("XAUC", "xauc", ".4f"),
+    ("predicted / observed", "calibration_ratio", ".3f"),
+)
 _OUTCOME_WORDS = {
     "PROMOTE": "Promote: every rule holds.",
     "HOLD": "Hold: the version is registered and not promoted.",
@@ -64,7 +73,11 @@ def report_page(
             "debiased ECE",
             "NDCG",
         ),
-        sections=[*_list_metrics(evaluation), *_slice_metrics(evaluation, min_positives, populations)],
+        sections=[
+            *_value_metrics(evaluation, populations),
+            *_list_metrics(evaluation),
+            *_slice_metrics(evaluation, min_positives, populations),
+        ],
         curves={task: _charts(found) for task, found in curves.items() if found},
         drifts=list(drift_sections(validation)),
         lineage=_lineage(decision, snapshot, validation, config),
@@ -139,6 +152,45 @@ def _more_metrics(evaluation: Evaluation, populations: Mapping[str, str]) -> Tab
     return Table(columns, rows)
 
 
+def _value_metrics(evaluation: Evaluation, populations: Mapping[str, str]) -> Iterator[Section]:
+    """Value tasks beside the champion, and each one's calibration by decile."""
+    if not evaluation.values:
+        return
+    compared = any(measured.champion for measured in evaluation.values.values())
+    columns = ["task", "rows", "mean"]
+    for title, _, _ in _VALUE_COLUMNS:
+        columns += [title, "champion"] if compared else [title]
+    columns += ["skill change, bounds"] if compared else ["skill bounds"]
+    rows: list[list[object]] = []
+    for task, measured in evaluation.values.items():
+        row: list[object] = [
+            within_family(task, evaluation.values, populations),
+            f"{measured.rows:,}",
+            figure(measured.mean, ".4g"),
+        ]
+        for _, name, style in _VALUE_COLUMNS:
+            row.append(figure(getattr(measured, name), style))
+            if compared:
+                row.append(figure(getattr(measured.champion, name, None), style))
+        interval = (measured.difference or measured).interval.skill
+        row.append("…".join(f"{bound:+.2f}" for bound in interval) if interval else "–")
+        rows.append(row)
+    words = (
+        "Skill: per cent of the best constant's deviance, of the task's loss, that the predictions save. XAUC: of "
+        "two rows, how often the one with the larger label has the larger prediction."
+    )
+    yield Section("Values", [words], Table(columns, rows))
+    for task, measured in evaluation.values.items():
+        deciles = [
+            (f"{number}", f"{one.weight:,.0f}", f"{one.predicted:.4g}", f"{one.observed:.4g}")
+            for number, one in enumerate(measured.deciles, 1)
+        ]
+        if deciles:
+            name = within_family(task, evaluation.values, populations)
+            title = f"{name}: calibration by decile of the prediction"
+            yield Section(title, [], Table(("decile", "weight", "mean prediction", "mean label"), deciles))
+
+
 def _list_metrics(evaluation: Evaluation) -> Iterator[Section]:
     """Ranking metrics of the weighted score."""
     found = evaluation.lists
@@ -157,25 +209,37 @@ def _slice_metrics(
     evaluation: Evaluation, min_positives: int, populations: Mapping[str, str]
 ) -> Iterator[Section]:
     """Slices with the largest loss against the champion first, or of the lowest RCE; those of few positives last."""
-    rows = []
+    rows: list[tuple[bool, float, str, str, TaskMetrics | ValueTaskMetrics]] = []
     for name, inside in evaluation.slices.items():
-        for task, found in inside.tasks.items():
-            harm = found.difference.rce if found.difference else found.rce
+        measured: dict[str, TaskMetrics | ValueTaskMetrics] = {**inside.tasks, **inside.values}
+        for task, found in measured.items():
+            harm, _ = found.gain_change if found.difference else (found.gain, None)
             if harm is not None:
                 rows.append((found.positives < min_positives, harm, name, task, found))
     if not rows:
         return
     rows.sort(key=lambda row: row[:2])
-    columns = ("slice", "task", "rows", "positives", "AUC", "RCE %", "RCE change", "predicted / observed")
+    gain = "RCE or skill" if evaluation.values else "RCE"
+    order = "AUC or XAUC" if evaluation.values else "AUC"
+    columns = (
+        "slice",
+        "task",
+        "rows",
+        "positives",
+        order,
+        f"{gain} %",
+        f"{gain} change",
+        "predicted / observed",
+    )
     lines = [
         (
             name,
-            within_family(task, evaluation.tasks, populations),
+            within_family(task, (*evaluation.tasks, *evaluation.values), populations),
             f"{found.rows:,}",
             f"{found.positives:,}",
-            figure(found.auc, ".4f"),
-            figure(found.rce, ".2f"),
-            figure(found.difference.rce, "+.2f") if found.difference else "–",
+            figure(found.order, ".4f"),
+            figure(found.gain, ".2f"),
+            figure(found.gain_change[0], "+.2f") if found.difference else "–",
             figure(found.calibration_ratio, ".3f"),
         )
         for _, _, name, task, found in rows

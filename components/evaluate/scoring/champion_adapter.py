@@ -10,6 +10,7 @@ from recap_model import load_model
 from recap_model.config import RecapConfig
 from recap_model.config.data.features import DENSE_GROUPS, FeaturesConfig, ListColumn
 from recap_model.config.data.sequences import LENGTH
+from recap_model.config.model.network import ModelConfig
 from recap_model.config.reading.errors import first_reason
 from recap_model.data.dataset.batch import RecapBatch
 
@@ -45,6 +46,12 @@ class Champion:
         self._select: Callable[[RecapBatch], RecapBatch] | None = None
         if isinstance(trained_with, RecapConfig):
             self._select = _column_selection(trained_with.features, config.features)
+        # A task of the same name and another kind is another task.
+        self._comparable = {
+            task: number
+            for number, task in enumerate(self._model.tasks)
+            if task in config.tasks and config.tasks[task].kind == _kind(trained_with, task)
+        }
 
     def scores(self, batch: RecapBatch, tasks: list[str]) -> tuple[Tensor, Tensor]:
         """Probabilities of the candidate's tasks, NaN for those that the champion does not have, and its score.
@@ -56,14 +63,18 @@ class Champion:
             outputs = self._model(self._select(batch) if self._select else batch)
         except (ValueError, RuntimeError, IndexError) as error:
             raise ChampionError(f"the champion cannot read the test rows: {first_reason(error)}") from None
-        probabilities, known = outputs["calibrated_probabilities"], self._model.tasks
-        if not probabilities[:, [known.index(task) for task in tasks if task in known]].isfinite().all():
+        probabilities, known = outputs["calibrated_probabilities"], self._comparable
+        if not probabilities[:, [known[task] for task in tasks if task in known]].isfinite().all():
             raise ChampionError("the champion's probabilities of the test rows are not finite")
         columns = [
-            probabilities[:, known.index(task)] if task in known else torch.full((len(batch),), torch.nan)
+            probabilities[:, known[task]] if task in known else torch.full((len(batch),), torch.nan)
             for task in tasks
         ]
         return torch.stack(columns, dim=1), outputs["score"]
+
+
+def _kind(config: RecapConfig | ModelConfig, task: str) -> str:
+    return config.tasks[task].kind if isinstance(config, RecapConfig) else "binary"
 
 
 def _column_selection(

@@ -1,6 +1,7 @@
 """Rules about tasks: positives, negatives, and how their rates change from partition to partition."""
 
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -43,7 +44,7 @@ class TaskPartition(Fact):
 
 
 def _read_tasks(profile: PartitionProfile, log: CheckedLog) -> Iterator[Task]:
-    for task in log.config.tasks:
+    for task in log.config.binary_tasks:
         key, label = locate_label(log.config, task)
         block = profile.blocks.get(key)
         if block is None:
@@ -74,7 +75,21 @@ def _change_rule(task: str, log: CheckedLog) -> str:
     return f"change tasks.{task} ({rules[task]}), " if task in rules else ""
 
 
-class TaskPositives(Rule[Task]):
+class _TaskRule(Rule[Task]):
+    """A rule about each binary task."""
+
+    def applies(self, log: CheckedLog) -> bool:
+        return bool(log.config.binary_tasks)
+
+
+class _TaskPartitionRule(Rule[TaskPartition]):
+    """A rule about each binary task in each partition."""
+
+    def applies(self, log: CheckedLog) -> bool:
+        return bool(log.config.binary_tasks)
+
+
+class TaskPositives(_TaskRule):
     """A task has enough positives over the window."""
 
     name, severity = "task_positives", "critical"
@@ -94,7 +109,7 @@ class TaskPositives(Rule[Task]):
         return FailureText(f"task {fact.subject}", observed, log.days_in_words, allowed, advice)
 
 
-class TaskNegatives(Rule[Task]):
+class TaskNegatives(_TaskRule):
     """A task has a negative over the window."""
 
     name, severity = "task_negatives", "critical"
@@ -113,7 +128,7 @@ class TaskNegatives(Rule[Task]):
         return FailureText(f"task {fact.subject}", observed, log.days_in_words, "a task needs both", advice)
 
 
-class TaskRateChange(Rule[TaskPartition]):
+class TaskRateChange(_TaskPartitionRule):
     """A task's positive rate in a partition is near the window's, but for chance."""
 
     name, severity = "task_rate_change", "warning"
@@ -138,7 +153,7 @@ class TaskRateChange(Rule[TaskPartition]):
         )
 
 
-class TaskNullRateChange(Rule[TaskPartition]):
+class TaskNullRateChange(_TaskPartitionRule):
     """A task's fraction of rows without a label in a partition is near the window's, but for chance."""
 
     name, severity = "task_null_rate_change", "warning"
@@ -160,6 +175,71 @@ class TaskNullRateChange(Rule[TaskPartition]):
         allowed = f"a change of {change:.0%} and chance (validation.max_null_rate_change)"
         return FailureText(
             f"task {fact.subject}", observed, fact.partition, allowed, "look at the day's labels"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValueLabels(Fact):
+    """The labels of a value task over the window: how many are no values, and how far they spread."""
+
+    column: str
+    labels: int
+    outside: int
+    spread: float
+
+
+class _ValueRule(Rule[ValueLabels]):
+    """A rule about the labels of each value task."""
+
+    severity = "critical"
+
+    def applies(self, log: CheckedLog) -> bool:
+        return bool(log.config.value_tasks)
+
+    def facts(self, log: CheckedLog) -> Iterator[ValueLabels]:
+        for task in log.config.value_tasks:
+            key, column = locate_label(log.config, task)
+            block = log.window.blocks.get(key)
+            if block is not None:
+                position, stats = block.labels.index(column), block.stats
+                yield ValueLabels(
+                    subject=task,
+                    column=column,
+                    labels=int(stats.finite[position]),
+                    outside=int(stats.outside[position]),
+                    spread=float(stats.maximum[position] - stats.minimum[position]),
+                )
+
+
+class ValueRange(_ValueRule):
+    """The labels of a value task are finite and not negative."""
+
+    name = "value_range"
+    implies = ("value_spread",)
+
+    def figure(self, fact: ValueLabels, log: CheckedLog) -> Figure:
+        return Figure(fact.outside, highest=0)
+
+    def describe(self, fact: ValueLabels, log: CheckedLog) -> FailureText:
+        observed = f"has {fact.outside:,} labels that are negative or infinite in column {fact.column},"
+        allowed = "the label of a value task is 0 or more, or null"
+        advice = f"fix the log, or name another column in tasks.{fact.subject}.label"
+        return FailureText(f"task {fact.subject}", observed, log.days_in_words, allowed, advice)
+
+
+class ValueSpread(_ValueRule):
+    """The labels of a value task are there and are not all equal."""
+
+    name = "value_spread"
+
+    def figure(self, fact: ValueLabels, log: CheckedLog) -> Figure:
+        return Figure(fact.spread if fact.labels else 0.0, lowest=sys.float_info.min)
+
+    def describe(self, fact: ValueLabels, log: CheckedLog) -> FailureText:
+        same = f"has {fact.labels:,} labels, all of them equal," if fact.labels else "has no label"
+        advice = f"look at column {fact.column}, or remove the task"
+        return FailureText(
+            f"task {fact.subject}", same, log.days_in_words, "a value task has labels that differ", advice
         )
 
 
@@ -213,11 +293,14 @@ def _list_seconds(config: RecapConfig) -> Iterator[tuple[str, str, float]]:
             numbers = [bound for bound in rule.bounds if isinstance(bound, float) and bound > 0]
             if rule.column and numbers and _SECONDS.search(rule.column):
                 yield f"tasks.{task}.{field}", rule.column, max(numbers)
+        if settings.cap is not None and _SECONDS.search(str(settings.label_rule(task))):
+            # Values of which half exceed the cap: it would be the label of most rows.
+            yield f"tasks.{task}.cap", str(settings.label_rule(task)), settings.cap / _MOST_TIMES_BOUND
 
 
 def _positive_median(profile: PartitionProfile, column: str) -> float:
     """The lower edge of the bin with the median of a column's positive values; 0 without one."""
-    for key in ("outcome", "continuous"):
+    for key in ("value", "outcome", "continuous"):
         block = profile.blocks.get(key)
         if block is None or column not in block.labels:
             continue
@@ -229,10 +312,12 @@ def _positive_median(profile: PartitionProfile, column: str) -> float:
     return 0.0
 
 
-RULES: tuple[Rule[Task] | Rule[TaskPartition] | Rule[ComparedColumn], ...] = (
+RULES: tuple[Rule[Task] | Rule[TaskPartition] | Rule[ComparedColumn] | Rule[ValueLabels], ...] = (
     TaskPositives(),
     TaskNegatives(),
     TaskRateChange(),
     TaskNullRateChange(),
+    ValueRange(),
+    ValueSpread(),
     LabelUnit(),
 )

@@ -109,7 +109,7 @@ def compare(
                     comparison.changes.append(column.change(distribution, name))
     if by_day:
         bounds = config.validation.drift
-        for task in config.tasks:
+        for task in config.binary_tasks:
             key, label = locate_label(config, task)
             rates = _Rates(task, key, label, usual, list(usual_days.values()), correlations.get(label, {}))
             comparison.rates += rates.levels(

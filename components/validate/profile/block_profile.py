@@ -106,6 +106,9 @@ class BlockProfiler:
                 yield _measure_block(block, values, None, outside, None)
             case "derived_label":
                 yield _measure_block(block, values, None, None, None)
+            case "value":
+                outside = invalid_values("value", values.array)
+                yield _measure_block(block, values, None, outside, count_numbers(values.array))
             case "binary" | "weight":
                 outside = invalid_values("label" if block.role == "binary" else "weight", values.array)
                 yield _measure_block(block, values, None, outside, count_numbers(values.array))

@@ -31,7 +31,7 @@ class Block:
     @cached_property
     def tasks(self) -> list[str]:
         """The tasks whose derived labels are the positions."""
-        return [] if self.config is None else list(self.config.derived_labels())
+        return [] if self.config is None else list_derived(self.config)
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
@@ -111,16 +111,23 @@ def list_blocks(config: RecapConfig) -> list[Block]:
         Block("sequence", tuple(sequence_columns(sequence, f"features.sequences.{name}")), name)
         for name, sequence in config.features.sequences.items()
     ]
-    tasks = config.derived_labels()
+    tasks = list_derived(config)
     if tasks:
         sources = select_columns(log_columns(config), label_sources(config, tasks))
         blocks.append(Block("derived_label", tuple(sources), config=config))
     return blocks
 
 
+def list_derived(config: RecapConfig) -> list[str]:
+    """The binary tasks whose labels are made of several columns."""
+    return [task for task in config.binary_tasks if config.tasks[task].has_derived_label]
+
+
 def locate_label(config: RecapConfig, task: str) -> tuple[str, str]:
-    """The block of a task's label in a profile, and the label's name there."""
+    """The block of a task's label in a profile, and the label's name there; of a value task its column as it is."""
     rule = config.tasks[task].label_rule(task)
+    if config.tasks[task].kind == "value":
+        return "value", str(rule)
     is_derived = config.tasks[task].has_derived_label
     return ("derived_label", f"tasks.{task}") if is_derived else ("label", str(rule))
 

@@ -57,7 +57,9 @@ def render_docs(
         rules=Table(_RULE_COLUMNS, _list_rules(verdict)),
         tasks=tasks_of(config.tasks),
         rates=_chart_rates(profile, window, config),
-        labels=Table(("task", "labels", "positives", "rate", "missing labels"), _list_tasks(window, config)),
+        labels=Table(
+            ("task", "labels", "positives", "rate or mean", "missing labels"), _list_tasks(window, config)
+        ),
         columns=Table(_COLUMNS, columns[:_MAX_POSITIONS]),
         more_columns=len(columns) - _MAX_POSITIONS,
         verdict=verdict.to_json(),
@@ -132,6 +134,8 @@ def _measure_rate(profile: PartitionProfile, config: RecapConfig, task: str) -> 
     if label is None:
         return math.nan
     stats, position = label
+    if config.tasks[task].kind == "value":
+        return compute_mean(stats, position)
     labelled = int(stats.rows[position] - stats.missing[position])
     return int(stats.ones[position]) / labelled if labelled else math.nan
 
@@ -147,7 +151,8 @@ def _list_tasks(window: PartitionProfile, config: RecapConfig) -> list[list[obje
             labelled = int(stats.rows[position]) - missing
             rate = figure(_measure_rate(window, config, task), ".4g")
             name = within_family(task, config.tasks) + (f": {rules[task]}" if task in rules else "")
-            rows.append([name, f"{labelled:,}", f"{int(stats.ones[position]):,}", rate, f"{missing:,}"])
+            positives = f"{int(stats.ones[position]):,}" if task in config.binary_tasks else "–"
+            rows.append([name, f"{labelled:,}", positives, rate, f"{missing:,}"])
     return rows
 
 

@@ -1,14 +1,14 @@
 """The section `tasks`: each task's label, sampling rates and weight in the score."""
 
 from collections.abc import Iterator
-from typing import Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from recap_model.config.base import StrictModel
 from recap_model.config.data.labels import ColumnOrRule, LabelRule, LabelWindow, TaskOrRule, conditions
 from recap_model.config.fields.names import TaskName
-from recap_model.config.fields.numbers import Coefficient, SamplingRate
+from recap_model.config.fields.numbers import Coefficient, PositiveFloat, SamplingRate
 
 
 class ScoreTerm(StrictModel):
@@ -25,7 +25,26 @@ class ScoreTerm(StrictModel):
 
 
 class TaskConfig(StrictModel):
-    """One engagement: its label, its weight in the score, the sampling its log went through."""
+    """One engagement: its label, its weight in the score, the sampling its log went through.
+
+    A task of kind ``value`` predicts an amount of 0 or more, such as seconds: ``cap * sigmoid(logit)`` with a cap,
+    ``scale * softplus(logit)`` without.
+    """
+
+    kind: Literal["binary", "value"] = "binary"
+    loss: Literal["huber", "mae", "mse", "tweedie"] | None = Field(
+        None, description="of a value task; huber if not given"
+    )
+    power: Annotated[float, Field(gt=1.0, lt=2.0)] | None = Field(
+        None, description="of Tweedie's variance function; 1.5 if not given"
+    )
+    cap: PositiveFloat | None = Field(
+        None, description="of a value task: labels above count as the cap, and no prediction exceeds it"
+    )
+    scale: PositiveFloat | None = Field(
+        None,
+        description="of a value task: a typical value, the unit of the loss; a tenth of the cap if not given",
+    )
 
     label: ColumnOrRule | None = Field(
         None, description="column of labels, 0, 1 or null, or a rule; the task's name if not given"
@@ -49,6 +68,39 @@ class TaskConfig(StrictModel):
     score_weight: Coefficient = Field(1.0, description="weight of this probability in a row's score")
     pos_downsampling_rate: SamplingRate = Field(1.0, description="sampling rate of the positives in the log")
     neg_downsampling_rate: SamplingRate = Field(1.0, description="sampling rate of the negatives in the log")
+
+    @model_validator(mode="after")
+    def _settings_of_its_kind(self) -> Self:
+        if self.kind == "binary":
+            for name in ("loss", "power", "cap", "scale"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"{name}: of a value task; give kind: value, or remove it")
+            return self
+        if isinstance(self.label, LabelRule):
+            raise ValueError(
+                "label: a rule is true or false; the label of a value task is a column of numbers"
+            )
+        if self.given is not None:
+            raise ValueError(
+                "given: of a binary task; multiply predictions by score_terms, or give only_where"
+            )
+        if self.power is not None and self.loss != "tweedie":
+            raise ValueError("power: of the loss tweedie; remove it, or give loss: tweedie")
+        if self.cap is None and self.scale is None:
+            raise ValueError("scale: is required without a cap: a typical value, as 30 for seconds on a page")
+        for name in ("pos_downsampling_rate", "neg_downsampling_rate"):
+            if getattr(self, name) != 1.0:
+                raise ValueError(
+                    f"{name}: of a binary task; give the rows' sampling as weights (features.weight)"
+                )
+        return self
+
+    @property
+    def value_scale(self) -> float | None:
+        """The typical value of a value task; None of a binary one."""
+        if self.kind == "binary":
+            return None
+        return self.scale if self.scale is not None else (self.cap or 0.0) / 10.0
 
     def label_rule(self, task: str) -> ColumnOrRule:
         """The rule of its label, or the name of its label column."""

@@ -175,6 +175,8 @@ def circular_tasks(config: "RecapConfig") -> Iterator[str]:
         for field, value in named[name].items():
             advice = "" if field == "given" else f"; a column is {{column: {value}}}"
             yield from (f"{line}{advice}" for line in _unknown(f"tasks.{name}.{field}", [value], tasks))
+            if value in tasks and config.tasks[value].kind == "value":
+                yield f"tasks.{name}.{field}: {value!r} is a value task; give a rule, as {{column: …, at_least: 10}}"
     for name in tasks:
         for field, first in named[name].items():
             if chain := _path(first, name, named):
@@ -194,6 +196,20 @@ def _path(start: str, end: str, named: Mapping[str, Mapping[str, str]]) -> list[
         seen.update(following)
         paths += [[*path, task] for task in following]
     return []
+
+
+def sampling_of_values(config: "RecapConfig") -> Iterator[str]:
+    values = [name for name, task in config.tasks.items() if getattr(task, "kind", None) == "value"]
+    if values and config.data.negative_downsampling and config.data.sampling_correction == "calibration":
+        yield (
+            f"data.sampling_correction: calibration corrects odds, and {values[0]} is a value task; choose weights"
+        )
+
+
+def calibration_of_values(config: "RecapConfig") -> Iterator[str]:
+    for name, method in config.calibration.tasks.items():
+        if name in config.tasks and config.tasks[name].kind == "value" and method not in ("none", "auto"):
+            yield f"calibration.tasks.{name}: {method} is a map of logits; a value task takes none or auto"
 
 
 def missing_columns(config: "RecapConfig") -> Iterator[str]:

@@ -21,6 +21,8 @@ RuleName = Literal[
     "task_negatives",
     "task_rate_change",
     "task_null_rate_change",
+    "value_range",
+    "value_spread",
     "label_unit",
     "feature_missing",
     "feature_null_rate",

@@ -13,6 +13,7 @@ A task that `unless`, `given` or `only_where` names counts with its finished lab
 
 from collections.abc import Iterable
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from recap_model.config import RecapConfig
 from recap_model.config.data.labels import LabelRule, LabelWindow
 from recap_model.data.log.columns import decoded, is_binary, is_text, milliseconds
-from recap_model.data.log.schema import invalid_values, label_columns
+from recap_model.data.log.schema import invalid_values, label_columns, value_columns
 
 _MS_PER_HOUR = 3_600_000
 
@@ -30,13 +31,15 @@ Values = NDArray[np.float32]
 
 
 def read_labels(batch: pa.RecordBatch, config: RecapConfig, where: str) -> Values:
-    """Labels of all tasks: (rows, tasks) float32; 0, 1, or NaN where missing.
+    """Labels of all tasks: (rows, tasks) float32; 0, 1, or a value up to its task's cap; NaN where missing.
 
     Raises ValueError that begins with ``where`` for a label column with another value, or a comparison of a number
     with a text.
     """
     for column in label_columns(config):
-        _check_values(batch.column(column), f"{where}: column {column}")
+        _check_values(batch.column(column), "label", f"{where}: column {column}")
+    for column in value_columns(config).values():
+        _check_values(batch.column(column), "value", f"{where}: column {column}")
     return evaluate_labels(batch, config, config.tasks, where)
 
 
@@ -87,14 +90,16 @@ class _Labels:
     def _label(self, task: str) -> Values:
         settings = self._config.tasks[task]
         label = self._condition(settings.label_rule(task), f"tasks.{task}.label")
+        if settings.cap is not None:
+            label = np.minimum(label, np.float32(settings.cap))
         window = self._config.label_window(task)
         if window is not None:
             if window not in self._late:
                 self._late[window] = self._is_late(window)
-            label = np.where(self._late[window] & (label > 0.5), np.float32(0.0), label)
+            label = np.where(self._late[window] & (label > 0.0), np.float32(0.0), label)
         if settings.unless is not None:
             excluded = self._condition_or_task(settings.unless, f"tasks.{task}.unless")
-            label = np.where(label > 0.5, np.float32(1.0) - excluded, label)
+            label = np.where(label > 0.0, label * (np.float32(1.0) - excluded), label)
         if settings.given is not None:
             label = np.where(np.isnan(label) & (self[settings.given] == 0.0), np.float32(0.0), label)
         if settings.only_where is not None:
@@ -194,10 +199,13 @@ def _equal(column: pa.Array, value: float | str, what: str) -> pa.BooleanArray:
     return pc.equal(numbers, pa.scalar(float(value), numbers.type))
 
 
-def _check_values(column: pa.Array, what: str) -> None:
+def _check_values(column: pa.Array, role: Literal["label", "value"], what: str) -> None:
     values = decoded(column).cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False)
-    wrong = invalid_values("label", values)
+    wrong = invalid_values(role, values)
+    allowed = (
+        "a label is 0, 1 or null" if role == "label" else "the label of a value task is 0 or more, or null"
+    )
     if wrong.any():
         raise ValueError(
-            f"{what} has value {values[wrong][0]:g}; a label is 0, 1 or null; fix the log, or name another column"
+            f"{what} has value {values[wrong][0]:g}; {allowed}; fix the log, or name another column"
         )

@@ -12,6 +12,7 @@
 | sequence_number | list of numbers | |
 | sequence_time | list of times | |
 | label | number or boolean that is 0 or 1 | null, NaN: the row does not count for the task |
+| value | number, boolean; finite, 0 or more | null, NaN: the row does not count for the task |
 | outcome, outcome_text | number, boolean; text or binary | null, NaN: the comparison is missing |
 | slice | number, boolean, a list of any | null, NaN: missing |
 | weight | number, boolean; finite, from 0 to `LARGEST_WEIGHT` | none is allowed |
@@ -52,6 +53,7 @@ Role = Literal[
     "sequence_number",
     "sequence_time",
     "label",
+    "value",  # the label of a value task
     "outcome",  # what a label rule compares with a number
     "outcome_text",  # what a label rule compares with a text
     "derived_label",  # of tasks, not of columns: labels made of several columns
@@ -110,6 +112,7 @@ _TYPES: dict[Role, _Types] = {
     "sequence_number": _NUMBERS,
     "sequence_time": _TIMES,
     "label": _NUMBERS,
+    "value": _NUMBERS,
     "outcome": _NUMBERS,
     "outcome_text": _Types(("text", "binary"), "text, as a rule compares it with a text"),
     "derived_label": _NUMBERS,
@@ -250,6 +253,7 @@ def log_columns(config: RecapConfig) -> list[LogColumn]:
     split_columns = [split.column] if isinstance(split, SplitByColumn | SplitByHash) else []
     named: list[tuple[Role, str, Iterable[str | None]]] = [
         ("label", "tasks", label_columns(config)),
+        ("value", "tasks", value_columns(config).values()),
         ("weight", "features.weight", [features.weight]),
         ("id", "features.ids", features.ids.model_dump().values()),
         ("split", "data.split", split_columns),
@@ -271,8 +275,18 @@ def log_columns(config: RecapConfig) -> list[LogColumn]:
 
 def label_columns(config: RecapConfig) -> list[str]:
     """Columns of 0 and 1 that labels are made of, each once."""
-    conditions = [rule for task, settings in config.tasks.items() for _, rule in settings.conditions(task)]
+    conditions = [
+        rule
+        for task, settings in config.tasks.items()
+        for field, rule in settings.conditions(task)
+        if field != "label" or settings.kind == "binary"
+    ]
     return list(dict.fromkeys(rule.column for rule in conditions if rule.column and not rule.is_comparison))
+
+
+def value_columns(config: RecapConfig) -> dict[str, str]:
+    """The label column of each value task."""
+    return {task: str(config.tasks[task].label_rule(task)) for task in config.value_tasks}
 
 
 def _outcome_columns(config: RecapConfig, known: list[LogColumn]) -> Iterator[LogColumn]:
@@ -435,6 +449,8 @@ def check_request(schema: pa.Schema, config: RecapConfig, where: str) -> None:
 
 def invalid_values(role: Role, values: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Which values a label, binary column or weight may not have: same shape; NaN is a missing value."""
+    if role == "value":
+        return ~((values >= 0.0) & (values < np.inf) | np.isnan(values))
     if role == "weight":
         return ~((values >= 0.0) & (values <= LARGEST_WEIGHT))
     return ~((values == 0.0) | (values == 1.0) | np.isnan(values))

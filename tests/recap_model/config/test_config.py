@@ -232,8 +232,8 @@ def test_a_distribution_without_a_kind_is_of_one_machine():
         (
             "tasks",
             {"like": {"weight": 1.0}},
-            "tasks.like.weight: there is no such setting; those here are given, label, neg_downsampling_rate, "
-            "only_where, pos_downsampling_rate, score_weight, unless, within",
+            "tasks.like.weight: there is no such setting; those here are cap, given, kind, label, loss, "
+            "neg_downsampling_rate, only_where, pos_downsampling_rate, power, scale, score_weight, unless, …",
         ),
         (
             "model",
