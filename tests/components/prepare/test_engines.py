@@ -81,6 +81,7 @@ def prepared(inputs: tuple[Path, Path], out: Path, engine: Engine) -> dict[str, 
     return contents(out)
 
 
+@pytest.mark.slow
 def test_any_engine_makes_the_same_bytes_of_any_split(tmp_path: Path, log: Path):
     days, time, by_hash, column = ("days", "first"), ("time", "last"), ("hash", "first"), ("column", "last")
     cases = (days, time, by_hash, column)
