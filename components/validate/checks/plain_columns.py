@@ -1,4 +1,4 @@
-"""Columns of a log in the few types that Great Expectations compares alike in pandas and in Spark."""
+"""Columns of a log in the few types that Great Expectations compares equally in pandas and in Spark."""
 
 import pandas as pd
 import pyarrow as pa

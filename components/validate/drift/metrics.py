@@ -126,7 +126,7 @@ def _measure_mean_shift(pair: Pair) -> Distance | None:
     shift = abs(mean_now - mean) / deviation if deviation else math.nan
     if not math.isfinite(shift):
         return None
-    # Few rows may all be alike by chance, so that they do not say how wide the distribution is.
+    # Few rows may be equal by chance, so their own deviation is no estimate of the spread.
     spread = 1.0 if math.isnan(deviation_now) else max(deviation_now / deviation, 1.0)
     n, m = pair.effective_rows
     return Distance(shift, mean_noise(1.0, n, spread, m))

@@ -17,7 +17,7 @@ from components.validate.validate import ValidationFailed, validate_snapshot
 from recap_model.config import ConfigError, RecapConfig
 from tests.components.registries import new_registry
 from tests.components.validate.broken import replaced, validate, write_broken
-from tests.components.validate.changed_logs import nulls_in
+from tests.components.validate.changed_logs import nulls_in, verdict_in
 from tests.tiny import tiny_config
 
 WINDOW = "2026-03-01 to 2026-03-05"
@@ -138,6 +138,15 @@ def test_a_result_says_which_rows_were_checked_and_a_row_outside_the_sample_is_o
     assert f"<td>{found.population}</td>" in (tmp_path / "docs.html").read_text().replace(
         ' class="words"', ""
     )
+
+
+def test_rows_of_a_file_that_cannot_be_read_are_not_said_to_be_checked(tmp_path: Path):
+    root = write_broken(tmp_path / "log", lambda table: table.drop_columns(["topic"]))
+    kind = "expect_column_values_to_be_in_set"
+    with pytest.raises(ValidationFailed, match="column_present"):
+        validate(tmp_path, root, own(kind, column="topic", value_set=[0]))
+    (found,) = [rule for rule in verdict_in(tmp_path / "docs.html")["rules"] if rule["rule"] == kind]
+    assert found["population"] == "800 of 1,000 rows"
 
 
 def test_of_every_row_is_said_with_the_window(log: Path, tmp_path: Path):

@@ -13,11 +13,13 @@ from components.validate.checks.custom.results import Sample, build_result
 from components.validate.checks.custom.rows import RowCounter, RowCounts, RowReader, merge_counts
 from components.validate.checks.great_expectations import ExpectationResult, Validator
 from components.validate.checks.plain_columns import to_plain_columns
+from components.validate.profile.file_faults import FileRule
 from components.validate.profile.row_sample import concat_sample
 from components.validate.profile.scan import Log, Scan
 from components.validate.result import Result
 
 _NO_ROW = "no row could be read"
+_UNREADABLE: tuple[FileRule, ...] = ("file_readable", "file_unchanged", "column_present", "column_type")
 
 
 def check_custom_expectations(
@@ -36,7 +38,7 @@ def check_custom_expectations(
     if not rest:
         return [results[item.source] for item in custom]
     sample = Sample.build(rest, scan, log.config)
-    all_rows = f"all {sum(part.rows for part in scan.profile.partitions.values()):,} rows"
+    population = _describe_population(log, scan)
     on_rows = rest if isinstance(engine, SparkEngine) else [item for item in rest if item.is_row_wise]
     readable = [item for item in on_rows if _has_columns(item, scan)]
     if isinstance(engine, SparkEngine):
@@ -45,10 +47,21 @@ def check_custom_expectations(
         outcomes = _count_rows(readable, custom, source, log, scan, engine, groups)
     for item in on_rows:
         outcome = outcomes.get(item.source, ExpectationResult(False, 0, error=_NO_ROW))
-        results[item.source] = build_result(item, outcome, all_rows, sample)
+        results[item.source] = build_result(item, outcome, population, sample)
     for item, outcome in sample.check([item for item in rest if item.source not in results]):
         results[item.source] = build_result(item, outcome, sample.population, sample)
     return [results[item.source] for item in custom]
+
+
+def _list_skipped(scan: Scan) -> frozenset[str]:
+    """Paths of files that cannot be read, or lack a column in its type: the run fails anyway."""
+    return frozenset(path for fault in scan.faults if fault.rule in _UNREADABLE for path in fault.files)
+
+
+def _describe_population(log: Log, scan: Scan) -> str:
+    skipped, rows = _list_skipped(scan), log.snapshot.rows
+    read = sum(file.rows for file in log.snapshot.files if file.path not in skipped)
+    return f"all {rows:,} rows" if read == rows else f"{read:,} of {rows:,} rows"
 
 
 def _has_columns(item: CustomExpectation, scan: Scan) -> bool:
@@ -57,8 +70,7 @@ def _has_columns(item: CustomExpectation, scan: Scan) -> bool:
 
 def _build_reader(items: list[CustomExpectation], log: Log, scan: Scan) -> RowReader:
     columns = list(dict.fromkeys(name for item in items for name in item.columns))
-    skipped = frozenset(path for fault in scan.faults for path in fault.files)
-    return RowReader(log, columns, skipped)
+    return RowReader(log, columns, _list_skipped(scan))
 
 
 def _count_rows(
