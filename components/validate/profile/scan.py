@@ -26,6 +26,7 @@ from recap_model.config.model.table_columns import shared_log_columns
 _MAX_BATCH_ROWS = 65_536
 _MAX_BATCH_VALUES = 8_000_000  # 64 MB as float64
 _VALUES_PER_PROCESS = 30_000_000  # fewer are read sooner than a process has started
+_MIN_GROUPS = 16
 
 
 @dataclass
@@ -108,7 +109,7 @@ def scan_log(log: Log, engine: Engine) -> Scan:
     Raises:
         ChildProcessError: a process or executor that read files was lost.
     """
-    groups = split_files(log.snapshot, engine.item_count)
+    groups = split_log(log, engine)
     if not groups:
         return _finish(log, PartialScan())
     sampler = log.sampler
@@ -122,6 +123,12 @@ def scan_log(log: Log, engine: Engine) -> Scan:
         ),
     )
     return _finish(log, scanned)
+
+
+def split_log(log: Log, engine: Engine) -> list[FileGroup]:
+    """The log's files in groups for an engine; a log of few values in few, as each has a state to send and merge."""
+    groups = max(_MIN_GROUPS, log.snapshot.rows * log.values_per_row // _VALUES_PER_PROCESS)
+    return split_files(log.snapshot, min(engine.item_count, groups))
 
 
 def choose_processes(log: Log) -> int:

@@ -6,7 +6,7 @@ batch by batch, and all others on the sample. On Spark, Great Expectations' own 
 
 from components.common.engine import Engine
 from components.common.engine.spark import SparkEngine
-from components.common.storage.file_groups import FileGroup, split_files
+from components.common.storage.file_groups import FileGroup
 from components.validate.checks.custom.expectations import CustomExpectation, ExpectationSource
 from components.validate.checks.custom.on_profile import check_on_profile
 from components.validate.checks.custom.results import Sample, build_result
@@ -15,7 +15,7 @@ from components.validate.checks.great_expectations import ExpectationResult, Val
 from components.validate.checks.plain_columns import to_plain_columns
 from components.validate.profile.file_faults import FileRule
 from components.validate.profile.row_sample import concat_sample
-from components.validate.profile.scan import Log, Scan
+from components.validate.profile.scan import Log, Scan, split_log
 from components.validate.result import Result
 
 _NO_ROW = "no row could be read"
@@ -30,7 +30,7 @@ def check_custom_expectations(
     Args:
         custom: built from ``source``, from which other processes build them again.
     """
-    groups = split_files(log.snapshot, engine.item_count)
+    groups = split_log(log, engine)
     if not custom or not log.snapshot.rows:
         return []
     results = check_on_profile(custom, scan, log.snapshot, log.config, Validator())
