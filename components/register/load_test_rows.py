@@ -101,7 +101,7 @@ def _scores(path: Path, config: RecapConfig, rows: int) -> tuple["pd.DataFrame",
     table = read_scores(path, config)
     wanted = {f"candidate/{task}": task for task in table.tasks} | {"score/candidate": SCORE}
     first = next(table.batches(list(wanted), rows), None)
-    found = 0 if first is None else len(first)
-    if first is None or found != rows:
-        raise ValueError(f"{path}: has scores of {found} rows, the test set of {rows}; run evaluate again")
+    scored = 0 if first is None else len(first)
+    if first is None or scored != rows:
+        raise ValueError(f"{path}: has scores of {scored} rows, the test set of {rows}; run evaluate again")
     return pd.DataFrame({name: to_numpy(first, column) for column, name in wanted.items()}), table.rows

@@ -72,27 +72,27 @@ def register_version(
     """
     run = read_outputs(snapshot, model, evaluation, validated, test_set, reports or {})
     client = registry.connect(run.snapshot.tracking_uri)
-    found = registry.find_version(client, run.name, run.snapshot.run_id)
-    if found is None:
-        found = _create(client, run, evaluation_uri or str(run.evaluation.resolve()))
-    if found.tags.get(registry.DECISION_TAG) != run.decision.digest:
+    registered = registry.find_version(client, run.name, run.snapshot.run_id)
+    if registered is None:
+        registered = _create(client, run, evaluation_uri or str(run.evaluation.resolve()))
+    if registered.tags.get(registry.DECISION_TAG) != run.decision.digest:
         raise ValueError(
-            f"{run.name} version {found.version}: run {run.snapshot.run_id} registered it with another decision; "
-            "start a new run, or give the evaluation that it was registered with"
+            f"{run.name} version {registered.version}: run {run.snapshot.run_id} registered it with another "
+            "decision; start a new run, or give the evaluation that it was registered with"
         )
-    progress(0.6, 1, f"load-testing version {found.version}")
-    load_test = _load_test(client, run.name, found)
-    _set_candidate(client, run.name, str(found.version))
+    progress(0.6, 1, f"load-testing version {registered.version}")
+    load_test = _load_test(client, run.name, registered)
+    _set_candidate(client, run.name, str(registered.version))
     with registry.registry_errors(client):
-        client.set_terminated(found.run_id)
+        client.set_terminated(registered.run_id)
     version = RegisteredVersion(
         name=run.name,
-        version=str(found.version),
-        run_id=found.run_id,
+        version=str(registered.version),
+        run_id=registered.run_id,
         pipeline_run=run.snapshot.run_id,
         tracking_uri=run.snapshot.tracking_uri,
-        model_uri=f"models:/{run.name}/{found.version}",
-        model_digest=found.tags[registry.DIGEST_TAG],
+        model_uri=f"models:/{run.name}/{registered.version}",
+        model_digest=registered.tags[registry.DIGEST_TAG],
         decision_digest=run.decision.digest,
         proof=load_test,
         require_approval=run.config.registry.require_approval,
@@ -131,10 +131,10 @@ def _create_version(
         with registry.patience(_CREATED_WITHIN_S, tries=1):
             return client.create_model_version(run.name, source, run_id, tags=tags, description=description)
     except MlflowException:
-        found = registry.find_version(client, run.name, run.snapshot.run_id)
-        if found is None:
+        registered = registry.find_version(client, run.name, run.snapshot.run_id)
+        if registered is None:
             raise
-        return found
+        return registered
 
 
 def _assemble(run: RunOutputs, folder: Path, scores: str) -> str:
@@ -207,17 +207,17 @@ def _create_registered_model(client: "MlflowClient", name: str) -> None:
             raise
 
 
-def _load_test(client: "MlflowClient", name: str, found: "ModelVersion") -> LoadTestResult:
+def _load_test(client: "MlflowClient", name: str, registered: "ModelVersion") -> LoadTestResult:
     """The version's load test: the recorded one, or a new one, whose outcome is recorded."""
-    recorded = read_load_test(client, found)
+    recorded = read_load_test(client, registered)
     if recorded is not None:
         return recorded
     try:
-        result = load_and_score(client, name, str(found.version))
+        result = load_and_score(client, name, str(registered.version))
     except registry.RegistryError as failure:
-        record_failure(client, found, failure)
+        record_failure(client, registered, failure)
         raise
-    record_load_test(client, found, result)
+    record_load_test(client, registered, result)
     return result
 
 

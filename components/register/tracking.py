@@ -33,10 +33,10 @@ def start_run(client: "MlflowClient", run: RunOutputs) -> str:
     """
     experiment = _experiment(client, run.config.registry.experiment, run.snapshot.tracking_uri)
     wanted = f"tags.`{registry.PIPELINE_RUN_TAG}` = '{run.snapshot.run_id}'"
-    found = client.search_runs([experiment], wanted, max_results=1)
+    runs = client.search_runs([experiment], wanted, max_results=1)
     info = (
-        found[0].info
-        if found
+        runs[0].info
+        if runs
         else client.create_run(experiment, run_name=f"{run.name} {run.window}", tags=run.tags()).info
     )
     _log_parameters(client, info.run_id, _parameters(run))
@@ -74,10 +74,10 @@ def _datasets(run: RunOutputs) -> Iterator["DatasetInput"]:
 def _nest_steps(client: "MlflowClient", experiment: str, parent: str, run: RunOutputs) -> None:
     """Find or create a finished nested run for each step."""
     wanted = f"tags.`mlflow.parentRunId` = '{parent}'"
-    found = {child.data.tags.get(_STEP_TAG): child.info for child in client.search_runs([experiment], wanted)}
+    runs = {child.data.tags.get(_STEP_TAG): child.info for child in client.search_runs([experiment], wanted)}
     for step in step_records(run):
         tags = {"mlflow.parentRunId": parent, _STEP_TAG: step.name}
-        info = found.get(step.name) or client.create_run(experiment, run_name=step.name, tags=tags).info
+        info = runs.get(step.name) or client.create_run(experiment, run_name=step.name, tags=tags).info
         _log_parameters(client, info.run_id, step.parameters)
         log_metrics(client, info.run_id, [(name, number, 0) for name, number in step.metrics.items()])
         client.set_terminated(info.run_id)
@@ -106,12 +106,12 @@ def _parameters(run: RunOutputs) -> dict[str, object]:
 
 
 def _evaluated(run: RunOutputs) -> Iterator[tuple[str, float, int]]:
-    found = Evaluation.read(run.evaluation).headline()
-    for name, number in {**found, **_means(found, run.decision.rules)}.items():
+    metrics = Evaluation.read(run.evaluation).headline()
+    for name, number in {**metrics, **_means(metrics, run.decision.rules)}.items():
         yield name, number, 0
 
 
-def _means(found: Mapping[str, float], rules: Sequence[Rule]) -> dict[str, float]:
+def _means(metrics: Mapping[str, float], rules: Sequence[Rule]) -> dict[str, float]:
     """``mean_auc`` and ``mean_rce`` over the tasks that the gate judged; with few positives an AUC is only noise.
 
     >>> skipped = Rule(name="task", task="report", status="skipped", words="1 test positive; not judged")
@@ -120,7 +120,7 @@ def _means(found: Mapping[str, float], rules: Sequence[Rule]) -> dict[str, float
     """
     not_judged = {rule.task for rule in rules if rule.name == "task"}
     judged: dict[str, list[float]] = {}
-    for name, number in found.items():
+    for name, number in metrics.items():
         metric, _, task = name.partition("/")
         if metric in ("auc", "rce") and task not in not_judged:
             judged.setdefault(f"mean_{metric}", []).append(number)
@@ -146,17 +146,17 @@ def _experiment(client: "MlflowClient", name: str, tracking_uri: str) -> str:
     """The experiment's id; a new experiment is created with a fixed artifact location."""
     from mlflow.exceptions import MlflowException
 
-    found = client.get_experiment_by_name(name)
-    if found is None:
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
         try:
             return client.create_experiment(name, artifact_location=registry.artifact_location(tracking_uri))
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-            found = client.get_experiment_by_name(name)
-    if found.lifecycle_stage != "active":
+            experiment = client.get_experiment_by_name(name)
+    if experiment.lifecycle_stage != "active":
         raise ValueError(
             f"registry.experiment: {name!r} is deleted in MLflow; restore it with mlflow experiments restore "
-            f"-x {found.experiment_id}, or name another one"
+            f"-x {experiment.experiment_id}, or name another one"
         )
-    return found.experiment_id
+    return experiment.experiment_id

@@ -49,13 +49,13 @@ def score(
 
 
 def _parse_weights(given: list[str]) -> dict[str, float]:
-    found = {}
+    weights = {}
     for text in given:
         task, separator, weight = text.rpartition("=")
         try:
-            found[task] = float(weight)
+            weights[task] = float(weight)
         except ValueError:
             separator = ""
         if not separator:
             raise ValueError(f"--weight: {text!r}: write TASK=WEIGHT, as like=0.5")
-    return found
+    return weights

@@ -89,7 +89,7 @@ class Server:
 
     def runs(self, limit: int | None = 20) -> list[Run]:
         """The newest runs of the experiment, newest first; all runs if ``limit`` is None."""
-        found: list[Run] = []
+        runs: list[Run] = []
         token = ""
         with self._api_errors():
             experiment = self._experiment()
@@ -100,10 +100,10 @@ class Server:
                     sort_by="created_at desc",
                     experiment_id=experiment,
                 )
-                found += [_run(one) for one in answer.runs or []]
+                runs += [_run(one) for one in answer.runs or []]
                 token = answer.next_page_token or ""
-                if not token or (limit is not None and len(found) >= limit):
-                    return found[:limit]
+                if not token or (limit is not None and len(runs) >= limit):
+                    return runs[:limit]
 
     def publish(self, package: Path, version: str) -> Version:
         """Upload a compiled pipeline as a new version; idempotent for equal name and content.
@@ -116,9 +116,11 @@ class Server:
                 known = self._client.upload_pipeline(
                     str(package), pipeline_name=NAME, namespace=self.namespace or None
                 ).pipeline_id
-            found = self._client.list_pipeline_versions(known, filter=_name_filter(version)).pipeline_versions
-            if found and _version(found[0]).spec == _spec(package):
-                return _version(found[0])
+            versions = self._client.list_pipeline_versions(
+                known, filter=_name_filter(version)
+            ).pipeline_versions
+            if versions and _version(versions[0]).spec == _spec(package):
+                return _version(versions[0])
             return _version(self._client.upload_pipeline_version(str(package), version, pipeline_id=known))
 
     def newest_version(self) -> Version | None:
@@ -134,14 +136,14 @@ class Server:
 
     def _pipeline_id(self) -> str | None:
         """The pipeline's id, looked up by namespace; kfp's own lookup omits it and fails on multi-user servers."""
-        found = self._client.list_pipelines(
+        pipelines = self._client.list_pipelines(
             filter=_name_filter(NAME), namespace=self.namespace or None
         ).pipelines
-        return found[0].pipeline_id if found else None
+        return pipelines[0].pipeline_id if pipelines else None
 
     def schedules(self) -> list[Schedule]:
         """All schedules of the experiment."""
-        found: list[Schedule] = []
+        schedules: list[Schedule] = []
         token = ""
         with self._api_errors():
             experiment = self._experiment()
@@ -149,10 +151,10 @@ class Server:
                 answer = self._client.list_recurring_runs(
                     page_token=token, page_size=_PAGE, experiment_id=experiment
                 )
-                found += [Schedule.from_api(one) for one in answer.recurring_runs or []]
+                schedules += [Schedule.from_api(one) for one in answer.recurring_runs or []]
                 token = answer.next_page_token or ""
                 if not token:
-                    return found
+                    return schedules
 
     def create_schedule(
         self,
@@ -194,19 +196,19 @@ class Server:
 
     def schedule(self, name: str) -> Schedule:
         """The schedule of this name. Raises ClusterError unless there is exactly one."""
-        found = [one for one in self.schedules() if one.name == name]
-        if len(found) == 1:
-            return found[0]
-        if found:
+        matches = [one for one in self.schedules() if one.name == name]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
             raise ClusterError(
-                f"schedule {name!r}: there are {len(found)} of that name; delete all but one in the UI"
+                f"schedule {name!r}: there are {len(matches)} of that name; delete all but one in the UI"
             )
         names = ", ".join(sorted(one.name for one in self.schedules())) or "none"
         raise ClusterError(f"schedule {name!r}: there is none of that name; there are: {names}")
 
     def _experiment(self) -> str:
-        found = self._client.create_experiment(EXPERIMENT, namespace=self.namespace or None)
-        return str(found.experiment_id)
+        experiment = self._client.create_experiment(EXPERIMENT, namespace=self.namespace or None)
+        return str(experiment.experiment_id)
 
     @contextmanager
     def _api_errors(self) -> Iterator[None]:

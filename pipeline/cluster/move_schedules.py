@@ -26,17 +26,17 @@ def move_schedules(server: Server, version: Version) -> Iterator[Schedule]:
     by_name: dict[str, list[Schedule]] = {}
     for schedule in server.schedules():
         by_name.setdefault(schedule.name, []).append(schedule)
-    for name, found in sorted(by_name.items()):
-        yield _move(server, _finish_interrupted(server, name, found), version)
+    for name, schedules in sorted(by_name.items()):
+        yield _move(server, _finish_interrupted(server, name, schedules), version)
 
 
-def _finish_interrupted(server: Server, name: str, found: list[Schedule]) -> Schedule:
+def _finish_interrupted(server: Server, name: str, schedules: list[Schedule]) -> Schedule:
     """Complete or undo an interrupted release of one schedule."""
-    there = {schedule.id for schedule in found}
-    halves = [schedule for schedule in found if _parse_description(schedule)[0] in there]
+    ids = {schedule.id for schedule in schedules}
+    halves = [schedule for schedule in schedules if _parse_description(schedule)[0] in ids]
     for half in halves:
         server.delete_schedule(half)
-    standing = [schedule for schedule in found if schedule not in halves]
+    standing = [schedule for schedule in schedules if schedule not in halves]
     if len(standing) > 1:
         raise ClusterError(
             f"schedule {name!r}: there are {len(standing)} of that name; delete all but one in the UI"
@@ -52,8 +52,8 @@ def _finish_interrupted(server: Server, name: str, found: list[Schedule]) -> Sch
 
 def _parse_description(schedule: Schedule) -> tuple[str | None, bool]:
     """The id of the schedule that a release replaced, and whether the replacement is to run."""
-    found = _DESCRIBED.match(schedule.description)
-    return (found[1], found[2] == "running") if found else (None, False)
+    match = _DESCRIBED.match(schedule.description)
+    return (match[1], match[2] == "running") if match else (None, False)
 
 
 def _move(server: Server, old: Schedule, version: Version) -> Schedule:

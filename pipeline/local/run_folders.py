@@ -104,9 +104,9 @@ def remove_leftovers(run: Path, dry_run: bool = False) -> list[tuple[Path, int]]
         if not idle:
             return []
         temporary = run / _TEMPORARY
-        found = [*([temporary] if temporary.is_dir() else []), *find_abandoned(folder.steps)]
-        removed = [(path, _size_bytes(path)) for path in found]
-        for path in () if dry_run else found:
+        abandoned = [*([temporary] if temporary.is_dir() else []), *find_abandoned(folder.steps)]
+        removed = [(path, _size_bytes(path)) for path in abandoned]
+        for path in () if dry_run else abandoned:
             if path == temporary:
                 shutil.rmtree(path, ignore_errors=True)
             else:
@@ -116,10 +116,10 @@ def remove_leftovers(run: Path, dry_run: bool = False) -> list[tuple[Path, int]]
 
 def newest_run(workspace: Path) -> RunFolder:
     """The newest run that has reports. Raises FileNotFoundError if there is none."""
-    found = [path for path in _run_folders(workspace) if (path / "reports").is_dir()]
-    if not found:
+    finished = [path for path in _run_folders(workspace) if (path / "reports").is_dir()]
+    if not finished:
         raise FileNotFoundError(f"{workspace}: no finished run; start one with recap run")
-    return RunFolder(found[-1])
+    return RunFolder(finished[-1])
 
 
 def prune_runs(workspace: Path, keep: int, dry_run: bool = False) -> list[tuple[Path, int]]:

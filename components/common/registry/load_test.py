@@ -111,11 +111,11 @@ def _difference(artifacts: Path, results: Path, what: str) -> tuple[float, int]:
     """
     import pandas as pd
 
-    expected, found = pd.read_parquet(artifacts / SCORES_PATH), pd.read_parquet(results / "scores.parquet")
-    if list(expected.columns) != list(found.columns) or len(expected) != len(found):
+    expected, scored = pd.read_parquet(artifacts / SCORES_PATH), pd.read_parquet(results / "scores.parquet")
+    if list(expected.columns) != list(scored.columns) or len(expected) != len(scored):
         raise RegistryError(
             f"{what}: after loading it scores other tasks or rows than evaluate did; register the model again"
         )
-    before, after = expected.to_numpy(np.float64), found.to_numpy(np.float64)
+    before, after = expected.to_numpy(np.float64), scored.to_numpy(np.float64)
     scale = np.maximum(1.0, np.abs(before).max(axis=0))
-    return float((np.abs(before - after) / scale).max()), len(found)
+    return float((np.abs(before - after) / scale).max()), len(scored)

@@ -126,12 +126,12 @@ def _not_required(packages: set[str], code: Path) -> set[str]:
 
 
 def _of_other_release(pinned: dict[str, str]) -> list[str]:
-    found = []
+    mismatches = []
     for name, wanted in pinned.items():
-        here = distribution(name).version.partition("+")[0]
-        if here != wanted:
-            found.append(f"{name} {here} for {wanted}")
-    return found
+        installed = distribution(name).version.partition("+")[0]
+        if installed != wanted:
+            mismatches.append(f"{name} {installed} for {wanted}")
+    return mismatches
 
 
 def _normal(name: str) -> str:

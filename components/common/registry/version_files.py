@@ -123,12 +123,12 @@ def _listed(source: str, uri: str) -> Iterator[str]:
 
     folders = [""]
     for inside in folders:
-        for found in mlflow.artifacts.list_artifacts(f"{source}/{inside}".rstrip("/"), tracking_uri=uri):
-            name = found.path.rpartition("/")[2]
+        for artifact in mlflow.artifacts.list_artifacts(f"{source}/{inside}".rstrip("/"), tracking_uri=uri):
+            name = artifact.path.rpartition("/")[2]
             if name in ("", ".", ".."):  # no server can make a path leave the folder
                 continue
             path = f"{inside}/{name}".lstrip("/")
-            if found.is_dir:
+            if artifact.is_dir:
                 folders.append(path)
             else:
                 yield path
@@ -168,10 +168,10 @@ def _fetch_path(client: "MlflowClient", source: str, folder: str, path: str, wha
     try:
         if local is not None:
             return (_copy_regular_files(local, Path(folder), [path]) / path).read_bytes()
-        found = mlflow.artifacts.download_artifacts(
+        downloaded = mlflow.artifacts.download_artifacts(
             f"{source}/{path}", dst_path=folder, tracking_uri=client.tracking_uri
         )
-        return Path(found).read_bytes()
+        return Path(downloaded).read_bytes()
     except (MlflowException, RequestException, OSError) as error:
         raise RegistryError(f"{what}: {path} at {source} cannot be read ({first_line(str(error))})") from None
 

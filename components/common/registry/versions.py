@@ -34,12 +34,12 @@ def aliases(client: "MlflowClient", name: str) -> dict[str, str]:
 
     with registry_errors(client):
         try:
-            found = client.get_registered_model(name).aliases
+            targets = client.get_registered_model(name).aliases
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             return {}
-    return {alias: str(version) for alias, version in found.items()}
+    return {alias: str(version) for alias, version in targets.items()}
 
 
 def champion(client: "MlflowClient", name: str) -> Champion | None:
@@ -70,10 +70,10 @@ def find_named_version(client: "MlflowClient", model: str) -> tuple[str, str]:
 
     Raises RegistryError if it is neither, or the version or alias does not exist.
     """
-    found = _NAMED_VERSION.fullmatch(model)
-    if found is None:
+    match = _NAMED_VERSION.fullmatch(model)
+    if match is None:
         raise RegistryError(f"{model!r} names no version; give NAME/VERSION or NAME@ALIAS")
-    name, version, alias = found.groups()
+    name, version, alias = match.groups()
     if alias is not None:
         held = aliases(client, name)
         if alias not in held:
@@ -85,15 +85,15 @@ def find_named_version(client: "MlflowClient", model: str) -> tuple[str, str]:
 
 def versions(client: "MlflowClient", name: str) -> "list[ModelVersion]":
     """All versions of a registered model, the newest first."""
-    found: list[ModelVersion] = []
+    collected: list[ModelVersion] = []
     token = None
     with registry_errors(client):
         while True:
             page = client.search_model_versions(f"name={_quoted(name)}", max_results=1000, page_token=token)
-            found += page
+            collected += page
             token = page.token
             if not token:
-                return sorted(found, key=lambda version: -int(version.version))
+                return sorted(collected, key=lambda version: -int(version.version))
 
 
 def find_version(client: "MlflowClient", name: str, run_id: str) -> "ModelVersion | None":

@@ -84,12 +84,12 @@ def remove_directory(out: str | Path) -> None:
 
 def find_abandoned(folder: str | Path) -> list[Path]:
     """Partial outputs anywhere under a directory that no process is writing."""
-    found = []
+    abandoned = []
     for top, directories, files in os.walk(folder):
         partial = [name for name in (*directories, *files) if _PARTIAL.fullmatch(name)]
         directories[:] = [name for name in directories if name not in partial]
-        found += [path for name in partial if _is_abandoned(path := Path(top, name))]
-    return sorted(found)
+        abandoned += [path for name in partial if _is_abandoned(path := Path(top, name))]
+    return sorted(abandoned)
 
 
 def remove_abandoned(partial: Path) -> None:

@@ -20,8 +20,8 @@ def network_reason(error: BaseException, address: str) -> str | None:
     ...     network_reason(error, "http://mlflow:5000")
     'mlflow port 5000: connection refused'
     """
-    found = next((reason for one in _chain(error) if (reason := _reason(one)) is not None), None)
-    return None if found is None else f"{_host_and_port(address)}{found}"
+    first = next((reason for one in _chain(error) if (reason := _reason(one)) is not None), None)
+    return None if first is None else f"{_host_and_port(address)}{first}"
 
 
 def _reason(error: BaseException) -> str | None:

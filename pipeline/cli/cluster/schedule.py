@@ -82,12 +82,12 @@ def list_schedules(
     from pipeline.cluster.schedules import next_run_times
 
     zone = _parse_zone(time_zone)
-    found = connect_server(host, namespace, token_file).schedules()
+    schedules = connect_server(host, namespace, token_file).schedules()
     if as_json:
-        print(json.dumps([vars(one) for one in found], indent=1))
+        print(json.dumps([vars(one) for one in schedules], indent=1))
         return
     rows = []
-    for one in found:
+    for one in schedules:
         upcoming = (
             f"{next_run_times(one.cron, zone, 1)[0]:%Y-%m-%d %H:%M}" if one.enabled and one.cron else ""
         )

@@ -93,31 +93,31 @@ def _run_check(what: str, right: str, look: Callable[[], list[Finding]]) -> list
 def _secrets(settings: ClusterSettings, namespace: str) -> list[Finding]:
     items = client.CoreV1Api().list_namespaced_secret(namespace, _request_timeout=_TIMEOUT_S).items
     present = {item.metadata.name for item in items}
-    found = []
+    findings = []
     for purpose, name in settings.secrets.model_dump(exclude_none=True).items():
         words = f"{name}, for {purpose}, is not there; create it if {purpose} needs one (see docs/cluster.md)"
         there = name in present
-        found.append(Finding("secrets", "ok" if there else "warn", f"{name} is there" if there else words))
-    return found
+        findings.append(Finding("secrets", "ok" if there else "warn", f"{name} is there" if there else words))
+    return findings
 
 
 def _claim(claim: str, field: str, namespace: str, modes: tuple[str, ...]) -> list[Finding]:
     """Check a claim that steps or a job's nodes mount; ``modes`` are the acceptable access modes."""
     core = client.CoreV1Api()
-    found = _none_if_missing(
+    volume = _none_if_missing(
         lambda: core.read_namespaced_persistent_volume_claim(claim, namespace, _request_timeout=_TIMEOUT_S)
     )
-    if found is None:
+    if volume is None:
         words = f"claim {claim} ({field}) is not in namespace {namespace}; create it, {' or '.join(modes)}"
         return [Finding("volume", "fail", words)]
-    given = found.spec.access_modes or []
+    given = volume.spec.access_modes or []
     if not set(modes) & set(given):
         words = f"claim {claim} is {', '.join(given)}; several nodes write to it, so it has to be {modes[0]}"
         return [Finding("volume", "fail", words)]
-    if found.status.phase == "Lost":
+    if volume.status.phase == "Lost":
         words = f"claim {claim} has lost its volume; bind it to another"
         return [Finding("volume", "fail", words)]
-    return [Finding("volume", "ok", f"claim {claim}: {', '.join(given)}, {found.status.phase}")]
+    return [Finding("volume", "ok", f"claim {claim}: {', '.join(given)}, {volume.status.phase}")]
 
 
 def _runtime(job: TrainJobSettings, namespace: str) -> list[Finding]:

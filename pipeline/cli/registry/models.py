@@ -34,18 +34,18 @@ def models(
     from pipeline.cli.registry.versions import alias_warning, list_versions, version_table
 
     client = connect_registry(uri, workspace)
-    found, problems = list_versions(client, name, limit)
+    summaries, problems = list_versions(client, name, limit)
     if as_json:
-        print(json.dumps(found, indent=1))
+        print(json.dumps(summaries, indent=1))
         return
-    if not found:
+    if not summaries:
         names = {model.name for model in client.search_registered_models(max_results=100)}
         others = ", ".join(sorted(names - {record_name(each) for each in names}))
         more = f"; --name is one of: {others}" if others else ""
         print(f"{name}: no version in {client.tracking_uri}{more}")
         return
     console = new_console()
-    console.print(version_table(name, found, console.width))
+    console.print(version_table(name, summaries, console.width))
     for line in (*problems, alias_warning(client, name)):
         if line is not None:
             print(printable(line))
@@ -84,13 +84,13 @@ def diff(
     """
     from pipeline.cli.registry.versions import compare_versions, format_change
 
-    found = compare_versions(connect_registry(uri, workspace), name, str(first), str(second))
+    differences = compare_versions(connect_registry(uri, workspace), name, str(first), str(second))
     if as_json:
-        print(json.dumps(found, indent=1))
+        print(json.dumps(differences, indent=1))
         return
-    for field, (before, after) in found.items():
+    for field, (before, after) in differences.items():
         print(printable(f"{field}: {format_change(before, after)}"))
-    if not found:
+    if not differences:
         print(f"{name}: versions {first} and {second} have no recorded difference")
 
 

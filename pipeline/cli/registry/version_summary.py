@@ -18,7 +18,11 @@ _NOTHING_RECORDED = ("", "none")
 
 
 def summarize_version(
-    client: "MlflowClient", name: str, found: "ModelVersion", held: dict[str, str], moves: list[Promotion]
+    client: "MlflowClient",
+    name: str,
+    model_version: "ModelVersion",
+    held: dict[str, str],
+    moves: list[Promotion],
 ) -> dict[str, Any]:
     """One version, ready for JSON; ``who`` made it champion last, ``problems`` are those of its row.
 
@@ -26,12 +30,12 @@ def summarize_version(
         held: the version that each alias points to.
         moves: of the model's champion.
     """
-    version, tags = str(found.version), found.tags
-    proof, created = tags.get(registry.LOAD_TEST_TAG, "none"), creation_time(found)
-    metrics = _metrics(client, found.run_id)
-    problems = list(row_problems(found))
+    version, tags = str(model_version.version), model_version.tags
+    proof, created = tags.get(registry.LOAD_TEST_TAG, "none"), creation_time(model_version)
+    metrics = _metrics(client, model_version.run_id)
+    problems = list(row_problems(model_version))
     if metrics is None:
-        problems.append(f"its MLflow run {found.run_id} was deleted, and its metrics with it")
+        problems.append(f"its MLflow run {model_version.run_id} was deleted, and its metrics with it")
     return {
         "name": name,
         "version": version,
@@ -42,17 +46,17 @@ def summarize_version(
         "proof": "passed" if passed(proof) else proof,
         "who": next((move.who for move in reversed(moves) if move.to == version), None),
         "created": created.isoformat(timespec="seconds") if created else None,
-        "run_id": found.run_id,
+        "run_id": model_version.run_id,
         "metrics": metrics or {},
         "problems": problems,
     }
 
 
-def row_problems(found: "ModelVersion") -> Iterator[str]:
+def row_problems(model_version: "ModelVersion") -> Iterator[str]:
     """Find values in a version's row that no registration writes."""
-    if creation_time(found) is None:
-        yield f"its creation time {found.creation_timestamp!r} is not a time in milliseconds since 1970"
-    proof = found.tags.get(registry.LOAD_TEST_TAG, "none")
+    if creation_time(model_version) is None:
+        yield f"its creation time {model_version.creation_timestamp!r} is not a time in milliseconds since 1970"
+    proof = model_version.tags.get(registry.LOAD_TEST_TAG, "none")
     if proof not in _NOTHING_RECORDED and not proof.startswith("failed") and not passed(proof):
         yield f"its tag {registry.LOAD_TEST_TAG} is not what register writes"
 
@@ -65,9 +69,9 @@ def read_champion_moves(client: "MlflowClient", name: str) -> tuple[list[Promoti
         return [], str(error)
 
 
-def creation_time(found: "ModelVersion") -> datetime | None:
+def creation_time(model_version: "ModelVersion") -> datetime | None:
     """When a version was registered; None if its row holds no time."""
-    stamp: Any = found.creation_timestamp
+    stamp: Any = model_version.creation_timestamp
     if not isinstance(stamp, int) or stamp < 0:
         return None
     try:

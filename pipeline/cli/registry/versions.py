@@ -28,9 +28,11 @@ def list_versions(client: "MlflowClient", name: str, limit: int) -> tuple[list[d
     """The newest versions, newest first, as JSON values, and one line per invalid row of the registry."""
     held, (moves, broken) = registry.aliases(client, name), read_champion_moves(client, name)
     newest = registry.versions(client, name)[:limit]
-    found = [summarize_version(client, name, version, held, moves) for version in newest]
-    lines = [f"{name} version {row['version']}: {problem}" for row in found for problem in row["problems"]]
-    return found, [*lines, *([broken] if broken else [])]
+    summaries = [summarize_version(client, name, version, held, moves) for version in newest]
+    lines = [
+        f"{name} version {row['version']}: {problem}" for row in summaries for problem in row["problems"]
+    ]
+    return summaries, [*lines, *([broken] if broken else [])]
 
 
 def version_table(name: str, versions: list[dict[str, Any]], width: int) -> "Table":
@@ -128,26 +130,28 @@ def alias_warning(client: "MlflowClient", name: str) -> str | None:
 
 def describe_version(client: "MlflowClient", name: str, version: str) -> dict[str, Any]:
     """Everything recorded about one version. Raises RegistryError if it does not exist."""
-    found = registry.get_version(client, name, version)
+    model_version = registry.get_version(client, name, version)
     all_moves, broken = read_champion_moves(client, name)
-    summary = summarize_version(client, name, found, registry.aliases(client, name), all_moves)
+    summary = summarize_version(client, name, model_version, registry.aliases(client, name), all_moves)
     summary["problems"] += [broken] if broken else []
     moves = [move for move in all_moves if version in (move.source, move.to)]
-    proof = read_load_test(client, found)
+    proof = read_load_test(client, model_version)
     measured = {"measured": proof.model_dump()} if proof else {}
     history = [f"{move.when} {move.who}: {move.source or 'none'} -> {move.to}, {move.why}" for move in moves]
-    return {**summary, **measured, "lineage": _lineage(client, found), "moves": history}
+    return {**summary, **measured, "lineage": _lineage(client, model_version), "moves": history}
 
 
-def _lineage(client: "MlflowClient", found: "ModelVersion") -> dict[str, Any]:
+def _lineage(client: "MlflowClient", model_version: "ModelVersion") -> dict[str, Any]:
     """A version's lineage: its tags and its lineage file, or why the file cannot be read."""
     tags = {
         key.removeprefix(_TAG_PREFIX): value
-        for key, value in sorted(found.tags.items())
+        for key, value in sorted(model_version.tags.items())
         if key.startswith(_TAG_PREFIX) and key != registry.LOAD_TEST_TAG
     }
     try:
-        content = registry.fetch_file(client, found.name, str(found.version), registry.LINEAGE_PATH)
+        content = registry.fetch_file(
+            client, model_version.name, str(model_version.version), registry.LINEAGE_PATH
+        )
         return {**tags, **(json.loads(content) if content else {})}
     except registry.RegistryError as error:
         return {**tags, "artifacts": str(error)}
