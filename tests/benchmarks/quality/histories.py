@@ -16,14 +16,18 @@ _QUANTILES = (0.025, 0.975)
 
 
 def without_histories(content: Content) -> Content:
-    """The YAML content of a config, without sequences and the tables that only they read."""
+    """The YAML content of a config without sequences; the candidate's ids are inputs of the net instead."""
     changed = copy.deepcopy(content)
     changed["features"].pop("derived_sequences", None)
     changed["features"].pop("sequences", None)
     model = changed["model"]
-    model.pop("sequences")
-    read = {item["table"] for item in model.get("ids", [])}
-    model["tables"] = {name: table for name, table in model.get("tables", {}).items() if name in read}
+    ids = model.setdefault("ids", [])
+    for reader in model.pop("sequences").values():
+        for key, column in reader.get("candidate", {}).items():
+            reading = {"table": reader["inputs"][key]["table"], "column": column}
+            ids += [] if reading in ids else [reading]
+    read = {item["table"] for item in ids}
+    model["tables"] = {name: table for name, table in model["tables"].items() if name in read}
     return changed
 
 
