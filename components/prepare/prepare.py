@@ -27,10 +27,10 @@ from components.prepare.read_files import Gathered, RowsToShards, merge_gathered
 from components.prepare.requests import RequestRows, find_changed_rows
 from components.prepare.rows import columns_to_read
 from components.prepare.sampling import NegativeSampler
-from components.prepare.shard_layout import ShardLayout
-from components.prepare.shard_writer import ShardWriter, Written, counts
+from components.prepare.shards.layout import ShardLayout
+from components.prepare.shards.writer import ShardWriter, Written, counts
 from components.prepare.split import SPLITS, Splitter, cut_times
-from components.prepare.vocabularies import (
+from components.prepare.statistics.vocabularies import (
     Vocabulary,
     VocabularySink,
     merge_vocabularies,

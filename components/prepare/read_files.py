@@ -12,10 +12,10 @@ from components.prepare.id_forms import IdForms
 from components.prepare.requests import ChangedRows
 from components.prepare.rows import Rows, columns_to_read, read_file, to_record_batch, to_rows
 from components.prepare.sampling import NegativeSampler
-from components.prepare.shard_layout import ShardLayout
+from components.prepare.shards.layout import ShardLayout
 from components.prepare.split import SPLITS, Splitter
-from components.prepare.statistics import StatisticsBuilder
-from components.prepare.vocabularies import IdCounts, vocabularies_of
+from components.prepare.statistics.feature_statistics import StatisticsBuilder
+from components.prepare.statistics.vocabularies import IdCounts, vocabularies_of
 from recap_model.config import RecapConfig
 from recap_model.data.log.feature_groups import read_crosses
 

@@ -13,7 +13,7 @@ from components.common.engine import Engine, ToShards
 from components.common.engine.scratch import ScratchFile, ScratchWriter, read_scratch
 from components.common.storage.file_groups import FileGroup
 from components.prepare.rows import read_file
-from components.prepare.shard_layout import ShardLayout
+from components.prepare.shards.layout import ShardLayout
 from components.prepare.split import SPLITS, Codes, Splitter
 from recap_model.config import RecapConfig
 from recap_model.data.log.id_hashing import id_numbers, is_present, seeded_hash

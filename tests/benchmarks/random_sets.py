@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pyarrow.fs import LocalFileSystem
 
 from components.prepare.rows import Rows
-from components.prepare.shard_writer import ShardWriter, counts
+from components.prepare.shards.writer import ShardWriter, counts
 from recap_model.config import RecapConfig, data_spec, load_config, parse_config
 from recap_model.data.dataset.manifest import MANIFEST_NAME, DatasetManifest
 from recap_model.data.log.id_hashing import seeded_hash

@@ -27,7 +27,7 @@ class Collisions(StrictModel):
         expected: the collision rate of a uniform hash: 1 - (1 - 1/buckets)^(ids - 1).
         impressions: how often an id was read.
         impression_collision_rate: fraction of the impressions that read a bucket of several ids.
-        exact: counted exactly; otherwise estimated, see `components.prepare.collisions`.
+        exact: counted exactly; otherwise estimated, see `components.prepare.statistics.collisions`.
     """
 
     model_config = ConfigDict(validate_by_name=True, serialize_by_alias=True)

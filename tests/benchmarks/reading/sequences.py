@@ -15,7 +15,7 @@ import pyarrow as pa
 from pyarrow.fs import LocalFileSystem
 
 from components.prepare.rows import Rows
-from components.prepare.shard_writer import ShardWriter
+from components.prepare.shards.writer import ShardWriter
 from recap_model.config import RecapConfig, data_spec
 from recap_model.config.data.sequences import Sequence
 from recap_model.data.dataset.manifest import MANIFEST_NAME, DatasetManifest

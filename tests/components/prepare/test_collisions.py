@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.prepare.collisions import CollisionCounter, expected_collision_rate
+from components.prepare.statistics.collisions import CollisionCounter, expected_collision_rate
 from components.train.train import train_model
 from recap_model.config import RecapConfig
 from recap_model.data.dataset.reader import DatasetReader
@@ -58,7 +58,7 @@ def test_a_counter_is_exact_in_any_order_and_in_parts(first: list[int], second: 
 def test_many_ids_of_many_places_are_estimated_closely_in_little_memory(
     followed: int, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("components.prepare.collisions._FOLLOWED_BUCKETS", followed)
+    monkeypatch.setattr("components.prepare.statistics.collisions._FOLLOWED_BUCKETS", followed)
     random = np.random.default_rng(5)
     ids = random.integers(0, 2**62, 400_000)
     read = ids[np.minimum(random.zipf(1.5, 1_000_000) - 1, len(ids) - 1)]

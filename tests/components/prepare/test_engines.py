@@ -18,7 +18,7 @@ from components.common.storage.file_groups import split_files
 from components.prepare import read_files
 from components.prepare.prepare import prepare_datasets
 from components.prepare.requests import RequestRows
-from components.prepare.shard_layout import ShardLayout
+from components.prepare.shards.layout import ShardLayout
 from recap_model.config import RecapConfig
 from recap_model.data.dataset.manifest import DatasetManifest
 from tests.components.prepare.conftest import DATA, grouped_config
@@ -54,8 +54,8 @@ def log(log: Path) -> Path:
 def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several files in each set of so few rows."""
     for name, rows in (("FILE", 500), ("VOCABULARY", 700), ("REQUESTS", 700)):
-        monkeypatch.setattr(f"components.prepare.shard_layout._ROWS_PER_{name}", rows)
-    monkeypatch.setattr("components.prepare.shard_layout._ROWS_OF_ONE_HELD_OUT_FILE", 1000)
+        monkeypatch.setattr(f"components.prepare.shards.layout._ROWS_PER_{name}", rows)
+    monkeypatch.setattr("components.prepare.shards.layout._ROWS_OF_ONE_HELD_OUT_FILE", 1000)
     monkeypatch.setattr("components.prepare.histories.join._ROWS_PER_SHARD", 500)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from components.prepare.prepare import prepare_datasets
 from components.prepare.rows import Rows
-from components.prepare.statistics import StatisticsBuilder
+from components.prepare.statistics.feature_statistics import StatisticsBuilder
 from recap_model.data.dataset.manifest import DatasetManifest
 from recap_model.data.dataset.statistics import FeatureStatistics
 from tests.components.prepare.tables import table

@@ -36,7 +36,7 @@ def log(tmp_path: Path) -> Path:
 def test_of_rows_with_one_request_and_candidate_one_stays(
     tmp_path: Path, log: Path, keep: str, likes: float, rows_per_shard: int, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("components.prepare.shard_layout._ROWS_PER_REQUESTS", rows_per_shard)
+    monkeypatch.setattr("components.prepare.shards.layout._ROWS_PER_REQUESTS", rows_per_shard)
     rows = pq.read_table(log / FILE)
     place = rows.column_names.index("likes")
     for number in (1.0, 2.0):

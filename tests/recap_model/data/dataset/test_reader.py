@@ -38,7 +38,7 @@ def test_an_epoch_has_every_row_once_in_batches_of_the_stated_size(sets: TinySet
 def test_a_set_of_more_files_than_may_be_open_is_read_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("components.prepare.shard_layout._ROWS_PER_FILE", 60)
+    monkeypatch.setattr("components.prepare.shards.layout._ROWS_PER_FILE", 60)
     many = build_tiny(tmp_path, tiny_config(), write_tiny_log(tmp_path / "log"))
 
     def epochs() -> list[torch.Tensor]:

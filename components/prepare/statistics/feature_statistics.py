@@ -6,9 +6,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from components.prepare.collisions import HashedTables
-from components.prepare.row_sample import Number, RowSample
 from components.prepare.rows import Rows
+from components.prepare.statistics.collisions import HashedTables
+from components.prepare.statistics.row_sample import Number, RowSample
 from recap_model.config import RecapConfig
 from recap_model.data.dataset.statistics import FeatureStatistics
 from recap_model.data.log.slices import PREFIX, quantile_bounds
@@ -22,7 +22,8 @@ class StatisticsBuilder:
     """Moments of the signed log, quantile knots of a seeded sample, hash collisions.
 
     Sums are kept by file and added in the order of the files, because floating-point addition in another order would
-    make the result depend on the number of groups. Ids are counted apart, see `components.prepare.vocabularies`.
+    make the result depend on the number of groups. Ids are counted apart, see
+    `components.prepare.statistics.vocabularies`.
     """
 
     def __init__(self, config: RecapConfig) -> None:

@@ -1,0 +1,1 @@
+"""Statistics of the training rows, as mergeable states and in bounded memory."""
