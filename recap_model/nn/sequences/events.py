@@ -23,6 +23,7 @@ class Events(NamedTuple):
         """What each row reads of a tensor of (histories, ...): (rows, ...)."""
         if self.history_row is None:
             return by_history
-        if len(by_history) == 1 and not torch.compiler.is_compiling():
+        # Asked first: to look at a size would fix it in an exported graph.
+        if not torch.compiler.is_compiling() and by_history.shape[0] == 1:
             return by_history.expand(len(self.history_row), *by_history.shape[1:])
         return by_history.index_select(0, self.history_row)
