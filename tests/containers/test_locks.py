@@ -18,7 +18,7 @@ def versions(text: str) -> dict[str, str]:
     return {name_of(name): version for name, version in PINNED.findall(text)}
 
 
-@pytest.mark.parametrize("image", ["data", "trainer", "registry"])
+@pytest.mark.parametrize("image", ["data", "data-spark", "trainer", "registry"])
 def test_a_lock_holds_every_package_at_the_version_that_the_tests_run_with(image: str):
     tested = versions((CONTAINERS / "constraints.txt").read_text())
     lock = (CONTAINERS / "locks" / f"{image}.txt").read_text()
