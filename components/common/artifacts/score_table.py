@@ -15,9 +15,14 @@ from numpy.typing import NDArray
 from components.common.storage.parquet import batches_of
 from recap_model.config import RecapConfig
 from recap_model.config.reading.errors import in_one_line, printable
+from recap_model.data.log.schema import LARGEST_WEIGHT, form_of
 
-KEYS = ("request", "user", "candidate", "impressed")
+ID_KEYS = ("request", "user", "candidate")
+KEYS = (*ID_KEYS, "impressed")
+_ID_FORMS = ("integer", "boolean", "text", "binary", "null")
 _ROW_GROUP = 1 << 17
+# Of a row, divided by the lowest sampling rate; sums of larger ones overflow.
+_LARGEST_WEIGHT = LARGEST_WEIGHT * 1e9
 
 # Invalid values of a column by the prefix of its name, and what is allowed.
 _REFUSED: dict[str, tuple[Callable[[NDArray[np.floating]], NDArray[np.bool_]], str]] = {
@@ -26,8 +31,8 @@ _REFUSED: dict[str, tuple[Callable[[NDArray[np.floating]], NDArray[np.bool_]], s
         "a label is 0 or 1, or NaN where it is missing",
     ),
     "weight": (
-        lambda values: ~((values >= 0) & (values < np.inf)),
-        "a weight is a finite number of 0 or more",
+        lambda values: ~((values >= 0) & (values <= _LARGEST_WEIGHT)),
+        f"a weight is a number from 0 to {_LARGEST_WEIGHT:g}",
     ),
     "candidate": (lambda values: (values < 0) | (values > 1), "a probability is 0 to 1"),
     "champion": (lambda values: (values < 0) | (values > 1), "a probability is 0 to 1"),
@@ -193,9 +198,10 @@ def read_scores(path: str | Path, config: RecapConfig) -> ScoreTable:
         raise ValueError(
             f"{path}: has more than one column {printable(', '.join(twice))}; run evaluate again"
         )
-    for name in [*needed, *[name for name in ("score/champion",) if name in names]]:
+    for name in [name for name in (*needed, "score/champion", *ID_KEYS) if name in names]:
         kind = schema.field(name).type
-        if not (pa.types.is_boolean(kind) if name.startswith("slice/") else pa.types.is_floating(kind)):
+        allowed = _ID_FORMS if name in ID_KEYS else ("boolean",) if name.startswith("slice/") else ("float",)
+        if form_of(kind) not in allowed:
             raise ValueError(
                 f"{path}: column {name}: is {kind}, which evaluate does not write; run evaluate again"
             )
