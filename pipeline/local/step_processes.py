@@ -5,6 +5,7 @@ import contextlib
 import json
 import re
 import secrets
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -142,13 +143,14 @@ def run_process(steps: Steps, starter: StepStarter, command: list[str], variable
         module.write_text(source, "utf-8")
         arguments = ["--component_module_path", str(module), *command[4:]]
         with starter.start(step, arguments, variables) as process:
+            assert process.stdout is not None
             try:
                 while line := process.stdout.readline(_MAX_LINE_LENGTH):
                     steps.take(line)
                 status = process.wait()
             except KeyboardInterrupt:
                 # A terminal interrupts the step too; closing its pipe would end it before it has cleaned up.
-                with contextlib.suppress(TimeoutError):
+                with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(_INTERRUPT_GRACE_S)
                 raise
     return steps.end(command, status)

@@ -7,17 +7,15 @@ import os
 import re
 import signal
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
 from components.common.runtime.step import ERROR_MARK, PROGRESS_MARK
 from pipeline.local.events import Event, StepEnded, StepProgress, StepStarted
 from pipeline.local.step_processes import Steps, run_process, step_starter
-from pipeline.local.step_starter import StepStarter
 
 
-def run_step(source: str, out: Path, starter: StepStarter | None = None) -> tuple[Steps, list[Event], str]:
+def run_step(source: str, out: Path) -> tuple[Steps, list[Event], str]:
     """A step whose function has this body, run as kfp would have it; it is to write the file ``made`` in ``out``."""
     events: list[Event] = []
     log = io.StringIO()
@@ -30,9 +28,7 @@ def run_step(source: str, out: Path, starter: StepStarter | None = None) -> tupl
     body = "\n".join(f"    {line}" for line in source.splitlines())
     program = f"def to_step():\n{body}\n"
     arguments = ["--executor_input", json.dumps(given), "--function_to_execute", "to_step"]
-    with contextlib.ExitStack() as ending:
-        if starter is None:
-            starter = ending.enter_context(contextlib.closing(step_starter(steps)))
+    with contextlib.closing(step_starter(steps)) as starter:
         command = ["sh", "-ec", "not used", program, *arguments]
         status = run_process(steps, starter, command, {"STEP_OUT": str(out)})
     assert events[0] == StepStarted("to-step")
@@ -140,36 +136,25 @@ def test_two_processes_that_print_into_each_others_lines_end_nothing():
     assert events == []
 
 
-def test_a_step_starts_although_the_server_that_it_is_forked_from_was_killed():
+def test_a_step_that_was_killed_while_it_waited_for_its_turn_is_started_anew(tmp_path: Path):
     steps = Steps(io.StringIO(), lambda event: None)
     with contextlib.closing(step_starter(steps)) as starter:
         starter.prepare("to-step")
-        assert starter._server is not None
-        starter._server.kill()
-        starter._server.wait()
+        (waiting,) = starter._waiting.values()
+        waiting.kill()
+        waiting.wait()
         with starter.start("to-step", ["--help"], {}) as process:
+            assert process.stdout is not None
             assert "executor_input" in process.stdout.read()
-    assert process.wait() == 0
+    assert process.returncode == 0
 
 
-def test_the_server_ends_with_the_run_and_a_step_is_named_as_such():
-    steps = Steps(io.StringIO(), lambda event: None)
-    source = "import pathlib\nprint(pathlib.Path('/proc/self/comm').read_text())\n"
-    with TemporaryDirectory() as folder, contextlib.closing(step_starter(steps)) as starter:
-        module = Path(folder, "component.py")
-        module.write_text(source)
-        arguments = ["--component_module_path", str(module), "--function_to_execute", "none"]
-        with starter.start("calibrate", [*arguments, "--executor_input", "{}"], {}) as process:
-            assert "recap calibrate" in process.stdout.read()
-        server = starter._server
-        assert server is not None
-    assert server.returncode in (0, -signal.SIGKILL)
-
-
-def test_a_step_does_not_see_what_another_one_changed(tmp_path: Path):
-    source = "import components, os\nassert not hasattr(components, 'changed')\ncomponents.changed = True\n"
+def test_the_next_step_is_started_ahead_and_ends_with_the_run():
     steps = Steps(io.StringIO(), lambda event: None)
     with contextlib.closing(step_starter(steps)) as starter:
-        for name in ("first", "second"):
-            steps, _, log = run_step(source + DONE, tmp_path, starter)
-            assert steps.errors == [], (name, log)
+        with starter.start("calibrate", ["--help"], {}) as process:
+            assert process.stdout is not None
+            process.stdout.read()
+        ((step, waiting),) = starter._waiting.items()
+        assert step == "evaluate"
+    assert waiting.returncode == -signal.SIGKILL
