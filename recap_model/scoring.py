@@ -145,6 +145,6 @@ def score_weights(model: MultiTaskRankingModel, changed: Mapping[str, float]) ->
 
 
 def iter_slices(rows: pa.Table, at_once: int) -> Iterator[pa.Table]:
-    """A table in pieces of so many rows."""
+    """A table in slices of at most that number of rows."""
     for start in range(0, rows.num_rows, at_once):
         yield rows.slice(start, at_once)

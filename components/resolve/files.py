@@ -68,7 +68,7 @@ def find_files(config: RecapConfig, data_root: str, end_date: str, days: int, sc
 def _files_before(
     available: Mapping[date, list[ListedFile]], window: Window, files: list[ListedFile], lookback_days: int
 ) -> Iterator[ListedFile]:
-    """The files of so many days before the window; of a window of hours, the earlier hours of its first day too."""
+    """The files of the days that histories look back on; of a window of hours, its first day's earlier hours too."""
     if not lookback_days:
         return
     begin = window.first - timedelta(days=min(lookback_days, (window.first - date.min).days))

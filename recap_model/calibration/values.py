@@ -14,7 +14,7 @@ from recap_model.config.steps.calibration import CalibrationConfig
 from recap_model.metrics.groups import Array
 
 BINS = 4096
-_MOST_SCALES = 1e5  # predictions beyond so many scales count in the last bin
+_MOST_SCALES = 1e5  # in scales; larger predictions count in the last bin
 
 _SUMS = ("weight", "label", "prediction", "squared_label")
 

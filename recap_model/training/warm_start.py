@@ -15,7 +15,7 @@ _TABLES = (SmallEmbeddings, IdEmbedding)
 
 @dataclass(frozen=True)
 class _Table:
-    """The entries of an embedding table, and how an id's entry is found: by so many ``hashes``, or none."""
+    """The entries of an embedding table, and how an id's entry is found: by a number of ``hashes``, or none."""
 
     entries: Tensor
     vocabulary: Vocabulary | None

@@ -16,7 +16,7 @@ def open_engine(
     is not installed, not reachable, or of another version.
 
     Args:
-        processes: the local engine's, where so many pay for their start; as many as there are cores if None. Spark
+        processes: the local engine's, as many as pay for their start; one for each core if None. Spark
             ignores it, and the results do not depend on it.
         spill_folder: an existing folder of this machine for the local engine's temporary files, which are as large as
             the rows that are exchanged; the system's (TMPDIR) if None.

@@ -40,9 +40,7 @@ def java_command(environment: dict[str, str]) -> list[str]:
             "--podName": environment["SPARK_EXECUTOR_POD_NAME"],
         }
     except KeyError as error:
-        raise ValueError(
-            f"{error.args[0]}: not set; this container is started by Spark's driver, not by hand"
-        ) from None
+        raise ValueError(f"{error.args[0]}: not set; only Spark's driver starts this container") from None
     java = str(Path(environment["JAVA_HOME"]) / "bin" / "java") if "JAVA_HOME" in environment else "java"
     sizes = [f"-Xms{memory}", f"-Xmx{memory}"]
     given = [text for pair in arguments.items() for text in pair]

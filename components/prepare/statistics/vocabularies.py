@@ -85,7 +85,7 @@ class IdCounts:
 
     @property
     def are_many(self) -> bool:
-        """Whether there are so many that they should be handed on."""
+        """Whether enough counts are held to hand them on."""
         return self._rows >= _MAX_COUNTS
 
     def to_record_batch(self) -> pa.RecordBatch:

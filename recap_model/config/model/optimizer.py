@@ -32,14 +32,14 @@ class PiecewiseConstantConfig(StrictModel):
 
 
 class LinearRampToConstantConfig(StrictModel):
-    """From 0 to the rate in so many steps, then constant."""
+    """From 0 to the rate in ``num_ramp_steps``, then constant."""
 
     learning_rate: PositiveFloat
     num_ramp_steps: PositiveInt
 
 
 class LinearRampToCosineConfig(StrictModel):
-    """From 0 to the rate in so many steps, then down a cosine to the final rate at ``final_num_steps``."""
+    """From 0 to the rate in ``num_ramp_steps``, then down a cosine to the final rate at ``final_num_steps``."""
 
     learning_rate: PositiveFloat
     final_learning_rate: NonNegativeFloat
