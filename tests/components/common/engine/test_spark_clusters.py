@@ -29,7 +29,7 @@ def _executors_import_the_tests(monkeypatch: pytest.MonkeyPatch):
 
 def test_a_cluster_that_loses_an_executor_in_each_verb_gives_what_one_process_gives(tmp_path: Path):
     killing = functools.partial(work.KillExecutorOnce, kernel=work.square)
-    with standalone_cluster(tmp_path) as cluster, SparkEngine(cluster.master, _ONE_MACHINE) as engine:
+    with standalone_cluster(tmp_path) as master, SparkEngine(master, _ONE_MACHINE) as engine:
         squares = engine.map(list(range(work.ITEMS)), killing(tmp_path / "map"), work.concatenate)
         sent = work.exchanged(engine, ("user",), work.KillExecutorOnce(tmp_path / "send", work.send))
         sink = functools.partial(work.SinkOfLostExecutor, tmp_path / "sink")
