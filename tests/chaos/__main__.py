@@ -28,7 +28,7 @@ def start_harnesses() -> Iterator[list[Harness]]:
 
 
 def run_matrix(rounds: int, seed: int, steps: list[str], faults: list[str]) -> tuple[Counts, list[str]]:
-    """Count how the steps ended under each fault, over so many rounds; and list what they did wrong."""
+    """Count how the steps ended under each fault over all rounds, and list what they did wrong."""
     counts: Counts = collections.defaultdict(collections.Counter)
     wrong: list[str] = []
     with start_harnesses() as harnesses:

@@ -25,7 +25,7 @@ def mounted_tmpfs(folder: Path, size: str) -> Iterator[None]:
 
 @contextmanager
 def nearly_full(folder: Path, free_bytes: int) -> Iterator[None]:
-    """Replace a folder by a copy of it on a file system with so many bytes left."""
+    """Replace a folder by a copy of it on a file system with few bytes left."""
     original = folder.with_name(f"{folder.name}.original")
     folder.rename(original)
     folder.mkdir()

@@ -39,7 +39,7 @@ class Proxy:
         return self._requests
 
     def disturb(self, disturbance: Disturbance, after: int) -> None:
-        """Forward so many more requests, then disturb until `recover`; only one answer is cut off."""
+        """Forward a number of requests, then disturb until `recover`; only one answer is cut off."""
         self._disturbance, self._first = disturbance, self._requests + after
         if after == 0 and disturbance == "refuses":
             self._refuse()

@@ -1,4 +1,4 @@
-"""``python -m tests.benchmarks.prepare [ROWS ...]``: prepares logs of so many rows by each engine, each time anew."""
+"""``python -m tests.benchmarks.prepare [ROWS ...]``: prepares a log of each number of rows by each engine."""
 
 import contextlib
 import json

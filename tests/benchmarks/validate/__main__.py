@@ -1,4 +1,4 @@
-"""Validation of logs of so many rows: ``python -m tests.benchmarks.validate [ROWS ...]`` or ``… engines ROWS``."""
+"""Time to validate a log, by rows: ``python -m tests.benchmarks.validate [ROWS ...]`` or ``… engines ROWS``."""
 
 import json
 import statistics

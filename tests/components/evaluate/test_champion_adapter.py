@@ -70,8 +70,8 @@ def test_columns_that_are_added_or_moved_leave_the_champions_scores_as_they_were
     alone = probabilities(
         theirs, log, tmp_path / "theirs", lambda batch: model(batch)["calibrated_probabilities"]
     )
-    rival = Champion(tmp_path / "champion", ours)
-    beside = probabilities(ours, log, tmp_path / "ours", lambda batch: rival.scores(batch, TASKS)[0])
+    champion = Champion(tmp_path / "champion", ours)
+    beside = probabilities(ours, log, tmp_path / "ours", lambda batch: champion.scores(batch, TASKS)[0])
     assert torch.equal(alone, beside)
 
 
@@ -111,11 +111,11 @@ def test_a_column_that_is_gone_or_has_another_meaning_is_named(
 def test_a_champion_whose_probabilities_are_not_finite_is_none_to_compare_with(tmp_path: Path):
     config = with_features(user_embedding=None)
     champion_of(config, tmp_path / "champion")
-    rival = Champion(tmp_path / "champion", config)
+    champion = Champion(tmp_path / "champion", config)
     log = write_tiny_log(tmp_path / "log")
     reader = DatasetReader(build_tiny(tmp_path / "sets", config, log).test, TASKS, 64, config=config)
     _, batch = next(reader.batches_with_rows())
     with torch.no_grad():
-        next(rival._model.parameters()).fill_(torch.nan)
+        next(champion._model.parameters()).fill_(torch.nan)
     with pytest.raises(ChampionError, match="the champion's probabilities of the test rows are not finite"):
-        rival.scores(batch, TASKS)
+        champion.scores(batch, TASKS)
