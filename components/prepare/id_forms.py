@@ -15,7 +15,7 @@ from recap_model.data.log.schema import ID_ROLES, IdForm, LogColumn, id_form
 class IdForms:
     """The form of each id column and the first file that has it; a column without values has none."""
 
-    found: Mapping[str, tuple[IdForm, str]]
+    forms: Mapping[str, tuple[IdForm, str]]
 
     @classmethod
     def read(cls, snapshot: Snapshot, columns: Sequence[LogColumn]) -> "IdForms":
@@ -24,19 +24,19 @@ class IdForms:
         Raises as `open_parquet`.
         """
         wanted = {column.name for column in columns if column.role in ID_ROLES}
-        found: dict[str, tuple[IdForm, str]] = {}
+        forms: dict[str, tuple[IdForm, str]] = {}
         for file in (file for partition in snapshot.partitions for file in partition.files):
-            if not wanted - set(found):
+            if not wanted - set(forms):
                 break
             schema = open_parquet(snapshot, file).schema_arrow
-            for name in wanted - set(found):
+            for name in wanted - set(forms):
                 if schema.get_field_index(name) >= 0 and (form := id_form(schema.field(name).type)):
-                    found[name] = form, file.path
-        return cls(found)
+                    forms[name] = form, file.path
+        return cls(forms)
 
     def check(self, schema: pa.Schema, file: str) -> None:
         """Raise ValueError for an id column that has another form in this file."""
-        for name, (form, first) in self.found.items():
+        for name, (form, first) in self.forms.items():
             here = id_form(schema.field(name).type) if schema.get_field_index(name) >= 0 else None
             if here not in (form, None):
                 raise ValueError(
@@ -48,4 +48,4 @@ class IdForms:
         """Cast ids of one column to the same type for all files, whose columns may differ in width."""
         if not pa.types.is_null(ids.type):
             return normalized_ids(ids)
-        return ids.cast(pa.string() if self.found.get(name, ("",))[0] == "text" else pa.int64())
+        return ids.cast(pa.string() if self.forms.get(name, ("",))[0] == "text" else pa.int64())

@@ -231,19 +231,19 @@ def _check(manifest: DatasetManifest, config: RecapConfig) -> None:
     if manifest.split != "train":
         return
     rules = config.derived_labels()
-    for task, found in manifest.counts.items():
-        if not found.rows and (condition := config.tasks[task].only_where) is not None:
+    for task, labels in manifest.counts.items():
+        if not labels.rows and (condition := config.tasks[task].only_where) is not None:
             raise ValueError(
                 f"tasks.{task}.only_where: leaves none of the {manifest.rows:,} training rows of {window} "
                 f"({condition}); a task needs rows with a label; change the rule, or widen the window (data.days)"
             )
-        for kind, number in (("positive", found.positives), ("negative", found.rows - found.positives)):
+        for kind, number in (("positive", labels.positives), ("negative", labels.rows - labels.positives)):
             if number or (kind == "negative" and config.tasks[task].kind == "value"):
                 continue
             if task in rules:
                 never = "never true" if kind == "positive" else "always true"
                 raise ValueError(
-                    f"tasks.{task}.label: is {never} in the {found.rows:,} training rows of {window} that count "
+                    f"tasks.{task}.label: is {never} in the {labels.rows:,} training rows of {window} that count "
                     f"({rules[task]}); a task needs positives and negatives; change the rule, or widen the window "
                     "(data.days)"
                 )

@@ -152,9 +152,9 @@ def _check_place(path: str) -> None:
 
 def _day_in(name: str) -> date | None:
     """The day in a name, as ``dt=2026-03-06`` or ``20260306.parquet``."""
-    for found in _ANY_DAY.finditer(name):
+    for match in _ANY_DAY.finditer(name):
         try:
-            return date(int(found[1]), int(found[3]), int(found[4]))
+            return date(int(match[1]), int(match[3]), int(match[4]))
         except ValueError:
             continue
     return None

@@ -70,11 +70,11 @@ def resolve_run(
     settings = _read_config(str(config))
     check_distribution(settings)
     expectations = _read_expectations(str(config), settings)
-    found = find_files(settings, data_root, end_date, days, scheduled)
-    window = found.window
-    if found.not_read:
+    listing = find_files(settings, data_root, end_date, days, scheduled)
+    window = listing.window
+    if listing.not_read:
         log.warning(
-            "event=not_read data_root=%s names=%s", found.source.data_root, shorten(found.not_read, 20)
+            "event=not_read data_root=%s names=%s", listing.source.data_root, shorten(listing.not_read, 20)
         )
     champion = _champion(settings, tracking_uri)
     _check_warm_start(settings, tracking_uri)
@@ -82,13 +82,13 @@ def resolve_run(
     baseline, profile = _baseline(settings, tracking_uri, champion)
     snapshot = Snapshot(
         run_id=run_id,
-        data_root=found.source.data_root,
-        table=found.source.table,
+        data_root=listing.source.data_root,
+        table=listing.source.table,
         first_day=window.first,
         last_day=window.last,
-        partitions=_partitions(found, found.files),
-        lookback=_partitions(found, found.lookback),
-        missing_days=found.missing,
+        partitions=_partitions(listing, listing.files),
+        lookback=_partitions(listing, listing.lookback),
+        missing_days=listing.missing,
         champion=champion,
         baseline=baseline,
         serving=freeze_serving_log(serving, window) if serving else None,
@@ -182,10 +182,10 @@ def _baseline(
     return Baseline(sha256=hashlib.sha256(profile).hexdigest()), profile
 
 
-def _partitions(found: FilesFound, chosen: list[ListedFile]) -> list[Partition]:
-    not_read = f"; not read: {shorten(found.not_read, 3)}" if found.not_read else ""
+def _partitions(listing: FilesFound, chosen: list[ListedFile]) -> list[Partition]:
+    not_read = f"; not read: {shorten(listing.not_read, 3)}" if listing.not_read else ""
     folders: dict[str, list[LogFile]] = {}
-    files = identify_files(found.source.filesystem, found.source.root, [listed.file for listed in chosen])
+    files = identify_files(listing.source.filesystem, listing.source.root, [listed.file for listed in chosen])
     for done, (listed, file) in enumerate(zip(chosen, files, strict=True), start=1):
         folders.setdefault(listed.partition, []).append(file)
         progress(done, len(chosen), f"{done} of {len(chosen)} files{not_read}")

@@ -87,8 +87,8 @@ def _newest_hour(available: Mapping[date, list[ListedFile]]) -> datetime:
 
 
 def _hour_of(day: date, listed: ListedFile) -> datetime | None:
-    found = HOUR.match(listed.partition.partition("/")[2])
-    return datetime(day.year, day.month, day.day) + timedelta(hours=int(found[1])) if found else None
+    match = HOUR.match(listed.partition.partition("/")[2])
+    return datetime(day.year, day.month, day.day) + timedelta(hours=int(match[1])) if match else None
 
 
 def choose_window(available: list[date], end_date: date | None, days: int) -> Window:

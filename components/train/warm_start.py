@@ -34,8 +34,8 @@ def start_warm(model: MultiTaskRankingModel, snapshot: Snapshot, config: RecapCo
         return _copy_weights(model, Path(wanted), wanted)
     name, version = registered
     with tempfile.TemporaryDirectory() as folder:
-        found = download(connect(snapshot.tracking_uri), name, version, folder)
-        return _copy_weights(model, found, f"{name} version {version}")
+        model_folder = download(connect(snapshot.tracking_uri), name, version, folder)
+        return _copy_weights(model, model_folder, f"{name} version {version}")
 
 
 def _copy_weights(model: MultiTaskRankingModel, folder: Path, source: str) -> str:

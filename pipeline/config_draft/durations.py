@@ -1,4 +1,4 @@
-"""Columns of time spent on a candidate, as dwell or watch time: found by name, made labels of by a threshold."""
+"""Columns of time spent on a candidate, as dwell or watch time: recognized by name, made labels by a threshold."""
 
 import re
 from collections.abc import Iterable

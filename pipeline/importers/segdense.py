@@ -45,9 +45,9 @@ def read_segdense(path: Path) -> dict[str, Feature]:
         features = TypeAdapter(list[Feature]).validate_python(entries)
     except ValidationError as error:
         raise ConfigError("\n".join(f"{path}: schema.{reason}" for reason in reasons(error))) from None
-    found: dict[str, Feature] = {}
+    by_name: dict[str, Feature] = {}
     for feature in features:
-        if feature.feature_name in found:
+        if feature.feature_name in by_name:
             raise ConfigError(f"{path}: feature {feature.feature_name!r} is given twice; keep one")
-        found[feature.feature_name] = feature
-    return found
+        by_name[feature.feature_name] = feature
+    return by_name

@@ -102,11 +102,11 @@ def _write(files: list[Path], out: Path, schema: pa.Schema, time: str, day: date
 
 
 def _files(source: Path) -> list[Path]:
-    found = sorted(path for path in source.iterdir() if path.is_file()) if source.is_dir() else [source]
-    found = [path for path in found if not path.name.startswith(("_", "."))]
-    if not found or not found[0].is_file():
+    files = sorted(path for path in source.iterdir() if path.is_file()) if source.is_dir() else [source]
+    files = [path for path in files if not path.name.startswith(("_", "."))]
+    if not files or not files[0].is_file():
         raise FileNotFoundError(f"{source}: no such file; give a TFRecord file, or a folder of them")
-    return found
+    return files
 
 
 def _chunks(file: Path) -> Iterator[tuple[int, list[Any]]]:

@@ -325,8 +325,8 @@ class _Source:
 
 def _get_mapping(section: dict[str, Any], name: str) -> dict[str, Any]:
     """A nested section; {} if it is not a mapping, which the check of the whole config reports."""
-    found = section.get(name)
-    return found if isinstance(found, dict) else {}
+    value = section.get(name)
+    return value if isinstance(value, dict) else {}
 
 
 def _strip_meta_prefix(name: str) -> str:

@@ -30,12 +30,12 @@ class FileGroup:
         aims = ends[-1] * np.arange(1, groups + 1) / groups
         lasts = np.unique(np.searchsorted(ends, aims - 0.5) + 1)
         lasts[-1] = len(self.files)  # empty files at the end are of the last group
-        found, first = [], 0
+        result, first = [], 0
         for number, last in enumerate(lasts.tolist()):
             before = int(ends[first - 1]) if first else 0
-            found.append(FileGroup(number, self.files[first:last], self.first_row + before))
+            result.append(FileGroup(number, self.files[first:last], self.first_row + before))
             first = last
-        return found
+        return result
 
 
 def all_files(snapshot: Snapshot) -> FileGroup:

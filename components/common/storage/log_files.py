@@ -66,19 +66,19 @@ def list_folder(filesystem: FileSystem, folder: str, recursive: bool = True) -> 
         ValueError: a name is not UTF-8, a link points to a parent folder, or the folder contains a table.
     """
     if filesystem.type_name == "local":
-        found = list(_walk(folder, "", recursive, ()))
+        entries = list(_walk(folder, "", recursive, ()))
     else:
-        found = [
+        entries = [
             FileInfo(
                 info.path.removeprefix(folder).lstrip("/"), info.type, mtime_ns=info.mtime_ns, size=info.size
             )
             for info in get_file_info(filesystem, FileSelector(folder, recursive=recursive))
         ]
-    for info in found:
+    for info in entries:
         for name in info.path.split("/"):
             if name.startswith(("_", ".")) and name in _TABLES:
                 _refuse_table(f"{folder}/{info.path}", name)
-    return sorted((info for info in found if not is_hidden(info.path)), key=lambda info: info.path)
+    return sorted((info for info in entries if not is_hidden(info.path)), key=lambda info: info.path)
 
 
 def _walk(root: str, inside: str, recursive: bool, above: tuple[tuple[int, int], ...]) -> Iterator[FileInfo]:
@@ -94,13 +94,13 @@ def _walk(root: str, inside: str, recursive: bool, above: tuple[tuple[int, int],
                 name = os.fsencode(entry.path)
                 raise ValueError(f"the file {name!r}: its name is not UTF-8; rename it") from None
             try:
-                found = entry.stat()
+                status = entry.stat()
             except OSError:
                 yield FileInfo(path, FileType.NotFound)
                 continue
-            yield FileInfo(path, _type_of(found.st_mode), mtime_ns=found.st_mtime_ns, size=found.st_size)
-            if recursive and stat.S_ISDIR(found.st_mode) and not is_hidden(entry.name):
-                if (found.st_dev, found.st_ino) in above:
+            yield FileInfo(path, _type_of(status.st_mode), mtime_ns=status.st_mtime_ns, size=status.st_size)
+            if recursive and stat.S_ISDIR(status.st_mode) and not is_hidden(entry.name):
+                if (status.st_dev, status.st_ino) in above:
                     raise ValueError(f"{entry.path!r}: a link to a folder above it; remove it")
                 yield from _walk(root, path, recursive, above)
 

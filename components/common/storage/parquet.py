@@ -192,11 +192,11 @@ def digest(filesystem: FileSystem, path: str) -> tuple[str, int]:
 
 
 def _digest(stream: pa.NativeFile) -> tuple[str, int]:
-    found, size = hashlib.sha256(), 0
+    digest, size = hashlib.sha256(), 0
     while chunk := stream.read(_DIGEST_CHUNK_BYTES):
-        found.update(chunk)
+        digest.update(chunk)
         size += len(chunk)
-    return found.hexdigest(), size
+    return digest.hexdigest(), size
 
 
 def hash_content(snapshot: Snapshot, file: LogFile) -> str:
@@ -208,10 +208,10 @@ def hash_content(snapshot: Snapshot, file: LogFile) -> str:
         return ""
     filesystem, root = open_root(snapshot.data_root)
     with _errors_of(file.path, root), open_unchanged(filesystem, root, file) as stream:
-        found, _ = _digest(stream)
-    if file.sha256 not in ("", found):
+        sha256, _ = _digest(stream)
+    if file.sha256 not in ("", sha256):
         raise FileChangedError(file.path)
-    return found
+    return sha256
 
 
 def read_schemas(snapshot: Snapshot) -> list[pa.Schema]:
@@ -236,5 +236,5 @@ def count_rows(snapshot: Snapshot) -> Snapshot:
             return 0
 
     with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
-        rows = {file.path: found for file, found in zip(files, pool.map(count, files), strict=True)}
+        rows = {file.path: count for file, count in zip(files, pool.map(count, files), strict=True)}
     return snapshot.with_files(lambda file: file.model_copy(update={"row_count": rows[file.path]}))

@@ -40,15 +40,15 @@ def get_file_info(filesystem: FileSystem, what: str | list[str] | FileSelector) 
     Raises ValueError for a file whose name is not UTF-8.
     """
     if filesystem.type_name in _RETRYING_CLIENTS:
-        found = filesystem.get_file_info(what)
+        answer = filesystem.get_file_info(what)
     else:
-        found = retrying(lambda: filesystem.get_file_info(what))
-    for info in found if isinstance(found, list) else ():
+        answer = retrying(lambda: filesystem.get_file_info(what))
+    for info in answer if isinstance(answer, list) else ():
         try:
             _ = info.path
         except UnicodeDecodeError as error:
             raise ValueError(f"the file {error.object!r}: its name is not UTF-8; rename it") from None
-    return found
+    return answer
 
 
 def open_input(

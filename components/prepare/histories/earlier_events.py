@@ -67,28 +67,28 @@ class EarlierEvents:
         """
         if not len(self._events):
             return np.zeros(len(chosen) + 1, dtype=np.int64), self._events
-        found = np.full((len(chosen), self._max_length), _NONE)
+        newest = np.full((len(chosen), self._max_length), _NONE)
         at_once = max(1, _CELLS_AT_ONCE // self._max_length)
         for first in range(0, len(chosen), at_once):
-            found[first : first + at_once] = self._newest(chosen[first : first + at_once])
-        filled = found != _NONE
-        return np.concatenate([[0], np.cumsum(filled.sum(axis=1))]), self._events[found[filled]]
+            newest[first : first + at_once] = self._newest(chosen[first : first + at_once])
+        filled = newest != _NONE
+        return np.concatenate([[0], np.cumsum(filled.sum(axis=1))]), self._events[newest[filled]]
 
     def _newest(self, chosen: Numbers) -> Numbers:
         """Numbers among the events, (rows, max_length), filled up with `_NONE` at the end."""
         width = self._max_length
-        found = np.full((len(chosen), width), _NONE)
+        newest = np.full((len(chosen), width), _NONE)
         waiting = np.arange(len(chosen))
         while len(waiting):
             at_once = max(1, _CELLS_AT_ONCE // width)
             for first in range(0, len(waiting), at_once):
                 some = waiting[first : first + at_once]
-                found[some] = self._newest_of_last(chosen[some], width)
+                newest[some] = self._newest_of_last(chosen[some], width)
             # Where events were left out, older ones may have to be looked at.
             stretch = (self._ends - self._user_starts)[chosen[waiting]]
-            waiting = waiting[(found[waiting, -1] == _NONE) & (stretch > width)]
+            waiting = waiting[(newest[waiting, -1] == _NONE) & (stretch > width)]
             width *= 4
-        return found
+        return newest
 
     def _newest_of_last(self, chosen: Numbers, width: int) -> Numbers:
         """The newest visible ones among each row's last ``width`` earlier events."""

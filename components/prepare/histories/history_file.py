@@ -72,10 +72,12 @@ class HistoryReader:
         """The histories of ``rows`` consecutive rows from number ``first`` on, by the names of the schema."""
         pieces = [piece for file in self._files for piece in file.between(first, first + rows)]
         # Entry 0 is the empty history.
-        indices, found = np.zeros(rows, dtype=np.int64), 1
+        indices, next_entry = np.zeros(rows, dtype=np.int64), 1
         for piece in pieces:
-            indices[piece.column(NUMBER).to_numpy() - first] = np.arange(found, found + piece.num_rows)
-            found += piece.num_rows
+            indices[piece.column(NUMBER).to_numpy() - first] = np.arange(
+                next_entry, next_entry + piece.num_rows
+            )
+            next_entry += piece.num_rows
         return {
             name: pa.concat_arrays(
                 [self._empty.column(name), *(piece.column(name) for piece in pieces)]

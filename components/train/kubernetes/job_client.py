@@ -146,7 +146,7 @@ class KubernetesJob:
         """
         backend = self._client.backend
         try:
-            found: dict[str, Any] = backend.custom_api.get_namespaced_custom_object(
+            job: dict[str, Any] = backend.custom_api.get_namespaced_custom_object(
                 GROUP, VERSION, backend.namespace, PLURAL, self.name, _request_timeout=_REQUEST_TIMEOUTS_S
             )
         except ApiException as error:
@@ -155,9 +155,9 @@ class KubernetesJob:
             raise self._refusal("cannot be read", error) from None
         except HTTPError as error:
             raise self._refusal("cannot be read", error) from None
-        if found["metadata"].get("deletionTimestamp"):
+        if job["metadata"].get("deletionTimestamp"):
             return JobStatus("deleting")
-        for condition in found.get("status", {}).get("conditions", []):
+        for condition in job.get("status", {}).get("conditions", []):
             why = f"{condition.get('reason', '')}: {condition.get('message', '')}".strip(": ")
             if condition["status"] == "True" and condition["type"] == constants.TRAINJOB_COMPLETE:
                 return JobStatus("complete", why)

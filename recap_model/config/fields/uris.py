@@ -64,11 +64,11 @@ def mask_secrets(text: str) -> str:
     'GET http://***@host/x?token=*** failed'
     """
     parts, start = [], 0
-    for found in _IN_TEXT.finditer(text):
-        end = _end_of_secret(found[1], text[found.end() :])
+    for match in _IN_TEXT.finditer(text):
+        end = _end_of_secret(match[1], text[match.end() :])
         if end:
-            parts += [text[start : found.end()], _HIDDEN]
-            start = found.end() + end - 1
+            parts += [text[start : match.end()], _HIDDEN]
+            start = match.end() + end - 1
     return _PARAMETER.sub(rf"\1{_HIDDEN}", "".join([*parts, text[start:]]))
 
 

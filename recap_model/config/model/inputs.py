@@ -169,7 +169,7 @@ class LargeEmbeddingsConfig(StrictModel):
 
 
 def check_room(num_embeddings: int, **ways: bool) -> None:
-    """Raise ValueError unless ids are found in one way, and the table has an entry for one beside the unknown."""
+    """Raise ValueError unless ids are looked up in one way, and the table has an entry for one beside the unknown."""
     chosen = [name for name, used in ways.items() if used]
     if len(chosen) > 1:
         raise ValueError(f"{' and '.join(chosen)}: a table finds its ids in one way; remove one of them")

@@ -28,9 +28,9 @@ def cross_check(errors: Callable[["RecapConfig"], Iterator[str]]) -> Any:
     """A validator of the config that raises ValueError with all that a check finds, a line each."""
 
     def validate(config: "RecapConfig") -> "RecapConfig":
-        found = list(errors(config))
-        if found:
-            raise ValueError("\n".join(found))
+        problems = list(errors(config))
+        if problems:
+            raise ValueError("\n".join(problems))
         return config
 
     return model_validator(mode="after")(validate)
