@@ -1,6 +1,6 @@
 """The pipeline as a graph: from engagement logs to a promoted model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from kfp import dsl
@@ -30,8 +30,20 @@ def _add_steps(
     tracking_uri: Any,
     configure: Configure,
     scheduled: str = "",
+    until: str = STEPS[-1].name,
 ) -> None:
-    """Add every step's task in the order of the data flow, and pass each, with its step, to ``configure``."""
+    """Add the tasks of the steps up to ``until``, and pass each, with its step, to ``configure``."""
+    tasks = _tasks(data_root, config, end_date, days, tracking_uri, scheduled)
+    for step in STEPS:
+        configure(next(tasks).set_display_name(step.title), step)
+        if step.name == until:
+            return
+
+
+def _tasks(
+    data_root: Any, config: Any, end_date: Any, days: Any, tracking_uri: Any, scheduled: str
+) -> Iterator[Any]:
+    """Add the steps' tasks one by one, in the order of `STEPS`."""
     resolved = resolve(
         config=config,
         data_root=data_root,
@@ -41,15 +53,20 @@ def _add_steps(
         run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
         scheduled=scheduled,
     )
+    yield resolved
     snapshot = resolved.outputs["snapshot"]
     validated = validate(snapshot=snapshot)
+    yield validated
     prepared = prepare(snapshot=snapshot, validated=validated.outputs["validated"])
+    yield prepared
     trained = train(snapshot=snapshot, train_set=prepared.outputs["train_set"])
+    yield trained
     calibrated = calibrate(
         snapshot=snapshot,
         model=trained.outputs["model"],
         calibration_set=prepared.outputs["calibration_set"],
     )
+    yield calibrated
     model = calibrated.outputs["calibrated_model"]
     evaluated = evaluate(
         snapshot=snapshot,
@@ -57,6 +74,7 @@ def _add_steps(
         test_set=prepared.outputs["test_set"],
         validated=validated.outputs["validated"],
     )
+    yield evaluated
     evaluation = evaluated.outputs["evaluation"]
     registered = register(
         snapshot=snapshot,
@@ -68,10 +86,8 @@ def _add_steps(
         curves=trained.outputs["curves"],
         reliability=calibrated.outputs["reliability"],
     )
-    promoted = promote(version=registered.outputs["version"], evaluation=evaluation)
-    tasks = (resolved, validated, prepared, trained, calibrated, evaluated, registered, promoted)
-    for step, task in zip(STEPS, tasks, strict=True):
-        configure(task.set_display_name(step.title), step)
+    yield registered
+    yield promote(version=registered.outputs["version"], evaluation=evaluation)
 
 
 def _configure_local_task(task: Any, step: Step) -> None:
@@ -81,24 +97,29 @@ def _configure_local_task(task: Any, step: Step) -> None:
         task.set_retry(num_retries=step.local_retries)
 
 
-@dsl.pipeline(name=NAME, display_name=TITLE)
-def retrain(
-    data_root: str,
-    config: str = "pipeline/configs/sample.yaml",
-    end_date: str = "",
-    days: int = 0,
-    tracking_uri: str = "sqlite:///mlflow.db",
-) -> None:
-    """Retrain the multi-task ranking model on the newest logs on this machine; promote it if it passes the gate.
+def local_pipeline(until: str = STEPS[-1].name) -> Any:
+    """The pipeline on this machine, up to and including the step ``until``."""
 
-    Args:
-        data_root: Folder or URI of the log, with a partition date=YYYY-MM-DD for each day, or a table.
-        config: YAML file that describes features, tasks, model and gate.
-        end_date: Last day of the data window, YYYY-MM-DD; the log's newest day if empty.
-        days: Days in the window; data.days of the config if 0.
-        tracking_uri: MLflow tracking server or store that holds the registered model.
-    """
-    _add_steps(data_root, config, end_date, days, tracking_uri, _configure_local_task)
+    @dsl.pipeline(name=NAME, display_name=TITLE)
+    def retrain(
+        data_root: str,
+        config: str = "pipeline/configs/sample.yaml",
+        end_date: str = "",
+        days: int = 0,
+        tracking_uri: str = "sqlite:///mlflow.db",
+    ) -> None:
+        """Retrain the multi-task ranking model on the newest logs on this machine; promote it if it passes the gate.
+
+        Args:
+            data_root: Folder or URI of the log, with a partition date=YYYY-MM-DD for each day, or a table.
+            config: YAML file that describes features, tasks, model and gate.
+            end_date: Last day of the data window, YYYY-MM-DD; the log's newest day if empty.
+            days: Days in the window; data.days of the config if 0.
+            tracking_uri: MLflow tracking server or store that holds the registered model.
+        """
+        _add_steps(data_root, config, end_date, days, tracking_uri, _configure_local_task, until=until)
+
+    return retrain
 
 
 def cluster_pipeline(configure: Configure) -> Any:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.workspace import DEFAULT_WORKSPACE, WorkspaceOption
-from pipeline.local.run_folders import newest_run
+from pipeline.local.run_folders import EVALUATION_REPORT, newest_run
 
 
 def report(
@@ -18,7 +18,7 @@ def report(
     """
     import webbrowser
 
-    path = (newest_run(workspace).reports / "evaluation.html").resolve()
+    path = (newest_run(workspace).reports / EVALUATION_REPORT).resolve()
     typer.echo(str(path))
     if show:
         webbrowser.open(path.as_uri())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from components.steps import STEPS
 from pipeline.cli.terminal.output import new_console, print_error
 from pipeline.cli.workspace import (
     DEFAULT_NAME,
@@ -29,6 +30,13 @@ REPORTS = {
     "calibration": ("calibrate", "reliability"),
     "evaluation": ("evaluate", "report"),
 }
+_STEP_NAMES = [step.name for step in STEPS]
+
+
+def _check_step(name: str) -> str:
+    if name not in _STEP_NAMES:
+        raise typer.BadParameter(f"{name!r}: unknown step; steps: {', '.join(_STEP_NAMES)}")
+    return name
 
 
 def run(
@@ -55,6 +63,15 @@ def run(
             help="MLflow's URI; else the config's, MLFLOW_TRACKING_URI, or SQLite in the workspace.",
         ),
     ] = "",
+    until: Annotated[
+        str,
+        typer.Option(
+            metavar="STEP",
+            callback=_check_step,
+            autocompletion=lambda incomplete: [name for name in _STEP_NAMES if name.startswith(incomplete)],
+            help="Stop after this step; before register, no version is made and the champion stays.",
+        ),
+    ] = _STEP_NAMES[-1],
     containers: Annotated[
         bool, typer.Option(help="Run each step in its container image; `make images` builds them.")
     ] = False,
@@ -96,34 +113,41 @@ def run(
         inside = container_settings(arguments, folder.steps, workspace) if containers else None
         try:
             with folder.temporary_files(), LiveSteps(console) as live:
-                outputs = run_pipeline(arguments, folder.steps, folder.log, live, inside)
+                outputs = run_pipeline(arguments, folder.steps, folder.log, live, inside, until)
         except StepFailedError as failure:
             print_error(
                 *(f"{failure.step}: {line}" for line in failure.lines),
                 f"the run ended at {failure.step}; everything it printed is in {failure.log}",
             )
             raise typer.Exit(1) from None
-        result = _collect_reports(outputs, folder)
+        result = _collect_reports(outputs, folder, until)
     if as_json:
         print(json.dumps(result, indent=1))
     else:
         _print_result(result, console, _registry_options(workspace, uri, default_tracking_uri(workspace)))
 
 
-def _collect_reports(outputs: Path, folder: RunFolder) -> dict[str, Any]:
-    """Copy the reports into one folder as .html files, and read the decision and the promotion."""
+def _collect_reports(outputs: Path, folder: RunFolder, until: str) -> dict[str, Any]:
+    """Copy the reports into one folder as .html files, and read the decision and the promotion, as far as made."""
     folder.reports.mkdir()
+    steps_done = _STEP_NAMES[: _STEP_NAMES.index(until) + 1]
     reports = {}
     for name, (step, artifact) in REPORTS.items():
-        target = folder.reports / f"{name}.html"
-        shutil.copyfile(outputs / step / artifact, target)
-        reports[name] = str(target)
-    promotion = json.loads((outputs / "promote" / "promotion" / "promotion.json").read_text())
-    decision = json.loads((outputs / "evaluate" / "evaluation" / "decision.json").read_text())
-    (folder.reports / "decision.json").write_text(json.dumps(decision, indent=1))
+        if step in steps_done:
+            target = folder.reports / f"{name}.html"
+            shutil.copyfile(outputs / step / artifact, target)
+            reports[name] = str(target)
+    decision, promotion = None, None
+    if "evaluate" in steps_done:
+        decision = json.loads((outputs / "evaluate" / "evaluation" / "decision.json").read_text())
+        (folder.reports / "decision.json").write_text(json.dumps(decision, indent=1))
+    if "promote" in steps_done:
+        promotion = json.loads((outputs / "promote" / "promotion" / "promotion.json").read_text())
     return {
-        "outcome": decision["outcome"],
+        "outcome": decision and decision["outcome"],
+        "reason": decision and decision["reason"],
         "promotion": promotion,
+        "until": until,
         "reports": reports,
         "log": str(folder.log),
         "outputs": os.path.relpath(outputs),
@@ -139,14 +163,27 @@ def _registry_options(workspace: Path, uri: str, usual: str) -> tuple[str, str]:
 def _print_result(result: dict[str, Any], console: "Console", where: tuple[str, str]) -> None:
     from rich.text import Text
 
-    promotion = result["promotion"]
-    console.print(Text.assemble("\nDecision: ", (result["outcome"], "bold"), f". {promotion['reason']}"))
-    name = promotion["name"]
-    model = "" if name == DEFAULT_NAME else f" --name {shlex.quote(name)}"
-    for line in (
-        "Reports:",
-        *(f"  {name:<12} {path}" for name, path in result["reports"].items()),
-        f"Versions:              recap models{model}{where[0]}",
-        f"Report in a browser:   recap report{where[1]}",
-    ):
+    promotion, reports = result["promotion"], result["reports"]
+    lines = ["Reports:", *(f"  {name:<12} {path}" for name, path in reports.items())] if reports else []
+    if result["outcome"]:
+        reason = promotion["reason"] if promotion else result["reason"]
+        console.print(Text.assemble("\nDecision: ", (result["outcome"], "bold"), f". {reason}"))
+    if promotion:
+        name = promotion["name"]
+        model = "" if name == DEFAULT_NAME else f" --name {shlex.quote(name)}"
+        lines.append(f"Versions:              recap models{model}{where[0]}")
+    else:
+        lines.append(_describe_stop(result))
+    if result["outcome"]:
+        lines.append(f"Report in a browser:   recap report{where[1]}")
+    for line in lines:
         console.print(line, soft_wrap=True)
+
+
+def _describe_stop(result: dict[str, Any]) -> str:
+    """One line on a run that ended before promote."""
+    until = result["until"]
+    not_run = _STEP_NAMES[_STEP_NAMES.index(until) + 1 :]
+    registered = "the champion stays" if until == "register" else "nothing was registered"
+    where = result["outputs"]
+    return f"Stopped after {until} (--until); not run: {', '.join(not_run)}; {registered}. Outputs: {where}"

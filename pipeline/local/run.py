@@ -53,6 +53,7 @@ def run_pipeline(
     log: str | Path,
     on_event: Callable[[Event], None],
     containers: dict[str, Any] | None = None,
+    until: str = STEPS[-1].name,
 ) -> Path:
     """Run every step in its own process; returns the folder with one folder of outputs per step.
 
@@ -62,6 +63,7 @@ def run_pipeline(
         log: file for everything that kfp and the steps print.
         on_event: called as steps start, make progress and end.
         containers: settings of a container for each step (`pipeline.local.docker`); processes if None.
+        until: the last step to run.
 
     Raises:
         StepFailedError: a step failed; the exception has its error messages.
@@ -73,10 +75,10 @@ def run_pipeline(
     with log.open("w", buffering=1, encoding="utf-8") as stream:
         steps = Steps(stream, _end_run_on_output_error(on_event))
         try:
-            with _capture_output(stream), contextlib.closing(step_starter(steps)) as starter:
+            with _capture_output(stream), contextlib.closing(step_starter(steps, until)) as starter:
                 if containers is None:
                     starter.prepare(STEPS[0].name)
-                _run(arguments, root, steps, starter, containers)
+                _run(arguments, root, steps, starter, containers, until)
         except RuntimeError as error:
             raise StepFailedError(steps.step, steps.errors or [printable(str(error))], log) from None
         except _OutputError as refused:
@@ -100,17 +102,18 @@ def _run(
     steps: Steps,
     starter: StepStarter,
     containers: dict[str, Any] | None,
+    until: str,
 ) -> None:
     from kfp import local
 
-    from pipeline.retrain import retrain
+    from pipeline.retrain import local_pipeline
 
     with patch_kfp_runners(steps, starter):
         runner = local.SubprocessRunner(use_venv=False)
         if containers is not None:
             runner = local.DockerRunner(**containers)
         local.init(runner, pipeline_root=str(root), workspace_root=str(root / "workspace"))
-        retrain(**arguments)
+        local_pipeline(until)(**arguments)
 
 
 @contextlib.contextmanager

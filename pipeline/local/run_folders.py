@@ -16,6 +16,7 @@ from components.common.runtime.locks import locked_folder
 
 # Checkpoints of a killed training; the next run with the same config and data resumes from them.
 CHECKPOINTS = "checkpoints"
+EVALUATION_REPORT = "evaluation.html"
 _STAMP = "%Y-%m-%dT%H-%M-%S-%f"
 _RUNS, _LOCK, _TEMPORARY, _REMOVED = "runs", ".running", "tmp", ".removed-"
 
@@ -115,10 +116,10 @@ def remove_leftovers(run: Path, dry_run: bool = False) -> list[tuple[Path, int]]
 
 
 def newest_run(workspace: Path) -> RunFolder:
-    """The newest run that has reports. Raises FileNotFoundError if there is none."""
-    finished = [path for path in _run_folders(workspace) if (path / "reports").is_dir()]
+    """The newest run that was evaluated. Raises FileNotFoundError if there is none."""
+    finished = [path for path in _run_folders(workspace) if (path / "reports" / EVALUATION_REPORT).is_file()]
     if not finished:
-        raise FileNotFoundError(f"{workspace}: no finished run; start one with recap run")
+        raise FileNotFoundError(f"{workspace}: no run with an evaluation; start one with recap run")
     return RunFolder(finished[-1])
 
 

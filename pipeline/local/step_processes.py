@@ -124,9 +124,9 @@ def patch_kfp_runners(steps: Steps, starter: StepStarter) -> Iterator[None]:
         docker_task_handler.run_docker_container = in_container
 
 
-def step_starter(steps: Steps) -> StepStarter:
-    """The starter of these steps' processes."""
-    return StepStarter({PIPE_OF_RUN: "stdout", KEY_OF_RUN: steps.key})
+def step_starter(steps: Steps, until: str = "") -> StepStarter:
+    """The starter of these steps' processes, of which ``until`` is the last."""
+    return StepStarter({PIPE_OF_RUN: "stdout", KEY_OF_RUN: steps.key}, until)
 
 
 def run_process(steps: Steps, starter: StepStarter, command: list[str], variables: dict[str, str]) -> int:

@@ -19,10 +19,12 @@ class StepStarter:
 
     Args:
         variables: environment variables of the processes, in addition to this process's.
+        until: the last step, after which none is started.
     """
 
-    def __init__(self, variables: Mapping[str, str]) -> None:
+    def __init__(self, variables: Mapping[str, str], until: str = "") -> None:
         self._variables = dict(variables)
+        self._until = until
         self._waiting: dict[str, subprocess.Popen[str]] = {}
 
     def prepare(self, step: str) -> None:
@@ -50,7 +52,8 @@ class StepStarter:
         # If the process was just killed, its exit status says so.
         with contextlib.suppress(BrokenPipeError), process.stdin as request:
             request.write(json.dumps([arguments, dict(variables)]) + "\n")
-        if (following := _NEXT.get(step)) is not None and following not in self._waiting:
+        following = _NEXT.get(step) if step != self._until else None
+        if following is not None and following not in self._waiting:
             self.prepare(following)
         return process
 

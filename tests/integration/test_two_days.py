@@ -48,10 +48,17 @@ def test_each_report_is_one_page_that_needs_no_network(days: list[dict], workpla
             assert fetch not in page
 
 
-def test_the_same_day_again_gives_the_same_weights(days: list[dict], recap: Recap, workplace: Path):
-    done = recap(*RUN, "--end-date", "2026-03-05", "--json", "--workspace", "again")
+def test_the_same_day_again_until_evaluate_gives_the_same_weights_and_registers_nothing(
+    days: list[dict], recap: Recap, workplace: Path
+):
+    done = recap(*RUN, "--end-date", "2026-03-05", "--json", "--workspace", "again", "--until", "evaluate")
+    stopped = json.loads(done.stdout)
+    assert (stopped["outcome"], stopped["promotion"]) == (days[0]["outcome"], None)
+    assert set(stopped["reports"]) == set(days[0]["reports"])
+    assert not (workplace / stopped["outputs"] / "register").exists()
+    assert recap("models", "--name", "tiny", "--json", "--workspace", "again").stdout.strip() == "[]"
     weights = [
         (workplace / outputs / "calibrate/calibrated_model/weights.safetensors").read_bytes()
-        for outputs in (days[0]["outputs"], json.loads(done.stdout)["outputs"])
+        for outputs in (days[0]["outputs"], stopped["outputs"])
     ]
     assert weights[0] == weights[1]

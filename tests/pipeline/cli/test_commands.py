@@ -53,11 +53,13 @@ def test_the_pipeline_is_compiled_where_told(tmp_path: Path):
     assert (tmp_path / "retrain.yaml").is_file()
 
 
-def test_the_report_is_the_newest_finished_runs(tmp_path: Path):
-    with pytest.raises(FileNotFoundError, match="no finished run"):
+def test_the_report_is_that_of_the_newest_run_with_an_evaluation(tmp_path: Path):
+    with pytest.raises(FileNotFoundError, match="no run with an evaluation"):
         newest_run(tmp_path)
-    with new_run(tmp_path) as finished, new_run(tmp_path):
-        finished.reports.mkdir()
+    with new_run(tmp_path) as finished, new_run(tmp_path) as stopped:
+        for run, report in ((finished, "evaluation.html"), (stopped, "data.html")):
+            run.reports.mkdir()
+            (run.reports / report).touch()
     (tmp_path / "runs" / "zz-latest").symlink_to(finished.path)
     result = RUNNER.invoke(app, ["report", "--workspace", str(tmp_path), "--no-show"])
     assert Path(result.stdout.strip()) == finished.reports / "evaluation.html"
@@ -89,3 +91,15 @@ def test_a_run_names_the_commands_that_find_its_model_and_its_report(capsys: pyt
     told = capsys.readouterr().out
     assert "recap models --tracking-uri http://a\n" in told
     assert told.endswith("recap report\n")
+    stopped = {"outcome": None, "promotion": None, "reports": {}, "until": "train", "outputs": "here"}
+    _print_result(stopped, Console(width=200), ("", ""))
+    assert capsys.readouterr().out == (
+        "Stopped after train (--until); not run: calibrate, evaluate, register, promote; nothing was registered. "
+        "Outputs: here\n"
+    )
+
+
+def test_an_unknown_step_is_a_usage_error():
+    result = RUNNER.invoke(app, ["run", "--data", "log", "--until", "score"])
+    assert result.exit_code == 2
+    assert "unknown step; steps: resolve, validate," in " ".join(result.output.replace("│", " ").split())

@@ -54,6 +54,7 @@ def test_a_run_after_the_clock_was_set_back_is_the_newest(runs: list[Path], tmp_
     (ahead / "reports").mkdir(parents=True)
     with new_run(tmp_path) as run:
         run.reports.mkdir()
+        (run.reports / "evaluation.html").touch()
         assert run.path.name == "2200-01-01T00-00-00-000000"
     assert newest_run(tmp_path) == run
     prune_runs(tmp_path, keep=1)
