@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 from components.common import registry
 from components.common.artifacts.decision import Decision
 from components.common.registry.load_test import load_and_score
+from components.common.registry.promotion_log import APPROVED, Audit, Promotion, read_promotions
 from components.common.runtime.webhook import send
 from components.promote.move_champion import move_champion, settle_aliases
-from components.promote.promotion_log import Audit, Promotion, read_promotions
-from components.promote.version_description import APPROVED
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

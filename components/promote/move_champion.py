@@ -4,7 +4,13 @@ import time
 from typing import TYPE_CHECKING
 
 from components.common import registry
-from components.promote.promotion_log import Audit, Promotion, append_promotion, mark_applied, read_promotions
+from components.common.registry.promotion_log import (
+    Audit,
+    Promotion,
+    append_promotion,
+    mark_applied,
+    read_promotions,
+)
 from components.promote.version_description import describe_promotions
 
 if TYPE_CHECKING:

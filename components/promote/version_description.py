@@ -3,13 +3,10 @@
 from typing import TYPE_CHECKING
 
 from components.common import registry
-from components.promote.promotion_log import Promotion
+from components.common.registry.promotion_log import APPROVED, Promotion
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-APPROVED = "approved: "
-"""Prefix of the reason of a promotion that a person approved."""
 
 _DECISION = "\n\nDecision at registration: "
 _MOVES_SHOWN, _LONGEST_REASON = 5, 400
@@ -34,7 +31,7 @@ def describe_promotions(client: "MlflowClient", name: str, version: str, moves: 
 
 def _describe(move: Promotion, version: str) -> str:
     """A sentence on one promotion from the version's side."""
-    approved = move.why.startswith(APPROVED)
+    approved = move.is_approval
     why = " ".join(move.why.removeprefix(APPROVED).split())[:_LONGEST_REASON]
     by = f"by {move.who} at {move.when}: {why}"
     if move.to == version:

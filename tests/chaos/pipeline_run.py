@@ -11,10 +11,10 @@ from typing import Any
 
 from components.calibrate.calibrate import calibrate_model
 from components.common import registry
+from components.common.registry.promotion_log import read_promotions
 from components.evaluate.evaluate import evaluate_model
 from components.prepare.prepare import prepare_datasets
 from components.promote import manual, move_champion, promote
-from components.promote.promotion_log import read_promotions
 from components.register import register as registering
 from components.resolve.resolve import resolve_run
 from components.steps import STEPS as TABLE

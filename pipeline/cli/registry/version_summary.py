@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.common import registry
 from components.common.registry.load_test_record import passed
-from components.promote.promotion_log import InvalidRecordError, Promotion, read_promotions
+from components.common.registry.promotion_log import InvalidRecordError, Promotion, read_promotions
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -6,9 +6,15 @@ from pathlib import Path
 import pytest
 
 from components.common import registry
+from components.common.registry.promotion_log import (
+    Audit,
+    Promotion,
+    append_promotion,
+    read_promotions,
+    record_name,
+)
 from components.promote import move_champion as moving
 from components.promote.move_champion import ChampionChangedError, move_champion, settle_aliases
-from components.promote.promotion_log import Audit, Promotion, append_promotion, read_promotions, record_name
 from tests.chaos.promoters import new_race, promote_until_write, race
 from tests.components.registries import new_registry
 

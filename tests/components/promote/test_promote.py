@@ -10,10 +10,10 @@ from components.common import registry
 from components.common.artifacts.decision import Outcome
 from components.common.artifacts.registered_version import RegisteredVersion
 from components.common.registry import RegistryError
+from components.common.registry.promotion_log import Audit, append_promotion, read_promotions
 from components.promote import move_champion
 from components.promote.manual import promote_manually, read_decision, roll_back
 from components.promote.promote import PromotionResult, promote_version
-from components.promote.promotion_log import Audit, append_promotion, read_promotions
 from tests.components.registries import NAME, PROOF, new_registry, register, run_outputs
 
 REGISTER_PROOF = "components.register.register.load_and_score"

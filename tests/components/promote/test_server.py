@@ -10,9 +10,9 @@ import pytest
 
 from components.common import registry
 from components.common.registry import RegistryError
+from components.common.registry.promotion_log import read_promotions
 from components.promote.manual import roll_back
 from components.promote.promote import promote_version
-from components.promote.promotion_log import read_promotions
 from pipeline.cli.registry.fetch import fetch_version
 from tests.chaos.promoters import WORKERS, race
 from tests.components.registries import NAME, PROOF, new_registry, register, run_outputs

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from components.common import registry
 from components.common.artifacts.evaluation import Evaluation
-from components.promote.promotion_log import Promotion, read_promotions
+from components.common.registry.promotion_log import Promotion, read_promotions
 from tests.chaos.recap_run import RecapRun, RunEnded, run_command
 from tests.integration.month.champion_monitor import ChampionMonitor, Seen
 from tests.integration.month.days import Day, Event

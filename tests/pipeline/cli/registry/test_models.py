@@ -11,8 +11,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from components.common import registry
+from components.common.registry.promotion_log import person
 from components.promote.promote import promote_version
-from components.promote.promotion_log import person
 from pipeline.cli.app import app
 from pipeline.cli.registry.versions import format_change, version_table
 from pipeline.cli.terminal.output import new_console

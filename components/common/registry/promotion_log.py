@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from components.common.registry import RegistryError, get_version, registry_errors, versions
+from components.common.registry.connection import RegistryError, registry_errors
+from components.common.registry.versions import get_version, versions
 from recap_model.config import StrictModel
 from recap_model.config.fields.names import RECORD_SUFFIX
 from recap_model.config.reading.errors import first_reason
@@ -26,6 +27,9 @@ from recap_model.config.reading.errors import first_reason
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
+
+APPROVED = "approved: "
+"""Prefix of the reason of a promotion that a person approved."""
 
 _PREFIX = "recap.move."
 _ATTEMPTS = 20
@@ -71,6 +75,11 @@ class Promotion(Audit):
     def is_rollback(self) -> bool:
         """Whether it is a rollback, which alone has no decision."""
         return not self.decision
+
+    @property
+    def is_approval(self) -> bool:
+        """Whether a person approved it."""
+        return self.why.startswith(APPROVED)
 
 
 def record_name(name: str) -> str:
