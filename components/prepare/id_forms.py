@@ -7,8 +7,8 @@ import pyarrow as pa
 
 from components.common.artifacts.snapshot import Snapshot
 from components.common.storage.parquet import open_parquet
+from recap_model.data.log.column_roles import ID_ROLES, IdForm, LogColumn, id_form
 from recap_model.data.log.id_hashing import normalized_ids
-from recap_model.data.log.schema import ID_ROLES, IdForm, LogColumn, id_form
 
 
 @dataclass(frozen=True)

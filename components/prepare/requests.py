@@ -16,8 +16,9 @@ from components.prepare.rows import read_file
 from components.prepare.shards.layout import ShardLayout
 from components.prepare.split import SPLITS, Codes, Splitter
 from recap_model.config import RecapConfig
+from recap_model.data.log.column_roles import LogColumn
 from recap_model.data.log.id_hashing import id_numbers, is_present, seeded_hash
-from recap_model.data.log.schema import LogColumn, log_columns, select_columns
+from recap_model.data.log.schema import log_columns, select_columns
 
 DUPLICATE = len(SPLITS)
 """The code of a row that ``data.deduplicate`` leaves out, beside those of the sets."""

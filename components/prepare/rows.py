@@ -18,21 +18,16 @@ from recap_model.config.data.dataset import SplitByColumn, SplitByHash
 from recap_model.config.data.features import DENSE_GROUPS
 from recap_model.config.model.table_columns import TableColumn
 from recap_model.config.reading.errors import in_one_line
+from recap_model.data.log.column_roles import LogColumn
 from recap_model.data.log.columns import milliseconds
 from recap_model.data.log.feature_groups import read_groups
 from recap_model.data.log.id_lists import PREFIX, IdLists, read_lists
 from recap_model.data.log.labels import label_sources, read_labels
-from recap_model.data.log.schema import (
-    WEIGHT_VALUES,
-    LogColumn,
-    check_columns,
-    invalid_values,
-    log_columns,
-    select_columns,
-)
+from recap_model.data.log.schema import check_columns, log_columns, select_columns
 from recap_model.data.log.sequences import PREFIX as SEQUENCE_PREFIX
 from recap_model.data.log.sequences import UnalignedListsError, column_name, read_sequences
 from recap_model.data.log.slices import read_slice_columns
+from recap_model.data.log.values import WEIGHT_VALUES, invalid_values
 
 _ROWS_AT_ONCE = 16_384
 NUMBER = "_number"  # of a part's column; a set has none

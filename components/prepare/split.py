@@ -15,9 +15,10 @@ from components.common.storage.file_groups import FileGroup
 from components.prepare.rows import read_file
 from recap_model.config import RecapConfig
 from recap_model.config.data.dataset import SplitByColumn, SplitByDays, SplitByHash, SplitByTime
+from recap_model.data.log.column_roles import LogColumn
 from recap_model.data.log.columns import milliseconds
 from recap_model.data.log.id_hashing import id_numbers, uniform
-from recap_model.data.log.schema import LogColumn, log_columns, select_columns
+from recap_model.data.log.schema import log_columns, select_columns
 
 SPLITS = ("train", "calibration", "test")
 _TIME_BINS = 1 << 20

@@ -15,6 +15,7 @@ from components.common.storage.table_file import TableFile
 from components.resolve.log_source import open_log
 from components.resolve.window import Window
 from recap_model.config.data.features import EMBEDDING_GROUPS
+from recap_model.data.log.column_roles import form_of
 from recap_model.data.log.columns import (
     FIRST_PLAUSIBLE_MS,
     LAST_PLAUSIBLE_MS,
@@ -24,7 +25,6 @@ from recap_model.data.log.columns import (
     milliseconds,
 )
 from recap_model.data.log.id_hashing import normalized_ids
-from recap_model.data.log.schema import form_of
 
 MOST_DAYS = 14  # maximum days of a drafted config
 _ROWS, _VALUES = 50_000, 50_000_000  # maximum size of the sample

@@ -16,7 +16,8 @@ from pipeline.config_draft.columns import (
 )
 from pipeline.config_draft.durations import apply_threshold, find_durations
 from pipeline.config_draft.sequences import DraftedSequence, find_sequences
-from recap_model.data.log.schema import LogColumn, check_columns
+from recap_model.data.log.column_roles import LogColumn
+from recap_model.data.log.schema import check_columns
 
 _LEAST_DAYS = 3
 _STEPS = 1000  # about enough for the network below; small logs take several epochs

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.config_draft.columns import label_values
+from recap_model.data.log.column_roles import form_of
 from recap_model.data.log.columns import decoded
-from recap_model.data.log.schema import form_of
 
 _SPENT = frozenset(
     ("dwell", "watch", "watched", "play", "played", "view", "viewed", "stay", "listen", "read", "spent")

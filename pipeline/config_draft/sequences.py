@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recap_model.config.data.sequences import MAX_ACTIONS, SequenceKind
+from recap_model.data.log.column_roles import form_of
 from recap_model.data.log.columns import FIRST_PLAUSIBLE_MS, LAST_PLAUSIBLE_MS, decoded, is_list, milliseconds
 from recap_model.data.log.id_hashing import feature_ids, normalized_ids
-from recap_model.data.log.schema import form_of
 from recap_model.data.log.sequences import list_bounds
 
 _LONGEST = 50

@@ -22,7 +22,7 @@ from pipeline.config_draft.config import ColumnRoles, draft_config
 from pipeline.local.scoring import Source, score_files
 from recap_model import create_ranking_model, data_spec, save_model
 from recap_model.config import RecapConfig, parse_config, parse_yaml
-from recap_model.data.log.schema import invalid_values
+from recap_model.data.log.values import invalid_values
 from tests.components.snapshots import snapshot_of
 from tests.components.validate.scans import scan
 from tests.tiny import FIRST_DAY, tiny_config, tiny_rows, with_lists

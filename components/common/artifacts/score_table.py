@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from components.common.storage.parquet import batches_of
 from recap_model.config import RecapConfig
 from recap_model.config.reading.errors import in_one_line, printable
-from recap_model.data.log.schema import LARGEST_WEIGHT, form_of
+from recap_model.data.log.column_roles import form_of
+from recap_model.data.log.values import LARGEST_WEIGHT
 
 ID_KEYS = ("request", "user", "candidate")
 KEYS = (*ID_KEYS, "impressed")

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from pyarrow.parquet import ParquetFile
 
-from recap_model.data.log.schema import SEQUENCE_ROLES, LogColumn
+from recap_model.data.log.column_roles import SEQUENCE_ROLES, LogColumn
 
 _EVENTS_AT_ONCE = 1 << 24
 

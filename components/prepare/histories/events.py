@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from components.prepare.id_forms import IdForms
 from recap_model.config import RecapConfig
 from recap_model.config.data.sequences import DerivedSequence, DerivedSequenceColumn
+from recap_model.data.log.column_roles import LogColumn
 from recap_model.data.log.columns import milliseconds
 from recap_model.data.log.id_hashing import MISSING_ID, id_numbers, is_present
 from recap_model.data.log.labels import evaluate_labels, label_sources
-from recap_model.data.log.schema import LogColumn, log_columns, read_ids, select_columns
+from recap_model.data.log.schema import log_columns, select_columns
 from recap_model.data.log.sequences import read_numbers
+from recap_model.data.log.values import read_ids
 
 NEVER = np.iinfo(np.int64).max
 """A time at which nothing is known any more."""

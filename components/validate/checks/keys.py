@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from components.validate.checks.great_expectations import Expectation, between, not_null
 from components.validate.checks.rule import CheckedLog, Fact, FailureText, Figure, Rule
+from recap_model.data.log.column_roles import Role
 from recap_model.data.log.columns import SENTINELS_IN_WORDS
-from recap_model.data.log.schema import LARGEST_WEIGHT, WEIGHT_VALUES, Role
+from recap_model.data.log.values import LARGEST_WEIGHT, WEIGHT_VALUES
 
 
 @dataclass(frozen=True, kw_only=True)

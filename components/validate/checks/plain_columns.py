@@ -4,9 +4,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recap_model.data.log.column_roles import form_of
 from recap_model.data.log.columns import decoded, milliseconds
 from recap_model.data.log.id_hashing import normalized_ids
-from recap_model.data.log.schema import form_of
 
 _EXACT_IN_FLOAT64 = 2**53
 

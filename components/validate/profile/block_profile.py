@@ -18,9 +18,10 @@ from components.validate.profile.statistics import Flags, Floats, Stats, measure
 from components.validate.profile.timestamps import Span, measure_derived_times, measure_times
 from components.validate.profile.values import Values, WrongWidthError, count_nulls, read_values
 from recap_model.config import RecapConfig
+from recap_model.data.log.column_roles import form_of
 from recap_model.data.log.columns import is_list, plain_type
 from recap_model.data.log.id_hashing import sketch_hashes
-from recap_model.data.log.schema import ID_VALUES, form_of, invalid_ids, invalid_values
+from recap_model.data.log.values import ID_VALUES, invalid_ids, invalid_values
 
 
 class BlockStats(NamedTuple):

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from recap_model.config import RecapConfig
+from recap_model.data.log.column_roles import FEATURE_ROLES as FEATURE_ROLES
+from recap_model.data.log.column_roles import LogColumn, Role
 from recap_model.data.log.labels import label_sources
-from recap_model.data.log.schema import FEATURE_ROLES as FEATURE_ROLES
-from recap_model.data.log.schema import LogColumn, Role, log_columns, select_columns, sequence_columns
+from recap_model.data.log.schema import log_columns, select_columns, sequence_columns
 
 # Of an embedding the norm, of a list of ids the length, of a sequence's column the newest event.
 _ONE_VALUE = ("embedding", "sparse", "sequence_id", "sequence_number", "sequence_time")

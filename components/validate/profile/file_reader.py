@@ -16,8 +16,9 @@ from components.validate.profile.profile import PartitionProfile
 from components.validate.profile.timestamps import Span
 from recap_model.config import RecapConfig
 from recap_model.config.reading.errors import in_one_line
+from recap_model.data.log.column_roles import ID_ROLES, LogColumn, id_form
 from recap_model.data.log.columns import decoded_rows, is_text
-from recap_model.data.log.schema import ID_ROLES, LogColumn, id_form, log_columns
+from recap_model.data.log.schema import log_columns
 
 
 class FileReader:

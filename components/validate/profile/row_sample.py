@@ -5,9 +5,9 @@ import pyarrow as pa
 
 from components.common.artifacts.snapshot import LogFile
 from components.validate.profile.statistics import Counts
+from recap_model.data.log.column_roles import id_form
 from recap_model.data.log.columns import decoded, is_timestamp, milliseconds
 from recap_model.data.log.id_hashing import normalized_ids, sketch_hashes
-from recap_model.data.log.schema import id_form
 
 SAMPLE_ROWS = 20_000
 FILE_COLUMN = "recap.file"  # the file that a row is from

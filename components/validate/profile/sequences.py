@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from components.validate.profile.columns import Block
 from components.validate.profile.statistics import Floats, Stats, measure
+from recap_model.data.log.column_roles import LogColumn
 from recap_model.data.log.columns import decoded, milliseconds
 from recap_model.data.log.id_hashing import MISSING_ID, feature_ids
-from recap_model.data.log.schema import LogColumn
 from recap_model.data.log.sequences import list_bounds, read_actions, read_numbers
 
 ORDER_BLOCK, FUTURE_BLOCK = "sequence_order", "sequence_future"

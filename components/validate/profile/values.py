@@ -9,10 +9,10 @@ import pyarrow.compute as pc
 from components.validate.profile.columns import Block
 from components.validate.profile.sequences import read_lengths, read_newest
 from components.validate.profile.statistics import Counts, Floats, Stats
+from recap_model.data.log.column_roles import SEQUENCE_ROLES
 from recap_model.data.log.columns import milliseconds
 from recap_model.data.log.id_hashing import feature_ids
 from recap_model.data.log.labels import evaluate_labels
-from recap_model.data.log.schema import SEQUENCE_ROLES
 
 
 class WrongWidthError(ValueError):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from recap_model.config.data.derived import DerivedColumn
 from recap_model.data.log.columns import FIRST_OTHER_UNIT_MS, decoded, milliseconds
 from recap_model.data.log.id_hashing import splitmix64
-from recap_model.data.log.schema import read_ids
+from recap_model.data.log.values import read_ids
 
 _MS_PER_HOUR = 3_600_000.0
 

@@ -9,7 +9,7 @@ from recap_model.config.data.features import DENSE_GROUPS, FeaturesConfig, ListC
 from recap_model.data.log.columns import decoded
 from recap_model.data.log.derived import crossed, derive
 from recap_model.data.log.id_hashing import MISSING_ID
-from recap_model.data.log.schema import read_ids
+from recap_model.data.log.values import read_ids
 
 
 def read_groups(

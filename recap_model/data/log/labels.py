@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from recap_model.config import RecapConfig
 from recap_model.config.data.labels import LabelRule, LabelWindow
 from recap_model.data.log.columns import decoded, is_binary, is_text, milliseconds
-from recap_model.data.log.schema import invalid_values, label_columns, value_columns
+from recap_model.data.log.schema import label_columns, value_columns
+from recap_model.data.log.values import invalid_values
 
 _MS_PER_HOUR = 3_600_000
 

@@ -16,8 +16,8 @@ from components.prepare.rows import read_file, to_rows
 from components.register.load_test_rows import to_columns
 from recap_model.config import ConfigError
 from recap_model.data.dataset.reader import DatasetReader
+from recap_model.data.log.column_roles import LogColumn
 from recap_model.data.log.feature_groups import read_groups
-from recap_model.data.log.schema import LogColumn
 from tests.components.prepare.tables import table
 from tests.components.snapshots import snapshot_of
 from tests.datasets import build_tiny

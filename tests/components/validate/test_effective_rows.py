@@ -10,8 +10,8 @@ from components.validate.profile.columns import Block
 from components.validate.profile.histogram import assign_number_bins, count_id_buckets
 from components.validate.profile.profile import PartitionProfile
 from components.validate.profile.statistics import Stats
+from recap_model.data.log.column_roles import LogColumn
 from recap_model.data.log.id_hashing import splitmix64
-from recap_model.data.log.schema import LogColumn
 
 USERS = Block("id", (LogColumn("user", "id", "features.ids"),))
 AMOUNTS = Block(

@@ -16,7 +16,7 @@ from components.validate.profile.profile import BlockProfile, PartitionProfile, 
 from components.validate.profile.statistics import Stats, measure
 from components.validate.profile.timestamps import Span
 from components.validate.profile.values import WrongWidthError, read_values
-from recap_model.data.log.schema import LogColumn
+from recap_model.data.log.column_roles import LogColumn
 
 floats = st.floats(width=32, allow_nan=True, allow_infinity=True)
 arrays = hnp.arrays(np.float64, st.tuples(st.integers(0, 20), st.just(3)), elements=floats)
