@@ -94,12 +94,17 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> Stepper:
     return dense if tables is None else CombinedOptimizer(dense, tables)
 
 
-def set_learning_rates(optimizer: Stepper, config: OptimizerConfig, step: int) -> None:
-    """Give each group of `build_optimizer` its rate for the step number ``step``, counted from 0."""
+def set_learning_rates(
+    optimizer: Stepper, config: OptimizerConfig, step: int, steps: int | None = None
+) -> None:
+    """Give each group of `build_optimizer` its rate for the step number ``step``, counted from 0, of ``steps``.
+
+    Raises ValueError if a schedule has fractions of the run, and ``steps`` is not given.
+    """
     for group in optimizer.param_groups:
         tables = config.embeddings if group.get("tables") else None
         schedule = _schedule(config, group["task"]) if tables is None else tables.learning_rate
-        group["lr"] = rate_at(schedule, step)
+        group["lr"] = rate_at(schedule, step, steps)
 
 
 def _adam(
@@ -113,7 +118,7 @@ def _adam(
     for task, named in by_task.items():
         weights = [parameter for parameter in named.values() if decay and id(parameter) in decaying]
         others = [parameter for parameter in named.values() if not decay or id(parameter) not in decaying]
-        rate = rate_at(_schedule(config, task), 0)
+        rate = rate_at(_schedule(config, task), 0, steps=1)
         for parameters, group_decay in ((weights, decay), (others, 0.0)):
             if parameters:
                 groups.append({"params": parameters, "task": task, "lr": rate, "weight_decay": group_decay})
@@ -140,7 +145,9 @@ def _table_optimizer(ranking: MultiTaskRankingModel, config: OptimizerConfig) ->
             "model.large_embeddings or model.tables"
         )
     group = {"params": with_sparse_gradients(tables), "task": None, "tables": True}
-    return TableOptimizer([group], rate_at(settings.learning_rate, 0), settings.algorithm, settings.epsilon)
+    return TableOptimizer(
+        [group], rate_at(settings.learning_rate, 0, steps=1), settings.algorithm, settings.epsilon
+    )
 
 
 def _loss_parameters(model: nn.Module) -> dict[str, nn.Parameter]:

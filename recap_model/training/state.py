@@ -1,6 +1,7 @@
 """The state of training: everything that changes from step to step, and its checkpointing."""
 
 import contextlib
+import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -17,10 +18,13 @@ from recap_model.distributed.gather_tables import TableGatherer
 from recap_model.distributed.process_group import ProcessGroup, use_global_loss
 from recap_model.model.model_and_loss import ModelAndLoss
 from recap_model.optim import Stepper, build_optimizer
+from recap_model.optim.schedules import describe_unfinished_decay
 from recap_model.training.early_stopping import EarlyStopping
 from recap_model.training.ema import WeightAverage
 from recap_model.training.precision import choose_bf16
 from recap_model.training.progress import Meter, Progress
+
+log = logging.getLogger(__name__)
 
 Forward = Callable[[RecapBatch], tuple[Tensor, dict[str, Any]]]
 
@@ -29,8 +33,8 @@ Forward = Callable[[RecapBatch], tuple[Tensor, dict[str, Any]]]
 class TrainState:
     """All that changes from step to step, and what a step is taken with.
 
-    ``step`` counts optimizer steps, ``batch`` the batches read in this ``epoch``, ``rows`` the rows trained on,
-    over all processes. ``forward`` calls ``module``, over all processes too.
+    ``step`` counts optimizer steps, of the run's planned ``steps``, ``batch`` the batches read in this ``epoch``,
+    ``rows`` the rows trained on, over all processes. ``forward`` calls ``module``, over all processes too.
     """
 
     module: ModelAndLoss
@@ -42,6 +46,7 @@ class TrainState:
     device: torch.device
     bf16: bool
     process_group: ProcessGroup
+    steps: int
     tables: TableGatherer | None = None
     epoch: int = 0
     batch: int = 0
@@ -102,7 +107,10 @@ def begin(
     device = next(module.parameters()).device
     early, decay = training.early_stopping, training.ema_decay
     forward: Forward = module.train()
-    tables = None
+    tables, steps = None, planned_steps(rows, config)
+    reason = describe_unfinished_decay(config.optimizer, steps)
+    if reason and process_group.rank == 0:
+        log.warning("event=unfinished_decay reason=%r", reason)
     # Before the processes' wrapper is made, which has to know which gradients are sparse.
     optimizer = build_optimizer(module, config.optimizer)
     use_global_loss(module.loss_fn, process_group, -(-training.batch_size // process_group.size))
@@ -122,10 +130,11 @@ def begin(
         optimizer=optimizer,
         average=None if decay is None else WeightAverage(module.model, decay),
         stopping=None if early is None or held_out is None else EarlyStopping(early, held_out, process_group),
-        meter=Meter(planned_steps(rows, config)),
+        meter=Meter(steps),
         device=device,
         bf16=choose_bf16(training, device, module),
         process_group=process_group,
+        steps=steps,
         tables=tables if tables is not None and tables.names else None,
     )
 

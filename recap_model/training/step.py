@@ -21,7 +21,7 @@ def take_step(state: TrainState, batch: RecapBatch, config: RecapConfig) -> dict
     Raises NonFiniteLossError before the weights change.
     """
     batch = batch.to(state.device, non_blocking=True)
-    set_learning_rates(state.optimizer, config.optimizer, state.step)
+    set_learning_rates(state.optimizer, config.optimizer, state.step, state.steps)
     state.optimizer.zero_grad(set_to_none=True)
     losses = _add_gradients(state, batch, config)
     _check_and_clip(state, batch, losses, config)

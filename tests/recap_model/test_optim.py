@@ -6,6 +6,7 @@ from torch import nn
 
 from recap_model import build_loss, build_optimizer, create_ranking_model, rate_at, set_learning_rates
 from recap_model.config.model.optimizer import LearningRate, OptimizerConfig
+from recap_model.optim.schedules import describe_unfinished_decay
 from tests.recap_model.models import MLP, TOWER, WIDTHS, batch, section
 
 COSINE = {"learning_rate": 1.0, "final_learning_rate": 0.2, "num_ramp_steps": 4, "final_num_steps": 12}
@@ -33,6 +34,73 @@ def test_a_cosine_falls_from_the_ramps_end_to_the_final_rate():
     schedule = LearningRate(linear_ramp_to_cosine=COSINE)
     rates = [rate_at(schedule, step) for step in (0, 2, 4, 8, 12, 1000)]
     assert rates == pytest.approx([0.0, 0.5, 1.0, 0.6, 0.2, 0.2])
+
+
+@pytest.mark.parametrize(
+    ("fractions", "numbers"),
+    [
+        (
+            {"linear_ramp_to_cosine": COSINE | {"num_ramp_steps": 0.25, "final_num_steps": "auto"}},
+            {"linear_ramp_to_cosine": COSINE | {"num_ramp_steps": 5, "final_num_steps": 20}},
+        ),
+        (
+            {"linear_ramp_to_cosine": COSINE | {"num_ramp_steps": 5, "final_num_steps": 0.6}},
+            {"linear_ramp_to_cosine": COSINE | {"num_ramp_steps": 5, "final_num_steps": 12}},
+        ),
+        (
+            {"linear_ramp_to_constant": {"learning_rate": 0.1, "num_ramp_steps": 0.5}},
+            {"linear_ramp_to_constant": {"learning_rate": 0.1, "num_ramp_steps": 10}},
+        ),
+        (
+            {
+                "piecewise_constant": {
+                    "learning_rate_boundaries": [0.1, 0.5],
+                    "learning_rate_values": [1, 2, 3],
+                }
+            },
+            {"piecewise_constant": {"learning_rate_boundaries": [2, 10], "learning_rate_values": [1, 2, 3]}},
+        ),
+    ],
+)
+def test_fractions_of_a_run_are_steps_of_its_length(fractions, numbers):
+    schedule = LearningRate(**fractions)
+    of_run = [rate_at(schedule, step, steps=20) for step in range(20)]
+    assert of_run == [rate_at(LearningRate(**numbers), step) for step in range(20)]
+    assert LearningRate.model_validate_json(schedule.model_dump_json()) == schedule
+    with pytest.raises(ValueError, match="is of the run's steps; give their number"):
+        rate_at(schedule, 19)
+
+
+def test_a_run_of_one_step_and_a_ramp_longer_than_the_run_have_rates():
+    cosine = COSINE | {"num_ramp_steps": 0.9, "final_num_steps": "auto"}
+    assert rate_at(LearningRate(linear_ramp_to_cosine=cosine), 0, steps=1) == 0.0
+    cosine = COSINE | {"num_ramp_steps": 100, "final_num_steps": "auto"}
+    assert rate_at(LearningRate(linear_ramp_to_cosine=cosine), 50, steps=60) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"num_ramp_steps": 1.5}, "valid integer"),
+        ({"num_ramp_steps": 0.0}, "greater than 0"),
+        ({"num_ramp_steps": 0.5, "final_num_steps": 0.4}, "final_num_steps must be over num_ramp_steps"),
+        ({"num_ramp_steps": 9, "final_num_steps": 9}, "final_num_steps must be over num_ramp_steps"),
+        ({"final_num_steps": "end"}, "valid integer"),
+    ],
+)
+def test_steps_of_a_schedule_are_checked(fields, message):
+    with pytest.raises(ValueError, match=message):
+        LearningRate(linear_ramp_to_cosine=COSINE | fields)
+
+
+def test_a_run_that_ends_before_its_cosine_is_reported():
+    cosine = {"linear_ramp_to_cosine": COSINE | {"num_ramp_steps": 10, "final_num_steps": 900}}
+    said = describe_unfinished_decay(OptimizerConfig(single_task_learning_rate=cosine), 684)
+    assert said == (
+        "optimizer.single_task_learning_rate.linear_ramp_to_cosine: final_num_steps is 900, the run has 684 steps, "
+        "so its last rate is 0.31; give final_num_steps: auto"
+    )
+    assert describe_unfinished_decay(OptimizerConfig(single_task_learning_rate=cosine), 880) == ""
 
 
 def test_each_tower_and_the_backbone_has_its_rate():

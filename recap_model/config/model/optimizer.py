@@ -1,8 +1,8 @@
 """The section `optimizer`: learning rate schedules and Adam, under the published field names."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from recap_model.config.base import StrictModel, exactly_one_of
 from recap_model.config.fields.names import TaskName
@@ -15,10 +15,29 @@ from recap_model.config.fields.numbers import (
 )
 
 
+def _unit(steps: Any) -> str:
+    if isinstance(steps, float) and steps < 1:
+        return "fraction"
+    return "auto" if steps == "auto" else "steps"
+
+
+_Fraction = Annotated[float, Field(gt=0.0, lt=1.0), Tag("fraction")]
+# A number of steps, or under 1 a fraction of the steps that the run takes.
+Steps = Annotated[Annotated[PositiveInt, Tag("steps")] | _Fraction, Discriminator(_unit)]
+Boundary = Annotated[Annotated[NonNegativeInt, Tag("steps")] | _Fraction, Discriminator(_unit)]
+LastStep = Annotated[
+    Annotated[PositiveInt, Tag("steps")] | _Fraction | Annotated[Literal["auto"], Tag("auto")],
+    Discriminator(_unit),
+]
+_FRACTION = "; under 1, of the run's steps"
+
+
 class PiecewiseConstantConfig(StrictModel):
     """A rate for each stretch of steps; one more value than boundaries."""
 
-    learning_rate_boundaries: list[NonNegativeInt]
+    learning_rate_boundaries: list[Boundary] = Field(
+        description=f"steps from which the next rate holds{_FRACTION}"
+    )
     learning_rate_values: list[NonNegativeFloat]
 
     @model_validator(mode="after")
@@ -28,6 +47,8 @@ class PiecewiseConstantConfig(StrictModel):
             raise ValueError("learning_rate_values needs one value more than learning_rate_boundaries")
         if sorted(set(boundaries)) != boundaries:
             raise ValueError("learning_rate_boundaries must rise")
+        if len({0 < boundary < 1 for boundary in boundaries if boundary}) > 1:
+            raise ValueError("learning_rate_boundaries: give steps, or fractions of the run, not both")
         return self
 
 
@@ -35,7 +56,7 @@ class LinearRampToConstantConfig(StrictModel):
     """From 0 to the rate in ``num_ramp_steps``, then constant."""
 
     learning_rate: PositiveFloat
-    num_ramp_steps: PositiveInt
+    num_ramp_steps: Steps = Field(description=f"steps of the ramp{_FRACTION}")
 
 
 class LinearRampToCosineConfig(StrictModel):
@@ -43,12 +64,16 @@ class LinearRampToCosineConfig(StrictModel):
 
     learning_rate: PositiveFloat
     final_learning_rate: NonNegativeFloat
-    num_ramp_steps: PositiveInt
-    final_num_steps: PositiveInt
+    num_ramp_steps: Steps = Field(description=f"steps of the ramp{_FRACTION}")
+    final_num_steps: LastStep = Field(
+        description="step from which the final rate holds; auto is the run's last step, under 1 a fraction of its "
+        "steps. The run's steps are those of its epochs, max_steps at most; early stopping may end it before"
+    )
 
     @model_validator(mode="after")
     def _order(self) -> "LinearRampToCosineConfig":
-        if self.final_num_steps <= self.num_ramp_steps:
+        ramp, final = self.num_ramp_steps, self.final_num_steps
+        if final != "auto" and (ramp < 1) == (final < 1) and final <= ramp:
             raise ValueError("final_num_steps must be over num_ramp_steps")
         return self
 

@@ -94,6 +94,8 @@ def _without_tags(location: Path, content: object, is_missing: bool) -> Iterator
             if not isinstance(part, int):
                 continue
             content = content[part] if part < len(content) else None
+        elif isinstance(content, str | int | float):
+            continue
         yield part
 
 

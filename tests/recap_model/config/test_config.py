@@ -85,6 +85,15 @@ def test_a_chain_of_tasks_has_a_first_one(given: dict[str, str], message: str):
         parse_config(content)
 
 
+def test_the_path_of_a_number_of_steps_has_no_name_of_its_kind():
+    content = tiny_content()
+    ramp = {"learning_rate": 0.1, "num_ramp_steps": "ten"}
+    content["optimizer"] = {"single_task_learning_rate": {"linear_ramp_to_constant": ramp}}
+    path = "optimizer.single_task_learning_rate.linear_ramp_to_constant.num_ramp_steps"
+    with pytest.raises(ConfigError, match=rf"{path}: 'ten': must be a whole number"):
+        parse_config(content)
+
+
 def test_a_label_is_no_feature():
     content = tiny_content()
     content["tasks"]["like"]["label"] = "likes"

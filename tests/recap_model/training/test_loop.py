@@ -40,6 +40,24 @@ def test_the_learning_rate_of_a_step_is_its_schedules():
     assert rates == pytest.approx([0.1 * min(step / 10, 1.0) for step in range(12)])
 
 
+@pytest.mark.parametrize(("training", "steps"), [({"epochs": 3}, 12), ({"epochs": 3, "max_steps": 7}, 7)])
+def test_a_schedule_of_fractions_ends_with_the_run(training: dict, steps: int):
+    cosine = {
+        "learning_rate": 0.1,
+        "final_learning_rate": 0.0,
+        "num_ramp_steps": 0.25,
+        "final_num_steps": "auto",
+    }
+    optimizer = {"single_task_learning_rate": {"linear_ramp_to_cosine": cosine}}
+    config = tiny_config(optimizer=optimizer, training=training | {"log_every_steps": 1})
+    rates = [report.learning_rates["like"] for report in trained(config=config)[1]]
+    ramp = round(steps / 4)
+    assert rates[ramp] == 0.1
+    last = 0.05 * (1 + math.cos(math.pi * (steps - 1 - ramp) / (steps - ramp)))
+    assert rates[-1] == pytest.approx(last)
+    assert len(rates) == steps
+
+
 def test_max_steps_ends_training_in_the_middle_of_an_epoch():
     state, reports = trained(max_steps=3)
     assert state.step == 3
