@@ -42,13 +42,18 @@ from recap_model.training import (
     init_process_group,
     train,
 )
+from recap_model.training.loop import Watch
 from recap_model.training.threads import cpu_threads
 
 log = logging.getLogger(__name__)
 
 
 def train_model(
-    snapshot: str | Path, train_set: str | Path, out: str | Path, curves: str | Path | None = None
+    snapshot: str | Path,
+    train_set: str | Path,
+    out: str | Path,
+    curves: str | Path | None = None,
+    watch: Watch = lambda state: None,
 ) -> ModelManifest:
     """Train the model of a snapshot's config on a training set.
 
@@ -59,6 +64,8 @@ def train_model(
         snapshot, train_set: folders, as resolve and prepare write them.
         out: the model's folder: what `save_model` writes, ``training.jsonl`` and ``_manifest.json``.
         curves: an HTML page with the losses' curves.
+        watch: called after each step; it ends training by raising an exception. Not called with
+            ``training.distribution`` of several processes.
 
     Raises:
         FileNotFoundError: an input does not exist.
@@ -87,7 +94,7 @@ def train_model(
         places = [snapshot, train_set, out, *([] if curves is None else [curves])]
         run_group(distribution.processes, [str(Path(place).resolve()) for place in places])
     else:
-        train_in_process(snapshot, train_set, out, curves)
+        train_in_process(snapshot, train_set, out, curves, watch=watch)
     return ModelManifest.read(out)
 
 
@@ -98,6 +105,7 @@ def train_in_process(
     curves: str | Path | None = None,
     *,
     member: bool = False,
+    watch: Watch = lambda state: None,
 ) -> None:
     """`train_model` in this process: alone, or as a ``member`` of torchrun's processes, of which rank 0 writes.
 
@@ -119,7 +127,7 @@ def train_in_process(
         else contextlib.nullcontext(ProcessGroup(device=device)) as process_group,
         checkpoints_of(Path(out), frozen, config, dataset, process_group) as checkpoints,
     ):
-        run = _Run(frozen, config, dataset, Path(train_set), checkpoints, process_group)
+        run = _Run(frozen, config, dataset, Path(train_set), checkpoints, process_group, watch)
         if process_group.rank > 0:
             run.train(lambda progress: None)
             return
@@ -138,7 +146,9 @@ class _Run:
         train_set: Path,
         checkpoints: Checkpoints,
         process_group: ProcessGroup,
+        watch: Watch,
     ) -> None:
+        self.watch = watch
         self.snapshot = snapshot
         self.config = config
         self.dataset = dataset
@@ -198,6 +208,7 @@ class _Run:
                         checkpoints=self.checkpoints,
                         process_group=process_group,
                         stop=stop,
+                        watch=self.watch,
                     )
                 except TrainingInterruptedError as error:
                     raise step.RetryableError(str(error)) from None

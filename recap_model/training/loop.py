@@ -18,6 +18,7 @@ from recap_model.training.state import TrainState, begin
 from recap_model.training.step import take_step
 
 Report = Callable[[Progress], None]
+Watch = Callable[[TrainState], None]
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ def train(
     checkpoints: Checkpoints | None = None,
     process_group: ProcessGroup | None = None,
     stop: Callable[[], bool] = lambda: False,
+    watch: Watch = lambda state: None,
 ) -> TrainState:
     """Train a model where its parameters lie, and leave it in evaluation mode.
 
@@ -51,6 +53,7 @@ def train(
         checkpoints: resume from the newest, and write new ones.
         process_group: each process calls this with its shard of the rows.
         stop: asked after each step whether to write a checkpoint and end.
+        watch: called after each step; it ends training, without a checkpoint, by raising an exception.
 
     Raises:
         NonFiniteLossError: a loss or a gradient is NaN or infinite; the weights are those before that step.
@@ -74,6 +77,7 @@ def train(
             due = _Clock(config.training.checkpoint)
         if stopped:
             raise _interrupted(state, checkpoints)
+        watch(state)
     if state.step == 0:
         raise ValueError("training set: fewer than two rows, so there is no batch to train on")
     if state.meter.count:

@@ -108,6 +108,25 @@ def measure_values(
             yield name, task, _metrics(sums, sampled[name], family, counts, confidence, name == ALL_ROWS)
 
 
+def value_gains(
+    table: ScoreTable, config: RecapConfig, counts: Array
+) -> Iterator[tuple[str, int, dict[str, float], dict[str, Array]]]:
+    """Yield each value task over all rows: its name, positives, and each model's skill and its replicates."""
+    for task in table.value_tasks:
+        rows = _sample_rows(table, task, EXACT_ROWS)
+        sampled = {name: one.columns() for name, one in rows.items()}
+        sums = _sum_rows(table, task, _family(config, task, sampled))[ALL_ROWS]
+        constant = float(sums.of_rows[3].sum())
+        skill = {
+            model: 100.0 * (1.0 - float(sums.of_models[model][1].sum()) / constant)
+            if model in sums.of_models and constant > 0
+            else np.nan
+            for model in table.models
+        }
+        replicates = {model: _replicate(sums, model, counts)["skill"] for model in table.models}
+        yield task, sums.positives, skill, replicates
+
+
 def _sample_rows(table: ScoreTable, task: str, exact_rows: int) -> dict[str, _Rows]:
     rows = {name: _Rows() for name in (ALL_ROWS, *table.slices)}
     done = 0

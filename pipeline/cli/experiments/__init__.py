@@ -1,0 +1,1 @@
+"""Commands that compare configs without registering anything."""
