@@ -20,12 +20,15 @@ from recap_model.metrics.histogram import LogitHistogram, bin_numbers, logits_of
 from recap_model.metrics.likelihood import log_loss, normalised_rce, relative_cross_entropy
 from recap_model.metrics.listwise import grouped_auc, ndcg_at_k, top_k_of_groups
 from recap_model.metrics.ranking import auc, auc_gradient, pr_auc, precision_recall_curve, roc_curve
+from recap_model.metrics.single_column import MISSING_KEY, LabelCounts, id_keys, number_keys
 from recap_model.metrics.stability import population_stability_index
 
 __all__ = [
+    "MISSING_KEY",
     "BrierDecomposition",
     "CalibrationLine",
     "GroupedRows",
+    "LabelCounts",
     "LogitHistogram",
     "PredictionGroups",
     "auc",
@@ -39,11 +42,13 @@ __all__ = [
     "group_rows",
     "grouped",
     "grouped_auc",
+    "id_keys",
     "log_loss",
     "logits_of",
     "mean_prediction",
     "ndcg_at_k",
     "normalised_rce",
+    "number_keys",
     "population_stability_index",
     "pr_auc",
     "precision_recall_curve",
