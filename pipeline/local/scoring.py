@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from recap_model.model.ranking_model import MultiTaskRankingModel
 
 MANIFEST_NAME = "_manifest.json"
-_ROWS_AT_ONCE = 8192
+_MOST_ROWS = 8192
 _META = b"recap.scores"
 _FORMAT = "recap-scores/1"
 
@@ -138,8 +138,15 @@ def _score_file(
     provenance: dict[str, Any],
 ) -> Iterator[int]:
     """Score one file; yields the rows written per batch. Reading, scoring and writing overlap."""
+    from components.common.storage.rows_at_once import rows_at_once
     from recap_model.config.fields.names import SCORE
-    from recap_model.data.log.schema import check_columns, check_request, log_columns, select_columns
+    from recap_model.data.log.schema import (
+        check_columns,
+        check_request,
+        log_columns,
+        select_columns,
+        sequence_columns,
+    )
     from recap_model.scoring import config_of, history_columns, score_rows
 
     columns, model_config = rows.schema_arrow, config_of(model)
@@ -154,20 +161,28 @@ def _score_file(
         columns, [one for one in select_columns(log_columns(model_config), kept) if one.role == "id"], name
     )
     schema = _schema(columns, kept, [*model.tasks, SCORE], provenance)
+    histories = [
+        column
+        for sequence_name, sequence in features.all_sequences().items()
+        for column in sequence_columns(sequence, f"features.sequences.{sequence_name}")
+    ]
+    batches = _batches(rows, rows_at_once(rows, histories, _MOST_ROWS), wanted, name)
 
     def scored(batch: pa.RecordBatch) -> pa.RecordBatch:
         scores = score_rows(model, batch, weights, where=name)
         return pa.record_batch([*map(batch.column, kept), *map(pa.array, scores.T)], schema=schema)
 
     with atomic_file(target) as partial, pq.ParquetWriter(partial, schema) as writer:
-        for batch in _prefetch(map(scored, _prefetch(_batches(rows, wanted, name)))):
+        for batch in _prefetch(map(scored, _prefetch(batches))):
             writer.write_batch(batch)
             yield batch.num_rows
 
 
-def _batches(rows: pq.ParquetFile | TableFile, columns: list[str], name: str) -> Iterator[pa.RecordBatch]:
+def _batches(
+    rows: pq.ParquetFile | TableFile, at_once: int, columns: list[str], name: str
+) -> Iterator[pa.RecordBatch]:
     try:
-        yield from batches_of(rows, _ROWS_AT_ONCE, columns)
+        yield from batches_of(rows, at_once, columns)
     except (pa.ArrowException, OSError) as error:
         reason = in_one_line(error)
         raise ValueError(f"{name}: cannot be read ({reason}); write the file again") from None

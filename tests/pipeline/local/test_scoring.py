@@ -26,7 +26,7 @@ from recap_model.data.dataset.batch import RecapBatch
 from recap_model.data.log.feature_groups import read_groups
 from tests.components.registries import new_registry
 from tests.components.resolve.tables import with_date
-from tests.tiny import tiny_config, write_tiny_log
+from tests.tiny import FIRST_DAY, sequence_config, tiny_config, tiny_rows, with_histories, write_tiny_log
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +77,27 @@ def test_scores_are_the_models_beside_the_rows_ids(place: Path, tmp_path: Path):
             (place / "model").resolve()
         )
     assert json.loads((tmp_path / "out" / "_manifest.json").read_text())["rows"] == 900
+
+
+def test_rows_of_long_histories_are_scored_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    config = sequence_config()
+    save_model(create_ranking_model(data_spec(config), config, "cpu").eval(), tmp_path / "model", config)
+    rows = with_histories(tiny_rows(FIRST_DAY, 60))
+    (tmp_path / "log").mkdir()
+    pq.write_table(rows, tmp_path / "log" / "rows.parquet")
+
+    def score(out: str) -> tuple[list[int], pa.Table]:
+        done: list[int] = []
+        source = Source(tmp_path / "model", "model")
+        score_files(source, str(tmp_path / "log"), tmp_path / out, {}, lambda rows, _: done.append(rows))
+        return done, pq.read_table(tmp_path / out / "rows.parquet")
+
+    at_once, expected = score("whole")
+    monkeypatch.setattr("components.common.storage.rows_at_once._EVENTS_AT_ONCE", 100)
+    few, scores = score("few")
+    assert at_once == [60]
+    assert len(few) >= 5
+    np.testing.assert_allclose(scores["score"].to_numpy(), expected["score"].to_numpy(), rtol=1e-6)
 
 
 def test_weights_of_the_score_can_be_given_at_call_time(place: Path, tmp_path: Path):
