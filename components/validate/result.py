@@ -39,6 +39,7 @@ class Result:
         checked: number of columns, tasks, partitions or rows that were checked.
         subject, observed, where, allowed, advice: of a failure; together they form its line.
         examples: ids and values of failing rows from the sample, capped.
+        days: of a failure, the days that it is of, as ``2026-03-01``; none if it is of the window.
         population: the rows that were checked, if not all of them by the profile: "all 1,000 rows" of a custom
             expectation, "a sample of 1,000 rows".
     """
@@ -54,6 +55,7 @@ class Result:
     advice: str = ""
     examples: list[dict[str, Any]] = field(default_factory=list)
     population: str = ""
+    days: list[str] = field(default_factory=list)
 
     @property
     def line(self) -> str:

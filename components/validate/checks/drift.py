@@ -24,12 +24,20 @@ class ColumnChange(Fact):
     change: Change
     days: int
 
+    @property
+    def location(self) -> str:
+        return self.change.where
+
 
 @dataclass(frozen=True, kw_only=True)
 class LevelChange(Fact):
     """A figure of a task or a day, and the reference's."""
 
     level: Level
+
+    @property
+    def location(self) -> str:
+        return self.level.where or self.subject
 
 
 class _ComparisonRule:

@@ -31,6 +31,10 @@ class Day(Fact):
 
     partitions: int
 
+    @property
+    def location(self) -> str:
+        return f"date={self.subject}"
+
 
 class PartitionRows(Rule[Partition]):
     """A partition has enough rows."""

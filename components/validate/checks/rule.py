@@ -83,6 +83,11 @@ class Fact:
     label: str = ""
     partition: str = ""
 
+    @property
+    def location(self) -> str:
+        """The partition or day that it is about, as ``date=2026-03-01``; another text if it is about the window."""
+        return self.partition or self.subject
+
 
 class Figure(NamedTuple):
     """A value and its bounds, which are inclusive; NaN is outside."""

@@ -1,6 +1,6 @@
 """Check a scan: faults of files, rules on the profile, examples from the sample."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -20,6 +20,7 @@ from components.validate.result import ComparisonKind, Result, ValidationResult
 from recap_model.config import RecapConfig
 
 _READ_RULES = ("file_readable", "file_unchanged")
+_DAY = "date="
 
 
 @dataclass(frozen=True)
@@ -81,12 +82,14 @@ def _compare(
 
 
 def _list_file_faults(scan: Scan, snapshot: Snapshot) -> list[Result]:
-    files = sum(len(partition.files) for partition in snapshot.partitions)
+    paths_of = {partition.name: {file.path for file in partition.files} for partition in snapshot.partitions}
+    files = sum(map(len, paths_of.values()))
     results = []
     for fault in scan.faults:
         where = "" if fault.rule == "file_readable" else fault.location
         text = (fault.subject, fault.observed, where, fault.allowed, fault.advice)
-        results.append(Result(fault.rule, "critical", False, files, *text))
+        days = _list_days(name for name, paths in paths_of.items() if not paths.isdisjoint(fault.files))
+        results.append(Result(fault.rule, "critical", False, files, *text, days=days))
     broken = {fault.rule for fault in scan.faults}
     return results + [Result(rule, "critical", True, files) for rule in FILE_RULES if rule not in broken]
 
@@ -153,8 +156,16 @@ def _build_failures(
         text = rule.describe(worst, log)
         where = text.where + _count_others([fact for fact, _ in facts])
         severity = rule.severity_in(log.config)
-        result = Result(rule.name, severity, False, checked, text.subject, text.observed, where, *text[3:])
+        described = (text.subject, text.observed, where, *text[3:])
+        days = _list_days(fact.location for fact, _ in facts)
+        result = Result(rule.name, severity, False, checked, *described, days=days)
         yield _Failure(result, rule, worst)
+
+
+def _list_days(locations: Iterable[str]) -> list[str]:
+    """The days of partitions, each once, in order."""
+    days = (name.partition("/")[0] for name in locations if name.startswith(_DAY))
+    return sorted({day.removeprefix(_DAY) for day in days})
 
 
 def _count_others(facts: list[Fact]) -> str:

@@ -9,8 +9,10 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from components.validate.profile.columns import Block
+from components.validate.profile.distinct_values import Hashes, hash_values
 from components.validate.profile.file_faults import FileRule
 from components.validate.profile.histogram import Histograms, count_id_buckets, count_ids, count_numbers
 from components.validate.profile.sequences import find_unaligned_rows, measure_event_times, read_lengths
@@ -25,12 +27,16 @@ from recap_model.data.log.values import ID_VALUES, invalid_ids, invalid_values
 
 
 class BlockStats(NamedTuple):
-    """What a profile keeps of some rows of a block, under the block's key."""
+    """What a profile keeps of some rows of a block, under the block's key.
+
+    ``hashes`` are those of each position's ids, (values,), or of the entries of its lists.
+    """
 
     key: str
     labels: list[str]
     stats: Stats
     histograms: Histograms | None = None
+    hashes: list[Hashes] | None = None
 
 
 class RowFaultReporter(Protocol):
@@ -60,7 +66,8 @@ class BlockProfiler:
         """Profile the rows of a batch; a block with lists of a wrong width is reported instead."""
         if block.role == "id":
             hashes = [sketch_hashes(batch.column(name).drop_null()) for name in block.columns]
-            yield BlockStats(block.key, block.labels, count_nulls(batch, block), count_id_buckets(hashes))
+            buckets = count_id_buckets(hashes)
+            yield BlockStats(block.key, block.labels, count_nulls(batch, block), buckets, hashes)
             return
         if block.role == "split":
             yield BlockStats(block.key, block.labels, count_nulls(batch, block))
@@ -80,7 +87,9 @@ class BlockProfiler:
             case "discrete":
                 self._check_discrete(block, values)
                 unknown = values.array == -1.0
-                yield _measure_block(block, values, unknown, None, count_ids(values.array, unknown))
+                histograms = count_ids(values.array, unknown)
+                hashes = hash_values(values.array, unknown)
+                yield _measure_block(block, values, unknown, None, histograms)._replace(hashes=hashes)
             case "sequence":
                 self._check_lengths(batch, block)
                 unknown = values.array == 0.0
@@ -99,7 +108,9 @@ class BlockProfiler:
             case "embedding" | "sparse":
                 # Of an embedding the norm, of a sparse list the length: 0 stands for no value.
                 unknown = values.array == 0.0
-                yield _measure_block(block, values, unknown, None, count_numbers(values.array, unknown))
+                measured = _measure_block(block, values, unknown, None, count_numbers(values.array, unknown))
+                hashes = [_hash_entries(batch.column(block.columns[0]))] if block.role == "sparse" else []
+                yield measured._replace(hashes=hashes or None)
             case "label":
                 outside = invalid_values("label", values.array)
                 self._check_labels(block, values.array, outside)
@@ -188,7 +199,15 @@ def _measure_newest(block: Block, array: Floats) -> BlockStats:
     unknown = array == -1.0 if block.are_ids else None
     histograms = count_ids(array, unknown) if block.are_ids else count_numbers(array)
     nulls = np.count_nonzero(np.isnan(array), axis=0)
-    return BlockStats(block.key, block.labels, measure(array, nulls, unknown), histograms)
+    hashes = hash_values(array, unknown) if block.are_ids else None
+    return BlockStats(block.key, block.labels, measure(array, nulls, unknown), histograms, hashes)
+
+
+def _hash_entries(column: pa.Array) -> Hashes:
+    """Hashes of the ids in a column's lists."""
+    if pa.types.is_null(column.type):
+        return np.zeros(0, dtype=np.uint64)
+    return sketch_hashes(pc.list_flatten(column).drop_null())
 
 
 def _measure_block(

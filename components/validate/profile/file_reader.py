@@ -11,6 +11,7 @@ from components.common.storage.parquet import hash_content, open_parquet
 from components.common.storage.rows_at_once import rows_at_once
 from components.validate.profile.block_profile import BlockProfiler
 from components.validate.profile.columns import Block, list_columns
+from components.validate.profile.distinct_values import DistinctValues, select_smallest
 from components.validate.profile.file_faults import FileFaults, FileRule
 from components.validate.profile.profile import PartitionProfile
 from components.validate.profile.timestamps import Span
@@ -74,11 +75,15 @@ class FileReader:
                 )
                 return
 
-    def measure_into(self, profile: PartitionProfile, batch: pa.RecordBatch) -> None:
-        """Add a batch's rows to a partition's profile, block by block."""
+    def measure_into(
+        self, profile: PartitionProfile, distinct: DistinctValues, batch: pa.RecordBatch
+    ) -> None:
+        """Add a batch's rows to a partition's profile, block by block, and their ids to the distinct values."""
         for block in self._blocks:
-            for measured in self._profiler.profile(batch, block):
-                profile.add(*measured)
+            for key, labels, stats, histograms, hashes in self._profiler.profile(batch, block):
+                profile.add(key, labels, stats, histograms)
+                for label, values in zip(labels, hashes or (), strict=False):
+                    distinct.add((key, label), select_smallest(values))
 
     def _open(self, snapshot: Snapshot) -> ParquetFile | None:
         try:

@@ -1,8 +1,9 @@
 """A mergeable profile of a log: counts, moments and a histogram of each column in each partition."""
 
+import json
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +15,7 @@ from components.validate.profile.statistics import COUNTS, Stats
 from recap_model.config.reading.errors import in_one_line
 
 FORMAT = "recap-profile/2"
-_FORMAT_KEY, _ROWS_KEY = b"recap.format", b"recap.partition_rows"
+_FORMAT_KEY, _ROWS_KEY, _VALUES_KEY = b"recap.format", b"recap.partition_rows", b"recap.values"
 _LONGEST_REASON = 300
 _SCHEMA = pa.schema(
     [
@@ -30,6 +31,14 @@ _SCHEMA = pa.schema(
         ("counts", pa.list_(pa.int64())),
     ]
 )
+
+
+class ValueSummary(NamedTuple):
+    """The values of a column of ids or words: how many there are, and the most frequent ones with their rows."""
+
+    distinct: int
+    is_exact: bool
+    top: list[tuple[str, int]]
 
 
 @dataclass
@@ -67,9 +76,13 @@ class PartitionProfile:
 
 @dataclass
 class Profile:
-    """The profile of a log or of some of its rows. Profiles of disjoint rows add up, exactly and in any order."""
+    """The profile of a log or of some of its rows. Profiles of disjoint rows add up, exactly and in any order.
+
+    ``values`` is of the whole log, by block and label; a sum of profiles has none, nor has one of an earlier release.
+    """
 
     partitions: dict[str, PartitionProfile] = field(default_factory=dict)
+    values: dict[str, dict[str, ValueSummary]] = field(default_factory=dict)
 
     def __add__(self, other: "Profile") -> "Profile":
         empty = PartitionProfile()
@@ -97,7 +110,8 @@ class Profile:
                 columns["bins"] += [bins for bins, _ in selected]
                 columns["counts"] += [counts for _, counts in selected]
         rows = ";".join(f"{name}={profile.rows}" for name, profile in sorted(self.partitions.items()))
-        metadata = {_FORMAT_KEY: FORMAT.encode(), _ROWS_KEY: rows.encode()}
+        values = json.dumps(self.values, sort_keys=True, separators=(",", ":"))
+        metadata = {_FORMAT_KEY: FORMAT.encode(), _ROWS_KEY: rows.encode(), _VALUES_KEY: values.encode()}
         return pa.table(columns, schema=_SCHEMA.with_metadata(metadata))
 
     def write(self, path: Path) -> None:
@@ -120,7 +134,7 @@ class Profile:
             raise ValueError(f"{path}: it is {stored_format}, and this validate reads {FORMAT}")
         try:
             profile = cls._parse(table) if table.schema.equals(_SCHEMA) else None
-        except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
             profile = None
         if profile is None:
             raise ValueError(f"{path}: not what validate writes; run validate again")
@@ -133,6 +147,10 @@ class Profile:
         for entry in filter(None, table.schema.metadata[_ROWS_KEY].decode().split(";")):
             name, _, rows = entry.rpartition("=")
             profile.partitions[name] = PartitionProfile(int(rows))
+        profile.values = {
+            key: {label: _read_summary(*content) for label, content in columns.items()}
+            for key, columns in json.loads(table.schema.metadata.get(_VALUES_KEY, b"{}")).items()
+        }
         keys = list(zip(table["partition"].to_pylist(), table["block"].to_pylist(), strict=True))
         starts = [index for index, key in enumerate(keys) if index == 0 or keys[index - 1] != key]
         for start, end in zip(starts, [*starts, len(keys)][1:], strict=True):
@@ -149,6 +167,12 @@ def _to_list(values: object) -> list[object]:
         return values.tolist()
     assert isinstance(values, list)
     return [None if value is None else to_text(value) for value in values]
+
+
+def _read_summary(distinct: object, is_exact: object, top: list[list[object]]) -> ValueSummary:
+    return ValueSummary(
+        int(str(distinct)), bool(is_exact), [(str(value), int(str(rows))) for value, rows in top]
+    )
 
 
 def _read_stats(block: pa.Table) -> Stats:

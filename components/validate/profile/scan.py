@@ -16,10 +16,12 @@ from components.common.runtime.process_pool import cores
 from components.common.runtime.step import progress
 from components.common.storage.file_groups import FileGroup, split_files
 from components.validate.profile.columns import Block, list_columns
+from components.validate.profile.distinct_values import DistinctValues
 from components.validate.profile.file_faults import FileFaults
 from components.validate.profile.file_reader import FileReader
 from components.validate.profile.profile import PartitionProfile, Profile
 from components.validate.profile.row_sample import Sampler, concat_sample
+from components.validate.profile.top_values import summarize_values
 from recap_model.config import RecapConfig
 from recap_model.config.model.table_columns import shared_log_columns
 
@@ -41,6 +43,7 @@ class PartialScan:
     """
 
     profile: Profile = field(default_factory=Profile)
+    distinct: DistinctValues = field(default_factory=DistinctValues)
     faults: FileFaults = field(default_factory=FileFaults)
     id_forms: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     sample: list[pa.Table] = field(default_factory=list)
@@ -50,6 +53,7 @@ class PartialScan:
     def merge(self, later: "PartialScan", max_sample_rows: int) -> None:
         """Add the scan of the next files; of their sample, rows until there are ``max_sample_rows``."""
         self.profile += later.profile
+        self.distinct.merge(later.distinct)
         self.faults.merge(later.faults)
         self.id_forms += later.id_forms
         self.digests |= later.digests
@@ -152,6 +156,8 @@ def _finish(log: Log, scanned: PartialScan) -> Scan:
         profile.partitions[partition.name] = PartitionProfile(profiled.rows, ordered)
     _check_id_forms(scanned, log.config)
     sample = concat_sample(scanned.sample)
+    request = log.config.features.ids.request
+    profile.values = summarize_values(profile, scanned.distinct, sample, log.blocks, request)
     return Scan(profile, scanned.faults, sample, scanned.digests, list(scanned.schemas))
 
 
@@ -166,7 +172,7 @@ def _scan_group(log: Log, sampler: Sampler, files: FileGroup) -> PartialScan:
         scanned.digests[file.path] = reader.sha256
         row = first_row
         for batch in reader.batches(log.batch_rows):
-            reader.measure_into(profile, batch)
+            reader.measure_into(profile, scanned.distinct, batch)
             if reader.is_complete:
                 scanned.schemas[batch.schema.remove_metadata()] = None
             if reader.is_complete and room > 0 and (rows := sampler.sample(batch, file, row)) is not None:
