@@ -73,7 +73,9 @@ class MultiTaskRankingModel(nn.Module):
         self.tasks = plan.tasks
         self.return_backbone = return_backbone
         self.data_spec = group_widths(data_spec)
-        self.inputs = InputLayer(plan.model, self.data_spec, plan.discrete_columns, plan.sequences)
+        self.inputs = InputLayer(
+            plan.model, self.data_spec, plan.discrete_columns, plan.sequences, plan.continuous_columns
+        )
         self.net = self._build_net(plan)
         self.affine_maps = nn.ModuleDict(
             {

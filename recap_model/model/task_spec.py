@@ -21,9 +21,9 @@ class TaskSpec:
 
     ``values`` has the settings of each value task, None for a binary one;
     ``score_terms`` has for each further term of the score its weight and the numbers of the tasks that it multiplies.
-    ``discrete_columns`` names the columns of the discrete group, where the log has them one by one; ``sequences`` are
-    those of the features, if the config has them; ``given`` has
-    for each task the number of the one it is conditional on, or None.
+    ``discrete_columns`` and ``continuous_columns`` name the columns of their groups, where the log has them one by
+    one; ``sequences`` are those of the features, if the config has them; ``given`` has for each task the number of
+    the one it is conditional on, or None.
     """
 
     model: ModelConfig
@@ -34,6 +34,7 @@ class TaskSpec:
     positive_rates: list[float]
     negative_rates: list[float]
     discrete_columns: list[str]
+    continuous_columns: list[str]
     sequences: dict[str, Sequence]
     given: list[int | None]
 
@@ -62,14 +63,16 @@ def resolve_tasks(config: RecapConfig | ModelConfig, data_config: Any = None) ->
             name: (term.weight, [tasks.index(task) for task in term.of])
             for name, term in config.score_terms.items()
         }
-        discrete = config.features.discrete
-        columns = [] if isinstance(discrete, ListColumn) else list(discrete)
+        columns, continuous = (
+            [] if isinstance(group, ListColumn) else list(group)
+            for group in (config.features.discrete, config.features.continuous)
+        )
         sequences = config.features.all_sequences()
         given = [None if task.given is None else tasks.index(task.given) for task in config.tasks.values()]
         if data_config is None and config.data.sampling_correction == "calibration":
             data_config = config.tasks
     elif isinstance(config, ModelConfig):
-        model, tasks, columns, sequences = config, list(config.tasks), [], {}
+        model, tasks, columns, continuous, sequences = config, list(config.tasks), [], [], {}
         weights, terms = [1.0] * len(tasks), {}
         values = [None for _ in tasks]
         given = [None for _ in tasks]
@@ -87,6 +90,7 @@ def resolve_tasks(config: RecapConfig | ModelConfig, data_config: Any = None) ->
         positive,
         negative,
         columns,
+        continuous,
         sequences,
         given,
     )

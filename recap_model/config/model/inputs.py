@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from recap_model.config.base import StrictModel, distinct_names, exactly_one_of
-from recap_model.config.fields.names import Name
+from recap_model.config.fields.names import ColumnName, Name
 from recap_model.config.fields.numbers import NonNegativeInt, PositiveFloat, PositiveInt, TableSize, Width
 from recap_model.config.model.architectures import BatchNormConfig
 
@@ -68,6 +68,12 @@ class PiecewiseLinearConfig(StrictModel):
     """A missing flag, the standardised signed log, clipped, and an embedding of the place among knots."""
 
     bins: Width = Field(64, description="stretches between knots that the model keeps of a column")
+    bins_by_column: dict[ColumnName, Width] = Field(
+        {},
+        exclude_if=lambda bins: not bins,
+        description="bins of single columns of features.continuous, instead of `bins`: a column that is mostly one "
+        "value needs more",
+    )
     embedding_dim: Width = 8
     clip_magnitude: PositiveFloat = 5.0
 

@@ -83,6 +83,14 @@ def unknown_feature_columns(config: "RecapConfig") -> Iterator[str]:
         for column in names:
             if column not in features:
                 yield f"validation.{where}: unknown feature column {column!r}; feature columns: {', '.join(features)}"
+    knots, continuous = config.model.featurization_config.piecewise_linear_config, config.features.continuous
+    columns = continuous if isinstance(continuous, list) else []
+    for column in knots.bins_by_column if knots else ():
+        if column not in columns:
+            yield (
+                f"model.featurization_config.piecewise_linear_config.bins_by_column: {column!r} is no column of "
+                f"features.continuous, which has {', '.join(columns) or 'none by name'}"
+            )
 
 
 def labels_among_features(config: "RecapConfig") -> Iterator[str]:

@@ -5,7 +5,7 @@ piecewise_linear_config, which tells the net that they are missing.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -29,16 +29,22 @@ class Featurization(nn.Module):
 
     Args:
         widths: number of columns of each group that the features have.
+        continuous_columns: names of the continuous group's columns, where it has them one by one.
 
     Shape:
         groups: each (rows, width of the group); returns (rows, out_features).
     """
 
-    def __init__(self, config: FeaturizationConfig, widths: Mapping[str, int]):
+    def __init__(
+        self,
+        config: FeaturizationConfig,
+        widths: Mapping[str, int],
+        continuous_columns: Sequence[str] = (),
+    ):
         super().__init__()
         width = widths.get("continuous", 0)
         self.joined = [name for name in config.feature_names_to_concat if name in widths]
-        self.continuous = _transform(config, width) if width else None
+        self.continuous = _transform(config, width, continuous_columns) if width else None
         if isinstance(self.continuous, NumericEmbeddings):
             width = self.continuous.out_features
         self.out_features = width + sum(widths[name] for name in self.joined)
@@ -60,9 +66,9 @@ class Featurization(nn.Module):
                 module.set_statistics(statistics)
 
 
-def _transform(config: FeaturizationConfig, width: int) -> nn.Module:
+def _transform(config: FeaturizationConfig, width: int, columns: Sequence[str]) -> nn.Module:
     if config.piecewise_linear_config is not None:
-        return NumericEmbeddings(config.piecewise_linear_config, width)
+        return NumericEmbeddings(config.piecewise_linear_config, width, columns)
     steps: OrderedDict[str, nn.Module] = OrderedDict(finite=Finite(), log=SignedLog())
     if config.double_norm_log_config is not None:
         double = config.double_norm_log_config

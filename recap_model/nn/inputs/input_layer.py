@@ -49,7 +49,7 @@ class InputLayer(nn.Module):
 
     Args:
         widths: number of columns of each dense group that the features have.
-        discrete_columns: names of the discrete group's columns, where it has them one by one.
+        discrete_columns, continuous_columns: names of a group's columns, where it has them one by one.
         sequences: of the features, by name.
     """
 
@@ -59,11 +59,12 @@ class InputLayer(nn.Module):
         widths: Mapping[str, int],
         discrete_columns: Sequence[str] = (),
         sequences: Mapping[str, SequenceSchema] | None = None,
+        continuous_columns: Sequence[str] = (),
     ):
         super().__init__()
         self.widths = {group: widths[group] for group in DENSE_GROUPS if widths.get(group)}
         _check_indices(config, self.widths.get("discrete", 0))
-        self.featurize = Featurization(config.featurization_config, self.widths)
+        self.featurize = Featurization(config.featurization_config, self.widths, continuous_columns)
         large, small, position = (
             config.large_embeddings,
             config.small_embeddings,

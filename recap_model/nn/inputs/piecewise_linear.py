@@ -1,5 +1,7 @@
 """Piecewise-linear encoding of continuous inputs, and an embedding of it."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -17,16 +19,20 @@ class PiecewiseLinearEncoding(nn.Module):
     with fewer knots than there is room for leaves its last bins at 0. Until `set_statistics` the knots are evenly
     spaced on 0..1.
 
+    Args:
+        bins: number of bins of each column; columns with fewer than the most leave their last ones at 0 too.
+
     Shape:
-        x: (rows, width) finite float; returns (rows, width, bins) in 0..1.
+        x: (rows, width) finite float; returns (rows, width, most bins) in 0..1.
     """
 
     starts: Tensor
     lengths: Tensor
 
-    def __init__(self, width: int, bins: int):
+    def __init__(self, bins: Sequence[int]):
         super().__init__()
-        knots = torch.linspace(0.0, 1.0, bins + 1)
+        self.bins, width = list(bins), len(bins)
+        knots = torch.linspace(0.0, 1.0, max(bins) + 1)
         self.register_buffer("starts", knots[:-1].repeat(width, 1))
         self.register_buffer("lengths", (knots[1:] - knots[:-1]).repeat(width, 1))
 
@@ -40,8 +46,7 @@ class PiecewiseLinearEncoding(nn.Module):
                 f"statistics.knots: of {len(statistics.knots)} columns, the model has {len(self.starts)} "
                 "continuous ones; run prepare again with this config"
             )
-        bins = self.starts.shape[1]
-        for column, given in enumerate(statistics.knots):
+        for column, (given, bins) in enumerate(zip(statistics.knots, self.bins, strict=True)):
             knots = np.asarray(given, dtype=np.float32)
             if len(knots) > bins + 1:
                 knots = knots[np.linspace(0, len(knots) - 1, bins + 1).round().astype(int)]
@@ -60,21 +65,29 @@ class NumericEmbeddings(nn.Module):
     that is mostly 0, and the log, which is clipped, carries on between and beyond what the training rows held. A
     missing or infinite value has the flag 1 and 0 for the rest.
 
+    Args:
+        columns: names of the columns, if they have names, by which the config gives some of them bins.
+
     Shape:
         x: (rows, width) float, not finite where missing; returns (rows, width * (2 + embedding_dim)): flags, logs,
         then the columns' embeddings.
     """
 
-    def __init__(self, config: PiecewiseLinearConfig, width: int):
+    def __init__(self, config: PiecewiseLinearConfig, width: int, columns: Sequence[str] = ()):
         super().__init__()
+        bins = [config.bins_by_column.get(name, config.bins) for name in columns] or [config.bins] * width
+        most = max(bins)
         self.out_features = width * (2 + config.embedding_dim)
         self.log = SignedLog()
         self.z_score = ZScore(width)
         self.clip = Clip(config.clip_magnitude)
-        self.encoding = PiecewiseLinearEncoding(width, config.bins)
-        self.weight = nn.Parameter(torch.empty(width, config.bins, config.embedding_dim))
+        self.encoding = PiecewiseLinearEncoding(bins)
+        self.weight = nn.Parameter(torch.empty(width, most, config.embedding_dim))
         self.bias = nn.Parameter(torch.zeros(width, config.embedding_dim))
-        nn.init.uniform_(self.weight, -(config.bins**-0.5), config.bins**-0.5)
+        nn.init.uniform_(self.weight, -(most**-0.5), most**-0.5)
+        with torch.no_grad():
+            for column, own in enumerate(bins):
+                self.weight[column] *= (most / own) ** 0.5
 
     def forward(self, x: Tensor) -> Tensor:
         present = torch.isfinite(x).to(x.dtype)

@@ -94,6 +94,15 @@ def test_the_path_of_a_number_of_steps_has_no_name_of_its_kind():
         parse_config(content)
 
 
+def test_bins_are_of_continuous_columns():
+    content = tiny_content()
+    knots = {"piecewise_linear_config": {"bins_by_column": {"likes": 128, "lang": 4}}}
+    content["model"]["featurization_config"] = knots
+    path = "model.featurization_config.piecewise_linear_config.bins_by_column"
+    with pytest.raises(ConfigError, match=f"{path}: 'lang' is no column of features.continuous"):
+        parse_config(content)
+
+
 def test_a_label_is_no_feature():
     content = tiny_content()
     content["tasks"]["like"]["label"] = "likes"

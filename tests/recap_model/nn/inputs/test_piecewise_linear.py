@@ -18,7 +18,7 @@ KNOTS = st.lists(st.integers(-1000, 1000), min_size=2, max_size=20, unique=True)
 
 def encoded(values: list[float], knots: list[float], bins: int | None = None) -> np.ndarray:
     """The encoding of one column's values, (values, bins)."""
-    module = PiecewiseLinearEncoding(1, bins or len(knots) - 1)
+    module = PiecewiseLinearEncoding([bins or len(knots) - 1])
     module.set_statistics(FeatureStatistics(knots=[knots]))
     return module(torch.tensor(values)[:, None])[:, 0].numpy()
 
@@ -44,6 +44,19 @@ def test_knots_beyond_the_bins_are_thinned_and_missing_ones_leave_bins_empty():
     np.testing.assert_allclose(encoded([7.5, 1e9], [0.0, 10.0], bins=3), [[0.75, 0, 0], [1, 0, 0]])
     for none in ([], [3.0]):
         np.testing.assert_allclose(encoded([-3.0, 3.0], none, bins=2), np.zeros((2, 2)))
+
+
+def test_a_column_may_have_bins_of_its_own():
+    config = PiecewiseLinearConfig(bins=2, bins_by_column={"gain": 4}, embedding_dim=1)
+    torch.manual_seed(0)
+    module = NumericEmbeddings(config, 2, ["age", "gain"])
+    knots = [0.0, 1.0, 2.0, 3.0, 4.0]
+    module.encoding.set_statistics(FeatureStatistics(knots=[knots, knots]))
+    rows = module.encoding(torch.tensor([[3.0, 3.0]]))[0]
+    np.testing.assert_allclose(rows, [[1, 0.5, 0, 0], [1, 1, 1, 0]])
+    bounds = module.weight.detach().abs().amax(dim=(1, 2))
+    assert bounds[0] <= 2**-0.5
+    assert bounds[1] <= 4**-0.5
 
 
 def test_the_greatest_floats_stay_finite():
@@ -89,4 +102,4 @@ def test_a_column_moves_only_its_own_embedding():
 
 def test_knots_of_another_width_are_refused():
     with pytest.raises(ValueError, match=r"statistics\.knots: of 1 columns, the model has 2"):
-        PiecewiseLinearEncoding(2, 3).set_statistics(FeatureStatistics(knots=[[0.0, 1.0]]))
+        PiecewiseLinearEncoding([3, 3]).set_statistics(FeatureStatistics(knots=[[0.0, 1.0]]))
