@@ -1,12 +1,11 @@
 """What calibration did to each task: figures for machines, reliability diagrams for people."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from components.common.html.charts import LineChart, Series, reliability_chart
+from components.common.html.charts import Chart, Series, reliability_chart
 from components.common.html.glossary import meanings
 from components.common.html.render import render
 from components.common.html.tables import Table, figure
@@ -19,8 +18,6 @@ from recap_model.calibration import (
     reliability,
 )
 from recap_model.calibration.values import ValueCalibration, ValueHistogram, calibrated_values
-
-_RATES = (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 0.999)
 
 
 @dataclass(frozen=True)
@@ -221,27 +218,9 @@ def _changed(before: str, after: str) -> str:
     return before if before == after else f"{before} → {after}"
 
 
-def _diagram(before: Reliability, after: Reliability, title: str) -> LineChart:
-    rates = [*before.predicted, *after.predicted, *(rate for rate in before.observed if 0 < rate < 1)]
-    low, high = min(map(_logit, rates)) - 0.3, max(map(_logit, rates)) + 0.3
-    ticks: list[tuple[float, str]] = []
-    for rate in _RATES:
-        at = _logit(rate)
-        if low <= at <= high and (not ticks or at - ticks[-1][0] >= (high - low) / 7):
-            ticks.append((at, f"{rate:g}"))
+def _diagram(before: Reliability, after: Reliability, title: str) -> Chart:
     series = [
-        Series("before", *_points(before, low), colour=1, markers=True),
-        Series("after", *_points(after, low), colour=0, markers=True),
+        Series("before", before.predicted.tolist(), before.observed.tolist(), colour=1),
+        Series("after", after.predicted.tolist(), after.observed.tolist(), colour=0),
     ]
-    return reliability_chart(title, series, low, high, ticks)
-
-
-def _points(measured: Reliability, floor: float) -> tuple[list[float], list[float]]:
-    """Where groups lie; one without a positive lies on the floor."""
-    observed = [max(_logit(rate), floor) for rate in measured.observed]
-    return [_logit(rate) for rate in measured.predicted], observed
-
-
-def _logit(rate: float) -> float:
-    rate = min(max(rate, 1e-9), 1 - 1e-9)
-    return math.log(rate / (1 - rate))
+    return reliability_chart(title, series)

@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Mapping, Sequence
 
-from components.common.html.charts import LineChart, Series, linear_axis
+from components.common.html.charts import Axis, Chart, Series, line_chart
 from components.common.html.render import render
 from components.common.html.tables import Table
 from components.common.html.task_labels import tasks_of, within_family
@@ -82,12 +82,11 @@ def _collisions(collisions: Mapping[str, Collisions]) -> Table:
 
 def _chart(
     title: str, unit: str, steps: list[int], values: list[float], colour: int = 0, shown_from: int = 0
-) -> LineChart:
+) -> Chart:
     """A chart of one series, high enough for its values from number ``shown_from`` on."""
-    series = Series(unit, steps, values, colour, markers=len(steps) < 12)
-    return LineChart(
-        title, [series], linear_axis("step", [0, *steps]), linear_axis(unit, values[shown_from:])
-    )
+    series = Series(unit, steps, values, colour=colour)
+    high = max(values[shown_from:], default=None)
+    return line_chart(title, [series], Axis("step", low=0), Axis(unit, high=high))
 
 
 def _distinct(rates: dict[str, list[float]]) -> dict[str, list[float]]:

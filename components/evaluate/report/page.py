@@ -1,12 +1,13 @@
 """The evaluation report: the decision, each task beside the champion, slices, drift, lineage."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from components.common.artifacts.decision import Decision
 from components.common.artifacts.evaluation import Evaluation, TaskMetrics, ValueTaskMetrics
 from components.common.artifacts.snapshot import Snapshot
 from components.common.artifacts.validation_result import OUTCOMES_IN_WORDS, ValidationResultFile
-from components.common.html.charts import Axis, LineChart, Series, linear_axis, reliability_chart
+from components.common.html.charts import Axis, Chart, Rule, Series, line_chart, reliability_chart
 from components.common.html.glossary import meanings
 from components.common.html.render import render
 from components.common.html.tables import Section, Table, figure
@@ -16,8 +17,6 @@ from components.evaluate.metrics.task_metrics import TaskCurves
 from components.evaluate.report.drift import drift_sections
 from recap_model.config import RecapConfig
 
-_TWO_SIDED_95 = 1.96
-_QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _COLUMNS = (("AUC", "auc", ".4f"), ("log loss", "log_loss", ".5f"), ("RCE %", "rce", ".2f"))
 _RATIO = ("predicted / observed", "calibration_ratio", ".3f")
 _VALUE_COLUMNS = (
@@ -248,41 +247,30 @@ def _slice_metrics(
     yield Section(f"Slices, the worst first{few}", table=Table(columns, lines))
 
 
-def _charts(found: dict[str, Curves]) -> list[LineChart]:
+def _charts(found: dict[str, Curves]) -> list[Chart]:
     """A task's charts: reliability, ROC, precision and recall, predictions."""
     reliable = []
-    if "candidate" in found:
-        rates, _ = found["candidate"].reliability
-        chance = [_TWO_SIDED_95 * error for error in found["candidate"].chance]
-        reliable.append(Series("", rates, rates, colour=None, spread=chance))
-    colours = list(enumerate(found.items()))
-    reliable += [
-        Series(name, *curves.reliability, colour=colour, markers=True) for colour, (name, curves) in colours
-    ]
-    roc = [Series(name, *curves.roc, colour=colour) for colour, (name, curves) in colours]
-    recall = [Series(name, *curves.precision, colour=colour) for colour, (name, curves) in colours]
-    spread = [Series(name, *curves.predictions, colour=colour) for colour, (name, curves) in colours]
-    diagonal = Series("", [0.0, 1.0], [0.0, 1.0], colour=None)
-    odds = linear_axis("log odds", [logit for one in spread for logit in one.x])
-    highest = max(max(one.y) for one in spread)
+    for name, curves in found.items():
+        rates, observed = curves.reliability
+        reliable.append(Series(name, rates, observed))
+    fraction = Axis("false positives", low=0.0, high=1.0)
+    roc = [Series(name, *curves.roc) for name, curves in found.items()]
+    recall = [Series(name, *curves.precision) for name, curves in found.items()]
+    spread = [Series(name, *curves.predictions) for name, curves in found.items()]
     return [
-        _reliability(reliable),
-        LineChart(
-            "ROC", [diagonal, *roc], _fraction_axis("false positives"), _fraction_axis("true positives")
+        reliability_chart("Reliability", reliable, scale="linear"),
+        line_chart(
+            "ROC",
+            roc,
+            fraction,
+            replace(fraction, label="true positives"),
+            rules=[Rule("a guess", axis="diagonal")],
         ),
-        LineChart("Precision and recall", recall, _fraction_axis("recall"), _fraction_axis("precision")),
-        LineChart("Predictions", spread, odds, linear_axis("fraction of rows", [0.0, highest])),
+        line_chart(
+            "Precision and recall", recall, replace(fraction, label="recall"), Axis("precision", low=0.0)
+        ),
+        line_chart("Predictions", spread, Axis("log odds"), Axis("fraction of rows", low=0.0)),
     ]
-
-
-def _reliability(series: Sequence[Series]) -> LineChart:
-    top = max(max([*one.x, *one.y]) for one in series) * 1.05 or 1.0
-    ticks = [(top * quarter, f"{top * quarter:.3g}") for quarter in _QUARTERS]
-    return reliability_chart("Reliability", series, 0.0, top, ticks)
-
-
-def _fraction_axis(label: str) -> Axis:
-    return Axis(label, 0.0, 1.0, [(quarter, f"{quarter:g}") for quarter in _QUARTERS])
 
 
 def _lineage(

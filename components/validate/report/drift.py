@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from components.common.artifacts.validation_result import DRIFT_IN_WORDS
-from components.common.html.charts import LineChart, histogram_chart
+from components.common.html.charts import Axis, Chart, Histogram, histogram_chart
 from components.common.html.tables import Table, figure
 from components.validate.drift.column import Change
 from components.validate.drift.compare import WINDOW, Drift, Level
@@ -28,7 +28,7 @@ class DriftSection:
 
     title: str
     summary: str
-    histograms: list[LineChart] = field(default_factory=list)
+    histograms: list[Chart] = field(default_factory=list)
     columns: Table | None = None
     more_columns: int = 0
     levels: list[Table] = field(default_factory=list)
@@ -99,7 +99,7 @@ def _level_values(level: Level) -> tuple[float, float, float, float]:
     return level.value, level.usual, max(level.lowest, 0.0), level.highest
 
 
-def _chart_columns(drift: Drift, profile: Profile, reference: Profile) -> Iterator[LineChart]:
+def _chart_columns(drift: Drift, profile: Profile, reference: Profile) -> Iterator[Chart]:
     profiles = {WINDOW: profile.window()}
     usual = reference.window()
     for change in drift.worst()[:_MAX_CHARTS]:
@@ -121,15 +121,17 @@ def _read_histogram(profile: PartitionProfile, change: Change) -> tuple[Counts, 
     return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
 
 
-def _draw_chart(change: Change, histograms: list[tuple[Counts, Counts]], against: str) -> LineChart:
+def _draw_chart(change: Change, binned: list[tuple[Counts, Counts]], against: str) -> Chart:
     """Draw two histograms over the same bars, each of about as many of the bins with rows."""
-    frequent = np.concatenate([bins[counts >= _MIN_FRACTION * counts.sum()] for bins, counts in histograms])
+    frequent = np.concatenate([bins[counts >= _MIN_FRACTION * counts.sum()] for bins, counts in binned])
     occupied = np.unique(frequent)
     edges = np.linspace(0, len(occupied), min(_BARS, len(occupied)) + 1)
-    usual, current = (
-        _bar_heights(np.searchsorted(occupied, bins), counts, edges) for bins, counts in histograms
+    usual, current = (_bar_heights(np.searchsorted(occupied, bins), counts, edges) for bins, counts in binned)
+    bars = [float(edge) for edge in range(len(edges))]
+    histograms = [Histogram(against, bars, usual, is_reference=True), Histogram("now", bars, current)]
+    return histogram_chart(
+        f"{change.column}, {change.where}", histograms, Axis("bins of rising value", ticks=())
     )
-    return histogram_chart(f"{change.column}, {change.where}", [(against, None, usual), ("now", 1, current)])
 
 
 def _bar_heights(positions: Counts, counts: Counts, edges: Floats) -> list[float]:

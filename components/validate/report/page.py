@@ -7,7 +7,7 @@ results by ``templates/page.html``.
 import math
 
 from components.common.artifacts.validation_result import OUTCOMES_IN_WORDS
-from components.common.html.charts import Axis, LineChart, Series, linear_axis
+from components.common.html.charts import Axis, Chart, Rule, Series, line_chart
 from components.common.html.render import render
 from components.common.html.tables import Table, figure
 from components.common.html.task_labels import tasks_of, within_family
@@ -99,25 +99,22 @@ def _list_rules(verdict: ValidationResult) -> list[list[object]]:
     return rows
 
 
-def _chart_rates(profile: Profile, window: PartitionProfile, config: RecapConfig) -> list[LineChart]:
+def _chart_rates(profile: Profile, window: PartitionProfile, config: RecapConfig) -> list[Chart]:
     names = [name.removeprefix("date=").replace("/hour=", " ") for name in profile.partitions]
     ticks = sorted({0, len(names) - 1})
-    axis = Axis("partition", 0.0, max(len(names) - 1.0, 1.0), [(float(tick), names[tick]) for tick in ticks])
+    axis = Axis("partition", low=0.0, ticks=[(float(tick), names[tick]) for tick in ticks])
     charts = []
     for task in config.tasks:
         rates = [_measure_rate(partition, config, task) for partition in profile.partitions.values()]
         window_rate = _measure_rate(window, config, task)
         positions = [float(number) for number in range(len(names))]
-        series = [
-            Series("", [axis.low, axis.high], [window_rate, window_rate], colour=None),
-            Series("rate", positions, rates, markers=True),
-        ]
         charts.append(
-            LineChart(
+            line_chart(
                 within_family(task, config.tasks),
-                series,
+                [Series("rate", positions, rates)],
                 axis,
-                linear_axis("rate", [*rates, window_rate, 0.0]),
+                Axis("rate", low=0.0, percent=config.tasks[task].kind == "binary"),
+                rules=[Rule("window", window_rate)] if math.isfinite(window_rate) else [],
             )
         )
     return charts

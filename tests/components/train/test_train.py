@@ -94,7 +94,8 @@ def test_the_curves_are_a_page_that_needs_nothing_else(model: Path):
     page = model.with_name("curves.html").read_text()
     assert page.count('role="img"') == 5  # all tasks, like, reply, learning rate, speed
     assert "http" not in page
-    assert "<script" not in page
+    assert "<script src" not in page
+    assert "<link" not in page
 
 
 def test_progress_is_said_in_a_few_words(sets: TinySets, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

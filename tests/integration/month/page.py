@@ -1,6 +1,6 @@
 """The month as one HTML page: what was decided each day, and how candidate, champion and scores went."""
 
-from components.common.html.charts import LineChart, Series, linear_axis
+from components.common.html.charts import Axis, Chart, Series, line_chart
 from components.common.html.render import render
 from components.common.html.tables import Table
 from tests.integration.month.simulate import Attempt, MonthRecord
@@ -29,24 +29,24 @@ def _last(attempts: list[Attempt]) -> Attempt:
     return next((attempt for attempt in attempts if attempt.promoted), attempts[-1])
 
 
-def _charts(record: MonthRecord) -> list[LineChart]:
+def _charts(record: MonthRecord) -> list[Chart]:
     days = [float(day.number) for day in record.days]
     runs = [_last(day.attempts) for day in record.days]
-    x = linear_axis("day", days)
+    x = Axis("day")
     nan = float("nan")
     charts = []
     for task in sorted({task for run in runs for task in run.auc}):
         candidate = [run.auc.get(task, nan) for run in runs]
         champion = [run.champion_auc.get(task, nan) for run in runs]
         lines = [
-            Series("candidate", days, candidate, 0, markers=True),
-            Series("champion", days, champion, 1, markers=True),
+            Series("candidate", days, candidate),
+            Series("champion", days, champion),
         ]
         name = task.rpartition(".")[2]
-        charts.append(LineChart(f"AUC, {name}", lines, x, linear_axis("AUC", candidate + champion)))
+        charts.append(line_chart(f"AUC, {name}", lines, x, Axis("AUC")))
     shift = [nan if run.score_psi is None else run.score_psi for run in runs]
-    drift = [Series("candidate against champion", days, shift, 2, markers=True)]
-    charts.append(LineChart("shift of the scores", drift, x, linear_axis("PSI", [0.0, *shift])))
+    drift = [Series("candidate against champion", days, shift)]
+    charts.append(line_chart("shift of the scores", drift, x, Axis("PSI", low=0.0)))
     for title, label, values in (
         ("disk, runs that are kept", "MiB", [day.workspace_mib for day in record.days]),
         (
@@ -56,7 +56,7 @@ def _charts(record: MonthRecord) -> list[LineChart]:
         ),
         ("time, all runs of the day", "s", [sum(run.seconds for run in day.attempts) for day in record.days]),
     ):
-        charts.append(LineChart(title, [Series("", days, values, 3)], x, linear_axis(label, [0.0, *values])))
+        charts.append(line_chart(title, [Series(label, days, values)], x, Axis(label, low=0.0)))
     return charts
 
 
