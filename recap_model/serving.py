@@ -7,10 +7,11 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from recap_model import load_model
 from recap_model.config.data.features import FeaturesConfig
@@ -31,6 +32,14 @@ if TYPE_CHECKING:
 
 _ROWS_AT_ONCE = 8192
 _LOADED = ("MLmodel", "code/", "data/")
+
+
+class Scored(NamedTuple):
+    """Rows as the model read them, the history of all of them if one was given, and scores, (rows, tasks + 1)."""
+
+    rows: pa.Table
+    history: pa.Table | None
+    scores: NDArray[np.float32]
 
 
 class RecapPyfunc:
@@ -67,6 +76,17 @@ class RecapPyfunc:
         """
         import pandas as pd
 
+        scores = self.score(model_input, params).scores
+        index = model_input.index if isinstance(model_input, pd.DataFrame) else None
+        return pd.DataFrame(scores, columns=self.outputs, index=index)
+
+    @property
+    def outputs(self) -> list[str]:
+        """The columns of the scores: each task, and ``score``."""
+        return [*self.model.tasks, SCORE]
+
+    def score(self, model_input: Any, params: dict[str, Any] | None = None) -> Scored:
+        """As `predict`, without pandas."""
         weights = score_weights(self.model, (params or {}).get("weights") or {})
         table = to_table(model_input, self.features)
         history = _to_history((params or {}).get("history"), table, self.features)
@@ -74,8 +94,7 @@ class RecapPyfunc:
             score_rows(self.model, rows, weights, history=history)
             for rows in iter_slices(table, _ROWS_AT_ONCE)
         ] or [np.empty((0, len(self.model.tasks) + 1), dtype=np.float32)]
-        index = model_input.index if isinstance(model_input, pd.DataFrame) else None
-        return pd.DataFrame(np.concatenate(scored), columns=[*self.model.tasks, SCORE], index=index)
+        return Scored(table, history, np.concatenate(scored))
 
 
 def to_table(rows: Any, features: FeaturesConfig) -> pa.Table:
@@ -97,7 +116,7 @@ def to_table(rows: Any, features: FeaturesConfig) -> pa.Table:
             raise ValueError(f"input: column {name} is there {counts[name]} times; a column is there once")
     if isinstance(rows, pa.Table):
         return rows.select(present)
-    return pa.table({name: _to_array(rows, name) for name in present})
+    return pa.table({name: to_array(rows, name) for name in present})
 
 
 def _to_history(given: Any, rows: pa.Table, features: FeaturesConfig) -> pa.Table | None:
@@ -116,10 +135,12 @@ def _to_history(given: Any, rows: pa.Table, features: FeaturesConfig) -> pa.Tabl
     twice = [name for name in columns if name in rows.column_names and name not in features.columns()]
     if twice:
         raise ValueError(f"history: column {twice[0]} is in the rows too; give a history in one of both")
-    return pa.table({name: _to_array({name: [value]}, name) for name, value in given.items()})
+    return pa.table({name: to_array({name: [value]}, name) for name, value in given.items()})
 
 
 def _check_form(rows: Any) -> None:
+    if isinstance(rows, pa.Table | Mapping):
+        return
     import pandas as pd
 
     if not isinstance(rows, pa.Table | pd.DataFrame | Mapping):
@@ -128,13 +149,14 @@ def _check_form(rows: Any) -> None:
         )
 
 
-def _to_array(rows: Mapping[str, Any], name: str) -> pa.Array:
+def to_array(rows: Mapping[str, Any], name: str) -> pa.Array:
+    """A column of a frame or a dict of arrays. Raises ValueError naming it if Arrow cannot hold it."""
     values = rows[name]
     try:
         if isinstance(values, np.ndarray) and values.ndim == 2:
             return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
         array = pa.array(values, from_pandas=True)
-    except (pa.ArrowException, TypeError, ValueError) as error:
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"input: column {name}: {in_one_line(error)}") from None
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 

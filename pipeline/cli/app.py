@@ -24,6 +24,7 @@ from pipeline.cli.report import report
 from pipeline.cli.run import run
 from pipeline.cli.sample import sample
 from pipeline.cli.score import score
+from pipeline.cli.serve import serve
 from pipeline.cli.terminal.arguments import check_encoding
 from pipeline.cli.terminal.command_group import CommandGroup
 from pipeline.cli.terminal.output import open_standard_output, print_error
@@ -58,6 +59,7 @@ app.add_typer(models_app, name="models")
 app.command()(promote)
 app.command()(rollback)
 app.command()(score)
+app.command()(serve)
 
 
 def main() -> None:

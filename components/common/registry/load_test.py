@@ -46,22 +46,20 @@ def load_and_score(client: "MlflowClient", name: str, version: str) -> LoadTestR
         RegistryError: an artifact was altered, it does not load, or its scores differ by more than 1e-5 from
             evaluate's.
     """
+    import pandas as pd
+
     what = f"{name} version {version}"
     with tempfile.TemporaryDirectory(prefix="recap-proof-") as temporary:
         folder, results = Path(temporary) / "version", Path(temporary) / "results"
         results.mkdir()
         artifacts = fetch(client, name, version, folder)
         _score(artifacts, results, what)
-        difference, rows = _difference(artifacts, results, what)
+        scored = pd.read_parquet(results / "scores.parquet")
         measured = json.loads((results / "measured.json").read_text())
-    if measured["other_packages"]:
-        log.warning("version=%r event=proof packages=%s", what, ", ".join(measured["other_packages"]))
-    if not difference <= TOLERANCE:
-        raise RegistryError(
-            f"{what}: scores after loading differ from evaluate's by {difference:.3g}; at most {TOLERANCE:g} is "
-            "allowed; register the model again"
-        )
-    return LoadTestResult(rows=rows, worst_difference=difference, **measured)
+        if measured["other_packages"]:
+            log.warning("version=%r event=proof packages=%s", what, ", ".join(measured["other_packages"]))
+        difference = check_scores(artifacts, scored, what)
+    return LoadTestResult(rows=len(scored), worst_difference=difference, **measured)
 
 
 def check_unchanged_version(client: "MlflowClient", registered: RegisteredVersion) -> None:
@@ -104,18 +102,26 @@ def _score(artifacts: Path, results: Path, what: str) -> None:
         raise RegistryError(f"{what}: does not load and score in a fresh process: {last}")
 
 
-def _difference(artifacts: Path, results: Path, what: str) -> tuple[float, int]:
-    """Largest difference between the stored scores and the new ones, and the number of rows.
+def check_scores(artifacts: Path, scored: "pd.DataFrame", what: str) -> float:
+    """Compare scores of the stored rows with evaluate's; returns the largest difference.
 
     A column with values above 1, such as a weighted score, is divided by its largest value.
+
+    Raises RegistryError if the columns or rows are others, or scores differ by more than 1e-5.
     """
     import pandas as pd
 
-    expected, scored = pd.read_parquet(artifacts / SCORES_PATH), pd.read_parquet(results / "scores.parquet")
+    expected = pd.read_parquet(artifacts / SCORES_PATH)
     if list(expected.columns) != list(scored.columns) or len(expected) != len(scored):
         raise RegistryError(
             f"{what}: after loading it scores other tasks or rows than evaluate did; register the model again"
         )
     before, after = expected.to_numpy(np.float64), scored.to_numpy(np.float64)
     scale = np.maximum(1.0, np.abs(before).max(axis=0))
-    return float((np.abs(before - after) / scale).max()), len(scored)
+    difference = float((np.abs(before - after) / scale).max())
+    if not difference <= TOLERANCE:
+        raise RegistryError(
+            f"{what}: scores after loading differ from evaluate's by {difference:.3g}; at most {TOLERANCE:g} is "
+            "allowed; register the model again"
+        )
+    return difference

@@ -72,7 +72,7 @@ def step(name: str) -> Iterator[None]:
     The full traceback is logged if ``RECAP_LOG_LEVEL`` is DEBUG.
     """
     try:
-        _log_to_stdout()
+        log_to_stdout()
         if pipe := os.environ.get(PIPE_OF_RUN):
             exit_with_run(pipe)
         log.info("step=%s event=start", name)
@@ -162,7 +162,8 @@ class _WithoutSecrets(logging.Formatter):
         return mask_secrets(super().format(record))
 
 
-def _log_to_stdout() -> None:
+def log_to_stdout() -> None:
+    """Log to standard output, at the level in ``RECAP_LOG_LEVEL``, without secrets in addresses."""
     level = log_level()
     logging.basicConfig(stream=sys.stdout, level=level, force=True)
     logging.getLogger().handlers[0].setFormatter(_WithoutSecrets("%(levelname)s %(message)s"))
