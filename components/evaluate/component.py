@@ -21,8 +21,8 @@ def evaluate(
 
     with step("evaluate"):
         from components.common.artifacts.evaluation import Evaluation
+        from components.common.metrics.curves import roc_points
         from components.evaluate.evaluate import evaluate_model
-        from components.evaluate.metrics.curves import roc_points
 
         evaluate_model(snapshot.path, model.path, test_set.path, validated.path, evaluation.path, report.path)
         metrics.metadata.update(Evaluation.read(evaluation.path).headline())

@@ -13,12 +13,12 @@ from components.common.artifacts.evaluation import METRICS_NAME, REPORT_NAME, SC
 from components.common.artifacts.score_table import ScoreTable
 from components.common.artifacts.snapshot import MANIFEST_NAME, Snapshot
 from components.common.artifacts.validation_result import check_validated, read_validation_result
+from components.common.metrics.task_metrics import measure
 from components.common.runtime.atomic_output import atomic_directory, atomic_file
+from components.common.scoring.champion_adapter import ChampionError, ColumnMismatchError
+from components.common.scoring.score_test_set import score_test_set
 from components.evaluate.gate import decide, policy_digest
-from components.evaluate.metrics.task_metrics import measure
 from components.evaluate.report.page import report_page
-from components.evaluate.scoring.champion_adapter import ChampionError, ColumnMismatchError
-from components.evaluate.scoring.score_test_set import score_test_set
 from recap_model.config import RecapConfig
 from recap_model.data.dataset.manifest import DatasetManifest
 from recap_model.file_digests import file_digest

@@ -5,8 +5,8 @@ from pathlib import Path
 from components.common.artifacts.decision import DECISION_NAME, Decision, Outcome, Rule
 from components.common.artifacts.evaluation import SCORES_NAME
 from components.common.artifacts.score_table import read_scores
+from components.common.metrics.task_metrics import measure
 from components.evaluate.gate import decide
-from components.evaluate.metrics.task_metrics import measure
 from recap_model.config import RecapConfig
 
 

@@ -11,11 +11,11 @@ from components.common import registry
 from components.common.artifacts.decision import Decision
 from components.common.artifacts.registered_version import RegisteredVersion
 from components.common.registry.load_test import check_unchanged_version
+from components.common.registry.move_champion import ChampionChangedError, move_champion
 from components.common.registry.promotion_log import Audit, read_promotions
 from components.common.runtime.atomic_output import atomic_directory
 from components.common.runtime.step import progress
 from components.common.runtime.webhook import send
-from components.promote.move_champion import ChampionChangedError, move_champion
 from recap_model.config import StrictModel
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from components.common.artifacts.evaluation import Interval
-from components.evaluate.metrics.bootstrap import interval, standard_error
-from components.evaluate.metrics.gains import PairedGain, paired_gains
-from components.evaluate.metrics.task_metrics import measure
+from components.common.metrics.bootstrap import interval, standard_error
+from components.common.metrics.gains import PairedGain, paired_gains
+from components.common.metrics.task_metrics import measure
 from pipeline.experiments.frozen_data import FrozenData
 from pipeline.experiments.trial import Fitted, fit, judged_gains, score
 from recap_model.config import RecapConfig

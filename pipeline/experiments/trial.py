@@ -7,9 +7,9 @@ from pathlib import Path
 
 from components.calibrate.calibrate import calibrate_model
 from components.common.artifacts.score_table import ScoreTable
+from components.common.metrics.gains import PairedGain, mean_gain
 from components.common.runtime.environment import environment
-from components.evaluate.metrics.gains import PairedGain, mean_gain
-from components.evaluate.scoring.score_test_set import score_test_set
+from components.common.scoring.score_test_set import score_test_set
 from components.train.mlflow_run import RUN_VARIABLE
 from components.train.train import train_model
 from pipeline.experiments.frozen_data import FrozenData

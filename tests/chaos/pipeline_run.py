@@ -11,10 +11,11 @@ from typing import Any
 
 from components.calibrate.calibrate import calibrate_model
 from components.common import registry
+from components.common.registry import move_champion, rollback
 from components.common.registry.promotion_log import read_promotions
 from components.evaluate.evaluate import evaluate_model
 from components.prepare.prepare import prepare_datasets
-from components.promote import manual, move_champion, promote
+from components.promote import manual, promote
 from components.register import register as registering
 from components.resolve.resolve import resolve_run
 from components.steps import STEPS as TABLE
@@ -81,7 +82,7 @@ class PipelineRun:
 
     def run(self, step: str, run: str = "run-2") -> None:
         """Run a step, from ``given`` to ``out``. Load tests are skipped: they write nothing, and take seconds."""
-        registering.load_and_score = manual.load_and_score = lambda *_: PROOF  # type: ignore[assignment]
+        registering.load_and_score = manual.load_and_score = rollback.load_and_score = lambda *_: PROOF  # type: ignore[assignment]
         move_champion.LEASE_S = _LEASE_S
         given, out = self.given, self.out
         work: dict[str, Callable[[], object]] = {
@@ -129,7 +130,7 @@ class PipelineRun:
     def _roll_back(self) -> None:
         """Roll back; a rollback that was completed before is refused, which is not an error here."""
         try:
-            manual.roll_back(registry.connect(self.uri), NAME)
+            rollback.roll_back(registry.connect(self.uri), NAME)
         except registry.RegistryError as error:
             if "rolled back already" not in str(error):
                 raise

@@ -16,7 +16,7 @@ from components.common.artifacts.decision import DecidedAgainst, Decision, Outco
 from components.common.artifacts.model_manifest import MANIFEST_NAME, TRAINING_LOG_NAME, ModelManifest
 from components.common.artifacts.registered_version import LoadTestResult, RegisteredVersion
 from components.common.artifacts.snapshot import Snapshot
-from components.evaluate.scoring.score_test_set import score_test_set
+from components.common.scoring.score_test_set import score_test_set
 from recap_model import create_ranking_model, data_spec, save_model
 from recap_model.data.dataset.manifest import DatasetManifest
 from tests.components.snapshots import snapshot_of

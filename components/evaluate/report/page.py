@@ -12,8 +12,8 @@ from components.common.html.glossary import meanings
 from components.common.html.render import render
 from components.common.html.tables import Section, Table, figure
 from components.common.html.task_labels import tasks_of, within_family
-from components.evaluate.metrics.curves import Curves
-from components.evaluate.metrics.task_metrics import TaskCurves
+from components.common.metrics.curves import Curves
+from components.common.metrics.task_metrics import TaskCurves
 from components.evaluate.report.drift import drift_sections
 from recap_model.config import RecapConfig
 

@@ -46,7 +46,7 @@ def rollback(
     Example: `recap rollback --to 5 --why "complaints since Tuesday"`
     """
     client = connect_registry(uri, workspace)
-    from components.promote.manual import roll_back
+    from components.common.registry.rollback import roll_back
 
     move = roll_back(client, name, str(to) if to is not None else None, why)
     _print_promotion(name, move.to if move else str(to), move, as_json)

@@ -56,7 +56,7 @@ def _alone(table: ScoreTable) -> ScoreTable:
 
 def _alone_measured(table: ScoreTable) -> None:
     """Every metric and sum for the bootstrap, but those within users and lists."""
-    from components.evaluate.metrics.accumulate import accumulate
+    from components.common.metrics.accumulate import accumulate
 
     for sums in accumulate(table):
         values = sums.models["candidate"].values
@@ -66,7 +66,7 @@ def _alone_measured(table: ScoreTable) -> None:
 
 def _compared(table: ScoreTable, config: RecapConfig) -> None:
     """All that evaluate measures: two models, bootstrap, users, lists."""
-    from components.evaluate.metrics.task_metrics import measure
+    from components.common.metrics.task_metrics import measure
 
     found, _ = measure(table, config)
     assert found.tasks["task_0"].difference is not None

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from components.common.artifacts.score_table import open_score_writer, read_scores
+from components.common.metrics.task_metrics import measure
 from components.evaluate.gate import decide
-from components.evaluate.metrics.task_metrics import measure
 from recap_model.config import RecapConfig
 from tests.tiny import tiny_config
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from components.evaluate.metrics.bootstrap import METRICS, paired_differences, standard_error
+from components.common.metrics.bootstrap import METRICS, paired_differences, standard_error
 
 
 def test_a_difference_is_undefined_where_one_of_the_two_is():

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import recap_model
-from components.evaluate.scoring.champion_adapter import Champion, ChampionError, ColumnMismatchError
+from components.common.scoring.champion_adapter import Champion, ChampionError, ColumnMismatchError
 from recap_model import create_ranking_model, save_model
 from recap_model.config import RecapConfig, parse_config
 from recap_model.data.dataset.reader import DatasetReader

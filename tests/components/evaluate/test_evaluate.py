@@ -17,21 +17,21 @@ from components.common.artifacts.decision import Decision
 from components.common.artifacts.evaluation import Evaluation
 from components.common.artifacts.score_table import ScoreTable, read_scores
 from components.common.artifacts.snapshot import MANIFEST_NAME, Champion, Snapshot
-from components.evaluate.evaluate import evaluate_model
-from components.evaluate.gate import decide
-from components.evaluate.gate_replay import replay_gate
-from components.evaluate.metrics.accumulate import accumulate
-from components.evaluate.metrics.bootstrap import (
+from components.common.metrics.accumulate import accumulate
+from components.common.metrics.bootstrap import (
     METRICS,
     draw_counts,
     interval,
     replicate_metrics,
     standard_error,
 )
-from components.evaluate.metrics.curves import roc_points
-from components.evaluate.metrics.task_metrics import measure
-from components.evaluate.scoring.champion_adapter import ChampionError
-from components.evaluate.scoring.score_test_set import score_test_set
+from components.common.metrics.curves import roc_points
+from components.common.metrics.task_metrics import measure
+from components.common.scoring.champion_adapter import ChampionError
+from components.common.scoring.score_test_set import score_test_set
+from components.evaluate.evaluate import evaluate_model
+from components.evaluate.gate import decide
+from components.evaluate.gate_replay import replay_gate
 from components.train.train import train_model
 from pipeline.cli.app import app
 from recap_model import create_ranking_model, metrics, save_model

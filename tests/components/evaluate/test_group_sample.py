@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from components.evaluate.metrics.group_sample import GroupSample
+from components.common.metrics.group_sample import GroupSample
 
 
 def sample_of(groups: np.ndarray, most: int, step: int) -> GroupSample:

@@ -9,8 +9,8 @@ import pytest
 from components.common.artifacts.decision import Rule
 from components.common.artifacts.evaluation import METRICS_NAME, Evaluation, Interval
 from components.common.artifacts.score_table import open_score_writer, read_scores
+from components.common.metrics.task_metrics import measure
 from components.evaluate.gate import decide
-from components.evaluate.metrics.task_metrics import measure
 from recap_model import metrics
 from recap_model.config import RecapConfig
 from tests.tiny import tiny_config

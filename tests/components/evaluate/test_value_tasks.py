@@ -14,11 +14,11 @@ from sklearn.metrics import d2_tweedie_score, mean_absolute_error, r2_score
 
 from components.calibrate.calibrate import calibrate_model
 from components.common.artifacts.evaluation import Evaluation
+from components.common.metrics.task_metrics import measure
+from components.common.scoring.score_test_set import score_test_set
 from components.evaluate.evaluate import evaluate_model
 from components.evaluate.gate import decide
 from components.evaluate.gate_replay import replay_gate
-from components.evaluate.metrics.task_metrics import measure
-from components.evaluate.scoring.score_test_set import score_test_set
 from components.train.train import train_model
 from components.validate.validate import ValidationFailed, validate_snapshot
 from recap_model import load_model

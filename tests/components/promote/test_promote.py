@@ -9,15 +9,19 @@ import pytest
 from components.common import registry
 from components.common.artifacts.decision import Outcome
 from components.common.artifacts.registered_version import RegisteredVersion
-from components.common.registry import RegistryError
+from components.common.registry import RegistryError, move_champion
 from components.common.registry.promotion_log import Audit, append_promotion, read_promotions
-from components.promote import move_champion
-from components.promote.manual import promote_manually, read_decision, roll_back
+from components.common.registry.rollback import roll_back
+from components.promote.manual import promote_manually, read_decision
 from components.promote.promote import PromotionResult, promote_version
 from tests.components.registries import NAME, PROOF, new_registry, register, run_outputs
 
 REGISTER_PROOF = "components.register.register.load_and_score"
-PROOFS = ("components.promote.manual.load_and_score", REGISTER_PROOF)
+PROOFS = (
+    "components.promote.manual.load_and_score",
+    "components.common.registry.rollback.load_and_score",
+    REGISTER_PROOF,
+)
 
 
 class Runs:
@@ -233,10 +237,8 @@ def test_a_rollback_while_the_aliases_follow_a_promotion_undoes_that_promotion(r
 
 def test_what_a_person_does_is_told_in_the_words_of_the_pipeline(runs: Runs, monkeypatch):
     sent = []
-    for module in ("manual", "promote"):
-        monkeypatch.setattr(
-            f"components.promote.{module}.send", lambda event, content: sent.append((event, content))
-        )
+    for module in ("common.registry.rollback", "promote.promote"):
+        monkeypatch.setattr(f"components.{module}.send", lambda event, content: sent.append((event, content)))
     runs.register(1)
     move = promote_manually(runs.client, NAME, "1", None)
     runs.promote(1)

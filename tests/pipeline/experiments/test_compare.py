@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.evaluate.metrics.gains import mean_gain, paired_gains
-from components.evaluate.metrics.task_metrics import measure
+from components.common.metrics.gains import mean_gain, paired_gains
+from components.common.metrics.task_metrics import measure
 from pipeline.experiments.compare import compare_configs
 from pipeline.experiments.frozen_data import FrozenData, check_same_data
 from pipeline.experiments.trial import fit, score

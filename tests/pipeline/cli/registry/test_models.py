@@ -21,6 +21,7 @@ from tests.fork_server import run_recap
 
 PROOFS = (
     "components.promote.manual.load_and_score",
+    "components.common.registry.rollback.load_and_score",
     "components.register.register.load_and_score",
 )
 

@@ -9,7 +9,7 @@ import torch
 from components.common.artifacts.model_manifest import ModelManifest
 from components.common.artifacts.score_table import KEYS, ScoreTable, open_score_writer, read_scores
 from components.common.runtime.step import progress
-from components.evaluate.scoring.champion_adapter import Champion
+from components.common.scoring.champion_adapter import Champion
 from recap_model import load_model
 from recap_model.config import RecapConfig
 from recap_model.data.dataset.batch import RecapBatch

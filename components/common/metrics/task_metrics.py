@@ -23,8 +23,8 @@ from components.common.artifacts.evaluation import (
     ValueTaskMetrics,
 )
 from components.common.artifacts.score_table import ScoreTable
-from components.evaluate.metrics.accumulate import ALL_ROWS, EXACT_ROWS, ModelSums, TaskSums, accumulate
-from components.evaluate.metrics.bootstrap import (
+from components.common.metrics.accumulate import ALL_ROWS, EXACT_ROWS, ModelSums, TaskSums, accumulate
+from components.common.metrics.bootstrap import (
     METRICS,
     Array,
     draw_counts,
@@ -34,10 +34,10 @@ from components.evaluate.metrics.bootstrap import (
     standard_error,
     why_no_interval,
 )
-from components.evaluate.metrics.curves import Curves
-from components.evaluate.metrics.ranking import ranked_lists, score_psi
-from components.evaluate.metrics.samples import Samples
-from components.evaluate.metrics.value_metrics import measure_values
+from components.common.metrics.curves import Curves
+from components.common.metrics.ranking import ranked_lists, score_psi
+from components.common.metrics.samples import Samples
+from components.common.metrics.value_metrics import measure_values
 from recap_model import metrics
 from recap_model.config import RecapConfig
 

@@ -11,7 +11,7 @@ from components.common.registry.promotion_log import (
     mark_applied,
     read_promotions,
 )
-from components.promote.version_description import describe_promotions
+from components.common.registry.version_description import describe_promotions
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

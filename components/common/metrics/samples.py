@@ -7,8 +7,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from components.common.artifacts.score_table import ScoreTable, to_numpy
-from components.evaluate.metrics.accumulate import columns_of
-from components.evaluate.metrics.group_sample import GroupSample
+from components.common.metrics.accumulate import columns_of
+from components.common.metrics.group_sample import GroupSample
 from recap_model.config import RecapConfig
 from recap_model.data.log.id_hashing import id_numbers, is_present
 

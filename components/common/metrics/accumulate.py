@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from components.common.artifacts.score_table import ScoreTable, to_numpy
-from components.evaluate.metrics.bootstrap import (
+from components.common.metrics.bootstrap import (
     CLUSTERS,
     Array,
     assign_clusters,
@@ -23,8 +23,8 @@ from components.evaluate.metrics.bootstrap import (
     sum_predictions,
     sum_weights,
 )
-from components.evaluate.metrics.curves import Curves, compute_curves
-from components.evaluate.metrics.metric_values import metric_values
+from components.common.metrics.curves import Curves, compute_curves
+from components.common.metrics.metric_values import metric_values
 from recap_model.metrics import (
     LogitHistogram,
     PredictionGroups,

@@ -7,8 +7,8 @@ import numpy as np
 
 from components.common.artifacts.evaluation import Interval
 from components.common.artifacts.score_table import ScoreTable
-from components.evaluate.metrics.accumulate import ALL_ROWS, accumulate
-from components.evaluate.metrics.bootstrap import (
+from components.common.metrics.accumulate import ALL_ROWS, accumulate
+from components.common.metrics.bootstrap import (
     Array,
     draw_counts,
     interval,
@@ -16,7 +16,7 @@ from components.evaluate.metrics.bootstrap import (
     replicate_metrics,
     standard_error,
 )
-from components.evaluate.metrics.value_metrics import value_gains
+from components.common.metrics.value_metrics import value_gains
 from recap_model.config import RecapConfig
 
 

@@ -25,8 +25,8 @@ from components.common.artifacts.evaluation import (
     ValueTaskMetrics,
 )
 from components.common.artifacts.score_table import ScoreTable
-from components.evaluate.metrics.accumulate import ALL_ROWS, EXACT_ROWS, columns_of, task_rows
-from components.evaluate.metrics.bootstrap import (
+from components.common.metrics.accumulate import ALL_ROWS, EXACT_ROWS, columns_of, task_rows
+from components.common.metrics.bootstrap import (
     CLUSTERS,
     MIN_USERS,
     Array,

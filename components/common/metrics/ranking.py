@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.common.artifacts.evaluation import ListMetrics, RankedLists
-from components.evaluate.metrics.samples import Samples
+from components.common.metrics.samples import Samples
 from recap_model import metrics
 from recap_model.config import RecapConfig
 
