@@ -2,24 +2,21 @@
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
-from markupsafe import Markup
-
-from components.common.html.charts.axis import Axis, FittedAxis, fit_axis
+from components.common.html.charts.axis import Axis
 from components.common.html.charts.chart import SERIES_COLOURS, Chart, KeyEntry
-from components.common.html.render import render
+from components.common.html.charts.vega import Spec, draw
 from components.common.html.tables import Table
 
-_WIDTH, _HEIGHT = 400, 250
-_TOP, _RIGHT, _BOTTOM = 10, 14, 42  # margins
-_LETTER = 6.2  # the approximate width of a letter of a tick's text
+_WIDTH, _HEIGHT = 330, 200  # of the plot, without its axes' texts
 _MAX_POINTS = 300  # of a line; longer ones are thinned
-_MAX_HOVERS = 60  # points with a tooltip, of a line without markers
+_MAX_HOVERS = 40  # points with a tooltip, of a line without markers
 _MAX_ROWS = 60  # of the table behind a chart
 _MARKERS_UP_TO = 32  # points
+_DASHES = ([1, 0], [7, 3], [2, 3])
 
 Mark = Literal["line", "points", "steps"]
 
@@ -81,23 +78,28 @@ def line_chart(
         else replace(one, colour=next(colours) % SERIES_COLOURS)
         for one in series
     ]
-    bands = [value for one in series for edge in (one.low, one.high) if edge is not None for value in edge]
-    horizontal = fit_axis(
-        x, [*_all(one.x for one in series), *(rule.at for rule in rules if rule.axis == "x")]
-    )
-    vertical = fit_axis(
-        y, [*_all(one.y for one in series), *bands, *(rule.at for rule in rules if rule.axis == "y")]
-    )
-    frame = _Frame.fit(horizontal, vertical)
-    drawn = [_draw_series(one, frame) for one in coloured]
+    bands = [edge for one in series for edge in (one.low, one.high) if edge is not None]
+    across = [*_all(one.x for one in series), *(rule.at for rule in rules if rule.axis == "x")]
+    down = [
+        *_all(one.y for one in series),
+        *_all(bands),
+        *(rule.at for rule in rules if rule.axis == "y"),
+    ]
+    channels = {"x": x.encoding("x", across), "y": y.encoding("y", down)}
+    layers = [_draw_rule(rule, x, y, channels) for rule in rules]
+    layers += [layer for one in coloured for layer in _draw_series(one, x, y)]
+    # An empty chart still has its axes.
+    layers = layers or [{"data": {"values": []}, "mark": "point"}]
+    spec = {"width": _WIDTH, "height": _HEIGHT, "encoding": channels, "layer": layers}
+    description = description or _describe(title, series, x, y)
     key = [KeyEntry(one.name, _css(one)) for one in coloured if one.name]
     key += [KeyEntry(rule.name, "rule") for rule in rules if rule.name]
     return Chart(
-        title=title,
-        description=description or _describe(title, series, x, y),
-        svg=_render(title, description or _describe(title, series, x, y), frame, drawn, rules=rules),
-        table=_table(series, x, y),
-        key=key,
+        title,
+        description,
+        draw(spec, f"{title}. {description}"),
+        _table(series, x, y),
+        key if len(key) > 1 else (),
     )
 
 
@@ -123,8 +125,8 @@ def histogram_chart(
     series = [
         Series(
             one.name,
-            [edge for pair in zip(one.edges[:-1], one.edges[1:], strict=True) for edge in pair],
-            [height for height in one.heights for _ in (0, 1)],
+            one.edges,
+            [*one.heights, one.heights[-1]] if len(one.heights) else [],
             mark="steps",
             is_reference=one.is_reference,
         )
@@ -164,131 +166,71 @@ def reliability_chart(
     return line_chart(title, series, x, y, rules=[rule], description=description)
 
 
-@dataclass(frozen=True)
-class _Frame:
-    """Where the axes lie in the drawing."""
-
-    x: FittedAxis
-    y: FittedAxis
-    left: float
-    width: int = _WIDTH
-    height: int = _HEIGHT
-    top: float = _TOP
-
-    @classmethod
-    def fit(cls, x: FittedAxis, y: FittedAxis) -> "_Frame":
-        widest = max((len(text) for _, text in y.ticks), default=0)
-        return cls(x, y, left=30 + widest * _LETTER)
-
-    @property
-    def right(self) -> float:
-        return self.width - _RIGHT
-
-    @property
-    def bottom(self) -> float:
-        return self.height - _BOTTOM
-
-    def across(self, value: float) -> float:
-        return self.left + self.x.fraction(value) * (self.right - self.left)
-
-    def down(self, value: float) -> float:
-        return self.bottom - self.y.fraction(value) * (self.bottom - self.top)
-
-    def rows(self) -> list[tuple[str, str]]:
-        """The y axis' ticks: how far down, and the text."""
-        return [(f"{self.bottom - at * (self.bottom - self.top):.1f}", text) for at, text in self.y.ticks]
-
-    def columns(self) -> list[tuple[str, str, str]]:
-        """The x axis' ticks: how far across, the same for a text that stays within the chart, and the text."""
-        ticks = [(self.left + at * (self.right - self.left), text) for at, text in self.x.ticks]
-        ends = [self.width - len(text) * _LETTER / 2 for _, text in ticks]
-        return [
-            (f"{at:.1f}", f"{min(at, end):.1f}", text) for (at, text), end in zip(ticks, ends, strict=True)
-        ]
-
-    def rule(self, rule: Rule) -> tuple[str, str, str, str]:
-        """A rule's ends: x1, y1, x2, y2."""
-        if rule.axis == "diagonal":
-            low = max(self.x.low, self.y.low)
-            high = min(self.x.high, self.y.high)
-            ends = [
-                (low - self.x.low) / (self.x.high - self.x.low),
-                (high - self.x.low) / (self.x.high - self.x.low),
-            ]
-            downs = [
-                (low - self.y.low) / (self.y.high - self.y.low),
-                (high - self.y.low) / (self.y.high - self.y.low),
-            ]
-            x1, x2 = (self.left + end * (self.right - self.left) for end in ends)
-            y1, y2 = (self.bottom - end * (self.bottom - self.top) for end in downs)
-        elif rule.axis == "x":
-            x1 = x2 = self.across(rule.at)
-            y1, y2 = self.top, self.bottom
-        else:
-            y1 = y2 = self.down(rule.at)
-            x1, x2 = self.left, self.right
-        return f"{x1:.1f}", f"{y1:.1f}", f"{x2:.1f}", f"{y2:.1f}"
+def _draw_rule(rule: Rule, x: Axis, y: Axis, channels: Spec) -> Spec:
+    mark = {"type": "line", "color": "var(--faint)", "strokeWidth": 1.25, "strokeDash": [4, 3], "aria": False}
+    (left, right), (bottom, top) = (channels[name]["scale"]["domain"] for name in ("x", "y"))
+    if rule.axis == "diagonal":
+        points = [{"x": end, "y": end} for end in (max(left, bottom), min(right, top))]
+    elif rule.axis == "x":
+        points = [{"x": x.place(rule.at), "y": end} for end in (bottom, top)]
+    else:
+        points = [{"x": end, "y": y.place(rule.at)} for end in (left, right)]
+    return {"data": {"values": points}, "mark": mark}
 
 
-@dataclass(frozen=True)
-class _Point:
-    x: str
-    y: str
-    text: str
-
-
-@dataclass(frozen=True)
-class _Drawn:
-    """A series as the template draws it."""
-
-    css: str
-    line: str
-    area: str
-    points: list[_Point]
-    has_markers: bool
-
-
-def _draw_series(one: Series, frame: _Frame) -> _Drawn:
+def _draw_series(one: Series, x: Axis, y: Axis) -> Iterator[Spec]:
+    """The layers of a series: its band, its line, and the points that have tooltips."""
+    colour = "var(--faint)" if one.is_reference else f"var(--s{one.colour or 0})"
     keep = _thin(len(one.x), _MAX_POINTS)
-    x, y = [one.x[place] for place in keep], [one.y[place] for place in keep]
-    line = _points(frame, zip(x, y, strict=True))
-    area: list[str] = []
+    rows = [row for place in keep if (row := _row(one, place, x, y)) is not None]
     if one.low is not None and one.high is not None:
-        upper = _points(frame, zip(x, (one.high[place] for place in keep), strict=True))
-        lower = _points(frame, zip(x, (one.low[place] for place in keep), strict=True))
-        area = upper + lower[::-1]
-    elif one.mark == "steps" and line:
-        area = [
-            f"{line[0].split(',')[0]},{frame.bottom:.1f}",
-            *line,
-            f"{line[-1].split(',')[0]},{frame.bottom:.1f}",
-        ]
-    has_markers = one.mark == "points" or (one.mark == "line" and len(x) <= _MARKERS_UP_TO)
-    hovers = keep if has_markers else [keep[place] for place in _thin(len(keep), _MAX_HOVERS)]
-    return _Drawn(
-        css=_css(one),
-        line="" if one.mark == "points" else " ".join(line),
-        area=" ".join(area),
-        points=[] if one.is_reference and one.mark != "points" else list(_hover(one, frame, hovers)),
-        has_markers=has_markers,
-    )
+        band = {"type": "area", "color": colour, "opacity": 0.16, "aria": False}
+        yield {
+            "data": {"values": rows},
+            "mark": band,
+            "encoding": {"y": {"field": "low"}, "y2": {"field": "high"}},
+        }
+    if one.mark != "points":
+        line: Spec = {"type": "line", "color": colour, "aria": False}
+        line |= (
+            {"strokeWidth": 1.25}
+            if one.is_reference
+            else {"strokeDash": _DASHES[(one.colour or 0) % len(_DASHES)]}
+        )
+        if one.mark == "steps":
+            line = {
+                "type": "area",
+                "interpolate": "step-after",
+                "color": colour,
+                "fillOpacity": 0.2,
+                "line": line | {"interpolate": "step-after"},
+                "aria": False,
+            }
+        yield {"data": {"values": rows}, "mark": line}
+    if one.is_reference and one.mark != "points":
+        return
+    has_markers = one.mark == "points" or (one.mark == "line" and len(one.x) <= _MARKERS_UP_TO)
+    hovers = rows if has_markers else [rows[place] for place in _thin(len(rows), _MAX_HOVERS)]
+    point = {
+        "type": "circle",
+        "color": colour,
+        "size": 40 if has_markers else 110,
+        "opacity": 1 if has_markers else 0,
+    }
+    yield {"data": {"values": hovers}, "mark": point, "encoding": {"description": {"field": "hover"}}}
 
 
-def _hover(one: Series, frame: _Frame, places: Sequence[int]) -> Iterable[_Point]:
-    horizontal, vertical = frame.x.axis, frame.y.axis
-    for place in places:
-        x, y = one.x[place], one.y[place]
-        across, down = frame.across(x), frame.down(y)
-        if math.isfinite(across) and math.isfinite(down):
-            text = f"{one.name}: {horizontal.label} {horizontal.format(x)}, {vertical.label} {vertical.format(y)}"
-            if one.low is not None and one.high is not None:
-                text += f" ({vertical.format(one.low[place])} to {vertical.format(one.high[place])})"
-            yield _Point(f"{across:.1f}", f"{down:.1f}", text)
-
-
-def _points(frame: _Frame, values: Iterable[tuple[float, float]]) -> list[str]:
-    drawn = [(frame.across(x), frame.down(y)) for x, y in values]
-    return [f"{x:.1f},{y:.1f}" for x, y in drawn if math.isfinite(x) and math.isfinite(y)]
+def _row(one: Series, place: int, x: Axis, y: Axis) -> dict[str, Any] | None:
+    across, down = x.place(one.x[place]), y.place(one.y[place])
+    if across is None or down is None:
+        return None
+    text = f"{one.name}: {x.label} {x.format(one.x[place])}, {y.label} {y.format(one.y[place])}"
+    row: dict[str, Any] = {"x": across, "y": down}
+    if one.low is not None and one.high is not None:
+        low, high = one.low[place], one.high[place]
+        text += f" ({y.format(low)} to {y.format(high)})"
+        row |= {"low": y.place(low), "high": y.place(high)}
+    return {**row, "hover": text}
 
 
 def _thin(count: int, most: int) -> list[int]:
@@ -300,20 +242,6 @@ def _thin(count: int, most: int) -> list[int]:
 
 def _css(one: Series) -> str:
     return "reference" if one.is_reference else f"s{one.colour or 0}"
-
-
-def _render(
-    title: str, description: str, frame: _Frame, drawn: Sequence[_Drawn], rules: Sequence[Rule]
-) -> Markup:
-    return Markup(
-        render(
-            "components.common.html/cartesian.svg",
-            description=f"{title}. {description}",
-            frame=frame,
-            series=drawn,
-            rules=[(rule.name, *frame.rule(rule)) for rule in rules],
-        )
-    )
 
 
 def _describe(title: str, series: Sequence[Series], x: Axis, y: Axis) -> str:

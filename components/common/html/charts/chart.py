@@ -7,6 +7,7 @@ from typing import Literal
 
 from markupsafe import Markup
 
+from components.common.html.charts.vega import SVG_NAMESPACE
 from components.common.html.tables import Table
 
 Tone = Literal["good", "bad", "warn", "plain"]
@@ -29,7 +30,7 @@ class Chart:
         description: the text alternative, a sentence or two.
         svg: uses the style sheet's variables, so that it follows the page's theme.
         table: the values that are drawn.
-        is_wide: fills its row, and keeps its letters' size at every width.
+        key: what its colours mean; empty where there is one series alone.
     """
 
     title: str
@@ -37,14 +38,10 @@ class Chart:
     svg: Markup
     table: Table
     key: Sequence[KeyEntry] = ()
-    is_wide: bool = False
 
     def standalone_svg(self) -> str:
         """The SVG with its style in it, as a file of its own."""
         style = files(__package__).joinpath("../templates/chart.css").read_text(encoding="utf-8")
-        head, _, rest = str(self.svg).strip().partition(">")
-        namespace = "" if "xmlns=" in head else ' xmlns="http://www.w3.org/2000/svg"'
-        size = ' width="640"' if self.is_wide else ' width="600" height="375"'
-        if self.is_wide:
-            head = head.replace(' width="100%"', "")
-        return f"{head}{namespace}{size}><style>{style} svg {{ background: var(--paper) }}</style>{rest}\n"
+        head, _, rest = str(self.svg).partition(">")
+        head += f' xmlns="{SVG_NAMESPACE}" width="600"'
+        return f"{head}><style>{style} svg {{ background: var(--paper) }}</style>{rest}\n"

@@ -1,23 +1,31 @@
 """Charts of a row for each subject: intervals (forest plot), bars, heat strips.
 
-A row has a line of text and a drawing below it whose places are per cent of the width, so that letters keep their
-size on a telephone and on a wide window.
+A row has a line of text, the subject's name and its figure, and a drawing below it, so that a chart is as wide as its
+page on a telephone too.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from markupsafe import Markup
-
-from components.common.html.charts.axis import Axis, FittedAxis, fit_axis
+from components.common.html.charts.axis import Axis
 from components.common.html.charts.chart import Chart, KeyEntry, Tone
+from components.common.html.charts.vega import Spec, draw
 from components.common.html.numbers import format_bounds, format_number
-from components.common.html.render import render
 from components.common.html.tables import Table
 
+_WIDTH = 440
+_ROW_HEIGHT = 40
 _MAX_LETTERS = 30  # of a subject's name; its tooltip and the table have the whole
 _LEVELS = 5  # shades of a heat strip
+_TEXT, _DRAWING = 0.3, 0.72  # heights in a row
+_COLOURS: dict[Tone, str] = {
+    "good": "var(--good)",
+    "bad": "var(--bad)",
+    "warn": "var(--warn)",
+    "plain": "var(--s0)",
+}
 
 
 @dataclass(frozen=True)
@@ -71,40 +79,35 @@ def interval_chart(
 ) -> Chart:
     """A forest plot: an estimate and its interval in each row, in the given order.
 
-    The axis holds every estimate and bound; an interval that goes on beyond three times their range is cut.
+    The axis holds every estimate and bound; an interval that goes on beyond the usual width is cut.
     """
-    fitted = _fit(x, intervals, bounds)
     rows = []
-    for one in intervals:
+    for number, one in enumerate(intervals):
         shown = _interval_text(one)
         low, high = (one.value if edge is None else edge for edge in (one.low, one.high))
         rows.append(
-            _Row(
-                name=_shorten(one.name),
-                full_name=one.name,
-                figure=shown,
-                tone=one.tone,
-                hover=f"{one.name}: {shown}{f'; {one.note}' if one.note else ''}",
-                low=_percent(fitted, low),
-                high=_percent(fitted, high),
-                at=_percent(fitted, one.value),
-            )
+            _row(number, one.name, shown, one.tone, one.note)
+            | {"x": x.place(one.value), "low": x.place(low), "high": x.place(high)}
         )
+    estimates = [row for row in rows if row["x"] is not None]
+    layers = [
+        _layer(estimates, {"type": "rule", "strokeWidth": 3}, x="low", x2="high"),
+        _layer(estimates, {"type": "circle", "size": 75, "opacity": 1}, x="x"),
+    ]
     table = Table(
         ("", x.label, "from", "to", "note"),
         [
             (
                 one.name,
-                format_number(one.value, _error(one), signed=True),
-                format_number(one.low, _error(one), signed=True),
-                format_number(one.high, _error(one), signed=True),
+                *(format_number(value, _error(one), signed=True) for value in (one.value, one.low, one.high)),
                 one.note or "–",
             )
             for one in intervals
         ],
     )
+    channel = x.encoding("x", _drawn_values(intervals, bounds))
     return _chart(
-        "intervals", title, description or _describe_intervals(intervals, x), rows, fitted, bounds, table
+        title, description or _describe_intervals(intervals, x), rows, channel, layers, bounds, table
     )
 
 
@@ -114,33 +117,26 @@ def bar_chart(
     """Horizontal bars in the given order."""
     x = x if x.low is not None or any(bar.value < 0 for bar in bars) else replace(x, low=0.0)
     values = [value for bar in bars for value in (bar.value, bar.reference) if value is not None]
-    fitted = fit_axis(x, [0.0, *values, *(bound.at for bound in bounds)])
     rows = [
-        _Row(
-            name=_shorten(bar.name),
-            full_name=bar.name,
-            figure=x.format(bar.value),
-            tone=bar.tone,
-            hover=f"{bar.name}: {x.format(bar.value)}{f'; {bar.note}' if bar.note else ''}",
-            low=_percent(fitted, min(bar.value, 0.0)),
-            high=_percent(fitted, max(bar.value, 0.0)),
-            at=_percent(fitted, bar.reference),
-        )
-        for bar in bars
+        _row(number, bar.name, x.format(bar.value), bar.tone, bar.note)
+        | {"x": 0.0, "high": x.place(bar.value), "reference": x.place(bar.reference)}
+        for number, bar in enumerate(bars)
     ]
-    has_reference = any(bar.reference is not None for bar in bars)
-    columns = ("", x.label, *(("reference",) if has_reference else ()), "note")
+    marked = [row for row in rows if row["reference"] is not None]
+    tick = {"type": "tick", "color": "var(--ink)", "thickness": 2, "height": 18, "aria": False}
+    layers = [
+        _layer(rows, {"type": "bar", "height": 11}, x="x", x2="high"),
+        _layer(marked, tick, x="reference", is_coloured=False),
+    ]
+    with_reference = any(bar.reference is not None for bar in bars)
+    columns = ("", x.label, *(("reference",) if with_reference else ()), "note")
     table = Table(
         columns,
         [
             (
                 bar.name,
                 x.format(bar.value),
-                *(
-                    ((x.format(bar.reference) if bar.reference is not None else "–"),)
-                    if has_reference
-                    else ()
-                ),
+                *(("–" if bar.reference is None else x.format(bar.reference),) if with_reference else ()),
                 bar.note or "–",
             )
             for bar in bars
@@ -149,7 +145,8 @@ def bar_chart(
     if not description:
         first = f"; first {bars[0].name}, {x.format(bars[0].value)}" if bars else ""
         description = f"{x.label} of {len(bars):,} rows{first}."
-    return _chart("bars", title, description, rows, fitted, bounds, table)
+    channel = x.encoding("x", [0.0, *values, *(bound.at for bound in bounds)])
+    return _chart(title, description, rows, channel, layers, bounds, table)
 
 
 def heat_strip(
@@ -166,26 +163,28 @@ def heat_strip(
         columns: what each cell stands for, as days.
         value: names and formats the values.
     """
-    rows = []
-    for strip in strips:
+    rows, cells, faults = [], [], []
+    for row, strip in enumerate(strips):
         finite = [one for one in strip.values if one is not None and math.isfinite(one)]
         low, high = min(finite, default=0.0), max(finite, default=0.0)
-        cells = []
         for number, (column, one) in enumerate(zip(columns, strip.values, strict=True)):
-            level = None if one is None or not math.isfinite(one) else _level(one, low, high)
-            shown = "none" if one is None else value.format(one)
             fault = "; fault" if number in strip.marked else ""
-            cells.append(
-                _Cell(
-                    x=f"{100 * number / len(columns):.3f}%",
-                    width=f"{100 / len(columns):.3f}%",
-                    css="none" if level is None else f"h{level}",
-                    is_marked=number in strip.marked,
-                    hover=f"{strip.name}, {column}: {value.label} {shown}{fault}",
-                )
-            )
+            shown = "none" if one is None else value.format(one)
+            cell = {
+                "x": number,
+                "end": number + 1,
+                "top": row + 0.45,
+                "bottom": row + 0.85,
+                "hover": f"{strip.name}, {column}: {value.label} {shown}{fault}",
+                "colour": "var(--raised)"
+                if one is None or not math.isfinite(one)
+                else f"var(--h{_level(one, low, high)})",
+            }
+            cells.append(cell)
+            if fault:
+                faults.append(cell | {"top": row + 0.87, "bottom": row + 0.96, "colour": "var(--bad)"})
         span = f"{value.format(low)} to {value.format(high)}" if finite else "no value"
-        rows.append(_Row(_shorten(strip.name), strip.name, span, "plain", "", None, None, None, cells))
+        rows.append(_row(row, strip.name, span, "plain", ""))
     table = Table(
         ("", *(strip.name for strip in strips)),
         [
@@ -196,88 +195,115 @@ def heat_strip(
             for number, column in enumerate(columns)
         ],
     )
-    faults = sum(len(strip.marked) for strip in strips)
+    marked = sum(len(strip.marked) for strip in strips)
     if not description:
-        description = f"{value.label}, {columns[0]} to {columns[-1]}; {faults:,} cells with a fault."
-    ends = [(0.0, columns[0]), (1.0, columns[-1])] if len(columns) > 1 else [(0.0, columns[0])]
-    fitted = FittedAxis(Axis(""), 0.0, 1.0, ends)
-    return _chart("strips", title, description, rows, fitted, [], table)
+        description = f"{value.label}, {columns[0]} to {columns[-1]}; {marked:,} cells with a fault."
+    ends = [(0.5, columns[0]), (len(columns) - 0.5, columns[-1])] if len(columns) > 1 else [(0.5, columns[0])]
+    channel = Axis("", low=0.0, high=len(columns), ticks=ends).encoding("x", [])
+    channel["axis"] |= {"grid": False, "labelFlush": len(columns) / 4}
+    rect = {"type": "rect", "stroke": "var(--paper)"}
+    layers = [_layer(some, rect, x="x", x2="end", y="top", y2="bottom") for some in (cells, faults)]
+    return _chart(title, description, rows, channel, layers, [], table)
 
 
-@dataclass(frozen=True)
-class _Cell:
-    x: str
-    width: str
-    css: str
-    is_marked: bool
-    hover: str
+def _row(number: int, name: str, figure: str, tone: Tone, note: str) -> dict[str, Any]:
+    return {
+        "text": number + _TEXT,
+        "drawing": number + _DRAWING,
+        "name": _shorten(name),
+        "figure": figure,
+        "colour": _COLOURS[tone],
+        "is_bold": tone in ("good", "bad"),
+        "hover": f"{name}: {figure}{f'; {note}' if note else ''}",
+    }
 
 
-@dataclass(frozen=True)
-class _Row:
-    """A row as the template draws it; places are per cent."""
-
-    name: str
-    full_name: str
-    figure: str
-    tone: Tone
-    hover: str
-    low: float | None
-    high: float | None
-    at: float | None
-    cells: Sequence[_Cell] = ()
-
-    @property
-    def width(self) -> float:
-        return 0.0 if self.low is None or self.high is None else round(self.high - self.low, 2)
+def _layer(
+    rows: Sequence[dict[str, Any]],
+    mark: Spec,
+    *,
+    y: str = "drawing",
+    is_coloured: bool = True,
+    **channels: str,
+) -> Spec:
+    """Marks at fields of the rows: ``x``, ``x2``, ``y2``."""
+    encoding: Spec = {"y": {"field": y}, "description": {"field": "hover"}}
+    encoding |= {channel: {"field": field} for channel, field in channels.items()}
+    if is_coloured:
+        encoding["color"] = {"field": "colour", "type": "nominal", "scale": None}
+    return {"data": {"values": rows}, "mark": mark, "encoding": encoding}
 
 
 def _chart(
-    kind: str,
     title: str,
     description: str,
-    rows: Sequence[_Row],
-    fitted: FittedAxis,
+    rows: Sequence[dict[str, Any]],
+    channel: Spec,
+    layers: Sequence[Spec],
     bounds: Sequence[Bound],
     table: Table,
 ) -> Chart:
-    ticks = [(f"{100 * at:.2f}", text) for at, text in fitted.ticks]
-    svg = render(
-        "components.common.html/rows.svg",
-        kind=kind,
-        description=f"{title}. {description}",
-        rows=rows,
-        ticks=ticks,
-        label=fitted.axis.label,
-        bounds=[(_percent(fitted, bound.at), bound.tone, bound.name) for bound in bounds],
-    )
+    texts = [
+        _text([row for row in rows if row["is_bold"] is is_bold], field, align, place, is_bold)
+        for is_bold in (False, True)
+        for field, align, place in (("name", "left", 0), ("figure", "right", _WIDTH))
+    ]
+    height = _ROW_HEIGHT * max(len(rows), 1)
+    spec = {
+        "width": _WIDTH,
+        "height": height,
+        "encoding": {
+            "x": channel,
+            "y": {
+                "type": "quantitative",
+                "axis": None,
+                "scale": {"domain": [0, max(len(rows), 1)], "reverse": True, "nice": False},
+            },
+        },
+        "layer": [*(_draw_bound(bound, height) for bound in bounds), *layers, *texts],
+    }
     key = [KeyEntry(bound.name, f"bound {bound.tone}") for bound in bounds if bound.name]
-    return Chart(title, description, Markup(svg), table, key, is_wide=True)
+    return Chart(title, description, draw(spec, f"{title}. {description}"), table, key)
 
 
-def _fit(x: Axis, intervals: Sequence[Interval], bounds: Sequence[Bound]) -> FittedAxis:
+def _text(rows: Sequence[dict[str, Any]], field: str, align: str, place: int, is_bold: bool) -> Spec:
+    mark: Spec = {"type": "text", "align": align, "fontWeight": "bold" if is_bold else "normal"}
+    layer = _layer(rows, mark, y="text", is_coloured=is_bold)
+    layer["encoding"] |= {"x": {"value": place}, "text": {"field": field}}
+    return layer
+
+
+def _draw_bound(bound: Bound, height: int) -> Spec:
+    colour = "var(--ink)" if bound.tone == "plain" else _COLOURS[bound.tone]
+    dash = [1, 0] if bound.tone == "plain" else [4, 3]
+    return {
+        "data": {"values": [{"at": bound.at, "hover": bound.name}]},
+        "mark": {"type": "rule", "color": colour, "strokeWidth": 1.25, "strokeDash": dash},
+        "encoding": {
+            "x": {"field": "at"},
+            "y": {"value": 0},
+            "y2": {"value": height},
+            "description": {"field": "hover"},
+        },
+    }
+
+
+def _drawn_values(intervals: Sequence[Interval], bounds: Sequence[Bound]) -> list[float]:
+    """What the axis is to hold: estimates, bounds, and of the intervals no more than nine in ten reach."""
     centres = [one.value for one in intervals if one.value is not None and math.isfinite(one.value)]
     centres += [bound.at for bound in bounds]
-    edges = [edge for one in intervals for edge in (one.low, one.high) if edge is not None]
-    if not centres or x.scale != "linear":
-        return fit_axis(x, [*centres, *edges])
-    low, high = min(centres), max(centres)
-    spread = sorted(
-        abs(edge - one.value)
+    reaches = sorted(
+        (abs(edge - one.value), edge)
         for one in intervals
         if one.value is not None
         for edge in (one.low, one.high)
-        if edge is not None
+        if edge is not None and math.isfinite(edge)
     )
-    usual = spread[int(0.9 * (len(spread) - 1))] if spread else 0.0
-    room = 1.2 * max(usual, (high - low) / 2)
-    return fit_axis(x, [*centres, *(min(max(edge, low - room), high + room) for edge in edges)])
-
-
-def _percent(fitted: FittedAxis, value: float | None) -> float | None:
-    if value is None or not math.isfinite(place := fitted.fraction(value)):
-        return None
-    return round(100.0 * min(max(place, 0.0), 1.0), 2)
+    if not centres or not reaches:
+        return centres
+    room = 1.2 * max(reaches[int(0.9 * (len(reaches) - 1))][0], (max(centres) - min(centres)) / 2)
+    low, high = min(centres) - room, max(centres) + room
+    return [*centres, *(min(max(edge, low), high) for _, edge in reaches)]
 
 
 def _error(one: Interval) -> float | None:
