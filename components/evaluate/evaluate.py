@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from components.common import registry
-from components.common.artifacts.decision import DECISION_NAME, DecidedAgainst, Decision
+from components.common.artifacts.decision import DECISION_NAME, Anchor, DecidedAgainst, Decision
 from components.common.artifacts.evaluation import METRICS_NAME, REPORT_NAME, SCORES_NAME, Evaluation
 from components.common.artifacts.score_table import ScoreTable
 from components.common.artifacts.snapshot import MANIFEST_NAME, Snapshot
 from components.common.artifacts.validation_result import check_validated, read_validation_result
 from components.common.metrics.task_metrics import measure
 from components.common.runtime.atomic_output import atomic_directory, atomic_file
-from components.common.scoring.champion_adapter import ChampionError, ColumnMismatchError
+from components.common.scoring.champion_adapter import ChampionError, ColumnMismatchError, ComparedModel
 from components.common.scoring.score_test_set import score_test_set
 from components.evaluate.gate import decide, policy_digest
+from components.evaluate.gate.comparison import is_better_than_anchor
 from components.evaluate.report.page import report_page
 from recap_model.config import RecapConfig
 from recap_model.data.dataset.manifest import DatasetManifest
@@ -78,11 +79,16 @@ def evaluate_model(
 
 
 class _Scored(NamedTuple):
-    """The score table, and why it lacks the champion's scores: it failed, or reads columns that the rows lack."""
+    """The score table, and why it lacks the champion's or the anchor's scores.
+
+    ``champion_error``: one of them failed; ``column_mismatch`` and ``anchor_mismatch``: it reads columns that the
+    rows lack.
+    """
 
     table: ScoreTable
     champion_error: str | None = None
     column_mismatch: str | None = None
+    anchor_mismatch: str | None = None
 
 
 def _score(
@@ -91,24 +97,35 @@ def _score(
     if snapshot.champion is None:
         return _Scored(score_test_set(model, test_set, config, None, out))
     name, version = config.registry.model_name, snapshot.champion.version
+    anchor = snapshot.anchor.version if snapshot.anchor else version
+    mismatch, read = None, version
     try:
         client = registry.connect(snapshot.tracking_uri)
         with tempfile.TemporaryDirectory() as folder:
             champion = registry.download(client, name, version, Path(folder) / "champion")
-            scores = score_test_set(model, test_set, config, champion, out)
+            earlier = None
+            if anchor != version:
+                read = anchor
+                earlier_folder = registry.download(client, name, anchor, Path(folder) / "anchor")
+                try:
+                    earlier = ComparedModel(earlier_folder, config, "anchor")
+                except ColumnMismatchError as error:
+                    mismatch = f"version {anchor} of {name}: {error}"
+                read = version
+            scores = score_test_set(model, test_set, config, champion, out, earlier)
         now = registry.champion(client, name)
         if now is None or now.version != version:
             moved = f"version {now.version}" if now else "none"
             return _Scored(
                 scores, f"version {version} of {name} was champion when the run began; now it is {moved}"
             )
-        return _Scored(scores)
+        return _Scored(scores, anchor_mismatch=mismatch)
     except ColumnMismatchError as error:
         without_champion = score_test_set(model, test_set, config, None, out)
         return _Scored(without_champion, column_mismatch=f"version {version} of {name}: {error}")
     except (registry.RegistryError, ChampionError) as error:
         without_champion = score_test_set(model, test_set, config, None, out)
-        return _Scored(without_champion, champion_error=f"version {version} of {name}: {error}")
+        return _Scored(without_champion, champion_error=f"version {read} of {name}: {error}")
 
 
 def _decide(
@@ -122,7 +139,14 @@ def _decide(
     gate = config.evaluation.gate
     champion = snapshot.champion.version if snapshot.champion else None
     outcome, reason, rules = decide(
-        evaluation, gate, list(config.tasks), champion, scored.champion_error, scored.column_mismatch
+        evaluation,
+        gate,
+        list(config.tasks),
+        champion,
+        scored.champion_error,
+        scored.column_mismatch,
+        snapshot.anchor.version if snapshot.anchor else None,
+        scored.anchor_mismatch,
     )
     against = DecidedAgainst(name=config.registry.model_name, version=champion) if champion else None
     return Decision(
@@ -130,9 +154,20 @@ def _decide(
         reason=reason,
         rules=rules,
         champion=against,
+        anchor=_anchor(evaluation, snapshot, config),
         candidate=file_digest(model, MANIFEST_NAME),
         test_data=manifest.fingerprint,
         snapshot=snapshot.digest,
         policy=policy_digest(gate),
         run_id=snapshot.run_id,
     ).seal()
+
+
+def _anchor(evaluation: Evaluation, snapshot: Snapshot, config: RecapConfig) -> Anchor | None:
+    """The anchor, and whether the candidate is better; not so where they could not be compared."""
+    if snapshot.anchor is None or snapshot.champion is None:
+        return None
+    version = snapshot.anchor.version
+    is_champion = version == snapshot.champion.version
+    better = is_better_than_anchor(evaluation, list(config.tasks), config.evaluation.gate, is_champion)
+    return Anchor(name=config.registry.model_name, version=version, better=better)

@@ -43,6 +43,12 @@ class RunOutputs:
     def tags(self) -> dict[str, str]:
         """Tags of the version, and of its MLflow run."""
         compared = self.decision.champion
+        anchor = self.decision.anchor
+        anchored = (
+            {registry.ANCHOR_TAG: anchor.version, registry.BETTER_TAG: "yes" if anchor.better else "no"}
+            if anchor
+            else {}
+        )
         approval = {registry.APPROVAL_TAG: "person"} if self.config.registry.require_approval else {}
         return {
             registry.PIPELINE_RUN_TAG: self.snapshot.run_id,
@@ -50,6 +56,7 @@ class RunOutputs:
             registry.OUTCOME_TAG: self.decision.outcome,
             registry.DECISION_TAG: self.decision.digest,
             registry.COMPARED_TAG: compared.version if compared else "none",
+            **anchored,
             **approval,
         }
 

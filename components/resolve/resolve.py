@@ -77,6 +77,7 @@ def resolve_run(
             "event=not_read data_root=%s names=%s", listing.source.data_root, shorten(listing.not_read, 20)
         )
     champion = _champion(settings, tracking_uri)
+    anchor = _anchor(settings, tracking_uri, champion)
     _check_warm_start(settings, tracking_uri)
     serving = settings.validation.drift.serving_log
     baseline, profile = _baseline(settings, tracking_uri, champion)
@@ -90,6 +91,7 @@ def resolve_run(
         lookback=_partitions(listing, listing.lookback),
         missing_days=listing.missing,
         champion=champion,
+        anchor=anchor,
         baseline=baseline,
         serving=freeze_serving_log(serving, window) if serving else None,
         expectations_sha256=hashlib.sha256(expectations).hexdigest() if expectations else None,
@@ -153,6 +155,17 @@ def _champion(config: RecapConfig, tracking_uri: str) -> Champion | None:
     from components.common import registry
 
     return registry.champion(registry.connect(tracking_uri), config.registry.model_name)
+
+
+def _anchor(config: RecapConfig, tracking_uri: str, champion: Champion | None) -> Champion | None:
+    """The anchor of a gate that promotes what is no worse; None on a first run."""
+    from components.common import registry
+
+    gate = config.evaluation.gate
+    if champion is None or not gate.has_anchor or gate.anchor_champions is None:
+        return None
+    client = registry.connect(tracking_uri)
+    return registry.find_anchor(client, config.registry.model_name, champion, gate.anchor_champions)
 
 
 def _check_warm_start(config: RecapConfig, tracking_uri: str) -> None:

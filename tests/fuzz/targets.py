@@ -20,7 +20,7 @@ from components.common.artifacts.registered_version import RegisteredVersion
 from components.common.artifacts.snapshot import Snapshot
 from components.common.artifacts.validation_result import read_validation_result
 from components.evaluate.evaluate import evaluate_model
-from components.evaluate.gate_replay import replay_gate
+from components.evaluate.gate.replay import replay_gate
 from components.prepare.prepare import prepare_datasets
 from components.register.load_test_rows import scored_rows
 from components.register.run_outputs import read_outputs

@@ -41,12 +41,19 @@ class DecidedAgainst(StrictModel):
     version: str
 
 
+class Anchor(DecidedAgainst):
+    """The anchor, and whether the candidate is significantly better, so that it is the next anchor if promoted."""
+
+    better: bool
+
+
 class Decision(StrictModel):
     """Outcome and rules; ``digest`` is of everything else here.
 
     Attributes:
         reason: one sentence for a person.
         champion: the version compared with; None on a first run.
+        anchor: the earlier champion that the candidate may not be worse than either; None without one.
         candidate: digest of the candidate's model folder.
         test_data: fingerprint of the rows that both were scored on.
         snapshot: digest of the run's data.
@@ -58,6 +65,7 @@ class Decision(StrictModel):
     reason: str
     rules: list[Rule]
     champion: DecidedAgainst | None
+    anchor: Anchor | None = Field(None, exclude_if=lambda anchor: anchor is None)
     candidate: str
     test_data: str
     snapshot: str

@@ -24,6 +24,10 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class Interval(NamedTuple):
     """One-sided bounds, each at the gate's confidence."""
 
@@ -94,6 +98,7 @@ class TaskMetrics(ModelMetrics):
         rows, positives: that have a label, without weights.
         rate: weighted mean label.
         champion, difference: None without a champion.
+        anchor, anchor_difference: of all rows; None without an anchor, or where it is the champion.
     """
 
     gain_name: ClassVar[str] = "RCE"
@@ -104,6 +109,8 @@ class TaskMetrics(ModelMetrics):
     interval: Intervals = Intervals()
     champion: ModelMetrics | None = None
     difference: Comparison | None = None
+    anchor: ModelMetrics | None = Field(None, exclude_if=_is_none)
+    anchor_difference: Comparison | None = Field(None, exclude_if=_is_none)
 
     @property
     def gain(self) -> float | None:
@@ -193,6 +200,7 @@ class ValueTaskMetrics(ValueModelMetrics):
         mean: weighted mean label.
         deciles: of all rows, by rising prediction.
         champion, difference: None without a champion.
+        anchor, anchor_difference: of all rows; None without an anchor, or where it is the champion.
     """
 
     gain_name: ClassVar[str] = "skill"
@@ -204,6 +212,8 @@ class ValueTaskMetrics(ValueModelMetrics):
     interval: ValueIntervals = ValueIntervals()
     champion: ValueModelMetrics | None = None
     difference: ValueComparison | None = None
+    anchor: ValueModelMetrics | None = Field(None, exclude_if=_is_none)
+    anchor_difference: ValueComparison | None = Field(None, exclude_if=_is_none)
 
     @property
     def gain(self) -> float | None:
@@ -235,7 +245,7 @@ class SliceMetrics(_Part):
     """A slice's rows, and each task's metrics on them; ``min_rows`` is the slice's own least number of rows."""
 
     rows: NonNegativeInt
-    min_rows: PositiveInt | None = Field(None, exclude_if=lambda value: value is None)
+    min_rows: PositiveInt | None = Field(None, exclude_if=_is_none)
     tasks: dict[str, TaskMetrics]
     values: dict[str, ValueTaskMetrics] = Field({}, exclude_if=lambda value: not value)
 
@@ -305,6 +315,22 @@ class Evaluation(_Part):
     def measured(self, task: str) -> TaskMetrics | ValueTaskMetrics | None:
         """The metrics of a task of either kind; None if it was not measured."""
         return self.tasks.get(task) or self.values.get(task)
+
+    def against_anchor(self) -> "Evaluation":
+        """The same measurements with the anchor in the champion's place."""
+        parts: dict[str, dict[str, TaskMetrics | ValueTaskMetrics]] = {
+            "tasks": {**self.tasks},
+            "values": {**self.values},
+        }
+        return self.model_copy(
+            update={
+                kind: {
+                    task: one.model_copy(update={"champion": one.anchor, "difference": one.anchor_difference})
+                    for task, one in measured.items()
+                }
+                for kind, measured in parts.items()
+            }
+        )
 
     @classmethod
     def read(cls, folder: str | Path) -> "Evaluation":

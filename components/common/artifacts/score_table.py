@@ -1,4 +1,4 @@
-"""The score table: every test row's labels and the predictions of candidate and champion, as Parquet."""
+"""The score table: every test row's labels and the predictions of candidate, champion and anchor."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -20,6 +20,7 @@ from recap_model.data.log.values import LARGEST_WEIGHT
 
 ID_KEYS = ("request", "user", "candidate")
 KEYS = (*ID_KEYS, "impressed")
+_OTHERS = ("champion", "anchor")
 _ID_FORMS = ("integer", "boolean", "text", "binary", "null")
 _ROW_GROUP = 1 << 17
 # Of a row, divided by the lowest sampling rate; sums of larger ones overflow.
@@ -37,6 +38,7 @@ _REFUSED: dict[str, tuple[Callable[[NDArray[np.floating]], NDArray[np.bool_]], s
     ),
     "candidate": (lambda values: (values < 0) | (values > 1), "a probability is 0 to 1"),
     "champion": (lambda values: (values < 0) | (values > 1), "a probability is 0 to 1"),
+    "anchor": (lambda values: (values < 0) | (values > 1), "a probability is 0 to 1"),
 }
 # Those of a value task.
 _REFUSED_VALUES: dict[str, tuple[Callable[[NDArray[np.floating]], NDArray[np.bool_]], str]] = {
@@ -47,6 +49,7 @@ _REFUSED_VALUES: dict[str, tuple[Callable[[NDArray[np.floating]], NDArray[np.boo
     "weight": _REFUSED["weight"],
     "candidate": (lambda values: values < 0, "a value is 0 or more"),
     "champion": (lambda values: values < 0, "a value is 0 or more"),
+    "anchor": (lambda values: values < 0, "a value is 0 or more"),
 }
 
 
@@ -57,7 +60,8 @@ class ScoreTable:
     Columns: known ids and timestamps; ``slice/NAME`` (bool); by task ``label/TASK`` (NaN where it is missing),
     ``weight/TASK`` (corrects for sampling), ``candidate/TASK`` and ``champion/TASK`` (calibrated probabilities, or
     values of ``value_tasks``; NaN for a task that the champion does not have); ``score/candidate`` and
-    ``score/champion``, the weighted scores. Floats are float32. Without a champion there are no champion columns.
+    ``score/champion``, the weighted scores. Floats are float32. Without a champion there are no champion columns, and
+    without an anchor, or where it is the champion, no ``anchor/TASK`` and ``score/anchor``.
     """
 
     path: Path
@@ -73,7 +77,7 @@ class ScoreTable:
 
     @property
     def models(self) -> list[str]:
-        return ["candidate", "champion"] if "score/champion" in self.names else ["candidate"]
+        return ["candidate", *(name for name in _OTHERS if f"score/{name}" in self.names)]
 
     def batches(self, columns: list[str], rows: int = _ROW_GROUP) -> Iterator[pa.RecordBatch]:
         """Columns of all rows, in batches of at most ``rows`` rows.
@@ -187,8 +191,9 @@ def read_scores(path: str | Path, config: RecapConfig) -> ScoreTable:
     tasks, slices = list(config.tasks), [wanted.name for wanted in config.evaluation.slices]
     needed = [f"{kind}/{task}" for kind in ("label", "weight", "candidate") for task in tasks]
     needed += [f"slice/{name}" for name in slices] + ["score/candidate"]
-    if "score/champion" in names:
-        needed += [f"champion/{task}" for task in tasks]
+    for model in _OTHERS:
+        if f"score/{model}" in names:
+            needed += [f"{model}/{task}" for task in tasks]
     lacking = [name for name in needed if name not in names]
     if lacking:
         raise ValueError(
@@ -199,7 +204,9 @@ def read_scores(path: str | Path, config: RecapConfig) -> ScoreTable:
         raise ValueError(
             f"{path}: has more than one column {printable(', '.join(twice))}; run evaluate again"
         )
-    for name in [name for name in (*needed, "score/champion", *ID_KEYS) if name in names]:
+    for name in [
+        name for name in (*needed, *(f"score/{model}" for model in _OTHERS), *ID_KEYS) if name in names
+    ]:
         kind = schema.field(name).type
         allowed = _ID_FORMS if name in ID_KEYS else ("boolean",) if name.startswith("slice/") else ("float",)
         if form_of(kind) not in allowed:

@@ -61,7 +61,7 @@ class Partition(StrictModel):
 
 
 class Champion(StrictModel):
-    """The model version that had the alias ``champion`` when the run began."""
+    """The model version that had the alias ``champion`` when the run began, or had it earlier."""
 
     version: str
     run_id: str
@@ -141,6 +141,11 @@ class Snapshot(StrictModel):
     )
     missing_days: list[date] = []
     champion: Champion | None = None
+    anchor: Champion | None = Field(
+        None,
+        exclude_if=lambda anchor: anchor is None,
+        description="the earlier champion that the gate compares with too, or the champion itself",
+    )
     baseline: Baseline | None = None
     serving: ServingLog | None = None
     expectations_sha256: str | None = None

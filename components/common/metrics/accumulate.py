@@ -162,7 +162,9 @@ def _accumulate_binned(table: ScoreTable) -> Iterator[TaskSums]:
         for slice_name in (ALL_ROWS, *table.slices)
     }
     histograms = {
-        (*key, model): LogitHistogram([key[1]], 1, BINS) for key in sums_of for model in table.models
+        (*key, model): LogitHistogram([key[1]], 1, BINS)
+        for key in sums_of
+        for model in _models_in(table, key[0])
     }
     finite, missing = dict.fromkeys(histograms, True), dict.fromkeys(histograms, True)
     for batch in table.batches(columns_of(table, table.binary_tasks)):
@@ -226,7 +228,7 @@ def columns_of(table: ScoreTable, tasks: list[str]) -> list[str]:
 
 
 def task_rows(batch: pa.RecordBatch, table: ScoreTable, task: str) -> Iterator[tuple[str, TaskRows]]:
-    """Yield a task's labelled rows in each slice, with the slice's name."""
+    """Yield a task's labelled rows in each slice, with its name; the anchor's predictions only of all rows."""
     label, weight = to_numpy(batch, f"label/{task}"), to_numpy(batch, f"weight/{task}")
     predictions = {model: to_numpy(batch, f"{model}/{task}") for model in table.models}
     known = ~np.isnan(label) & (weight > 0)
@@ -236,7 +238,8 @@ def task_rows(batch: pa.RecordBatch, table: ScoreTable, task: str) -> Iterator[t
             known if slice_name == ALL_ROWS else known & to_numpy(batch, f"slice/{slice_name}").astype(bool)
         )
         positions = None if chosen.all() else np.flatnonzero(chosen)
-        columns = [label, weight, *predictions.values()]
+        models = _models_in(table, slice_name)
+        columns = [label, weight, *(predictions[model] for model in models)]
         if positions is not None:
             columns = [column[positions] for column in columns]
         yield (
@@ -245,6 +248,11 @@ def task_rows(batch: pa.RecordBatch, table: ScoreTable, task: str) -> Iterator[t
                 positions,
                 columns[0],
                 None if unweighted else columns[1],
-                dict(zip(predictions, columns[2:], strict=True)),
+                dict(zip(models, columns[2:], strict=True)),
             ),
         )
+
+
+def _models_in(table: ScoreTable, slice_name: str) -> list[str]:
+    """The models that are measured in a slice: the gate compares with the anchor on all rows only."""
+    return [model for model in table.models if model != "anchor" or slice_name == ALL_ROWS]

@@ -122,24 +122,25 @@ def _task_metrics(
     mass, positive = sums.weight_sums.sum(axis=1).tolist()
     why = why_no_interval(sums.weight_sums)
     undefined = candidate.undefined | ({INTERVAL: why} if why else {})
-    comparison: dict[str, Any] = {}
-    if "champion" in values:
-        champion = values["champion"]
+    compared: dict[str, Any] = {}
+    for model, difference in (("champion", "difference"), ("anchor", "anchor_difference")):
+        if model not in values:
+            continue
         change = Metrics(
             **{
-                name: _difference(getattr(candidate, name), getattr(champion, name))
+                name: _difference(getattr(candidate, name), getattr(values[model], name))
                 for name in Metrics.model_fields
             }
         )
-        pairs = paired_differences(replicates["candidate"], replicates["champion"])
-        difference = Comparison(
+        pairs = paired_differences(replicates["candidate"], replicates[model])
+        compared[model] = values[model]
+        compared[difference] = Comparison(
             **change.model_dump(), **_errors_and_intervals(change, pairs, confidence, why)
         )
-        comparison = {"champion": champion, "difference": difference}
     return TaskMetrics(
         **candidate.model_dump(exclude={"undefined"}),
         **_errors_and_intervals(candidate, replicates["candidate"], confidence, why),
-        **comparison,
+        **compared,
         undefined=undefined,
         rows=sums.rows,
         positives=sums.positives,

@@ -206,20 +206,21 @@ def _metrics(
     replicates = {model: _replicate(sums, model, counts) for model in models}
     why = _why_no_interval(sums)
     candidate = models.get("candidate", ValueModelMetrics())
-    changed: dict[str, Any] = {}
-    if "champion" in models:
-        champion = models["champion"]
+    compared: dict[str, Any] = {}
+    for model, difference in (("champion", "difference"), ("anchor", "anchor_difference")):
+        if model not in models:
+            continue
         change = ValueMetrics(
             **{
-                name: _difference(getattr(candidate, name), getattr(champion, name))
+                name: _difference(getattr(candidate, name), getattr(models[model], name))
                 for name in ValueMetrics.model_fields
             }
         )
-        pairs = {name: replicates["candidate"][name] - replicates["champion"][name] for name in _RESAMPLED}
-        difference = ValueComparison(
+        pairs = {name: replicates["candidate"][name] - replicates[model][name] for name in _RESAMPLED}
+        compared[model] = models[model]
+        compared[difference] = ValueComparison(
             **change.model_dump(), **_errors_and_intervals(change, pairs, confidence, why)
         )
-        changed = {"champion": champion, "difference": difference}
     deciles: list[Decile] = []
     if is_whole and sums.finite.get("candidate") and len(label):
         predicted, observed, mass = values.decile_means(label, predictions["candidate"], weight)
@@ -230,7 +231,7 @@ def _metrics(
     return ValueTaskMetrics(
         **candidate.model_dump(exclude={"undefined"}),
         **_errors_and_intervals(candidate, replicates.get("candidate", {}), confidence, why),
-        **changed,
+        **compared,
         undefined=candidate.undefined | ({INTERVAL: why} if why else {}),
         rows=sums.rows,
         positives=sums.positives,

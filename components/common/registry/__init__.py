@@ -1,5 +1,6 @@
 """The MLflow model registry: connections, versions, aliases and the versions' files."""
 
+from components.common.registry.anchor import find_anchor
 from components.common.registry.connection import (
     RegistryError,
     artifact_location,
@@ -21,7 +22,9 @@ from components.common.registry.version_files import (
     write_digests,
 )
 from components.common.registry.versions import (
+    ANCHOR_TAG,
     APPROVAL_TAG,
+    BETTER_TAG,
     COMPARED_TAG,
     DECISION_TAG,
     DIGEST_TAG,
@@ -42,7 +45,9 @@ from components.common.registry.versions import (
 from recap_model.file_digests import DIGESTS_NAME
 
 __all__ = [
+    "ANCHOR_TAG",
     "APPROVAL_TAG",
+    "BETTER_TAG",
     "COMPARED_TAG",
     "DECISION_TAG",
     "DIGESTS_NAME",
@@ -67,6 +72,7 @@ __all__ = [
     "download",
     "fetch",
     "fetch_file",
+    "find_anchor",
     "find_named_version",
     "find_version",
     "get_version",

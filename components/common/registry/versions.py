@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 Alias = Literal["candidate", "challenger", "champion", "previous"]
 
 # Tags of a version; everything else about its origin is in its artifacts, in LINEAGE_PATH:
+ANCHOR_TAG = "recap.anchor"  # the anchor's version, if it was compared with one
+BETTER_TAG = "recap.better_than_anchor"  # "yes" or "no", as ANCHOR_TAG
 APPROVAL_TAG = "recap.approval"  # "person" if a person has to approve versions that pass the gate
 COMPARED_TAG = "recap.compared_with"  # the champion's version, or "none"
 DECISION_TAG = "recap.decision_digest"

@@ -1,4 +1,4 @@
-"""Score rows that were prepared for the candidate's config by the champion's model."""
+"""Score rows that were prepared for the candidate's config by the champion's model, or the anchor's."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,34 +18,36 @@ _MAX_NAMED = 3  # columns that a message lists
 
 
 class ChampionError(ValueError):
-    """The champion cannot be compared with: it does not load, or does not score."""
+    """A version cannot be compared with: it does not load, or does not score."""
 
 
 class ColumnMismatchError(ChampionError):
-    """The champion loads, but reads columns that this config does not have, so that no rows suit both models."""
+    """The version loads, but reads columns that this config does not have, so that no rows suit both models."""
 
 
-class Champion:
-    """The champion's model on the candidate's rows, from which it selects its columns by name.
+class ComparedModel:
+    """A registered version's model on the candidate's rows, from which it selects its columns by name.
 
     Args:
         folder: its model.
         config: the candidate's, by which the rows were prepared.
+        role: how messages call it.
 
     Raises:
         ChampionError: it cannot be loaded.
         ColumnMismatchError: it reads a column that ``config`` does not have, or that is computed differently.
     """
 
-    def __init__(self, folder: Path, config: RecapConfig):
+    def __init__(self, folder: Path, config: RecapConfig, role: str = "champion"):
+        self._role = role
         try:
             self._model = load_model(folder)
         except (ValueError, OSError, KeyError) as error:
-            raise ChampionError(f"the champion cannot be loaded: {first_reason(error)}") from None
+            raise ChampionError(f"the {role} cannot be loaded: {first_reason(error)}") from None
         trained_with = self._model.config
         self._select: Callable[[RecapBatch], RecapBatch] | None = None
         if isinstance(trained_with, RecapConfig):
-            self._select = _column_selection(trained_with.features, config.features)
+            self._select = _column_selection(trained_with.features, config.features, role)
         # A task of the same name and another kind is another task.
         self._comparable = {
             task: number
@@ -62,10 +64,12 @@ class Champion:
         try:
             outputs = self._model(self._select(batch) if self._select else batch)
         except (ValueError, RuntimeError, IndexError) as error:
-            raise ChampionError(f"the champion cannot read the test rows: {first_reason(error)}") from None
+            raise ChampionError(
+                f"the {self._role} cannot read the test rows: {first_reason(error)}"
+            ) from None
         probabilities, known = outputs["calibrated_probabilities"], self._comparable
         if not probabilities[:, [known[task] for task in tasks if task in known]].isfinite().all():
-            raise ChampionError("the champion's probabilities of the test rows are not finite")
+            raise ChampionError(f"the {self._role}'s probabilities of the test rows are not finite")
         columns = [
             probabilities[:, known[task]] if task in known else torch.full((len(batch),), torch.nan)
             for task in tasks
@@ -78,21 +82,22 @@ def _kind(config: RecapConfig | ModelConfig, task: str) -> str:
 
 
 def _column_selection(
-    champion: FeaturesConfig, candidate: FeaturesConfig
+    champion: FeaturesConfig, candidate: FeaturesConfig, role: str
 ) -> Callable[[RecapBatch], RecapBatch]:
     """A function from a batch of the candidate's columns to one of the champion's."""
     positions = {
-        group: _column_positions(group, champion, candidate)
+        group: _column_positions(group, champion, candidate, role)
         for group in DENSE_GROUPS
         if champion.group_columns(group)
     }
     same_length = champion.longest_list == candidate.longest_list
     _refuse_columns(
-        "sparse", [name for name in champion.sparse if name not in candidate.sparse or not same_length]
+        role,
+        "sparse",
+        [name for name in champion.sparse if name not in candidate.sparse or not same_length],
     )
-
     sequences = champion.all_sequences()
-    _refuse_columns("sequences", [name for name in sequences if _differs(name, champion, candidate)])
+    _refuse_columns(role, "sequences", [name for name in sequences if _differs(name, champion, candidate)])
 
     def select(batch: RecapBatch) -> RecapBatch:
         dense = batch.tensors()
@@ -125,21 +130,23 @@ def _differs(name: str, champion: FeaturesConfig, candidate: FeaturesConfig) -> 
     return False
 
 
-def _column_positions(group: str, champion: FeaturesConfig, candidate: FeaturesConfig) -> list[int] | None:
+def _column_positions(
+    group: str, champion: FeaturesConfig, candidate: FeaturesConfig, role: str
+) -> list[int] | None:
     """Positions of the champion's columns in the candidate's group; None where the groups are the same."""
     names, available = champion.group_columns(group), candidate.group_columns(group)
     if isinstance(getattr(champion, group), ListColumn) or isinstance(getattr(candidate, group), ListColumn):
-        _refuse_columns(group, names if getattr(champion, group) != getattr(candidate, group) else [])
+        _refuse_columns(role, group, names if getattr(champion, group) != getattr(candidate, group) else [])
         return None
     changed = [name for name in names if champion.derived.get(name) != candidate.derived.get(name)]
-    _refuse_columns(group, [name for name in names if name not in available or name in changed])
+    _refuse_columns(role, group, [name for name in names if name not in available or name in changed])
     return None if names == available else [available.index(name) for name in names]
 
 
-def _refuse_columns(group: str, names: list[str]) -> None:
+def _refuse_columns(role: str, group: str, names: list[str]) -> None:
     if names:
         more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
         raise ColumnMismatchError(
-            f"the champion reads {', '.join(names[:_MAX_NAMED])}{more} of features.{group}, which this config does "
+            f"the {role} reads {', '.join(names[:_MAX_NAMED])}{more} of features.{group}, which this config does "
             "not have or defines differently, so the two cannot be compared; a person may approve"
         )

@@ -1,5 +1,6 @@
-"""Score the test set by candidate and champion, batch by batch, into the score table."""
+"""Score the test set by candidate, champion and anchor, batch by batch, into the score table."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from components.common.artifacts.model_manifest import ModelManifest
 from components.common.artifacts.score_table import KEYS, ScoreTable, open_score_writer, read_scores
 from components.common.runtime.step import progress
-from components.common.scoring.champion_adapter import Champion
+from components.common.scoring.champion_adapter import ComparedModel
 from recap_model import load_model
 from recap_model.config import RecapConfig
 from recap_model.data.dataset.batch import RecapBatch
@@ -21,16 +22,22 @@ _BATCH_ROWS = 4096
 
 
 def score_test_set(
-    model: str | Path, test_set: str | Path, config: RecapConfig, champion: Path | None, out: Path
+    model: str | Path,
+    test_set: str | Path,
+    config: RecapConfig,
+    champion: Path | None,
+    out: Path,
+    anchor: ComparedModel | None = None,
 ) -> ScoreTable:
-    """Score every row of the test set by the model, and by the champion if there is one, into the file ``out``.
+    """Score every row of the test set by the model, and by the champion and the anchor if any, into the file ``out``.
 
     Raises:
-        ChampionError: the champion's model cannot be loaded or cannot read the rows, as `Champion` says.
+        ChampionError: the champion's model cannot be loaded or cannot read the rows, as `ComparedModel` says.
         ValueError: the rows are not those that the test set's manifest names.
     """
     candidate = load_model(model)
-    champion_model = Champion(champion, config) if champion is not None else None
+    models = {"champion": ComparedModel(champion, config)} if champion is not None else {}
+    models |= {"anchor": anchor} if anchor is not None else {}
     reader = DatasetReader(test_set, candidate.tasks, _BATCH_ROWS, config=config)
     reader.verify()
     quantiles = _quantiles(model, config)
@@ -39,7 +46,7 @@ def score_test_set(
         for rows, batch in reader.batches_with_rows():
             columns = {name: rows.column(name) for name in KEYS if name in rows.schema.names}
             columns |= _slice_columns(rows, batch, config, quantiles)
-            columns |= _to_arrow(_task_columns(candidate, champion_model, batch))
+            columns |= _to_arrow(_task_columns(candidate, models, batch))
             table.write(pa.RecordBatch.from_pydict(columns))
             done += rows.num_rows
             progress(done, reader.rows, f"{done:,} of {reader.rows:,} rows scored")
@@ -51,7 +58,7 @@ def _to_arrow(columns: dict[str, torch.Tensor]) -> dict[str, pa.Array]:
 
 
 def _task_columns(
-    candidate: MultiTaskRankingModel, champion: Champion | None, batch: RecapBatch
+    candidate: MultiTaskRankingModel, models: Mapping[str, ComparedModel], batch: RecapBatch
 ) -> dict[str, torch.Tensor]:
     assert batch.labels is not None
     assert batch.weights is not None
@@ -62,8 +69,8 @@ def _task_columns(
         "candidate": outputs["calibrated_probabilities"],
     }
     scores = {"score/candidate": outputs["score"]}
-    if champion is not None:
-        columns["champion"], scores["score/champion"] = champion.scores(batch, candidate.tasks)
+    for name, model in models.items():
+        columns[name], scores[f"score/{name}"] = model.scores(batch, candidate.tasks)
     by_task = {
         f"{kind}/{task}": values[:, number].contiguous()
         for number, task in enumerate(candidate.tasks)

@@ -39,7 +39,7 @@ def replay(
 
     Example: `recap gate replay --scores .recap/runs/…/evaluation --policy stricter.yaml`
     """
-    from components.evaluate.gate_replay import replay_gate
+    from components.evaluate.gate.replay import replay_gate
 
     outcome, reason, rules = replay_gate(scores, _read_policy(config_path(policy), scores))
     if as_json:

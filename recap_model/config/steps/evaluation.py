@@ -130,9 +130,15 @@ class GateConfig(StrictModel):
         description="fraction of the rows in the top k of their list that may be absent from the champion's",
     )
     promote_if: Literal["better", "no_worse"] = Field(
-        "better",
-        description="what a promotion requires besides non-inferiority: one objective significantly better, at "
-        "`confidence` over all objectives (Holm); or nothing, so that the newest model that is no worse is promoted",
+        "no_worse",
+        description="what a promotion requires besides non-inferiority to the champion: that the model is no worse "
+        "than the anchor either, so that the newest model is promoted; or one objective significantly better, at "
+        "`confidence` over all objectives (Holm)",
+    )
+    anchor_champions: PositiveInt | None = Field(
+        30,
+        description="with `promote_if: no_worse`, of this many last champions one is the anchor: the newest that "
+        " was significantly better than the anchor of its time, else the oldest; null for no anchor",
     )
     objectives: list[str] | None = Field(
         None, description="tasks of which one must be better than the champion's; all if not given"
@@ -149,6 +155,11 @@ class GateConfig(StrictModel):
                 "floors: none is given, so a first run would pass whatever it is; give one at least"
             )
         return self
+
+    @property
+    def has_anchor(self) -> bool:
+        """Whether a candidate is compared with an anchor besides the champion."""
+        return self.promote_if == "no_worse" and self.anchor_champions is not None
 
 
 class EvaluationConfig(StrictModel):

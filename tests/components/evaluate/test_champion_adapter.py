@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import recap_model
-from components.common.scoring.champion_adapter import Champion, ChampionError, ColumnMismatchError
+from components.common.scoring.champion_adapter import ChampionError, ColumnMismatchError, ComparedModel
 from recap_model import create_ranking_model, save_model
 from recap_model.config import RecapConfig, parse_config
 from recap_model.data.dataset.reader import DatasetReader
@@ -70,7 +70,7 @@ def test_columns_that_are_added_or_moved_leave_the_champions_scores_as_they_were
     alone = probabilities(
         theirs, log, tmp_path / "theirs", lambda batch: model(batch)["calibrated_probabilities"]
     )
-    champion = Champion(tmp_path / "champion", ours)
+    champion = ComparedModel(tmp_path / "champion", ours)
     beside = probabilities(ours, log, tmp_path / "ours", lambda batch: champion.scores(batch, TASKS)[0])
     assert torch.equal(alone, beside)
 
@@ -105,13 +105,13 @@ def test_a_column_that_is_gone_or_has_another_meaning_is_named(
     with pytest.raises(
         ColumnMismatchError, match=f"the champion reads {words}, which this config does not have"
     ):
-        Champion(tmp_path, ours)
+        ComparedModel(tmp_path, ours)
 
 
 def test_a_champion_whose_probabilities_are_not_finite_is_none_to_compare_with(tmp_path: Path):
     config = with_features(user_embedding=None)
     champion_of(config, tmp_path / "champion")
-    champion = Champion(tmp_path / "champion", config)
+    champion = ComparedModel(tmp_path / "champion", config)
     log = write_tiny_log(tmp_path / "log")
     reader = DatasetReader(build_tiny(tmp_path / "sets", config, log).test, TASKS, 64, config=config)
     _, batch = next(reader.batches_with_rows())

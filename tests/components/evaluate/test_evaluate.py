@@ -31,7 +31,7 @@ from components.common.scoring.champion_adapter import ChampionError
 from components.common.scoring.score_test_set import score_test_set
 from components.evaluate.evaluate import evaluate_model
 from components.evaluate.gate import decide
-from components.evaluate.gate_replay import replay_gate
+from components.evaluate.gate.replay import replay_gate
 from components.train.train import train_model
 from pipeline.cli.app import app
 from recap_model import create_ranking_model, metrics, save_model
@@ -236,6 +236,7 @@ def test_stored_scores_measure_and_decide_as_fresh_ones_and_by_another_policy_ot
     table = score_test_set(model, sets.test, SLICED, model, tmp_path / "scores.parquet")
     assert measure(read_scores(table.path, SLICED), SLICED)[0] == measure(table, SLICED)[0]
     lenient = {"min_rows": 10, "min_positives": 5, "min_slice_rows": 5, "floors": {"min_rce": -900.0}}
+    lenient |= {"promote_if": "better"}
     for floors, expected in ((lenient, "HOLD"), (lenient | {"min_slice_rows": 100_000}, "ERROR")):
         config = tiny_config(evaluation={"slices": SLICES, "gate": floors})
         outcome, reason, _ = replay_gate(tmp_path, config)
@@ -329,7 +330,7 @@ def test_a_champion_that_moves_while_it_is_compared_with_makes_an_error(
         decision = evaluate_model(folder, model, sets.test, sets.validated, tmp_path / f"out-{now}")
         assert (decision.outcome, expected in decision.reason) == ("ERROR", True)
     monkeypatch.setattr(registry, "champion", lambda client, name: SEVENTH)
-    assert evaluate_model(folder, model, sets.test, sets.validated, tmp_path / "same").outcome == "HOLD"
+    assert evaluate_model(folder, model, sets.test, sets.validated, tmp_path / "same").outcome == "PROMOTE"
 
 
 def test_a_champion_that_cannot_be_had_makes_an_error_not_a_crash(
@@ -357,6 +358,49 @@ def test_a_champion_that_reads_a_column_which_is_gone_waits_for_a_person(
     assert decision.outcome == "HOLD"
     assert decision.champion is not None
     assert "version 7 of tiny: the champion reads seen of features.sparse" in decision.reason
+    assert replay_gate(tmp_path / "out", tiny_config())[:2] == (decision.outcome, decision.reason)
+
+
+@pytest.mark.parametrize(
+    ("anchor", "outcome", "rule", "words"),
+    [
+        ("7", "PROMOTE", None, "no worse than version 7 on any judged task"),
+        ("4", "PROMOTE", "non_inferior_to_anchor", "nor than version 4 (the anchor) on any judged task"),
+        ("mismatched", "PROMOTE", "anchor_columns", "no worse than version 7 on any judged task"),
+        ("empty", "ERROR", "champion", "version empty of tiny: the anchor cannot be loaded"),
+    ],
+)
+def test_a_candidate_is_held_against_the_anchor_on_the_same_rows(
+    anchor: str,
+    outcome: str,
+    rule: str | None,
+    words: str,
+    built: tuple[TinySets, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    sets, model = built
+    (tmp_path / "empty").mkdir()
+    more = sparse_config()
+    theirs = create_ranking_model(recap_model.data_spec(more), more, "cpu").eval()
+    save_model(theirs, tmp_path / "mismatched", more)
+    folder = with_champion(sets, tmp_path / "snapshot", anchor=Champion(version=anchor, run_id="y"))
+    monkeypatch.setattr(registry, "connect", lambda uri: None)
+    folders = {"4": model, "7": model}
+    monkeypatch.setattr(
+        registry,
+        "download",
+        lambda client, name, version, to: folders.get(version, tmp_path / version),
+    )
+    monkeypatch.setattr(registry, "champion", lambda client, name: SEVENTH)
+    decision = evaluate_model(folder, model, sets.test, sets.validated, tmp_path / "out")
+    assert (decision.outcome, words in decision.reason) == (outcome, True), decision.reason
+    assert rule is None or rule in {one.name for one in decision.rules}
+    assert decision.anchor is not None
+    assert (decision.anchor.version, decision.anchor.better) == (anchor, False)
+    assert Decision.read(tmp_path / "out") == decision
+    compared = Evaluation.read(tmp_path / "out").tasks["like"].anchor_difference
+    assert (compared is not None and compared.rce == 0.0) == (anchor == "4")
     assert replay_gate(tmp_path / "out", tiny_config())[:2] == (decision.outcome, decision.reason)
 
 

@@ -8,12 +8,13 @@ import pytest
 from components.common.artifacts.decision import Outcome, Rule
 from components.common.artifacts.evaluation import Evaluation
 from components.evaluate.gate import decide as decide_on
+from components.evaluate.gate.comparison import is_better_than_anchor
 from recap_model.config import ConfigError
 from recap_model.config.steps.evaluation import Floors, GateConfig
 from tests.tiny import tiny_config
 
 TASKS = ["like", "reply"]
-GATE = GateConfig(min_rows=1000, min_positives=50)
+GATE = GateConfig(min_rows=1000, min_positives=50, promote_if="better")
 
 
 def task(**changes: Any) -> dict[str, Any]:
@@ -114,20 +115,23 @@ def test_each_fault_has_its_outcome(found: dict[str, Any], expected: str):
 
 def test_a_reason_names_the_first_rules_that_do_not_hold_and_counts_the_rest():
     _, one, _ = decide(measured(like=task(rce=-1.0)), TASKS, GATE, "3")
-    assert one == "1 of 9 rules does not hold: like: RCE is -1; it must be >= 0"
+    assert (
+        one == "1 of 9 rules does not hold: floor_rce: like: RCE is -1; it must be >= 0 (gate.floors.min_rce)"
+    )
     worse = task(rce=-1.0, calibration_ratio=2.0)
     _, more, _ = decide(measured(like=worse, reply=worse), TASKS, GATE, "3")
     assert more == (
-        "4 of 9 rules do not hold: like: RCE is -1; it must be >= 0 | "
-        "like: predicted/observed is 2; it must be >= 0.8 and <= 1.25 | "
-        "reply: RCE is -1; it must be >= 0 | 1 more in the report"
+        "4 of 9 rules do not hold: floor_rce: like: RCE is -1; it must be >= 0 (gate.floors.min_rce) | "
+        "floor_calibration: like: predicted/observed is 2; it must be >= 0.8 and <= 1.25 "
+        "(gate.floors.calibration_ratio) | "
+        "floor_rce: reply: RCE is -1; it must be >= 0 (gate.floors.min_rce) | 1 more in the report"
     )
 
 
 def test_a_champion_of_other_columns_waits_for_a_person_if_the_floors_hold():
     gone = "version 3 of tiny: the champion reads likes"
     result, reason, rules = decide(measured(), TASKS, GATE, "3", column_mismatch=gone)
-    assert (result, reason) == ("HOLD", f"1 of 6 rules does not hold: {gone}")
+    assert (result, reason) == ("HOLD", f"1 of 6 rules does not hold: champion_columns: {gone}")
     assert "non_inferior" not in {rule.name for rule in rules}
     assert decide(measured(like=task(rce=None)), TASKS, GATE, "3", column_mismatch=gone)[0] == "ERROR"
 
@@ -148,8 +152,8 @@ def test_a_task_that_the_champion_does_not_have_waits_for_a_person():
     result, reason, rules = decide(measured(reply=new), TASKS, GATE, "3")
     assert (result, reason) == (
         "HOLD",
-        "1 of 9 rules does not hold: reply: version 3 does not predict it; a person may approve what cannot be "
-        "compared",
+        "1 of 9 rules does not hold: new_task: reply: version 3 does not predict it; a person may approve what "
+        "cannot be compared",
     )
     assert {rule.task for rule in rules if rule.name in ("non_inferior", "better_somewhere")} == {"like"}
     every = measured(like=new, reply=new)
@@ -185,7 +189,7 @@ def test_a_first_run_is_decided_by_the_floors_or_by_a_person():
 def test_a_task_has_its_own_floors_and_objectives_are_those_listed():
     gate = GateConfig(min_rows=1000, task_floors={"like": {"min_auc": 0.75}})
     assert outcome(measured(), gate=gate) == "HOLD"
-    only_reply = GateConfig(min_rows=1000, objectives=["reply"])
+    only_reply = GATE.model_copy(update={"objectives": ["reply"]})
     assert outcome(measured(reply=task(difference=difference(rce=-0.1))), gate=only_reply) == "HOLD"
     assert outcome(measured(reply=task(difference=difference(rce=-0.1)))) == "PROMOTE"
 
@@ -238,13 +242,56 @@ def test_of_equal_models_no_more_are_promoted_by_luck_than_stated_and_most_bette
     assert promoted[4.0] > 800
 
 
-def test_the_newer_of_two_models_that_are_alike_is_promoted_if_the_policy_says_so():
+def test_the_newer_of_two_models_that_are_alike_is_promoted_by_default():
     alike = measured(like=task(difference=difference(rce=-0.1)), reply=task(difference=difference(rce=0.0)))
-    no_worse = GATE.model_copy(update={"promote_if": "no_worse"})
-    result, reason, rules = decide(alike, TASKS, no_worse, "3")
+    result, reason, rules = decide(alike, TASKS, GateConfig(min_rows=1000), "3")
     assert (result, "better" in reason) == ("PROMOTE", False)
     assert "better_somewhere" not in {rule.name for rule in rules}
     assert outcome(alike) == "HOLD"
+
+
+def against_anchor(rce: float, low: float, **changes: Any) -> dict[str, Any]:
+    """A task as good as the champion's, with this difference from the anchor and the bound below it."""
+    return task(
+        difference=difference(rce=-0.1, interval=[-0.3, 0.1]),
+        anchor={"rce": 10.0 - rce},
+        anchor_difference=difference(rce=rce, interval=[low, 2 * rce - low]),
+        **changes,
+    )
+
+
+def test_losses_that_each_comparison_with_the_champion_allows_do_not_add_up():
+    """Biocreep: no worse than the champion, which was no worse than its own, and so on; the anchor remembers."""
+    gate = GateConfig(min_rows=1000)
+    found = measured(like=against_anchor(-0.5, -0.7), reply=against_anchor(-0.1, -0.3))
+    assert decide(found, TASKS, gate, "9")[0] == "PROMOTE"
+    result, reason, _ = decide(found, TASKS, gate, "9", anchor="3")
+    assert (result, reason) == (
+        "HOLD",
+        "1 of 10 rules does not hold: non_inferior_to_anchor: like: RCE difference from version 3 (the anchor), "
+        "lower 95% bound is -0.7; it must be >= -0.5 (gate.max_rce_loss)",
+    )
+    for policy in ({"promote_if": "better"}, {"anchor_champions": None}):
+        rules = decide(found, TASKS, gate.model_copy(update=policy), "9", anchor="3")[2]
+        assert "non_inferior_to_anchor" not in {rule.name for rule in rules}
+
+
+def test_a_task_that_the_anchor_lacks_is_not_compared_with_it():
+    theirs = {"rce": None, "undefined": {"rce": "the model has no such task"}}
+    lacking = against_anchor(0.0, 0.0) | {"anchor": theirs, "anchor_difference": difference(None, None)}
+    found = measured(like=against_anchor(0.0, -0.2), reply=lacking)
+    result, _, rules = decide(found, TASKS, GateConfig(min_rows=1000), "9", anchor="3")
+    assert result == "PROMOTE"
+    assert [rule.task for rule in rules if rule.name == "non_inferior_to_anchor"] == ["like"]
+
+
+@pytest.mark.parametrize(("gain", "expected"), [(0.1, False), (0.3, False), (0.5, True)])
+def test_only_a_significant_gain_makes_the_next_anchor(gain: float, expected: bool):
+    """With an error of 0.2 a gain is significant for one of two objectives over 1.96 errors (Holm at 5 %)."""
+    found = measured(like=against_anchor(gain, gain - 0.33), reply=against_anchor(0.0, -0.33))
+    gate = GateConfig(min_rows=1000)
+    assert is_better_than_anchor(Evaluation.model_validate(found), TASKS, gate, False) is expected
+    assert not is_better_than_anchor(Evaluation.model_validate(found), TASKS, gate, True)
 
 
 def test_objectives_of_which_none_is_judged_are_an_error():

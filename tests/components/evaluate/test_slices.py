@@ -11,7 +11,7 @@ import pytest
 
 from components.calibrate.calibrate import calibrate_model
 from components.evaluate.evaluate import evaluate_model
-from components.evaluate.gate_replay import replay_gate
+from components.evaluate.gate.replay import replay_gate
 from components.train.train import train_model
 from recap_model.config import ConfigError, parse_config
 from recap_model.data.dataset.statistics import FeatureStatistics

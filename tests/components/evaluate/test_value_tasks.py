@@ -18,7 +18,7 @@ from components.common.metrics.task_metrics import measure
 from components.common.scoring.score_test_set import score_test_set
 from components.evaluate.evaluate import evaluate_model
 from components.evaluate.gate import decide
-from components.evaluate.gate_replay import replay_gate
+from components.evaluate.gate.replay import replay_gate
 from components.train.train import train_model
 from components.validate.validate import ValidationFailed, validate_snapshot
 from recap_model import load_model

@@ -6,7 +6,7 @@ from components.common.artifacts.decision import DECISION_NAME, Decision, Outcom
 from components.common.artifacts.evaluation import SCORES_NAME
 from components.common.artifacts.score_table import read_scores
 from components.common.metrics.task_metrics import measure
-from components.evaluate.gate import decide
+from components.evaluate.gate.decide import decide
 from recap_model.config import RecapConfig
 
 
@@ -30,10 +30,13 @@ def replay_gate(scores: str | Path, config: RecapConfig) -> tuple[Outcome, str, 
     table = read_scores(path / SCORES_NAME if path.is_dir() else path, config)
     evaluation, _ = measure(table, config)
     tasks, gate = list(config.tasks), config.evaluation.gate
-    if "champion" in table.models:
-        return decide(evaluation, gate, tasks, "of the stored scores")
     beside = table.path.parent
     decided = Decision.read(beside) if (beside / DECISION_NAME).is_file() else None
+    if "champion" in table.models:
+        champion = decided.champion.version if decided and decided.champion else "of the stored scores"
+        anchor = decided.anchor.version if decided and decided.anchor else champion
+        mismatch = None if "anchor" in table.models else f"the scores of version {anchor} are not stored"
+        return decide(evaluation, gate, tasks, champion, anchor=anchor, anchor_mismatch=mismatch)
     if decided is None or decided.champion is None:
         return decide(evaluation, gate, tasks, None)
     words = {rule.name: rule.words for rule in decided.rules}
