@@ -64,7 +64,7 @@ def validate_snapshot(
     )
     result = check_scan(scan, frozen, config, references, custom)
     with atomic_file(docs) as page:
-        page.write_text(render_docs(result, scan.profile, config, references), encoding="utf-8")
+        page.write_text(render_docs(result, scan.profile, config, references, frozen), encoding="utf-8")
     for line in result.lines("warning"):
         log.warning("%s", line)
     _log_summary(result)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from components.validate.checks.rule import CheckedLog, Fact, FailureText, Figure, Rule
+from components.validate.checks.rule import CheckedLog, Fact, FailureText, Figure, Rule, describe_number
 from components.validate.drift.column import Change
 from components.validate.drift.compare import WINDOW, Comparison, Level
 from components.validate.drift.metrics import METRICS_BY_NAME, MISSING
@@ -224,7 +224,7 @@ def _describe_details(change: Change) -> str:
         return f" ({change.gone})"
     usual, current = change.means
     return (
-        f", mean {current:.4g} instead of {usual:.4g}"
+        f", mean {describe_number(current)} instead of {describe_number(usual)}"
         if math.isfinite(usual) and math.isfinite(current)
         else ""
     )

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from components.validate.checks.great_expectations import Expectation, between, not_null, zero_or_one
-from components.validate.checks.rule import NOISE_DEVIATIONS, CheckedLog, Fact, FailureText, Figure, Rule
+from components.validate.checks.rule import (
+    NOISE_DEVIATIONS,
+    CheckedLog,
+    Fact,
+    FailureText,
+    Figure,
+    Rule,
+    describe_number,
+)
 from components.validate.profile.columns import FEATURE_ROLES
 from components.validate.profile.statistics import compute_mean, fraction
 
@@ -219,14 +227,14 @@ class FeatureRange(_FeatureRule):
     def describe(self, fact: Feature, log: CheckedLog) -> FailureText:
         lowest, highest = self._bounds(fact, log)
         value = self.figure(fact, log).value
-        observed = f"has value {value:g}"
+        observed = f"has value {describe_number(value, 6)}"
         if fact.is_any_id:
             observed = f"has an id {'below' if value < lowest else 'above'} it"
         if value < lowest:
-            allowed = f"at least {lowest:g} (validation.columns.{fact.subject}.min)"
+            allowed = f"at least {describe_number(lowest, 6)} (validation.columns.{fact.subject}.min)"
             advice = "fix the log, or lower the bound"
         else:
-            allowed = f"at most {highest:g} (validation.columns.{fact.subject}.max)"
+            allowed = f"at most {describe_number(highest, 6)} (validation.columns.{fact.subject}.max)"
             advice = "fix the log, or raise the bound"
         return FailureText(f"column {fact.label}", observed, log.days_in_words, allowed, advice)
 
@@ -312,7 +320,7 @@ class FeatureConstant(_FeatureRule):
         return Figure(float(varies), lowest=1.0)
 
     def describe(self, fact: Feature, log: CheckedLog) -> FailureText:
-        value = "the same id" if fact.is_any_id else f"the value {fact.minimum:g}"
+        value = "the same id" if fact.is_any_id else f"the value {describe_number(fact.minimum, 6)}"
         observed = f"has {value} in all {fact.rows:,} rows"
         advice = "look at its source: it tells the model nothing"
         return FailureText(f"column {fact.label}", observed, log.days_in_words, "a feature varies", advice)
@@ -347,7 +355,7 @@ class EmbeddingNormChange(Rule[EmbeddingPartition]):
         return Figure(fact.norm, fact.window_norm - slack, fact.window_norm + slack)
 
     def describe(self, fact: EmbeddingPartition, log: CheckedLog) -> FailureText:
-        observed = f"has a mean norm of {fact.norm:.4g}, the window {fact.window_norm:.4g},"
+        observed = f"has a mean norm of {describe_number(fact.norm)}, the window {describe_number(fact.window_norm)},"
         allowed = f"a change of {log.config.validation.max_norm_change:.0%} (validation.max_norm_change)"
         advice = "look whether the embedding was trained again"
         return FailureText(f"column {fact.subject}", observed, fact.partition, allowed, advice)

@@ -165,6 +165,15 @@ class Rule(ABC, Generic[F]):
         return []
 
 
+def describe_number(value: float, digits: int = 4) -> str:
+    """A number with so many significant digits, large ones without an exponent.
+
+    >>> describe_number(99_999.0), describe_number(51_650.3), describe_number(0.012345)
+    ('99,999', '51,650', '0.01235')
+    """
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.{digits}g}"
+
+
 def rate_noise(rate: float, rows: int) -> float:
     """Four standard errors of a rate over some rows."""
     return NOISE_DEVIATIONS * math.sqrt(rate * (1.0 - rate) / rows) if rows else math.inf

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components.validate.checks.rule import CheckedLog, Fact, FailureText, Figure, Rule, rate_noise
+from components.validate.checks.rule import (
+    CheckedLog,
+    Fact,
+    FailureText,
+    Figure,
+    Rule,
+    describe_number,
+    rate_noise,
+)
 from components.validate.profile.columns import locate_label
 from components.validate.profile.histogram import lower_edges
 from components.validate.profile.profile import PartitionProfile
@@ -269,12 +277,11 @@ class LabelUnit(Rule[ComparedColumn]):
         return Figure(fact.median / fact.bound, highest=_MOST_TIMES_BOUND)
 
     def describe(self, fact: ComparedColumn, log: CheckedLog) -> FailureText:
-        observed = (
-            f"is compared with {fact.bound:g} in {fact.field}, and half of its positive values are over "
-        )
+        bound = describe_number(fact.bound, 6)
+        observed = f"is compared with {bound} in {fact.field}, and half of its positive values are over "
         return FailureText(
             f"column {fact.subject}",
-            f"{observed}{fact.median:.4g},",
+            f"{observed}{describe_number(fact.median)},",
             log.days_in_words,
             "a column named in seconds has seconds",
             "if these are milliseconds, write seconds, or rename the column and compare it with milliseconds",

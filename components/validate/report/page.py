@@ -1,198 +1,155 @@
-"""The data docs: outcome, rules, tasks by day and columns on one page that needs no network.
+"""The data page: result and what to do, failures, days, drift, tasks and columns, on one page that needs no network.
 
 Great Expectations' own page takes its style sheets and scripts from the network, so this one is rendered from its
 results by ``templates/page.html``.
 """
 
-import math
+from typing import NamedTuple
 
+from components.common.artifacts.snapshot import Snapshot
 from components.common.artifacts.validation_result import OUTCOMES_IN_WORDS
-from components.common.html.charts import Axis, Chart, Rule, Series, line_chart
 from components.common.html.render import render
-from components.common.html.tables import Table, figure
-from components.common.html.task_labels import tasks_of, within_family
+from components.common.html.tables import Cell, Column, Table
+from components.common.html.task_labels import tasks_of
 from components.validate.drift.reference import Reference
-from components.validate.profile.columns import FEATURE_ROLES, locate_label
-from components.validate.profile.exact_sum import from_units
-from components.validate.profile.profile import PartitionProfile, Profile
-from components.validate.profile.statistics import Stats, compute_mean, fraction
+from components.validate.profile.columns import list_blocks
+from components.validate.profile.profile import Profile
+from components.validate.report.columns import MAX_CHARTS, MAX_ROWS, draw_charts, list_tables
+from components.validate.report.distributions import Columns
 from components.validate.report.drift import drift_meanings, drift_sections
+from components.validate.report.failures import MAX_SUBJECTS, Comparisons, count_subjects, list_failures
+from components.validate.report.partitions import build_task_table, draw_calendar
 from components.validate.result import ComparisonKind, Result, ValidationResult
 from recap_model.config import RecapConfig
-from recap_model.data.log.schema import log_columns
 
-_MAX_POSITIONS = 300  # of columns shown; the profile has all
-_MAX_FAILURES = 200
-_RULE_COLUMNS = ("rule", "severity", "outcome", "checked", "on", "failures")
-_COLUMNS = ("column", "role", "missing", "not finite", "zero", "least", "mean", "deviation", "greatest")
+_TONES = {"passed": "good", "warnings": "warn", "failed": "bad"}
+_OPEN_SUBJECTS = 5  # the others are opened by a click
+
+
+class _Lead(NamedTuple):
+    """The page's first sentences: what was found, and what to do first."""
+
+    found: str
+    advice: str
 
 
 def render_docs(
-    verdict: ValidationResult,
+    result: ValidationResult,
     profile: Profile,
     config: RecapConfig,
     references: dict[ComparisonKind, Reference],
+    snapshot: Snapshot,
 ) -> str:
-    """The page's HTML. The verdict as JSON is in it too, in ``script#verdict``."""
-    critical, warnings = verdict.failures("critical"), verdict.failures("warning")
-    lead = (
-        f"{verdict.rows:,} rows in {_count_noun(len(profile.partitions), 'partition')}, "
-        f"{verdict.first_day} to {verdict.last_day}. {_count_noun(len(critical), 'critical failure')}, "
-        f"{_count_noun(len(warnings), 'warning')}. {_describe_missing(verdict)}Snapshot {verdict.snapshot[:12]}."
-    )
-    window = profile.window()
-    failures = [*critical, *warnings]
-    columns = _list_columns(window, {column.name for column in log_columns(config) if column.any_id})
+    """The page's HTML. The result as JSON is in it too, in ``script#verdict``."""
+    blocks = list_blocks(config)
+    window = Columns(profile, blocks)
+    beside = {
+        kind: (reference.name, Columns(reference.profile, blocks))
+        for kind, reference in references.items()
+        if reference.profile is not None
+    }
+    sections = list(drift_sections(result))
+    lead = _describe_result(result)
     return render(
         "components.validate.report/page.html",
-        title=f"The log {OUTCOMES_IN_WORDS[verdict.outcome]}",
-        lead=lead,
-        failures=[
-            {"severity": item.severity, "line": item.line, "examples": _build_example_table(item)}
-            for item in failures[:_MAX_FAILURES]
-        ],
-        more_failures=len(failures) - _MAX_FAILURES,
-        drifts=list(drift_sections(verdict, profile, references)),
+        title=f"The log {OUTCOMES_IN_WORDS[result.outcome]}",
+        lead=lead.found,
+        advice=lead.advice,
+        tone=_TONES[result.outcome],
+        facts=_list_facts(result, profile, config, snapshot),
+        subjects=list(list_failures(result, Comparisons(profile, blocks, window, beside))),
+        more_subjects=count_subjects(result) - MAX_SUBJECTS,
+        open_subjects=_OPEN_SUBJECTS,
+        calendar=draw_calendar(result, profile, config) if profile.partitions else [],
+        drifts=sections,
         drift_meanings=drift_meanings(),
-        rules=Table(_RULE_COLUMNS, _list_rules(verdict)),
         tasks=tasks_of(config.tasks),
-        rates=_chart_rates(profile, window, config),
-        labels=Table(
-            ("task", "labels", "positives", "rate or mean", "missing labels"), _list_tasks(window, config)
-        ),
-        columns=Table(_COLUMNS, columns[:_MAX_POSITIONS]),
-        more_columns=len(columns) - _MAX_POSITIONS,
-        verdict=verdict.to_json(),
+        labels=build_task_table(profile, config),
+        column_tables=list_tables(window, blocks),
+        max_columns=MAX_ROWS,
+        charts_shown=draw_charts(window, blocks, beside.get("drift"), _list_furthest(result)),
+        rules=_build_rule_table(result),
+        verdict=result.to_json(),
     )
 
 
-def _describe_missing(verdict: ValidationResult) -> str:
+def _describe_result(result: ValidationResult) -> _Lead:
+    critical, warnings = result.failures("critical"), result.failures("warning")
+    counted = [
+        _count_noun(len(failures), noun)
+        for failures, noun in ((critical, "critical failure"), (warnings, "warning"))
+        if failures
+    ]
+    rules = len({item.rule for item in result.results})
+    found = f"{' and '.join(counted)}. " if counted else f"All {rules} rules hold. "
+    if critical:
+        found += "The run ends here: nothing is trained on this log. "
+    elif warnings:
+        found += "Warnings do not end the run. "
+    return _Lead(found + _describe_missing(result), _advise((critical or warnings)[:1]))
+
+
+def _advise(first: list[Result]) -> str:
+    if not first:
+        return ""
+    failure = first[0]
+    where = f" in {failure.where}" if failure.where else ""
+    return (
+        f"Start with {failure.subject}, which {failure.observed}{where}: {failure.advice or failure.allowed}."
+    )
+
+
+def _describe_missing(result: ValidationResult) -> str:
     """Describe the comparisons that were not made."""
     not_compared = [
-        drift for kind, drift in verdict.drifts.items() if verdict.drift_state(kind) == "no_baseline"
+        drift for kind, drift in result.drifts.items() if result.drift_state(kind) == "no_baseline"
     ]
     return "".join(f"Not compared with {drift.against}: {drift.reason}. " for drift in not_compared)
+
+
+def _list_facts(
+    result: ValidationResult, profile: Profile, config: RecapConfig, snapshot: Snapshot
+) -> dict[str, str]:
+    compared = [drift.against for drift in result.drifts.values() if drift.comparison is not None]
+    return {
+        "window": f"{result.first_day} to {result.last_day}",
+        "rows": f"{result.rows:,} in {_count_noun(len(profile.partitions), 'partition')}",
+        "log": snapshot.data_root,
+        "model": config.registry.model_name,
+        "compared with": " and ".join(compared) or "nothing",
+        "run": snapshot.run_id,
+        "snapshot": result.snapshot[:12],
+    }
+
+
+def _list_furthest(result: ValidationResult) -> list[str]:
+    """The columns that drifted most."""
+    compared = [drift for drift in result.drifts.values() if drift.comparison is not None]
+    return [change.column for drift in compared for change in drift.worst()[:MAX_CHARTS]]
 
 
 def _count_noun(number: int, word: str) -> str:
     return f"{number:,} {word}{'s' * (number != 1)}"
 
 
-def _build_example_table(result: Result) -> Table | None:
-    if not result.examples:
-        return None
-    columns = list(result.examples[0])
-    return Table(columns, [[example[column] for column in columns] for example in result.examples])
-
-
-def _list_rules(verdict: ValidationResult) -> list[list[object]]:
+def _build_rule_table(result: ValidationResult) -> Table:
     by_rule: dict[str, list[Result]] = {}
-    for item in verdict.results:
+    for item in result.results:
         by_rule.setdefault(item.rule, []).append(item)
     rows: list[list[object]] = []
     for rule, items in by_rule.items():
         failures = sum(not item.success for item in items)
         checked = max(item.checked for item in items)
-        outcome = "fails" if failures else "holds"
+        tone = ("bad" if items[0].severity == "critical" else "warn") if failures else ""
+        outcome = Cell("fails" if failures else "holds", tone=tone)
         populations = ", ".join(dict.fromkeys(item.population or "all rows" for item in items))
         rows.append([rule, items[0].severity, outcome, f"{checked:,}", populations, failures])
-    return rows
-
-
-def _chart_rates(profile: Profile, window: PartitionProfile, config: RecapConfig) -> list[Chart]:
-    names = [name.removeprefix("date=").replace("/hour=", " ") for name in profile.partitions]
-    ticks = sorted({0, len(names) - 1})
-    axis = Axis("partition", low=0.0, ticks=[(float(tick), names[tick]) for tick in ticks])
-    charts = []
-    for task in config.tasks:
-        rates = [_measure_rate(partition, config, task) for partition in profile.partitions.values()]
-        window_rate = _measure_rate(window, config, task)
-        positions = [float(number) for number in range(len(names))]
-        charts.append(
-            line_chart(
-                within_family(task, config.tasks),
-                [Series("rate", positions, rates)],
-                axis,
-                Axis("rate", low=0.0, percent=config.tasks[task].kind == "binary"),
-                rules=[Rule("window", window_rate)] if math.isfinite(window_rate) else [],
-            )
-        )
-    return charts
-
-
-def _find_label(profile: PartitionProfile, config: RecapConfig, task: str) -> tuple[Stats, int] | None:
-    key, label = locate_label(config, task)
-    block = profile.blocks.get(key)
-    return (block.stats, block.labels.index(label)) if block else None
-
-
-def _measure_rate(profile: PartitionProfile, config: RecapConfig, task: str) -> float:
-    label = _find_label(profile, config, task)
-    if label is None:
-        return math.nan
-    stats, position = label
-    if config.tasks[task].kind == "value":
-        return compute_mean(stats, position)
-    labelled = int(stats.rows[position] - stats.missing[position])
-    return int(stats.ones[position]) / labelled if labelled else math.nan
-
-
-def _list_tasks(window: PartitionProfile, config: RecapConfig) -> list[list[object]]:
-    rows: list[list[object]] = []
-    rules = config.derived_labels()
-    for task in config.tasks:
-        label = _find_label(window, config, task)
-        if label is not None:
-            stats, position = label
-            missing = int(stats.missing[position])
-            labelled = int(stats.rows[position]) - missing
-            rate = figure(_measure_rate(window, config, task), ".4g")
-            name = within_family(task, config.tasks) + (f": {rules[task]}" if task in rules else "")
-            positives = f"{int(stats.ones[position]):,}" if task in config.binary_tasks else "–"
-            rows.append([name, f"{labelled:,}", positives, rate, f"{missing:,}"])
-    return rows
-
-
-_MEASURED = {
-    "embedding": " (norm)",
-    "sparse": " (length)",
-    "sequence": " (length)",
-    "sequence_id": " (newest)",
-    "sequence_actions": " (newest)",
-    "sequence_number": " (newest)",
-}
-
-
-def _list_columns(window: PartitionProfile, any_id: set[str]) -> list[list[object]]:
-    rows: list[list[object]] = []
-    for key, block in window.blocks.items():
-        role = key.partition(":")[0]
-        if role in (*FEATURE_ROLES, "weight"):
-            for position, label in enumerate(block.labels):
-                rows.append(
-                    [
-                        label + _MEASURED.get(role, ""),
-                        role,
-                        *_format_stats(block.stats, position, label in any_id),
-                    ]
-                )
-    return rows
-
-
-def _format_stats(stats: Stats, position: int, are_ids: bool) -> list[str]:
-    """Format fractions and moments; only fractions for ids that may be hashes of text."""
-    rows, finite = int(stats.rows[position]), int(stats.finite[position])
-    mean, squares = compute_mean(stats, position), stats.squares[position]
-    deviation = math.nan
-    if finite and squares is not None and math.isfinite(mean):
-        deviation = math.sqrt(max(from_units(squares) / finite - mean * mean, 0.0))
-    not_finite = int(stats.nans[position] + stats.infinities[position])
-    return [
-        f"{fraction(int(stats.missing[position]), rows):.2%}",
-        f"{fraction(not_finite, rows):.2%}",
-        f"{fraction(int(stats.zeros[position]), rows):.1%}",
-        *(
-            "–" if are_ids or not math.isfinite(value) else f"{value:.4g}"
-            for value in (float(stats.minimum[position]), mean, deviation, float(stats.maximum[position]))
-        ),
-    ]
+    heads = (
+        "rule",
+        Column("severity", help="a critical failure ends the run"),
+        "outcome",
+        Column("checked", help="columns, tasks, partitions or rows"),
+        Column("on", help="the rows that were checked"),
+        "failures",
+    )
+    return Table(heads, rows)

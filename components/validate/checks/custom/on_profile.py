@@ -6,6 +6,7 @@ from components.common.artifacts.snapshot import Snapshot
 from components.validate.checks.custom.expectations import CustomExpectation
 from components.validate.checks.custom.results import build_rule_result
 from components.validate.checks.great_expectations import Validator, expectations
+from components.validate.checks.rule import describe_number
 from components.validate.profile.columns import Block, list_blocks
 from components.validate.profile.exact_sum import from_units
 from components.validate.profile.profile import PartitionProfile
@@ -45,7 +46,7 @@ def check_on_profile(
             bounded.append((item, values))
     broken = _find_broken(bounded, validator)
     for item, values in bounded:
-        shown = " and ".join(f"{value:g}" for value in values)
+        shown = " and ".join(describe_number(value, 6) for value in values)
         add(item, item.source not in broken, window.rows, f"has {_VALUE_NAMES[item.name]} {shown}")
     return results
 
