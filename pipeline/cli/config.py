@@ -79,12 +79,12 @@ def draft(
     ] = None,
     name: Annotated[str, typer.Option(help="Name of the registered model.")] = "recap",
 ) -> None:
-    """Write a first config for a log, from the types of its columns and some rows of its newest day.
+    """Write a first config for a log, from the types of its columns and a sample of the rows of all days.
 
     Example: `recap config draft --data log --task clicked --task bought --user user_id --out mine.yaml`
     """
-    from pipeline.config_draft.columns import read_log
     from pipeline.config_draft.config import ColumnRoles, draft_config
+    from pipeline.config_draft.sample import read_log
     from recap_model.config.fields.names import check_task
     from recap_model.config.recap import parse_yaml
 

@@ -1,30 +1,32 @@
 """Draft a config for a log: feature groups, a network of moderate size, and a schedule for its rows."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-import yaml
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
-from pipeline.config_draft.columns import (
-    MOST_DAYS,
-    Columns,
-    LogSample,
-    find_given_task,
-    group_columns,
-    label_values,
-)
-from pipeline.config_draft.durations import apply_threshold, find_durations
+from pipeline.config_draft.columns import Columns, Grouping, find_rare_ids
+from pipeline.config_draft.commented_yaml import write_yaml
+from pipeline.config_draft.durations import find_duration
+from pipeline.config_draft.entities import Entity, known_later
+from pipeline.config_draft.labels import DraftedTasks, draft_tasks
+from pipeline.config_draft.network import draft_network
+from pipeline.config_draft.profile import ColumnProfile, encode, profile_column
+from pipeline.config_draft.sample import MOST_DAYS, LogSample
 from pipeline.config_draft.sequences import DraftedSequence, find_sequences
+from recap_model.config import parse_config
 from recap_model.data.log.column_roles import LogColumn
-from recap_model.data.log.schema import check_columns
+from recap_model.data.log.columns import decoded, milliseconds
+from recap_model.data.log.schema import check_columns, log_columns
 
 _LEAST_DAYS = 3
-_STEPS = 1000  # about enough for the network below; small logs take several epochs
-_MOST_EPOCHS, _EPOCHS_WITHOUT_HARM, _ROWS_FOR_LARGE_BATCHES = 8, 7, 1_000_000
-_USUAL_BATCH = 512
-_MIN_COUNT = 20
-_WHERE = "the log"
+_LEAST_AUC = 0.52  # of a candidate's ids by themselves
+_KNOWN_LATER = 0.3  # of later rows, whose id came before, from which ids are worth a table
+# Users, requests or candidates that share a value, in the median, under which the value names them.
+_LEAST_SHARING = {"user": 10.0, "request": 3.0, "candidate": 1.5}
 
 
 @dataclass(frozen=True)
@@ -51,125 +53,146 @@ class ColumnRoles:
 
 
 def draft_config(log: LogSample, roles: ColumnRoles, model_name: str) -> str:
-    """Draft a config as YAML, with comments on what to review.
+    """Draft a config as YAML, with the reason of each choice as a comment.
 
-    A label of time spent (see `find_durations`) is positive from the median of its positive values on.
-
-    Raises ValueError if a named column is missing, a label has values other than 0, 1 and null or only one class, or
-    there is no column to split the log by.
+    Raises ValueError if a named column is missing or of a type that a run refuses, a label has values other than 0, 1
+    and null or only one class, no column is left as an input, or there is no column to split the log by.
     """
     _check_columns(log, roles)
-    durations = find_durations(
-        log.rows, (set(log.rows.schema.names) - set(roles.columns)) | set(roles.tasks.values())
+    tasks = draft_tasks(log.rows, roles.tasks)
+    named = set(roles.columns) - set(roles.discrete)
+    durations = {name: found for name in log.rows.schema.names if (found := find_duration(log.rows, name))}
+    others = {name: duration for name, duration in sorted(durations.items()) if name not in named}
+    columns, kept_ids = _group_columns(log, roles, tasks, named | set(others))
+    sequences = _take_sequences(log, roles, columns)
+    columns.left_out |= {
+        name: f"time spent on the candidate; --task {name} makes a task of its amount, --task NAME={name} of "
+        f"{duration.median:g} or more"
+        for name, duration in others.items()
+    }
+    data, split_reason = _data(log, roles, columns)
+    rows = _training_rows(log, data, columns)
+    network, comments = draft_network(rows, sum(log.by_day), columns, sequences, log.fraction)
+    content = {
+        "features": _features(columns, sequences, roles),
+        "tasks": tasks.config,
+        **network,
+        "data": data,
+        "evaluation": {"gate": _gate(log, rows)},
+        "registry": {"model_name": model_name, "experiment": model_name},
+    }
+    _check_files(log, content)
+    comments |= dict(_column_comments(columns))
+    comments["features",] = _feature_notes(log, columns, kept_ids)
+    comments["tasks",] = [
+        "A row's score is the sum over tasks of score_weight times prediction; what is not wanted, such as a",
+        "report, gets a weight below 0.",
+        *tasks.comments,
+    ]
+    comments["data",] = [split_reason]
+    comments["evaluation",] = [
+        "Of 50 positives, enough to decide, a rate may be off by a third by chance: narrow calibration_ratio as",
+        "the log grows. docs/report.md has the gate's rules.",
+    ]
+    return write_yaml(content, comments)
+
+
+def _group_columns(
+    log: LogSample, roles: ColumnRoles, tasks: DraftedTasks, excluded: set[str]
+) -> tuple[Columns, dict[str, str]]:
+    """Groups of columns, ids of users and candidates among them; and why ids are not."""
+    impressed = None
+    if name := roles.timestamps.get("impressed"):
+        times = milliseconds(decoded(log.rows[name]), "impressed").cast(pa.float64())
+        impressed = times.to_numpy(zero_copy_only=False)
+    inputs: dict[str, ColumnProfile] = {}
+    reasons: dict[str, str] = {}
+    for role in ("user", "candidate"):
+        if (name := roles.ids.get(role)) and name not in roles.discrete and name not in reasons:
+            profile = profile_column(decoded(log.rows[name]), tasks.labels, is_id=True)
+            order = -log.day.astype(np.float64) if impressed is None else np.nan_to_num(impressed)
+            reasons[name] = _id_problem(log, roles, role, profile, order)
+            if not reasons[name]:
+                inputs[name] = profile
+    entities = [
+        Entity(role, name, encode(decoded(log.rows[name]))[0], _LEAST_SHARING[role])
+        for role, name in roles.ids.items()
+        if role != "candidate" or name in inputs or name in roles.discrete
+    ]
+    names = [name for name in _all_columns(log) if name not in excluded]
+    grouping = Grouping(
+        log, tasks.labels, list(roles.tasks.values()), frozenset(roles.discrete), entities, impressed
     )
-    thresholds = {label: durations[label] for label in roles.tasks.values() if label in durations}
-    for label, threshold in thresholds.items():
-        log = replace(log, rows=apply_threshold(log.rows, label, threshold))
-    _check_labels(log, roles)
-    others = {name: threshold for name, threshold in sorted(durations.items()) if name not in thresholds}
-    columns = group_columns(
-        log.rows, set(roles.columns) - set(roles.discrete) | set(others), set(roles.discrete), roles.tasks
-    )
-    sequences = find_sequences(
-        log.rows, list(columns.left_out), list(columns.ids), "impressed" in roles.timestamps
-    )
+    columns = grouping.assign(names)
+    columns.ids |= inputs
+    return columns, {name: reason for name, reason in reasons.items() if reason}
+
+
+def _id_problem(
+    log: LogSample, roles: ColumnRoles, role: str, profile: ColumnProfile, order: NDArray[np.float64]
+) -> str:
+    """Why the ids of users or candidates are no input, or ""."""
+    if _split_by_hash(log, roles) is not None and role == "user":
+        return "the test set has other users"
+    if reason := find_rare_ids(profile, log.fraction):
+        return reason
+    if role == "candidate" and not max(profile.aucs.values(), default=1.0) >= _LEAST_AUC:
+        return "they say nothing of any label by themselves"
+    known = known_later(profile.codes, order)
+    return "" if known >= _KNOWN_LATER else f"{known:.0%} of the last fifth of the rows have one of before"
+
+
+def _all_columns(log: LogSample) -> list[str]:
+    """Columns of any file."""
+    schemas = [log.rows.schema, *log.schemas.values()]
+    return list(dict.fromkeys(name for schema in schemas for name in schema.names))
+
+
+def _take_sequences(log: LogSample, roles: ColumnRoles, columns: Columns) -> dict[str, DraftedSequence]:
+    """Sequences among the columns that are left out, which then are not."""
+    names = [name for name in columns.left_out if name in log.rows.schema.names]
+    sequences = find_sequences(log.rows, names, list(columns.ids), "impressed" in roles.timestamps)
     for sequence in sequences.values():
         for column in sequence.columns.values():
             del columns.left_out[column["column"]]
-    columns.left_out |= dict.fromkeys(sorted(log.duplicated), "more than once in a file")
-    columns.left_out |= {
-        name: f"time spent on the candidate; --task NAME={name} makes a task of it, {threshold:g} or more is positive"
-        for name, threshold in others.items()
-    }
-    sections = {
-        "features": _features(columns, sequences, roles),
-        "tasks": {task: _task(task, label, log, roles, thresholds) for task, label in roles.tasks.items()},
-        **_model_and_schedule(log, columns, sequences),
-        "data": _data(log, roles),
-        "evaluation": {"gate": _gate(log)},
-        "registry": {"model_name": model_name, "experiment": model_name},
-    }
-    notes = {
-        "features": _notes(columns),
-        "tasks": [
-            "A row's score is the sum over tasks of score_weight times probability; what is not wanted, such as a",
-            "report, gets a weight below 0.",
-            *(
-                f"{label}: {threshold:g} is the median of its positive values; docs/tasks.md has other rules."
-                for label, threshold in thresholds.items()
-            ),
-        ],
-        "evaluation": [
-            "Of 50 positives, enough to decide, a rate may be off by a third by chance: narrow calibration_ratio as",
-            "the log grows. docs/report.md has the gate's rules.",
-        ],
-    }
-    parts = []
-    for name, section in sections.items():
-        comments = [f"# {line}\n" for line in notes.get(name, [])]
-        parts.append(
-            "".join(comments)
-            + yaml.safe_dump({name: section}, sort_keys=False, width=110, allow_unicode=True)
-        )
-    return "\n".join(parts)
+    return sequences
 
 
-def _gate(log: LogSample) -> dict[str, Any]:
+def _gate(log: LogSample, rows: int) -> dict[str, Any]:
     """Floors that a good model of a small log reaches despite chance, so that its first version is not held."""
+    test_rows = log.by_day[0] if log.days >= _LEAST_DAYS else (sum(log.by_day) - rows) // 2
     floors = {"min_rce": 0.0, "calibration_ratio": [0.67, 1.5]}
-    return {"min_rows": max(1, min(1000, _test_rows(log) // 2)), "floors": floors}
-
-
-def _task(
-    name: str, label: str, log: LogSample, roles: ColumnRoles, thresholds: Mapping[str, float]
-) -> dict[str, object]:
-    before = find_given_task(log.rows, label, roles.tasks)
-    rule = {"column": label, "at_least": thresholds[label]} if label in thresholds else label
-    return {
-        **({"label": rule} if rule != name else {}),
-        **({"given": before} if before else {}),
-        "score_weight": 1.0,
-    }
+    return {"min_rows": max(1, min(1000, test_rows // 2)), "floors": floors}
 
 
 def _check_columns(log: LogSample, roles: ColumnRoles) -> None:
-    schema = log.rows.schema
+    names = _all_columns(log)
     for column in (*roles.columns, *roles.discrete):
-        if column in log.duplicated:
-            raise ValueError(
-                f"column {column} is more than once in a file; a column is there once; write it once"
-            )
-        if schema.get_field_index(column) < 0:
-            raise ValueError(f"{column}: no such column; the log has {', '.join(schema.names)}")
-    check_columns(schema, [LogColumn(name, "id", "features.ids") for name in roles.ids.values()], _WHERE)
-    times = [LogColumn(name, "timestamp", "features.timestamps") for name in roles.timestamps.values()]
-    ids = [LogColumn(name, "discrete", "features.discrete", any_id=True) for name in roles.discrete]
-    check_columns(schema, [*times, *ids], _WHERE)
-    labels = [LogColumn(label, "label", f"tasks.{task}.label") for task, label in roles.tasks.items()]
-    check_columns(schema, labels, _WHERE)
+        if column not in names:
+            raise ValueError(f"{column}: no such column; the log has {', '.join(names)}")
+    columns = [
+        *(LogColumn(name, "id", "features.ids") for name in roles.ids.values()),
+        *(LogColumn(name, "timestamp", "features.timestamps") for name in roles.timestamps.values()),
+        *(LogColumn(name, "discrete", "features.discrete", any_id=True) for name in roles.discrete),
+        *(LogColumn(label, "label", f"tasks.{task}.label") for task, label in roles.tasks.items()),
+    ]
+    for path, schema in (log.schemas or {"the log": log.rows.schema}).items():
+        check_columns(schema, columns, path)
 
 
-def _check_labels(log: LogSample, roles: ColumnRoles) -> None:
-    for task, label in roles.tasks.items():
-        values = set(label_values(log.rows, label).unique().to_pylist()) - {None}
-        if strange := sorted(values - {0, 1}):
-            raise ValueError(
-                f"task {task}: column {label} has value {strange[0]:g}; a label is 0, 1 or null, or in the config "
-                f"a rule as {{column: {label}, at_least: …}}"
-            )
-        if len(values) < 2:
-            raise ValueError(
-                f"task {task}: column {label} has no {'0' if 1 in values else '1'} in the newest "
-                f"{len(log.rows):,} rows; a task has both"
-            )
+def _check_files(log: LogSample, content: dict[str, Any]) -> None:
+    """Raise ValueError if a run with the config would refuse a file that was opened."""
+    columns = log_columns(parse_config(content, "the draft"))
+    for path, schema in log.schemas.items():
+        check_columns(schema, columns, path)
 
 
 def _features(
     columns: Columns, sequences: Mapping[str, DraftedSequence], roles: ColumnRoles
 ) -> dict[str, Any]:
     features: dict[str, Any] = {
-        "continuous": columns.continuous,
-        "binary": columns.binary,
+        "continuous": list(columns.continuous),
+        "binary": list(columns.binary),
         "discrete": list(columns.ids),
         **{group: {"column": name, "width": width} for group, (name, width) in columns.embeddings.items()},
         "sequences": {name: sequence.features() for name, sequence in sequences.items()},
@@ -181,96 +204,62 @@ def _features(
     return {name: value for name, value in features.items() if value}
 
 
-def _notes(columns: Columns) -> list[str]:
-    lines = [
-        "Look through these: an input has to be known before the impression, or it tells the answer. Numbers are",
-        "read by size, ids (discrete) by identity: --discrete COLUMN moves a number there.",
-    ]
-    return lines + [f"left out: {name}: {why}" for name, why in columns.left_out.items()]
+def _column_comments(columns: Columns) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    groups = {"continuous": columns.continuous, "binary": columns.binary, "discrete": columns.ids}
+    for group, profiles in groups.items():
+        for number, profile in enumerate(profiles.values()):
+            words = [f"{profile.distinct:,} values" if group != "binary" else "", profile.best]
+            if profile.missing > 0.005:
+                words.insert(1, f"{profile.missing:.0%} missing")
+            yield ("features", group, number), ", ".join(word for word in words if word)
 
 
-def _model_and_schedule(
-    log: LogSample, columns: Columns, sequences: Mapping[str, DraftedSequence]
-) -> dict[str, Any]:
-    rows = _training_rows(log)
-    batch = 4096 if sum(log.by_day[: _days(log)]) >= _ROWS_FOR_LARGE_BATCHES else _small_batch(rows)
-    steps_an_epoch = max(1, rows // batch)
-    epochs = max(1, min(_MOST_EPOCHS, _STEPS // steps_an_epoch))
-    steps = steps_an_epoch * epochs
-    model: dict[str, Any] = {"multi_task_type": "share_all"}
-    knots = {"piecewise_linear_config": {"bins": 16, "embedding_dim": 4}}
-    model["featurization_config"] = knots if columns.continuous else {"log1p_abs_config": {}}
-    if columns.ids:
-        model["small_embeddings"] = {"tables": _tables(columns.ids)}
-    if sequences:
-        named = sequences.items()
-        model["tables"] = {
-            table: size for name, sequence in named for table, size in sequence.tables(name).items()
-        }
-        model["sequences"] = {name: sequence.reader(name) for name, sequence in named}
-    mlp = {"layer_sizes": [128, 64], "dropout": {"rate": 0.2}, "final_layer_activation": True}
-    model["backbone"] = {"dcn_config": {"poly_degree": 1, "parallel_mlp": mlp}}
-    model["tower"] = {"mlp_config": {"layer_sizes": [32, 1]}}
-    # On four made-up logs of 24,000 to 27,000 training rows, none of which they were chosen on, the higher ones (and
-    # 128 rows a step) gained 0.018 of AUC in the most frequent task, and from -0.017 to 0.014 in rarer ones; at
-    # 80,000 rows the higher rate lost.
-    highest, decay = (0.002, 0.001) if batch >= _USUAL_BATCH else (0.005, 0.1)
-    rate = {
-        "learning_rate": highest,
-        "final_learning_rate": highest / 100,
-        "num_ramp_steps": max(1, steps // 10),
-        "final_num_steps": max(2, steps),
-    }
-    optimizer = {
-        "adam": {"weight_decay": decay},
-        "single_task_learning_rate": {"linear_ramp_to_cosine": rate},
-    }
-    return {"model": model, "optimizer": optimizer, "training": {"batch_size": batch, "epochs": epochs}}
-
-
-def _small_batch(rows: int) -> int:
-    """Batch size: smaller for a small log, which would otherwise need too many epochs."""
-    return next((size for size in (_USUAL_BATCH, 256) if _STEPS * size <= _EPOCHS_WITHOUT_HARM * rows), 128)
-
-
-def _tables(ids: dict[str, int]) -> list[dict[str, Any]]:
-    """An embedding table per column of ids, for ids that occur at least ``min_count`` times."""
+def _feature_notes(log: LogSample, columns: Columns, kept_ids: Mapping[str, str]) -> list[str]:
+    whole = "all" if log.fraction >= 1.0 else f"{len(log.rows):,} of about {sum(log.by_day):,}"
+    days = f"{log.days} days" if log.days > 1 else "one day"
     return [
-        {
-            "name": name,
-            "index": index,
-            "num_embeddings": min(10_000, max(16, 2 * count)),
-            "embedding_dim": min(16, max(3, round(2 * count**0.25))),
-            "min_count": _MIN_COUNT,
-        }
-        for index, (name, count) in enumerate(ids.items())
+        f"From {whole} rows of {days}. Look through these: an input has to be known before the impression, or it",
+        "tells the answer. Numbers are read by size, ids (discrete) by identity: --discrete COLUMN moves a number",
+        "there. The AUC is a column's by itself.",
+        *(f"left out: {name}: {why}" for name, why in columns.left_out.items()),
+        *(f"ids that are no input: {name}: {why}" for name, why in kept_ids.items()),
     ]
 
 
-def _data(log: LogSample, roles: ColumnRoles) -> dict[str, Any]:
-    days = _days(log)
-    if days >= _LEAST_DAYS:
-        return {"days": days}
+def _data(log: LogSample, roles: ColumnRoles, columns: Columns) -> tuple[dict[str, Any], str]:
+    """The section data, and the reason of its split."""
+    days = min(log.days, MOST_DAYS)
+    if columns.split is not None:
+        return {"days": days, "split": {"by": "column", "column": columns.split}}, "The log names the sets."
+    if log.days >= _LEAST_DAYS:
+        return {"days": days}, "The last day is the test set, the day before calibrates."
     if "impressed" in roles.timestamps:
-        return {"days": days, "split": {"by": "time"}}
-    user = roles.ids.get("user") or roles.ids.get("request")
-    if user is None:
+        reason = f"{log.days} days are too few to split by: the last rows are the test set."
+        return {"days": days, "split": {"by": "time"}}, reason
+    column = _split_by_hash(log, roles)
+    if column is None:
         raise ValueError(
             f"the log has {days} days, too few to train, calibrate and test on other days; name --impressed, --user "
             "or --request to split it by"
         )
-    return {"days": days, "split": {"by": "hash", "column": user}}
+    return {
+        "days": days,
+        "split": {"by": "hash", "column": column},
+    }, "No time says which rows are the last: rows are split by id."
 
 
-def _days(log: LogSample) -> int:
-    return min(log.days, MOST_DAYS)
+def _split_by_hash(log: LogSample, roles: ColumnRoles) -> str | None:
+    """The column of ids that a log of few days without times is split by."""
+    if log.days >= _LEAST_DAYS or "impressed" in roles.timestamps:
+        return None
+    return roles.ids.get("user") or roles.ids.get("request")
 
 
-def _training_rows(log: LogSample) -> int:
-    """Rows without the calibration and test days; 70 % if the split is not by days."""
-    days = log.by_day[: _days(log)]
-    return sum(days[2:]) if log.days >= _LEAST_DAYS else int(0.7 * sum(days))
-
-
-def _test_rows(log: LogSample) -> int:
-    return log.by_day[0] if log.days >= _LEAST_DAYS else log.by_day[0] // 5
+def _training_rows(log: LogSample, data: Mapping[str, Any], columns: Columns) -> int:
+    """Rows without those of calibration and test; 70 % if the split is not by days or a column."""
+    if columns.split is not None:
+        sets = decoded(log.rows[columns.split])
+        train = sets.value_counts().to_pylist()
+        fraction = next(item["counts"] for item in train if item["values"] == "train") / len(sets)
+        return round(fraction * sum(log.by_day))
+    return sum(log.by_day[2:]) if "split" not in data else int(0.7 * sum(log.by_day))

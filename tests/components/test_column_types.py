@@ -17,8 +17,8 @@ from components.common.engine.local import LocalEngine
 from components.common.engine.scratch import scratch_folder
 from components.common.storage.file_groups import all_files
 from components.prepare.prepare import plan
-from pipeline.config_draft.columns import read_log
 from pipeline.config_draft.config import ColumnRoles, draft_config
+from pipeline.config_draft.sample import read_log
 from pipeline.local.scoring import Source, score_files
 from recap_model import create_ranking_model, data_spec, save_model
 from recap_model.config import RecapConfig, parse_config, parse_yaml
@@ -300,7 +300,7 @@ def test_a_column_that_is_twice_in_a_file_is_refused_where_it_is_read(tmp_path: 
     named = ColumnRoles({"like": "like"}, {"user": "user_id"}, {"impressed": "impressed_ms"})
     assert "# left out: posted: more than once in a file" in draft_config(read_log(str(log)), named, "m")
     pq.write_table(rows.append_column("like", rows["like"]), file)
-    with pytest.raises(ValueError, match="column like is more than once in a file; a column is there once"):
+    with pytest.raises(ValueError, match="column like is there 2 times; a column is there once"):
         draft_config(read_log(str(log)), named, "m")
 
 

@@ -1,7 +1,7 @@
 """Run the benchmark: ``python -m tests.benchmarks.quality [--data DIR] [--sets census,kuairand] [--seeds 3]``.
 
 With ``--sharing`` the config is tried with every way of sharing, with ``--histories`` with and without its histories,
-instead of beside scikit-learn's models.
+with ``--draft`` beside the config that ``recap config draft`` writes, instead of beside scikit-learn's models.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from components.evaluate.evaluate import evaluate_model
 from components.train.train import train_model
 from recap_model import metrics
 from tests.benchmarks.quality import baselines
+from tests.benchmarks.quality.drafts import DRAFTED, draft_for, import_drafted
 from tests.benchmarks.quality.histories import VARIANTS, Content, paired_intervals
 from tests.benchmarks.quality.sets import (
     CONFIGS,
@@ -178,6 +179,33 @@ def compare_histories(name: str, data: Path, folder: Path, config_file: Path, se
             yield f"| {task} ({int(labels.sum()):,}) | {variant} | " + " | ".join(cells) + " |"
 
 
+def compare_draft(name: str, data: Path, folder: Path, config_file: Path, seeds: int) -> Iterator[str]:
+    """The lines of a data set's table of the drafted config, beside its packaged config and trees on its columns."""
+    with _progress_on_stderr():
+        log = import_drafted(name, data, folder)
+        draft = draft_for(name, log, config_file, folder / "draft.yaml")
+        built = {"draft": _with_seeds(draft, log, folder / "drafted", seeds)}
+        if config_file.is_file():
+            built["packaged config"] = _with_seeds(config_file, log, folder / "packaged", seeds)
+    train, test = (
+        read_columns(built["draft"][0], "train", "calibration"),
+        read_columns(built["draft"][0], "test"),
+    )
+    found = {model: [ours(one) for one in sets] for model, sets in built.items()}
+    yield f"\n{name}: {len(test.labels):,} test rows, {seeds} seeds\n"
+    yield "| task (test positives) | model | AUC | log loss |"
+    yield "|---|---|---|---|"
+    for number, task in enumerate(built["draft"][0].config.tasks):
+        labels = test.labels[:, number]
+        trees = {"boosted trees": [baselines.boosted_trees(train, test, number)]}
+        for model, by_seed in (
+            trees | {key: [one[task] for one in each] for key, each in found.items()}
+        ).items():
+            values = [figures(labels, one) for one in by_seed]
+            cells = " | ".join(_cell([one[place] for one in values], place) for place in (0, 1))
+            yield f"| {task} ({int(labels.sum()):,}) | {model} | {cells} |"
+
+
 def _cell(values: list[float], column: int) -> str:
     digits = (4, 4, 2, 3)[column]
     text = f"{np.mean(values):.{digits}f}"
@@ -194,11 +222,16 @@ def main() -> None:
     modes = parser.add_mutually_exclusive_group()
     modes.add_argument("--sharing", action="store_true", help="compare the ways of sharing instead")
     modes.add_argument("--histories", action="store_true", help="compare with and without histories instead")
+    modes.add_argument("--draft", action="store_true", help="compare with the drafted config instead")
     arguments = parser.parse_args()
     lines_of = run_set
-    if arguments.sharing or arguments.histories:
-        lines_of = compare_sharing if arguments.sharing else compare_histories
-    every = HISTORIES if arguments.histories else tuple(IMPORTERS)
+    every = tuple(IMPORTERS)
+    if arguments.sharing:
+        lines_of = compare_sharing
+    elif arguments.histories:
+        lines_of, every = compare_histories, HISTORIES
+    elif arguments.draft:
+        lines_of, every = compare_draft, DRAFTED
     for name in arguments.sets.split(",") if arguments.sets else every:
         with tempfile.TemporaryDirectory() as folder:
             config_file = arguments.configs / f"{name}.yaml"

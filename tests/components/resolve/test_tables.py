@@ -22,7 +22,7 @@ from components.resolve.resolve import resolve_run
 from components.resolve.serving_log import freeze_serving_log
 from components.resolve.window import Window
 from components.validate.validate import validate_snapshot
-from pipeline.config_draft.columns import read_log
+from pipeline.config_draft.sample import read_log
 from pipeline.local.scoring import list_files
 from tests.components.resolve.tables import Delta, Iceberg, freeze, with_date
 from tests.datasets import build_tiny
@@ -278,7 +278,7 @@ def test_draft_score_and_the_serving_log_read_a_tables_current_rows(table: Delta
     table.append(with_date(SMALL, FIRST))
     table.append(with_date(SMALL, SECOND))
     table.delete("id = 2")
-    assert read_log(table.address).rows["id"].to_pylist() == [1, 3]
+    assert read_log(table.address).rows["id"].to_pylist() == [1, 3, 1, 3]
     served = freeze_serving_log(table.address, Window(FIRST, FIRST))
     assert (sum(file.rows for file in served.files), served.table is not None) == (2, True)
     later = Window(date(2026, 4, 1), date(2026, 4, 2))

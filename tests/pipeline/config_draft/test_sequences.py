@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import yaml
 
-from pipeline.config_draft.columns import LogSample
 from pipeline.config_draft.config import ColumnRoles, draft_config
+from pipeline.config_draft.sample import LogSample
 from recap_model import create_ranking_model
 from recap_model.config import data_spec, parse_config
 from tests.tiny import TASKS, tiny_rows, with_histories
@@ -18,7 +18,9 @@ ROLES = ColumnRoles(
 
 
 def drafted(rows: pa.Table, roles: ColumnRoles = ROLES) -> dict:
-    return yaml.safe_load(draft_config(LogSample(rows, [len(rows)] * 5), roles, "tiny"))
+    return yaml.safe_load(
+        draft_config(LogSample(rows, [len(rows)] * 5, np.arange(len(rows)) % 5), roles, "tiny")
+    )
 
 
 def test_aligned_lists_are_a_sequence_that_a_net_reads():
