@@ -9,6 +9,7 @@ import sys
 import typer
 
 from pipeline.cli.cluster.compile import compile_command
+from pipeline.cli.cluster.deploy import deploy
 from pipeline.cli.cluster.release import release
 from pipeline.cli.cluster.runs import backfill, runs, submit
 from pipeline.cli.cluster.schedule import schedule_app
@@ -50,6 +51,7 @@ app.command()(submit)
 app.command()(runs)
 app.command()(backfill)
 app.command()(release)
+app.command()(deploy)
 app.add_typer(schedule_app, name="schedule")
 app.command()(report)
 app.command()(prune)

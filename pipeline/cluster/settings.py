@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from components.steps import STEP_OF_NAME
 from recap_model.config.base import StrictModel
 from recap_model.config.fields.numbers import PositiveInt
+from recap_model.config.fields.uris import Address
 from recap_model.config.reading.checking import check
 from recap_model.config.reading.yaml import read_yaml
 
@@ -106,6 +107,43 @@ class SparkSettings(StrictModel):
     )
 
 
+class ServingSettings(StrictModel):
+    """An InferenceService of KServe that serves the champion; see `recap deploy`."""
+
+    name: str = Field(
+        pattern=r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$",
+        description="of the InferenceService, part of its address",
+    )
+    tracking_uri: Address = Field(description="the registry's URI as the pods reach it")
+    replicas: Annotated[int, Field(ge=1, le=1_000)] = 2
+    cpu: Cpu = Field("2", description="per pod, as are memory and scratch")
+    memory: Bytes = Field("4Gi", description="two models are in memory while a version is loaded by an alias")
+    scratch: Bytes = Field("4Gi", description="size of /tmp, where a version is downloaded to")
+    stages: list[Annotated[int, Field(ge=1, le=99)]] = Field(
+        [10, 50], description="percentages of the traffic for a new version, before it gets all"
+    )
+    stage_minutes: Annotated[float, Field(ge=0, le=10_080)] = Field(
+        10, description="how long each stage lasts"
+    )
+    ready_minutes: Annotated[float, Field(gt=0, le=1_440)] = Field(
+        15, description="how long a version may take to be ready"
+    )
+    prediction_log: Address | None = Field(
+        None, description="URI for served rows and scores; stages are then checked by them"
+    )
+    max_score_psi: Annotated[float, Field(gt=0)] = Field(
+        0.25, description="largest change of a task's predictions between the versions at a stage"
+    )
+    service_account: str | None = Field(None, description="of the pods; the namespace's default if not given")
+
+    @field_validator("stages")
+    @classmethod
+    def _check_order(cls, stages: list[int]) -> list[int]:
+        if stages != sorted(set(stages)):
+            raise ValueError("has to rise from stage to stage")
+        return stages
+
+
 class SecretSettings(StrictModel):
     """Names of Kubernetes secrets whose keys become environment variables; a secret may be missing."""
 
@@ -155,6 +193,7 @@ class ClusterSettings(StrictModel):
     spark: SparkSettings | None = Field(
         None, description="validate and prepare then run in the image data-spark, and may start executors"
     )
+    serving: ServingSettings | None = Field(None, description="where recap deploy serves the champion")
     validate_groups: RemovedGroups = Field(1, description="of earlier revisions; only 1 is accepted")
     build_groups: RemovedGroups = Field(1, description="of earlier revisions; only 1 is accepted")
     secrets: SecretSettings = SecretSettings()

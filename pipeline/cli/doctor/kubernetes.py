@@ -1,15 +1,17 @@
-"""Check a Kubernetes namespace for what a cluster file requires: images, secrets, volumes, training jobs."""
+"""Check a Kubernetes namespace for what a cluster file requires: images, secrets, volumes, jobs, serving."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from typing import Any
 
-from kubernetes import client, config
+from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
 from components.common.runtime.train_job import GROUP, PLURAL, VERSION
 from pipeline.cli.doctor.checks import Finding
+from pipeline.cluster.deployment import inference_service
+from pipeline.cluster.deployment.kserve import InferenceServiceClient, ServedState
+from pipeline.cluster.kubeconfig import load_kubeconfig
 from pipeline.cluster.pod_resources import used_images
 from pipeline.cluster.settings import ClusterSettings, TrainJobSettings
 from recap_model.config.reading.errors import in_one_line
@@ -24,6 +26,11 @@ EXECUTOR_RIGHTS = {
     ("", "persistentvolumeclaims"): ("deletecollection", "list"),
     ("", "services"): ("deletecollection",),
 }
+# What `recap deploy` asks, with the rights of whoever calls it.
+SERVING_RIGHTS = {
+    (inference_service.GROUP, inference_service.PLURAL): ("create", "get", "patch"),
+    ("apps", "deployments"): ("get",),
+}
 _TIMEOUT_S = 10.0
 
 
@@ -33,7 +40,7 @@ def check_kubernetes(settings: ClusterSettings, namespace: str) -> Iterator[Find
     A check that cannot run, for lack of a kubeconfig or of permissions, is a warning.
     """
     yield _images(settings)
-    if not _load_kubeconfig():
+    if not load_kubeconfig():
         yield Finding("secrets", "warn", "not looked at: no kubeconfig here")
         return
     namespace = namespace or "kubeflow"
@@ -62,15 +69,11 @@ def check_kubernetes(settings: ClusterSettings, namespace: str) -> Iterator[Find
             "create access reviews",
             lambda: _rights("spark", "Spark's executors", EXECUTOR_RIGHTS, namespace),
         )
-
-
-def _load_kubeconfig() -> bool:
-    """Configure the client from a kubeconfig or the pod's service account; False if there is neither."""
-    for load in (config.load_kube_config, config.load_incluster_config):
-        with suppress(config.ConfigException):
-            load()
-            return True
-    return False
+    serving = settings.serving
+    if serving is not None:
+        yield from _run_check(
+            "serving", "create access reviews", lambda: list(_serving(serving.name, namespace))
+        )
 
 
 def _images(settings: ClusterSettings) -> Finding:
@@ -182,6 +185,38 @@ def _rights(
             "docs/cluster.md",
         )
     ]
+
+
+def _serving(name: str, namespace: str) -> Iterator[Finding]:
+    """Check the rights of the caller, and what the InferenceService serves."""
+    api = client.AuthorizationV1Api()
+    lacking = []
+    for (group, resource), verbs in SERVING_RIGHTS.items():
+        for verb in verbs:
+            asked = {"namespace": namespace, "verb": verb, "group": group, "resource": resource}
+            review = {"spec": {"resourceAttributes": asked}}
+            answer = api.create_self_subject_access_review(review, _request_timeout=_TIMEOUT_S)
+            if not answer.status.allowed:
+                lacking.append(f"{verb} {resource}")
+    if lacking:
+        words = f"you may not {', '.join(lacking)} in namespace {namespace}; the role is in docs/cluster.md"
+        yield Finding("serving", "warn", words)
+        return
+    try:
+        service = InferenceServiceClient(name, namespace).read()
+    except ValueError as error:
+        yield Finding("serving", "fail", str(error))
+        return
+    if service is None:
+        yield Finding("serving", "ok", f"{name} does not exist yet; recap deploy creates it")
+        return
+    state = ServedState.of(service)
+    if state.canaries:
+        canaries = ", ".join(f"{model} with {percent} %" for model, percent in state.canaries)
+        words = f"{name} serves {state.stable}, and {canaries}: a deployment is running, or was interrupted"
+        yield Finding("serving", "warn", f"{words}; complete it by recap deploy")
+    else:
+        yield Finding("serving", "ok", f"{name} serves {state.stable}")
 
 
 def _none_if_missing(look: Callable[[], Any]) -> Any:

@@ -1,10 +1,12 @@
 """``recap promote`` and ``recap rollback``: change which version is champion."""
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from pipeline.cli.cluster.options import NamespaceOption
 from pipeline.cli.registry.options import JsonOption, VersionArgument, connect_registry
 from pipeline.cli.workspace import DEFAULT_NAME, DEFAULT_WORKSPACE, NameOption, UriOption, WorkspaceOption
 
@@ -39,17 +41,37 @@ def rollback(
     name: NameOption = DEFAULT_NAME,
     uri: UriOption = "",
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    cluster: Annotated[
+        Path | None,
+        typer.Option(help="A cluster file with a section serving: deploy the champion there at once."),
+    ] = None,
+    namespace: NamespaceOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Make the previous champion, or a named earlier one, champion again.
+
+    With --cluster its endpoint serves that version at once, without stages.
 
     Example: `recap rollback --to 5 --why "complaints since Tuesday"`
     """
     client = connect_registry(uri, workspace)
     from components.common.registry.rollback import roll_back
 
+    if cluster is not None:
+        from pipeline.cluster.deployment.inference_service import serving_settings
+        from pipeline.cluster.settings import load_cluster
+
+        serving_settings(load_cluster(cluster))  # before anything is moved
     move = roll_back(client, name, str(to) if to is not None else None, why)
-    _print_promotion(name, move.to if move else str(to), move, as_json)
+    champion = move.to if move else str(to)
+    _print_promotion(name, champion, move, as_json)
+    if cluster is not None:
+        from pipeline.cli.cluster.deploy import deploy_version
+
+        def report(line: str) -> None:
+            typer.echo(line, err=True)  # standard output may be JSON
+
+        deploy_version(cluster, namespace, f"models:/{name}/{champion}", report, at_once=True)
 
 
 def _print_promotion(name: str, version: str, move: Any, as_json: bool) -> None:
