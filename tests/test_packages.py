@@ -46,6 +46,11 @@ def test_a_wheel_has_every_template():
         for pattern in patterns
         for path in (ROOT / package).glob(pattern)
     }
-    templates = {path for suffix in ("html", "css") for path in (ROOT / "components").rglob(f"*.{suffix}")}
+    templates = {
+        path
+        for package in ("components", "pipeline")
+        for suffix in ("html", "css")
+        for path in (ROOT / package).rglob(f"*.{suffix}")
+    }
     assert templates
     assert templates <= data

@@ -29,7 +29,7 @@ from components.prepare.rows import columns_to_read
 from components.prepare.sampling import NegativeSampler
 from components.prepare.shards.layout import ShardLayout
 from components.prepare.shards.writer import ShardWriter, Written, counts
-from components.prepare.split import SPLITS, Splitter, cut_times
+from components.prepare.split import SPLITS, Splitter, TrainingSplitter, cut_times, inner_cut_times
 from components.prepare.statistics.vocabularies import (
     Vocabulary,
     VocabularySink,
@@ -53,6 +53,7 @@ def prepare_datasets(
     test_out: str | Path,
     rows_roots: Mapping[str, str | None] | None = None,
     engine: Engine | None = None,
+    within_training: bool = False,
 ) -> dict[str, DatasetManifest]:
     """Write the three sets of a validated snapshot; the rows of each lie in ``<out>.rows`` or under ``rows_roots``.
 
@@ -66,6 +67,7 @@ def prepare_datasets(
         rows_roots: for ``train``, ``calibration`` and ``test`` the URI (s3://, gs://) that the rows are streamed to;
             None for a folder beside the manifest.
         engine: what reads the log and writes the rows; that of ``data.engine`` if None.
+        within_training: split the training rows again into the three sets (`TrainingSplitter`), without the others.
 
     Raises:
         FileNotFoundError, ValueError: an input is missing, of another run, or cannot be read as the config says;
@@ -83,7 +85,7 @@ def prepare_datasets(
             engine = stack.enter_context(
                 _open_engine(frozen, config, stores["train"] or Path(roots["train"]))
             )
-        written = _write_rows(engine, frozen, config, roots)
+        written = _write_rows(engine, frozen, config, roots, within_training)
         manifests = {}
         for split, out in outs.items():
             rows_root = stores[split] or f"../{out.name}.rows"
@@ -119,12 +121,16 @@ class _WrittenSets(NamedTuple):
 
 
 def _write_rows(
-    engine: Engine, snapshot: Snapshot, config: RecapConfig, roots: Mapping[str, str]
+    engine: Engine,
+    snapshot: Snapshot,
+    config: RecapConfig,
+    roots: Mapping[str, str],
+    within_training: bool,
 ) -> _WrittenSets:
     """Write the rows of every set under its root."""
     groups = split_files(snapshot, engine.item_count)
     with scratch_folder(roots["train"]) as scratch:
-        kernel, items = plan(engine, groups, snapshot, config, scratch)
+        kernel, items = plan(engine, groups, snapshot, config, scratch, within_training)
         vocabularies = vocabularies_of(config)
         exchanged = engine.exchange(
             items,
@@ -148,10 +154,19 @@ def _write_rows(
 
 
 def plan(
-    engine: Engine, groups: Sequence[FileGroup], snapshot: Snapshot, config: RecapConfig, scratch: str
+    engine: Engine,
+    groups: Sequence[FileGroup],
+    snapshot: Snapshot,
+    config: RecapConfig,
+    scratch: str,
+    within_training: bool = False,
 ) -> tuple[RowsToShards, list[tuple[FileGroup, ScratchFile | None]]]:
     """Find out what rows depend on besides themselves; returns the kernel that reads the groups, and its items."""
-    splitter = Splitter(snapshot, config, cut_times(engine, groups, snapshot, config))
+    cuts = cut_times(engine, groups, snapshot, config)
+    splitter = Splitter(snapshot, config, cuts)
+    if within_training:
+        inner_cuts = inner_cut_times(engine, groups, snapshot, config, cuts)
+        splitter = TrainingSplitter(snapshot, config, cuts, inner_cuts)
     layout = ShardLayout.of(snapshot, config)
     forms = IdForms.read(snapshot, columns_to_read(config))
     changed: list[ScratchFile | None] = [None] * len(groups)

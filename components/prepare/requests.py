@@ -14,14 +14,11 @@ from components.common.engine.scratch import ScratchFile, ScratchWriter, read_sc
 from components.common.storage.file_groups import FileGroup
 from components.prepare.rows import read_file
 from components.prepare.shards.layout import ShardLayout
-from components.prepare.split import SPLITS, Codes, Splitter
+from components.prepare.split import LEFT_OUT, Codes, Splitter
 from recap_model.config import RecapConfig
 from recap_model.data.log.column_roles import LogColumn
 from recap_model.data.log.id_hashing import id_numbers, is_present, seeded_hash
 from recap_model.data.log.schema import log_columns, select_columns
-
-DUPLICATE = len(SPLITS)
-"""The code of a row that ``data.deduplicate`` leaves out, beside those of the sets."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +27,7 @@ class ChangedRows:
 
     Attributes:
         number: (rows,) the rows' numbers in the log, ascending.
-        code: (rows,) their sets, or `DUPLICATE`.
+        code: (rows,) their sets, or `LEFT_OUT`.
     """
 
     number: NDArray[np.int64]
@@ -136,7 +133,7 @@ class _Requests:
         rows = {name: table[name].to_numpy() for name in table.column_names}
         codes = _latest_of_request(rows["request"], rows["code"])
         if "candidate" in rows:
-            codes[_duplicates(rows, self._keep)] = DUPLICATE
+            codes[_duplicates(rows, self._keep)] = LEFT_OUT
         changed = np.flatnonzero(codes != rows["code"])
         if len(changed):
             self._out.write(pa.record_batch({"number": rows["number"][changed], "code": codes[changed]}))

@@ -12,6 +12,7 @@ from components.common import registry
 from components.common.artifacts.decision import Rule
 from components.common.artifacts.evaluation import REPORT_NAME, Evaluation
 from components.common.artifacts.model_manifest import TRAINING_LOG_NAME
+from components.common.registry.experiments import experiment_id
 from components.common.registry.run_metrics import Number, log_metrics, training_metrics
 from components.register.run_outputs import RunOutputs
 from components.register.step_metrics import step_records
@@ -31,7 +32,7 @@ def start_run(client: "MlflowClient", run: RunOutputs) -> str:
 
     Each step is a nested run.
     """
-    experiment = _experiment(client, run.config.registry.experiment, run.snapshot.tracking_uri)
+    experiment = experiment_id(client, run.config.registry.experiment, run.snapshot.tracking_uri)
     wanted = f"tags.`{registry.PIPELINE_RUN_TAG}` = '{run.snapshot.run_id}'"
     runs = client.search_runs([experiment], wanted, max_results=1)
     info = (
@@ -140,23 +141,3 @@ def _log_parameters(client: "MlflowClient", run_id: str, parameters: Mapping[str
     entries = [Param(name, str(value)) for name, value in parameters.items()]
     for start in range(0, len(entries), _PARAMETERS_AT_ONCE):
         client.log_batch(run_id, params=entries[start : start + _PARAMETERS_AT_ONCE])
-
-
-def _experiment(client: "MlflowClient", name: str, tracking_uri: str) -> str:
-    """The experiment's id; a new experiment is created with a fixed artifact location."""
-    from mlflow.exceptions import MlflowException
-
-    experiment = client.get_experiment_by_name(name)
-    if experiment is None:
-        try:
-            return client.create_experiment(name, artifact_location=registry.artifact_location(tracking_uri))
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-            experiment = client.get_experiment_by_name(name)
-    if experiment.lifecycle_stage != "active":
-        raise ValueError(
-            f"registry.experiment: {name!r} is deleted in MLflow; restore it with mlflow experiments restore "
-            f"-x {experiment.experiment_id}, or name another one"
-        )
-    return experiment.experiment_id

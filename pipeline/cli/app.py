@@ -16,6 +16,7 @@ from pipeline.cli.cluster.schedule import schedule_app
 from pipeline.cli.config import config_app
 from pipeline.cli.doctor.command import doctor
 from pipeline.cli.experiments.compare import compare
+from pipeline.cli.experiments.tune import tune
 from pipeline.cli.import_log import import_app
 from pipeline.cli.prune import prune
 from pipeline.cli.registry.gate import gate_app
@@ -43,6 +44,7 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(compare)
+app.command()(tune)
 app.command()(sample)
 app.add_typer(import_app, name="import")
 app.add_typer(config_app, name="config")

@@ -1,0 +1,1 @@
+"""Tuning: search settings with Optuna on validation rows, each trial an MLflow run."""
