@@ -19,6 +19,7 @@ from components.common.scoring.champion_adapter import ChampionError, ColumnMism
 from components.common.scoring.score_test_set import score_test_set
 from components.evaluate.gate import decide, policy_digest
 from components.evaluate.gate.comparison import is_better_than_anchor
+from components.evaluate.list_examples import choose_examples
 from components.evaluate.report.page import report_page
 from recap_model.config import RecapConfig
 from recap_model.data.dataset.manifest import DatasetManifest
@@ -63,9 +64,10 @@ def evaluate_model(
         scored = _score(model, test_set, frozen, config, target / SCORES_NAME)
         evaluation, curves = measure(scored.table, config)
         decision = _decide(evaluation, frozen, config, manifest, Path(model), scored)
+        examples = choose_examples(scored.table, config.evaluation.top_k)
         (target / METRICS_NAME).write_text(evaluation.model_dump_json(indent=1))
         (target / REPORT_NAME).write_text(
-            report_page(decision, evaluation, curves, frozen, validation, config)
+            report_page(decision, evaluation, curves, frozen, validation, config, examples)
         )
         (target / DECISION_NAME).write_text(decision.model_dump_json(indent=1))
         files = {path.name: file_digest(target, path.name) for path in sorted(target.iterdir())}

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from recap_model import metrics
 from recap_model.metrics.groups import Array
 from recap_model.metrics.histogram import Bins
@@ -15,15 +13,19 @@ class Reliability:
 
     Shape:
         predicted, observed: (groups,) weighted mean probability and share of positives; rising in predicted.
-            The groups have about as much predicted variance each, so that the observed rate of one is about as
-            sure as another's; of equal weight, most groups of a rare task would hold no positive.
+            The groups are `recap_model.metrics.equal_variance_bins`.
         share: (groups,) of the weight.
+        error: (groups,) standard error of ``observed`` if every prediction were right.
+    ``slope`` and ``intercept`` are those of `recap_model.metrics.calibration_line`, NaN where there is no such line;
     ``ece`` is debiased, as evaluate's: `recap_model.metrics.expected_calibration_error`.
     """
 
     predicted: Array
     observed: Array
     share: Array
+    error: Array
+    slope: float
+    intercept: float
     log_loss: float
     ece: float
     mean_predicted: float
@@ -33,20 +35,15 @@ class Reliability:
 def reliability(bins: Bins, logit: Array) -> Reliability:
     """Measure the bins' rows when each bin is given its calibrated ``logit`` (bins,)."""
     groups = bins.groups(logit)
-    variance = groups.weights * groups.predictions * (1.0 - groups.predictions)
-    count = int(np.clip(min(bins.positives, bins.rows - bins.positives) // 10, 4, 15))
-    before = np.cumsum(variance) - variance / 2
-    number = np.minimum((before / variance.sum() * count).astype(int), count - 1)
-    mass, predicted, observed = (
-        np.bincount(number, values, minlength=count)
-        for values in (groups.weights, groups.weights * groups.predictions, groups.positives)
-    )
-    held = mass > 0
-    mass, predicted, observed = mass[held], predicted[held], observed[held]
+    found = metrics.equal_variance_bins(groups)
+    line = metrics.calibration_line(groups)
     return Reliability(
-        predicted=predicted / mass,
-        observed=observed / mass,
-        share=mass / groups.total,
+        predicted=found.predicted,
+        observed=found.observed,
+        share=found.weight / groups.total,
+        error=found.error,
+        slope=line.slope,
+        intercept=line.intercept,
         log_loss=metrics.log_loss(groups),
         ece=metrics.expected_calibration_error(groups),
         mean_predicted=metrics.mean_prediction(groups),

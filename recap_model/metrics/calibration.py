@@ -142,6 +142,36 @@ def reliability_bins(
     return ReliabilityBins(predicted / mass, observed / mass, mass, np.sqrt(variance) / mass)
 
 
+def equal_variance_bins(groups: PredictionGroups, most: int = 15) -> ReliabilityBins:
+    """Bins of about as much predicted variance each, so that one observed rate is as sure as another.
+
+    They have about as many expected positives each where positives are rare; of equal weight, most bins of a rare
+    task would hold no positive. There is a bin for ten rows of the rarer label, 4 to ``most`` of them, counted by the effective number of
+    rows (Kish, "Survey Sampling", 1965, section 11.7).
+    """
+    if not groups.total:
+        empty = np.zeros(0)
+        return ReliabilityBins(empty, empty, empty, empty)
+    effective_rows = groups.total**2 / groups.squares.sum()
+    rarer = effective_rows * min(groups.positive, groups.negative) / groups.total
+    count = int(np.clip(rarer // 10, 4, most))
+    variance = groups.weights * groups.predictions * (1.0 - groups.predictions)
+    before = np.cumsum(variance) - variance / 2
+    number = np.minimum((before / (variance.sum() or 1.0) * count).astype(int), count - 1)
+    mass, predicted, observed, chance = (
+        np.bincount(number, values, minlength=count).astype(np.float64)
+        for values in (
+            groups.weights,
+            groups.weights * groups.predictions,
+            groups.positives,
+            groups.squares * groups.predictions * (1.0 - groups.predictions),
+        )
+    )
+    held = mass > 0
+    mass, predicted, observed, chance = mass[held], predicted[held], observed[held], chance[held]
+    return ReliabilityBins(predicted / mass, observed / mass, mass, np.sqrt(chance) / mass)
+
+
 def expected_calibration_error(
     labels: ArrayLike | PredictionGroups,
     predictions: ArrayLike | None = None,

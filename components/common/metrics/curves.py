@@ -11,7 +11,7 @@ from components.common.artifacts.snapshot import Snapshot
 from recap_model import metrics
 from recap_model.metrics import PredictionGroups
 
-_MAX_POINTS = 200
+_MAX_POINTS = 100
 _UI_POINTS = 100
 _WIDEST_LOGIT, _HISTOGRAM_BINS = 16.0, 128
 
@@ -25,20 +25,22 @@ class Curves:
     Attributes:
         roc: false and true positive rates.
         precision: recall and precision.
-        reliability: mean prediction and mean label in bins of equal weight, ``chance`` the labels' standard errors.
-        predictions: log odds, and the fraction of rows in a bin around them.
+        reliability: mean prediction and mean label in bins (`recap_model.metrics.equal_variance_bins`), ``chance``
+            the labels' standard errors, ``weights`` the bins' fractions of the rows.
+        predictions: probabilities, and the fraction of rows in a bin of log odds around them.
     """
 
     roc: Line
     precision: Line
     reliability: Line
     chance: list[float]
+    weights: list[float]
     predictions: Line
 
 
 def compute_curves(groups: PredictionGroups) -> Curves:
     """The curves of rows with both labels."""
-    few, bins = groups.merged(_MAX_POINTS), metrics.reliability_bins(groups)
+    few, bins = groups.merged(_MAX_POINTS), metrics.equal_variance_bins(groups)
     false, true, _ = metrics.roc_curve(few)
     recall, precision = metrics.precision_recall_curve(few)
     return Curves(
@@ -46,6 +48,7 @@ def compute_curves(groups: PredictionGroups) -> Curves:
         precision=(recall.tolist(), precision.tolist()),
         reliability=(bins.predicted.tolist(), bins.observed.tolist()),
         chance=bins.error.tolist(),
+        weights=(bins.weight / groups.total).tolist(),
         predictions=_histogram(groups),
     )
 
@@ -71,4 +74,5 @@ def _histogram(groups: PredictionGroups) -> Line:
     nonempty = np.flatnonzero(weights)
     kept = slice(max(nonempty[0] - 1, 0), nonempty[-1] + 2)
     middles = (edges[1:] + edges[:-1]) / 2
-    return middles[kept].tolist(), (weights / weights.sum())[kept].tolist()
+    rates = 1.0 / (1.0 + np.exp(-middles[kept]))
+    return rates.tolist(), (weights / weights.sum())[kept].tolist()

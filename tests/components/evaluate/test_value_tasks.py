@@ -153,7 +153,7 @@ def test_the_gate_judges_values_by_skill_and_a_replay_decides_the_same(
     assert replay_gate(out, value_config())[2] == decision.rules
     page = (out / "report.html").read_text()
     assert "long, where like" in page
-    assert "calibration by decile" in page
+    assert "dwell, by decile" in page
     table = score_test_set(model, sets.test, value_config(), model, tmp_path / "scores.parquet")
     evaluation, _ = measure(table, value_config())
     rules = decide(evaluation, value_config().evaluation.gate, list(TASKS), "1")[2]

@@ -9,12 +9,14 @@ from typing import Any, Literal
 from components.common.html.charts.axis import Axis
 from components.common.html.charts.chart import SERIES_COLOURS, Chart, KeyEntry
 from components.common.html.charts.vega import Spec, draw
+from components.common.html.numbers import format_rate
 from components.common.html.tables import Table
 
 _WIDTH, _HEIGHT = 330, 200  # of the plot, without its axes' texts
+_STRIP = 34  # height of the bars of weights
 _MAX_POINTS = 300  # of a line; longer ones are thinned
 _MAX_HOVERS = 40  # points with a tooltip, of a line without markers
-_MAX_ROWS = 60  # of the table behind a chart
+_MAX_ROWS = 40  # of a series in the table behind a chart
 _MARKERS_UP_TO = 32  # points
 _DASHES = ([1, 0], [7, 3], [2, 3])
 
@@ -27,6 +29,7 @@ class Series:
 
     Attributes:
         low, high: a band around the points.
+        weights: fractions of the rows in the points, drawn as bars below the axes.
         mark: ``steps`` joins them by steps, ``points`` not at all.
         is_reference: drawn thin and grey.
         colour: 0 to 5; None takes the series' number.
@@ -37,6 +40,7 @@ class Series:
     y: Sequence[float]
     low: Sequence[float] | None = None
     high: Sequence[float] | None = None
+    weights: Sequence[float] | None = None
     mark: Mark = "line"
     is_reference: bool = False
     colour: int | None = None
@@ -90,7 +94,9 @@ def line_chart(
     layers += [layer for one in coloured for layer in _draw_series(one, x, y)]
     # An empty chart still has its axes.
     layers = layers or [{"data": {"values": []}, "mark": "point"}]
-    spec = {"width": _WIDTH, "height": _HEIGHT, "encoding": channels, "layer": layers}
+    spec: Spec = {"width": _WIDTH, "height": _HEIGHT, "encoding": channels, "layer": layers}
+    if weighted := [one for one in coloured if one.weights is not None]:
+        spec = {"vconcat": [spec, _draw_weights(weighted, x, channels["x"])], "spacing": 4}
     description = description or _describe(title, series, x, y)
     key = [KeyEntry(one.name, _css(one)) for one in coloured if one.name]
     key += [KeyEntry(rule.name, "rule") for rule in rules if rule.name]
@@ -220,6 +226,26 @@ def _draw_series(one: Series, x: Axis, y: Axis) -> Iterator[Spec]:
     yield {"data": {"values": hovers}, "mark": point, "encoding": {"description": {"field": "hover"}}}
 
 
+def _draw_weights(series: Sequence[Series], x: Axis, channel: Spec) -> Spec:
+    """Bars under the axes, of several series side by side; the axis above has the texts."""
+    layers: list[Spec] = []
+    for number, one in enumerate(series):
+        rows = [
+            {
+                "x": place,
+                "y": weight,
+                "hover": f"{one.name}: {x.label} {x.format(value)}, {format_rate(weight)} of rows",
+            }
+            for value, weight in zip(one.x, one.weights or (), strict=True)
+            if (place := x.place(value)) is not None
+        ]
+        bar = {"type": "bar", "width": 3, "color": f"var(--s{one.colour or 0})", "xOffset": 4 * number}
+        layers.append({"data": {"values": rows}, "mark": bar})
+    count = {"field": "y", "type": "quantitative", "axis": {"title": "rows", "labels": False, "grid": False}}
+    encoding = {"x": channel | {"axis": None}, "y": count, "description": {"field": "hover"}}
+    return {"width": _WIDTH, "height": _STRIP, "encoding": encoding, "layer": layers}
+
+
 def _row(one: Series, place: int, x: Axis, y: Axis) -> dict[str, Any] | None:
     across, down = x.place(one.x[place]), y.place(one.y[place])
     if across is None or down is None:
@@ -257,16 +283,19 @@ def _describe(title: str, series: Sequence[Series], x: Axis, y: Axis) -> str:
 
 def _table(series: Sequence[Series], x: Axis, y: Axis) -> Table:
     has_bands = any(one.low is not None for one in series)
-    columns = ("series", x.label, y.label, *(("from", "to") if has_bands else ()))
+    has_weights = any(one.weights is not None for one in series)
+    extra = (*(("from", "to") if has_bands else ()), *(("fraction of rows",) if has_weights else ()))
     rows: list[tuple[str, ...]] = []
     for one in series:
         for place in _thin(len(one.x), _MAX_ROWS):
-            row: tuple[str, ...] = (one.name, x.format(one.x[place]), y.format(one.y[place]))
+            row = [one.name, x.format(one.x[place]), y.format(one.y[place])]
             if has_bands:
                 edges = (one.low, one.high)
-                row += tuple("–" if edge is None else y.format(edge[place]) for edge in edges)
-            rows.append(row)
-    return Table(columns, rows)
+                row += ["–" if edge is None else y.format(edge[place]) for edge in edges]
+            if has_weights:
+                row.append("–" if one.weights is None else format_rate(one.weights[place]))
+            rows.append(tuple(row))
+    return Table(("series", x.label, y.label, *extra), rows)
 
 
 def _all(columns: Iterable[Sequence[float]]) -> list[float]:
