@@ -37,13 +37,13 @@ def choose_examples(table: ScoreTable, k: int) -> list[ListExample]:
     Empty without a champion, without ids of candidates, or without ids of requests or users.
     """
     by = next((name for name in ("request", "user") if name in table.names), None)
-    if by is None or "candidate" not in table.names or len(table.models) < 2:
+    if by is None or "candidate" not in table.names or "champion" not in table.models:
         return []
     batch = next(table.batches([by, "candidate", "score/candidate", "score/champion"]), None)
     if batch is None:
         return []
     batch = batch.filter(pa.array(is_present(batch.column(by)) & is_present(batch.column("candidate"))))
-    scores = {model: to_numpy(batch, f"score/{model}") for model in table.models}
+    scores = {model: to_numpy(batch, f"score/{model}") for model in ("candidate", "champion")}
     if not batch.num_rows or not all(np.isfinite(values).all() for values in scores.values()):
         return []
     _, groups, sizes = np.unique(id_numbers(batch.column(by)), return_inverse=True, return_counts=True)

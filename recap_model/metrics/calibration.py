@@ -146,8 +146,8 @@ def equal_variance_bins(groups: PredictionGroups, most: int = 15) -> Reliability
     """Bins of about as much predicted variance each, so that one observed rate is as sure as another.
 
     They have about as many expected positives each where positives are rare; of equal weight, most bins of a rare
-    task would hold no positive. There is a bin for ten rows of the rarer label, 4 to ``most`` of them, counted by the effective number of
-    rows (Kish, "Survey Sampling", 1965, section 11.7).
+    task would hold no positive. There is a bin for ten rows of the rarer label, 4 to ``most`` of them, by the
+    effective number of rows (Kish, "Survey Sampling", 1965, section 11.7).
     """
     if not groups.total:
         empty = np.zeros(0)

@@ -47,10 +47,16 @@ class Comparison:
         return Interval(shown, self.change, low, high, self.tone, self.note)
 
 
-def compare_tasks(decision: Decision, evaluation: Evaluation, config: RecapConfig) -> list[Comparison]:
-    """Every task, objectives first, then by rising difference; those that are not judged come last."""
+def compare_tasks(
+    decision: Decision, evaluation: Evaluation, config: RecapConfig, rule_name: str = "non_inferior"
+) -> list[Comparison]:
+    """Every task, objectives first, then by rising difference; those that are not judged come last.
+
+    Args:
+        rule_name: the gate's rule on these differences.
+    """
     gate = config.evaluation.gate
-    failed = {rule.task for rule in decision.rules if rule.status == "fail" and rule.name == "non_inferior"}
+    failed = {rule.task for rule in decision.rules if rule.status == "fail" and rule.name == rule_name}
     compared = []
     tasks: dict[str, Measured] = {**evaluation.tasks, **evaluation.values}
     for task, measured in tasks.items():
@@ -87,12 +93,12 @@ def compare_slices(decision: Decision, evaluation: Evaluation, config: RecapConf
     return sorted(compared, key=harm)
 
 
-def task_forest(comparisons: Sequence[Comparison], decision: Decision, config: RecapConfig) -> Chart:
-    """The tasks' differences, zero and the margin of non-inferiority."""
+def task_forest(comparisons: Sequence[Comparison], version: str | None, config: RecapConfig) -> Chart:
+    """The tasks' differences to a version, zero and the margin of non-inferiority."""
     gate = config.evaluation.gate
     names = config.populations()
     rows = [one.draw(within_family(one.task, config.tasks, names)) for one in comparisons[:_MAX_DRAWN]]
-    if decision.champion is None:
+    if version is None:
         return interval_chart(
             f"{_gain_names(comparisons)} of each task",
             rows,
@@ -100,7 +106,7 @@ def task_forest(comparisons: Sequence[Comparison], decision: Decision, config: R
             bounds=[Bound("no better than a constant", 0.0)],
         )
     return interval_chart(
-        f"Difference to version {decision.champion.version}, with its {_level(gate.confidence)} interval",
+        f"Difference to version {version}, with its {_level(gate.confidence)} interval",
         rows,
         _axis(comparisons, "difference"),
         bounds=[

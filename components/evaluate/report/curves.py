@@ -18,6 +18,7 @@ from components.common.metrics.curves import Curves
 from recap_model.config import RecapConfig
 
 MAX_TASKS, _MAX_ON_DEMAND = 12, 6  # tasks that are drawn
+_MODELS = ("candidate", "champion")
 _TWO_SIDED_95 = 1.96
 _LEAST_RECALL = 0.05  # from which on precision sets its axis: below, it is that of a few rows
 
@@ -43,7 +44,7 @@ def draw_curves(
     drawn = [task for task in tasks if curves.get(task) or _deciles(evaluation, task)]
     for task in drawn[:MAX_TASKS]:
         name = within_family(task, config.tasks, config.populations())
-        models = curves.get(task)
+        models = {name: one for name, one in curves.get(task, {}).items() if name in _MODELS}
         if not models:
             charts.reliability.append(_value_reliability(name, evaluation, task))
             continue

@@ -6,13 +6,20 @@ from components.common.artifacts.decision import Decision
 from components.common.artifacts.evaluation import Evaluation
 from components.common.artifacts.snapshot import Snapshot
 from components.common.artifacts.validation_result import OUTCOMES_IN_WORDS, ValidationResultFile
+from components.common.html.charts import Chart
 from components.common.html.glossary import meanings
 from components.common.html.render import render
 from components.common.html.tables import Column, Table
 from components.common.html.task_labels import tasks_of
 from components.common.metrics.task_metrics import TaskCurves
 from components.evaluate.list_examples import ListExample
-from components.evaluate.report.comparison import compare_slices, compare_tasks, slice_forests, task_forest
+from components.evaluate.report.comparison import (
+    Measured,
+    compare_slices,
+    compare_tasks,
+    slice_forests,
+    task_forest,
+)
 from components.evaluate.report.curves import MAX_TASKS, draw_curves
 from components.evaluate.report.drift import drift_sections
 from components.evaluate.report.summary import summarize
@@ -67,7 +74,8 @@ def report_page(
         facts=_facts(decision, evaluation, snapshot, validation, config),
         tasks_title=tasks_of(config.tasks),
         is_compared=is_compared,
-        forest=task_forest(tasks, decision, config),
+        forest=task_forest(tasks, decision.champion.version if decision.champion else None, config),
+        anchor_forest=_anchor_forest(decision, evaluation, config),
         slice_forest=worst,
         more_slices=next_worst,
         slice_table=difference_table(slices, config, is_compared) if slices else None,
@@ -87,6 +95,15 @@ def report_page(
         drifts=list(drift_sections(validation)),
         lineage=lineage_table(decision, snapshot, validation, config),
     )
+
+
+def _anchor_forest(decision: Decision, evaluation: Evaluation, config: RecapConfig) -> Chart | None:
+    """The tasks' differences to the anchor; None where there is none, or it is the champion."""
+    measured: list[Measured] = [*evaluation.tasks.values(), *evaluation.values.values()]
+    if decision.anchor is None or not any(one.anchor for one in measured):
+        return None
+    tasks = compare_tasks(decision, evaluation.against_anchor(), config, "non_inferior_to_anchor")
+    return task_forest(tasks, f"{decision.anchor.version} (the anchor)", config)
 
 
 def _facts(

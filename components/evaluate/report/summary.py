@@ -23,6 +23,10 @@ _ADVICE = {
     "new_task": "Check the new task's metrics below, then approve the version; from then on the task is compared.",
     "non_inferior": "Look at the task's interval below: if it lies below zero, find out what changed in its labels "
     "or features; if it is only wide, test on more days, or allow a larger gate.max_rce_loss.",
+    "non_inferior_to_anchor": "Losses of several promotions add up: look at the differences to the anchor below, and "
+    "approve the version only if the loss is intended.",
+    "anchor_columns": "If the change of columns is intended, check the floors and metrics below, then approve the "
+    "version.",
     "slice_harm": "Look at the slice's rows and positives below, and at what its users see, before approving.",
     "floor_calibration": "Look at the calibration page: the level of the task's probabilities is off.",
     "floor_ece": "Look at the calibration page: the task's probabilities are off.",
@@ -103,6 +107,8 @@ def _say(kind: str, worst: list[Rule], comparisons: list[Comparison], names: "_N
     sentences = {
         "better_somewhere": "it is not clearly better than the champion on any objective",
         "non_inferior": _say_inferior([rule.task for rule in rules], comparisons, names),
+        "non_inferior_to_anchor": f"{tasks} may have lost more since the anchor than the gate allows",
+        "anchor_columns": "the anchor reads columns that have changed",
         "slice_harm": f"{tasks} is clearly worse for {slices}",
         "new_task": f"the champion does not predict {tasks}, so that there is nothing to compare with",
         "champion_columns": "the champion reads columns that have changed",

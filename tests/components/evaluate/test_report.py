@@ -34,7 +34,7 @@ CASES = {
     ),
     "equal": (
         {"like": measured(0.0)},
-        {},
+        {"promote_if": "better"},
         ["Hold: version 7 stays champion", "not clearly better", "the candidate is as good as the champion"],
     ),
     "worse": (
