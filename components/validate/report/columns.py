@@ -13,7 +13,7 @@ from components.validate.profile.statistics import compute_mean, fraction
 from components.validate.report.distributions import Columns, Position, draw_column, fit_bars
 
 MAX_ROWS = 5000  # the profile has all
-MAX_CHARTS = 40
+MAX_CHARTS = 8  # of columns that hold; a small histogram of each is in the table
 _NAMED_VALUES = 6
 _LEAST_FRACTION = 0.001  # of the rows: rarer values are no news
 _SPARK_HEIGHT, _SPARK_BAR = 18, 3
