@@ -3,14 +3,13 @@
 import json
 import os
 import shlex
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from components.steps import STEPS
-from pipeline.cli.terminal.output import new_console, print_error
+from pipeline.cli.terminal.output import new_console, print_error, wrap_field
 from pipeline.cli.workspace import (
     DEFAULT_NAME,
     DEFAULT_WORKSPACE,
@@ -24,13 +23,11 @@ from pipeline.local.run_folders import CHECKPOINTS, RunFolder, new_run
 if TYPE_CHECKING:
     from rich.console import Console
 
-REPORTS = {
-    "data": ("validate", "data_docs"),
-    "training": ("train", "curves"),
-    "calibration": ("calibrate", "reliability"),
-    "evaluation": ("evaluate", "report"),
-}
+    from pipeline.local.run import StepFailedError
+
 _STEP_NAMES = [step.name for step in STEPS]
+_COLOURS = {"PROMOTE": "green", "HOLD": "yellow", "ERROR": "red"}
+_MAX_REASONS = 5
 
 
 def _check_step(name: str) -> str:
@@ -115,28 +112,44 @@ def run(
             with folder.temporary_files(), LiveSteps(console) as live:
                 outputs = run_pipeline(arguments, folder.steps, folder.log, live, inside, until)
         except StepFailedError as failure:
+            pages = _collect_failed_pages(failure, folder, live.durations_s)
             print_error(
                 *(f"{failure.step}: {line}" for line in failure.lines),
                 f"the run ended at {failure.step}; everything it printed is in {failure.log}",
+                *pages,
             )
             raise typer.Exit(1) from None
-        result = _collect_reports(outputs, folder, until)
+        result = _collect_reports(outputs, folder, until, live.durations_s)
     if as_json:
         print(json.dumps(result, indent=1))
     else:
         _print_result(result, console, _registry_options(workspace, uri, default_tracking_uri(workspace)))
 
 
-def _collect_reports(outputs: Path, folder: RunFolder, until: str) -> dict[str, Any]:
-    """Copy the reports into one folder as .html files, and read the decision and the promotion, as far as made."""
+def _collect_failed_pages(
+    failure: "StepFailedError", folder: RunFolder, durations_s: dict[str, float]
+) -> list[str]:
+    """Copy the pages of a run that failed; returns a line that names the one that shows the failure."""
+    from pipeline.local.run_pages import FailedStep, collect_pages
+
+    outputs = next(folder.steps.glob("recap-retrain*"), None)
+    if outputs is None:
+        return []
+    folder.reports.mkdir()
+    pages = collect_pages(outputs, folder.reports, durations_s, FailedStep(failure.step, failure.lines))
+    shown = "data" if failure.step == "validate" and "data" in pages else "run"
+    return [f"the {shown} page shows it: {pages[shown]}"]
+
+
+def _collect_reports(
+    outputs: Path, folder: RunFolder, until: str, durations_s: dict[str, float]
+) -> dict[str, Any]:
+    """Copy the pages into one folder with an index, and read the decision and the promotion, as far as made."""
+    from pipeline.local.run_pages import collect_pages
+
     folder.reports.mkdir()
     steps_done = _STEP_NAMES[: _STEP_NAMES.index(until) + 1]
-    reports = {}
-    for name, (step, artifact) in REPORTS.items():
-        if step in steps_done:
-            target = folder.reports / f"{name}.html"
-            shutil.copyfile(outputs / step / artifact, target)
-            reports[name] = str(target)
+    reports = collect_pages(outputs, folder.reports, durations_s)
     decision, promotion = None, None
     if "evaluate" in steps_done:
         decision = json.loads((outputs / "evaluate" / "evaluation" / "decision.json").read_text())
@@ -146,6 +159,11 @@ def _collect_reports(outputs: Path, folder: RunFolder, until: str) -> dict[str, 
     return {
         "outcome": decision and decision["outcome"],
         "reason": decision and decision["reason"],
+        "failed_rules": [
+            rule["words"]
+            for rule in (decision or {}).get("rules", [])
+            if rule["verdict"] in ("fail", "error")
+        ],
         "promotion": promotion,
         "until": until,
         "reports": reports,
@@ -161,22 +179,46 @@ def _registry_options(workspace: Path, uri: str, usual: str) -> tuple[str, str]:
 
 
 def _print_result(result: dict[str, Any], console: "Console", where: tuple[str, str]) -> None:
+    """Print the decision, why, what next, and where to look."""
     from rich.text import Text
 
-    promotion, reports = result["promotion"], result["reports"]
-    lines = ["Reports:", *(f"  {name:<12} {path}" for name, path in reports.items())] if reports else []
-    if result["outcome"]:
+    promotion, outcome, lines = result["promotion"], result["outcome"], list[str]()
+    if outcome:
         reason = promotion["reason"] if promotion else result["reason"]
-        console.print(Text.assemble("\nDecision: ", (result["outcome"], "bold"), f". {reason}"))
-    if promotion:
-        name = promotion["name"]
-        model = "" if name == DEFAULT_NAME else f" --name {shlex.quote(name)}"
-        lines.append(f"Versions:              recap models{model}{where[0]}")
+        console.print()
+        for number, line in enumerate(wrap_field("Decision:", f"{outcome}. {reason}", console.width)):
+            text = Text(line)
+            if number < 2:
+                text.highlight_words([outcome], f"bold {_COLOURS[outcome]}")
+            console.print(text, soft_wrap=True)
+        why = [words for words in result.get("failed_rules", []) if words not in reason]
+        for words in why[:_MAX_REASONS]:
+            _print_field("Why:", words, console)
+        if len(why) > _MAX_REASONS:
+            _print_field("Why:", f"and {len(why) - _MAX_REASONS} more rules", console)
     else:
-        lines.append(_describe_stop(result))
-    if result["outcome"]:
-        lines.append(f"Report in a browser:   recap report{where[1]}")
+        console.print(_describe_stop(result), soft_wrap=True)
+        if "run" in result["reports"]:
+            console.print(f"Pages:    {result['reports']['run']}", soft_wrap=True)
+        return
+    if promotion:
+        model = "" if promotion["name"] == DEFAULT_NAME else f" --name {shlex.quote(promotion['name'])}"
+        if not promotion.get("promoted", True) and outcome == "HOLD":
+            approve = f'recap promote {promotion["version"]} --approve "REASON"{model}{where[0]}'
+            lines.append(f"Next:     look at the pages; to promote it all the same: {approve}")
+        lines.append(f"Versions: recap models{model}{where[0]}")
+    else:
+        _print_field("Stopped:", _describe_stop(result), console)
+    if "run" in result["reports"]:
+        lines.append(f"Pages:    {result['reports']['run']}")
+    lines.append(f"Browser:  recap report{where[1]}")
+    # Paths and commands stay whole, to be copied.
     for line in lines:
+        console.print(line, soft_wrap=True)
+
+
+def _print_field(label: str, text: str, console: "Console") -> None:
+    for line in wrap_field(label, text, console.width):
         console.print(line, soft_wrap=True)
 
 

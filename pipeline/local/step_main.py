@@ -50,6 +50,9 @@ def _preload_modules(name: str) -> None:
         with warnings.catch_warnings(), contextlib.suppress(Exception):
             warnings.simplefilter("ignore")
             importlib.import_module(module)
+    # A step that draws: its renderer takes longer to start than a chart to draw.
+    if charts := sys.modules.get("components.common.html.charts.vega"):
+        charts.start()
 
 
 if __name__ == "__main__":

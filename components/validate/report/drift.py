@@ -63,7 +63,9 @@ def _summarize(changes: list[Change], new: list[str]) -> str:
     new_columns = f" It does not have: {', '.join(new[:5])}{more}." if new else ""
     columns = f"{beyond:,} of {len(changes):,} columns are beyond a bound."
     furthest = (
-        f" The furthest, {changes[0].column}, is at {changes[0].furthest:.2f} of its." if changes else ""
+        f" The furthest, {changes[0].column}, is at {changes[0].furthest:.2f} of its bound."
+        if changes
+        else ""
     )
     return f"{columns}{new_columns}{furthest if not beyond else ''} Each is shown where it is furthest."
 

@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import sys
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 CLOSED_PIPE = 141  # a shell's exit status for a process ended by SIGPIPE
 _UNBOUNDED = 1 << 16  # columns, if the output is not a terminal
+_NARROW = 60  # columns
 
 
 def new_console(stderr: bool = False) -> "Console":
@@ -35,6 +37,23 @@ def new_table(*header: str) -> "Table":
     for name in header:
         table.add_column(name, overflow="fold")
     return table
+
+
+def wrap_field(label: str, text: str, width: int) -> list[str]:
+    """Lines of a label and its text, which wraps between words.
+
+    On a narrow terminal the text begins under its label.
+
+    >>> wrap_field("Why:", "one two three", 20)
+    ['Why:', '  one two three']
+    """
+    if len(label) + 1 + len(text) <= width and width >= _NARROW:
+        return [f"{label:<9} {text}"]
+    indent = " " * (10 if width >= _NARROW else 2)
+    lines = textwrap.wrap(text, max(width - len(indent), 20), break_long_words=False, break_on_hyphens=False)
+    if width < _NARROW:
+        return [label, *(f"{indent}{line}" for line in lines)]
+    return [f"{label:<9} {lines[0]}", *(f"{indent}{line}" for line in lines[1:])] if lines else [label]
 
 
 def printable(text: str) -> str:

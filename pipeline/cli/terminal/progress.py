@@ -19,6 +19,7 @@ class LiveSteps(AbstractContextManager["LiveSteps"]):
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self.durations_s: dict[str, float] = {}  # of the steps that ended, in their order
         self._started_s: dict[str, float] = {}
         self._words: dict[str, str] = {}
         self._bars: dict[str, TaskID] = {}
@@ -63,13 +64,13 @@ class LiveSteps(AbstractContextManager["LiveSteps"]):
                 self._end(step, succeeded)
 
     def _end(self, step: str, succeeded: bool) -> None:
+        seconds = self.durations_s[step] = time.monotonic() - self._started_s[step]
         if step in self._bars:
             if succeeded:
                 self._progress.update(self._bars[step], completed=1.0)
             else:
                 self._progress.stop_task(self._bars[step])
             return
-        seconds = time.monotonic() - self._started_s[step]
         mark = "done" if succeeded else "FAILED"
         words = self._words.get(step, "")
         self._console.print(f"{step:<10} {mark:<6} {seconds:6.1f} s  {words}".rstrip(), soft_wrap=True)

@@ -90,7 +90,7 @@ def test_a_run_names_the_commands_that_find_its_model_and_its_report(capsys: pyt
     _print_result(result, Console(), _registry_options(Path(".recap"), "http://a", "sqlite:///a"))
     told = capsys.readouterr().out
     assert "recap models --tracking-uri http://a\n" in told
-    assert told.endswith("recap report\n")
+    assert told.endswith("Browser:  recap report\n")
     stopped = {"outcome": None, "promotion": None, "reports": {}, "until": "train", "outputs": "here"}
     _print_result(stopped, Console(width=200), ("", ""))
     assert capsys.readouterr().out == (

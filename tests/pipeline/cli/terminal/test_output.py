@@ -12,7 +12,7 @@ import pytest
 from pipeline.cli.cluster.options import print_table
 from pipeline.cli.run import _print_result, _registry_options
 from pipeline.cli.terminal.arguments import check_encoding
-from pipeline.cli.terminal.output import new_console, printable
+from pipeline.cli.terminal.output import new_console, printable, wrap_field
 from pipeline.local.run import run_pipeline
 
 RECAP = Path(sys.executable).with_name("recap")
@@ -24,13 +24,13 @@ def test_what_a_user_named_is_printed_as_it_is(name: str, capsys: pytest.Capture
     result = {
         "outcome": "HOLD",
         "promotion": {"name": "shop", "reason": f"see {name}"},
-        "reports": {"data": name},
+        "reports": {"run": name},
     }
     _print_result(result, new_console(), _registry_options(Path(name), "a", "a"))
     print_table(("run",), [(name,)])
     printed = capsys.readouterr().out.splitlines()
     assert printed[1] == f"Decision: HOLD. see {name}"
-    assert printed[3].endswith(f" {name}")
+    assert f"Pages:    {name}" in printed
     assert printed[-1] == name
 
 
@@ -45,6 +45,15 @@ def test_where_no_person_reads_no_line_is_wrapped_and_no_code_is_printed(
     assert "word " * 100 in printed
     assert f"{'a' * 60}  {'b' * 200}" in printed
     assert "\x1b" not in printed
+
+
+@pytest.mark.parametrize("width", [40, 59, 60, 80, 120, 200])
+def test_a_result_wraps_between_words_at_every_width(width: int):
+    text = "HOLD. recap version 2 is not promoted: is_replied is worse than version 1 by 2.31, at most 1.0"
+    lines = wrap_field("Decision:", text, width)
+    assert max(map(len, lines)) <= width
+    assert " ".join(" ".join(lines).split()) == f"Decision: {text}"
+    assert lines[0] == "Decision:" if width < 60 else lines[0].startswith("Decision: HOLD. ")
 
 
 def test_a_narrow_terminal_folds_what_it_has_no_room_for(monkeypatch: pytest.MonkeyPatch):
