@@ -193,7 +193,8 @@ def _conclude(
     from pipeline.experiments.tune.winner import choose_winner
     from pipeline.experiments.tune.yaml_edits import edit_config
 
-    winner = choose_winner(records, space.config.evaluation.gate.confidence)
+    confidence = space.config.evaluation.gate.confidence
+    winner = choose_winner(records, confidence)
     cost = Cost.of(records)
     tuned, diff, kept = folder / "tuned.yaml", "", True
     changed: dict[str, str] = {}
@@ -226,7 +227,7 @@ def _conclude(
             state: sum(one.state == state for one in records)
             for state in ("complete", "pruned", "failed", "running")
         },
-        "result": describe_result(records, winner),
+        "result": describe_result(records, winner, confidence),
         "winner": winner
         and {
             "trial": winner.record.number,

@@ -1,6 +1,7 @@
 """The search space that follows from a config and the number of its training rows; and a file that changes it."""
 
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +50,15 @@ def read_space(space: Space, path: Path) -> Space:
     dimensions = {one.name: one for one in space.dimensions}
     for name, entry in entries.items():
         fields = set(matching(content, str(name)))
-        for other in list(dimensions):
-            if other == name or (fields and fields & set(matching(content, other))):
-                del dimensions[other]
+        replaced = [
+            other
+            for other in dimensions
+            if fnmatchcase(other, str(name)) or fields & set(matching(content, other))
+        ]
+        for other in replaced:
+            del dimensions[other]
         if entry == FIXED:
-            if not fields and not is_field(space.config, str(name)):
+            if not fields and not replaced and not is_field(space.config, str(name)):
                 errors.append(f"{path}: {name}: no field of the config has this path")
             continue
         try:

@@ -78,7 +78,7 @@ def study_page(
     found = importances(space, records)
     return render(
         "pipeline.experiments.tune/tune.html",
-        lead=describe_result(records, winner),
+        lead=describe_result(records, winner, space.config.evaluation.gate.confidence),
         facts=dict(facts),
         diff=diff,
         tasks=_tasks(winner.record) if winner else None,
@@ -91,8 +91,8 @@ def study_page(
     )
 
 
-def describe_result(records: Sequence[TrialRecord], winner: Winner | None) -> str:
-    """The result in one or two sentences."""
+def describe_result(records: Sequence[TrialRecord], winner: Winner | None, confidence: float) -> str:
+    """The result in a few sentences."""
     states = [record.state for record in records]
     counted = ", ".join(
         f"{states.count(state)} {state}"
@@ -107,6 +107,11 @@ def describe_result(records: Sequence[TrialRecord], winner: Winner | None) -> st
         f"{trials}. Best is trial {winner.record.number}: mean gain {winner.change:+.3f} points{bounds} against the "
         f"current config on the validation rows, no worse on any judged task; p = {winner.p_value:.3f} that the best "
         f"of {winner.compared} is no better (White's reality check)."
+        + (
+            ""
+            if winner.p_value <= 1.0 - confidence
+            else " That is not shown to be better than the current config."
+        )
     )
 
 

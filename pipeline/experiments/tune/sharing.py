@@ -7,6 +7,7 @@ from pipeline.experiments.tune.field_paths import REMOVED, Changes, Content, Pat
 SHARING_FIELD = "model.multi_task_type"
 _LAYERS: dict[str, Path] = {
     "share_all": ("model", "backbone"),
+    "share_partial": ("model", "backbone"),
     "mmoe": ("model", "mmoe", "expert"),
     "ple": ("model", "ple", "expert"),
 }
@@ -27,9 +28,11 @@ def change_sharing(content: Content, changes: Changes, kind: str) -> dict[Path, 
     """The changes with the shared layers moved to another type; changes of these layers move with them."""
     old = content["model"]["multi_task_type"]
     section = _LAYERS[old][:2]
+    if section == _LAYERS[kind][:2]:
+        return {**changes, ("model", "multi_task_type"): kind}
     changed = apply(content, changes)
     layers = without_nulls(get(changed, _LAYERS[old]))
     layers.pop("pos_weight", None)  # of a tower alone; of shared layers it is 1
     kept = {path: value for path, value in changes.items() if path[:2] != section}
-    new = layers if kind == "share_all" else {"expert": layers, **_EXPERTS[kind]}
+    new = layers if kind not in _EXPERTS else {"expert": layers, **_EXPERTS[kind]}
     return {**kept, ("model", "multi_task_type"): kind, section: REMOVED, _LAYERS[kind][:2]: new}

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.experiments.tune.field_paths import (
@@ -98,18 +99,19 @@ class Space:
     config: RecapConfig
     dimensions: tuple[Dimension, ...]
 
-    @property
+    @cached_property
     def content(self) -> Content:
+        """The config's sections, which are not to be changed."""
         content: Content = self.config.model_dump(mode="json")
         return content
 
     def distributions(self) -> dict[str, "BaseDistribution"]:
         return {one.name: one.distribution() for one in self.dimensions}
 
+    @cached_property
     def current_point(self) -> Point:
         """The point at which the config stands."""
-        content = self.content
-        return {one.name: one.current(content) for one in self.dimensions}
+        return {one.name: one.current(self.content) for one in self.dimensions}
 
     def at(self, point: Mapping[str, Any]) -> tuple[RecapConfig, Changes]:
         """The config at a point, and its changes against the config of the space.
@@ -120,7 +122,7 @@ class Space:
         """
         content = self.content
         changes: dict[Path, Any] = {}
-        current = self.current_point()
+        current = self.current_point
         for one in self.dimensions:
             value = point[one.name]
             if value != current[one.name] and one.name != SHARING_FIELD:

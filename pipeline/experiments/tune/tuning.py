@@ -113,7 +113,7 @@ class Study:
             return
         report(0, "trial 0, the current config")
         if record is None:
-            record = self.runs.start(0, worker.name, self.space.current_point(), {})
+            record = self.runs.start(0, worker.name, self.space.current_point, {})
         watch = _Watch(self._rows, lambda point, value: False)
         result = self._result(self.space.config, self._reference, watch)
         if record.state != "complete":

@@ -1,54 +1,76 @@
-"""A study: trials on validation rows, resumed, shared by processes, and its winner."""
+"""A study: trials on validation rows, gone on with after a kill, and its winner."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from pipeline.experiments.frozen_data import FrozenData
-from pipeline.experiments.tune.space import Dimension, Space
+from pipeline.cli.app import app
 from pipeline.experiments.tune.trial_runs import TrialRecord, TrialRuns
-from pipeline.experiments.tune.tuning import Study
 from pipeline.experiments.tune.winner import choose_winner
-from tests.tiny import tiny_config
+from tests.tiny import tiny_config, write_tiny_log
 
-SPACE = Space(
-    tiny_config(),
-    (
-        Dimension("training.epochs", "int", 1, 6),
-        Dimension("optimizer.single_task_learning_rate", "scale", 0.25, 4.0),
-    ),
-)
-MakeStudy = Callable[[str], Study]
+# A gate that lets any trial win, since a few rows show no more.
+GATE = {"min_rows": 50, "min_positives": 5, "max_rce_loss": 1000.0}
+CONFIG = tiny_config(evaluation={"bootstrap_replicates": 20, "gate": GATE})
+SPACE = """
+training.epochs: {low: 1, high: 6}
+optimizer.single_task_learning_rate: {scale: [0.25, 4.0]}
+optimizer.adam.weight_decay: fixed
+training.batch_size: fixed
+training.ema_decay: fixed
+model.*: fixed
+"""
 
 
 @pytest.fixture
-def study(data: FrozenData, tmp_path: Path) -> MakeStudy:
-    def make(key: str) -> Study:
-        runs = TrialRuns(f"sqlite:///{tmp_path}/mlflow.db", "tiny-tune", key, "tiny")
-        (tmp_path / key).mkdir(exist_ok=True)
-        return Study(SPACE, data, runs, tmp_path / key)
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "mine.yaml").write_text(f"# mine\n{CONFIG.to_yaml()}")
+    (tmp_path / "space.yaml").write_text(SPACE)
+    write_tiny_log(tmp_path / "log")
+    return tmp_path
 
-    return make
+
+def tune(*options: str) -> dict[str, Any]:
+    arguments = ("tune", "--config", "mine.yaml", "--data", "log", "--space", "space.yaml", "--json")
+    result = CliRunner().invoke(app, [*arguments, *options])
+    assert result.exit_code == 0, result.output
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
 
 
-def test_trials_are_runs_that_a_later_process_goes_on_from(study: MakeStudy):
-    first = study("one")
-    records = first.run(3, None)
+def test_a_study_is_gone_on_with_and_a_killed_trial_is_run_again(workplace: Path):
+    first = tune("--trials", "3")
+    assert sum(first["trials"].values()) == 3
+    key = Path(first["study"]).name
+    runs = TrialRuns(f"sqlite:///{workplace}/.recap/mlflow.db", "tiny-tune", key, "")
+    assert runs.run_id == first["run_id"]
+    records = runs.read()
     assert [record.number for record in records] == [0, 1, 2]
     assert records[0].point == {"training.epochs": 2, "optimizer.single_task_learning_rate": 1.0}
-    assert records[0].change == 0.0
-    assert all(len(record.held_out) == 7 for record in records)
+    assert (records[0].change, len(records[0].held_out)) == (0.0, 7)
     # As a killed process leaves a trial: running, with an owner that no process is.
-    abandoned = first.runs.start(3, records[0].owner, records[1].point, {})
-    again = study("one").run(5, None)
+    abandoned = runs.start(3, records[0].owner, records[1].point, {})
+    second = tune("--trials", "5")
+    assert second["study"] == first["study"]
+    again = runs.read()
     assert [record.number for record in again] == [0, 1, 2, 3, 4]
     assert again[:3] == records
     assert again[3].run_id == abandoned.run_id
-    # The same point, rows and seed, so that the trial is the one that it was, to the last digit.
+    # The same point, rows and seed: the trial is the one that it was, to the last digit.
     assert again[3].metrics["change"] == records[1].metrics["change"]
     assert again[3].held_out == records[1].held_out
+    assert {record.state for record in again} <= {"complete", "pruned"}
+    best = max(again, key=lambda record: record.change or 0.0)
+    assert (second["winner"] or {"trial": 0})["trial"] == best.number
+    if best.number:
+        assert Path(second["config"]).read_text().startswith("# mine\n")
+        assert json.loads(second["winner"]["changes"]["training.epochs"]) == best.point["training.epochs"]
+    assert "<svg" in Path(second["report"]).read_text()
 
 
 def trial(number: int, change: float, shortfall: float = -1.0, noise: float = 0.1) -> TrialRecord:
@@ -70,4 +92,3 @@ def test_the_winner_is_the_best_that_is_no_worse_on_any_task_and_its_p_value_is_
     assert found.p_value == pytest.approx(1 / 2, abs=0.25)
     assert found.p_value > winner.p_value
     assert choose_winner([trial(0, 0.0), trial(1, -0.1), trial(2, 0.5, shortfall=0.2)], 0.95) is None
-    assert json.dumps(winner.record.replicates)
