@@ -70,7 +70,7 @@ class ValidationResult:
     """All results of one snapshot: failures first, critical ones before warnings.
 
     ``drifts`` are the comparisons with the champion's profile (drift) and the serving log (skew), or why they are
-    missing.
+    missing. ``column_auc`` has for each task the feature columns with the highest AUC of their own, in the sample.
     """
 
     snapshot: str
@@ -79,6 +79,7 @@ class ValidationResult:
     rows: int
     results: list[Result]
     drifts: dict[ComparisonKind, Drift] = field(default_factory=dict)
+    column_auc: dict[str, list[tuple[str, float]]] = field(default_factory=dict)
 
     def drift_state(self, kind: ComparisonKind) -> DriftState:
         """ "drifted" if a rule of the comparison fails, "no_baseline" without a reference."""
@@ -114,6 +115,7 @@ class ValidationResult:
             "rows": self.rows,
             "verdict": self.outcome,
             **{kind: self._drift_to_json(kind) for kind in self.drifts},
+            **({"column_auc": self.column_auc} if self.column_auc else {}),
             "rules": [_to_plain(_rule_to_json(item)) for item in self.results],
         }
 

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
+import pyarrow as pa
+
 from components.common.artifacts.snapshot import Snapshot
+from components.validate.checks.column_scores import ColumnScore, score_columns
 from components.validate.drift.compare import Comparison
 from components.validate.profile.columns import FEATURE_ROLES, Block, list_blocks
 from components.validate.profile.profile import PartitionProfile, Profile
@@ -30,6 +33,7 @@ class CheckedLog:
     Attributes:
         unread: partitions with a file that cannot be read.
         comparisons: by kind, the reference's name and the comparison with it.
+        sample: the sampled rows.
     """
 
     profile: Profile
@@ -37,6 +41,7 @@ class CheckedLog:
     config: RecapConfig
     unread: frozenset[str] = frozenset()
     comparisons: dict[ComparisonKind, tuple[str, Comparison]] = field(default_factory=dict)
+    sample: pa.Table | None = None
 
     @cached_property
     def window(self) -> PartitionProfile:
@@ -59,6 +64,18 @@ class CheckedLog:
         return [
             block for block in self.blocks if block.role in FEATURE_ROLES and block.key in self.window.blocks
         ]
+
+    @cached_property
+    def column_scores(self) -> list[ColumnScore]:
+        """How well each feature column alone tells each task's positives from its negatives."""
+        least = self.config.validation.min_leak_positives
+        return score_columns(self.sample, self.feature_blocks, self.config, least)
+
+    @property
+    def sample_in_words(self) -> str:
+        """The sampled rows."""
+        rows = 0 if self.sample is None else len(self.sample)
+        return "all rows" if rows == self.snapshot.rows else f"a sample of {rows:,} rows"
 
     @property
     def days_in_words(self) -> str:

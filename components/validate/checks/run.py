@@ -19,6 +19,7 @@ from components.validate.profile.scan import Scan
 from components.validate.result import ComparisonKind, Result, ValidationResult
 from recap_model.config import RecapConfig
 
+_MAX_COLUMNS = 3  # of a task, by their AUC
 _READ_RULES = ("file_readable", "file_unchanged")
 _DAY = "date="
 
@@ -42,6 +43,7 @@ def check_scan(
     """Check a scan against every rule; ``references`` are what it is compared with, ``custom`` further results."""
     results = _list_file_faults(scan, snapshot)
     drifts: dict[ComparisonKind, Drift] = {}
+    column_auc: dict[str, list[tuple[str, float]]] = {}
     if not snapshot.rows:
         results.append(_report_no_rows(snapshot))
     else:
@@ -49,13 +51,24 @@ def check_scan(
         drifts = _compare(scan, config, references or {})
         log = build_checked_log(scan, snapshot, config, drifts)
         passed, failures = _check_rules(log, scan, validator)
+        column_auc = _highest_auc(log)
         results += [failure.result for failure in failures] + passed
         results += [*custom, *check_distinct_rows(scan.sample, config, validator)]
         results = _drop_implied(results)
         results = [_add_examples(result, failures, log, scan, validator) for result in results]
     order = sorted(results, key=lambda item: (item.success, item.severity != "critical"))
     days = snapshot.first_day.isoformat(), snapshot.last_day.isoformat()
-    return ValidationResult(snapshot.digest, *days, snapshot.rows, order, drifts)
+    return ValidationResult(snapshot.digest, *days, snapshot.rows, order, drifts, column_auc)
+
+
+def _highest_auc(log: CheckedLog) -> dict[str, list[tuple[str, float]]]:
+    """By task, the columns with the highest AUC."""
+    scores = sorted(log.column_scores, key=lambda score: (-score.auc, score.column))
+    by_task: dict[str, list[tuple[str, float]]] = {}
+    for task in log.config.binary_tasks:
+        highest = [(score.column, round(score.auc, 4)) for score in scores if score.task == task]
+        by_task |= {task: highest[:_MAX_COLUMNS]} if highest else {}
+    return by_task
 
 
 def build_checked_log(
@@ -67,7 +80,9 @@ def build_checked_log(
         for kind, drift in drifts.items()
         if drift.comparison is not None
     }
-    return CheckedLog(scan.profile, snapshot, config, _list_unread_partitions(scan, snapshot), comparisons)
+    return CheckedLog(
+        scan.profile, snapshot, config, _list_unread_partitions(scan, snapshot), comparisons, scan.sample
+    )
 
 
 def _compare(

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from components.validate.checks import drift, features, keys, partitions, sequences, tasks, times
+from components.validate.checks import drift, features, keys, leaks, partitions, sequences, tasks, times
 from components.validate.checks.great_expectations import Expectation, ExpectRuleWithinBounds, gx
 from components.validate.checks.rule import CheckedLog, Rule
 from recap_model.config import RecapConfig
@@ -14,6 +14,7 @@ SUBJECTS: dict[str, tuple[AnyRule, ...]] = {
     "tasks": tasks.RULES,
     "features": features.RULES,
     "sequences": sequences.RULES,
+    "leaks": leaks.RULES,
     "keys": keys.RULES,
     "times": times.RULES,
     "drift": drift.RULES,

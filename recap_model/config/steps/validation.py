@@ -42,6 +42,9 @@ RuleName = Literal[
     "rows_distinct",
     "sequence_future",
     "sequence_order",
+    "label_leak",
+    "label_only_column",
+    "time_after_impression",
 ]
 
 
@@ -115,6 +118,20 @@ class ValidationConfig(StrictModel):
     )
     max_outside_window_rate: Rate = Field(
         0.001, description="of a partition's rows: times in another unit, or over a day from the partition"
+    )
+    max_column_auc: Rate = Field(
+        0.99, description="that a feature column alone may have for a task's label, in the sampled rows"
+    )
+    max_positive_rate_where_present: Rate = Field(
+        0.99, description="of a task, among the sampled rows in which a column with missing values has one"
+    )
+    min_leak_positives: PositiveInt = Field(
+        50,
+        description="positives and negatives of a task in the sample under which these two are not checked",
+    )
+    max_time_after_impression_rate: Rate = Field(
+        0.01,
+        description="of the sampled rows: a time that features are computed from is after the impression",
     )
     columns: dict[str, ColumnBounds] = Field(
         {}, description="bounds of single feature columns; a list column's hold for each of its positions"
