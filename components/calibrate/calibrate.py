@@ -9,13 +9,15 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from components.calibrate.report import TaskReport, as_json, measure, measure_values, reliability_page
+from components.calibrate.page import reliability_page
+from components.calibrate.report import TaskReport, as_json, measure, measure_values
 from components.common.artifacts.model_manifest import (
     CALIBRATION_REPORT_NAME,
     TRAINING_LOG_NAME,
     ModelManifest,
 )
 from components.common.artifacts.snapshot import Snapshot, config_digest
+from components.common.html.facts import run_facts
 from components.common.runtime import step
 from components.common.runtime.atomic_output import atomic_directory, atomic_file
 from recap_model import load_model, save_model
@@ -76,7 +78,8 @@ def calibrate_model(
         manifest.model_copy(update={"calibration_set": dataset.fingerprint}).write(folder)
     if report is not None:
         with atomic_file(report) as file:
-            file.write_text(reliability_page(reports, config.populations(), value_reports))
+            facts = run_facts(frozen, config)
+            file.write_text(reliability_page(reports, config.populations(), value_reports, facts))
     return reports
 
 

@@ -1,15 +1,11 @@
-"""What calibration did to each task: figures for machines, reliability diagrams for people."""
+"""What calibration did to each task, measured on the calibration set."""
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from components.common.html.charts import Chart, Series, reliability_chart
-from components.common.html.glossary import meanings
-from components.common.html.render import render
-from components.common.html.tables import Table, figure
-from components.common.html.task_labels import tasks_of, within_family
 from recap_model.calibration import (
     LogitHistogram,
     Reliability,
@@ -105,69 +101,6 @@ def _value_figures(report: ValueReport) -> dict[str, Any]:
     }
 
 
-def reliability_page(
-    reports: Sequence[TaskReport],
-    populations: Mapping[str, str] | None = None,
-    values: Sequence[ValueReport] = (),
-) -> str:
-    """A table of all tasks, and for each a diagram of observed against predicted rates.
-
-    Args:
-        populations: see `within_family`.
-    """
-    lead = (
-        f"{max([*(one.rows for one in reports), *(one.rows for one in values)]):,} rows held out from training. "
-        "On the diagonal, what was predicted is what happened. Both axes are in log odds; the points stand "
-        "for groups of rows whose observed rates are about as sure as each other's."
-    )
-    tasks = [report.calibration.task for report in reports]
-    columns = ("task", "method", "positives", "predicted / observed", "log loss", "debiased ECE", "why")
-    rows = [
-        (
-            within_family(report.calibration.task, tasks, populations),
-            report.calibration.method,
-            f"{report.positives:,}",
-            *_compared(report.before, report.after),
-            report.calibration.reason,
-        )
-        for report in reports
-    ]
-    diagrams = [
-        _diagram(report.before, report.after, within_family(report.calibration.task, tasks, populations))
-        for report in reports
-        if report.before is not None and report.after is not None
-    ]
-    return render(
-        "components.calibrate/reliability.html",
-        lead=lead,
-        tasks=tasks_of(tasks),
-        calibrators=Table(columns, rows),
-        values=_value_table(values, populations),
-        meanings=meanings("log loss", "debiased ECE"),
-        diagrams=diagrams,
-    )
-
-
-def _value_table(values: Sequence[ValueReport], populations: Mapping[str, str] | None) -> Table | None:
-    if not values:
-        return None
-    tasks = [one.calibration.task for one in values]
-    rows = [
-        (
-            within_family(one.calibration.task, tasks, populations),
-            one.calibration.method,
-            f"{one.rows:,}",
-            f"{one.observed:.4g}",
-            _changed(*(figure(mean / one.observed, ".3f") for mean in one.predicted)),
-            _changed(*(f"{error:.5g}" for error in one.squared_error)),
-            one.calibration.reason,
-        )
-        for one in values
-    ]
-    columns = ("task", "method", "rows", "mean", "predicted / observed", "squared error", "why")
-    return Table(columns, rows)
-
-
 def _figures(report: TaskReport) -> dict[str, Any]:
     calibration = report.calibration
     return {
@@ -189,9 +122,11 @@ def _measured(measured: Reliability | None) -> dict[str, Any] | None:
     return {
         "log_loss": measured.log_loss,
         "ece": measured.ece,
+        "slope": _finite(measured.slope),
+        "intercept": _finite(measured.intercept),
         "predicted": measured.mean_predicted,
         "observed": measured.mean_observed,
-        "predicted_over_observed": _ratio(measured),
+        "predicted_over_observed": ratio(measured),
         "groups": {
             "share": measured.share.tolist(),
             "predicted": measured.predicted.tolist(),
@@ -200,27 +135,10 @@ def _measured(measured: Reliability | None) -> dict[str, Any] | None:
     }
 
 
-def _ratio(measured: Reliability) -> float | None:
+def ratio(measured: Reliability) -> float | None:
+    """Predicted over observed mean; None if none is observed."""
     return measured.mean_predicted / measured.mean_observed if measured.mean_observed else None
 
 
-def _compared(before: Reliability | None, after: Reliability | None) -> tuple[str, str, str]:
-    if before is None or after is None:
-        return "–", "–", "–"
-    return (
-        _changed(figure(_ratio(before), ".3f"), figure(_ratio(after), ".3f")),
-        _changed(f"{before.log_loss:.6f}", f"{after.log_loss:.6f}"),
-        _changed(f"{before.ece:.2e}", f"{after.ece:.2e}"),
-    )
-
-
-def _changed(before: str, after: str) -> str:
-    return before if before == after else f"{before} → {after}"
-
-
-def _diagram(before: Reliability, after: Reliability, title: str) -> Chart:
-    series = [
-        Series("before", before.predicted.tolist(), before.observed.tolist(), colour=1),
-        Series("after", after.predicted.tolist(), after.observed.tolist(), colour=0),
-    ]
-    return reliability_chart(title, series)
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

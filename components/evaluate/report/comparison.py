@@ -43,8 +43,11 @@ class Comparison:
     def draw(self, name: str) -> Interval:
         """A row of the forest plot."""
         low, high = self.bounds or (None, None)
-        shown = name if self.is_judged else f"{name}, not judged"
-        return Interval(shown, self.change, low, high, self.tone, self.note)
+        if self.is_judged:
+            return Interval(name, self.change, low, high, self.tone, self.note)
+        # Of a few positives an estimate says nothing, and may lie far from all others.
+        known = None if self.bounds is None else self.change
+        return Interval(f"{name}, not judged", known, low, high, self.tone, self.note)
 
 
 def compare_tasks(

@@ -7,6 +7,7 @@ from components.common.artifacts.evaluation import Evaluation
 from components.common.artifacts.snapshot import Snapshot
 from components.common.artifacts.validation_result import OUTCOMES_IN_WORDS, ValidationResultFile
 from components.common.html.charts import Chart
+from components.common.html.facts import run_facts
 from components.common.html.glossary import meanings
 from components.common.html.render import render
 from components.common.html.tables import Column, Table
@@ -71,7 +72,7 @@ def report_page(
         "components.evaluate.report/page.html",
         title=f"{summary.heading} · {config.registry.model_name}",
         summary=summary,
-        facts=_facts(decision, evaluation, snapshot, validation, config),
+        facts=_facts(evaluation, snapshot, validation, config),
         tasks_title=tasks_of(config.tasks),
         is_compared=is_compared,
         forest=task_forest(tasks, decision.champion.version if decision.champion else None, config),
@@ -107,18 +108,10 @@ def _anchor_forest(decision: Decision, evaluation: Evaluation, config: RecapConf
 
 
 def _facts(
-    decision: Decision,
-    evaluation: Evaluation,
-    snapshot: Snapshot,
-    validation: ValidationResultFile,
-    config: RecapConfig,
+    evaluation: Evaluation, snapshot: Snapshot, validation: ValidationResultFile, config: RecapConfig
 ) -> dict[str, str]:
     users = "" if evaluation.users is None else f" of {evaluation.users:,} users"
-    return {
-        "model": config.registry.model_name,
-        "candidate": f"run {decision.run_id}",
-        "champion": f"version {decision.champion.version}" if decision.champion else "none",
-        "data": f"{snapshot.first_day} to {snapshot.last_day}",
+    return run_facts(snapshot, config) | {
         "test rows": f"{evaluation.rows:,}{users}",
         "validation": OUTCOMES_IN_WORDS[validation.verdict],
     }

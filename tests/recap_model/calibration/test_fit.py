@@ -7,7 +7,8 @@ import pytest
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from components.calibrate.report import as_json, measure, reliability_page
+from components.calibrate.page import reliability_page
+from components.calibrate.report import as_json, measure
 from recap_model.calibration import (
     AffineCalibrator,
     LogitHistogram,

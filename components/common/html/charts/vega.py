@@ -19,6 +19,7 @@ _AXIS = {
     "domain": False,
     "ticks": False,
     "labelPadding": 6,
+    "titlePadding": 10,
 }
 # The browser resolves the variables, so that one drawing is right in both themes.
 _CONFIG: Spec = {
