@@ -1,0 +1,1 @@
+"""Requests through `recap serve` beside the pyfunc in process, and promotions under load."""
