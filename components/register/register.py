@@ -112,12 +112,11 @@ def _create(client: "MlflowClient", run: RunOutputs, evaluation_uri: str) -> "Mo
         digest = _assemble(run, folder, scores)
         progress(0.4, 1, "uploading the version")
         with registry.registry_errors(client):
-            run_id = start_run(client, run)
+            run_id, description = start_run(client, run)
             client.log_artifacts(run_id, str(folder), "model")
             _create_registered_model(client, run.name)
             source = f"{client.get_run(run_id).info.artifact_uri}/model"
             tags = {**run.tags(), registry.DIGEST_TAG: digest}
-            description = f"{run.decision.outcome}: {run.decision.reason}"[: registry.LONGEST_DESCRIPTION]
             return _create_version(client, run, source, run_id, tags, description)
 
 

@@ -14,6 +14,7 @@ from components.common.artifacts.evaluation import REPORT_NAME, Evaluation
 from components.common.artifacts.model_manifest import TRAINING_LOG_NAME
 from components.common.registry.experiments import experiment_id
 from components.common.registry.run_metrics import Number, log_metrics, training_metrics
+from components.register.figures import FOLDER, describe_run, read_figures
 from components.register.run_outputs import RunOutputs
 from components.register.step_metrics import step_records
 from recap_model.data.dataset.manifest import DatasetManifest
@@ -23,14 +24,18 @@ if TYPE_CHECKING:
     from mlflow.entities import DatasetInput
 
 _STEP_TAG = "recap.step"
+_RUN_NOTE = "mlflow.note.content"  # the description on a run's page
 _PARAMETERS_AT_ONCE = 100  # that a tracking server takes
 _LONGEST_DIGEST = 36  # characters of a data set's digest that MLflow's databases take
 
 
-def start_run(client: "MlflowClient", run: RunOutputs) -> str:
-    """Find or create the MLflow run of this pipeline run and log everything about it; returns its id.
+def start_run(client: "MlflowClient", run: RunOutputs) -> tuple[str, str]:
+    """Find or create the MLflow run of this pipeline run and log everything about it.
 
     Each step is a nested run.
+
+    Returns:
+        The run's id, and its description, which is the version's too.
     """
     experiment = experiment_id(client, run.config.registry.experiment, run.snapshot.tracking_uri)
     wanted = f"tags.`{registry.PIPELINE_RUN_TAG}` = '{run.snapshot.run_id}'"
@@ -43,9 +48,10 @@ def start_run(client: "MlflowClient", run: RunOutputs) -> str:
     _log_parameters(client, info.run_id, _parameters(run))
     log_metrics(client, info.run_id, [*_evaluated(run), *_curves(run.model)])
     client.log_inputs(info.run_id, list(_datasets(run)))
-    _log_reports(client, info.run_id, run)
+    description = _log_reports(client, experiment, info.run_id, run)
+    client.set_tag(info.run_id, _RUN_NOTE, description)
     _nest_steps(client, experiment, info.run_id, run)
-    return info.run_id
+    return info.run_id, description
 
 
 def _datasets(run: RunOutputs) -> Iterator["DatasetInput"]:
@@ -84,12 +90,24 @@ def _nest_steps(client: "MlflowClient", experiment: str, parent: str, run: RunOu
         client.set_terminated(info.run_id)
 
 
-def _log_reports(client: "MlflowClient", run_id: str, run: RunOutputs) -> None:
-    """Log the pages with the ending .html, by which browsers and MLflow's UI open them."""
-    with tempfile.TemporaryDirectory(prefix="recap-reports-") as folder:
-        for name, path in {**run.reports, "evaluation": run.evaluation / REPORT_NAME}.items():
-            shutil.copyfile(path, Path(folder) / f"{name}.html")
-        client.log_artifacts(run_id, folder, "reports")
+def _log_reports(client: "MlflowClient", experiment: str, run_id: str, run: RunOutputs) -> str:
+    """Log the pages with the ending .html, by which browsers and MLflow's UI open them, and their figures.
+
+    Returns:
+        A description that shows them.
+    """
+    pages = {"evaluation": run.evaluation / REPORT_NAME, **run.reports}
+    figures = read_figures(pages)
+    with tempfile.TemporaryDirectory(prefix="recap-reports-") as temporary:
+        reports, drawn = Path(temporary) / "reports", Path(temporary) / FOLDER
+        reports.mkdir()
+        for name, path in pages.items():
+            shutil.copyfile(path, reports / f"{name}.html")
+        for figure in (figure for page in figures.values() for figure in page):
+            drawn.mkdir(exist_ok=True)
+            (drawn / figure.file).write_text(figure.svg, encoding="utf-8")
+        client.log_artifacts(run_id, str(temporary))
+    return describe_run(run, experiment, run_id, figures)
 
 
 def _parameters(run: RunOutputs) -> dict[str, object]:

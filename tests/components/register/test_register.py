@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import mlflow.data
 import pandas as pd
@@ -17,6 +18,9 @@ from components.common import registry
 from components.common.artifacts.registered_version import RegisteredVersion
 from components.common.artifacts.snapshot import Snapshot
 from components.common.artifacts.validation_result import check_validated
+from components.common.html.charts import Axis, Bar, bar_chart
+from components.common.html.render import render
+from components.common.html.tables import Table
 from components.common.registry import RegistryError
 from components.common.registry.load_test import load_and_score
 from components.register.register import register_version
@@ -153,7 +157,16 @@ def test_the_mlflow_run_has_trainings_curves_and_the_other_steps_pages(tmp_path:
     uri = new_registry(tmp_path / "workspace")
     inputs = run_outputs(tmp_path / "run", uri)
     page = tmp_path / "curves"
-    page.write_text("<!doctype html><title>curves</title>")
+    drawn = bar_chart("loss <now>", [Bar("like", 0.5)], Axis("loss"))
+    page.write_text(
+        render(
+            "tests.components.common.html/page.html",
+            title="curves",
+            lead="",
+            table=Table((), ()),
+            charts=[drawn],
+        )
+    )
     places = (inputs.snapshot, inputs.model, inputs.evaluation, inputs.validated, inputs.test_set)
     version = register_version(*places, tmp_path / "version", {"training": page})
     client = registry.connect(uri)
@@ -164,6 +177,15 @@ def test_the_mlflow_run_has_trainings_curves_and_the_other_steps_pages(tmp_path:
         "reports/evaluation.html",
         "reports/training.html",
     }
+    (figure,) = client.list_artifacts(version.run_id, "figures")
+    assert figure.path == "figures/training-01.svg"
+    file = Path(client.download_artifacts(version.run_id, figure.path, str(tmp_path)))
+    assert ElementTree.parse(file).getroot().get("width") == "600"
+    described = client.get_model_version(NAME, version.version).description
+    assert described == client.get_run(version.run_id).data.tags["mlflow.note.content"]
+    image = f"get-artifact?path=figures%2Ftraining-01.svg&run_uuid={version.run_id}"
+    assert described.endswith(f"**loss &lt;now&gt;**\n\n![]({image})")
+    assert f"/runs/{version.run_id}/artifacts/reports/evaluation.html)" in described
 
 
 def test_the_proof_holds_the_version_to_the_scores_that_evaluate_gave(
