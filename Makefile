@@ -43,8 +43,9 @@ audit: $(TOOLS)           ## known vulnerabilities of the images' packages, and 
 lock: $(TOOLS)            ## containers/locks, from pyproject.toml and containers/constraints.txt
 	PATH=$(abspath $(TOOLS))/bin:$$PATH containers/lock
 
-compile: $(READY)         ## pipeline/compiled/*.yaml
+compile: $(READY)         ## pipeline/compiled/*.yaml, docs/settings.md
 	$(RECAP) compile
+	$(BIN)/python -m pipeline.settings_page > docs/settings.md
 
 images:                   ## the steps' container images; see containers/README.md
 	containers/build $(DOCKER_ARGS)

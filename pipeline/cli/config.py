@@ -38,14 +38,25 @@ def check(config: ConfigArgument) -> None:
 
 
 @config_app.command()
-def show(config: ConfigArgument) -> None:
+def show(
+    config: ConfigArgument,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Write what each setting is, as a comment.")
+    ] = False,
+) -> None:
     """Print the complete effective config, defaults included, as YAML.
 
-    Example: `recap config show sample`
+    Example: `recap config show sample --explain`
     """
+    from pipeline.commented_yaml import write_yaml
     from recap_model.config import load_config
+    from recap_model.config.reading.settings import describe_fields
 
-    typer.echo(load_config(config_path(config)).to_yaml(), nl=False)
+    settings = load_config(config_path(config))
+    if not explain:
+        typer.echo(settings.to_yaml(), nl=False)
+        return
+    typer.echo(write_yaml(settings.model_dump(mode="json"), dict(describe_fields(settings))), nl=False)
 
 
 @config_app.command()

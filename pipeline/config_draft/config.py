@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipeline.commented_yaml import write_yaml
 from pipeline.config_draft.columns import Columns, Grouping, find_rare_ids
-from pipeline.config_draft.commented_yaml import write_yaml
 from pipeline.config_draft.durations import find_duration
 from pipeline.config_draft.entities import Entity, known_later
 from pipeline.config_draft.labels import DraftedTasks, draft_tasks

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.commented_yaml import Path
 from pipeline.config_draft.columns import MIN_COUNT, Columns
-from pipeline.config_draft.commented_yaml import Path
 from pipeline.config_draft.profile import ColumnProfile
 from pipeline.config_draft.sequences import DraftedSequence
 
@@ -99,8 +99,10 @@ def _tables(ids: Mapping[str, ColumnProfile], fraction: float, comments: Comment
     """
     tables = []
     for index, (name, profile) in enumerate(ids.items()):
-        frequent = int((profile.counts >= max(1.0, MIN_COUNT * fraction)).sum())
-        table: dict[str, Any] = {"name": name, "index": index, "embedding_dim": _width(frequent)}
+        counts = profile.counts[profile.counts >= max(1.0, MIN_COUNT * fraction)]
+        frequent = len(counts)
+        width = _width(frequent, counts.sum() / fraction / max(frequent, 1))
+        table: dict[str, Any] = {"name": name, "index": index, "embedding_dim": width}
         if frequent > _LARGE_VOCABULARY:
             count = estimate_distinct(profile, fraction)
             table |= {"num_embeddings": 2 * count, "hash": True}
@@ -125,8 +127,9 @@ def estimate_distinct(profile: ColumnProfile, fraction: float) -> int:
     return profile.distinct + round(once * (once - 1) / (2 * (twice + 1)))
 
 
-def _width(count: int) -> int:
-    return min(8, max(3, round(1.5 * count**0.25)))
+def _width(count: int, rows: float) -> int:
+    """Width of an embedding for so many ids, each of so many rows: more for codes than for ids that seldom come."""
+    return round(max(3.0, min(1.6 * count**0.5, rows / 10, 16.0)))
 
 
 def _small_batch(rows: int) -> int:

@@ -22,7 +22,7 @@ Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 class RectifyLabels(StrictModel):
     """A positive label stays only if impressed - served and engaged - served are both under a window."""
 
-    window_hours: PositiveFloat = 3.0
+    window_hours: PositiveFloat = Field(3.0, description="length of the window")
 
 
 class Deduplicate(StrictModel):
@@ -42,14 +42,14 @@ class SplitByDays(StrictModel):
     """The newest days that have rows are the test set, the days before them the calibration set."""
 
     by: Literal["days"] = "days"
-    calibration_days: Days = 1
-    test_days: Days = 1
+    calibration_days: Days = Field(1, description="days of the calibration set")
+    test_days: Days = Field(1, description="days of the test set")
 
 
 class _SplitByShares(StrictModel):
     by: str
-    calibration_share: Share = 0.1
-    test_share: Share = 0.2
+    calibration_share: Share = Field(0.1, description="fraction of the rows in the calibration set")
+    test_share: Share = Field(0.2, description="fraction of the rows in the test set")
 
     @model_validator(mode="after")
     def _leave_training_rows(self) -> Self:
@@ -68,14 +68,14 @@ class SplitByHash(_SplitByShares):
     """All rows of one id (a user, say) fall into the same set, by a hash of the id."""
 
     by: Literal["hash"]
-    column: ColumnName
+    column: ColumnName = Field(description="column of ids")
 
 
 class SplitByColumn(StrictModel):
     """The log says it itself: a string column holds train, calibration or test."""
 
     by: Literal["column"]
-    column: ColumnName
+    column: ColumnName = Field(description="column that holds the set's name")
 
 
 Split = Annotated[SplitByDays | SplitByTime | SplitByHash | SplitByColumn, Field(discriminator="by")]
@@ -103,7 +103,9 @@ class DataConfig(StrictModel):
         description="the one place where down-sampling is undone: weights of training rows, or numeric "
         "calibration after the model",
     )
-    split: Split = SplitByDays()
+    split: Split = Field(
+        SplitByDays(), description="into training, calibration and test rows: by days, time, hash or column"
+    )
     collision_bound: Share = Field(
         0.2,
         description="collision rate of a hashed table's ids above which prepare and train warn",

@@ -23,7 +23,7 @@ class DerivedColumn(StrictModel):
     many ``buckets``: a discrete column of its own for a pair that says more than each.
     """
 
-    kind: DerivedKind
+    kind: DerivedKind = Field(description="how it is computed, as said above")
     of: list[ColumnName] = Field(min_length=1, description="columns of the log")
     buckets: TableSize | None = Field(None, description="of a cross: its ids are 0 to buckets - 1")
 

@@ -21,7 +21,7 @@ _WIDEST = 1_000_000  # far beyond any list, and its places still fit into memory
 class ListColumn(StrictModel):
     """A group stored as one column of fixed-size lists."""
 
-    column: ColumnName
+    column: ColumnName = Field(description="column of lists")
     width: Annotated[int, Field(ge=1, le=_WIDEST)] = Field(description="numbers in each list of the log")
     slices: list[tuple[NonNegativeInt, PositiveInt]] | None = Field(
         None,
@@ -78,12 +78,14 @@ class TimestampColumns(StrictModel):
 class FeaturesConfig(StrictModel):
     """Groups of columns, each read to one 2-D tensor of (rows, width)."""
 
-    continuous: Group = []
-    binary: Group = []
+    continuous: Group = Field([], description="numbers that are read by their size; columns, or one of lists")
+    binary: Group = Field([], description="flags, 0 or 1; columns, or one of lists")
     discrete: Group = Field([], description="ids: integers, text or binary; null reads as -1, the unknown id")
-    user_embedding: ListColumn | None = None
-    user_eng_embedding: ListColumn | None = None
-    author_embedding: ListColumn | None = None
+    user_embedding: ListColumn | None = Field(None, description="a pretrained embedding of the user")
+    user_eng_embedding: ListColumn | None = Field(
+        None, description="a pretrained embedding of the user's engagements"
+    )
+    author_embedding: ListColumn | None = Field(None, description="a pretrained embedding of the author")
     sparse: list[ColumnName] = Field([], description="columns of id lists of any length")
     longest_list: PositiveInt | None = Field(
         None, description="ids of a sparse list that are read, its first ones; all if not given"

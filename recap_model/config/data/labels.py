@@ -112,8 +112,8 @@ class LabelWindow(StrictModel):
     if the rest holds.
     """
 
-    hours: PositiveFloat
-    of: Literal["served", "impressed"] = "served"
+    hours: PositiveFloat = Field(description="length of the window")
+    of: Literal["served", "impressed"] = Field("served", description="where the window begins, as said above")
 
 
 def conditions(rule: str | LabelRule | None) -> Iterator[LabelRule]:

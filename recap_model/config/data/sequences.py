@@ -34,8 +34,8 @@ class SequenceColumn(StrictModel):
     names those that are read.
     """
 
-    column: ColumnName
-    kind: SequenceKind = "id"
+    column: ColumnName = Field(description="column of lists of the log")
+    kind: SequenceKind = Field("id", description="what the lists hold, as said above")
     values: ActionNames | None = Field(
         None,
         min_length=1,
@@ -77,8 +77,10 @@ class DerivedSequenceColumn(StrictModel):
     on.
     """
 
-    column: ColumnName | None = None
-    kind: SequenceKind = "id"
+    column: ColumnName | None = Field(
+        None, description="column of the events' rows; none of actions and time"
+    )
+    kind: SequenceKind = Field("id", description="what the column holds, as said above")
     values: list[TaskName] | None = Field(
         None, min_length=1, max_length=MAX_ACTIONS, description="of actions: the tasks, in this order"
     )

@@ -14,7 +14,7 @@ from recap_model.config.fields.numbers import Coefficient, PositiveFloat, Sampli
 class ScoreTerm(StrictModel):
     """A term of a row's score beside the tasks' own: a weight times the product of several tasks' predictions."""
 
-    weight: Coefficient
+    weight: Coefficient = Field(description="factor of the product")
     of: list[TaskName] = Field(min_length=2, description="tasks whose predictions are multiplied")
 
     @model_validator(mode="after")
@@ -31,7 +31,9 @@ class TaskConfig(StrictModel):
     ``scale * softplus(logit)`` without.
     """
 
-    kind: Literal["binary", "value"] = "binary"
+    kind: Literal["binary", "value"] = Field(
+        "binary", description="binary predicts a probability, value an amount"
+    )
     loss: Literal["huber", "mae", "mse", "tweedie"] | None = Field(
         None, description="of a value task; huber if not given"
     )

@@ -14,32 +14,34 @@ Momentum = Annotated[float, Field(gt=0.0, le=1.0)]
 class BatchNormConfig(StrictModel):
     """Batch normalisation: whether it learns a scale and a shift, and how fast its statistics move."""
 
-    affine: bool = True
-    momentum: Momentum = 0.1
+    affine: bool = Field(True, description="learn a scale and a shift")
+    momentum: Momentum = Field(0.1, description="weight of a batch in the running statistics")
 
 
 class DropoutConfig(StrictModel):
     """Drop-out: the fraction of activations set to zero in training."""
 
-    rate: Rate = 0.1
+    rate: Rate = Field(0.1, description="fraction of activations set to zero")
 
 
 class MlpConfig(StrictModel):
     """Fully connected layers; the last one is linear unless ``final_layer_activation``."""
 
-    layer_sizes: list[Width] = Field(min_length=1)
+    layer_sizes: list[Width] = Field(min_length=1, description="units of each layer")
     batch_norm: BatchNormConfig | None = None
     dropout: DropoutConfig | None = None
-    final_layer_activation: bool = False
+    final_layer_activation: bool = Field(False, description="a ReLU behind the last layer, too")
 
 
 class MaskBlockConfig(StrictModel):
     """One block of MaskNet (arXiv:2102.07619); the mask's hidden width by size or by factor."""
 
-    output_size: Width
-    aggregation_size: Width | None = None
-    reduction_factor: PositiveFloat | None = None
-    input_layer_norm: bool = False
+    output_size: Width = Field(description="units of the block's output")
+    aggregation_size: Width | None = Field(None, description="hidden units of the mask")
+    reduction_factor: PositiveFloat | None = Field(
+        None, description="hidden units of the mask, as a multiple of its inputs"
+    )
+    input_layer_norm: bool = Field(False, description="layer norm over the block's inputs")
 
     @model_validator(mode="after")
     def _check_one_size(self) -> "MaskBlockConfig":
@@ -50,19 +52,21 @@ class MaskNetConfig(StrictModel):
     """Mask blocks, parallel or serial, and an optional MLP on their output."""
 
     mask_blocks: list[MaskBlockConfig] = Field(min_length=1)
-    use_parallel: bool = False
+    use_parallel: bool = Field(
+        False, description="blocks side by side, their outputs joined, instead of one on the other"
+    )
     mlp: MlpConfig | None = None
 
 
 class DcnConfig(StrictModel):
     """DCN v2 (arXiv:2008.13535): cross layers with a parallel or stacked MLP."""
 
-    poly_degree: Layers
+    poly_degree: Layers = Field(description="number of cross layers")
     projection_dim: Width | None = Field(
         None, description="rank of the cross layers' weights; full if not given"
     )
     parallel_mlp: MlpConfig | None = None
-    use_parallel: bool = True
+    use_parallel: bool = Field(True, description="the MLP beside the cross layers, instead of on them")
     output_mlp: MlpConfig | None = None
 
 
@@ -76,8 +80,8 @@ class DlrmConfig(StrictModel):
 class AffineMapConfig(StrictModel):
     """A learned scale and shift of the logit, started at these values."""
 
-    scale: Coefficient = 1.0
-    bias: Coefficient = 0.0
+    scale: Coefficient = Field(1.0, description="factor of the logit at the start")
+    bias: Coefficient = Field(0.0, description="shift of the logit at the start")
 
 
 def _reject_tower_field(effect: str, unused: float | None = None) -> BeforeValidator:
@@ -148,9 +152,15 @@ class BackboneConfig(StrictModel):
     mlp_config: MlpConfig | None = None
     mask_net_config: MaskNetConfig | None = None
     dcn_config: DcnConfig | None = None
-    dlrm_config: Annotated[None, _reject_tower_field("reads embeddings one by one")] = None
-    affine_map: Annotated[None, _reject_tower_field("maps a task's logit")] = None
-    pos_weight: Annotated[float, _reject_tower_field("weighs the positives in a task's loss", 1.0)] = 1.0
+    dlrm_config: Annotated[None, _reject_tower_field("reads embeddings one by one")] = Field(
+        None, description="of a tower; not here"
+    )
+    affine_map: Annotated[None, _reject_tower_field("maps a task's logit")] = Field(
+        None, description="of a tower; not here"
+    )
+    pos_weight: Annotated[float, _reject_tower_field("weighs the positives in a task's loss", 1.0)] = Field(
+        1.0, description="of a tower; not here"
+    )
 
     @model_validator(mode="after")
     def _check_one_architecture(self) -> "BackboneConfig":

@@ -25,10 +25,10 @@ JoinedGroup = Literal["binary", "discrete", "user_embedding", "user_eng_embeddin
 class LayerNormConfig(StrictModel):
     """Layer normalisation over all featurized inputs."""
 
-    axis: Literal[-1] = -1
-    center: bool = True
-    epsilon: Annotated[float, Field(ge=0.0)] = 1e-3
-    scale: bool = True
+    axis: Literal[-1] = Field(-1, description="the last, of columns")
+    center: bool = Field(True, description="learn a shift; as `scale`")
+    epsilon: Annotated[float, Field(ge=0.0)] = Field(1e-3, description="added to the variance")
+    scale: bool = Field(True, description="learn a scale; as `center`")
 
     @model_validator(mode="after")
     def _center_as_scale(self) -> "LayerNormConfig":
@@ -43,7 +43,7 @@ class DoubleNormLogConfig(StrictModel):
     """Signed log, batch norm, clip, then layer norm together with the binary inputs."""
 
     batch_norm_config: BatchNormConfig | None = None
-    clip_magnitude: PositiveFloat = 5.0
+    clip_magnitude: PositiveFloat = Field(5.0, description="largest magnitude of a transformed value")
     layer_norm_config: LayerNormConfig | None = None
 
 
@@ -54,13 +54,15 @@ class Log1pAbsConfig(StrictModel):
 class ClipLog1pAbsConfig(StrictModel):
     """The signed log, clipped."""
 
-    clip_magnitude: Annotated[float, Field(gt=0.0, le=3.4e38)] = 3e38
+    clip_magnitude: Annotated[float, Field(gt=0.0, le=3.4e38)] = Field(
+        3e38, description="largest magnitude of a transformed value"
+    )
 
 
 class ZScoreLogConfig(StrictModel):
     """The signed log, standardised by statistics of the training rows, clipped."""
 
-    clip_magnitude: PositiveFloat = 5.0
+    clip_magnitude: PositiveFloat = Field(5.0, description="largest magnitude of a transformed value")
     batch_norm_config: BatchNormConfig | None = None
 
 
@@ -74,8 +76,10 @@ class PiecewiseLinearConfig(StrictModel):
         description="bins of single columns of features.continuous, instead of `bins`: a column that is mostly one "
         "value needs more",
     )
-    embedding_dim: Width = 8
-    clip_magnitude: PositiveFloat = 5.0
+    embedding_dim: Width = Field(
+        8, description="width of each column's embedding of its place among the knots"
+    )
+    clip_magnitude: PositiveFloat = Field(5.0, description="largest magnitude of the standardised log")
 
 
 class FeaturizationConfig(StrictModel):
@@ -86,7 +90,9 @@ class FeaturizationConfig(StrictModel):
     z_score_log_config: ZScoreLogConfig | None = None
     double_norm_log_config: DoubleNormLogConfig | None = None
     piecewise_linear_config: PiecewiseLinearConfig | None = None
-    feature_names_to_concat: list[JoinedGroup] = ["binary"]
+    feature_names_to_concat: list[JoinedGroup] = Field(
+        ["binary"], description="groups that are joined to the continuous inputs as they are"
+    )
 
     @model_validator(mode="after")
     def _one_kind(self) -> "FeaturizationConfig":
@@ -103,9 +109,11 @@ class FeaturizationConfig(StrictModel):
 class PositionDebiasConfig(StrictModel):
     """An embedding of the position, dropped to "unknown" in training by chance and always in serving."""
 
-    max_position: Width = 256
-    num_dims: Width = 64
-    drop_probability: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
+    max_position: Width = Field(256, description="positions from here on share an entry")
+    num_dims: Width = Field(64, description="width of the embedding")
+    drop_probability: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
+        0.5, description="fraction of training rows whose position is unknown"
+    )
     position_feature_index: NonNegativeInt = Field(description="column of the position in the discrete group")
 
 
@@ -117,11 +125,13 @@ class SmallEmbeddingTableConfig(StrictModel):
     id is outside the table. With either, ids are integers of any sign, text or binary. Without, an id is its entry.
     """
 
-    name: Name
-    num_embeddings: TableSize
-    embedding_dim: Width
+    name: Name = Field(description="name of the table")
+    num_embeddings: TableSize = Field(description="entries of the table, that of unknown ids included")
+    embedding_dim: Width = Field(description="width of an entry")
     index: NonNegativeInt = Field(description="column in the discrete group")
-    min_count: PositiveInt | None = None
+    min_count: PositiveInt | None = Field(
+        None, description="training rows from which an id has an entry of its own"
+    )
     hash: bool = Field(False, description=HASH)
 
     @model_validator(mode="after")
@@ -148,8 +158,8 @@ class LargeEmbeddingTableConfig(StrictModel):
     """
 
     name: Name = Field(description="of the table, and of its column in features.sparse")
-    num_embeddings: TableSize
-    embedding_dim: Width
+    num_embeddings: TableSize = Field(description="entries of the table, that of unknown ids included")
+    embedding_dim: Width = Field(description="width of an entry")
     pretrained: str | None = Field(None, description=PRETRAINED)
     vocab: str | None = Field(None, description=VOCAB)
     hash: bool = Field(False, description=HASH)

@@ -23,23 +23,23 @@ from recap_model.config.model.tables import IdConfig, TableConfig, TableName
 class StratifierConfig(StrictModel):
     """Metrics again for rows whose discrete column has this value."""
 
-    name: Name
-    index: NonNegativeInt
-    value: Id
+    name: Name = Field(description="name of the metrics")
+    index: NonNegativeInt = Field(description="column in the discrete group")
+    value: Id = Field(description="the column's value")
 
 
 class MmoeConfig(StrictModel):
     """Multi-gate mixture of experts (KDD 2018): experts that all tasks share, a softmax gate for each task."""
 
     expert: BackboneConfig = Field(description="architecture of each expert")
-    num_experts: Layers = 4
+    num_experts: Layers = Field(4, description="number of experts")
 
 
 class PleConfig(StrictModel):
     """Progressive layered extraction (RecSys 2020): experts of each task beside shared ones, in levels."""
 
     expert: BackboneConfig = Field(description="architecture of each expert, in every level")
-    levels: Layers = 1
+    levels: Layers = Field(1, description="number of levels")
     task_experts: Layers = Field(1, description="experts of each task, in each level")
     shared_experts: Layers = Field(1, description="experts of all tasks, in each level")
 
@@ -52,7 +52,9 @@ class LossConfig(StrictModel):
         description="divide a task's sum of weighted losses by the sum of weights instead of the number of "
         "labelled rows, so that the scale of the weights does not matter",
     )
-    task_reduction: Literal["mean", "sum", "min", "max", "median"] = "mean"
+    task_reduction: Literal["mean", "sum", "min", "max", "median"] = Field(
+        "mean", description="how the tasks' losses become one"
+    )
     task_weighting: Literal["fixed", "uncertainty", "gradient"] = Field(
         "fixed",
         description="how much each task's loss counts: as task_weights says, by its trained uncertainty "
@@ -82,7 +84,10 @@ class ModelConfig(StrictModel):
     """Inputs, shared layers, towers."""
 
     featurization_config: FeaturizationConfig
-    multi_task_type: Literal["share_none", "share_all", "share_partial", "mmoe", "ple"]
+    multi_task_type: Literal["share_none", "share_all", "share_partial", "mmoe", "ple"] = Field(
+        description="what the tasks share: nothing, the backbone (share_all), the backbone beside the inputs "
+        "(share_partial), or mixtures of experts"
+    )
     backbone: BackboneConfig | None = Field(None, description="of share_all and share_partial")
     mmoe: MmoeConfig | None = Field(None, description="experts of multi_task_type mmoe")
     ple: PleConfig | None = Field(None, description="experts of multi_task_type ple")

@@ -38,7 +38,7 @@ class PiecewiseConstantConfig(StrictModel):
     learning_rate_boundaries: list[Boundary] = Field(
         description=f"steps from which the next rate holds{_FRACTION}"
     )
-    learning_rate_values: list[NonNegativeFloat]
+    learning_rate_values: list[NonNegativeFloat] = Field(description="rates, one more than boundaries")
 
     @model_validator(mode="after")
     def _lengths(self) -> "PiecewiseConstantConfig":
@@ -55,15 +55,15 @@ class PiecewiseConstantConfig(StrictModel):
 class LinearRampToConstantConfig(StrictModel):
     """From 0 to the rate in ``num_ramp_steps``, then constant."""
 
-    learning_rate: PositiveFloat
+    learning_rate: PositiveFloat = Field(description="rate after the ramp")
     num_ramp_steps: Steps = Field(description=f"steps of the ramp{_FRACTION}")
 
 
 class LinearRampToCosineConfig(StrictModel):
     """From 0 to the rate in ``num_ramp_steps``, then down a cosine to the final rate at ``final_num_steps``."""
 
-    learning_rate: PositiveFloat
-    final_learning_rate: NonNegativeFloat
+    learning_rate: PositiveFloat = Field(description="highest rate, after the ramp")
+    final_learning_rate: NonNegativeFloat = Field(description="rate at the end")
     num_ramp_steps: Steps = Field(description=f"steps of the ramp{_FRACTION}")
     final_num_steps: LastStep = Field(
         description="step from which the final rate holds; auto is the run's last step, under 1 a fraction of its "
@@ -81,7 +81,7 @@ class LinearRampToCosineConfig(StrictModel):
 class LearningRate(StrictModel):
     """A schedule: exactly one kind."""
 
-    constant: PositiveFloat | None = None
+    constant: PositiveFloat | None = Field(None, description="one rate for all steps")
     linear_ramp_to_constant: LinearRampToConstantConfig | None = None
     linear_ramp_to_cosine: LinearRampToCosineConfig | None = None
     piecewise_constant: PiecewiseConstantConfig | None = None
@@ -103,9 +103,11 @@ class MultiTaskLearningRates(StrictModel):
 class AdamConfig(StrictModel):
     """Adam (arXiv:1412.6980); decoupled weight decay (arXiv:1711.05101) where it is not 0."""
 
-    beta_1: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
-    beta_2: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999
-    epsilon: Epsilon = 1e-7
+    beta_1: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.9, description="decay of the mean of gradients")
+    beta_2: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        0.999, description="decay of the mean of squared gradients"
+    )
+    epsilon: Epsilon = Field(1e-7, description="added to the root of the mean square")
     weight_decay: NonNegativeFloat = Field(
         0.0, description="of weight matrices; never of biases, norms, embeddings"
     )
@@ -119,7 +121,7 @@ class EmbeddingsOptimizerConfig(StrictModel):
         description="rowwise_adagrad keeps one sum of squares for each entry (arXiv:2104.05158)",
     )
     learning_rate: LearningRate
-    epsilon: Epsilon = 1e-8
+    epsilon: Epsilon = Field(1e-8, description="added to the root of the sum of squares")
 
 
 class OptimizerConfig(StrictModel):

@@ -41,7 +41,7 @@ class DinConfig(StrictModel):
 class AttentionConfig(StrictModel):
     """Softmax attention of the candidate to the events (arXiv:1706.03762)."""
 
-    heads: Heads = 2
+    heads: Heads = Field(2, description="number of attention heads")
 
 
 class TransformerConfig(StrictModel):
@@ -50,8 +50,8 @@ class TransformerConfig(StrictModel):
     With one layer the candidate sees the events; from two on, events have seen one another before.
     """
 
-    layers: Layers = 1
-    heads: Heads = 2
+    layers: Layers = Field(1, description="number of layers")
+    heads: Heads = Field(2, description="number of attention heads")
     feed_forward: Width | None = Field(
         None,
         description="width of the hidden layer behind attention; twice the sequence's width if not given",

@@ -22,9 +22,11 @@ class TableConfig(StrictModel):
     file. With ``hash`` an id's entry is its hash, from 1 on. Without any, an id is its entry.
     """
 
-    num_embeddings: TableSize
-    embedding_dim: Width
-    min_count: PositiveInt | None = None
+    num_embeddings: TableSize = Field(description="entries of the table, that of unknown ids included")
+    embedding_dim: Width = Field(description="width of an entry")
+    min_count: PositiveInt | None = Field(
+        None, description="training rows from which an id has an entry of its own"
+    )
     hash: bool = Field(False, description=HASH)
     hashes: Annotated[int, Field(ge=1, le=16)] = Field(
         1,
@@ -61,7 +63,7 @@ class TableConfig(StrictModel):
 class IdConfig(StrictModel):
     """A column whose ids read a shared table; what they read is an input of the net."""
 
-    table: TableName
+    table: TableName = Field(description="one of model.tables")
     column: DiscreteColumn = Field(
         description="of features.discrete, by name or number, or of features.sparse by name: entries are summed"
     )

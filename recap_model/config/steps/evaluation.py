@@ -19,11 +19,11 @@ class SliceCondition(StrictModel):
     counts by its length. A row without a value is in no range.
     """
 
-    column: ColumnName | None = None
+    column: ColumnName | None = Field(None, description="column that the condition is of")
     sequence: SequenceName | None = Field(None, description="in the place of a column: its number of events")
     value: Id | None = Field(None, description="of a column of features.discrete")
-    at_least: Coefficient | None = None
-    at_most: Coefficient | None = None
+    at_least: Coefficient | None = Field(None, description="lowest value, included")
+    at_most: Coefficient | None = Field(None, description="highest value, included")
     between: tuple[Coefficient, Coefficient] | None = Field(
         None, description="lowest and highest value, both included"
     )
@@ -61,7 +61,7 @@ _CONDITIONS = ("value", "at_least", "at_most", "between", "quantiles", "missing"
 class SliceConfig(SliceCondition):
     """Metrics again for some of the rows, by a condition or by several that all hold."""
 
-    name: Name
+    name: Name = Field(description="name of the slice")
     all_of: list[SliceCondition] | None = Field(None, min_length=1, description="conditions that all hold")
     min_rows: PositiveInt | None = Field(
         None, description="test rows under which the slice is an error; gate.min_slice_rows if not given"
@@ -83,8 +83,11 @@ class SliceConfig(SliceCondition):
 class Floors(StrictModel):
     """Absolute bounds on one task's calibrated probabilities; a bound that is not given is not checked."""
 
-    min_auc: float | None = None
-    min_rce: float | None = None
+    min_auc: float | None = Field(None, description="lowest AUC")
+    min_rce: float | None = Field(
+        None,
+        description="lowest relative cross-entropy, in per cent of the constant's; of a value task the lowest skill",
+    )
     calibration_ratio: tuple[float, float] | None = Field(
         None, description="bounds of predicted over observed"
     )
@@ -101,7 +104,7 @@ class Floors(StrictModel):
 class GateConfig(StrictModel):
     """The rules of the decision. A rule that cannot be computed says no."""
 
-    min_rows: PositiveInt = 1000
+    min_rows: PositiveInt = Field(1000, description="fewest test rows of a decision")
     min_positives: PositiveInt = Field(
         50, description="a task with fewer test positives is reported but has no floors or comparison"
     )
@@ -169,8 +172,10 @@ class EvaluationConfig(StrictModel):
     top_k: PositiveInt = Field(
         10, description="rows at the top of a request's (or user's) list that are looked at"
     )
-    bootstrap_replicates: Annotated[int, Field(ge=1, le=100_000)] = 100
-    seed: Seed = 5
+    bootstrap_replicates: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        100, description="resamples of users behind intervals"
+    )
+    seed: Seed = Field(5, description="of the resamples")
     gate: GateConfig = GateConfig()
 
     def slice_columns(self, quantiles_only: bool = False) -> list[str]:

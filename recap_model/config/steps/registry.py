@@ -10,8 +10,8 @@ from recap_model.config.fields.uris import Address
 class RegistryConfig(StrictModel):
     """A registered model of an MLflow tracking server or store."""
 
-    model_name: ModelName = "recap"
-    experiment: Name = "recap"
+    model_name: ModelName = Field("recap", description="name of the registered model")
+    experiment: Name = Field("recap", description="MLflow experiment of the runs")
     tracking_uri: Address | None = Field(
         None, description="of MLflow; MLFLOW_TRACKING_URI, else SQLite in the workspace, if not given"
     )

@@ -13,9 +13,9 @@ from recap_model.config.fields.numbers import PositiveFloat, PositiveInt, Proces
 class CheckpointConfig(StrictModel):
     """How often training writes all that it needs to go on from a step, and how many of these are kept."""
 
-    every_minutes: PositiveFloat = 10.0
+    every_minutes: PositiveFloat = Field(10.0, description="minutes between two checkpoints")
     every_steps: PositiveInt | None = Field(None, description="instead of by the clock")
-    keep: PositiveInt = 2
+    keep: PositiveInt = Field(2, description="newest checkpoints that are kept")
 
 
 class EarlyStoppingConfig(StrictModel):
@@ -45,7 +45,7 @@ class TrainJobConfig(StrictModel):
     """Training on several nodes of a cluster, as a TrainJob of Kubeflow Trainer; see docs/cluster.md."""
 
     kind: Literal["train_job"]
-    nodes: Processes
+    nodes: Processes = Field(description="number of nodes")
     gpus_per_node: Annotated[int, Field(ge=0, le=1_000)] = Field(
         0, description="a process for each; 0 is one process a node, on its CPUs"
     )
@@ -98,7 +98,7 @@ class TrainingConfig(StrictModel):
         1,
         description="gradient accumulation: parts of a batch that are computed one after the other, in less memory",
     )
-    epochs: PositiveInt = 1
+    epochs: PositiveInt = Field(1, description="passes over the training rows")
     max_steps: PositiveInt | None = Field(None, description="stop after this many optimizer steps")
     seed: Seed = Field(2024, description="of the weights at the start, of shuffling, of dropout")
     device: Literal["auto", "cpu", "cuda"] = Field(
@@ -115,7 +115,9 @@ class TrainingConfig(StrictModel):
     threads: Processes | None = Field(
         None, description="CPU threads; if not given, one for a small net and the process's number for others"
     )
-    gradient_clip_norm: PositiveFloat | None = None
+    gradient_clip_norm: PositiveFloat | None = Field(
+        None, description="longest gradient, by its norm over all weights"
+    )
     ema_decay: Annotated[float, Field(gt=0.0, lt=1.0)] | None = Field(
         None, description="keep a moving average of the weights, and end with it instead of the last weights"
     )
@@ -126,8 +128,10 @@ class TrainingConfig(StrictModel):
     )
     early_stopping: EarlyStoppingConfig | None = None
     checkpoint: CheckpointConfig = CheckpointConfig()
-    distribution: DistributionConfig | None = None
-    log_every_steps: PositiveInt = 20
+    distribution: DistributionConfig | None = Field(
+        None, description="several processes, on this machine or on nodes of a cluster; one if not given"
+    )
+    log_every_steps: PositiveInt = Field(20, description="steps between two lines of progress")
 
     @property
     def warm_start_version(self) -> tuple[str, str] | None:

@@ -53,8 +53,10 @@ class ColumnBounds(StrictModel):
 
     min: float | None = Field(None, description="no finite value is below")
     max: float | None = Field(None, description="no finite value is above")
-    max_null_rate: Rate | None = None
-    max_non_finite_rate: Rate | None = None
+    max_null_rate: Rate | None = Field(None, description="fraction of values that may be missing")
+    max_non_finite_rate: Rate | None = Field(
+        None, description="fraction of values that may be NaN or infinite"
+    )
 
     @model_validator(mode="after")
     def _leave_room(self) -> "ColumnBounds":
@@ -86,13 +88,13 @@ class ExpectationConfig(StrictModel):
     kwargs: Annotated[dict[str, Any], AfterValidator(_writable)] = Field(
         {}, description="its arguments, as {column: likes, min_value: 0}"
     )
-    severity: Severity = "warning"
+    severity: Severity = Field("warning", description="critical stops the run, warning shows")
 
 
 class ValidationConfig(StrictModel):
     """Bounds on the profile of the window. A critical failure stops the run, a warning is shown."""
 
-    min_rows_per_partition: PositiveInt = 1
+    min_rows_per_partition: PositiveInt = Field(1, description="fewest rows of a partition")
     max_null_rate: Rate = Field(
         0.5,
         description="of a feature column, over the window: null, NaN, the unknown id -1, an embedding of zeros",

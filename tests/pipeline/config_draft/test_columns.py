@@ -82,7 +82,7 @@ def test_ids_of_users_and_candidates_are_inputs_where_they_come_again():
     assert content["features"]["discrete"] == ["user", "post"]
     tables = {table["name"]: table for table in content["model"]["small_embeddings"]["tables"]}
     assert tables["user"] == {
-        "name": "user", "index": 0, "embedding_dim": 5, "num_embeddings": 200, "min_count": 20,
+        "name": "user", "index": 0, "embedding_dim": 4, "num_embeddings": 200, "min_count": 20,
     }  # fmt: skip
     assert "- user  # 100 values" in text
     rare = ColumnRoles({"like": "like"}, {"user": "visit", "candidate": "noise"}, {})

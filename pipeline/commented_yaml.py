@@ -1,6 +1,7 @@
 """YAML with comments beside values and above sections."""
 
-from collections.abc import Iterable, Mapping
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import yaml
@@ -29,28 +30,36 @@ def write_yaml(content: Mapping[str, Any], comments: Mapping[Path, str | Iterabl
 def _write_section(content: Mapping[str, Any], comments: Mapping[Path, str | Iterable[str]]) -> str:
     text = yaml.safe_dump(dict(content), sort_keys=False, width=_WIDTH, allow_unicode=True)
     lines = text.splitlines()
-    at_line = {line: path for path, line in _lines(yaml.compose(text), ())}
+    nodes = list(_lines(yaml.compose(text), ()))
+    at_line = {line: path for path, line, _ in nodes}
+    folded = {line for _, line, last in nodes if last > line}  # scalars that no comment may stand in
     written: list[str] = []
     for number, line in enumerate(lines):
         comment = comments.get(at_line[number]) if number in at_line else None
         indent = line[: len(line) - len(line.lstrip())]
         if comment is None:
             written.append(line)
-        elif isinstance(comment, str) and len(line) + len(comment) + 4 <= _WIDTH:
+        elif isinstance(comment, str) and number not in folded and len(line) + len(comment) + 4 <= _WIDTH:
             written.append(f"{line}  # {comment}")
         else:
-            above = [comment] if isinstance(comment, str) else comment
+            width = _WIDTH - len(indent) - 2
+            above = textwrap.wrap(comment, width) if isinstance(comment, str) else comment
             written += [*(f"{indent}# {words}" for words in above), line]
     return "\n".join(written) + "\n"
 
 
-def _lines(node: yaml.Node | None, path: Path) -> Iterable[tuple[Path, int]]:
-    """The line of each key and item; of several in one line, the first is the last to be given."""
+def _lines(node: yaml.Node | None, path: Path) -> Iterator[tuple[Path, int, int]]:
+    """The first and last line of each key and item; of several in one line, the first is the last to be given."""
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             yield from _lines(value, (*path, key.value))
-            yield (*path, key.value), key.start_mark.line
+            yield (*path, key.value), key.start_mark.line, _last_line(value, key)
     elif isinstance(node, yaml.SequenceNode):
         for number, item in enumerate(node.value):
             yield from _lines(item, (*path, number))
-            yield (*path, number), item.start_mark.line
+            yield (*path, number), item.start_mark.line, _last_line(item, item)
+
+
+def _last_line(value: yaml.Node, start: yaml.Node) -> int:
+    """Where a scalar ends; where a key or an item of another kind begins."""
+    return int((value.end_mark if isinstance(value, yaml.ScalarNode) else start.start_mark).line)
