@@ -12,7 +12,11 @@ from components.common.artifacts.decision import DECISION_NAME, Anchor, DecidedA
 from components.common.artifacts.evaluation import METRICS_NAME, REPORT_NAME, SCORES_NAME, Evaluation
 from components.common.artifacts.score_table import ScoreTable
 from components.common.artifacts.snapshot import MANIFEST_NAME, Snapshot
-from components.common.artifacts.validation_result import check_validated, read_validation_result
+from components.common.artifacts.validation_result import (
+    ValidationResultFile,
+    check_validated,
+    read_validation_result,
+)
 from components.common.metrics.task_metrics import measure
 from components.common.runtime.atomic_output import atomic_directory, atomic_file
 from components.common.scoring.champion_adapter import ChampionError, ColumnMismatchError, ComparedModel
@@ -63,7 +67,7 @@ def evaluate_model(
     with atomic_directory(out) as target:
         scored = _score(model, test_set, frozen, config, target / SCORES_NAME)
         evaluation, curves = measure(scored.table, config)
-        decision = _decide(evaluation, frozen, config, manifest, Path(model), scored)
+        decision = _decide(evaluation, frozen, config, manifest, Path(model), scored, validation)
         examples = choose_examples(scored.table, config.evaluation.top_k)
         (target / METRICS_NAME).write_text(evaluation.model_dump_json(indent=1))
         (target / REPORT_NAME).write_text(
@@ -137,6 +141,7 @@ def _decide(
     manifest: DatasetManifest,
     model: Path,
     scored: _Scored,
+    validation: ValidationResultFile,
 ) -> Decision:
     gate = config.evaluation.gate
     champion = snapshot.champion.version if snapshot.champion else None
@@ -149,6 +154,7 @@ def _decide(
         scored.column_mismatch,
         snapshot.anchor.version if snapshot.anchor else None,
         scored.anchor_mismatch,
+        validation,
     )
     against = DecidedAgainst(name=config.registry.model_name, version=champion) if champion else None
     return Decision(

@@ -105,7 +105,7 @@ def _apply_decision(client: "MlflowClient", registered: RegisteredVersion, decis
     what = f"{name} version {version}"
     champion = registry.aliases(client, name).get("champion")
     only_approval = decision.outcome == "HOLD" and all(
-        rule.status in ("pass", "skipped") for rule in decision.rules
+        rule.status in ("pass", "skipped", "warning") for rule in decision.rules
     )
     if decision.outcome != "PROMOTE" and not only_approval:
         return _Done("hold", champion, f"{what} is not promoted: {decision.reason}")

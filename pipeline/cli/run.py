@@ -164,6 +164,11 @@ def _collect_reports(
             for rule in (decision or {}).get("rules", [])
             if rule["verdict"] in ("fail", "error")
         ],
+        "suspicious": [
+            rule["words"]
+            for rule in (decision or {}).get("rules", [])
+            if rule["name"] == "suspicious" and rule["verdict"] in ("fail", "warning")
+        ],
         "promotion": promotion,
         "until": until,
         "reports": reports,
@@ -191,7 +196,10 @@ def _print_result(result: dict[str, Any], console: "Console", where: tuple[str, 
             if number < 2:
                 text.highlight_words([outcome], f"bold {_COLOURS[outcome]}")
             console.print(text, soft_wrap=True)
-        why = [words for words in result.get("failed_rules", []) if words not in reason]
+        for words in result.get("suspicious", []):
+            _print_field("Leak?", words, console, "bold red")
+        told = result.get("suspicious", [])
+        why = [words for words in result.get("failed_rules", []) if words not in reason and words not in told]
         for words in why[:_MAX_REASONS]:
             _print_field("Why:", words, console)
         if len(why) > _MAX_REASONS:
@@ -217,9 +225,9 @@ def _print_result(result: dict[str, Any], console: "Console", where: tuple[str, 
         console.print(line, soft_wrap=True)
 
 
-def _print_field(label: str, text: str, console: "Console") -> None:
+def _print_field(label: str, text: str, console: "Console", style: str | None = None) -> None:
     for line in wrap_field(label, text, console.width):
-        console.print(line, soft_wrap=True)
+        console.print(line, soft_wrap=True, style=style)
 
 
 def _describe_stop(result: dict[str, Any]) -> str:

@@ -13,14 +13,14 @@ from recap_model.json_files import read_model
 DECISION_NAME = "decision.json"
 
 Outcome = Literal["PROMOTE", "HOLD", "ERROR"]
-RuleStatus = Literal["pass", "fail", "error", "skipped"]
+RuleStatus = Literal["pass", "fail", "error", "warning", "skipped"]
 
 
 class Rule(StrictModel):
     """One applied rule of the gate.
 
     ``value`` is what was measured, ``bound`` what is allowed, and ``words`` a sentence for a person that gives both.
-    ``status`` is stored as ``verdict``.
+    ``status`` is stored as ``verdict``; a warning does not hold the version.
     """
 
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)

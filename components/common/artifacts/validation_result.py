@@ -10,6 +10,7 @@ from recap_model.config.reading.errors import printable
 from recap_model.json_files import read_model
 
 RESULT_NAME = "verdict.json"
+_LEAK_RULES = ("label_leak", "label_only_column")
 
 OUTCOMES_IN_WORDS = {"passed": "passed", "warnings": "passed, with warnings", "failed": "failed"}
 DRIFT_IN_WORDS = {
@@ -42,21 +43,39 @@ class DriftSummary(_Part):
 
 
 class RuleResult(_Part):
-    """A rule's result, and its line for a person if it failed."""
+    """A rule's result, and if it failed its subject, what was observed, and the line for a person."""
 
     rule: str
     success: bool
     line: str
+    subject: str = ""
+    observed: str = ""
 
 
 class ValidationResultFile(_Part):
-    """The part of ``verdict.json`` that later steps read: drift and training-serving skew."""
+    """The part of ``verdict.json`` that later steps read: drift, training-serving skew, and leaks.
+
+    ``column_auc`` has for each task the columns with the highest AUC of their own.
+    """
 
     snapshot: str
     verdict: Literal["passed", "warnings", "failed"]
     drift: DriftSummary
     skew: DriftSummary | None = None
     rules: list[RuleResult]
+    column_auc: dict[str, list[tuple[str, float]]] = {}
+
+    def leaks(self, task: str) -> list[str]:
+        """What validate says of columns that decide a task's label, or have values in its positives only."""
+        return [
+            result.observed.rstrip(",")
+            for result in self.rules
+            if not result.success and result.rule in _LEAK_RULES and result.subject == f"task {task}"
+        ]
+
+    def describe_columns(self, task: str) -> str:
+        """The columns that alone tell most of a task's label, with their AUC."""
+        return ", ".join(f"{column} ({auc:.4f})" for column, auc in self.column_auc.get(task, []))
 
 
 class FileContent(_Part):

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 
 from components.common.artifacts.decision import Outcome, Rule
 from components.common.artifacts.evaluation import Evaluation, TaskMetrics, ValueTaskMetrics
+from components.common.artifacts.validation_result import ValidationResultFile
 from components.evaluate.gate.comparison import anchor_rules, champion_rules
 from components.evaluate.gate.rule import Measured, bounded_rule, is_judged, measured_task
 from components.evaluate.gate.scores import score_rules
 from components.evaluate.gate.slices import slice_rules
+from components.evaluate.gate.suspicion import suspicion_rules
 from recap_model.config.steps.evaluation import GateConfig
 
 _MAX_REASONS = 3  # Rules that a reason names, so that it fits a terminal's line and a registry's tag.
@@ -23,6 +25,7 @@ def decide(
     column_mismatch: str | None = None,
     anchor: str | None = None,
     anchor_mismatch: str | None = None,
+    validation: ValidationResultFile | None = None,
 ) -> tuple[Outcome, str, list[Rule]]:
     """Apply every rule of the policy.
 
@@ -40,6 +43,7 @@ def decide(
         anchor: the version that is the anchor; None without one.
         anchor_mismatch: why there is no comparison with the anchor, where it reads columns that the config no longer
             has.
+        validation: what validate found in the run's log.
 
     Returns:
         The outcome, one sentence on why, and each rule as it was applied.
@@ -48,6 +52,7 @@ def decide(
     judged = [task for task in tasks if is_judged(evaluation, task, gate)]
     for task in judged:
         rules += _floor_rules(task, measured_task(evaluation, task), gate)
+    rules += suspicion_rules(evaluation, judged, gate, validation)
     if column_mismatch is not None:
         rules.append(Rule(name="champion_columns", status="fail", words=column_mismatch))
     elif champion is not None and champion_error is None:

@@ -27,6 +27,8 @@ _ADVICE = {
     "approve the version only if the loss is intended.",
     "anchor_columns": "If the change of columns is intended, check the floors and metrics below, then approve the "
     "version.",
+    "suspicious": "Check that the named columns are known before the impression; remove those that are not from "
+    "features and run again, or approve the version if they are.",
     "slice_harm": "Look at the slice's rows and positives below, and at what its users see, before approving.",
     "floor_calibration": "Look at the calibration page: the level of the task's probabilities is off.",
     "floor_ece": "Look at the calibration page: the task's probabilities are off.",
@@ -58,11 +60,18 @@ def summarize(decision: Decision, evaluation: Evaluation, config: RecapConfig) -
     comparisons = compare_tasks(decision, evaluation, config)
     failed = [rule for rule in decision.rules if rule.status in ("error", "fail")]
     worst = [rule for rule in failed if rule.status == "error"] or failed
+    suspicious = [
+        rule for rule in decision.rules if rule.name == "suspicious" and rule.status in ("fail", "warning")
+    ]
+    worst = sorted(worst, key=lambda rule: rule not in suspicious)
     return Summary(
-        tone=_TONES[decision.outcome],
+        tone="bad" if suspicious else _TONES[decision.outcome],
         heading=_head(decision),
         sentence=_explain(decision, comparisons, worst, config),
-        facts=list(_facts(decision, evaluation, comparisons, worst, config))[:_MAX_FACTS],
+        facts=[
+            *(f"{rule.words}." for rule in suspicious if rule.status == "warning"),
+            *_facts(decision, evaluation, comparisons, worst, config),
+        ][:_MAX_FACTS],
         advice=_advise(decision, worst),
     )
 
@@ -108,6 +117,7 @@ def _say(kind: str, worst: list[Rule], comparisons: list[Comparison], names: "_N
         "better_somewhere": "it is not clearly better than the champion on any objective",
         "non_inferior": _say_inferior([rule.task for rule in rules], comparisons, names),
         "non_inferior_to_anchor": f"{tasks} may have lost more since the anchor than the gate allows",
+        "suspicious": f"{tasks} is predicted too well to be true",
         "anchor_columns": "the anchor reads columns that have changed",
         "slice_harm": f"{tasks} is clearly worse for {slices}",
         "new_task": f"the champion does not predict {tasks}, so that there is nothing to compare with",

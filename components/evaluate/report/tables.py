@@ -17,6 +17,7 @@ _MAX_SLICE_ROWS, _MAX_RULES = 500, 300
 _STATUSES = {
     "error": ("✕ cannot be computed", "bad"),
     "fail": ("✕ fails", "bad"),
+    "warning": ("! look at it", "bad"),
     "pass": ("✓ passes", "good"),
     "skipped": ("not judged", ""),
 }

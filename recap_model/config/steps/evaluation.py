@@ -143,6 +143,11 @@ class GateConfig(StrictModel):
         description="with `promote_if: no_worse`, of this many last champions one is the anchor: the newest that "
         " was significantly better than the anchor of its time, else the oldest; null for no anchor",
     )
+    suspicious: Literal["hold", "warn"] = Field(
+        "hold",
+        description="what metrics that are too good to be true do: an RCE over 95 %, or an AUC over .99 of a task "
+        "that a column alone decides; they hold the version, or are only reported",
+    )
     objectives: list[str] | None = Field(
         None, description="tasks of which one must be better than the champion's; all if not given"
     )

@@ -7,6 +7,7 @@ import pytest
 
 from components.common.artifacts.decision import Outcome, Rule
 from components.common.artifacts.evaluation import Evaluation
+from components.common.artifacts.validation_result import ValidationResultFile
 from components.evaluate.gate import decide as decide_on
 from components.evaluate.gate.comparison import is_better_than_anchor
 from recap_model.config import ConfigError
@@ -248,6 +249,73 @@ def test_the_newer_of_two_models_that_are_alike_is_promoted_by_default():
     assert (result, "better" in reason) == ("PROMOTE", False)
     assert "better_somewhere" not in {rule.name for rule in rules}
     assert outcome(alike) == "HOLD"
+
+
+def found_by_validate(columns: dict[str, list[tuple[str, float]]], leaking: str | None) -> Any:
+    rule = {
+        "rule": "label_leak",
+        "success": leaking is None,
+        "line": "",
+        "subject": f"task {leaking}",
+        "observed": "is decided by a column alone, with an AUC of education (0.9998),",
+    }
+    drift = {"state": "no_baseline", "against": ""}
+    content = {"snapshot": "s", "verdict": "warnings", "drift": drift, "rules": [rule], "column_auc": columns}
+    return ValidationResultFile.model_validate(content)
+
+
+HONEST = {"like": [("household", 0.9777)]}  # as of a census: the task is decided, by several columns together
+
+
+@pytest.mark.parametrize(
+    ("metrics", "champion", "leaking", "policy", "expected", "words"),
+    [
+        ({"auc": 0.9945, "rce": 85.0}, None, None, "hold", "PROMOTE", None),
+        ({"auc": 0.9945, "rce": 85.0}, None, "reply", "hold", "PROMOTE", None),
+        ({"auc": 0.98, "rce": 60.0}, None, "like", "hold", "PROMOTE", None),
+        (
+            {"auc": 0.9999, "rce": 94.0},
+            None,
+            "like",
+            "hold",
+            "HOLD",
+            "1 of 6 rules does not hold: suspicious: like: AUC is 0.9999, too good to be true; validate found "
+            "that it is decided by a column alone, with an AUC of education (0.9998); is every input known at the "
+            "impression? (gate.suspicious)",
+        ),
+        (
+            {"auc": 0.9999, "rce": 98.04},
+            None,
+            None,
+            "hold",
+            "HOLD",
+            "1 of 6 rules does not hold: suspicious: like: RCE is 98.0 %, too good to be true; the highest AUC of a "
+            "column alone: household (0.9777); is every input known at the impression? (gate.suspicious)",
+        ),
+        ({"auc": 0.9999, "rce": 98.0}, None, "like", "warn", "PROMOTE", None),
+        ({"auc": 0.9999, "rce": 98.0}, {"auc": 0.9998, "rce": 97.0}, "like", "hold", "PROMOTE", None),
+        ({"auc": 0.9999, "rce": 98.0}, {"auc": 0.80, "rce": 30.0}, "like", "hold", "HOLD", None),
+        ({"auc": 0.9999, "rce": 98.0, "positives": 49}, None, "like", "hold", "PROMOTE", None),
+    ],
+)
+def test_a_metric_too_good_to_be_true_holds_and_names_the_likely_columns(
+    metrics: dict[str, Any],
+    champion: dict[str, float] | None,
+    leaking: str | None,
+    policy: Any,
+    expected: str,
+    words: str | None,
+):
+    compared = {"champion": champion} if champion else {"champion": None, "difference": None}
+    found = measured(like=task(**metrics, **compared), reply=task(**({} if champion else compared)))
+    gate = GateConfig(min_rows=1000, suspicious=policy)
+    validation = found_by_validate(HONEST, leaking)
+    result, reason, rules = decide(found, TASKS, gate, "3" if champion else None, validation=validation)
+    assert result == expected, reason
+    assert words is None or reason == words
+    said = [rule.status for rule in rules if rule.name == "suspicious"]
+    assert said in ([], ["fail"], ["warning"], ["pass"])
+    assert (said == ["warning"]) == (policy == "warn")
 
 
 def against_anchor(rce: float, low: float, **changes: Any) -> dict[str, Any]:
