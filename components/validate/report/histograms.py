@@ -13,6 +13,7 @@ from components.validate.profile.statistics import Counts, Floats
 BARS = 30
 _TAIL = 0.005  # of the rows at either end may lie beyond the axis; they count in its last bar
 _LOG_FROM = 20.0  # times the median: a longer tail is drawn on a logarithmic axis
+_MAX_TICKS = 8
 _MAX_WHOLE = 32  # whole numbers up to here have a bin, and a bar, each
 
 
@@ -32,6 +33,10 @@ class Bars:
 
     def axis(self, label: str) -> Axis:
         """The x axis."""
+        if self.is_whole:
+            every = math.ceil(len(self.edges) / _MAX_TICKS)
+            ticks = [(value + 0.5, f"{value + 0.5:.0f}") for value in self.edges[:-1:every].tolist()]
+            return Axis(label, low=float(self.edges[0]), high=float(self.edges[-1]), ticks=ticks)
         return Axis(
             label, "log" if self.is_log else "linear", low=float(self.edges[0]), high=float(self.edges[-1])
         )

@@ -64,12 +64,12 @@ def test_a_page_of_a_first_run_has_histograms_words_and_the_faults_of_each_day(t
     assert "<figcaption>age_hours, 2026-03-03</figcaption>" in page
     assert "</span>the other days " in page
     for column in ("age_hours", "likes", "user_embedding", "topic", "position"):
-        row = re.search(rf"<tr><td>{column}</td>.*?</tr>", page, re.S)
+        row = re.search(rf'<tr><td class="words">{column}</td>.*?</tr>', page, re.S)
         assert row is not None
         assert '<svg class="spark"' in row[0]
     assert ">99,999</td>" in page
     assert "e+0" not in page
-    topics = re.search(r"<tr><td>topic</td>.*?</tr>", page, re.S)
+    topics = re.search(r'<tr><td class="words">topic</td>.*?</tr>', page, re.S)
     assert topics is not None
     assert re.search(r'data-sort="7">7</td><td class="words sentence">\d \(1[5-9]', topics[0])
 
