@@ -21,6 +21,7 @@ from recap_model.data.log.columns import (
     is_list,
     is_text,
     milliseconds,
+    plain_type,
 )
 
 MIN_COUNT = 20
@@ -78,7 +79,7 @@ class Grouping:
             if _name_prefix(name) in prefixes:
                 columns.left_out[name] = "named like a label, and so perhaps one"
             elif name not in self.log.rows.schema.names:
-                columns.left_out[name] = self._describe_missing(name)
+                columns.left_out[name] = describe_missing(self.log, name)
             elif is_list(self.log.rows.schema.field(name).type):
                 self._assign_list(columns, name, decoded(self.log.rows[name]))
             else:
@@ -86,13 +87,13 @@ class Grouping:
         return columns
 
     def _assign_scalar(self, columns: Columns, name: str, column: pa.Array) -> None:
-        if reason := self._type_problem(column):
+        if reason := self._type_problem(name, column):
             columns.left_out[name] = reason
             return
         form, is_discrete = form_of(column.type), name in self.discrete
         is_word = form in ("text", "binary")
         is_unit = form == "boolean" or (not is_word and _values(column, 3) <= {0, 1})
-        is_named = is_word or is_discrete or (form == "integer" and _is_named_as_id(name))
+        is_named = is_word or is_discrete or (form == "integer" and is_named_as_id(name))
         is_id = is_named or (form == "integer" and not is_unit and _are_codes(column))
         profile = profile_column(column, self.labels, is_id)
         if is_word and not is_discrete and set(pc.unique(column).to_pylist()) == _SPLIT_VALUES:
@@ -126,10 +127,11 @@ class Grouping:
                 return reason
         return find_rare_ids(profile, self.log.fraction)
 
-    def _type_problem(self, column: pa.Array) -> str:
+    def _type_problem(self, name: str, column: pa.Array) -> str:
         """Why a column of this type cannot be an input, or ""."""
         form = form_of(column.type)
-        if form == "timestamp" or (form == "integer" and look_like_times(column)):
+        looks_like_times = form == "integer" and not is_named_as_id(name) and look_like_times(column)
+        if form == "timestamp" or looks_like_times:
             return self._describe_time(column, form)
         if form == "null":
             return "no value in the rows looked at"
@@ -173,18 +175,19 @@ class Grouping:
                 return f"{refusal.observed} in {path}, which a run refuses; {refusal.allowed}"
         return ""
 
-    def _describe_missing(self, name: str) -> str:
-        """Why a column of some files is not among the sample's."""
-        kinds: dict[str, str] = {}
-        for path, schema in self.log.schemas.items():
-            places = schema.get_all_field_indices(name)
-            if len(places) > 1:
-                return "more than once in a file"
-            if not places:
-                return f"not in {path}, which a run refuses"
-            kinds.setdefault(str(schema.field(places[0]).type), path)
-        (first, _), (second, path) = list(kinds.items())[:2]
-        return f"of type {first} in one file and {second} in {path}"
+
+def describe_missing(log: LogSample, name: str) -> str:
+    """Why a column of some files is not among the sample's."""
+    kinds: dict[pa.DataType, str] = {}
+    for path, schema in log.schemas.items():
+        places = schema.get_all_field_indices(name)
+        if len(places) > 1:
+            return "more than once in a file"
+        if not places:
+            return f"not in {path}, which a run refuses"
+        kinds.setdefault(plain_type(schema.field(places[0]).type), path)
+    (first, _), *others = kinds.items()
+    return f"of type {first} in one file and " + ", ".join(f"{kind} in {path}" for kind, path in others)
 
 
 def find_rare_ids(profile: ColumnProfile, fraction: float) -> str:
@@ -251,8 +254,9 @@ def _are_codes(column: pa.Array) -> bool:
     return bool(correlation > -0.7)
 
 
-def _is_named_as_id(name: str) -> bool:
-    return name.lower().split("_")[-1] in _ID_NAME_SUFFIXES
+def is_named_as_id(name: str) -> bool:
+    """Whether the name of a column, or of lists, ends as one of ids or codes does."""
+    return name.lower().split("_")[-1].removesuffix("s") in _ID_NAME_SUFFIXES
 
 
 def _name_prefix(name: str) -> str:

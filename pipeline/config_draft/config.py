@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.commented_yaml import write_yaml
-from pipeline.config_draft.columns import Columns, Grouping, find_rare_ids
+from pipeline.config_draft.columns import Columns, Grouping, describe_missing, find_rare_ids
 from pipeline.config_draft.durations import find_duration
 from pipeline.config_draft.entities import Entity, known_later
 from pipeline.config_draft.labels import DraftedTasks, draft_tasks
@@ -178,6 +178,10 @@ def _check_columns(log: LogSample, roles: ColumnRoles) -> None:
     ]
     for path, schema in (log.schemas or {"the log": log.rows.schema}).items():
         check_columns(schema, columns, path)
+    for name in dict.fromkeys(column.name for column in columns):
+        if name not in log.rows.schema.names:
+            reason = describe_missing(log, name)
+            raise ValueError(f"column {name} is {reason}; write it with one type to draft a config")
 
 
 def _check_files(log: LogSample, content: dict[str, Any]) -> None:

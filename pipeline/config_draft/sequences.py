@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.config_draft.columns import is_named_as_id, look_like_times
 from recap_model.config.data.sequences import MAX_ACTIONS, SequenceKind
 from recap_model.data.log.column_roles import form_of
-from recap_model.data.log.columns import FIRST_PLAUSIBLE_MS, LAST_PLAUSIBLE_MS, decoded, is_list, milliseconds
+from recap_model.data.log.columns import decoded, is_list, milliseconds
 from recap_model.data.log.id_hashing import feature_ids, normalized_ids
 from recap_model.data.log.sequences import list_bounds
 
@@ -116,7 +117,7 @@ def _kind(name: str, events: pa.Array) -> SequenceKind | None:
         return (
             "actions" if inner in ("integer", "text") and 0 < len(_actions(events)) <= MAX_ACTIONS else None
         )
-    if form == "timestamp" or (form == "integer" and _look_like_times(events)):
+    if form == "timestamp" or (form == "integer" and not is_named_as_id(name) and look_like_times(events)):
         return "time"
     if form in ("float", "boolean") or (form == "integer" and name.split("_")[-1] in _NUMBER_SUFFIXES):
         return "number"
@@ -128,11 +129,6 @@ def _kind(name: str, events: pa.Array) -> SequenceKind | None:
 def _actions(events: pa.Array) -> list[Any]:
     actions: list[Any] = pc.unique(normalized_ids(pc.list_flatten(events)).drop_null()).to_pylist()
     return sorted(actions)
-
-
-def _look_like_times(events: pa.Array) -> bool:
-    times = milliseconds(events, "a time").drop_null().to_numpy()
-    return bool(len(times) and times.min() >= FIRST_PLAUSIBLE_MS and times.max() < LAST_PLAUSIBLE_MS)
 
 
 def _order(lists: pa.Array, events: pa.Array) -> str:

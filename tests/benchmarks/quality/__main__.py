@@ -180,28 +180,21 @@ def compare_histories(name: str, data: Path, folder: Path, config_file: Path, se
 
 
 def compare_draft(name: str, data: Path, folder: Path, config_file: Path, seeds: int) -> Iterator[str]:
-    """The lines of a data set's table of the drafted config, beside its packaged config and trees on its columns."""
+    """The lines of a data set's table of the drafted config, beside trees on its columns."""
     with _progress_on_stderr():
         log = import_drafted(name, data, folder)
         draft = draft_for(name, log, config_file, folder / "draft.yaml")
-        built = {"draft": _with_seeds(draft, log, folder / "drafted", seeds)}
-        if config_file.is_file():
-            built["packaged config"] = _with_seeds(config_file, log, folder / "packaged", seeds)
-    train, test = (
-        read_columns(built["draft"][0], "train", "calibration"),
-        read_columns(built["draft"][0], "test"),
-    )
-    found = {model: [ours(one) for one in sets] for model, sets in built.items()}
+        built = _with_seeds(draft, log, folder / "drafted", seeds)
+    train, test = read_columns(built[0], "train", "calibration"), read_columns(built[0], "test")
+    found = [ours(one) for one in built]
     yield f"\n{name}: {len(test.labels):,} test rows, {seeds} seeds\n"
     yield "| task (test positives) | model | AUC | log loss |"
     yield "|---|---|---|---|"
-    for number, task in enumerate(built["draft"][0].config.tasks):
+    for number, task in enumerate(built[0].config.tasks):
         labels = test.labels[:, number]
-        trees = {"boosted trees": [baselines.boosted_trees(train, test, number)]}
-        for model, by_seed in (
-            trees | {key: [one[task] for one in each] for key, each in found.items()}
-        ).items():
-            values = [figures(labels, one) for one in by_seed]
+        trees = [baselines.boosted_trees(train, test, number)]
+        for model, predictions in (("boosted trees", trees), ("draft", [one[task] for one in found])):
+            values = [figures(labels, one) for one in predictions]
             cells = " | ".join(_cell([one[place] for one in values], place) for place in (0, 1))
             yield f"| {task} ({int(labels.sum()):,}) | {model} | {cells} |"
 

@@ -65,7 +65,7 @@ def _impressions(
         - 0.3 * seen
         + person["taste"]
         + shown["appeal"]
-        + 1.3
+        + 2.4
     )
     opened = random.random(ROWS_A_DAY) < 1 / (1 + np.exp(-logit))
     bought = opened & (random.random(ROWS_A_DAY) < 1 / (1 + np.exp(1.5 - wealthy + 0.5 * seen)))

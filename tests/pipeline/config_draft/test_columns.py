@@ -16,6 +16,7 @@ from pipeline.config_draft.sample import LogSample, read_log
 RANDOM = np.random.default_rng(0)
 DAYS, ROWS = 5, 4_000
 DAY = np.arange(ROWS) % DAYS  # before the newest
+SEEN = 1_767_225_600_000 + (DAYS - DAY) * 86_400_000 + np.arange(ROWS)
 USER = RANDOM.integers(0, 100, ROWS)
 POST = RANDOM.integers(0, 50, ROWS)
 APPEAL = np.linspace(-2, 2, 50)[POST]
@@ -26,7 +27,7 @@ ROLES = ColumnRoles({"like": "like"}, {"user": "user", "candidate": "post"}, {})
 
 def drafted(columns: dict[str, Any], roles: ColumnRoles = ROLES) -> tuple[dict[str, Any], str]:
     """The draft of a log of five days with the user, the post, the label and some columns."""
-    rows = pa.table({"user": USER, "post": POST, "like": LIKE.astype(np.int8), **columns})
+    rows = pa.table({"user": USER, "post": POST, "seen_ms": SEEN, "like": LIKE.astype(np.int8), **columns})
     text = draft_config(LogSample(rows, [ROWS // DAYS] * DAYS, DAY), roles, "posts")
     return yaml.safe_load(text), text
 
@@ -91,6 +92,17 @@ def test_ids_of_users_and_candidates_are_inputs_where_they_come_again():
     assert "discrete" not in content["features"] or "visit" not in content["features"]["discrete"]
     assert left_out(text, "visit").startswith("its values come 1.0 times each")
     assert left_out(text, "noise") == "they say nothing of any label by themselves"
+
+
+def test_ids_that_look_like_times_are_told_by_their_name():
+    posts = 1_700_000_000_000 + POST
+    past = pa.array([list(posts[number : number + number % 3 + 1]) for number in range(ROWS)])
+    columns = {"author_id": posts, "past_ids": past, "past_ms": past, "left_ms": SEEN + 3_000}
+    content, text = drafted(columns, ColumnRoles({"like": "like"}, {}, {"impressed": "seen_ms"}))
+    assert "author_id" in content["features"]["discrete"]
+    assert left_out(text, "left_ms").startswith("a time after the impression in 100% of the rows")
+    kinds = {key: one["kind"] for key, one in content["features"]["sequences"]["past"]["columns"].items()}
+    assert kinds == {"ids": "category", "ms": "time"}
 
 
 def test_many_ids_are_hashed_into_a_table_for_those_of_the_whole_log(monkeypatch):
@@ -184,6 +196,15 @@ def test_a_named_column_of_a_type_that_a_run_refuses_on_an_older_day_is_told_wit
         ValueError, match=r"date=2026-05-01/part\.parquet: column user is double; allowed are integers"
     ):
         draft_config_of(log, ColumnRoles({"like": "like"}, {"user": "user"}, {}))
+
+
+def test_a_named_column_of_two_types_is_told_with_its_files(tmp_path: Path):
+    old = day_rows().set_column(0, "like", pa.array(np.arange(400) % 2 == 0))
+    log = read_log(write_days(tmp_path / "log", [old, *[day_rows()] * 3]))
+    with pytest.raises(
+        ValueError, match=r"column like is of type int64 in one file and bool in date=2026-05-01/part"
+    ):
+        draft_config_of(log)
 
 
 def test_a_large_day_is_sampled_from_its_first_to_its_last_row_group(tmp_path: Path, monkeypatch):
