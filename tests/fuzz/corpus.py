@@ -21,6 +21,7 @@ from tests import fork_server
 from tests.chaos.harness import prepare_run
 from tests.chaos.pipeline_run import PipelineRun
 from tests.components.registries import NAME
+from tests.components.serve.versions import write_stream
 from tests.pipeline.importers import test_census, test_kuairand, test_movielens
 from tests.tiny import FIRST_DAY, tiny_rows
 
@@ -85,7 +86,13 @@ def _add_rows(folder: Path) -> None:
         (folder / name).mkdir(parents=True)
         for file in ("a", "b")[: 1 if name == "request" else 2]:
             pq.write_table(tiny_rows(FIRST_DAY, rows), folder / name / f"{file}.parquet")
-    _write(folder / "request" / "params.json", json.dumps({"weights": {"like": 2.0, "reply": 0.5}}).encode())
+    params = {"weights": {"like": 2.0, "reply": 0.5}}
+    _write(folder / "request" / "params.json", json.dumps(params).encode())
+    rows = pq.read_table(folder / "request" / "a.parquet", partitioning=None)
+    shutil.copytree(folder / "request", folder / "body", ignore=shutil.ignore_patterns("*.json"))
+    records = {"dataframe_records": rows.to_pylist(), "params": params}
+    _write(folder / "body" / "a.json", json.dumps(records, default=str).encode())
+    _write(folder / "body" / "a.arrow", write_stream(rows))
     source = Source(folder / "given" / "calibrated", "model")
     score_files(source, str(folder / "input"), folder / "scored", {}, lambda *_: None)
     (folder / "scored" / "b.parquet").unlink()

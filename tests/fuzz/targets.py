@@ -26,6 +26,7 @@ from components.register.load_test_rows import scored_rows
 from components.register.run_outputs import read_outputs
 from components.register.tracking import _evaluated as _evaluated_numbers
 from components.resolve.resolve import resolve_run
+from components.serve.payload import ARROW, JSON, PARQUET, read_request
 from components.train.train import train_model
 from components.validate.profile.profile import Profile
 from components.validate.validate import validate_snapshot
@@ -226,6 +227,16 @@ def _readable(read: Callable[[Path], object]) -> Callable[[Path], object]:
     return read_if_readable
 
 
+def _bodies(folder: Path) -> object:
+    """Bodies of requests as `recap serve` reads and scores them."""
+    model = RecapPyfunc(str(folder / "given" / "calibrated"))
+    scored = []
+    for name, kind in (("a.json", JSON), ("a.arrow", ARROW), ("a.parquet", PARQUET)):
+        request = read_request((folder / "body" / name).read_bytes(), kind)
+        scored.append(model.score(request.rows, request.params))
+    return scored
+
+
 def _imported(convert: Callable[[Path, Path], object], name: str) -> Target:
     def read(folder: Path) -> object:
         return convert(folder / "sources" / name, folder / "out" / "log")
@@ -279,6 +290,7 @@ TARGETS = {
         lambda folder: _load_pyfunc(str(folder / "version" / "data" / "model")),
     ),
     "request": Target(("request/*",), _readable(_asked_of_the_model), 20),
+    "body": Target(("body/*",), _bodies, 20),
     "score": Target(("input/*.parquet", "scored/*"), _scored, 15),
     "webhook": Target(("answer",), send_to_webhook, 10),
     "census": _imported(import_census, "census-income.test"),

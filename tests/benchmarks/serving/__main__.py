@@ -26,7 +26,7 @@ from recap_model.config import RecapConfig, load_config
 from tests.benchmarks.scoring.rows import random_rows
 from tests.benchmarks.sequences.__main__ import config_with
 from tests.components.registries import new_registry
-from tests.components.serve.versions import NAME, add_version, running, wait_until
+from tests.components.serve.versions import NAME, add_version, running, wait_until, write_stream
 from tests.recap_model.sequences import READERS
 from tests.servers import free_port
 
@@ -55,9 +55,7 @@ def ways(version: Path, rows: pa.Table, address: str, history: dict[str, Any] | 
     records = {"columns": rows.column_names, "data": [list(row.values()) for row in rows.to_pylist()]}
     split = json.dumps({"dataframe_split": records, "params": params}).encode()
     with_params = rows.replace_schema_metadata({PARAMS_KEY: json.dumps(params)})
-    stream, file = pa.BufferOutputStream(), pa.BufferOutputStream()
-    with pa.ipc.new_stream(stream, with_params.schema) as writer:
-        writer.write_table(with_params)
+    file = pa.BufferOutputStream()
     pq.write_table(rows, file)
     session = requests.Session()
 
@@ -66,7 +64,7 @@ def ways(version: Path, rows: pa.Table, address: str, history: dict[str, Any] | 
         assert answer.status_code == 200, answer.text
         return answer.content
 
-    arrow, parquet = stream.getvalue().to_pybytes(), file.getvalue().to_pybytes()
+    arrow, parquet = write_stream(with_params), file.getvalue().to_pybytes()
     found: dict[str, Run] = {
         "pyfunc, frame": lambda: loaded.predict(frame, params=params),
         "pyfunc, Arrow": lambda: loaded.get_raw_model().predict(rows, params),
@@ -99,10 +97,7 @@ def promote_under_load(
 ) -> None:
     """Move the alias to and fro while clients that keep their connections send requests."""
     client, done = registry.connect(uri), threading.Event()
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, rows.schema) as writer:
-        writer.write_table(rows)
-    body, taken, failed = sink.getvalue().to_pybytes(), [], []
+    body, taken, failed = write_stream(rows), [], []
 
     def ask() -> None:
         session = requests.Session()

@@ -29,7 +29,7 @@ from components.serve.served_model import ServedModel, load_version
 from components.serve.server import ServeSettings
 from components.validate.profile.columns import FEATURE_ROLES, list_blocks
 from tests.components.registries import new_registry
-from tests.components.serve.versions import NAME, add_version, pyfunc_of, running, wait_until
+from tests.components.serve.versions import NAME, add_version, pyfunc_of, running, wait_until, write_stream
 from tests.recap_model.sequences import sequence_config
 from tests.servers import free_port
 from tests.tiny import FIRST_DAY, tiny_rows
@@ -122,13 +122,6 @@ def frame_columns(rows: pa.Table) -> dict[str, list]:
     return {name: rows[name].to_pylist() for name in rows.column_names}
 
 
-def stream(rows: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, rows.schema) as writer:
-        writer.write_table(rows)
-    return sink.getvalue().to_pybytes()
-
-
 def parquet(rows: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     pq.write_table(rows, sink)
@@ -150,8 +143,8 @@ WITH_PARAMS = ROWS.replace_schema_metadata({PARAMS_KEY: json.dumps(ONCE)})
         ({"inputs": frame_columns(FULL)}, "application/json"),
         ({"dataframe_records": ROWS.to_pylist(), "params": ONCE}, "application/json"),
         (parquet(FULL), PARQUET),
-        (stream(FULL), ARROW),
-        (stream(WITH_PARAMS), ARROW),
+        (write_stream(FULL), ARROW),
+        (write_stream(WITH_PARAMS), ARROW),
     ],
     ids=["split", "records", "instances", "inputs", "history", "parquet", "arrow", "arrow history"],
 )
@@ -172,7 +165,7 @@ def test_the_answer_is_in_the_format_that_is_accepted_and_weights_are_taken(serv
     body = {"dataframe_records": RECORDS, "params": {"weights": {"reply": 2}}}
     scores = pa.ipc.open_stream(served.post(body, Accept=ARROW).content).read_pandas()
     np.testing.assert_allclose(scores["score"], scores["like"] + 2 * scores["reply"], rtol=1e-5)
-    assert len(served.post(stream(FULL), ARROW, Accept="application/json").json()["predictions"]) == 30
+    assert len(served.post(write_stream(FULL), ARROW, Accept="application/json").json()["predictions"]) == 30
     assert served.post({"dataframe_records": []}).status_code == 400  # no column at all
     assert served.post({"dataframe_split": SPLIT | {"data": []}}).json() == {"predictions": []}
 
@@ -209,8 +202,8 @@ INPUTS = frame_columns(FULL)
         ({"inputs": INPUTS | {"post_id": [1, "a"] * 15}}, "input: column post_id: "),
         (b"{" * 10_000, "body: is not JSON"),
         (b"\xff\xfe", "body: is not JSON"),
-        ((ARROW, stream(FULL)[:900]), "body: is not arrow"),
-        ((ARROW, stream(TWICE)), "post_id is there 2 times"),
+        ((ARROW, write_stream(FULL)[:900]), "body: is not arrow"),
+        ((ARROW, write_stream(TWICE)), "post_id is there 2 times"),
         ((PARQUET, parquet(FULL)[:-9]), "body: is not parquet"),
     ],
 )
@@ -234,7 +227,7 @@ def test_a_body_that_is_too_long_or_of_another_type_is_refused(served: Served):
 def test_promotions_under_load_drop_no_request(served: Served, champion: str):
     """Four clients hold their connections while the champion changes six times."""
     expected = {version: served.expected(version) for version in served.folders}
-    body, failures, done = stream(FULL), [], threading.Event()
+    body, failures, done = write_stream(FULL), [], threading.Event()
     counts = []
 
     def ask() -> None:
