@@ -14,6 +14,7 @@ import torch
 
 from components.common.artifacts.model_manifest import TRAINING_LOG_NAME, ModelManifest
 from components.common.artifacts.snapshot import Snapshot, config_digest
+from components.common.html.facts import run_facts
 from components.common.runtime import step
 from components.common.runtime.atomic_output import atomic_directory, atomic_file
 from components.train.checkpoints import checkpoints_of
@@ -181,7 +182,15 @@ class _Run:
             ).write(folder)
         if curves is not None:
             with atomic_file(curves) as file:
-                file.write_text(curves_page(reports, manifest.precision, self.statistics.collisions))
+                file.write_text(
+                    curves_page(
+                        reports,
+                        manifest.precision,
+                        self.config,
+                        self.statistics.collisions,
+                        run_facts(self.snapshot, self.config),
+                    )
+                )
 
     def train(self, report: Callable[[Progress], None]) -> TrainState:
         """Build the model, and train it from its start or from the newest checkpoint."""

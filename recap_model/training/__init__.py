@@ -2,7 +2,7 @@
 
 from recap_model.distributed.process_group import ProcessGroup, init_process_group
 from recap_model.training.checkpoint import Checkpoints
-from recap_model.training.early_stopping import mean_loss
+from recap_model.training.early_stopping import mean_losses
 from recap_model.training.ema import WeightAverage
 from recap_model.training.loop import TrainingInterruptedError, train
 from recap_model.training.nonfinite import NonFiniteLossError
@@ -21,7 +21,7 @@ __all__ = [
     "choose_bf16",
     "choose_device",
     "init_process_group",
-    "mean_loss",
+    "mean_losses",
     "planned_steps",
     "train",
 ]

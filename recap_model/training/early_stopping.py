@@ -18,7 +18,7 @@ class EarlyStopping:
     Attributes:
         loss: the lowest so far; infinite before the first evaluation.
         step: at which it was.
-        last: the loss of the last evaluation.
+        last: the losses of the last evaluation: all tasks together as ``loss``, each under its name.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class EarlyStopping:
         self._rows = rows
         self._process_group = process_group or ProcessGroup()
         self.loss = float("inf")
-        self.last: float | None = None
+        self.last: dict[str, float] = {}
         self.step = 0
         self._evaluations_since_best = 0
         self._best: dict[str, Tensor] = {}
@@ -51,8 +51,9 @@ class EarlyStopping:
 
     def _evaluate(self, step: int, module: ModelAndLoss, bf16: bool) -> float:
         # One process's word, since all of them must go on, or end, together.
-        loss: float = self._process_group.gather(mean_loss(module, self._rows, bf16, self._process_group))[0]
-        self.last, self._evaluations_since_best = loss, self._evaluations_since_best + 1
+        losses = mean_losses(module, self._rows, bf16, self._process_group)
+        self.last = self._process_group.gather(losses)[0]
+        loss, self._evaluations_since_best = self.last["loss"], self._evaluations_since_best + 1
         if loss < self.loss:
             self.loss, self.step, self._evaluations_since_best = loss, step, 0
             self._best = {name: tensor.clone() for name, tensor in module.state_dict().items()}
@@ -75,24 +76,31 @@ class EarlyStopping:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` gave."""
-        self.loss, self.last, self.step = state["loss"], state["last"], state["step"]
+        self.loss, self.step = state["loss"], state["step"]
+        # Of an earlier revision's checkpoint it is the loss of all tasks alone.
+        self.last = state["last"] if isinstance(state["last"], dict) else {}
         self._evaluations_since_best, self._best = state["since"], state["best"]
 
 
 @torch.no_grad()
-def mean_loss(
+def mean_losses(
     module: ModelAndLoss, rows: BatchSource, bf16: bool = False, process_group: ProcessGroup | None = None
-) -> float:
-    """The loss of rows in evaluation mode, a mean over batches weighted by their rows."""
+) -> dict[str, float]:
+    """The losses of rows in evaluation mode, means over batches weighted by their rows.
+
+    ``loss`` is that of all tasks together; each task's is under its name.
+    """
     training = module.training
     module.eval()
-    total, count = 0.0, 0
+    totals, count = dict.fromkeys(("loss", *module.model.tasks), 0.0), 0
     device = next(module.parameters()).device
     for batch in rows.batches(0):
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            loss, _ = module(batch.to(device))
+            loss, outputs = module(batch.to(device))
         (length,) = (process_group or ProcessGroup()).sum_counts(len(batch))
-        total += loss.item() * length
+        totals["loss"] += loss.item() * length
+        for task in module.model.tasks:
+            totals[task] += outputs[f"loss/{task}"].item() * length
         count += length
     module.train(training)
-    return total / count if count else float("nan")
+    return {name: total / count if count else float("nan") for name, total in totals.items()}

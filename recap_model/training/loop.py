@@ -127,7 +127,7 @@ def _resume(state: TrainState, checkpoints: Checkpoints | None, report: Report) 
 
 def _report(state: TrainState, report: Report) -> None:
     rates = _learning_rates(state.optimizer)
-    held_out = state.stopping.last if state.stopping is not None else None
+    held_out = state.stopping.last if state.stopping is not None else {}
     progress = state.meter.read(state.step, state.epoch, state.rows, rates, held_out)
     state.reports.append(progress)
     report(progress)

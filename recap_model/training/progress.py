@@ -1,13 +1,16 @@
 """Progress of training: losses, learning rates and throughput since the last report."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor
 
 from recap_model.data.dataset.batch import RecapBatch
+
+GRADIENT_NORM = "gradient norm"  # its name among a step's losses
 
 
 @dataclass(frozen=True)
@@ -15,8 +18,8 @@ class Progress:
     """Where training stands after a step, with means over the steps since the last report.
 
     ``learning_rates`` has the rate of each task's tower, and under ``shared`` that of what they share.
-    ``waiting`` is the fraction of time spent waiting for rows; ``held_out_loss`` the last evaluation of early
-    stopping.
+    ``waiting`` is the fraction of time spent waiting for rows; ``gradient_norm`` the mean norm before clipping;
+    ``held_out_loss`` and, by task, ``held_out_losses`` are the last evaluation of early stopping.
     """
 
     step: int
@@ -30,6 +33,8 @@ class Progress:
     seconds_left: float
     waiting: float = 0.0
     held_out_loss: float | None = None
+    held_out_losses: dict[str, float] | None = None
+    gradient_norm: float | None = None
 
     def line(self) -> str:
         """The progress in a few words."""
@@ -63,7 +68,7 @@ class Meter:
             yield batch
 
     def add(self, rows: int, losses: dict[str, Tensor]) -> None:
-        """Count a step's rows and its losses: ``loss``, and each task's under its name."""
+        """Count a step's rows and its losses: ``loss``, each task's under its name, and `GRADIENT_NORM`."""
         for name, loss in losses.items():
             self._totals[name] = self._totals[name] + loss if name in self._totals else loss
         self.count += 1
@@ -75,10 +80,11 @@ class Meter:
         epoch: int,
         rows: int,
         learning_rates: dict[str, float],
-        held_out_loss: float | None = None,
+        held_out: Mapping[str, float] = MappingProxyType({}),
     ) -> Progress:
         """The progress since the last reading; the next one starts from here."""
         means = {name: total.item() / self.count for name, total in self._totals.items()}
+        norm = means.pop(GRADIENT_NORM, None)
         now = time.perf_counter()
         seconds = max(now - self._since, 1e-9)
         progress = Progress(
@@ -92,7 +98,9 @@ class Meter:
             rows_per_s=self._rows / seconds,
             seconds_left=(now - self._began) / max(step - self._began_at, 1) * (self.steps - step),
             waiting=self._waited_s / seconds,
-            held_out_loss=held_out_loss,
+            held_out_loss=held_out.get("loss"),
+            held_out_losses={name: loss for name, loss in held_out.items() if name != "loss"} or None,
+            gradient_norm=norm,
         )
         self._since, self._totals, self.count, self._rows, self._waited_s = now, {}, 0, 0, 0.0
         return progress

@@ -12,11 +12,12 @@ from recap_model.data.dataset.batch import RecapBatch
 from recap_model.losses import MultiTaskLoss, loss_denominators
 from recap_model.optim import set_learning_rates
 from recap_model.training.nonfinite import describe_nonfinite
+from recap_model.training.progress import GRADIENT_NORM
 from recap_model.training.state import TrainState
 
 
 def take_step(state: TrainState, batch: RecapBatch, config: RecapConfig) -> dict[str, Tensor]:
-    """One optimizer step; returns the loss as ``loss`` and each task's under its name.
+    """One optimizer step; returns the loss as ``loss``, each task's under its name, and the gradient's norm.
 
     Raises NonFiniteLossError before the weights change.
     """
@@ -24,12 +25,12 @@ def take_step(state: TrainState, batch: RecapBatch, config: RecapConfig) -> dict
     set_learning_rates(state.optimizer, config.optimizer, state.step, state.steps)
     state.optimizer.zero_grad(set_to_none=True)
     losses = _add_gradients(state, batch, config)
-    _check_and_clip(state, batch, losses, config)
+    norm = _check_and_clip(state, batch, losses, config)
     state.optimizer.step()
     state.step += 1
     if state.average is not None:
         state.average.update(state.module.model)
-    return losses
+    return {**losses, GRADIENT_NORM: norm}
 
 
 def _add_gradients(state: TrainState, batch: RecapBatch, config: RecapConfig) -> dict[str, Tensor]:
@@ -89,7 +90,8 @@ def _micro_batch_bounds(rows: int, parts: int) -> list[tuple[int, int]]:
 
 def _check_and_clip(
     state: TrainState, batch: RecapBatch, losses: dict[str, Tensor], config: RecapConfig
-) -> None:
+) -> Tensor:
+    """Clip the gradients; returns their norm before it."""
     parts = state.tables.parameters() if state.tables is not None else []
     held = _gradients(parts)
     apart = {id(parameter) for parameter in parts}
@@ -105,6 +107,7 @@ def _check_and_clip(
     if limit is not None and norm > limit:
         for value in values + held:
             value.mul_(limit / norm)
+    return norm
 
 
 def _gradients(parameters: Iterable[nn.Parameter]) -> list[Tensor]:

@@ -16,6 +16,9 @@ def training_metrics(record: Mapping[str, Any]) -> Iterator[Number]:
     step = record["step"]
     yield "train/loss", record["loss"], step
     yield "train/rows_per_s", record["rows_per_s"], step
+    for name in ("held_out_loss", "gradient_norm"):
+        if record.get(name) is not None:
+            yield f"train/{name}", record[name], step
     for name in ("losses", "learning_rates"):
         for task, number in record[name].items():
             yield f"train/{name}/{task}", number, step

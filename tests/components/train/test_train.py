@@ -92,7 +92,10 @@ def test_every_line_of_the_training_log_has_step_speed_losses_and_rates(model: P
 
 def test_the_curves_are_a_page_that_needs_nothing_else(model: Path):
     page = model.with_name("curves.html").read_text()
-    assert page.count('role="img"') == 5  # all tasks, like, reply, learning rate, speed
+    assert (
+        page.count('role="img"') == 7
+    )  # loss of all tasks, like, reply; learning rate, throughput, waiting, norm
+    assert "20 steps, all that were planned" in page
     assert "http" not in page
     assert "<script src" not in page
     assert "<link" not in page

@@ -10,7 +10,7 @@ from recap_model import RecapBatch, RecapConfig
 from recap_model.data.dataset.prefetch import Prefetcher
 from recap_model.data.dataset.statistics import FeatureStatistics
 from recap_model.model.create_ranking_model import build_model
-from recap_model.training import Progress, TrainState, mean_loss, train
+from recap_model.training import Progress, TrainState, mean_losses, train
 from recap_model.training.warm_start import warm_start
 from tests.recap_model.training.few_rows import FewRows, new_module, trained, weights_of
 from tests.tiny import tiny_config
@@ -75,7 +75,7 @@ def test_early_stopping_ends_with_the_weights_of_the_lowest_held_out_loss():
     assert state.stopping is not None
     assert state.step < 40 * 4
     assert state.step == state.stopping.step + 2 * 5
-    assert mean_loss(state.module, HeldOut()) == pytest.approx(state.stopping.loss)
+    assert mean_losses(state.module, HeldOut())["loss"] == pytest.approx(state.stopping.loss)
     assert reports[-1].held_out_loss is not None
     assert reports[-1].held_out_loss > state.stopping.loss
 
@@ -83,7 +83,7 @@ def test_early_stopping_ends_with_the_weights_of_the_lowest_held_out_loss():
 def test_early_stopping_looks_at_the_average_where_training_ends_with_it():
     state, _ = stopped_early(ema_decay=0.9)
     assert state.stopping is not None
-    assert mean_loss(state.module, HeldOut()) == pytest.approx(state.stopping.loss)
+    assert mean_losses(state.module, HeldOut())["loss"] == pytest.approx(state.stopping.loss)
 
 
 def test_batches_made_ahead_are_the_same_and_errors_come_where_they_were_due():

@@ -173,15 +173,18 @@ def reliability_chart(
 
 
 def _draw_rule(rule: Rule, x: Axis, y: Axis, channels: Spec) -> Spec:
-    mark = {"type": "line", "color": "var(--faint)", "strokeWidth": 1.25, "strokeDash": [4, 3], "aria": False}
-    (left, right), (bottom, top) = (channels[name]["scale"]["domain"] for name in ("x", "y"))
+    mark: Spec = {"color": "var(--faint)", "strokeWidth": 1.25, "strokeDash": [4, 3], "aria": False}
     if rule.axis == "diagonal":
+        (left, right), (bottom, top) = (channels[name]["scale"]["domain"] for name in ("x", "y"))
         points = [{"x": end, "y": end} for end in (max(left, bottom), min(right, top))]
-    elif rule.axis == "x":
-        points = [{"x": x.place(rule.at), "y": end} for end in (bottom, top)]
+        return {"data": {"values": points}, "mark": {"type": "line", **mark}}
+    if rule.axis == "x":
+        points = [{"x": x.place(rule.at)}]
+        across = {"y": {"value": 0}, "y2": {"value": _HEIGHT}}
     else:
-        points = [{"x": end, "y": y.place(rule.at)} for end in (left, right)]
-    return {"data": {"values": points}, "mark": mark}
+        points = [{"y": y.place(rule.at)}]
+        across = {"x": {"value": 0}, "x2": {"value": _WIDTH}}
+    return {"data": {"values": points}, "mark": {"type": "rule", **mark}, "encoding": across}
 
 
 def _draw_series(one: Series, x: Axis, y: Axis) -> Iterator[Spec]:
