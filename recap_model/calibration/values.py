@@ -154,18 +154,18 @@ def fit_monotone(bins: ValueBins) -> ValueCalibrator:
     return ValueCalibrator(knots=knots.tolist(), value=0.0, slopes=scaled.tolist())
 
 
-_FROM_SIMPLEST: dict[str, Callable[[ValueBins], ValueCalibrator | None]] = {
-    "none": lambda bins: None,
+_FROM_SIMPLEST: dict[str, Callable[[ValueBins], ValueCalibrator]] = {
     "factor": fit_factor,
     "isotonic": fit_monotone,
 }
 
 
 def fit_value_task(histogram: ValueHistogram, task: str, config: CalibrationConfig) -> ValueCalibration:
-    """Fit the simplest of no map, a factor and a monotone map that is within half a standard error of the best.
+    """Fit a factor, or a monotone map where the factor is not within half a standard error of it.
 
-    Losses are squared errors on held-out folds, which the mean given the prediction minimises. A task with fewer rows
-    than ``min_positives`` has a factor alone.
+    Losses are squared errors on held-out folds, which the mean given the prediction minimises. Predictions stay as
+    they are only if the config says so: a median, as of ``loss: mae``, may be a fifth under the mean, and squared
+    errors of long tails do not show it. A task with fewer rows than ``min_positives`` has a factor alone.
 
     Raises:
         ValueError: no row has a label, or no label is over 0, and the config does not allow for it.
@@ -210,7 +210,7 @@ def calibrated_values(calibrator: ValueCalibrator | None, values: Array) -> Arra
 
 
 def _fold_losses(
-    histogram: ValueHistogram, task: str, folds: list[int], fit: Callable[[ValueBins], ValueCalibrator | None]
+    histogram: ValueHistogram, task: str, folds: list[int], fit: Callable[[ValueBins], ValueCalibrator]
 ) -> Array:
     """The squared error on each fold of what is fitted on the others: (folds,)."""
     losses = []

@@ -1,9 +1,11 @@
 """A constant, logistic regression and gradient-boosted trees, a model for each task, on the columns of our model."""
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.compose import make_column_transformer
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -12,6 +14,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from tests.benchmarks.quality.sets import Columns
 
 _MAX_CATEGORIES = 250
+_BOOSTING = {"early_stopping": True, "random_state": 0, "max_iter": 300, "learning_rate": 0.06}
 Predictions = NDArray[np.float64]
 
 
@@ -21,7 +24,7 @@ def signed_log(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def constant(train: Columns, test: Columns, task: int) -> Predictions:
     """The rate of the training rows."""
-    return np.full(len(test.labels), train.labels[:, task].mean())
+    return np.full(len(test.labels), np.nanmean(train.labels[:, task]))
 
 
 def logistic_regression(train: Columns, test: Columns, task: int) -> Predictions:
@@ -41,20 +44,38 @@ def logistic_regression(train: Columns, test: Columns, task: int) -> Predictions
         remainder="passthrough",
     )
     model = make_pipeline(split, LogisticRegression(max_iter=300))
-    model.fit(_joined(train), train.labels[:, task])
+    labelled = ~np.isnan(train.labels[:, task])
+    model.fit(_joined(train)[labelled], train.labels[labelled, task])
     return model.predict_proba(_joined(test))[:, 1]
 
 
 def boosted_trees(train: Columns, test: Columns, task: int) -> Predictions:
     """HistGradientBoosting with early stopping; columns of up to 250 ids are categories, larger ones numbers."""
-    numbers = train.continuous.shape[1]
-    highest = train.discrete.max(axis=0, initial=0)
-    categories = [numbers + place for place, top in enumerate(highest) if top < _MAX_CATEGORIES]
-    model = HistGradientBoostingClassifier(
-        categorical_features=categories, early_stopping=True, random_state=0, max_iter=300, learning_rate=0.06
-    )
-    model.fit(_joined(train), train.labels[:, task])
+    model = HistGradientBoostingClassifier(categorical_features=_categories(train), **_BOOSTING)
+    labelled = ~np.isnan(train.labels[:, task])
+    model.fit(_joined(train)[labelled], train.labels[labelled, task])
     return model.predict_proba(_joined(test))[:, 1]
+
+
+def median(train: Columns, test: Columns, task: int) -> Predictions:
+    """The median of the training rows."""
+    return np.full(len(test.labels), np.nanmedian(train.labels[:, task]))
+
+
+def boosted_values(
+    train: Columns, test: Columns, task: int, loss: Literal["absolute_error", "gamma", "poisson"]
+) -> Predictions:
+    """As `boosted_trees`, for a value; gamma and Poisson are Tweedie's families with powers 2 and 1."""
+    model = HistGradientBoostingRegressor(loss=loss, categorical_features=_categories(train), **_BOOSTING)
+    labels = train.labels[:, task]
+    rows = labels > 0 if loss == "gamma" else ~np.isnan(labels)
+    model.fit(_joined(train)[rows], labels[rows])
+    return model.predict(_joined(test))
+
+
+def _categories(train: Columns) -> list[int]:
+    highest = train.discrete.max(axis=0, initial=0)
+    return [train.continuous.shape[1] + place for place, top in enumerate(highest) if top < _MAX_CATEGORIES]
 
 
 def _joined(columns: Columns) -> NDArray[np.float64]:
