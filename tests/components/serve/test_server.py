@@ -114,7 +114,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def champion(served: Served) -> str:
     """Version 1, served."""
     served.promote("1")
-    assert wait_until(lambda: served.version() == "1", 10)
+    assert wait_until(lambda: served.version() == "1", 30)
     return "1"
 
 
@@ -252,7 +252,7 @@ def test_promotions_under_load_drop_no_request(served: Served, champion: str):
     for number in range(6):
         promoted = str(number % 3 + 1)
         served.promote(promoted)
-        assert wait_until(lambda promoted=promoted: served.version() == promoted, 10)
+        assert wait_until(lambda promoted=promoted: served.version() == promoted, 30)
     done.set()
     for client in clients:
         client.join()
@@ -265,13 +265,13 @@ def test_an_altered_champion_is_refused_and_the_old_one_stays(served: Served, ch
     content = weights.read_bytes()
     weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     served.promote("2")
-    assert wait_until(lambda: served.metrics().get(("recap_refused_version", "2")) == 1, 10)
+    assert wait_until(lambda: served.metrics().get(("recap_refused_version", "2")) == 1, 30)
     assert served.version() == champion
     assert served.post({"dataframe_records": RECORDS}).headers["recap-model-version"] == champion
     assert "weights.safetensors was altered after registration" in served.log.read_text()
     weights.write_bytes(content)
     served.promote("3")
-    assert wait_until(lambda: served.version() == "3", 10)
+    assert wait_until(lambda: served.version() == "3", 30)
     assert ("recap_refused_version", "2") not in served.metrics()
 
 
@@ -300,9 +300,15 @@ def test_without_a_registry_the_model_stays(served: Served, caplog: pytest.LogCa
 def test_sigterm_drains_and_the_prediction_log_is_a_serving_log(served: Served, champion: str):
     """Last, as it ends the server."""
     os.kill(served.process.pid, signal.SIGTERM)
-    assert wait_until(lambda: requests.get(f"{served.address}/ready", timeout=5).status_code == 503, 5)
-    answer = served.post({"dataframe_records": ROWS.to_pylist(), "params": ONCE})
-    assert (answer.status_code, answer.headers["connection"]) == (200, "close")
+    answers = []
+
+    def is_draining() -> bool:
+        answers.append(served.post({"dataframe_records": ROWS.to_pylist(), "params": ONCE}))
+        return answers[-1].headers.get("connection") == "close"
+
+    assert wait_until(is_draining, 30)
+    assert requests.get(f"{served.address}/ready", timeout=5).status_code == 503
+    assert {answer.status_code for answer in answers} == {200}
     assert wait_until(lambda: not served.process.is_alive(), 20)
     assert served.process.exitcode == 0
     today = datetime.now(UTC).date()
