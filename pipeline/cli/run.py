@@ -1,5 +1,6 @@
 """``recap run``: run the whole pipeline on this machine."""
 
+import contextlib
 import json
 import os
 import shlex
@@ -112,12 +113,13 @@ def run(
             with folder.temporary_files(), LiveSteps(console) as live:
                 outputs = run_pipeline(arguments, folder.steps, folder.log, live, inside, until)
         except StepFailedError as failure:
-            pages = _collect_failed_pages(failure, folder, live.durations_s)
             print_error(
                 *(f"{failure.step}: {line}" for line in failure.lines),
                 f"the run ended at {failure.step}; everything it printed is in {failure.log}",
-                *pages,
             )
+            # The step's error may be a full disk, which has no room for pages either.
+            with contextlib.suppress(OSError):
+                print_error(*_collect_failed_pages(failure, folder, live.durations_s))
             raise typer.Exit(1) from None
         result = _collect_reports(outputs, folder, until, live.durations_s)
     if as_json:
