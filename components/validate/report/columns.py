@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from components.common.html.charts import Chart
 from components.common.html.numbers import format_number, format_rate
 from components.common.html.tables import Column
@@ -42,6 +44,10 @@ _MOMENTS = (
     Column("greatest"),
 )
 _VALUES = (
+    Column(
+        "new",
+        help="fraction of the rows with a value that the reference does not have; of hashed ids at least",
+    ),
     Column("distinct", help="different ids or words; over 1,023 with a standard error of 3%"),
     Column(
         "most frequent", help="with their fraction of the rows that have a value, or of the entries of lists"
@@ -69,7 +75,7 @@ class ColumnTable:
     has_words: bool = False
 
 
-def list_tables(columns: Columns, blocks: list[Block]) -> list[ColumnTable]:
+def list_tables(columns: Columns, blocks: list[Block], reference: Columns | None) -> list[ColumnTable]:
     """The tables of features, weights and ids, in the config's order."""
     numbers: list[ColumnRow] = []
     values: list[ColumnRow] = []
@@ -87,11 +93,13 @@ def list_tables(columns: Columns, blocks: list[Block]) -> list[ColumnTable]:
                     numbers.append(row)
                 if position.values is not None:
                     role = block.role.replace("_", " ")
+                    before = reference.select(block.key, number) if reference is not None else None
+                    new = _count_new(position, before)
                     row = ColumnRow(
                         label,
                         role,
                         _draw_values(position.values),
-                        [start, *_list_values(position.values, position)],
+                        [start, new, *_list_values(position.values, position)],
                     )
                     values.append(row)
     return [
@@ -126,6 +134,14 @@ def _list_moments(position: Position) -> list[tuple[str, float | str | None]]:
     least, greatest = position.extremes
     mean = compute_mean(position.stats, position.number)
     return [(format_rate(zeros), zeros), *map(_number, (least, mean, _deviation(position), greatest))]
+
+
+def _count_new(position: Position, reference: Position | None) -> tuple[str, float | str | None]:
+    if not position.are_ids or position.role == "id" or reference is None or not position.has_histogram:
+        return "–", None
+    bins, counts = position.histogram
+    new = fraction(int(counts[~np.isin(bins, reference.histogram[0])].sum()), int(counts.sum()))
+    return format_rate(new), new
 
 
 def _list_values(values: ValueSummary, position: Position) -> list[tuple[str, float | str | None]]:

@@ -65,7 +65,7 @@ def render_docs(
         drift_meanings=drift_meanings(),
         tasks=tasks_of(config.tasks),
         labels=build_task_table(profile, config),
-        column_tables=list_tables(window, blocks),
+        column_tables=list_tables(window, blocks, beside["drift"][1] if "drift" in beside else None),
         max_columns=MAX_ROWS,
         charts_shown=draw_charts(window, blocks, beside.get("drift"), _list_furthest(result)),
         rules=_build_rule_table(result),

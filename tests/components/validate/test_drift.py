@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from pathlib import Path
 
 import numpy as np
@@ -287,12 +288,17 @@ def test_a_new_column_is_named_and_not_compared(tmp_path: Path, clean: Path, cha
 def test_the_page_shows_the_furthest_column_first_with_its_histograms(
     tmp_path: Path, clean: Path, champion: Path
 ):
-    lines(tmp_path, changed(tmp_path, clean, moved("temperature", 1.0)), champion)
+    renamed = replaced("category", lambda values: pc.if_else(pc.equal(values, 1), 999, values))
+    lines(tmp_path, changed(tmp_path, clean, moved("temperature", 1.0), renamed), champion)
     page = (tmp_path / "docs.html").read_text().replace("<wbr>", "")
     failures, section = page.split("<h2>Drift from version 7: beyond the bounds</h2>")
     assert f"<figcaption>temperature, {DAY.removeprefix('date=')}</figcaption>" in failures
     assert "</span>this log <span" in failures
     assert "</span>version 7 " in failures
+    row = re.search(r'<tr><td class="words">category</td><td class="words">discrete.*', section)
+    assert row is not None
+    # A category of a day is new: of a seventh of the rows a part.
+    assert re.search(r'</td><td data-sort="0\.0\d+">\d\.\d+%</td><td data-sort="\d+">', row[0])
     assert section.index('<td class="words">temperature<') < section.index('<td class="words">amount<')
 
 
