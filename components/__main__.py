@@ -4,12 +4,12 @@ import importlib
 import os
 import sys
 
-from components.steps import STEPS
+from components.steps import STEPS, WATCH
 
 
 def main(steps: list[str]) -> int:
     """Import the steps' modules and kfp's executor, which starts them; returns the exit status."""
-    known = [step.name for step in STEPS]
+    known = [step.name for step in (*STEPS, WATCH)]
     unknown = [step for step in steps if step not in known]
     if unknown or not steps:
         print(f"python -m components: give one or more of {', '.join(known)}", file=sys.stderr)  # noqa: T201

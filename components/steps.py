@@ -1,6 +1,6 @@
 """The table of the pipeline's steps: the pipeline, the images and a cluster's settings read it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Image = Literal["data", "trainer", "registry"]
@@ -34,9 +34,19 @@ STEPS = (
     Step("register", "Register the version", "registry"),
     Step("promote", "Promote if the decision is yes", "registry"),
 )
+STEP_NAMES = tuple(step.name for step in STEPS)
+WATCH = Step("watch", "Watch the champion", "registry")
 NOTIFY = Step("notify", "Report how the run ended", "registry")
 
-STEP_OF_NAME = {step.name: step for step in (*STEPS, NOTIFY)}
+STEP_OF_NAME = {step.name: step for step in (*STEPS, WATCH, NOTIFY)}
+
+# The steps of the other pipeline, which reads one day: the titles are those of a day.
+WATCH_STEPS = (
+    replace(STEP_OF_NAME["resolve"], title="Resolve day and champion"),
+    replace(STEP_OF_NAME["validate"], title="Validate the day, and its drift"),
+    replace(STEP_OF_NAME["prepare"], title="Prepare the day's rows"),
+    WATCH,
+)
 
 
 def image_name(kind: Image) -> str:

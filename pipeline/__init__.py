@@ -2,3 +2,6 @@
 
 NAME = "recap-retrain"
 """Name of the pipeline on a Kubeflow Pipelines server."""
+
+WATCH_NAME = "recap-watch"
+"""Name of the pipeline that watches the champion."""

@@ -52,6 +52,7 @@ def _tasks(
         tracking_uri=tracking_uri,
         run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
         scheduled=scheduled,
+        purpose="retrain",
     )
     yield resolved
     snapshot = resolved.outputs["snapshot"]
@@ -90,7 +91,8 @@ def _tasks(
     yield promote(version=registered.outputs["version"], evaluation=evaluation)
 
 
-def _configure_local_task(task: Any, step: Step) -> None:
+def configure_local_task(task: Any, step: Step) -> None:
+    """Set the caching and the retries of a step on this machine."""
     # Most steps read a registry or a log that changes, so no result comes from kfp's cache.
     task.set_caching_options(enable_caching=False)
     if step.local_retries:
@@ -117,7 +119,7 @@ def local_pipeline(until: str = STEPS[-1].name) -> Any:
             days: Days in the window; data.days of the config if 0.
             tracking_uri: MLflow tracking server or store that holds the registered model.
         """
-        _add_steps(data_root, config, end_date, days, tracking_uri, _configure_local_task, until=until)
+        _add_steps(data_root, config, end_date, days, tracking_uri, configure_local_task, until=until)
 
     return retrain
 

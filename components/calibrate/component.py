@@ -16,8 +16,9 @@ def calibrate(
     """Fit each task's calibrator on held-out rows and put it inside the model."""
     from components.common.runtime.step import step
 
-    with step("calibrate"):
+    with step("calibrate") as meter:
         from components.calibrate.calibrate import calibrate_model
+        from recap_model.data.dataset.manifest import DatasetManifest
 
         calibrate_model(
             snapshot.path,
@@ -26,3 +27,5 @@ def calibrate(
             out=calibrated_model.path,
             report=reliability.path,
         )
+        meter.rows = DatasetManifest.read(calibration_set.path).rows
+        reliability.metadata.update(meter.metadata())

@@ -19,11 +19,14 @@ def evaluate(
     """Score candidate and champion on the same rows, measure both, and decide on a promotion."""
     from components.common.runtime.step import step
 
-    with step("evaluate"):
+    with step("evaluate") as meter:
         from components.common.artifacts.evaluation import Evaluation
         from components.common.metrics.curves import roc_points
         from components.evaluate.evaluate import evaluate_model
+        from recap_model.data.dataset.manifest import DatasetManifest
 
         evaluate_model(snapshot.path, model.path, test_set.path, validated.path, evaluation.path, report.path)
         metrics.metadata.update(Evaluation.read(evaluation.path).headline())
         roc.log_roc_curve(*roc_points(evaluation.path, snapshot.path))
+        meter.rows = DatasetManifest.read(test_set.path).rows
+        evaluation.metadata.update(meter.metadata())

@@ -16,11 +16,11 @@ def prepare(
     """Rectify labels, split by time, sample and shuffle: training, calibration and test sets."""
     from components.common.runtime.step import step
 
-    with step("prepare"):
+    with step("prepare") as meter:
         from components.common.storage.parquet import rows_uri
         from components.prepare.prepare import prepare_datasets
 
-        prepare_datasets(
+        manifests = prepare_datasets(
             snapshot.path,
             validated.path,
             train_set.path,
@@ -32,3 +32,5 @@ def prepare(
                 "test": rows_uri(test_set.uri),
             },
         )
+        meter.rows = sum(manifest.rows for manifest in manifests.values())
+        test_set.metadata.update(meter.metadata())

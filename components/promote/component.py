@@ -10,11 +10,12 @@ def promote(
     version: dsl.Input[dsl.Artifact],
     evaluation: dsl.Input[dsl.Artifact],
     promotion: dsl.Output[dsl.Artifact],
+    history: dsl.Output[dsl.HTML],
 ) -> None:
-    """Apply the decision: move the alias champion, or report why not."""
+    """Apply the decision: move the alias champion, or report why not; then show the model's history."""
     from components.common.runtime.step import step
 
-    with step("promote"):
+    with step("promote") as meter:
         from components.promote.promote import promote_version
 
-        promote_version(version.path, evaluation.path, out=promotion.path)
+        promote_version(version.path, evaluation.path, promotion.path, history=history.path, meter=meter)

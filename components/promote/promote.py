@@ -10,10 +10,13 @@ from pydantic import Field
 from components.common import registry
 from components.common.artifacts.decision import Decision
 from components.common.artifacts.registered_version import RegisteredVersion
+from components.common.history import write_history
 from components.common.registry.load_test import check_unchanged_version
 from components.common.registry.move_champion import ChampionChangedError, move_champion
 from components.common.registry.promotion_log import Audit, read_promotions
+from components.common.registry.run_metrics import log_metrics
 from components.common.runtime.atomic_output import atomic_directory
+from components.common.runtime.cost import CostMeter, cost_metrics
 from components.common.runtime.step import progress
 from components.common.runtime.webhook import send
 from recap_model.config import StrictModel
@@ -51,12 +54,22 @@ class PromotionResult(StrictModel):
         send(event, self.model_dump(include=fields, by_alias=True))
 
 
-def promote_version(version: str | Path, evaluation: str | Path, out: str | Path) -> PromotionResult:
+def promote_version(
+    version: str | Path,
+    evaluation: str | Path,
+    out: str | Path,
+    history: str | Path | None = None,
+    meter: CostMeter | None = None,
+) -> PromotionResult:
     """Make the version champion if the decision is PROMOTE and still valid; write ``promotion.json``, send the event.
 
     With a decision HOLD or ERROR, or if the champion has changed since, nothing is moved and the step succeeds. If
     only a person's approval is missing, the version becomes ``challenger``. Idempotent, even if the champion moves
     in between.
+
+    Args:
+        history: file for the page of the model's history, with this promotion.
+        meter: of this step, whose cost is recorded with the version.
 
     Raises:
         FileNotFoundError: an input does not exist.
@@ -88,6 +101,11 @@ def promote_version(version: str | Path, evaluation: str | Path, out: str | Path
         (folder / PROMOTION_NAME).write_text(promotion.model_dump_json(indent=1, by_alias=True))
     log.info("name=%s version=%s event=%s", registered.name, registered.version, done.kind)
     promotion.notify()
+    if meter is not None:
+        with registry.registry_errors(client):
+            log_metrics(client, registered.run_id, cost_metrics("promote", meter.figures()))
+    if history is not None:
+        write_history(client, registered.name, history)
     return promotion
 
 

@@ -20,7 +20,8 @@ def register(
     """Register the model as a version, with its lineage, and load-test it."""
     from components.common.runtime.step import step
 
-    with step("register"):
+    with step("register") as meter:
+        from components.common.runtime.cost import read_metadata
         from components.register.register import register_version
 
         register_version(
@@ -32,4 +33,13 @@ def register(
             out=version.path,
             reports={"data": data_docs.path, "training": curves.path, "calibration": reliability.path},
             evaluation_uri=evaluation.uri,
+            costs={
+                "resolve": read_metadata(snapshot.metadata),
+                "validate": read_metadata(validated.metadata),
+                "prepare": read_metadata(test_set.metadata),
+                "train": read_metadata(curves.metadata),
+                "calibrate": read_metadata(reliability.metadata),
+                "evaluate": read_metadata(evaluation.metadata),
+            },
+            meter=meter,
         )

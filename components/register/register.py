@@ -18,7 +18,9 @@ from components.common.artifacts.snapshot import Snapshot
 from components.common.artifacts.validation_result import RESULT_NAME
 from components.common.registry.load_test import load_and_score, store_rows
 from components.common.registry.load_test_record import read_load_test, record_failure, record_load_test
+from components.common.registry.run_metrics import log_metrics
 from components.common.runtime.atomic_output import atomic_directory
+from components.common.runtime.cost import CostMeter, cost_metrics
 from components.common.runtime.step import progress
 from components.common.storage.parquet import open_parquet
 from components.register.load_test_rows import scored_rows
@@ -55,6 +57,8 @@ def register_version(
     out: str | Path,
     reports: Mapping[str, str | Path] | None = None,
     evaluation_uri: str | None = None,
+    costs: Mapping[str, Mapping[str, float]] | None = None,
+    meter: CostMeter | None = None,
 ) -> RegisteredVersion:
     """Register the model, for any outcome of its decision, and load-test the version.
 
@@ -64,6 +68,8 @@ def register_version(
     Args:
         reports: pages of the other steps, by name, for the MLflow run.
         evaluation_uri: the evaluation's permanent location; its path if not given.
+        costs: of the steps before, by their names, as `CostMeter` measures them.
+        meter: of this step.
 
     Raises:
         FileNotFoundError: an input is missing or incomplete.
@@ -83,7 +89,11 @@ def register_version(
     progress(0.6, 1, f"load-testing version {registered.version}")
     load_test = _load_test(client, run.name, registered)
     _set_candidate(client, run.name, str(registered.version))
+    spent = {**(costs or {}), **({"register": meter.figures()} if meter else {})}
     with registry.registry_errors(client):
+        log_metrics(
+            client, registered.run_id, [one for step in spent for one in cost_metrics(step, spent[step])]
+        )
         client.set_terminated(registered.run_id)
     version = RegisteredVersion(
         name=run.name,

@@ -3,7 +3,9 @@
 import hashlib
 import logging
 import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from components.common.artifacts.snapshot import (
     BASELINE_NAME,
@@ -67,22 +69,41 @@ def resolve_run(
         without_secret(data_root, "data_root"),
         without_secret(tracking_uri, "tracking_uri"),
     )
-    settings = _read_config(str(config))
+    settings = read_config(str(config))
     check_distribution(settings)
     expectations = _read_expectations(str(config), settings)
     listing = find_files(settings, data_root, end_date, days, scheduled)
-    window = listing.window
+    champion = _champion(settings, tracking_uri)
+    anchor = _anchor(settings, tracking_uri, champion)
+    _check_warm_start(settings, tracking_uri)
+    return freeze(Inputs(settings, listing, champion, tracking_uri, run_id, expectations, anchor), out)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a snapshot is made of; ``expectations`` is the content of the config's expectations file."""
+
+    config: RecapConfig
+    listing: FilesFound
+    champion: Champion | None
+    tracking_uri: str
+    run_id: str
+    expectations: bytes = b""
+    anchor: Champion | None = None
+
+
+def freeze(inputs: Inputs, out: str | Path, purpose: Literal["retrain", "watch"] = "retrain") -> Snapshot:
+    """Write the snapshot of these inputs, with every file's identity and the champion's profile."""
+    settings, listing, champion = inputs.config, inputs.listing, inputs.champion
+    window, tracking_uri, expectations = listing.window, inputs.tracking_uri, inputs.expectations
     if listing.not_read:
         log.warning(
             "event=not_read data_root=%s names=%s", listing.source.data_root, shorten(listing.not_read, 20)
         )
-    champion = _champion(settings, tracking_uri)
-    anchor = _anchor(settings, tracking_uri, champion)
-    _check_warm_start(settings, tracking_uri)
     serving = settings.validation.drift.serving_log
     baseline, profile = _baseline(settings, tracking_uri, champion)
     snapshot = Snapshot(
-        run_id=run_id,
+        run_id=inputs.run_id,
         data_root=listing.source.data_root,
         table=listing.source.table,
         first_day=window.first,
@@ -91,13 +112,14 @@ def resolve_run(
         lookback=_partitions(listing, listing.lookback),
         missing_days=listing.missing,
         champion=champion,
-        anchor=anchor,
+        anchor=inputs.anchor,
         baseline=baseline,
         serving=freeze_serving_log(serving, window) if serving else None,
         expectations_sha256=hashlib.sha256(expectations).hexdigest() if expectations else None,
         tracking_uri=tracking_uri,
         config_digest=config_digest(settings),
         source_revision=os.environ.get("RECAP_SOURCE_REVISION", "unknown"),
+        purpose=purpose,
     )
     beside = {BASELINE_NAME: profile, EXPECTATIONS_NAME: expectations}
     _write(snapshot, settings, beside, out)
@@ -114,7 +136,8 @@ def resolve_run(
     return snapshot
 
 
-def _read_config(config: str) -> RecapConfig:
+def read_config(config: str) -> RecapConfig:
+    """The config in a file or at a URI. Raises as `resolve_run`."""
     if "://" not in config:
         return load_config(config)
     return parse_yaml(_read(config, "no such config file"), source=config)

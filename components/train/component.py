@@ -15,7 +15,10 @@ def train(
     """Train the model of the snapshot's config on the training set."""
     from components.common.runtime.step import step
 
-    with step("train"):
+    with step("train") as meter:
+        from components.train.gpus import count_gpus
         from components.train.train import train_model
 
-        train_model(snapshot.path, train_set.path, out=model.path, curves=curves.path)
+        trained = train_model(snapshot.path, train_set.path, out=model.path, curves=curves.path)
+        meter.rows, meter.gpus = trained.rows * trained.epochs, count_gpus(snapshot.path)
+        curves.metadata.update(meter.metadata())

@@ -14,7 +14,8 @@ def validate(
     """Check the log against expectations; a critical failure ends the run."""
     from components.common.runtime.step import step
 
-    with step("validate"):
+    with step("validate") as meter:
         from components.validate.validate import validate_snapshot
 
-        validate_snapshot(snapshot.path, validated.path, docs=data_docs.path)
+        meter.rows = validate_snapshot(snapshot.path, validated.path, docs=data_docs.path).rows
+        validated.metadata.update(meter.metadata())

@@ -30,6 +30,7 @@ from pipeline.cli.serve import serve
 from pipeline.cli.terminal.arguments import check_encoding
 from pipeline.cli.terminal.command_group import CommandGroup
 from pipeline.cli.terminal.output import open_standard_output, print_error
+from pipeline.cli.watch import watch
 
 _INTERRUPTED = 130
 
@@ -43,6 +44,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(run)
+app.command()(watch)
 app.command()(compare)
 app.command()(tune)
 app.command()(sample)

@@ -105,16 +105,16 @@ class Server:
                 if not token or (limit is not None and len(runs) >= limit):
                     return runs[:limit]
 
-    def publish(self, package: Path, version: str) -> Version:
-        """Upload a compiled pipeline as a new version; idempotent for equal name and content.
+    def publish(self, package: Path, version: str, name: str = NAME) -> Version:
+        """Upload a compiled pipeline as a new version of that name; idempotent for equal name and content.
 
         Raises ClusterError if a version of that name has other content.
         """
         with self._api_errors():
-            known = self._pipeline_id()
+            known = self._pipeline_id(name)
             if known is None:
                 known = self._client.upload_pipeline(
-                    str(package), pipeline_name=NAME, namespace=self.namespace or None
+                    str(package), pipeline_name=name, namespace=self.namespace or None
                 ).pipeline_id
             versions = self._client.list_pipeline_versions(
                 known, filter=_name_filter(version)
@@ -123,21 +123,21 @@ class Server:
                 return _version(versions[0])
             return _version(self._client.upload_pipeline_version(str(package), version, pipeline_id=known))
 
-    def newest_version(self) -> Version | None:
-        """The version released last, or None."""
+    def newest_version(self, name: str = NAME) -> Version | None:
+        """The version of a pipeline that was released last, or None."""
         with self._api_errors():
-            known = self._pipeline_id()
+            known = self._pipeline_id(name)
             if known is None:
                 return None
             answer = self._client.list_pipeline_versions(known, page_size=2, sort_by="created_at desc")
         # The server creates one together with the pipeline, under its name; times have a resolution of a second.
-        released = [one for one in answer.pipeline_versions or [] if one.display_name != NAME]
+        released = [one for one in answer.pipeline_versions or [] if one.display_name != name]
         return _version(released[0]) if released else None
 
-    def _pipeline_id(self) -> str | None:
-        """The pipeline's id, looked up by namespace; kfp's own lookup omits it and fails on multi-user servers."""
+    def _pipeline_id(self, name: str) -> str | None:
+        """A pipeline's id, looked up by namespace; kfp's own lookup omits it and fails on multi-user servers."""
         pipelines = self._client.list_pipelines(
-            filter=_name_filter(NAME), namespace=self.namespace or None
+            filter=_name_filter(name), namespace=self.namespace or None
         ).pipelines
         return pipelines[0].pipeline_id if pipelines else None
 

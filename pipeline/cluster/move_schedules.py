@@ -16,7 +16,7 @@ _DESCRIBED = re.compile(r"^recap release: in place of (\S+), to be (running|paus
 
 
 def move_schedules(server: Server, version: Version) -> Iterator[Schedule]:
-    """Move every schedule to ``version``; yields the resulting schedules, one per name.
+    """Move every schedule of a version's pipeline to that version; yields the resulting schedules, one per name.
 
     Two schedules of one name are never enabled at once. An enabled schedule is enabled again when this call, or after
     a crash the next one, has ended.
@@ -25,6 +25,9 @@ def move_schedules(server: Server, version: Version) -> Iterator[Schedule]:
     """
     by_name: dict[str, list[Schedule]] = {}
     for schedule in server.schedules():
+        # A server may not tell the pipeline of schedules that another client made; all used to be of one.
+        if schedule.pipeline_id not in (None, "", version.pipeline_id):
+            continue
         by_name.setdefault(schedule.name, []).append(schedule)
     for name, schedules in sorted(by_name.items()):
         yield _move(server, _finish_interrupted(server, name, schedules), version)

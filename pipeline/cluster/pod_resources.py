@@ -170,7 +170,7 @@ def _mount_secrets(task: Any, step: Step, settings: ClusterSettings) -> None:
     # Training may warm-start from the champion's weights in the registry.
     if step.image == "registry" or step.name == "train":
         given[secrets.mlflow] = _MLFLOW
-    if step.name in ("promote", "notify"):
+    if step.name in ("promote", "watch", "notify"):
         given[secrets.webhook] = _WEBHOOK
     for name, keys in given.items():
         kubernetes.use_secret_as_env(task, name, {key: key for key in keys}, optional=True)

@@ -20,6 +20,7 @@ class Schedule:
     enabled: bool
     arguments: dict[str, Any]
     version_id: str | None
+    pipeline_id: str | None = None
     description: str = ""
     touched: bool = False
 
@@ -35,6 +36,7 @@ class Schedule:
             enabled=recurring.mode == "ENABLE",
             arguments=dict(runtime.parameters or {}) if runtime else {},
             version_id=reference.pipeline_version_id if reference else recurring.pipeline_version_id,
+            pipeline_id=reference.pipeline_id if reference else None,
             description=recurring.description or "",
             touched=recurring.updated_at is not None and recurring.updated_at != recurring.created_at,
         )

@@ -166,6 +166,7 @@ _PODS: dict[StepName, PodSettings] = {
     "evaluate": PodSettings(cpu="4", memory="16Gi"),
     "register": PodSettings(cpu="2", memory="8Gi", timeout_minutes=60),
     "promote": PodSettings(cpu="1", memory="4Gi", timeout_minutes=30),
+    "watch": PodSettings(cpu="4", memory="16Gi"),
     "notify": PodSettings(cpu="500m", memory="1Gi", scratch="1Gi", timeout_minutes=10),
 }
 

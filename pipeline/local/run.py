@@ -8,7 +8,7 @@ from io import TextIOBase
 from pathlib import Path
 from typing import Any, TextIO
 
-from components.steps import STEPS
+from pipeline.graphs import RETRAIN, Pipeline
 from pipeline.local.events import Event
 from pipeline.local.step_processes import Steps, patch_kfp_runners, printable, step_starter
 from pipeline.local.step_starter import StepStarter
@@ -53,7 +53,8 @@ def run_pipeline(
     log: str | Path,
     on_event: Callable[[Event], None],
     containers: dict[str, Any] | None = None,
-    until: str = STEPS[-1].name,
+    until: str = "",
+    pipeline: Pipeline = RETRAIN,
 ) -> Path:
     """Run every step in its own process; returns the folder with one folder of outputs per step.
 
@@ -63,7 +64,8 @@ def run_pipeline(
         log: file for everything that kfp and the steps print.
         on_event: called as steps start, make progress and end.
         containers: settings of a container for each step (`pipeline.local.docker`); processes if None.
-        until: the last step to run.
+        until: the last step to run; the pipeline's last if empty.
+        pipeline: what is run.
 
     Raises:
         StepFailedError: a step failed; the exception has its error messages.
@@ -75,15 +77,16 @@ def run_pipeline(
     with log.open("w", buffering=1, encoding="utf-8") as stream:
         steps = Steps(stream, _end_run_on_output_error(on_event))
         try:
-            with _capture_output(stream), contextlib.closing(step_starter(steps, until)) as starter:
+            names = pipeline.names(until)
+            with _capture_output(stream), contextlib.closing(step_starter(steps, names)) as starter:
                 if containers is None:
-                    starter.prepare(STEPS[0].name)
-                _run(arguments, root, steps, starter, containers, until)
+                    starter.prepare(names[0])
+                _run(arguments, root, steps, starter, containers, pipeline.build(names[-1]))
         except RuntimeError as error:
             raise StepFailedError(steps.step, steps.errors or [printable(str(error))], log) from None
         except _OutputError as refused:
             raise refused.reason from None
-    return next(folder for folder in root.iterdir() if folder.name.startswith("recap-retrain"))
+    return next(folder for folder in root.iterdir() if folder.name.startswith(pipeline.name))
 
 
 def _end_run_on_output_error(on_event: Callable[[Event], None]) -> Callable[[Event], None]:
@@ -102,18 +105,16 @@ def _run(
     steps: Steps,
     starter: StepStarter,
     containers: dict[str, Any] | None,
-    until: str,
+    graph: Any,
 ) -> None:
     from kfp import local
-
-    from pipeline.retrain import local_pipeline
 
     with patch_kfp_runners(steps, starter):
         runner = local.SubprocessRunner(use_venv=False)
         if containers is not None:
             runner = local.DockerRunner(**containers)
         local.init(runner, pipeline_root=str(root), workspace_root=str(root / "workspace"))
-        local_pipeline(until)(**arguments)
+        graph(**arguments)
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ PAGES = {
     "training": ("train", "curves"),
     "calibration": ("calibrate", "reliability"),
     "evaluation": ("evaluate", "report"),
+    "history": ("promote", "history"),
 }
 _MARK = "<!-- pages -->"  # in the template of all pages, where links go
 _TONES = {"PROMOTE": "good", "HOLD": "warn", "ERROR": "bad"}

@@ -7,12 +7,13 @@ import re
 import secrets
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 from components.common.runtime.process_pool import describe_signal
 from components.common.runtime.step import ERROR_MARK, KEY_OF_RUN, PIPE_OF_RUN, PROGRESS_MARK
+from components.steps import STEP_NAMES
 from pipeline.local.events import Event, StepEnded, StepProgress, StepStarted
 from pipeline.local.step_starter import StepStarter
 from recap_model.config.fields.uris import mask_secrets
@@ -124,9 +125,9 @@ def patch_kfp_runners(steps: Steps, starter: StepStarter) -> Iterator[None]:
         docker_task_handler.run_docker_container = in_container
 
 
-def step_starter(steps: Steps, until: str = "") -> StepStarter:
-    """The starter of these steps' processes, of which ``until`` is the last."""
-    return StepStarter({PIPE_OF_RUN: "stdout", KEY_OF_RUN: steps.key}, until)
+def step_starter(steps: Steps, names: Sequence[str] = STEP_NAMES) -> StepStarter:
+    """The starter of these steps' processes, by their names in their order."""
+    return StepStarter({PIPE_OF_RUN: "stdout", KEY_OF_RUN: steps.key}, names)
 
 
 def run_process(steps: Steps, starter: StepStarter, command: list[str], variables: dict[str, str]) -> int:

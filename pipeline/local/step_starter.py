@@ -5,13 +5,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from components.common.runtime.environment import python_environment
-from components.steps import STEPS
-
-_NEXT = {before.name: after.name for before, after in pairwise(STEPS)}
+from components.steps import STEP_NAMES
 
 
 class StepStarter:
@@ -19,12 +17,12 @@ class StepStarter:
 
     Args:
         variables: environment variables of the processes, in addition to this process's.
-        until: the last step, after which none is started.
+        names: of the steps, in their order.
     """
 
-    def __init__(self, variables: Mapping[str, str], until: str = "") -> None:
+    def __init__(self, variables: Mapping[str, str], names: Sequence[str] = STEP_NAMES) -> None:
         self._variables = dict(variables)
-        self._until = until
+        self._next = dict(pairwise(names))
         self._waiting: dict[str, subprocess.Popen[str]] = {}
 
     def prepare(self, step: str) -> None:
@@ -52,7 +50,7 @@ class StepStarter:
         # If the process was just killed, its exit status says so.
         with contextlib.suppress(BrokenPipeError), process.stdin as request:
             request.write(json.dumps([arguments, dict(variables)]) + "\n")
-        following = _NEXT.get(step) if step != self._until else None
+        following = self._next.get(step)
         if following is not None and following not in self._waiting:
             self.prepare(following)
         return process

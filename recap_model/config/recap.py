@@ -23,6 +23,7 @@ from recap_model.config.steps.evaluation import EvaluationConfig
 from recap_model.config.steps.registry import RegistryConfig
 from recap_model.config.steps.training import TrainingConfig
 from recap_model.config.steps.validation import ValidationConfig
+from recap_model.config.steps.watch import WatchConfig
 
 
 class RecapConfig(StrictModel):
@@ -41,6 +42,7 @@ class RecapConfig(StrictModel):
     calibration: CalibrationConfig = CalibrationConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     registry: RegistryConfig = RegistryConfig()
+    watch: WatchConfig = WatchConfig()
 
     _unknown_tasks = cross_check(cross_checks.unknown_tasks)
     _missing_architectures = cross_check(cross_checks.missing_architectures)

@@ -152,6 +152,11 @@ class Snapshot(StrictModel):
     tracking_uri: str
     config_digest: str
     source_revision: str = "unknown"
+    purpose: Literal["retrain", "watch"] = Field(
+        "retrain",
+        exclude_if=lambda purpose: purpose == "retrain",
+        description="of a watched day every row is a test row, under the champion's config",
+    )
 
     @property
     def files(self) -> list[LogFile]:
@@ -213,5 +218,7 @@ class Snapshot(StrictModel):
 
 
 def config_digest(config: RecapConfig) -> str:
-    """Digest of the effective config, without the engine, on which no output depends."""
-    return hashlib.sha256(config.model_dump_json(exclude={"data": {"engine"}}).encode()).hexdigest()
+    """Digest of the effective config, without the engine and the watch, on which no output of a run depends."""
+    return hashlib.sha256(
+        config.model_dump_json(exclude={"data": {"engine"}, "watch": True}).encode()
+    ).hexdigest()

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from components.common.runtime.cost import CostMeter, describe
 from components.common.runtime.process_pool import exit_with_run
 from recap_model.config.fields.uris import mask_secrets
 
@@ -66,17 +67,18 @@ class RetryableError(Exception):
 
 
 @contextmanager
-def step(name: str) -> Iterator[None]:
-    """Run a step: an exception becomes an error line and exit status 1, or 75 if the step should be retried.
+def step(name: str) -> Iterator[CostMeter]:
+    """Run a step and measure its cost: an exception becomes an error line and exit status 1, or 75 for a retry.
 
     The full traceback is logged if ``RECAP_LOG_LEVEL`` is DEBUG.
     """
+    meter = CostMeter()
     try:
         log_to_stdout()
         if pipe := os.environ.get(PIPE_OF_RUN):
             exit_with_run(pipe)
         log.info("step=%s event=start", name)
-        yield
+        yield meter
     except KeyboardInterrupt:
         _print_marked(ERROR_MARK, f"{name}: interrupted")
         sys.exit(130)
@@ -96,7 +98,7 @@ def step(name: str) -> Iterator[None]:
         for line in error_lines(error):
             _print_marked(ERROR_MARK, f"{name}: {line}")
         sys.exit(1)
-    log.info("step=%s event=done", name)
+    log.info("step=%s event=done cost=%r", name, describe(meter.figures()))
 
 
 def error_lines(error: Exception) -> list[str]:

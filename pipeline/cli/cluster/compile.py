@@ -1,4 +1,4 @@
-"""``recap compile``: the YAML file that a Kubeflow Pipelines server runs."""
+"""``recap compile``: the YAML files that a Kubeflow Pipelines server runs."""
 
 import tempfile
 from collections.abc import Iterator
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from pipeline.graphs import RETRAIN, Pipeline
 
 ClusterOption = Annotated[
     Path | None,
@@ -22,7 +24,7 @@ def compile_command(
         Path | None, typer.Option(help="Folder for the YAML; pipeline/compiled if not given.")
     ] = None,
 ) -> None:
-    """Compile the pipeline for a Kubeflow Pipelines server.
+    """Compile the pipelines, retrain and watch, for a Kubeflow Pipelines server.
 
     Example: `recap compile --cluster cluster.yaml --out .`
     """
@@ -38,10 +40,10 @@ def compile_command(
 
 
 @contextmanager
-def compiled_pipeline(cluster: Path | None) -> Iterator[Path]:
-    """The pipeline compiled for a cluster file, in a temporary file."""
+def compiled_pipeline(cluster: Path | None, pipeline: Pipeline = RETRAIN) -> Iterator[Path]:
+    """A pipeline compiled for a cluster file, in a temporary file."""
     from pipeline.cluster.compile import compile_pipelines
     from pipeline.cluster.settings import load_cluster
 
     with tempfile.TemporaryDirectory() as folder:
-        yield compile_pipelines(Path(folder), load_cluster(cluster))[0]
+        yield compile_pipelines(Path(folder), load_cluster(cluster), [pipeline])[0]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,6 +33,19 @@ ConfigOption = Annotated[str, typer.Option(help="Config: a path in the images, o
 DaysOption = Annotated[
     int, typer.Option(min=0, max=36_600, help="Days in the window; data.days of the config if 0.")
 ]
+
+
+class PipelineName(StrEnum):
+    """A pipeline, as it is named in options."""
+
+    RETRAIN = "retrain"
+    WATCH = "watch"
+
+
+PipelineOption = Annotated[
+    PipelineName,
+    typer.Option(help="What is run: retrain, or watch, which measures the champion on a new day."),
+]
 DEFAULT_CONFIG = "pipeline/configs/heavy_ranker.yaml"
 
 
@@ -44,7 +58,12 @@ def connect_server(host: str, namespace: str, token_file: Path | None) -> "Serve
 
 
 def run_arguments(
-    last: date | None, data: str, tracking_uri: str, config: str, days: int
+    last: date | None,
+    data: str,
+    tracking_uri: str,
+    config: str,
+    days: int,
+    pipeline: PipelineName = PipelineName.RETRAIN,
 ) -> tuple[str, dict[str, Any]]:
     """A run's name, which states its window, and its arguments; without a last day the scheduled time sets it."""
     from recap_model.config.fields.uris import mask_secrets, without_secret
@@ -58,13 +77,10 @@ def run_arguments(
         without_secret(uri, where)
     without_secret(config, "--config")
     end = last.isoformat() if last else ""
-    arguments = {
-        "data_root": data,
-        "tracking_uri": tracking_uri,
-        "config": config,
-        "end_date": end,
-        "days": days,
-    }
+    given: dict[str, Any] = {"data_root": data, "tracking_uri": tracking_uri, "config": config}
+    if pipeline == PipelineName.WATCH:
+        return f"watch {end}", {**given, "day": end}
+    arguments = {**given, "end_date": end, "days": days}
     return f"retrain {end}{f' {days} days' if days else ''}", arguments
 
 

@@ -6,7 +6,15 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.cli.cluster.compile import ClusterOption, compiled_pipeline
-from pipeline.cli.cluster.options import HostOption, NamespaceOption, TokenOption, connect_server
+from pipeline.cli.cluster.options import (
+    HostOption,
+    NamespaceOption,
+    PipelineName,
+    PipelineOption,
+    TokenOption,
+    connect_server,
+)
+from pipeline.graphs import PIPELINES
 
 
 def release(
@@ -15,10 +23,11 @@ def release(
         str, typer.Option(help="Name of the new version, as a tag or a revision of the source.")
     ],
     cluster: ClusterOption = None,
+    pipeline: PipelineOption = PipelineName.RETRAIN,
     namespace: NamespaceOption = "",
     token_file: TokenOption = None,
 ) -> None:
-    """Upload the pipeline as a new version, print its differences from the last one, and move every schedule to it.
+    """Upload the pipeline as a new version, print its differences from the last one, and move its schedules to it.
 
     An interrupted release is completed by repeating the command.
 
@@ -29,9 +38,10 @@ def release(
     from pipeline.cluster.move_schedules import move_schedules
 
     server = connect_server(host, namespace, token_file)
-    before = server.newest_version()
-    with compiled_pipeline(cluster) as package:
-        made = server.publish(package, version)
+    graph = PIPELINES[pipeline]
+    before = server.newest_version(graph.name)
+    with compiled_pipeline(cluster, graph) as package:
+        made = server.publish(package, version, graph.name)
         documents = list(yaml.safe_load_all(package.read_text()))
     old, new = (
         _yaml_lines(before.spec if before else {}),

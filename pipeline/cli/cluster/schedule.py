@@ -14,6 +14,8 @@ from pipeline.cli.cluster.options import (
     DaysOption,
     HostOption,
     NamespaceOption,
+    PipelineName,
+    PipelineOption,
     TokenOption,
     TrackingOption,
     connect_server,
@@ -21,6 +23,7 @@ from pipeline.cli.cluster.options import (
     run_arguments,
 )
 from pipeline.cli.terminal.command_group import CommandGroup
+from pipeline.graphs import PIPELINES
 
 schedule_app = typer.Typer(cls=CommandGroup, help="Scheduled runs.", no_args_is_help=True)
 ScheduleArgument = Annotated[str, typer.Argument(help="The schedule's name.")]
@@ -35,6 +38,7 @@ def create(
     tracking_uri: TrackingOption,
     config: ConfigOption = DEFAULT_CONFIG,
     days: DaysOption = 0,
+    pipeline: PipelineOption = PipelineName.RETRAIN,
     time_zone: Annotated[
         str, typer.Option(help="Zone in which the server reads cron (its CRON_SCHEDULE_TIMEZONE).")
     ] = "UTC",
@@ -54,10 +58,11 @@ def create(
     server = connect_server(host, namespace, token_file)
     if any(one.name == name for one in server.schedules()):
         raise ClusterError(f"schedule {name!r}: already exists; delete it first, or choose another name")
-    version = server.newest_version()
+    version = server.newest_version(PIPELINES[pipeline].name)
     if version is None:
-        raise ClusterError(f"{host}: no version of the pipeline yet; upload one by recap release")
-    _, arguments = run_arguments(None, data, tracking_uri, config, days)
+        which = "" if pipeline == PipelineName.RETRAIN else f" --pipeline {pipeline}"
+        raise ClusterError(f"{host}: no version of the pipeline yet; upload one by recap release{which}")
+    _, arguments = run_arguments(None, data, tracking_uri, config, days, pipeline)
     server.create_schedule(name, expression, arguments, version)
     typer.echo(f"{name}: runs version {version.name}; the next times:")
     for fire in next_run_times(expression, zone):

@@ -7,8 +7,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from pipeline.graphs import PIPELINES
+
 if TYPE_CHECKING:
-    from pipeline.cluster.client import Server
+    from pipeline.cluster.client import Server, Version
+    from pipeline.cluster.schedules import Schedule
 
 State = Literal["ok", "warn", "fail"]
 _PACKAGES = ("torch", "kfp", "mlflow", "great-expectations", "pyarrow")
@@ -93,6 +96,18 @@ def check_registry(tracking_uri: str, name: str) -> Iterator[Finding]:
         yield Finding("champion", "fail", f"{name}: {words} Recap; recap promote the version that is meant")
 
 
+def _check_watch(newest: "Version | None", schedules: "list[Schedule]") -> Finding:
+    """Whether a schedule watches the champion between retrainings."""
+    how = "recap schedule create watch --pipeline watch"
+    if newest is None:
+        words = f"the champion is not watched; recap release --pipeline watch, then {how}"
+    elif not any(one.enabled and one.pipeline_id == newest.pipeline_id for one in schedules):
+        words = f"version {newest.name} is released, but no schedule runs it; {how}"
+    else:
+        return Finding("watch", "ok", f"the champion is watched by version {newest.name}")
+    return Finding("watch", "warn", words)
+
+
 def check_cluster(connect: "Callable[[], Server]") -> Iterator[Finding]:
     """Check that the server answers and grants access, has a version, and that schedules run the newest one."""
     from pipeline.cluster.client import ClusterError
@@ -100,16 +115,22 @@ def check_cluster(connect: "Callable[[], Server]") -> Iterator[Finding]:
     try:
         server = connect()
         server.check()
-        newest, schedules = server.newest_version(), server.schedules()
+        versions = {name: server.newest_version(pipeline.name) for name, pipeline in PIPELINES.items()}
+        schedules = server.schedules()
     except ClusterError as error:
         yield Finding("server", "fail", str(error))
         return
     yield Finding("server", "ok", f"{server.host}: answers, namespace {server.namespace or 'of all'}")
+    newest = versions["retrain"]
     if newest is None:
         yield Finding("pipeline", "warn", "no version on the server yet; upload one by recap release")
     else:
         yield Finding("pipeline", "ok", f"the newest version is {newest.name}")
+    yield _check_watch(versions["watch"], schedules)
     for one in schedules:
+        newest = next(
+            (known for known in versions.values() if known and known.pipeline_id == one.pipeline_id), newest
+        )
         if not one.enabled:
             yield Finding("schedule", "warn", f"{one.name}: paused; recap schedule resume {one.name}")
         elif newest is not None and one.version_id != newest.id:

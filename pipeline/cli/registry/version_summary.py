@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 from components.common import registry
 from components.common.registry.load_test_record import passed
 from components.common.registry.promotion_log import InvalidRecordError, Promotion, read_promotions
+from components.common.runtime.cost import PREFIX, read_metrics
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-_NO_RESULTS = ("proof/", "train/learning_rates/")  # metrics that do not measure quality
+_NO_RESULTS = ("proof/", "train/learning_rates/", PREFIX)  # metrics that do not measure quality
 _NOTHING_RECORDED = ("", "none")
 
 
@@ -47,7 +48,10 @@ def summarize_version(
         "who": next((move.who for move in reversed(moves) if move.to == version), None),
         "created": created.isoformat(timespec="seconds") if created else None,
         "run_id": model_version.run_id,
-        "metrics": metrics or {},
+        "metrics": {
+            name: value for name, value in (metrics or {}).items() if not name.startswith(_NO_RESULTS)
+        },
+        "cost": read_metrics(metrics or {}),
         "problems": problems,
     }
 
@@ -93,8 +97,4 @@ def _metrics(client: "MlflowClient", run_id: str | None) -> dict[str, float] | N
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             return None
-    return {
-        name: value
-        for name, value in sorted(metrics.items())
-        if not name.startswith(_NO_RESULTS) and math.isfinite(value)
-    }
+    return {name: value for name, value in sorted(metrics.items()) if math.isfinite(value)}

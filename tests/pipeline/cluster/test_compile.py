@@ -29,7 +29,7 @@ def documents(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def compiled(tmp_path: Path, **settings: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    (path,) = compile_pipelines(tmp_path, ClusterSettings.model_validate(settings))
+    path, _ = compile_pipelines(tmp_path, ClusterSettings.model_validate(settings))
     return documents(path)
 
 

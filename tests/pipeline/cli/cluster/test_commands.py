@@ -13,6 +13,7 @@ from pipeline.cli.app import app
 from pipeline.cluster import client
 from pipeline.cluster.compile import compile_pipelines
 from pipeline.cluster.settings import ClusterSettings
+from pipeline.graphs import Pipeline
 from tests.pipeline.cli.cluster.api import PipelinesApi, serving
 
 pytestmark = pytest.mark.filterwarnings("ignore:::kfp", "ignore:::kfp_server_api")
@@ -25,11 +26,12 @@ def _compiled_once() -> Iterator[None]:
     """Each placement of the pipeline is compiled once: that takes seconds, and commands run a hundred times here."""
     texts: dict[str, str] = {}
 
-    def compile_once(out: Path, settings: ClusterSettings) -> list[Path]:
-        key = settings.model_dump_json()
+    def compile_once(out: Path, settings: ClusterSettings, pipelines: list[Pipeline]) -> list[Path]:
+        (pipeline,) = pipelines
+        key = pipeline.name + settings.model_dump_json()
         if key not in texts:
-            texts[key] = compile_pipelines(out, settings)[0].read_text()
-        path = out / "retrain.yaml"
+            texts[key] = compile_pipelines(out, settings, pipelines)[0].read_text()
+        path = out / pipeline.file
         path.write_text(texts[key])
         return [path]
 
@@ -122,6 +124,26 @@ def test_a_schedule_runs_the_released_version_one_at_a_time_without_catching_up(
     said(call("schedule", "delete", "nightly"))
     assert not server.recurring
     assert "there is none of that name; there are: none" in failure(call("schedule", "delete", "nightly"))
+
+
+def test_the_watch_is_released_and_scheduled_beside_the_retraining(server: PipelinesApi):
+    for pipeline in ("retrain", "watch"):
+        said(call("release", "--version", "v1", "--pipeline", pipeline))
+        said(call("schedule", "create", pipeline, "--cron", "30 3 * * *", "--pipeline", pipeline, *WHERE))
+    by_name = {one["display_name"]: one for one in server.recurring.values()}
+    assert by_name["watch"]["runtime_config"]["parameters"] == {
+        "data_root": "s3://logs/impressions",
+        "tracking_uri": "http://mlflow:5000",
+        "config": "pipeline/configs/heavy_ranker.yaml",
+        "day": "",
+    }
+    said(call("release", "--version", "v2", "--pipeline", "watch"))
+    moved = {one["display_name"]: one["pipeline_version_reference"] for one in server.recurring.values()}
+    released = {one["pipeline_version_id"]: one["display_name"] for one in server.versions}
+    assert {name: released[one["pipeline_version_id"]] for name, one in moved.items()} == {
+        "retrain": "v1",
+        "watch": "v2",
+    }
 
 
 def test_a_release_moves_every_schedule_and_says_what_differs(server: PipelinesApi, tmp_path: Path):

@@ -1,0 +1,134 @@
+"""``recap watch``: is the champion still as good, on the newest day with complete labels?"""
+
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli.terminal.output import new_console, new_table, print_error, printable
+from pipeline.cli.workspace import (
+    DEFAULT_WORKSPACE,
+    TRACKING_URI,
+    WorkspaceOption,
+    complete_config,
+    config_path,
+)
+from pipeline.local.run_folders import new_run
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from components.common.artifacts.watch_record import WatchRecord
+
+EXIT_STATUS = {"OK": 0, "RETRAIN": 3, "ROLL BACK": 4}
+
+
+def watch(
+    data: Annotated[
+        str, typer.Option(help="The log: a folder or URI of date=YYYY-MM-DD/*.parquet, or a table.")
+    ],
+    config: Annotated[
+        str,
+        typer.Option(
+            help="A YAML file, or the name of a config of the package.", autocompletion=complete_config
+        ),
+    ] = "sample",
+    day: Annotated[
+        str, typer.Option(help="The day, YYYY-MM-DD; the newest with complete labels if not given.")
+    ] = "",
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    tracking_uri: Annotated[
+        str,
+        typer.Option(
+            *TRACKING_URI,
+            help="MLflow's URI; else the config's, MLFLOW_TRACKING_URI, or SQLite in the workspace.",
+        ),
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
+) -> None:
+    """Measure the champion on a new day. Exit status 0: OK; 3: it decayed, retrain; 4: roll back.
+
+    Example: `recap watch --config mine.yaml --data log`
+    """
+    from components.common.artifacts.watch_record import WatchRecord
+    from components.common.registry import default_tracking_uri
+    from components.common.runtime.step import log_level
+    from pipeline.cli.terminal.progress import LiveSteps
+    from pipeline.graphs import WATCH
+    from pipeline.local.run import StepFailedError, run_pipeline
+    from recap_model.config import load_config
+    from recap_model.config.fields.uris import without_secret
+
+    log_level()
+    path = config_path(config)
+    settings = load_config(path)
+    uri = tracking_uri or settings.registry.tracking_uri or default_tracking_uri(workspace)
+    arguments = {
+        "config": str(path.resolve()),
+        "data_root": data if "://" in without_secret(data, "--data") else str(Path(data).resolve()),
+        "day": day,
+        "tracking_uri": without_secret(uri, "--tracking-uri"),
+    }
+    with new_run(workspace) as folder:
+        console = new_console(stderr=as_json)
+        console.print(f"recap watch: {path.stem} on {data}; log in {folder.log}", soft_wrap=True)
+        try:
+            with folder.temporary_files(), LiveSteps(console) as live:
+                outputs = run_pipeline(arguments, folder.steps, folder.log, live, pipeline=WATCH)
+        except StepFailedError as failure:
+            print_error(
+                *(f"{failure.step}: {line}" for line in failure.lines),
+                f"the watch ended at {failure.step}; everything it printed is in {failure.log}",
+            )
+            raise typer.Exit(1) from None
+        record = WatchRecord.model_validate_json((outputs / "watch" / "record" / "record.json").read_text())
+    if as_json:
+        print(json.dumps(record.model_dump(mode="json"), indent=1))
+    else:
+        _print_record(console, record)
+    if record.outcome == "RETRAIN" and settings.watch.on_decay == "start":
+        from pipeline.cli.run import run
+
+        console.print("watch.on_decay is start: recap run", soft_wrap=True)
+        run(data=data, config=config, workspace=workspace, tracking_uri=tracking_uri)
+    elif record.outcome == "RETRAIN" and not as_json:
+        console.print(f"Retrain:  recap run --config {shlex.quote(config)} --data {shlex.quote(data)}")
+    raise typer.Exit(EXIT_STATUS[record.outcome])
+
+
+def _print_record(console: "Console", record: "WatchRecord") -> None:
+    from rich.text import Text
+
+    table = new_table("task", "rows", "RCE", "±", "predicted/observed", *record.others)
+    for task in (*record.evaluation.tasks, *record.evaluation.values):
+        measured = record.evaluation.measured(task)
+        assert measured is not None
+        error = getattr(measured.error, "rce", None) or getattr(measured.error, "skill", None)
+        others = [other.tasks.get(task) for other in record.others.values()]
+        table.add_row(
+            printable(task.rpartition(".")[2]),
+            f"{measured.rows:,}",
+            _figure(measured.gain),
+            _figure(error),
+            _figure(measured.calibration_ratio, ".3f"),
+            *(_figure(other.difference, "+.2f") if other else "" for other in others),
+        )
+    console.print(table)
+    for alias, other in record.others.items():
+        what = other.missing or "RCE less the champion's on the same rows"
+        console.print(f"{alias}: version {other.version}, {what}", soft_wrap=True)
+    drift = record.drift
+    compared = (
+        f"{drift.beyond} of {drift.compared} columns beyond a bound" if drift.compared else drift.reason
+    )
+    console.print(f"Drift from the champion's data: {compared}", soft_wrap=True)
+    line = f". {record.name} version {record.version} on {record.day}: {record.reason}"
+    console.print(Text.assemble("Outcome: ", (record.outcome, "bold"), line), soft_wrap=True)
+    if record.action:
+        console.print(f"Done: {record.action}", soft_wrap=True)
+
+
+def _figure(value: float | None, shown: str = ".2f") -> str:
+    return "" if value is None else format(value, shown)
