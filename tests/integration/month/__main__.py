@@ -5,14 +5,15 @@ import sys
 import time
 from pathlib import Path
 
+from components.common import registry
+from components.common.history import write_history
 from tests.integration.month.days import days_of_month
 from tests.integration.month.invariants import violations
-from tests.integration.month.page import month_page
-from tests.integration.month.simulate import DayRecord, Month
+from tests.integration.month.simulate import NAME, DayRecord, Month
 
 
 def main() -> int:
-    """Simulate the days, print one line for each, write ``month.html`` and ``month.json``."""
+    """Simulate the days, print one line for each, write ``month.json`` and the model's history, ``month.html``."""
     parser = argparse.ArgumentParser(description="a month of retraining, with faults")
     parser.add_argument("--out", type=Path, default=Path(".recap-month"), help="a new or empty folder")
     parser.add_argument("--days", type=int, default=30)
@@ -24,8 +25,8 @@ def main() -> int:
     with month.registry():
         record = month.simulate(_print_day)
         broken = violations(month, record)
+        write_history(registry.connect(month.registry_uri), NAME, given.out / "month.html")
     record.write(given.out / "month.json")
-    (given.out / "month.html").write_text(month_page(record, broken))
     for line in broken:
         print(f"violated: {line}", file=sys.stderr)
     print(f"{len(record.days)} days in {(time.monotonic() - began) / 60:.1f} min; {given.out / 'month.html'}")
@@ -35,7 +36,11 @@ def main() -> int:
 def _print_day(day: DayRecord) -> None:
     for attempt in day.attempts:
         event = f" ({day.event})" if day.event else ""
-        print(f"{day.date}{event}: {attempt.outcome}, {attempt.reason}; champion {day.champion}", flush=True)
+        watched = f"watch {day.watched}, " if day.watched else ""
+        print(
+            f"{day.date}{event}: {watched}{attempt.outcome}, {attempt.reason}; champion {day.champion}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ class Event(StrEnum):
     REGISTRY_DOWN = "the registry is down"
     KILLED = "the run is killed while it registers"
     ROLLBACK = "a person rolls back"
+    MIXED_FEATURES = "the day's features are those of other rows, until they are written again"
+    LOST_LABELS = "half of the day's positives are lost, until they are written again"
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,11 @@ _EVENTS = {
     7: Event.BROKEN_PARTITION,
     8: Event.REPAIRED,
     11: Event.NO_DATA,
+    13: Event.MIXED_FEATURES,
     14: Event.WORSE_CANDIDATE,
     17: Event.REGISTRY_DOWN,
     20: Event.KILLED,
+    22: Event.LOST_LABELS,
     24: Event.ROLLBACK,
 }
 

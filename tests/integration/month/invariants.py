@@ -36,6 +36,10 @@ def _days_without_decision(month: Month, record: MonthRecord) -> Iterator[str]:
 
 
 def _event_violations(day: DayRecord, month: Month) -> Iterator[str]:
+    caught = {Event.BROKEN_PARTITION: "FAILED"}
+    caught |= dict.fromkeys((Event.MIXED_FEATURES, Event.LOST_LABELS), "RETRAIN")
+    if day.watched and day.watched != caught.get(Event(day.event), "OK"):
+        yield f"day {day.number} ({day.event or 'nothing'}): the watch came to {day.watched}"
     outcomes = [attempt.outcome for attempt in day.attempts]
     promoted = sum(attempt.promoted for attempt in day.attempts)
     first = day.attempts[0].reason

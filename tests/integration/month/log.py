@@ -1,8 +1,14 @@
 """The log, which grows by a partition a day; some are damaged, late or missing."""
 
 import shutil
+from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.parquet as pq
 
 from pipeline.cli.workspace import CONFIGS
 from pipeline.simulator import write_log
@@ -39,6 +45,37 @@ class GrowingLog:
         name = f"date={self.date_of(number)}"
         shutil.rmtree(self.root / name, ignore_errors=True)
         shutil.copytree(self._source / name, self.root / name)
+
+    def publish_mixed(self, number: int) -> None:
+        """Write the day's partition with features in the order of other rows: valid values, that tell nothing."""
+        features = load_config(CONFIGS / "sample.yaml").features.group_columns("continuous")
+        self._publish_changed(
+            number, lambda rows, order: {name: rows.column(name).take(order) for name in features}
+        )
+
+    def publish_without_half_of_positives(self, number: int) -> None:
+        """Write the day's partition with every second positive label turned into a negative."""
+
+        def lose(rows: pa.Table, order: pa.Array) -> dict[str, pa.Array]:
+            lost = pa.compute.less(order, len(rows) // 2)
+            return {
+                task: pa.compute.if_else(lost, pa.scalar(0, rows.schema.field(task).type), rows.column(task))
+                for task in _TASKS
+            }
+
+        self._publish_changed(number, lose)
+
+    def _publish_changed(
+        self, number: int, change: Callable[[pa.Table, pa.Array], dict[str, pa.Array]]
+    ) -> None:
+        """Write the day's partition with changed columns, which are made of its rows and a random order of them."""
+        self.publish(number)
+        for file in (self.root / f"date={self.date_of(number)}").glob("*.parquet"):
+            rows = pq.read_table(file, partitioning=None)
+            order = pa.array(np.random.default_rng(number).permutation(len(rows)))
+            for name, column in change(rows, order).items():
+                rows = rows.set_column(rows.schema.get_field_index(name), name, column)
+            pq.write_table(rows, file)
 
     def publish_truncated(self, number: int) -> None:
         """Write the day's partition with its file cut off in the middle."""

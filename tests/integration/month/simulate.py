@@ -9,6 +9,7 @@ from pathlib import Path
 from components.common import registry
 from components.common.artifacts.evaluation import Evaluation
 from components.common.registry.promotion_log import Promotion, read_promotions
+from pipeline.cli.watch import EXIT_STATUS
 from tests.chaos.recap_run import RecapRun, RunEnded, run_command
 from tests.integration.month.champion_monitor import ChampionMonitor, Seen
 from tests.integration.month.days import Day, Event
@@ -37,7 +38,10 @@ class Attempt:
 
 @dataclass(frozen=True)
 class DayRecord:
-    """A day. ``workspace_mib`` is the size of the workspace at its end."""
+    """A day. ``workspace_mib`` is the size of the workspace at its end; ``watched`` what `recap watch` came to.
+
+    It is FAILED where there was no outcome, and empty where there was no day or no champion to watch.
+    """
 
     number: int
     date: str
@@ -45,6 +49,7 @@ class DayRecord:
     attempts: list[Attempt]
     champion: str | None
     workspace_mib: float
+    watched: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,7 @@ class Month:
         return MonthRecord(records, monitor.polls, monitor.seen, promotions)
 
     def _simulate_day(self, day: Day) -> DayRecord:
+        watched = self._watch(day)
         attempts = self._attempts(day)
         self._prune()
         return DayRecord(
@@ -101,8 +107,27 @@ class Month:
             event=day.event.value,
             attempts=attempts,
             champion=registry.aliases(registry.connect(self.registry_uri), NAME).get("champion"),
+            watched=watched,
             workspace_mib=sum(f.stat().st_size for f in self.workspace.rglob("*") if f.is_file()) / _MIB,
         )
+
+    def _watch(self, day: Day) -> str:
+        """Publish the day as it is at first, and watch the champion on it; returns the outcome."""
+        if day.event == Event.NO_DATA:
+            return ""
+        publish = {
+            Event.BROKEN_PARTITION: self.log.publish_truncated,
+            Event.MIXED_FEATURES: self.log.publish_mixed,
+            Event.LOST_LABELS: self.log.publish_without_half_of_positives,
+        }.get(day.event, self.log.publish)
+        publish(day.number)
+        if "champion" not in registry.aliases(registry.connect(self.registry_uri), NAME):
+            return ""
+        where = ["--data", str(self.log.root), "--day", str(self.log.date_of(day.number))]
+        where += ["--tracking-uri", self.registry_uri, "--workspace", str(self.workspace)]
+        done = run_command(self.folder, "watch", "--config", str(self.regular), *where)
+        outcomes = {status: outcome for outcome, status in EXIT_STATUS.items()}
+        return outcomes.get(done.returncode, "FAILED")
 
     def _attempts(self, day: Day) -> list[Attempt]:
         """The day's runs, and their repetitions after a failure."""
