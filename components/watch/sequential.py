@@ -46,7 +46,7 @@ def e_process(
         bound_variance: of the bound, if that is an estimate.
 
     >>> e_process([Deviation(0.0, 1.0), Deviation(6.0, 1.0)], 1.0, 0.05).round(2).tolist()
-    [0.79, 4117.05]
+    [0.76, 82972.57]
     """
     count = len(days)
     scores = np.concatenate([[0.0], np.cumsum([day.value / day.variance for day in days])])

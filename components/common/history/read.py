@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from components.common import registry
+from components.common.artifacts.decision import DECISION_NAME
 from components.common.artifacts.evaluation import METRICS_NAME, Evaluation
 from components.common.artifacts.validation_result import RESULT_NAME, DriftSummary
 from components.common.artifacts.watch_record import WatchRecord
@@ -112,13 +113,12 @@ def _version(
 ) -> VersionHistory:
     number, tags = str(found.version), found.tags
     first, _, last = tags.get(registry.WINDOW_TAG, "").partition("..")
-    outcome, _, reason = (found.description or "").rpartition("Decision at registration: ")[2].partition(": ")
     metrics = _run_metrics(client, found.run_id)
     watched: list[WatchRecord] = []
-    evaluation, drift, problem = None, None, ""
+    evaluation, drift, reason, problem = None, None, "", ""
     try:
         if registry.DIGEST_TAG in tags:
-            evaluation, drift = _measured(client, name, number)
+            evaluation, drift, reason = _measured(client, name, number)
         if number in champions and found.run_id and metrics is not None:
             watched = read_watch_records(client, name, number, found.run_id)
     except (registry.RegistryError, ValueError) as error:
@@ -128,7 +128,7 @@ def _version(
         first_day=_day(first),
         last_day=_day(last),
         created=_time(found.creation_timestamp),
-        outcome=tags.get(registry.OUTCOME_TAG) or outcome,
+        outcome=tags.get(registry.OUTCOME_TAG, ""),
         reason=reason,
         compared_with=tags.get(registry.COMPARED_TAG, "none"),
         evaluation=evaluation,
@@ -141,13 +141,16 @@ def _version(
 
 def _measured(
     client: "MlflowClient", name: str, number: str
-) -> tuple[Evaluation | None, DriftSummary | None]:
+) -> tuple[Evaluation | None, DriftSummary | None, str]:
+    """The evaluation, the drift and the decision's reason."""
     metrics = registry.fetch_file(client, name, number, f"evaluation/{METRICS_NAME}")
     result = registry.fetch_file(client, name, number, f"profile/{RESULT_NAME}")
+    decision = registry.fetch_file(client, name, number, f"evaluation/{DECISION_NAME}")
     drift = json.loads(result).get("drift") if result else None
     return (
         Evaluation.model_validate_json(metrics) if metrics else None,
         DriftSummary.model_validate(drift) if drift and "against" in drift else None,
+        str(json.loads(decision)["reason"]) if decision else "",
     )
 
 

@@ -76,6 +76,7 @@ def test_the_history_of_a_registry_has_its_promotion_and_the_cost_of_each_step(
     (found,), (move,) = history.versions, history.moves
     assert (found.number, found.outcome, str(found.last_day)) == ("1", "PROMOTE", "2026-03-02")
     assert (move.to, move.who, move.is_rollback) == ("1", "pipeline run run-1", False)
+    assert found.reason == ("" if altered else "the gate said PROMOTE.")
     assert found.costs.keys() == {"promote"}
     assert "altered" in found.problem if altered else found.problem == ""
     assert "1 versions, 1 promotion" in text_of(page.read_text())
