@@ -15,7 +15,6 @@ from components.validate.profile.statistics import compute_mean, fraction
 from components.validate.report.distributions import Columns, Position, draw_column, fit_bars
 
 MAX_ROWS = 5000  # the profile has all
-MAX_CHARTS = 8  # of columns that hold; a small histogram of each is in the table
 _NAMED_VALUES = 6
 _LEAST_FRACTION = 0.001  # of the rows: rarer values are no news
 _SPARK_HEIGHT, _SPARK_BAR = 18, 3
@@ -112,21 +111,16 @@ def list_tables(columns: Columns, blocks: list[Block], reference: Columns | None
     ]
 
 
-def draw_charts(
-    columns: Columns, blocks: list[Block], other: tuple[str, Columns] | None, first: list[str]
-) -> list[Chart]:
-    """Charts with axes of the features, those named ``first`` before the others."""
-    labels = [label for block in blocks if block.role in FEATURE_ROLES for label in block.labels]
-    charts: list[Chart] = []
-    for label in dict.fromkeys([*first, *labels]):
-        if len(charts) == MAX_CHARTS:
-            break
-        found = columns.find(label)
-        reference = other[1].find(label) if other is not None else None
-        beside = (other[0], reference[1]) if other is not None and reference is not None else None
-        chart = draw_column(label, found[1], beside) if found is not None else None
-        charts += [chart] if chart is not None else []
-    return charts
+def draw_charts(columns: Columns, reference: tuple[str, Columns], labels: list[str]) -> list[Chart]:
+    """Charts with axes of some columns beside the reference."""
+    name, beside = reference
+    pairs = [(label, columns.find(label), beside.find(label)) for label in labels]
+    drawn = [
+        draw_column(label, now[1], (name, before[1]))
+        for label, now, before in pairs
+        if now is not None and before is not None
+    ]
+    return [chart for chart in drawn if chart is not None]
 
 
 def _list_moments(position: Position) -> list[tuple[str, float | str | None]]:

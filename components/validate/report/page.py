@@ -14,7 +14,7 @@ from components.common.html.task_labels import tasks_of
 from components.validate.drift.reference import Reference
 from components.validate.profile.columns import list_blocks
 from components.validate.profile.profile import Profile
-from components.validate.report.columns import MAX_CHARTS, MAX_ROWS, draw_charts, list_tables
+from components.validate.report.columns import MAX_ROWS, draw_charts, list_tables
 from components.validate.report.distributions import Columns
 from components.validate.report.drift import drift_meanings, drift_sections
 from components.validate.report.failures import MAX_SUBJECTS, Comparisons, count_subjects, list_failures
@@ -23,6 +23,7 @@ from components.validate.result import ComparisonKind, Result, ValidationResult
 from recap_model.config import RecapConfig
 
 _TONES = {"passed": "good", "warnings": "warn", "failed": "bad"}
+_MAX_CHARTS = 4  # of columns that hold; the table has a small histogram of each
 _OPEN_SUBJECTS = 5  # the others are opened by a click
 
 
@@ -67,7 +68,9 @@ def render_docs(
         labels=build_task_table(profile, config),
         column_tables=list_tables(window, blocks, beside["drift"][1] if "drift" in beside else None),
         max_columns=MAX_ROWS,
-        charts_shown=draw_charts(window, blocks, beside.get("drift"), _list_furthest(result)),
+        charts_shown=draw_charts(window, beside["drift"], _list_furthest(result))
+        if "drift" in beside
+        else [],
         rules=_build_rule_table(result),
         verdict=result.to_json(),
     )
@@ -123,9 +126,10 @@ def _list_facts(
 
 
 def _list_furthest(result: ValidationResult) -> list[str]:
-    """The columns that drifted most."""
-    compared = [drift for drift in result.drifts.values() if drift.comparison is not None]
-    return [change.column for drift in compared for change in drift.worst()[:MAX_CHARTS]]
+    """The columns furthest from the champion's log, of those that hold."""
+    failed = {item.subject for item in result.results if not item.success}
+    columns = [change.column for change in result.drifts["drift"].worst()]
+    return [column for column in columns if f"column {column}" not in failed][:_MAX_CHARTS]
 
 
 def _count_noun(number: int, word: str) -> str:
