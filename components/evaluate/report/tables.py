@@ -27,6 +27,8 @@ _METRICS = (
     ("log loss", "nats", "log_loss", "log_loss"),
     ("RCE", "%", "rce", "rce"),
     ("predicted / observed", "", "calibration_ratio", "calibration_ratio"),
+)
+_MORE_METRICS = (
     ("GAUC", "", "gauc", "auc"),
     ("PR AUC", "", "pr_auc", "auc"),
     ("NRCE", "%", "nrce", "rce"),
@@ -65,11 +67,12 @@ def rule_table(decision: Decision) -> Table:
 
 
 def metric_tables(evaluation: Evaluation, config: RecapConfig) -> list[tuple[str, Table]]:
-    """A table of binary tasks and one of value tasks, each metric beside the champion's."""
+    """Two tables of binary tasks and one of value tasks, each metric beside the champion's."""
     tables = []
     if evaluation.tasks:
         first = (column("positives", "rows"), column("rate"))
         tables.append(("Metrics of each task", _metrics(evaluation.tasks, _METRICS, first, config)))
+        tables.append(("More metrics of each task", _metrics(evaluation.tasks, _MORE_METRICS, (), config)))
     if evaluation.values:
         first = (column("rows"), column("mean label"))
         tables.append(("Metrics of values", _metrics(evaluation.values, _VALUE_METRICS, first, config)))
@@ -79,7 +82,7 @@ def metric_tables(evaluation: Evaluation, config: RecapConfig) -> list[tuple[str
 def _metrics(
     measured: Mapping[str, Measured],
     metrics: Sequence[tuple[str, str, str, str]],
-    first: tuple[Column, Column],
+    first: Sequence[Column],
     config: RecapConfig,
 ) -> Table:
     compared = any(one.champion for one in measured.values())
@@ -94,11 +97,8 @@ def _metrics(
     rows = []
     for task, one in measured.items():
         row: list[object] = [within_family(task, config.tasks, config.populations())]
-        if isinstance(one, TaskMetrics):
-            error = rate_error(one.rate, one.rows) if one.rate is not None and one.rows else None
-            row += [f"{one.positives:,}", format_rate(one.rate, error)]
-        else:
-            row += [f"{one.rows:,}", format_number(one.mean)]
+        if first:
+            row += _format_level(one)
         for title, _, name, error_name in metrics:
             error = getattr(one.error, error_name, None) if error_name else None
             row.append(Cell(format_number(getattr(one, name), error), getattr(one, name)))
@@ -111,6 +111,14 @@ def _metrics(
         row.append("; ".join(sorted(set(one.undefined.values()))) or "–")
         rows.append(row)
     return Table(columns, rows)
+
+
+def _format_level(measured: Measured) -> tuple[str, str]:
+    """How many positives and their rate, or how many rows and their mean label."""
+    if isinstance(measured, ValueTaskMetrics):
+        return f"{measured.rows:,}", format_number(measured.mean)
+    rate, rows = measured.rate, measured.rows
+    return f"{measured.positives:,}", format_rate(rate, None if rate is None else rate_error(rate, rows))
 
 
 def difference_table(comparisons: Sequence[Comparison], config: RecapConfig, is_compared: bool) -> Table:
