@@ -78,16 +78,26 @@ def diff(
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare two versions: where their config, lineage and metrics differ.
+    """Compare two versions: metrics on the same rows, scored again if need be, and where config and lineage differ.
 
     Example: `recap models diff 6 7`
     """
+    from pipeline.cli.registry.same_rows import compare_on_same_rows
     from pipeline.cli.registry.versions import compare_versions, format_change
 
-    differences = compare_versions(connect_registry(uri, workspace), name, str(first), str(second))
+    client = connect_registry(uri, workspace)
+    differences = compare_versions(client, name, str(first), str(second))
+    compared = compare_on_same_rows(client, name, str(first), str(second))
     if as_json:
-        print(json.dumps(differences, indent=1))
+        metrics = {"not_compared": compared} if isinstance(compared, str) else compared.as_json()
+        print(json.dumps({**differences, "metrics": metrics}, indent=1))
         return
+    if isinstance(compared, str):
+        print(
+            printable(f"metrics: not compared, as the versions were not scored on the same rows: {compared}")
+        )
+    else:
+        print(printable("\n".join(compared.lines())))
     for field, (before, after) in differences.items():
         print(printable(f"{field}: {format_change(before, after)}"))
     if not differences:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _TAG_PREFIX = "recap."
 _COLUMNS = ("version", "age", "data window", "aliases", "decision", "AUC", "RCE", "who")
 _MAY_FOLD, _GAP = ("aliases", "decision", "who"), 2
+_OWN_ROWS = "AUC, RCE: each version on its own test rows; recap models diff uses the same."
 _LEFT_OUT_FIRST = ("who", "RCE", "age", "AUC", "data window")
 
 
@@ -67,9 +68,10 @@ def _build_table(
         drawn.add_column(column, justify=justify, no_wrap=not folds, overflow="fold", min_width=least)
     for row in cells:
         drawn.add_row(*(printable(row[column]) for column in widths))
-    if left_out:
-        drawn.caption = f"A wider terminal shows {', '.join(left_out)}."
-        drawn.caption_justify = "left"
+    captions = [_OWN_ROWS] if {"AUC", "RCE"} & widths.keys() else []
+    captions += [f"A wider terminal shows {', '.join(left_out)}."] if left_out else []
+    drawn.caption = "\n".join(captions)
+    drawn.caption_justify = "left"
     return drawn
 
 
@@ -190,12 +192,11 @@ def format_change(before: Any, after: Any) -> str:
 def compare_versions(
     client: "MlflowClient", name: str, first: str, second: str
 ) -> dict[str, tuple[Any, Any]]:
-    """Fields of config, lineage and metrics that differ between two versions, with both values."""
+    """Fields of config and lineage that differ between two versions, with both values."""
     sides = []
     for version in (first, second):
         known = describe_version(client, name, version)
         kept = {
-            "metrics": known["metrics"],
             "config": _read_config(client, name, version),
             "lineage": known["lineage"],
         }

@@ -5,7 +5,9 @@ import json
 import re
 import shutil
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -19,6 +21,7 @@ from pipeline.cli.terminal.output import new_console
 from tests.components.registries import NAME, PROOF, new_registry, register, run_outputs
 from tests.fork_server import run_recap
 
+OWN_ROWS = "AUC, RCE: each version on its own test rows; recap models diff uses the same."
 PROOFS = (
     "components.promote.manual.load_and_score",
     "components.common.registry.rollback.load_and_score",
@@ -88,7 +91,7 @@ def test_the_table_fits_a_terminal_of_80_columns(workspace: Path, monkeypatch: p
     recap(workspace, "promote", "2", "--approve", "by design")
     lines = recap(workspace, "models").stdout.splitlines()
     assert max(map(len, lines)) <= 80
-    assert len(lines) == 2 + 2
+    assert " ".join(lines[4:]).split() == OWN_ROWS.split()
     assert "2026-03-01..03-02  champion" in lines[2]
     assert lines[2].rstrip().endswith(person()[:8]) or person()[:8] in lines[2]
     assert "previous" in lines[3]
@@ -104,7 +107,8 @@ def test_a_narrow_terminal_has_fewer_columns_and_no_broken_word(
         assert max(map(len, lines)) <= columns
         assert {"version", "aliases", "decision"} <= set(lines[1].split())
         assert {"2", "champion", "HOLD"} <= set(lines[2].split())
-        assert " ".join(" ".join(lines[4:]).split()) == f"A wider terminal shows {left_out}."
+        own_rows = "" if "AUC" in left_out else f"{OWN_ROWS} "
+        assert " ".join(" ".join(lines[4:]).split()) == f"{own_rows}A wider terminal shows {left_out}."
 
 
 def test_the_learning_rates_of_the_last_step_are_no_metrics_of_a_version(workspace: Path):
@@ -176,6 +180,71 @@ def test_two_versions_are_compared(workspace: Path):
     printed = recap(workspace, "models", "diff", "1", "2").stdout
     assert "lineage.outcome: PROMOTE -> HOLD" in printed
     assert f"lineage.model_digest: {found['lineage.model_digest'][0][:12]} -> " in printed
+    assert found["metrics"] == {"not_compared": NOT_COMPARED}
+    assert (
+        f"metrics: not compared, as the versions were not scored on the same rows: {NOT_COMPARED}" in printed
+    )
+
+
+NOT_COMPARED = (
+    "the test set of version 2 is not on this machine; the test set of version 1 is not on this machine"
+)
+
+
+def measured_against(champion: float, candidate: float) -> dict[str, Any]:
+    """A task of which both models have an RCE; the error of the difference is 0.2."""
+    change = candidate - champion
+    interval = {"rce": [change - 0.33, change + 0.33]}
+    difference = {"rce": change, "interval": interval, "error": {"rce": 0.2}}
+    models = {"rce": candidate, "auc": 0.71, "champion": {"rce": champion, "auc": 0.7}}
+    return {"rows": 1000, "positives": 200, **models, "difference": difference}
+
+
+def test_two_versions_are_compared_on_the_same_rows_as_recorded_or_scored_again(tmp_path: Path):
+    """Version 2 was compared with 1 when it was registered; version 3 with none, but its test set is there."""
+    uri = new_registry(tmp_path / "workspace")
+    for number, against in ((1, None), (2, "1"), (3, None)):
+        steps = tmp_path / str(number)
+        inputs = run_outputs(steps, uri, f"run-{number}", "HOLD", against, seed=number)
+        if against:
+            tasks = {
+                "like": measured_against(4.0, 4.5),
+                "reply": measured_against(2.0, 2.1) | {"positives": 0},
+            }
+            (inputs.evaluation / "metrics.json").write_text(json.dumps({"rows": 1000, "tasks": tasks}))
+        if number == 3:
+            evaluation = steps / "evaluate" / "evaluation"
+            shutil.copytree(inputs.evaluation, evaluation)
+            shutil.copytree(inputs.test_set.parent, steps / "prepare", ignore=shutil.ignore_patterns("log"))
+            (steps / "prepare" / inputs.test_set.name).rename(steps / "prepare" / "test_set")
+            inputs = replace(inputs, evaluation=evaluation)
+        register(inputs, steps / "version")
+
+    def diff(first: str, second: str) -> Any:
+        done = recap(tmp_path / "workspace", "models", "diff", first, second, "--json")
+        assert done.exception is None, done.exception
+        return json.loads(done.stdout)["metrics"]
+
+    recorded, backwards = diff("1", "2"), diff("2", "1")
+    assert (recorded["rows"], recorded["version"], recorded["source"]) == (1000, "2", "recorded")
+    assert list(recorded["tasks"]) == ["like"], "reply has fewer positives than the gate judges"
+    like = recorded["tasks"]["like"]
+    assert (like["first"], like["second"], like["change"]) == (4.0, 4.5, 0.5)
+    assert like["bounds"] == pytest.approx([0.17, 0.83])
+    turned = backwards["tasks"]["like"]
+    assert (turned["first"], turned["second"], turned["change"]) == (4.5, 4.0, -0.5)
+    assert turned["bounds"] == pytest.approx([-0.83, -0.17])
+    assert (turned["first_order"], turned["second_order"]) == (0.71, 0.7)
+
+    rescored, itself = diff("1", "3"), diff("3", "1")
+    assert (rescored["rows"], rescored["version"], rescored["source"]) == (50, "3", "rescored")
+    assert rescored["tasks"]
+    for task, change in rescored["tasks"].items():
+        assert change["change"] == pytest.approx(change["second"] - change["first"])
+        assert itself["tasks"][task]["change"] == -change["change"]
+    printed = recap(tmp_path / "workspace", "models", "diff", "1", "2").stdout
+    assert "metrics: on the same 1,000 test rows, of version 2, recorded; judged tasks" in printed
+    assert "like: RCE 4.00 -> 4.50, change +0.5 (+0.17 to +0.83); AUC 0.7000 -> 0.7100" in printed
 
 
 def test_a_number_that_moved_is_told_with_how_far():
