@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 _ITEMS = 10_000
+# A task costs about 0.2 s besides its items; several a core balance their load, and limit what a lost one repeats.
+_TASKS_PER_CORE = 8
 _STATE_PARTITIONS = 4
 
 # Of what kernels and sinks send: to which partition, of which item, the how manieth of it, and a pickle or a piece.
@@ -86,12 +88,12 @@ class SparkEngine:
         done: Callable[[int], None] = no_report,
     ) -> Exchanged:
         """See `Engine.exchange`."""
-        session = self._open()
         partitions = shards + (_STATE_PARTITIONS if merge else 0)
         send = functools.partial(_send, kernel, list(items), shards, merge is not None)
         receive = functools.partial(_receive, shards, sink, tuple(keys), merge)
+        numbers = self._numbers(len(items))
         with explained(self._master):
-            sent = session.range(0, len(items), 1, len(items)).mapInArrow(_shipped(send), _SENT_DDL)
+            sent = numbers.mapInArrow(_shipped(send), _SENT_DDL)
             sorted_pieces = sent.repartitionById(partitions, "to").sortWithinPartitions(
                 "to", "item", "number"
             )
@@ -121,9 +123,17 @@ class SparkEngine:
             for item in (number for batch in batches for number in batch.column(0).to_pylist()):
                 yield from kernel(items[item])
 
+        numbers = self._numbers(len(items))
         with explained(self._master):
-            numbers = self._open().range(0, len(items), 1, len(items))
             return numbers.mapInArrow(_shipped(read), from_arrow_schema(schema))
+
+    def _numbers(self, items: int) -> "DataFrame":
+        """The numbers of the items, in as many partitions as there should be tasks."""
+        session, tasks = self._open(), items
+        with explained(self._master):
+            if not self._master.startswith("sc://"):  # a server of Spark Connect does not tell its cores
+                tasks = min(items, _TASKS_PER_CORE * session.sparkContext.defaultParallelism)
+            return session.range(0, items, 1, tasks)
 
     def _open(self) -> "SparkSession":
         if self._session is None:

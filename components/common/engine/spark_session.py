@@ -19,13 +19,20 @@ if TYPE_CHECKING:
 
 _CONNECT_TIMEOUT_S = 10.0
 _PYTHON = ("PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON")
-# Of pieces of up to 4 MB.
-_CONF = {"spark.sql.execution.arrow.maxRecordsPerBatch": "16"}
-_DRIVER_CONF = {"spark.ui.showConsoleProgress": "false"}
+# Of pieces of up to 256 KiB.
+_CONF = {"spark.sql.execution.arrow.maxRecordsPerBatch": "64"}
+_DRIVER_CONF = {
+    "spark.ui.showConsoleProgress": "false",
+    "spark.python.daemon.module": "components.common.engine.spark_daemon",
+    # A driver plans and schedules: to optimize its code takes more time than it saves.
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
+}
 _LOCAL_CONF = {
     "spark.ui.enabled": "false",
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
+    # There is no network to spare.
+    "spark.shuffle.compress": "false",
 }
 
 

@@ -12,6 +12,8 @@ from recap_model.config.data.dataset import SplitByHash
 from recap_model.data.log.id_hashing import seeded_hash
 
 _ROWS_PER_FILE = 250_000
+# Of a set: with more, what an engine moves at once for each of them would be less than its header.
+_MAX_FILES = 4096
 _ROWS_OF_ONE_HELD_OUT_FILE = 4_000_000
 _ROWS_PER_VOCABULARY = 2_000_000
 _ROWS_PER_REQUESTS = 1_000_000
@@ -43,7 +45,7 @@ class ShardLayout:
 
     @classmethod
     def of(cls, snapshot: Snapshot, config: RecapConfig) -> "ShardLayout":
-        """As many files as the log's rows ask for; a log of up to 4,000,000 rows has one held-out file a set."""
+        """A file for 250,000 rows, up to 4,096 a set; a log of up to 4,000,000 rows has one held-out file a set."""
         rows, split = snapshot.rows, config.data.split
         fractions = (1.0, 1.0)
         if isinstance(split, SplitByHash):  # the other splits leave held-out rows together
@@ -99,7 +101,7 @@ class ShardLayout:
 
 
 def _files(rows: int) -> int:
-    return max(1, -(-rows // _ROWS_PER_FILE))
+    return min(max(1, -(-rows // _ROWS_PER_FILE)), _MAX_FILES)
 
 
 def _hashed(numbers: Numbers, shards: int) -> Numbers:

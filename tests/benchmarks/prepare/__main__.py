@@ -77,7 +77,7 @@ def _rows(day: int, first: int, rows: int) -> pa.Table:
 
 
 def measure(folder: str, name: str) -> None:
-    """Prepare once in this process; prints seconds and peak memory as JSON. Spark is started before."""
+    """Prepare once in this process; prints seconds, CPU seconds and peak memory as JSON. Spark is started before."""
     from components.prepare.prepare import prepare_datasets
 
     work, (kind, number) = Path(folder), name.split()
@@ -85,11 +85,13 @@ def measure(folder: str, name: str) -> None:
     with _engine(kind, int(number)) as engine:
         if kind == "spark":
             engine.map([0, 1], _warm_up, operator.add)
-        start = time.perf_counter()
+        start, worked = time.perf_counter(), _cpu_seconds()
         manifests = prepare_datasets(work / "snapshot", work / "validated", *outs, engine=engine)
-        seconds, executors_mib = time.perf_counter() - start, _peak_of_children_mib()
+        seconds, cpu_s = time.perf_counter() - start, _cpu_seconds() - worked
+        executors_mib = _peak_of_children_mib()
     taken = {
         "seconds": seconds,
+        "cpu_s": cpu_s,
         "here_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "children_mib": executors_mib,
         "fingerprint": manifests["train"].fingerprint[:12],
@@ -109,19 +111,37 @@ def _warm_up(item: int) -> list[int]:
 
 def _peak_of_children_mib() -> float:
     """The largest resident Python process under this one, so far."""
-    parents, peaks = {}, {}
-    for status in Path("/proc").glob("[0-9]*/status"):
+    peaks = [0.0]
+    for process in _processes()[1:]:
         with contextlib.suppress(OSError):
-            fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
-            pid = int(status.parent.name)
-            parents[pid] = int(fields["PPid"])
+            fields = dict(
+                line.split(":", 1) for line in (process / "status").read_text().splitlines() if ":" in line
+            )
             if fields["Name"].strip().startswith("python") and "VmHWM" in fields:
-                peaks[pid] = int(fields["VmHWM"].split()[0]) / 1024
+                peaks.append(int(fields["VmHWM"].split()[0]) / 1024)
+    return max(peaks)
 
-    def is_below(pid: int) -> bool:
-        return pid in parents and (parents[pid] == os.getpid() or is_below(parents[pid]))
 
-    return max((peak for pid, peak in peaks.items() if is_below(pid)), default=0.0)
+def _cpu_seconds() -> float:
+    """CPU time of this process and all under it, also of those that have ended."""
+    ticks = [0]
+    for process in _processes():
+        with contextlib.suppress(OSError):
+            ticks += map(int, (process / "stat").read_text().rpartition(")")[2].split()[11:15])
+    return sum(ticks) / os.sysconf("SC_CLK_TCK")
+
+
+def _processes() -> list[Path]:
+    """The folders under /proc of this process and of all under it; this one's is the first."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(stat.parent.name))
+    pids = [os.getpid()]
+    for pid in pids:
+        pids += children.get(pid, [])
+    return [Path(f"/proc/{pid}") for pid in pids]
 
 
 def main(wanted: tuple[int, ...]) -> None:
@@ -129,8 +149,8 @@ def main(wanted: tuple[int, ...]) -> None:
     from tests.components.snapshots import snapshot_of
     from tests.datasets import mark_validated
 
-    print("| rows | engine | seconds | rows/s | peak MiB, largest Python process | training set |")
-    print("|---|---|---|---|---|---|")
+    print("| rows | engine | s | CPU s | rows per CPU s | peak MiB, largest Python process | training set |")
+    print("|---|---|---|---|---|---|---|")
     for rows in wanted:
         with tempfile.TemporaryDirectory() as folder:
             work = Path(folder)
@@ -142,10 +162,10 @@ def main(wanted: tuple[int, ...]) -> None:
                 done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
                 taken = json.loads(done.stdout.splitlines()[-1])
                 peak = max(taken["here_mib"], taken["children_mib"])
-                rate = rows / taken["seconds"]
+                rate = rows / taken["cpu_s"]
                 print(
-                    f"| {rows:,} | {name} | {taken['seconds']:.1f} | {rate:,.0f} | {peak:,.0f} "
-                    f"| {taken['fingerprint']} |",
+                    f"| {rows:,} | `{name}` | {taken['seconds']:.1f} | {taken['cpu_s']:.1f} | {rate:,.0f} "
+                    f"| {peak:,.0f} | {taken['fingerprint']} |",
                     flush=True,
                 )
 

@@ -112,7 +112,9 @@ def test_held_out_files_keep_the_order_of_the_log(tmp_path: Path, log: Path):
     assert (np.diff(days) >= 0).all()
 
 
-def test_a_log_of_any_length_has_as_many_files_as_its_rows_ask_for(monkeypatch: pytest.MonkeyPatch):
+def test_a_log_of_any_length_has_as_many_files_as_its_rows_ask_for_and_at_most_4096_a_set(
+    monkeypatch: pytest.MonkeyPatch,
+):
     monkeypatch.undo()
 
     def files(rows: int, split: str) -> tuple[int, int, int]:
@@ -123,8 +125,9 @@ def test_a_log_of_any_length_has_as_many_files_as_its_rows_ask_for(monkeypatch: 
 
     assert files(0, "days") == files(250_000, "days") == (1, 1, 1)
     assert files(4_000_000, "days") == (16, 1, 1)
-    assert files(5_000_000_000, "days") == (20_000, 20_000, 20_000)
-    assert files(5_000_000_000, "hash") == (20_000, 2_000, 4_000)
+    assert files(1_000_000_000, "days") == (4_000, 4_000, 4_000)
+    assert files(5_000_000_000, "days") == (4_096, 4_096, 4_096)
+    assert files(5_000_000_000, "hash") == (4_096, 2_000, 4_000)
 
 
 def test_groups_are_files_in_the_logs_order_with_about_as_many_rows(tmp_path: Path, log: Path):

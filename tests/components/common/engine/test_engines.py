@@ -38,6 +38,10 @@ def test_states_are_merged_in_the_order_of_the_items(engine: Engine):
     assert reported[-1] == 8
 
 
+def test_no_zip_file_is_read_again_before_each_task(engine: Engine):
+    assert engine.map([0, 1], work.zip_importers, work.concatenate) == []
+
+
 @pytest.mark.parametrize("keys", [(), ("user", "text")])
 def test_a_shard_gets_its_rows_bit_for_bit_by_key_and_then_in_the_order_of_the_items(
     engine: Engine, keys: tuple[str, ...]

@@ -3,9 +3,11 @@
 import operator
 import os
 import signal
+import sys
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
+from zipimport import zipimporter
 
 import numpy as np
 import pyarrow as pa
@@ -111,6 +113,11 @@ class DieOnce:
                 self.mark.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
         return [item]
+
+
+def zip_importers(item: int) -> list[str]:
+    """Paths that this process imports from a zip file."""
+    return [path for path, finder in sys.path_importer_cache.items() if isinstance(finder, zipimporter)]
 
 
 def count(item: int) -> int:
