@@ -14,7 +14,8 @@ HERE = Path(__file__).parent
 PORT = 5099
 PARTS = {
     "report": ("evaluation", 1320, 1100),
-    "data": ("data", 1200, 800),
+    "run": ("index", 1000, 820),
+    "data": ("data", 1300, 900),
     "calibration": ("calibration", 1200, 800),
 }
 
@@ -31,7 +32,7 @@ def take(name: str, url: str, width: int, height: int, window: int = 1200) -> No
 
 
 def main(workspace: Path) -> None:
-    """Take the reports of the newest run, and MLflow's page of the first version."""
+    """Take the pages of the newest run, and MLflow's page of the newest version."""
     reports = max(page.parent for page in workspace.glob("runs/*/reports/evaluation.html"))
     for name, (page, width, height) in PARTS.items():
         take(name, (reports / f"{page}.html").resolve().as_uri(), width, height, window=width)
@@ -46,8 +47,9 @@ def main(workspace: Path) -> None:
             with suppress(OSError):
                 urllib.request.urlopen(f"http://127.0.0.1:{PORT}/health")
                 break
+        version = len(list(workspace.glob("runs/*/reports/evaluation.html")))
         # The right side is MLflow's assistant.
-        take("mlflow", f"http://127.0.0.1:{PORT}/#/models/recap/versions/1", 955, 900, window=1300)
+        take("mlflow", f"http://127.0.0.1:{PORT}/#/models/recap/versions/{version}", 955, 1100, window=1300)
     finally:
         server.terminate()
 
