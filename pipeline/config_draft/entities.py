@@ -43,15 +43,16 @@ def find_entity_name(profile: ColumnProfile, entity: Entity, fraction: float) ->
     if not known.any():
         return ""
     pairs, counts = np.unique(
-        np.stack([entity.codes[known], profile.codes[known]]), axis=1, return_counts=True
+        entity.codes[known] * profile.distinct + profile.codes[known], return_counts=True
     )
-    entities = len(np.unique(pairs[0]))
-    most = np.zeros(pairs[0].max() + 1, dtype=np.int64)
-    np.maximum.at(most, pairs[0], counts)
+    owners, values = np.divmod(pairs, profile.distinct)
+    entities = len(np.unique(owners))
+    most = np.zeros(owners.max() + 1, dtype=np.int64)
+    np.maximum.at(most, owners, counts)
     rows = known.sum()
     if rows / entities < _SEVERAL_ROWS or most.sum() < _CONSTANT * rows:
         return ""
-    sharing = np.bincount(pairs[1])[pairs[1]]
+    sharing = np.bincount(values)[values]
     # A row in few of the sample's users stands for more of the log's.
     typical = float(np.median(sharing)) / (fraction if rows / entities < 10 * _SEVERAL_ROWS else 1.0)
     if typical >= entity.least:
