@@ -5,3 +5,6 @@ NAME = "recap-retrain"
 
 WATCH_NAME = "recap-watch"
 """Name of the pipeline that watches the champion."""
+
+TUNE_NAME = "recap-tune"
+"""Name of the pipeline that searches settings."""

@@ -1,11 +1,11 @@
-"""The two pipelines: their names on a server, their steps, and their graphs, which import kfp only when built."""
+"""The pipelines: their names on a server, their steps, and their graphs, which import kfp only when built."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from components.steps import STEPS, WATCH_STEPS, Step
-from pipeline import NAME, WATCH_NAME
+from pipeline import NAME, TUNE_NAME, WATCH_NAME
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,21 @@ def _watch_on_cluster(configure: Callable[[Any, Step], None]) -> Any:
     return cluster_pipeline(configure)
 
 
+def _tune(until: str) -> Any:
+    """On this machine with kfp's runners; ``recap tune`` needs none. It always runs to its end."""
+    from pipeline.tune import tune_pipeline
+
+    return tune_pipeline(lambda task, step: None)
+
+
+def _tune_on_cluster(configure: Callable[[Any, Step], None]) -> Any:
+    from pipeline.tune import tune_pipeline
+
+    return tune_pipeline(configure)
+
+
 RETRAIN = Pipeline(NAME, "retrain.yaml", STEPS, _retrain, _retrain_on_cluster)
 WATCH = Pipeline(WATCH_NAME, "watch.yaml", WATCH_STEPS, _watch, _watch_on_cluster)
+TUNE = Pipeline(TUNE_NAME, "tune.yaml", (), _tune, _tune_on_cluster)
 PIPELINES = {"retrain": RETRAIN, "watch": WATCH}
+"""Those that are released and scheduled; a study is started by hand, from its compiled form."""

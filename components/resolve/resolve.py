@@ -138,9 +138,12 @@ def freeze(inputs: Inputs, out: str | Path, purpose: Literal["retrain", "watch"]
 
 def read_config(config: str) -> RecapConfig:
     """The config in a file or at a URI. Raises as `resolve_run`."""
-    if "://" not in config:
-        return load_config(config)
-    return parse_yaml(_read(config, "no such config file"), source=config)
+    return load_config(config) if "://" not in config else parse_yaml(read_config_text(config), source=config)
+
+
+def read_config_text(config: str) -> bytes:
+    """A config as it is written, from a file or a URI. Raises FileNotFoundError or ConnectionError."""
+    return _read(config, "no such config file")
 
 
 def _read_expectations(config: str, settings: RecapConfig) -> bytes:

@@ -6,7 +6,7 @@ from typing import Any
 
 from components.steps import Step
 from pipeline.cluster.settings import ClusterSettings
-from pipeline.graphs import PIPELINES, Pipeline
+from pipeline.graphs import PIPELINES, TUNE, Pipeline
 
 COMPILED = Path(__file__).parents[1] / "compiled"
 _HEADER = b"# PIPELINE DEFINITION"  # first line of a pipeline compiled by kfp
@@ -15,7 +15,7 @@ _HEADER = b"# PIPELINE DEFINITION"  # first line of a pipeline compiled by kfp
 def compile_pipelines(
     out: Path = COMPILED,
     settings: ClusterSettings | None = None,
-    pipelines: Sequence[Pipeline] = tuple(PIPELINES.values()),
+    pipelines: Sequence[Pipeline] = (*PIPELINES.values(), TUNE),
 ) -> list[Path]:
     """Write the pipelines' YAML, including their Kubernetes settings, into a folder; returns the files' paths.
 

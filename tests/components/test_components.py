@@ -10,14 +10,17 @@ import textwrap
 import pytest
 
 from components.steps import STEP_OF_NAME
-from pipeline import retrain, watch
+from pipeline import retrain, tune, watch
 
 COMPONENTS = {name: getattr(watch if name == "watch" else retrain, name) for name in STEP_OF_NAME}
+OF_STUDIES = {
+    name: getattr(tune, name) for name in ("prepare_study", "train_reference", "run_trials", "report_study")
+}
 
 
-@pytest.mark.parametrize("name", COMPONENTS)
+@pytest.mark.parametrize("name", [*COMPONENTS, *OF_STUDIES])
 def test_a_body_uses_nothing_of_its_module(name: str):
-    source = textwrap.dedent(inspect.getsource(COMPONENTS[name].python_func))
+    source = textwrap.dedent(inspect.getsource((COMPONENTS | OF_STUDIES)[name].python_func))
     source = source[source.index("def ") :]
     table = symtable.symtable(source, name, "exec").get_children()[0]
     annotations_and_names = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_global()}
@@ -35,7 +38,7 @@ def test_a_component_has_a_docstring_a_readme_and_no_postponed_annotations(name:
 
 def test_importing_the_pipeline_loads_nothing_heavy():
     code = (
-        "import sys, pipeline.retrain, pipeline.watch; "
+        "import sys, pipeline.retrain, pipeline.watch, pipeline.tune; "
         "print([name for name in ('torch', 'mlflow', 'great_expectations', 'pandas', 'sklearn', 'matplotlib')"
         " if name in sys.modules])"
     )

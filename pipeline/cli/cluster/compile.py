@@ -24,7 +24,7 @@ def compile_command(
         Path | None, typer.Option(help="Folder for the YAML; pipeline/compiled if not given.")
     ] = None,
 ) -> None:
-    """Compile the pipelines, retrain and watch, for a Kubeflow Pipelines server.
+    """Compile the pipelines, retrain, watch and tune, for a Kubeflow Pipelines server.
 
     Example: `recap compile --cluster cluster.yaml --out .`
     """

@@ -1,7 +1,6 @@
 """``recap tune``: search better settings for a config."""
 
 import contextlib
-import difflib
 import importlib.util
 import json
 import shlex
@@ -29,8 +28,6 @@ from pipeline.cli.workspace import DEFAULT_WORKSPACE, WorkspaceOption, complete_
 
 if TYPE_CHECKING:
     from pipeline.cli.terminal.progress import LiveSteps
-    from pipeline.experiments.tune.space import Space
-    from pipeline.experiments.tune.trial_runs import TrialRecord, TrialRuns
 
 DEFAULT_TRIALS = 30
 
@@ -68,6 +65,7 @@ def tune(
     Example: `recap tune --config mine.yaml --data log --hours 2`
     """
     from pipeline.cli.terminal.progress import LiveSteps
+    from pipeline.experiments.tune.conclude import conclude
     from pipeline.experiments.tune.default_space import default_space, read_space
     from pipeline.experiments.tune.trial_runs import TrialRuns
     from pipeline.experiments.tune.tuning import Study
@@ -113,7 +111,7 @@ def tune(
             with _live_step("tune", live, stream):
                 study = Study(searched, frozen, runs, folder / "trials")
                 records = study.run(limit, None if hours is None else began + 3600 * hours, report)
-            result = _conclude(searched, records, runs, path, folder)
+            result = conclude(searched, records, runs, path.read_text(), path.name, folder)
     if as_json:
         print(json.dumps(result, indent=1))
         return
@@ -126,7 +124,8 @@ def _open_study(
     """Resolve the data; returns the folder of the study of this config, data and space."""
     from components.common.runtime.atomic_output import atomic_directory
     from components.common.runtime.locks import locked_folder
-    from pipeline.experiments.tune.study_data import freeze, study_key
+    from pipeline.experiments.tune.study_data import freeze
+    from pipeline.experiments.tune.trial_runs import study_key
 
     run_id = f"tune-{datetime.now(UTC):%Y%m%dT%H%M%S}"
     with tempfile.TemporaryDirectory(prefix=".resolve-", dir=studies) as scratch:
@@ -136,7 +135,7 @@ def _open_study(
                 arguments, Path(scratch) / "snapshot", run_id, lambda name: _live_step(name, live, stream)
             )
         changed_space = space.read_text() if space is not None else ""
-        folder = studies / f"{path.stem}-{study_key(resolved, changed_space, studies)}"
+        folder = studies / f"{path.stem}-{study_key(resolved, changed_space, str(studies.resolve()))}"
         with locked_folder(studies):
             if not (folder / "frozen").is_dir():
                 folder.mkdir(exist_ok=True)
@@ -181,67 +180,6 @@ class _StepOutput(TextIOBase):
             elif line.strip():
                 self._log.write(f"{line}\n")
         return len(text)
-
-
-def _conclude(
-    space: "Space", records: list["TrialRecord"], runs: "TrialRuns", path: Path, folder: Path
-) -> dict[str, Any]:
-    """Choose the winner, write its config and the page, and record both in the study's run."""
-    from components.common.runtime.atomic_output import atomic_file
-    from pipeline.experiments.tune.report import Cost, describe_result, study_page
-    from pipeline.experiments.tune.space import describe_changes
-    from pipeline.experiments.tune.winner import choose_winner
-    from pipeline.experiments.tune.yaml_edits import edit_config
-
-    confidence = space.config.evaluation.gate.confidence
-    winner = choose_winner(records, confidence)
-    cost = Cost.of(records)
-    tuned, diff, kept = folder / "tuned.yaml", "", True
-    changed: dict[str, str] = {}
-    if winner is not None:
-        config, changes = space.at(winner.record.point)
-        changed = describe_changes(changes)
-        before = path.read_text()
-        text, kept = edit_config(before, changes, config)
-        with atomic_file(tuned) as file:
-            file.write_text(text)
-        lines = (before.splitlines(keepends=True), text.splitlines(keepends=True))
-        diff = "".join(difflib.unified_diff(*lines, path.name, tuned.name, n=1))
-    facts = {
-        "config": path.name,
-        "study": folder.name,
-        "time, all trials": f"{cost.total_s:,.0f} s",
-        "training": f"{cost.train_s:,.0f} s",
-        "overhead a trial": f"{cost.overhead_s:.2f} s",
-    }
-    page = folder / "report.html"
-    with atomic_file(page) as file:
-        file.write_text(study_page(space, records, winner, diff, facts))
-    files = [str(page), *([str(tuned)] if winner else [])]
-    measured = {"trials": float(len(records)), "overhead_s": cost.overhead_s}
-    runs.conclude({**measured, **({"best_change": winner.change} if winner else {})}, files)
-    return {
-        "study": str(folder),
-        "run_id": runs.run_id,
-        "trials": {
-            state: sum(one.state == state for one in records)
-            for state in ("complete", "pruned", "failed", "running")
-        },
-        "result": describe_result(records, winner, confidence),
-        "winner": winner
-        and {
-            "trial": winner.record.number,
-            "change": winner.change,
-            "interval": winner.interval,
-            "p_value": winner.p_value,
-            "changes": changed,
-        },
-        "config": str(tuned) if winner else None,
-        "comments_kept": kept,
-        "diff": diff,
-        "report": str(page),
-        "seconds": {"total": cost.total_s, "train": cost.train_s, "overhead_a_trial": cost.overhead_s},
-    }
 
 
 def _print_result(result: dict[str, Any], console: Any, path: Path, data: str) -> None:

@@ -32,20 +32,26 @@ def default_space(config: RecapConfig, training_rows: int) -> Space:
 
 
 def read_space(space: Space, path: Path) -> Space:
-    """The space with the dimensions of a file: by field path ``{low, high, log}``, ``{scale}``, a list, or ``fixed``.
+    """`change_space` by the content of a file. Raises FileNotFoundError if there is none."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; give the search space as YAML")
+    return change_space(space, path.read_bytes(), str(path))
 
-    A path replaces the default dimensions of the fields that it names.
+
+def change_space(space: Space, text: bytes, source: str) -> Space:
+    """The space with the dimensions of a YAML text, which replace the default ones of the fields that they name.
+
+    An entry is, by field path, ``{low, high, log}``, ``{scale}``, a list of values, or ``fixed``.
 
     Raises:
-        FileNotFoundError: there is no such file.
         ConfigError: a line for each entry that names no field, has no range, or leads to a config that is not valid
             or needs other prepared sets.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; give the search space as YAML")
-    entries = read_yaml(path.read_bytes(), str(path)) or {}
+    entries = read_yaml(text, source) or {}
     if not isinstance(entries, dict):
-        raise ConfigError(f"{path}: a search space is a mapping of field paths, not {type(entries).__name__}")
+        raise ConfigError(
+            f"{source}: a search space is a mapping of field paths, not {type(entries).__name__}"
+        )
     content, errors = space.content, []
     dimensions = {one.name: one for one in space.dimensions}
     for name, entry in entries.items():
@@ -59,7 +65,7 @@ def read_space(space: Space, path: Path) -> Space:
             del dimensions[other]
         if entry == FIXED:
             if not fields and not replaced and not is_field(space.config, str(name)):
-                errors.append(f"{path}: {name}: no field of the config has this path")
+                errors.append(f"{source}: {name}: no field of the config has this path")
             continue
         try:
             dimension = _parse(str(name), entry, content)
@@ -67,10 +73,10 @@ def read_space(space: Space, path: Path) -> Space:
             dimensions[str(name)] = dimension
         except ValueError as error:
             errors += [
-                f"{path}: {name}: {line.removeprefix(f'{name}: ')}" for line in str(error).splitlines()
+                f"{source}: {name}: {line.removeprefix(f'{name}: ')}" for line in str(error).splitlines()
             ]
     if not dimensions and not errors:
-        errors.append(f"{path}: every dimension is fixed; leave one to search")
+        errors.append(f"{source}: every dimension is fixed; leave one to search")
     if errors:
         raise ConfigError("\n".join(errors))
     return Space(space.config, tuple(dimensions.values()))

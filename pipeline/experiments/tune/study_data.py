@@ -1,14 +1,11 @@
 """The data of a study: one snapshot, and the training rows prepared with validation rows cut off."""
 
-import hashlib
-import json
 import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from components.common.artifacts.snapshot import Snapshot, config_digest
 from components.common.runtime.atomic_output import MARK_NAME, atomic_directory
 from components.common.runtime.locks import locked_folder
 from components.prepare.prepare import prepare_datasets
@@ -18,16 +15,6 @@ from pipeline.experiments.frozen_data import FrozenData
 from recap_model.data.dataset.manifest import MANIFEST_NAME
 
 Step = Callable[[str], AbstractContextManager[None]]
-
-
-def study_key(snapshot: Path, space: str, folder: Path) -> str:
-    """Identifies a study by its config, data, space, and the folder that its workers share."""
-    frozen, config = Snapshot.read(snapshot)
-    champion = (
-        frozen.champion.version if frozen.champion and config.training.warm_start == "champion" else None
-    )
-    content = [config_digest(config), frozen.digest, champion, space, str(folder.resolve())]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
 
 
 def freeze(arguments: dict[str, Any], folder: Path, run_id: str, step: Step) -> Path:

@@ -1,11 +1,14 @@
 """The trials of a study as MLflow runs: nested runs of one parent run, from which any process can go on."""
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from components.common import registry
+from components.common.artifacts.snapshot import Snapshot, config_digest
 from components.common.registry.experiments import experiment_id
 from pipeline.experiments.tune.space import Point
 
@@ -52,6 +55,16 @@ class TrialRecord:
         return self.metrics.get("change")
 
 
+def study_key(snapshot: Path, space: str, shared: str) -> str:
+    """Identifies a study by its config, data, space, and what its workers share: a folder, or a cluster."""
+    frozen, config = Snapshot.read(snapshot)
+    champion = (
+        frozen.champion.version if frozen.champion and config.training.warm_start == "champion" else None
+    )
+    content = [config_digest(config), frozen.digest, champion, space, shared]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
+
+
 class TrialRuns:
     """Reads and writes the runs of one study.
 
@@ -64,6 +77,7 @@ class TrialRuns:
     """
 
     def __init__(self, tracking_uri: str, experiment: str, key: str, name: str) -> None:
+        self.key = key
         self._client: MlflowClient = registry.connect(tracking_uri)
         with registry.registry_errors(self._client):
             self._experiment = experiment_id(self._client, experiment, tracking_uri)

@@ -9,14 +9,16 @@ from pathlib import Path
 
 from components.common.metrics.gains import paired_gains
 from components.common.runtime.locks import locked_folder
+from components.common.runtime.step import progress
 from pipeline.experiments.frozen_data import FrozenData
 from pipeline.experiments.trial import fit, judged_gains, score
 from pipeline.experiments.tune.held_out import HeldOutRows
 from pipeline.experiments.tune.search import POINTS, propose
 from pipeline.experiments.tune.space import Point, Space, describe_changes
 from pipeline.experiments.tune.trial_runs import State, TrialRecord, TrialRuns
-from pipeline.experiments.tune.workers import Worker, join_study
+from pipeline.experiments.tune.workers import PodWorker, Worker, join_study
 from recap_model.config import RecapConfig
+from recap_model.config.steps.training import TrainJobConfig
 from recap_model.data.dataset.manifest import DatasetManifest
 from recap_model.training import TrainState
 
@@ -57,17 +59,25 @@ class Study:
     Args:
         folder: for models, scores and the locks of this machine's workers.
         data: sets of which the held-out one has validation rows.
+        reference: folder of the current config's model and scores; ``folder/reference`` if not given.
 
     Raises:
-        ValueError: no objective of the gate can be judged on the validation rows.
+        ValueError: no objective of the gate can be judged on the validation rows, or trials would be training jobs.
     """
 
-    def __init__(self, space: Space, data: FrozenData, runs: TrialRuns, folder: Path) -> None:
+    def __init__(
+        self, space: Space, data: FrozenData, runs: TrialRuns, folder: Path, reference: Path | None = None
+    ) -> None:
+        if isinstance(space.config.training.distribution, TrainJobConfig):
+            raise ValueError(
+                "training.distribution: kind train_job: a trial trains in its own process or pod; remove it from the "
+                "config that is tuned, or use single_node"
+            )
         self.space = space
         self.data = data
         self.runs = runs
         self._folder = folder
-        self._reference = folder / "reference"
+        self._reference = reference or folder / "reference"
         self._workers = folder / "workers"
         self._rows = HeldOutRows(data.held_out, space.config, _objectives(data.held_out, space.config))
 
@@ -91,21 +101,31 @@ class Study:
         """
         with join_study(self._workers) as worker:
             with locked_folder(self._workers):
-                self._run_reference(worker, report)
-            while deadline_s is None or time.monotonic() < deadline_s:
-                began = time.monotonic()
-                with locked_folder(self._folder):
-                    claimed = self._claim(worker, trials)
-                if claimed is None:
-                    break
-                record, others = claimed
-                report(sum(one.state != "running" for one in others), f"trial {record.number}")
-                self._run_trial(record, others, began)
+                self.run_reference(worker, report)
+            self._run_trials(worker, trials, deadline_s, report)
         records = self.runs.read()
         report(sum(one.state != "running" for one in records), "done")
         return records
 
-    def _run_reference(self, worker: Worker, report: Report) -> None:
+    def run_in_pod(self, worker: PodWorker, trials: int) -> int:
+        """Run a pod's own trials of a study of so many, with the reference's model there; returns how many ended."""
+        self._run_trials(worker, trials, None, lambda done, what: progress(done, trials, what))
+        return sum(one.owner == worker.name and one.state != "running" for one in self.runs.read())
+
+    def _run_trials(
+        self, worker: "Worker | PodWorker", trials: int | None, deadline_s: float | None, report: Report
+    ) -> None:
+        while deadline_s is None or time.monotonic() < deadline_s:
+            began = time.monotonic()
+            with locked_folder(self._folder):
+                claimed = self._claim(worker, trials)
+            if claimed is None:
+                break
+            record, others = claimed
+            report(sum(one.state != "running" for one in others), f"trial {record.number}")
+            self._run_trial(record, others, began)
+
+    def run_reference(self, worker: "Worker | PodWorker", report: Report = lambda done, what: None) -> None:
         """Run trial 0, the current config, unless it was run and its model is there."""
         began = time.monotonic()
         record = next((one for one in self.runs.read() if one.number == 0), None)
@@ -119,16 +139,18 @@ class Study:
         if record.state != "complete":
             self._finish(record, "complete", watch, began, result)
 
-    def _claim(self, worker: Worker, trials: int | None) -> tuple[TrialRecord, list[TrialRecord]] | None:
+    def _claim(
+        self, worker: "Worker | PodWorker", trials: int | None
+    ) -> tuple[TrialRecord, list[TrialRecord]] | None:
         """The next trial, an abandoned one or a new one, and the others; None if the study has enough."""
         records = self.runs.read()
         for record in records:
             if record.state == "running" and worker.is_abandoned(record.owner):
                 others = [one for one in records if one is not record]
                 return self.runs.take_over(record, worker.name), others
-        if trials is not None and len(records) >= trials:
+        number = worker.next_number({record.number for record in records})
+        if trials is not None and number >= trials:
             return None
-        number = 1 + max(record.number for record in records)
         point: Point = propose(self.space, records, number).params
         changes = describe_changes(self.space.at(point)[1])
         return self.runs.start(number, worker.name, point, changes), records

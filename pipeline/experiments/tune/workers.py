@@ -1,13 +1,38 @@
 """Workers of a study on one machine: each has a lock, so that the trials of a killed one are taken over."""
 
 import fcntl
+import itertools
 import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 _MAX_WORKERS = 1000
+
+
+@dataclass(frozen=True)
+class PodWorker:
+    """Worker ``number`` of ``count`` on a cluster, where a pod sees no other's locks.
+
+    Each has the trials of some numbers for its own, so that no two claim the same one.
+    """
+
+    number: int
+    count: int
+
+    @property
+    def name(self) -> str:
+        return f"worker-{self.number}"
+
+    def is_abandoned(self, owner: str) -> bool:
+        """Whether this worker's own pod, which was started again, began it."""
+        return owner == self.name
+
+    def next_number(self, taken: set[int]) -> int:
+        """The least of its own numbers that is not taken. Number 0 is the reference's."""
+        return next(number for number in itertools.count(1 + self.number, self.count) if number not in taken)
 
 
 class Worker:
@@ -32,6 +57,10 @@ class Worker:
             return False
         os.close(handle)
         return True
+
+    def next_number(self, taken: set[int]) -> int:
+        """The number after the highest that is taken."""
+        return 1 + max(taken, default=0)
 
 
 @contextmanager

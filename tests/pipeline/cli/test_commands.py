@@ -49,7 +49,8 @@ def test_a_sample_log_is_made_once_and_extended_by_a_day(tmp_path: Path):
 
 def test_the_pipeline_is_compiled_where_told(tmp_path: Path):
     result = RUNNER.invoke(app, ["compile", "--out", str(tmp_path)])
-    assert result.stdout.split() == [str(tmp_path / "retrain.yaml"), str(tmp_path / "watch.yaml")]
+    names = ("retrain.yaml", "watch.yaml", "tune.yaml")
+    assert result.stdout.split() == [str(tmp_path / name) for name in names]
     assert (tmp_path / "retrain.yaml").is_file()
 
 

@@ -15,6 +15,7 @@ from components.steps import STEPS as TABLE
 from components.train.checkpoints import CHECKPOINTS_VARIABLE
 from pipeline.cluster.compile import COMPILED, compile_pipelines
 from pipeline.cluster.settings import ClusterSettings, load_cluster
+from pipeline.graphs import RETRAIN, TUNE
 
 pytestmark = pytest.mark.filterwarnings("ignore:::kfp")
 
@@ -29,7 +30,7 @@ def documents(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def compiled(tmp_path: Path, **settings: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    path, _ = compile_pipelines(tmp_path, ClusterSettings.model_validate(settings))
+    (path,) = compile_pipelines(tmp_path, ClusterSettings.model_validate(settings), [RETRAIN])
     return documents(path)
 
 
@@ -64,16 +65,32 @@ def test_both_documents_are_what_the_servers_own_schemas_take():
     assert set(executors) == {f"exec-{step}" for step in (*STEPS, "notify")}
 
 
-def test_every_parameter_is_described_and_only_where_things_are_has_no_default():
-    spec, _ = documents(COMPILED / "retrain.yaml")
+@pytest.mark.parametrize("name", ["retrain", "tune"])
+def test_every_parameter_is_described_and_only_where_things_are_has_no_default(name: str):
+    spec, _ = documents(COMPILED / f"{name}.yaml")
     parameters = spec["root"]["inputDefinitions"]["parameters"]
     assert all(parameter["description"] for parameter in parameters.values())
     without = [name for name, parameter in parameters.items() if "defaultValue" not in parameter]
     assert without == ["data_root", "tracking_uri"]
 
 
-def test_nothing_is_installed_when_a_step_runs():
-    assert "pip install" not in (COMPILED / "retrain.yaml").read_text()
+@pytest.mark.parametrize("name", ["retrain", "watch", "tune"])
+def test_nothing_is_installed_when_a_step_runs(name: str):
+    assert "pip install" not in (COMPILED / f"{name}.yaml").read_text()
+
+
+def test_trials_run_side_by_side_with_gpus_after_the_current_config(tmp_path: Path):
+    (path,) = compile_pipelines(tmp_path, ClusterSettings.model_validate(GPUS), [TUNE])
+    spec, executors = documents(path)
+    assert ParseDict(spec, PipelineSpec()).pipeline_info.name == "recap-tune"
+    tasks = spec["root"]["dag"]["tasks"]
+    (loop,) = (task for task in tasks.values() if "parameterIterator" in task)
+    assert "train-reference" in loop["dependentTasks"]
+    assert "for-loop" in " ".join(tasks["report-study"]["dependentTasks"])
+    for step in ("train-reference", "run-trials"):
+        assert container(spec, step)["resources"]["accelerator"]["resourceCount"] == "2"
+        assert executors[f"exec-{step}"]["nodeSelector"] == {"labels": {"pool": "h200"}}
+    assert "accelerator" not in container(spec, "report-study")["resources"]
 
 
 def test_the_steps_come_in_the_order_of_the_datas_way_and_none_is_answered_from_a_cache():
