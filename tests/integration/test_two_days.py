@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from components.steps import STEPS
+from pipeline.cli.watch import EXIT_STATUS
 from tests.integration.conftest import Recap
 
 RUN = ("run", "--config", "config.yaml", "--data", "log")
@@ -18,6 +20,10 @@ def days(recap: Recap) -> list[dict]:
         done = recap(*RUN, "--end-date", end_date, "--json")
         assert done.returncode == 0, done.stdout + done.stderr
         results.append(json.loads(done.stdout))
+        if len(results) == 1:
+            watched = recap("watch", *RUN[1:], "--json")
+            assert watched.returncode in EXIT_STATUS.values(), watched.stdout + watched.stderr
+            results[0]["watched"] = json.loads(watched.stdout)
     return results
 
 
@@ -40,6 +46,24 @@ def test_rejected_or_not_every_day_has_one_version_and_there_is_one_champion(day
     assert sum("champion" in version["aliases"] for version in versions) == 1
 
 
+def test_the_day_between_was_watched_with_the_first_champion_and_is_in_the_history(
+    days: list[dict], workplace: Path
+):
+    watched = days[0]["watched"]
+    assert (watched["version"], watched["day"], watched["rows"]) == ("1", "2026-03-06", 400)
+    page = (workplace / days[1]["reports"]["history"]).read_text()
+    assert "2026-03-06" in page
+    assert watched["outcome"] in page
+
+
+def test_a_version_has_the_cost_of_every_step_of_its_run(days: list[dict], recap: Recap):
+    versions = json.loads(recap("models", "--name", "tiny", "--json").stdout)
+    for version in versions:
+        assert version["cost"].keys() == {step.name for step in STEPS}
+        assert all(figures["wall_s"] > 0 for figures in version["cost"].values())
+        assert version["cost"]["train"]["rows_per_s"] > 0
+
+
 def test_each_report_is_one_page_that_needs_no_network(days: list[dict], workplace: Path):
     for path in days[1]["reports"].values():
         page = (workplace / path).read_text()
@@ -54,7 +78,7 @@ def test_the_same_day_again_until_evaluate_gives_the_same_weights_and_registers_
     done = recap(*RUN, "--end-date", "2026-03-05", "--json", "--workspace", "again", "--until", "evaluate")
     stopped = json.loads(done.stdout)
     assert (stopped["outcome"], stopped["promotion"]) == (days[0]["outcome"], None)
-    assert set(stopped["reports"]) == set(days[0]["reports"])
+    assert set(stopped["reports"]) == set(days[0]["reports"]) - {"history"}
     assert not (workplace / stopped["outputs"] / "register").exists()
     assert recap("models", "--name", "tiny", "--json", "--workspace", "again").stdout.strip() == "[]"
     weights = [
