@@ -141,6 +141,8 @@ def _measure(
             other = registry.download(client, name, version, folder / alias)
             scores = score_test_set(model, test_set, config, other, folder / f"{alias}.parquet")
         except (ChampionError, registry.RegistryError) as error:
+            # A registry that does not answer ends the step; a version that was altered does not.
+            registry.get_version(client, name, version)
             others[alias] = OtherVersion(version=version, missing=str(error).replace("the champion", "it"))
             continue
         both = measure(scores, config).evaluation
