@@ -192,6 +192,7 @@ def test_the_champions_profile_is_frozen_and_drift_is_measured_from_it(
     uri, profile = registered
     snapshot = resolve(config, log, tracking_uri=uri)
     assert snapshot.champion is not None
+    assert snapshot.anchor == snapshot.champion, "the alias was set without a promotion"
     assert (tmp_path / "snapshot" / BASELINE_NAME).read_bytes() == profile.read_bytes()
     verdict = validate_snapshot(tmp_path / "snapshot", tmp_path / "validated", tmp_path / "docs.html")
     assert verdict.drift_state("drift") == "within_bounds"

@@ -1,14 +1,10 @@
 """The anchor: the last champion that was significantly better than the anchor of its time."""
 
-from pathlib import Path
-
 import pytest
 
 from components.common import registry
-from components.common.artifacts.snapshot import Champion
 from components.common.registry.anchor import choose_anchor
 from components.common.registry.promotion_log import Promotion
-from tests.components.registries import new_registry
 
 NO, YES, HELD = (
     {registry.OUTCOME_TAG: "PROMOTE", registry.BETTER_TAG: "no"},
@@ -73,11 +69,3 @@ def test_the_anchor_follows_from_what_the_registry_holds(
     promoted: str, tags: dict[str, dict[str, str]], champion: str, last: int, expected: str
 ):
     assert choose_anchor(moves(promoted), tags, champion, last) == expected
-
-
-def test_a_champion_of_a_registry_without_a_record_is_its_own_anchor(tmp_path: Path):
-    client = registry.connect(new_registry(tmp_path))
-    client.create_registered_model("tiny")
-    version = str(client.create_model_version("tiny", "file:///nowhere").version)
-    champion = Champion(version=version, run_id="")
-    assert registry.find_anchor(client, "tiny", champion, 30) == champion
