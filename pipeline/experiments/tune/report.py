@@ -101,7 +101,8 @@ def describe_result(records: Sequence[TrialRecord], winner: Winner | None, confi
     )
     trials = f"{len(records)} trials ({counted})"
     if winner is None:
-        return f"{trials}. None is better than the current config and no worse on every judged task."
+        why = _hindered(records)
+        return f"{trials}. None is better than the current config and no worse on every judged task.{why}"
     bounds = f" [{winner.interval.low:+.3f}, {winner.interval.high:+.3f}]" if winner.interval else ""
     return (
         f"{trials}. Best is trial {winner.record.number}: mean gain {winner.change:+.3f} points{bounds} against the "
@@ -112,6 +113,22 @@ def describe_result(records: Sequence[TrialRecord], winner: Winner | None, confi
             if winner.p_value <= 1.0 - confidence
             else " That is not shown to be better than the current config."
         )
+    )
+
+
+def _hindered(records: Sequence[TrialRecord]) -> str:
+    """Which tasks keep the trial of the highest mean gain from winning; empty if none gained."""
+    complete = [one for one in records if one.state == "complete" and one.number > 0]
+    best = max(complete, key=lambda one: one.change or 0.0, default=None)
+    if best is None or best.change is None or best.change <= 0.0:
+        return ""
+    lows = {name.partition("/")[2]: low for name, low in best.metrics.items() if name.startswith("low/")}
+    allowed = -(best.metrics.get("shortfall", 0.0) + min(lows.values(), default=0.0))
+    failed = ", ".join(f"{task} {low:+.2f}" for task, low in lows.items() if low < -allowed)
+    return (
+        f" Trial {best.number} has a mean gain of {best.change:+.3f} points, but is not shown to be non-inferior on "
+        f"every task (lower bounds: {failed or 'not defined'}); more validation rows narrow the bounds, "
+        "evaluation.gate.min_positives leaves rare tasks out, and evaluation.gate.max_rce_loss allows more."
     )
 
 

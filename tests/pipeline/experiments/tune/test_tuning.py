@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.cli.app import app
+from pipeline.experiments.tune.report import describe_result
 from pipeline.experiments.tune.trial_runs import TrialRecord, TrialRuns
 from pipeline.experiments.tune.winner import choose_winner
 from tests.tiny import tiny_config, write_tiny_log
@@ -91,4 +92,9 @@ def test_the_winner_is_the_best_that_is_no_worse_on_any_task_and_its_p_value_is_
     # Its centred replicates reach 0.5 at four of seven heights, on the side over 0.
     assert found.p_value == pytest.approx(1 / 2, abs=0.25)
     assert found.p_value > winner.p_value
-    assert choose_winner([trial(0, 0.0), trial(1, -0.1), trial(2, 0.5, shortfall=0.2)], 0.95) is None
+    hindered = [trial(0, 0.0), trial(1, -0.1), trial(2, 0.5, shortfall=0.2)]
+    assert choose_winner(hindered, 0.95) is None
+    hindered[2].metrics.update({"low/like": 0.1, "low/reply": -0.7})  # type: ignore[attr-defined]
+    words = describe_result(hindered, None, 0.95)
+    assert "Trial 2 has a mean gain of +0.500 points" in words
+    assert "(lower bounds: reply -0.70)" in words
