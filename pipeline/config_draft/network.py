@@ -10,7 +10,7 @@ from pipeline.config_draft.sequences import DraftedSequence
 
 _STEPS = 1000  # about enough for the network below; small logs take several epochs
 _MOST_EPOCHS, _EPOCHS_WITHOUT_HARM, _ROWS_FOR_LARGE_BATCHES = 8, 7, 1_000_000
-_USUAL_BATCH = 512
+_USUAL_BATCH, _FEW_EPOCHS = 512, 5
 _BINS, _MANY_BINS = 16, 128  # prepare gives at most 130 knots
 _CONCENTRATED = 0.5  # fraction of the rows with one value, from which a column needs many bins
 _MANY_ROWS = 50_000
@@ -47,7 +47,9 @@ def draft_network(
     model["tower"] = {"mlp_config": {"layer_sizes": [32, 1], **dropout}}
     batch = 4096 if log_rows >= _ROWS_FOR_LARGE_BATCHES else _small_batch(rows)
     steps_an_epoch = max(1, rows // batch)
-    epochs = max(1, min(_MOST_EPOCHS, _STEPS // steps_an_epoch))
+    # Rare tasks of a log of few rows overfit with more; a very small one needs the steps.
+    is_small = rows < _MANY_ROWS and _FEW_EPOCHS * steps_an_epoch >= _STEPS // 2
+    epochs = max(1, min(_FEW_EPOCHS if is_small else _MOST_EPOCHS, _STEPS // steps_an_epoch))
     rate = {
         "learning_rate": 0.002,
         "final_learning_rate": 0.00002,

@@ -266,7 +266,8 @@ def test_a_label_that_is_null_where_another_did_not_happen_is_given_that_one(tmp
 
 
 @pytest.mark.parametrize(
-    ("rows", "batch", "epochs"), [(300, 128, 8), (27_000, 128, 4), (45_000, 256, 5), (80_000, 512, 6)]
+    ("rows", "batch", "epochs"),
+    [(300, 128, 8), (27_000, 128, 4), (38_000, 256, 5), (45_000, 256, 5), (80_000, 512, 6)],
 )
 def test_a_small_log_has_smaller_batches_for_about_as_many_steps(rows: int, batch: int, epochs: int):
     log = LogSample(shop_rows(), [10, 10, rows], np.zeros(400, dtype=np.int64))
