@@ -65,7 +65,7 @@ def _describe_tasks(reports: Sequence[TaskReport], populations: Mapping[str, str
         (
             within_family(report.calibration.task, tasks, populations),
             _describe(report.before, report),
-            _describe(report.after, report),
+            _describe(report.after, report) if report.calibration.calibrator else "as before",
             report.calibration.method,
             report.calibration.reason,
         )

@@ -19,7 +19,7 @@ _WIDTH = 440
 _ROW_HEIGHT = 40
 _MAX_LETTERS = 38  # of a subject's name; its tooltip and the table have the whole
 _LEVELS = 5  # shades of a heat strip
-_TEXT, _DRAWING = 0.3, 0.72  # heights in a row
+_TEXT, _DRAWING = 0.24, 0.72  # heights in a row
 _COLOURS: dict[Tone, str] = {
     "good": "var(--good)",
     "bad": "var(--bad)",
