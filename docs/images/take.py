@@ -14,7 +14,7 @@ HERE = Path(__file__).parent
 PORT = 5099
 PARTS = {
     "report": ("evaluation", 1320, 1100),
-    "run": ("index", 1000, 820),
+    "run": ("index", 1000, 430),
     "data": ("data", 1300, 900),
     "calibration": ("calibration", 1200, 800),
 }
