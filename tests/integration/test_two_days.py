@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from components.steps import STEPS
-from pipeline.cli.watch import EXIT_STATUS
 from tests.integration.conftest import Recap
 
 RUN = ("run", "--config", "config.yaml", "--data", "log")
@@ -20,10 +19,6 @@ def days(recap: Recap) -> list[dict]:
         done = recap(*RUN, "--end-date", end_date, "--json")
         assert done.returncode == 0, done.stdout + done.stderr
         results.append(json.loads(done.stdout))
-        if len(results) == 1:
-            watched = recap("watch", *RUN[1:], "--json")
-            assert watched.returncode in EXIT_STATUS.values(), watched.stdout + watched.stderr
-            results[0]["watched"] = json.loads(watched.stdout)
     return results
 
 
@@ -44,16 +39,6 @@ def test_rejected_or_not_every_day_has_one_version_and_there_is_one_champion(day
     versions = json.loads(recap("models", "--name", "tiny", "--json").stdout)
     assert {str(version["version"]) for version in versions} == {"1", "2"}
     assert sum("champion" in version["aliases"] for version in versions) == 1
-
-
-def test_the_day_between_was_watched_with_the_first_champion_and_is_in_the_history(
-    days: list[dict], workplace: Path
-):
-    watched = days[0]["watched"]
-    assert (watched["version"], watched["day"], watched["rows"]) == ("1", "2026-03-06", 400)
-    page = (workplace / days[1]["reports"]["history"]).read_text()
-    assert "2026-03-06" in page
-    assert watched["outcome"] in page
 
 
 def test_a_version_has_the_cost_of_every_step_of_its_run(days: list[dict], recap: Recap):
