@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from components.common import registry
 from components.common.artifacts.decision import Decision
-from components.common.registry.load_test import load_and_score
-from components.common.registry.move_champion import move_champion
-from components.common.registry.promotion_log import APPROVED, Audit, Promotion
-from components.common.registry.rollback import announce
+from components.common.registry.load_test.check import load_and_score
+from components.common.registry.promotion.move_champion import move_champion
+from components.common.registry.promotion.promotion_log import APPROVED, Audit, Promotion
+from components.common.registry.promotion.rollback import announce
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -11,9 +11,9 @@ from components.common import registry
 from components.common.artifacts.decision import Decision
 from components.common.artifacts.registered_version import RegisteredVersion
 from components.common.history import write_history
-from components.common.registry.load_test import check_unchanged_version
-from components.common.registry.move_champion import ChampionChangedError, move_champion
-from components.common.registry.promotion_log import Audit, read_promotions
+from components.common.registry.load_test.check import check_unchanged_version
+from components.common.registry.promotion.move_champion import ChampionChangedError, move_champion
+from components.common.registry.promotion.promotion_log import Audit, read_promotions
 from components.common.registry.run_metrics import log_metrics
 from components.common.runtime.atomic_output import atomic_directory
 from components.common.runtime.cost import CostMeter, cost_metrics

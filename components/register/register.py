@@ -16,8 +16,8 @@ from components.common.artifacts.evaluation import METRICS_NAME, REPORT_NAME, SC
 from components.common.artifacts.registered_version import VERSION_NAME, LoadTestResult, RegisteredVersion
 from components.common.artifacts.snapshot import Snapshot
 from components.common.artifacts.validation_result import RESULT_NAME
-from components.common.registry.load_test import load_and_score, store_rows
-from components.common.registry.load_test_record import read_load_test, record_failure, record_load_test
+from components.common.registry.load_test.check import load_and_score, store_rows
+from components.common.registry.load_test.record import read_load_test, record_failure, record_load_test
 from components.common.registry.run_metrics import log_metrics
 from components.common.runtime.atomic_output import atomic_directory
 from components.common.runtime.cost import CostMeter, cost_metrics

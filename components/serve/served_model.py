@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.common import registry
-from components.common.registry.load_test import ROWS_PATH, check_scores
+from components.common.registry.load_test.check import ROWS_PATH, check_scores
 from recap_model.config.reading.errors import first_reason
 from recap_model.serving import RecapPyfunc
 

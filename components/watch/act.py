@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 from components.common import registry
 from components.common.artifacts.watch_record import WatchRecord
-from components.common.registry.move_champion import ChampionChangedError, move_champion
-from components.common.registry.promotion_log import Audit
-from components.common.registry.rollback import announce
+from components.common.registry.promotion.move_champion import ChampionChangedError, move_champion
+from components.common.registry.promotion.promotion_log import Audit
+from components.common.registry.promotion.rollback import announce
 from components.common.runtime.webhook import send
 from recap_model.config.steps.watch import WatchConfig
 

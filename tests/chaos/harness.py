@@ -17,7 +17,7 @@ from tests.chaos.proxy import Proxy
 from tests.servers import Process
 
 _NOBODY = 65534
-_READ_THE_CLOCK = ("components.common.registry.promotion_log", "components.common.runtime.webhook")
+_READ_THE_CLOCK = ("components.common.registry.promotion.promotion_log", "components.common.runtime.webhook")
 _MAX_LINE = 1000
 # A promoter whose predecessor died waits for the lease; anything else that takes longer is a hang.
 _SLACK_S = 60

@@ -11,8 +11,8 @@ from typing import Any
 
 from components.calibrate.calibrate import calibrate_model
 from components.common import registry
-from components.common.registry import move_champion, rollback
-from components.common.registry.promotion_log import read_promotions
+from components.common.registry.promotion import move_champion, rollback
+from components.common.registry.promotion.promotion_log import read_promotions
 from components.evaluate.evaluate import evaluate_model
 from components.prepare.prepare import prepare_datasets
 from components.promote import manual, promote

@@ -9,8 +9,8 @@ from threading import Barrier
 from typing import Any
 
 from components.common import registry
-from components.common.registry.move_champion import ChampionChangedError, move_champion
-from components.common.registry.promotion_log import Audit, read_promotions
+from components.common.registry.promotion.move_champion import ChampionChangedError, move_champion
+from components.common.registry.promotion.promotion_log import Audit, read_promotions
 from tests import fork_server
 from tests.chaos.processes import Ended, ForkedProcess
 from tests.components.registries import new_registry

@@ -11,7 +11,7 @@ import yaml
 from tfrecord import TFRecordWriter
 
 from components.common import registry
-from components.common.registry.promotion_log import record_name
+from components.common.registry.promotion.promotion_log import record_name
 from components.train.train import train_model
 from pipeline.cluster.settings import ClusterSettings
 from pipeline.local.scoring import Source, score_files

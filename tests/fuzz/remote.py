@@ -13,7 +13,7 @@ from unittest import mock
 from uuid import uuid4
 
 from components.common import registry
-from components.common.registry.promotion_log import read_promotions
+from components.common.registry.promotion.promotion_log import read_promotions
 from components.common.runtime import webhook
 from pipeline.cli.registry.versions import alias_warning, describe_version, list_versions, version_table
 from tests.components.registries import NAME

@@ -12,7 +12,7 @@ VERSION_NAME = "version.json"
 
 
 class LoadTestResult(StrictModel):
-    """Measurements of a passed load test, `components.common.registry.load_test`.
+    """Measurements of a passed load test, `components.common.registry.load_test.check`.
 
     ``worst_difference`` is the largest difference from evaluate's scores of the same rows; ``other_packages`` are
     those installed in another release than the version requires.

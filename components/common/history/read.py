@@ -11,7 +11,7 @@ from components.common.artifacts.decision import DECISION_NAME
 from components.common.artifacts.evaluation import METRICS_NAME, Evaluation
 from components.common.artifacts.validation_result import RESULT_NAME, DriftSummary
 from components.common.artifacts.watch_record import WatchRecord
-from components.common.registry.promotion_log import InvalidRecordError, Promotion, read_promotions
+from components.common.registry.promotion.promotion_log import InvalidRecordError, Promotion, read_promotions
 from components.common.registry.watch_records import read_watch_records
 from components.common.runtime.cost import read_metrics
 from recap_model.config.reading.errors import first_reason

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from components.common.artifacts.snapshot import Champion
-from components.common.registry.promotion_log import Promotion, read_promotions
+from components.common.registry.promotion.promotion_log import Promotion, read_promotions
 from components.common.registry.versions import BETTER_TAG, OUTCOME_TAG, get_version, versions
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from components.common import registry
-from components.common.registry.promotion_log import APPROVED, Promotion
+from components.common.registry.promotion.promotion_log import APPROVED, Promotion
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

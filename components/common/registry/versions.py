@@ -22,7 +22,7 @@ DECISION_TAG = "recap.decision_digest"
 DIGEST_TAG = "recap.model_digest"  # the SHA-256 of the file that lists the digests of all others
 OUTCOME_TAG = "recap.outcome"
 PIPELINE_RUN_TAG = "recap.pipeline_run"
-LOAD_TEST_TAG = "recap.proof"  # "passed" or "failed", and more; see load_test_record
+LOAD_TEST_TAG = "recap.proof"  # "passed" or "failed", and more; see load_test/record.py
 WINDOW_TAG = "recap.window"
 
 LONGEST_DESCRIPTION = 5000  # characters that MLflow's databases take

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from components.validate.checks import drift, features, keys, leaks, partitions, sequences, tasks, times
 from components.validate.checks.great_expectations import Expectation, ExpectRuleWithinBounds, gx
 from components.validate.checks.rule import CheckedLog, Rule
+from components.validate.checks.rules import drift, features, keys, leaks, partitions, sequences, tasks, times
 from recap_model.config import RecapConfig
 
 AnyRule = Rule[Any]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from components.validate.drift.effective_rows import effective_fraction
-from components.validate.profile.exact_sum import from_units
 from components.validate.profile.profile import PartitionProfile
+from components.validate.profile.sketches.exact_sum import from_units
 from components.validate.profile.statistics import Counts
 
 _CANCELLED = 1e-8  # of the squared mean: a smaller variance is lost in rounding

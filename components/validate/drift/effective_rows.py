@@ -9,8 +9,12 @@ import numpy as np
 import pyarrow as pa
 
 from components.validate.profile.columns import Block
-from components.validate.profile.histogram import NUMBER_BINS, assign_number_bins, estimate_cardinality
 from components.validate.profile.profile import PartitionProfile
+from components.validate.profile.sketches.histogram import (
+    NUMBER_BINS,
+    assign_number_bins,
+    estimate_cardinality,
+)
 from components.validate.profile.statistics import Counts, Flags, Floats
 from components.validate.profile.values import WrongWidthError, read_values
 from recap_model.data.log.id_hashing import splitmix64

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import stats
 
 from components.validate.drift.distribution import Distribution
-from components.validate.profile.histogram import EXACT_IDS
+from components.validate.profile.sketches.histogram import EXACT_IDS
 from components.validate.profile.statistics import Counts, Floats
 from recap_model.metrics import population_stability_index
 

@@ -12,10 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.validate.profile.columns import Block
-from components.validate.profile.distinct_values import Hashes, hash_values
 from components.validate.profile.file_faults import FileRule
-from components.validate.profile.histogram import Histograms, count_id_buckets, count_ids, count_numbers
 from components.validate.profile.sequences import find_unaligned_rows, measure_event_times, read_lengths
+from components.validate.profile.sketches.distinct_values import Hashes, hash_values
+from components.validate.profile.sketches.histogram import (
+    Histograms,
+    count_id_buckets,
+    count_ids,
+    count_numbers,
+)
 from components.validate.profile.statistics import Flags, Floats, Stats, measure
 from components.validate.profile.timestamps import Span, measure_derived_times, measure_times
 from components.validate.profile.values import Values, WrongWidthError, count_nulls, read_values

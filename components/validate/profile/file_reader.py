@@ -11,9 +11,9 @@ from components.common.storage.parquet import hash_content, open_parquet
 from components.common.storage.rows_at_once import rows_at_once
 from components.validate.profile.block_profile import BlockProfiler
 from components.validate.profile.columns import Block, list_columns
-from components.validate.profile.distinct_values import DistinctValues, select_smallest
 from components.validate.profile.file_faults import FileFaults, FileRule
 from components.validate.profile.profile import PartitionProfile
+from components.validate.profile.sketches.distinct_values import DistinctValues, select_smallest
 from components.validate.profile.timestamps import Span
 from recap_model.config import RecapConfig
 from recap_model.config.reading.errors import in_one_line

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.validate.profile.exact_sum import from_text, to_text
-from components.validate.profile.histogram import Histograms
+from components.validate.profile.sketches.exact_sum import from_text, to_text
+from components.validate.profile.sketches.histogram import Histograms
 from components.validate.profile.statistics import COUNTS, Stats
 from recap_model.config.reading.errors import in_one_line
 

@@ -16,12 +16,12 @@ from components.common.runtime.process_pool import cores
 from components.common.runtime.step import progress
 from components.common.storage.file_groups import FileGroup, split_files
 from components.validate.profile.columns import Block, list_columns
-from components.validate.profile.distinct_values import DistinctValues
 from components.validate.profile.file_faults import FileFaults
 from components.validate.profile.file_reader import FileReader
 from components.validate.profile.profile import PartitionProfile, Profile
 from components.validate.profile.row_sample import Sampler, concat_sample
-from components.validate.profile.top_values import summarize_values
+from components.validate.profile.sketches.distinct_values import DistinctValues
+from components.validate.profile.sketches.top_values import summarize_values
 from recap_model.config import RecapConfig
 from recap_model.config.model.table_columns import shared_log_columns
 

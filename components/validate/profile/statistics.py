@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.validate.profile.exact_sum import from_units, to_units
+from components.validate.profile.sketches.exact_sum import from_units, to_units
 
 _VALUES_PER_CHUNK = 1 << 18  # 2 MB
 

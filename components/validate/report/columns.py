@@ -9,8 +9,8 @@ from components.common.html.charts import Chart
 from components.common.html.numbers import format_number, format_rate
 from components.common.html.tables import Column
 from components.validate.profile.columns import FEATURE_ROLES, Block
-from components.validate.profile.exact_sum import from_units
 from components.validate.profile.profile import ValueSummary
+from components.validate.profile.sketches.exact_sum import from_units
 from components.validate.profile.statistics import compute_mean, fraction
 from components.validate.report.distributions import Columns, Position, draw_column, fit_bars
 

@@ -9,9 +9,9 @@ import numpy as np
 from components.common.html.charts import Axis, Bar, Chart, Histogram, bar_chart, histogram_chart
 from components.common.html.numbers import format_rate
 from components.validate.profile.columns import Block
-from components.validate.profile.exact_sum import from_units
-from components.validate.profile.histogram import EXACT_IDS
 from components.validate.profile.profile import BlockProfile, Profile, ValueSummary
+from components.validate.profile.sketches.exact_sum import from_units
+from components.validate.profile.sketches.histogram import EXACT_IDS
 from components.validate.profile.statistics import Stats, fraction
 from components.validate.report.histograms import Bars, choose_bars
 from recap_model.data.log.schema import Role

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from components.common.html.charts import Axis
-from components.validate.profile.histogram import ZERO_BIN, lower_edges
+from components.validate.profile.sketches.histogram import ZERO_BIN, lower_edges
 from components.validate.profile.statistics import Counts, Floats
 
 BARS = 30

@@ -9,8 +9,8 @@ from components.common.html.numbers import format_number, format_rate, rate_erro
 from components.common.html.tables import Column, Table
 from components.common.html.task_labels import within_family
 from components.validate.profile.columns import locate_label
-from components.validate.profile.exact_sum import from_units
 from components.validate.profile.profile import PartitionProfile, Profile
+from components.validate.profile.sketches.exact_sum import from_units
 from components.validate.profile.statistics import Stats
 from components.validate.result import Result, ValidationResult
 from recap_model.config import RecapConfig

@@ -30,7 +30,7 @@ def models(
     """
     if context.invoked_subcommand is not None:
         return
-    from components.common.registry.promotion_log import record_name
+    from components.common.registry.promotion.promotion_log import record_name
     from pipeline.cli.registry.versions import alias_warning, list_versions, version_table
 
     client = connect_registry(uri, workspace)

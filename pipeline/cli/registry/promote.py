@@ -55,7 +55,7 @@ def rollback(
     Example: `recap rollback --to 5 --why "complaints since Tuesday"`
     """
     client = connect_registry(uri, workspace)
-    from components.common.registry.rollback import roll_back
+    from components.common.registry.promotion.rollback import roll_back
 
     if cluster is not None:
         from pipeline.cluster.deployment.inference_service import serving_settings

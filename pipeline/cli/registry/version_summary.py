@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from components.common import registry
-from components.common.registry.load_test_record import passed
-from components.common.registry.promotion_log import InvalidRecordError, Promotion, read_promotions
+from components.common.registry.load_test.record import passed
+from components.common.registry.promotion.promotion_log import InvalidRecordError, Promotion, read_promotions
 from components.common.runtime.cost import PREFIX, read_metrics
 
 if TYPE_CHECKING:

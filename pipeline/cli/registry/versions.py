@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from components.common import registry
-from components.common.registry.load_test_record import read_load_test
+from components.common.registry.load_test.record import read_load_test
 from pipeline.cli.registry.version_summary import read_champion_moves, summarize_version
 from pipeline.cli.terminal.output import printable
 

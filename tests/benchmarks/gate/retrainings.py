@@ -15,7 +15,7 @@ from components.common import registry
 from components.common.artifacts.score_table import open_score_writer, read_scores
 from components.common.metrics.task_metrics import measure
 from components.common.registry.anchor import choose_anchor
-from components.common.registry.promotion_log import Promotion
+from components.common.registry.promotion.promotion_log import Promotion
 from components.evaluate.gate import decide
 from components.evaluate.gate.comparison import is_better_than_anchor
 from recap_model.config import RecapConfig

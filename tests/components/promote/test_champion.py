@@ -6,9 +6,13 @@ from pathlib import Path
 import pytest
 
 from components.common import registry
-from components.common.registry import move_champion as moving
-from components.common.registry.move_champion import ChampionChangedError, move_champion, settle_aliases
-from components.common.registry.promotion_log import (
+from components.common.registry.promotion import move_champion as moving
+from components.common.registry.promotion.move_champion import (
+    ChampionChangedError,
+    move_champion,
+    settle_aliases,
+)
+from components.common.registry.promotion.promotion_log import (
     Audit,
     Promotion,
     append_promotion,
@@ -39,7 +43,7 @@ def client(uri: str):
 
 @pytest.fixture
 def no_lease(monkeypatch) -> None:
-    monkeypatch.setattr("components.common.registry.move_champion.LEASE_S", 0.0)
+    monkeypatch.setattr("components.common.registry.promotion.move_champion.LEASE_S", 0.0)
 
 
 def _audit(why: str = "better") -> Audit:
@@ -134,7 +138,7 @@ def test_a_recorded_move_of_a_dead_promoter_is_completed_by_the_next(client):
 
 
 def test_a_promoter_waits_for_another_ones_aliases_no_longer_than_the_lease(client, monkeypatch):
-    monkeypatch.setattr("components.common.registry.move_champion.LEASE_S", 0.3)
+    monkeypatch.setattr("components.common.registry.promotion.move_champion.LEASE_S", 0.3)
     append_promotion(client, "m", None, "1", 0, _audit("died"))
     assert [move.applied for move in settle_aliases(client, "m")] == [True]
     assert registry.aliases(client, "m") == {"champion": "1"}

@@ -9,9 +9,10 @@ import pytest
 from components.common import registry
 from components.common.artifacts.decision import Outcome
 from components.common.artifacts.registered_version import RegisteredVersion
-from components.common.registry import RegistryError, move_champion
-from components.common.registry.promotion_log import Audit, append_promotion, read_promotions
-from components.common.registry.rollback import roll_back
+from components.common.registry import RegistryError
+from components.common.registry.promotion import move_champion
+from components.common.registry.promotion.promotion_log import Audit, append_promotion, read_promotions
+from components.common.registry.promotion.rollback import roll_back
 from components.promote.manual import promote_manually, read_decision
 from components.promote.promote import PromotionResult, promote_version
 from tests.components.registries import NAME, PROOF, new_registry, register, run_outputs
@@ -19,7 +20,7 @@ from tests.components.registries import NAME, PROOF, new_registry, register, run
 REGISTER_PROOF = "components.register.register.load_and_score"
 PROOFS = (
     "components.promote.manual.load_and_score",
-    "components.common.registry.rollback.load_and_score",
+    "components.common.registry.promotion.rollback.load_and_score",
     REGISTER_PROOF,
 )
 
@@ -237,7 +238,7 @@ def test_a_rollback_while_the_aliases_follow_a_promotion_undoes_that_promotion(r
 
 def test_what_a_person_does_is_told_in_the_words_of_the_pipeline(runs: Runs, monkeypatch):
     sent = []
-    for module in ("common.registry.rollback", "promote.promote"):
+    for module in ("common.registry.promotion.rollback", "promote.promote"):
         monkeypatch.setattr(f"components.{module}.send", lambda event, content: sent.append((event, content)))
     runs.register(1)
     move = promote_manually(runs.client, NAME, "1", None)

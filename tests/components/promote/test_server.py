@@ -10,8 +10,8 @@ import pytest
 
 from components.common import registry
 from components.common.registry import RegistryError
-from components.common.registry.promotion_log import read_promotions
-from components.common.registry.rollback import roll_back
+from components.common.registry.promotion.promotion_log import read_promotions
+from components.common.registry.promotion.rollback import roll_back
 from components.promote.promote import promote_version
 from pipeline.cli.registry.fetch import fetch_version
 from tests.chaos.promoters import WORKERS, race
@@ -22,7 +22,7 @@ from tests.servers import Process, mlflow_server, postgres, postgres_binaries
 pytestmark = pytest.mark.slow
 PROOFS = (
     "components.promote.manual.load_and_score",
-    "components.common.registry.rollback.load_and_score",
+    "components.common.registry.promotion.rollback.load_and_score",
     "components.register.register.load_and_score",
 )
 

@@ -22,7 +22,7 @@ from components.common.html.charts import Axis, Bar, bar_chart
 from components.common.html.render import render
 from components.common.html.tables import Table
 from components.common.registry import RegistryError
-from components.common.registry.load_test import load_and_score
+from components.common.registry.load_test.check import load_and_score
 from components.register.register import register_version
 from recap_model.data.dataset.manifest import DatasetManifest
 from tests.components.registries import NAME, PROOF, TRAINED, Inputs, new_registry, register, run_outputs

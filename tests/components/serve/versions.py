@@ -13,7 +13,7 @@ import pyarrow as pa
 import requests
 
 from components.common import registry
-from components.common.registry.load_test import store_rows
+from components.common.registry.load_test.check import store_rows
 from components.register.package import package
 from components.serve.server import ServeSettings, serve
 from recap_model import RecapConfig, create_ranking_model, data_spec, save_model

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from components.validate.drift import metrics
-from components.validate.profile.histogram import assign_number_bins, lower_edges
+from components.validate.profile.sketches.histogram import assign_number_bins, lower_edges
 from recap_model.metrics import population_stability_index
 
 PAIRS = {

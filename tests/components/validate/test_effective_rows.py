@@ -7,8 +7,8 @@ from scipy import stats
 
 from components.validate.drift.effective_rows import effective_fraction, measure_correlations
 from components.validate.profile.columns import Block
-from components.validate.profile.histogram import assign_number_bins, count_id_buckets
 from components.validate.profile.profile import PartitionProfile
+from components.validate.profile.sketches.histogram import assign_number_bins, count_id_buckets
 from components.validate.profile.statistics import Stats
 from recap_model.data.log.column_roles import LogColumn
 from recap_model.data.log.id_hashing import splitmix64

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from components.validate.profile.histogram import (
+from components.validate.profile.sketches.histogram import (
     EXACT_IDS,
     NUMBER_BINS,
     Histograms,

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.validate.checks.great_expectations import Validator
-from components.validate.checks.partitions import PartitionRows
+from components.validate.checks.rules.partitions import PartitionRows
 from components.validate.checks.suite import SUBJECTS, build_expectation
 from components.validate.validate import ValidationFailed
 from recap_model.config import ConfigError

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.common.artifacts.snapshot import Snapshot
-from components.validate.checks.leaks import RULES
 from components.validate.checks.rule import CheckedLog
+from components.validate.checks.rules.leaks import RULES
 from components.validate.checks.run import build_checked_log, check_scan
 from recap_model.config import RecapConfig, parse_config
 from tests.components.snapshots import snapshot_of

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 from components.common.artifacts.snapshot import Snapshot
-from components.validate.profile.histogram import count_numbers
 from components.validate.profile.profile import PartitionProfile, Profile
+from components.validate.profile.sketches.histogram import count_numbers
 from components.validate.profile.statistics import Floats, measure
 from components.validate.report.histograms import choose_bars
 from components.validate.report.page import render_docs

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from components.validate.profile.columns import Block
-from components.validate.profile.exact_sum import from_text, from_units, to_text, to_units
 from components.validate.profile.profile import BlockProfile, PartitionProfile, Profile
+from components.validate.profile.sketches.exact_sum import from_text, from_units, to_text, to_units
 from components.validate.profile.statistics import Stats, measure
 from components.validate.profile.timestamps import Span
 from components.validate.profile.values import WrongWidthError, read_values

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.common.artifacts.snapshot import Snapshot
-from components.validate.profile.distinct_values import DistinctValues, select_smallest
 from components.validate.profile.profile import Profile
+from components.validate.profile.sketches.distinct_values import DistinctValues, select_smallest
 from recap_model.config import RecapConfig, parse_config
 from recap_model.data.log.id_hashing import splitmix64
 from tests.components.snapshots import snapshot_of

@@ -15,7 +15,7 @@ import pytest
 
 from components.common import registry
 from components.common.artifacts.watch_record import WatchRecord
-from components.common.registry.promotion_log import read_promotions
+from components.common.registry.promotion.promotion_log import read_promotions
 from components.common.registry.watch_records import read_watch_records
 from components.prepare.prepare import prepare_datasets
 from components.resolve.watch import resolve_watched_day
@@ -107,7 +107,7 @@ def built(tmp_path_factory) -> House:
 def house(built: House, monkeypatch) -> Iterator[House]:
     """The one of all tests, in which each test undoes what it has recorded, moved and written."""
     built.sent.clear()
-    for module in ("watch.act", "common.registry.rollback"):
+    for module in ("watch.act", "common.registry.promotion.rollback"):
         monkeypatch.setattr(f"components.{module}.send", lambda *event: built.sent.append(event))
     yield built
     shutil.rmtree(built.artifacts / "watch", ignore_errors=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from components.common import registry
 from components.common.artifacts.evaluation import Evaluation
-from components.common.registry.promotion_log import Promotion, read_promotions
+from components.common.registry.promotion.promotion_log import Promotion, read_promotions
 from pipeline.cli.watch import EXIT_STATUS
 from tests.chaos.recap_run import RecapRun, RunEnded, run_command
 from tests.integration.month.champion_monitor import ChampionMonitor, Seen

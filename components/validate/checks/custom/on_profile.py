@@ -8,9 +8,9 @@ from components.validate.checks.custom.results import build_rule_result
 from components.validate.checks.great_expectations import Validator, expectations
 from components.validate.checks.rule import describe_number
 from components.validate.profile.columns import Block, list_blocks
-from components.validate.profile.exact_sum import from_units
 from components.validate.profile.profile import PartitionProfile
 from components.validate.profile.scan import Scan
+from components.validate.profile.sketches.exact_sum import from_units
 from components.validate.profile.statistics import Stats
 from components.validate.result import Result
 from recap_model.config import RecapConfig

@@ -9,7 +9,7 @@ import pytest
 
 from components.common import registry
 from components.common.history import History, history_page, read_history
-from components.common.registry.promotion_log import record_name
+from components.common.registry.promotion.promotion_log import record_name
 from components.common.runtime.cost import CostMeter, cost_metrics, read_metadata, read_metrics
 from components.promote.promote import promote_version
 from tests.components.common.history.months import month

@@ -4,7 +4,7 @@ import pytest
 
 from components.common import registry
 from components.common.registry.anchor import choose_anchor
-from components.common.registry.promotion_log import Promotion
+from components.common.registry.promotion.promotion_log import Promotion
 
 NO, YES, HELD = (
     {registry.OUTCOME_TAG: "PROMOTE", registry.BETTER_TAG: "no"},

@@ -9,7 +9,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from components.common.registry import load_test, load_test_process, write_digests
+from components.common.registry import write_digests
+from components.common.registry.load_test import check as load_test
+from components.common.registry.load_test import process as load_test_process
 from components.register.package import package
 from recap_model import create_ranking_model, data_spec, load_model, save_model
 from recap_model.scoring import score_rows

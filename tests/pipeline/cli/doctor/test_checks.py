@@ -7,8 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from components.common import registry
-from components.common.registry.move_champion import move_champion
-from components.common.registry.promotion_log import Audit
+from components.common.registry.promotion.move_champion import move_champion
+from components.common.registry.promotion.promotion_log import Audit
 from pipeline.cli.app import app
 from pipeline.cli.doctor.checks import Finding, check_registry
 from tests.components.registries import new_registry

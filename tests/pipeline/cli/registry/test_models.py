@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from components.common import registry
-from components.common.registry.promotion_log import person
+from components.common.registry.promotion.promotion_log import person
 from components.promote.promote import promote_version
 from pipeline.cli.app import app
 from pipeline.cli.registry.versions import format_change, version_table
@@ -24,7 +24,7 @@ from tests.fork_server import run_recap
 OWN_ROWS = "AUC, RCE: each version on its own test rows; recap models diff uses the same."
 PROOFS = (
     "components.promote.manual.load_and_score",
-    "components.common.registry.rollback.load_and_score",
+    "components.common.registry.promotion.rollback.load_and_score",
     "components.register.register.load_and_score",
 )
 

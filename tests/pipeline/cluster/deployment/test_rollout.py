@@ -182,7 +182,7 @@ def test_the_commands_render_deploy_and_roll_back(
     assert api.services == {}
     done = CliRunner().invoke(app, call)
     assert done.stdout == "created, serves models:/shop/2\n", done.exception
-    monkeypatch.setattr("components.common.registry.rollback.roll_back", lambda *_: None)
+    monkeypatch.setattr("components.common.registry.promotion.rollback.roll_back", lambda *_: None)
     back = CliRunner().invoke(app, ["rollback", "--to", "1", "--name", "shop", "--json", *common])
     assert json.loads(back.stdout) == {"name": "shop", "champion": "1", "moved": False}
     assert back.stderr == "models:/shop/1: 100 % of the traffic\n"

@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING
 
 from components.common import registry
-from components.common.registry.load_test import load_and_score
-from components.common.registry.move_champion import move_champion, settle_aliases
-from components.common.registry.promotion_log import Audit, Promotion, read_promotions
+from components.common.registry.load_test.check import load_and_score
+from components.common.registry.promotion.move_champion import move_champion, settle_aliases
+from components.common.registry.promotion.promotion_log import Audit, Promotion, read_promotions
 from components.common.runtime.webhook import send
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from components.validate.checks.rule import (
     rate_noise,
 )
 from components.validate.profile.columns import locate_label
-from components.validate.profile.histogram import lower_edges
 from components.validate.profile.profile import PartitionProfile
+from components.validate.profile.sketches.histogram import lower_edges
 from components.validate.profile.statistics import fraction
 from recap_model.config import RecapConfig
 

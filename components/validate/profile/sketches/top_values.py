@@ -16,10 +16,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from components.validate.profile.columns import Block
-from components.validate.profile.distinct_values import DistinctValues
-from components.validate.profile.exact_sum import from_units
-from components.validate.profile.histogram import EXACT_IDS, ID_BUCKETS, assign_id_bins
 from components.validate.profile.profile import BlockProfile, Profile, ValueSummary
+from components.validate.profile.sketches.distinct_values import DistinctValues
+from components.validate.profile.sketches.exact_sum import from_units
+from components.validate.profile.sketches.histogram import EXACT_IDS, ID_BUCKETS, assign_id_bins
 from components.validate.profile.statistics import Counts, Floats
 from components.validate.profile.values import WrongWidthError, read_values
 from recap_model.data.log.columns import decoded

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from components.common.artifacts.registered_version import LoadTestResult, RegisteredVersion
-from components.common.registry import DIGEST_TAG, RegistryError, fetch, get_version, load_test_process
+from components.common.registry import DIGEST_TAG, RegistryError, fetch, get_version
+from components.common.registry.load_test import process as load_test_process
 from components.common.runtime.process_pool import describe_signal
 
 if TYPE_CHECKING:

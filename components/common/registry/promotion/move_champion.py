@@ -4,7 +4,7 @@ import time
 from typing import TYPE_CHECKING
 
 from components.common import registry
-from components.common.registry.promotion_log import (
+from components.common.registry.promotion.promotion_log import (
     Audit,
     Promotion,
     append_promotion,

@@ -1,0 +1,1 @@
+"""Move the champion, record the move, and take it back."""

@@ -1,0 +1,1 @@
+"""The rules of validation, by subject: each class is one rule."""
