@@ -85,11 +85,15 @@ def _describe(measured: Reliability | None, report: TaskReport) -> str:
     """Level (predicted over observed, with its chance error) and spread (slope) of the probabilities."""
     if measured is None:
         return "no label"
-    level, found = "no positive", ratio(measured)
-    if found is not None:
+    level, calibration_ratio = "no positive", ratio(measured)
+    if calibration_ratio is not None:
         error = 1.0 / math.sqrt(max(report.positives, 1))
-        off = f"{format_number(100 * abs(found - 1), 100 * error)}%"
-        level = "level right" if abs(found - 1) < error else f"{off} too {'high' if found > 1 else 'low'}"
+        off = f"{format_number(100 * abs(calibration_ratio - 1), 100 * error)}%"
+        level = (
+            "level right"
+            if abs(calibration_ratio - 1) < error
+            else f"{off} too {'high' if calibration_ratio > 1 else 'low'}"
+        )
     if math.isnan(measured.slope):
         return level
     if abs(measured.slope - 1) < _SMALL:

@@ -37,10 +37,10 @@ def read_figures(pages: Mapping[str, Path]) -> dict[str, list[Figure]]:
     """The first figures of each page, by the page's name, in the page's order."""
     figures = {}
     for name, path in pages.items():
-        found = _FIGURE.findall(path.read_text(encoding="utf-8"))[:_MAX_FIGURES]
+        drawn = _FIGURE.findall(path.read_text(encoding="utf-8"))[:_MAX_FIGURES]
         figures[name] = [
             _build_figure(f"{name}-{number:02d}.svg", caption, svg)
-            for number, (caption, svg) in enumerate(found, 1)
+            for number, (caption, svg) in enumerate(drawn, 1)
         ]
     return figures
 

@@ -146,7 +146,7 @@ def _collect_failed_pages(
 def _collect_reports(
     outputs: Path, folder: RunFolder, until: str, durations_s: dict[str, float]
 ) -> dict[str, Any]:
-    """Copy the pages into one folder with an index, and read the decision and the promotion, as far as made."""
+    """Copy the pages into one folder with an index, and read the decision and the promotion where there are any."""
     from pipeline.local.run_pages import collect_pages
 
     folder.reports.mkdir()
@@ -200,8 +200,12 @@ def _print_result(result: dict[str, Any], console: "Console", where: tuple[str, 
             console.print(text, soft_wrap=True)
         for words in result.get("suspicious", []):
             _print_field("Leak?", words, console, "bold red")
-        told = result.get("suspicious", [])
-        why = [words for words in result.get("failed_rules", []) if words not in reason and words not in told]
+        suspicious = result.get("suspicious", [])
+        why = [
+            words
+            for words in result.get("failed_rules", [])
+            if words not in reason and words not in suspicious
+        ]
         for words in why[:_MAX_REASONS]:
             _print_field("Why:", words, console)
         if len(why) > _MAX_REASONS:

@@ -61,7 +61,9 @@ def draft_config(log: LogSample, roles: ColumnRoles, model_name: str) -> str:
     _check_columns(log, roles)
     tasks = draft_tasks(log.rows, roles.tasks)
     named = set(roles.columns) - set(roles.discrete)
-    durations = {name: found for name in log.rows.schema.names if (found := find_duration(log.rows, name))}
+    durations = {
+        name: duration for name in log.rows.schema.names if (duration := find_duration(log.rows, name))
+    }
     others = {name: duration for name, duration in sorted(durations.items()) if name not in named}
     columns, kept_ids = _group_columns(log, roles, tasks, named | set(others))
     sequences = _take_sequences(log, roles, columns)

@@ -343,11 +343,11 @@ class Evaluation(_Part):
         >>> Evaluation(tasks={"like": TaskMetrics(auc=0.7)}).headline()
         {'auc/like': 0.7}
         """
-        of_tasks = [(task, found, _HEADLINE) for task, found in self.tasks.items()]
-        of_values = [(task, found, _VALUE_HEADLINE) for task, found in self.values.items()]
+        of_tasks = [(task, measured, _HEADLINE) for task, measured in self.tasks.items()]
+        of_values = [(task, measured, _VALUE_HEADLINE) for task, measured in self.values.items()]
         return {
             f"{name}/{task}": value
-            for task, found, names in (*of_tasks, *of_values)
+            for task, measured, names in (*of_tasks, *of_values)
             for name in names
-            if (value := getattr(found, name)) is not None
+            if (value := getattr(measured, name)) is not None
         }

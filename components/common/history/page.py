@@ -212,7 +212,7 @@ def _charts_of_task(history: History, task: str) -> list[Chart]:
     ]
     watched = [(one.day, one.evaluation) for one in history.watched]
     gain_name = next(
-        (found.gain_name for _, one in evaluated if (found := one.measured(task)) is not None), "RCE"
+        (measured.gain_name for _, one in evaluated if (measured := one.measured(task)) is not None), "RCE"
     )
     charts = []
     for what, pick, rules in (
@@ -261,13 +261,13 @@ def _points(
     task: str,
     pick: Pick,
 ) -> list[Point]:
-    found = []
+    points = []
     for day, evaluation in evaluations:
         measured = evaluation.measured(task)
         value, bounds = pick(measured) if measured is not None else (None, None)
         if value is not None:
-            found.append((day, value, bounds))
-    return sorted(found, key=lambda point: point[0])
+            points.append((day, value, bounds))
+    return sorted(points, key=lambda point: point[0])
 
 
 def _series(name: str, points: list[Point]) -> Series:

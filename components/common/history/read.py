@@ -109,25 +109,25 @@ def _move(promotion: Promotion) -> Move:
 
 
 def _version(
-    client: "MlflowClient", name: str, found: "ModelVersion", champions: set[str | None]
+    client: "MlflowClient", name: str, model_version: "ModelVersion", champions: set[str | None]
 ) -> VersionHistory:
-    number, tags = str(found.version), found.tags
+    number, tags = str(model_version.version), model_version.tags
     first, _, last = tags.get(registry.WINDOW_TAG, "").partition("..")
-    metrics = _run_metrics(client, found.run_id)
+    metrics = _run_metrics(client, model_version.run_id)
     watched: list[WatchRecord] = []
     evaluation, drift, reason, problem = None, None, "", ""
     try:
         if registry.DIGEST_TAG in tags:
             evaluation, drift, reason = _measured(client, name, number)
-        if number in champions and found.run_id and metrics is not None:
-            watched = read_watch_records(client, name, number, found.run_id)
+        if number in champions and model_version.run_id and metrics is not None:
+            watched = read_watch_records(client, name, number, model_version.run_id)
     except (registry.RegistryError, ValueError) as error:
         problem = first_reason(error)
     return VersionHistory(
         number=number,
         first_day=_day(first),
         last_day=_day(last),
-        created=_time(found.creation_timestamp),
+        created=_time(model_version.creation_timestamp),
         outcome=tags.get(registry.OUTCOME_TAG, ""),
         reason=reason,
         compared_with=tags.get(registry.COMPARED_TAG, "none"),

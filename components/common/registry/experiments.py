@@ -29,5 +29,5 @@ def experiment_id(client: "MlflowClient", name: str, tracking_uri: str) -> str:
             f"registry.experiment: {name!r} is deleted in MLflow; restore it with mlflow experiments restore "
             f"-x {experiment.experiment_id}, or name another one"
         )
-    found: str = experiment.experiment_id
-    return found
+    experiment_id: str = experiment.experiment_id
+    return experiment_id

@@ -182,7 +182,7 @@ def list_table(evaluation: Evaluation) -> Table | None:
 def lineage_table(
     decision: Decision, snapshot: Snapshot, validation: ValidationResultFile, config: RecapConfig
 ) -> Table:
-    """By what the run can be told from every other."""
+    """What identifies the run."""
     champion = f"{decision.champion.name} {decision.champion.version}" if decision.champion else "none"
     rows = [
         ("run", decision.run_id),

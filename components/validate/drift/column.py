@@ -20,7 +20,7 @@ class Change:
 
     Attributes:
         where: a day, or the window.
-        found, allowed: each defined metric's value, and the value that is allowed.
+        values, allowed: each defined metric's value, and the value that is allowed.
         missing: the fraction of missing values, of the reference and of these rows.
         means: of the reference and of these rows; NaN for ids.
         gone: the first of the ids that no longer occur.
@@ -30,7 +30,7 @@ class Change:
     source: str
     role: str
     where: str
-    found: dict[str, float]
+    values: dict[str, float]
     allowed: dict[str, float]
     missing: tuple[float, float]
     means: tuple[float, float]
@@ -39,12 +39,12 @@ class Change:
     @property
     def excess(self) -> float:
         """The greatest distance as a multiple of what is allowed; missing values aside."""
-        return max((self._excess(name) for name in self.found if name != MISSING.name), default=0.0)
+        return max((self._excess(name) for name in self.values if name != MISSING.name), default=0.0)
 
     @property
     def worst(self) -> str:
         """The metric that is furthest beyond what is allowed; missing values aside."""
-        return max((name for name in self.found if name != MISSING.name), key=self._excess, default="")
+        return max((name for name in self.values if name != MISSING.name), key=self._excess, default="")
 
     @property
     def furthest(self) -> float:
@@ -52,9 +52,9 @@ class Change:
         return max(self.excess, self._excess(MISSING.name))
 
     def _excess(self, name: str) -> float:
-        if not self.found[name]:
+        if not self.values[name]:
             return 0.0
-        return self.found[name] / self.allowed[name] if self.allowed[name] else math.inf
+        return self.values[name] / self.allowed[name] if self.allowed[name] else math.inf
 
 
 class Column:
@@ -88,7 +88,7 @@ class Column:
             source=self._source,
             role=self._block.role,
             where=where,
-            found={name: distance.value for name, distance in distances.items()},
+            values={name: distance.value for name, distance in distances.items()},
             allowed={name: self._allowed(name, distance.noise) for name, distance in distances.items()},
             missing=(self._window.missing / self._window.rows, current.missing / current.rows),
             means=(math.nan, math.nan) if self._are_ids else (self._window.moments[0], current.moments[0]),

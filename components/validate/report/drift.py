@@ -76,7 +76,7 @@ def _rank(changes: list[Change], against: str) -> Chart | None:
     for change in changes:
         is_missing = change.furthest > change.excess
         metric = MISSING if is_missing else METRICS_BY_NAME.get(change.worst, MISSING)
-        value = change.found.get(metric.name)
+        value = change.values.get(metric.name)
         excess = min(change.furthest, _MAX_EXCESS)
         cut = f"{change.furthest:,.0f} times its bound; " if change.furthest > _MAX_EXCESS else ""
         note = f"{cut}{metric.title} {figure(value, metric.unit)}, {change.where}"
@@ -100,7 +100,7 @@ def _build_table(changes: list[Change]) -> Table:
     ]
     rows: list[list[object]] = []
     for change in changes:
-        values = [figure(change.found.get(metric.name), metric.unit) for metric in METRICS]
+        values = [figure(change.values.get(metric.name), metric.unit) for metric in METRICS]
         before, now = change.missing
         excess = min(change.furthest, 9999)
         cell = Cell(f"{excess:.2f}", excess, "bad" if excess > 1.0 else "")

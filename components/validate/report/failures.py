@@ -39,14 +39,14 @@ class Comparisons:
     def draw(self, results: list[Result]) -> Chart | None:
         """The column of some failures on the days that they are of, beside the reference's or the other days'."""
         subject = results[0].subject
-        found = self.window.find(subject.removeprefix("column "))
-        if not subject.startswith("column ") or found is None:
+        column = self.window.find(subject.removeprefix("column "))
+        if not subject.startswith("column ") or column is None:
             return None
-        label = found[0]
+        label = column[0]
         days = frozenset(day for result in results for day in result.days)
         covered = {name.partition("/")[0].removeprefix("date=") for name in self.profile.partitions}
         is_part = bool(days) and days < covered
-        now = Columns(self.profile, self.blocks, days).find(label) if is_part else found
+        now = Columns(self.profile, self.blocks, days).find(label) if is_part else column
         name, beside = self._choose_reference(results, days if is_part else frozenset(), covered)
         other = beside.find(label) if beside is not None else None
         if now is None:

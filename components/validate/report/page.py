@@ -30,7 +30,7 @@ _OPEN_SUBJECTS = 5  # the others are opened by a click
 class _Lead(NamedTuple):
     """The page's first sentences: what was found, and what to do first."""
 
-    found: str
+    result: str
     advice: str
 
 
@@ -54,7 +54,7 @@ def render_docs(
     return render(
         "components.validate.report/page.html",
         title=f"The log {OUTCOMES_IN_WORDS[result.outcome]}",
-        lead=lead.found,
+        lead=lead.result,
         advice=lead.advice,
         tone=_TONES[result.outcome],
         facts=_list_facts(result, profile, config, snapshot),
@@ -84,12 +84,12 @@ def _describe_result(result: ValidationResult) -> _Lead:
         if failures
     ]
     rules = len({item.rule for item in result.results})
-    found = f"{' and '.join(counted)}. " if counted else f"All {rules} rules hold. "
+    sentence = f"{' and '.join(counted)}. " if counted else f"All {rules} rules hold. "
     if critical:
-        found += "The run ends here: nothing is trained on this log. "
+        sentence += "The run ends here: nothing is trained on this log. "
     elif warnings:
-        found += "Warnings do not end the run. "
-    return _Lead(found + _describe_missing(result), _advise((critical or warnings)[:1]))
+        sentence += "Warnings do not end the run. "
+    return _Lead(sentence + _describe_missing(result), _advise((critical or warnings)[:1]))
 
 
 def _advise(first: list[Result]) -> str:

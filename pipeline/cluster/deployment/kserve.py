@@ -53,7 +53,7 @@ class InferenceServiceClient:
     def read(self) -> dict[str, Any] | None:
         """The InferenceService; None if it does not exist."""
         try:
-            found: dict[str, Any] = self._objects.get_namespaced_custom_object(
+            service: dict[str, Any] = self._objects.get_namespaced_custom_object(
                 GROUP, VERSION, self.namespace, PLURAL, self.name, _request_timeout=_TIMEOUT_S
             )
         except ApiException as error:
@@ -62,7 +62,7 @@ class InferenceServiceClient:
             raise self._refusal("cannot be read", error) from None
         except HTTPError as error:
             raise self._refusal("cannot be read", error) from None
-        return found
+        return service
 
     def create(self, service: dict[str, Any]) -> None:
         """Create it."""

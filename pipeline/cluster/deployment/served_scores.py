@@ -80,5 +80,5 @@ def _read_rows(root: str, since: datetime) -> Iterator[pa.Table]:
 
 
 def _list(filesystem: FileSystem, folder: str) -> list[str]:
-    found = filesystem.get_file_info(FileSelector(folder, allow_not_found=True))
-    return [info.path for info in found if info.type == FileType.File]
+    entries = filesystem.get_file_info(FileSelector(folder, allow_not_found=True))
+    return [info.path for info in entries if info.type == FileType.File]

@@ -371,5 +371,5 @@ def test_one_metric_alone_sees_some_planted_changes(
     verdict = validate(tmp_path, changed(tmp_path, clean, *PLANTED[name][0]), shop_config(), champion)
     changes = verdict.drifts["drift"].comparison.changes
     (change,) = [change for change in changes if change.excess > 1.0 and change.where == DAY]
-    beyond = [one for one, value in change.found.items() if value > change.allowed[one]]
+    beyond = [one for one, value in change.values.items() if value > change.allowed[one]]
     assert beyond == [metric]

@@ -89,7 +89,7 @@ class ColumnDrift(_ColumnRule):
 
     def describe(self, fact: ColumnChange, log: CheckedLog) -> FailureText:
         change, metric = fact.change, METRICS_BY_NAME[fact.change.worst]
-        value, allowed = change.found[metric.name], change.allowed[metric.name]
+        value, allowed = change.values[metric.name], change.allowed[metric.name]
         distance = metric.sentence.format(value)
         observed = f"is not as in {self.against(log)}: {distance}{_describe_details(change)},"
         days = fact.days - (change.where != WINDOW)
@@ -118,7 +118,7 @@ class MissingRateDrift(_ColumnRule):
         )
 
     def figure(self, fact: ColumnChange, log: CheckedLog) -> Figure:
-        return Figure(fact.change.found[MISSING.name], highest=fact.change.allowed[MISSING.name])
+        return Figure(fact.change.values[MISSING.name], highest=fact.change.allowed[MISSING.name])
 
     def describe(self, fact: ColumnChange, log: CheckedLog) -> FailureText:
         change = fact.change
