@@ -5,6 +5,7 @@ of them. `run_python` and `run_recap` stand for `subprocess.run` of this interpr
 program starts itself are forked from it. Programs load the project's modules anew, from PYTHONPATH.
 """
 
+import builtins
 import contextlib
 import importlib
 import logging
@@ -47,6 +48,7 @@ _RECAP = "from pipeline.cli import main; main()"
 _DEFAULT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGALRM)
 
 _exec = subprocess._fork_exec  # type: ignore[attr-defined]
+_print = builtins.print
 _context = multiprocessing.get_context("forkserver")
 # The last one for `start` and `call`, whose processes take the project's modules as the server has loaded them.
 _context.set_forkserver_preload([__name__, *_LIBRARIES, "tests.chaos.harness"])
@@ -206,7 +208,8 @@ def _become(
 
 
 def _forget() -> None:
-    """Forget the project's modules, handlers of logs and filters of warnings."""
+    """Forget the project's modules, handlers of logs, filters of warnings, and kfp's indenting print."""
+    builtins.print = _print
     for name in list(sys.modules):
         if name.partition(".")[0] in _PROJECT and name != __name__:
             del sys.modules[name]

@@ -136,4 +136,6 @@ def test_a_store_that_does_not_answer_is_one_line(recap: Recap, monkeypatch: pyt
     done = recap("run", "--config", "config.yaml", "--data", "s3://recap/log")
     assert done.returncode == 1
     assert done.stderr.startswith("recap: resolve: s3://recap/log: the store does not answer")
-    assert len(done.stderr.splitlines()) == 2
+    _, log, page = done.stderr.splitlines()
+    assert "run.log" in log
+    assert "index.html" in page

@@ -99,12 +99,11 @@ def posted(change):
 def test_a_time_that_only_a_derived_column_needs_does_not_drift_with_the_days(tmp_path: Path):
     (tmp_path / "before").mkdir()
     config = looking_up(**AGE)
-    before = write_broken(tmp_path / "before/log", posted(as_timestamps), everywhere=True)
+    month_ago = posted(lambda column: as_timestamps(pc.subtract(column, 30 * 86_400_000)))
+    before = write_broken(tmp_path / "before/log", month_ago, everywhere=True)
     profile = profile_of(tmp_path / "before", before, config)
-    month = posted(lambda column: as_timestamps(pc.add(column, 30 * 86_400_000)))
-    verdict = validate(
-        tmp_path, write_broken(tmp_path / "log", month, everywhere=True), config, profile=profile
-    )
+    log = write_broken(tmp_path / "log", posted(as_timestamps), everywhere=True)
+    verdict = validate(tmp_path, log, config, profile=profile)
     assert verdict.lines("warning") == []
     assert verdict.outcome == "passed"
 
