@@ -34,7 +34,7 @@ def load_version(client: "MlflowClient", name: str, version: str) -> ServedModel
     """Download a version, verify each file's digest, load it, and score the rows of its load test.
 
     It is loaded by this process's code, not by the copy inside the version: nothing of the version is imported, and
-    versions of different releases are served one after another by one process. That both score alike is checked.
+    versions of different releases are served one after another by one process. That the scores are equal is checked.
 
     Raises:
         RegistryError: it cannot be read, a file was altered, it does not load, or its scores differ by more than

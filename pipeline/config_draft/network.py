@@ -130,7 +130,7 @@ def estimate_distinct(profile: ColumnProfile, fraction: float) -> int:
 
 
 def _width(count: int, rows: float) -> int:
-    """Width of an embedding for so many ids, each of so many rows: more for codes than for ids that seldom come."""
+    """Width of an embedding by the number of ids and their rows: more for codes than for ids that seldom come."""
     return round(max(3.0, min(1.6 * count**0.5, rows / 10, 16.0)))
 
 

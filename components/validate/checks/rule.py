@@ -183,7 +183,7 @@ class Rule(ABC, Generic[F]):
 
 
 def describe_number(value: float, digits: int = 4) -> str:
-    """A number with so many significant digits, large ones without an exponent.
+    """A number with a given number of significant digits, large ones without an exponent.
 
     >>> describe_number(99_999.0), describe_number(51_650.3), describe_number(0.012345)
     ('99,999', '51,650', '0.01235')

@@ -45,7 +45,7 @@ def tune(
         typer.Option(min=2, help=f"Trials of the study, over all calls; {DEFAULT_TRIALS} without --hours."),
     ] = None,
     hours: Annotated[
-        float | None, typer.Option(min=0.0, help="Start no trial after so many hours of this call.")
+        float | None, typer.Option(min=0.0, help="Start no trial after this many hours of the call.")
     ] = None,
     space: Annotated[
         Path | None,

@@ -27,7 +27,7 @@ def run_reference(data: FrozenData, space: str, out: str | Path) -> None:
 
 
 def run_trials(data: FrozenData, space: str, reference: str | Path, worker: PodWorker, trials: int) -> int:
-    """Run a worker's own trials of a study of so many; returns how many it has ended, in earlier pods too."""
+    """Run a worker's own trials of a study of a given length; returns how many it has ended, in earlier pods too."""
     with tempfile.TemporaryDirectory() as scratch:
         study = Study(_space(data, space), data, _runs(data, space), Path(scratch), Path(reference))
         return study.run_in_pod(worker, trials)

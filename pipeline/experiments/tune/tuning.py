@@ -84,7 +84,7 @@ class Study:
     def run(
         self, trials: int | None, deadline_s: float | None, report: Report = lambda done, what: None
     ) -> list[TrialRecord]:
-        """Run trials until the study has so many, or until the clock (`time.monotonic`) has this time.
+        """Run trials until the study has that number, or until the clock (`time.monotonic`) has this time.
 
         Several processes may call this at once; all wait for the first trial, of the current config. A trial whose
         process was killed is run again, under its number.

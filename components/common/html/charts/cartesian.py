@@ -230,7 +230,7 @@ def _draw_series(one: Series, x: Axis, y: Axis) -> Iterator[Spec]:
 
 
 def _draw_weights(series: Sequence[Series], x: Axis, channel: Spec) -> Spec:
-    """Bars under the axes, of several series side by side; the axis above has the texts."""
+    """Bars under the axes, of several series, grouped; the axis above has the texts."""
     layers: list[Spec] = []
     for number, one in enumerate(series):
         rows = [
