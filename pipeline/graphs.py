@@ -72,4 +72,4 @@ RETRAIN = Pipeline(NAME, "retrain.yaml", STEPS, _retrain, _retrain_on_cluster)
 WATCH = Pipeline(WATCH_NAME, "watch.yaml", WATCH_STEPS, _watch, _watch_on_cluster)
 TUNE = Pipeline(TUNE_NAME, "tune.yaml", (), _tune, _tune_on_cluster)
 PIPELINES = {"retrain": RETRAIN, "watch": WATCH}
-"""Those that are released and scheduled; a study is started by hand, from its compiled form."""
+"""Those that are released and scheduled; a study is started by a person, from its compiled form."""

@@ -1,4 +1,4 @@
-"""The search for better settings as a graph: trials side by side, in pods with GPUs."""
+"""The search for better settings as a graph: trials in parallel, in pods with GPUs."""
 
 from typing import Any
 

@@ -27,7 +27,7 @@ def number_keys(values: NDArray[np.floating]) -> NDArray[np.int64]:
 
 
 def id_keys(ids: NDArray[np.int64], missing: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Keys of ids or of hashes, (rows,): 16 bits of a hash, so that 65,536 ids are told apart at most."""
+    """Keys of ids or of hashes, (rows,): 16 bits of a hash, so that at most 65,536 ids are distinct."""
     with np.errstate(over="ignore"):
         hashed = (ids.astype(np.uint64) * _HASH_FACTOR) >> np.uint64(64 - _KEY_BITS)
     return np.where(missing, MISSING_KEY, hashed.astype(np.int64))

@@ -108,7 +108,7 @@ class Study:
         return records
 
     def run_in_pod(self, worker: PodWorker, trials: int) -> int:
-        """Run a pod's own trials of a study of so many, with the reference's model there; returns how many ended."""
+        """Run a pod's own trials of a study, with the reference's model there; returns how many ended."""
         self._run_trials(worker, trials, None, lambda done, what: progress(done, trials, what))
         return sum(one.owner == worker.name and one.state != "running" for one in self.runs.read())
 
@@ -230,7 +230,7 @@ def _objectives(held_out: Path, config: RecapConfig) -> list[str]:
     objectives = [task for task in gate.objectives or judged if task in judged]
     if not objectives:
         raise ValueError(
-            f"evaluation.gate.min_positives: {gate.min_positives}: no objective has so many positives among the "
+            f"evaluation.gate.min_positives: {gate.min_positives}: no objective has that many positives among the "
             f"{manifest.rows:,} validation rows (the last fifth of the training rows); lower it, or raise data.days"
         )
     return objectives

@@ -53,7 +53,7 @@ class MaskNetConfig(StrictModel):
 
     mask_blocks: list[MaskBlockConfig] = Field(min_length=1)
     use_parallel: bool = Field(
-        False, description="blocks side by side, their outputs joined, instead of one on the other"
+        False, description="blocks in parallel, their outputs joined, instead of one on the other"
     )
     mlp: MlpConfig | None = None
 

@@ -29,7 +29,7 @@ class CalibrationConfig(StrictModel):
     )
     on_one_class: Literal["error", "keep"] = Field(
         "error",
-        description="a task whose labels in the calibration set are all alike, or all missing, ends the step, or "
+        description="a task whose labels in the calibration set are all equal, or all missing, ends the step, or "
         "keeps the analytic correction alone: of a rare task a small log may hold no positive on some day",
     )
     min_piecewise_positives: PositiveInt = Field(
