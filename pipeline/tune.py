@@ -8,7 +8,12 @@ from components.resolve.component import resolve
 from components.steps import STEP_OF_NAME
 from components.validate.component import validate
 from pipeline import TUNE_NAME
-from pipeline.experiments.tune.components import prepare_study, report_study, run_trials, train_reference
+from pipeline.experiments.tune.cluster.components import (
+    prepare_study,
+    report_study,
+    run_trials,
+    train_reference,
+)
 from pipeline.retrain import Configure
 
 TITLE = "Recap: tune the ranking model"

@@ -65,10 +65,11 @@ def tune(
     Example: `recap tune --config mine.yaml --data log --hours 2`
     """
     from pipeline.cli.terminal.progress import LiveSteps
-    from pipeline.experiments.tune.conclude import conclude
-    from pipeline.experiments.tune.default_space import default_space, read_space
-    from pipeline.experiments.tune.trial_runs import TrialRuns
-    from pipeline.experiments.tune.tuning import Study
+    from pipeline.experiments.tune.result.conclude import conclude
+    from pipeline.experiments.tune.space.changed_space import read_space
+    from pipeline.experiments.tune.space.default_space import default_space
+    from pipeline.experiments.tune.study.study import Study
+    from pipeline.experiments.tune.study.trial_runs import TrialRuns
     from pipeline.local.events import StepProgress
     from recap_model.config import load_config
     from recap_model.data.dataset.manifest import DatasetManifest
@@ -90,7 +91,7 @@ def tune(
         log = folder / "tune.log"
         console.print(f"recap tune: {path.stem} on {data}; study in {folder}", soft_wrap=True)
         with steps_in_process(log), log.open("a", buffering=1, encoding="utf-8") as stream:
-            from pipeline.experiments.tune.study_data import prepare_study
+            from pipeline.experiments.tune.study.prepared_sets import prepare_study
 
             frozen = prepare_study(folder / "frozen", folder, lambda name: _live_step(name, live, stream))
             searched = default_space(settings, DatasetManifest.read(frozen.train).rows)
@@ -124,8 +125,8 @@ def _open_study(
     """Resolve the data; returns the folder of the study of this config, data and space."""
     from components.common.runtime.atomic_output import atomic_directory
     from components.common.runtime.locks import locked_folder
-    from pipeline.experiments.tune.study_data import freeze
-    from pipeline.experiments.tune.trial_runs import study_key
+    from pipeline.experiments.tune.study.prepared_sets import freeze
+    from pipeline.experiments.tune.study.trial_runs import study_key
 
     run_id = f"tune-{datetime.now(UTC):%Y%m%dT%H%M%S}"
     with tempfile.TemporaryDirectory(prefix=".resolve-", dir=studies) as scratch:

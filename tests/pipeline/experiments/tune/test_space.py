@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from optuna.trial import create_trial
 
-from pipeline.experiments.tune.default_space import default_space, read_space
-from pipeline.experiments.tune.field_paths import REMOVED
-from pipeline.experiments.tune.space import Dimension, Space
+from pipeline.experiments.tune.space.changed_space import read_space
+from pipeline.experiments.tune.space.default_space import default_space
+from pipeline.experiments.tune.space.field_paths import REMOVED
+from pipeline.experiments.tune.space.space import Dimension, Space
 from recap_model.config import ConfigError, RecapConfig, load_config, parse_config
 from tests.tiny import tiny_config
 

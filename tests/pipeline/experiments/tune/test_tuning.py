@@ -8,9 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.cli.app import app
-from pipeline.experiments.tune.report import describe_result
-from pipeline.experiments.tune.trial_runs import TrialRecord, TrialRuns
-from pipeline.experiments.tune.winner import choose_winner
+from pipeline.experiments.tune.result.report import describe_result
+from pipeline.experiments.tune.result.winner import choose_winner
+from pipeline.experiments.tune.study.trial_runs import TrialRecord, TrialRuns
 from tests.tiny import tiny_config, write_tiny_log
 
 # A gate that lets any trial win, since a few rows show no more.

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.experiments.tune.field_paths import REMOVED, apply
-from pipeline.experiments.tune.yaml_edits import edit, edit_config
+from pipeline.experiments.tune.result.yaml_edits import edit, edit_config
+from pipeline.experiments.tune.space.field_paths import REMOVED, apply
 from recap_model.config import load_config, parse_config
 
 TEXT = """\

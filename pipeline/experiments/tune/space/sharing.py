@@ -2,7 +2,15 @@
 
 from typing import Any
 
-from pipeline.experiments.tune.field_paths import REMOVED, Changes, Content, Path, apply, get, without_nulls
+from pipeline.experiments.tune.space.field_paths import (
+    REMOVED,
+    Changes,
+    Content,
+    Path,
+    apply,
+    get,
+    without_nulls,
+)
 
 SHARING_FIELD = "model.multi_task_type"
 _LAYERS: dict[str, Path] = {

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from components.common.runtime.atomic_output import atomic_file
-from pipeline.experiments.tune.report import Cost, describe_result, study_page
-from pipeline.experiments.tune.space import Space, describe_changes
-from pipeline.experiments.tune.trial_runs import TrialRecord, TrialRuns
-from pipeline.experiments.tune.winner import choose_winner
-from pipeline.experiments.tune.yaml_edits import edit_config
+from pipeline.experiments.tune.result.report import Cost, describe_result, study_page
+from pipeline.experiments.tune.result.winner import choose_winner
+from pipeline.experiments.tune.result.yaml_edits import edit_config
+from pipeline.experiments.tune.space.space import Space, describe_changes
+from pipeline.experiments.tune.study.trial_runs import TrialRecord, TrialRuns
 
 CONFIG_NAME, PAGE_NAME = "tuned.yaml", "report.html"
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from components.common.artifacts.evaluation import Interval
 from components.common.metrics.bootstrap import interval, standard_error
-from pipeline.experiments.tune.trial_runs import TrialRecord
+from pipeline.experiments.tune.study.trial_runs import TrialRecord
 
 
 @dataclass(frozen=True)

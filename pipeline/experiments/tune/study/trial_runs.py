@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from components.common import registry
 from components.common.artifacts.snapshot import Snapshot, config_digest
 from components.common.registry.experiments import experiment_id
-from pipeline.experiments.tune.space import Point
+from pipeline.experiments.tune.space.space import Point
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

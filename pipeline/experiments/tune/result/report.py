@@ -20,10 +20,10 @@ from components.common.html.charts import (
 )
 from components.common.html.render import render
 from components.common.html.tables import Table, figure
-from pipeline.experiments.tune.search import POINTS, as_frozen_trial
-from pipeline.experiments.tune.space import Space, describe_changes
-from pipeline.experiments.tune.trial_runs import TrialRecord
-from pipeline.experiments.tune.winner import Winner
+from pipeline.experiments.tune.result.winner import Winner
+from pipeline.experiments.tune.space.space import Space, describe_changes
+from pipeline.experiments.tune.study.search import POINTS, as_frozen_trial
+from pipeline.experiments.tune.study.trial_runs import TrialRecord
 
 _FEWEST_TRIALS = 8  # complete, for importances
 _CURVES = 6
@@ -77,7 +77,7 @@ def study_page(
     """The page as HTML; ``diff`` is the winner's against the config, ``facts`` go into its header."""
     found = importances(space, records)
     return render(
-        "pipeline.experiments.tune/tune.html",
+        "pipeline.experiments.tune.result/tune.html",
         lead=describe_result(records, winner, space.config.evaluation.gate.confidence),
         facts=dict(facts),
         diff=diff,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline.experiments.tune.field_paths import (
+from pipeline.experiments.tune.space.field_paths import (
     REMOVED,
     Changes,
     Content,
@@ -19,7 +19,7 @@ from pipeline.experiments.tune.field_paths import (
     parse_path,
     without_nulls,
 )
-from pipeline.experiments.tune.sharing import SHARING_FIELD, change_sharing
+from pipeline.experiments.tune.space.sharing import SHARING_FIELD, change_sharing
 from recap_model.config import RecapConfig, parse_config
 
 if TYPE_CHECKING:

@@ -6,11 +6,12 @@ from pathlib import Path
 from components.common.artifacts.snapshot import Snapshot
 from components.common.runtime.atomic_output import atomic_file
 from pipeline.experiments.frozen_data import FrozenData
-from pipeline.experiments.tune.default_space import change_space, default_space
-from pipeline.experiments.tune.space import Space
-from pipeline.experiments.tune.trial_runs import TrialRuns, study_key
-from pipeline.experiments.tune.tuning import Study
-from pipeline.experiments.tune.workers import PodWorker
+from pipeline.experiments.tune.space.changed_space import change_space
+from pipeline.experiments.tune.space.default_space import default_space
+from pipeline.experiments.tune.space.space import Space
+from pipeline.experiments.tune.study.study import Study
+from pipeline.experiments.tune.study.trial_runs import TrialRuns, study_key
+from pipeline.experiments.tune.study.workers import PodWorker
 from recap_model.data.dataset.manifest import DatasetManifest
 
 _CLUSTER = "cluster"
@@ -41,7 +42,7 @@ def report_study(data: FrozenData, space: str, config: str, page: str | Path, tu
     """
     # The image of trials has neither what reads a config's store nor what draws charts.
     from components.resolve.resolve import read_config_text
-    from pipeline.experiments.tune.conclude import PAGE_NAME, conclude
+    from pipeline.experiments.tune.result.conclude import PAGE_NAME, conclude
 
     text = read_config_text(config).decode()
     runs = _runs(data, space)

@@ -5,8 +5,8 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pipeline.experiments.tune.space import Point, Space
-from pipeline.experiments.tune.trial_runs import TrialRecord
+from pipeline.experiments.tune.space.space import Point, Space
+from pipeline.experiments.tune.study.trial_runs import TrialRecord
 
 if TYPE_CHECKING:
     from optuna import Trial

@@ -12,11 +12,11 @@ from components.common.runtime.locks import locked_folder
 from components.common.runtime.step import progress
 from pipeline.experiments.frozen_data import FrozenData
 from pipeline.experiments.trial import fit, judged_gains, score
-from pipeline.experiments.tune.held_out import HeldOutRows
-from pipeline.experiments.tune.search import POINTS, propose
-from pipeline.experiments.tune.space import Point, Space, describe_changes
-from pipeline.experiments.tune.trial_runs import State, TrialRecord, TrialRuns
-from pipeline.experiments.tune.workers import PodWorker, Worker, join_study
+from pipeline.experiments.tune.space.space import Point, Space, describe_changes
+from pipeline.experiments.tune.study.held_out import HeldOutRows
+from pipeline.experiments.tune.study.search import POINTS, propose
+from pipeline.experiments.tune.study.trial_runs import State, TrialRecord, TrialRuns
+from pipeline.experiments.tune.study.workers import PodWorker, Worker, join_study
 from recap_model.config import RecapConfig
 from recap_model.config.steps.training import TrainJobConfig
 from recap_model.data.dataset.manifest import DatasetManifest

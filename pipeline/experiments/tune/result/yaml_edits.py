@@ -4,7 +4,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.experiments.tune.field_paths import REMOVED, Changes, Path
+from pipeline.experiments.tune.space.field_paths import REMOVED, Changes, Path
 from recap_model.config import RecapConfig
 from recap_model.config.recap import parse_yaml
 

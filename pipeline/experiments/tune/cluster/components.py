@@ -52,7 +52,7 @@ def train_reference(
         from pathlib import Path
 
         from pipeline.experiments.frozen_data import FrozenData
-        from pipeline.experiments.tune.pods import run_reference
+        from pipeline.experiments.tune.cluster.pods import run_reference
 
         paths = (snapshot.path, train_set.path, calibration_set.path, validation_set.path)
         run_reference(FrozenData(*map(Path, paths)), space, reference.path)
@@ -78,8 +78,8 @@ def run_trials(
         from pathlib import Path
 
         from pipeline.experiments.frozen_data import FrozenData
-        from pipeline.experiments.tune.pods import run_trials
-        from pipeline.experiments.tune.workers import PodWorker
+        from pipeline.experiments.tune.cluster.pods import run_trials
+        from pipeline.experiments.tune.study.workers import PodWorker
 
         paths = (snapshot.path, train_set.path, calibration_set.path, validation_set.path)
         data = FrozenData(*map(Path, paths))
@@ -106,7 +106,7 @@ def report_study(
         from pathlib import Path
 
         from pipeline.experiments.frozen_data import FrozenData
-        from pipeline.experiments.tune.pods import report_study
+        from pipeline.experiments.tune.cluster.pods import report_study
 
         paths = (snapshot.path, train_set.path, calibration_set.path, validation_set.path)
         result = report_study(FrozenData(*map(Path, paths)), space, config, page.path, tuned_config.path)

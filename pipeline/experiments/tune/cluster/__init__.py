@@ -1,0 +1,1 @@
+"""A study as a pipeline on a cluster."""
