@@ -1,47 +1,27 @@
 """The pipeline as a graph: from engagement logs to a promoted model."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from kfp import dsl
 
 from components.calibrate.component import calibrate
 from components.evaluate.component import evaluate
-from components.notify.component import notify
 from components.prepare.component import prepare
 from components.promote.component import promote
 from components.register.component import register
 from components.resolve.component import resolve
-from components.steps import NOTIFY, STEPS, Step
+from components.steps import STEPS
 from components.train.component import train
 from components.validate.component import validate
 from pipeline import NAME
+from pipeline.wiring import Configure, add_steps, configure_local_task, exit_handler
 
 TITLE = "Recap: retrain the ranking model"
 
-Configure = Callable[[Any, Step], None]
-
-
-def _add_steps(
-    data_root: Any,
-    config: Any,
-    end_date: Any,
-    days: Any,
-    tracking_uri: Any,
-    configure: Configure,
-    scheduled: str = "",
-    until: str = STEPS[-1].name,
-) -> None:
-    """Add the tasks of the steps up to ``until``, and pass each, with its step, to ``configure``."""
-    tasks = _tasks(data_root, config, end_date, days, tracking_uri, scheduled)
-    for step in STEPS:
-        configure(next(tasks).set_display_name(step.title), step)
-        if step.name == until:
-            return
-
 
 def _tasks(
-    data_root: Any, config: Any, end_date: Any, days: Any, tracking_uri: Any, scheduled: str
+    data_root: Any, config: Any, end_date: Any, days: Any, tracking_uri: Any, scheduled: str = ""
 ) -> Iterator[Any]:
     """Add the steps' tasks one by one, in the order of `STEPS`."""
     resolved = resolve(
@@ -91,14 +71,6 @@ def _tasks(
     yield promote(version=registered.outputs["version"], evaluation=evaluation)
 
 
-def configure_local_task(task: Any, step: Step) -> None:
-    """Set the caching and the retries of a step on this machine."""
-    # Most steps read a registry or a log that changes, so no result comes from kfp's cache.
-    task.set_caching_options(enable_caching=False)
-    if step.local_retries:
-        task.set_retry(num_retries=step.local_retries)
-
-
 def local_pipeline(until: str = STEPS[-1].name) -> Any:
     """The pipeline on this machine, up to and including the step ``until``."""
 
@@ -119,7 +91,8 @@ def local_pipeline(until: str = STEPS[-1].name) -> Any:
             days: Days in the window; data.days of the config if 0.
             tracking_uri: MLflow tracking server or store that holds the registered model.
         """
-        _add_steps(data_root, config, end_date, days, tracking_uri, configure_local_task, until=until)
+        tasks = _tasks(data_root, config, end_date, days, tracking_uri)
+        add_steps(tasks, STEPS, configure_local_task, until)
 
     return retrain
 
@@ -149,18 +122,9 @@ def cluster_pipeline(configure: Configure) -> Any:
             end_date: Last day of the window, YYYY-MM-DD; if empty, the last whole day (UTC) before the run's time.
             days: Days in the window; if 0, what the config says (data.days, data.hours).
         """
-        report = notify(run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, run_name=dsl.PIPELINE_JOB_NAME_PLACEHOLDER)
-        configure(report.set_display_name(NOTIFY.title), NOTIFY)
-        with dsl.ExitHandler(report, name="retrain"):
+        with exit_handler("retrain", configure):
             scheduled = dsl.PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER
-            _add_steps(
-                data_root,
-                config,
-                end_date,
-                days,
-                tracking_uri,
-                configure,
-                scheduled,
-            )
+            tasks = _tasks(data_root, config, end_date, days, tracking_uri, scheduled)
+            add_steps(tasks, STEPS, configure)
 
     return retrain_on_cluster

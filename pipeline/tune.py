@@ -14,7 +14,7 @@ from pipeline.experiments.tune.cluster.components import (
     run_trials,
     train_reference,
 )
-from pipeline.retrain import Configure
+from pipeline.wiring import Configure
 
 TITLE = "Recap: tune the ranking model"
 

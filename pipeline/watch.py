@@ -5,36 +5,18 @@ from typing import Any
 
 from kfp import dsl
 
-from components.notify.component import notify
 from components.prepare.component import prepare
 from components.resolve.component import resolve
-from components.steps import NOTIFY, WATCH_STEPS
+from components.steps import WATCH_STEPS
 from components.validate.component import validate
 from components.watch.component import watch
 from pipeline import WATCH_NAME
-from pipeline.retrain import Configure, configure_local_task
+from pipeline.wiring import Configure, add_steps, configure_local_task, exit_handler
 
 TITLE = "Recap: watch the champion"
 
 
-def _add_steps(
-    data_root: Any,
-    config: Any,
-    day: Any,
-    tracking_uri: Any,
-    configure: Configure,
-    scheduled: str = "",
-    until: str = WATCH_STEPS[-1].name,
-) -> None:
-    """Add the tasks of the steps up to ``until``, and pass each, with its step, to ``configure``."""
-    tasks = _tasks(data_root, config, day, tracking_uri, scheduled)
-    for step in WATCH_STEPS:
-        configure(next(tasks).set_display_name(step.title), step)
-        if step.name == until:
-            return
-
-
-def _tasks(data_root: Any, config: Any, day: Any, tracking_uri: Any, scheduled: str) -> Iterator[Any]:
+def _tasks(data_root: Any, config: Any, day: Any, tracking_uri: Any, scheduled: str = "") -> Iterator[Any]:
     """Add the steps' tasks one by one, in the order of `WATCH_STEPS`."""
     resolved = resolve(
         config=config,
@@ -75,7 +57,7 @@ def local_pipeline(until: str = WATCH_STEPS[-1].name) -> Any:
             day: The day, YYYY-MM-DD; the log's newest with complete labels if empty.
             tracking_uri: MLflow tracking server or store that holds the registered model.
         """
-        _add_steps(data_root, config, day, tracking_uri, configure_local_task, until=until)
+        add_steps(_tasks(data_root, config, day, tracking_uri), WATCH_STEPS, configure_local_task, until)
 
     return watch_champion
 
@@ -104,10 +86,8 @@ def cluster_pipeline(configure: Configure) -> Any:
                 the images.
             day: The day, YYYY-MM-DD; if empty, the last whole day (UTC) whose labels are complete at the run's time.
         """
-        report = notify(run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, run_name=dsl.PIPELINE_JOB_NAME_PLACEHOLDER)
-        configure(report.set_display_name(NOTIFY.title), NOTIFY)
-        with dsl.ExitHandler(report, name="watch"):
+        with exit_handler("watch", configure):
             scheduled = dsl.PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER
-            _add_steps(data_root, config, day, tracking_uri, configure, scheduled)
+            add_steps(_tasks(data_root, config, day, tracking_uri, scheduled), WATCH_STEPS, configure)
 
     return watch_on_cluster

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli.run_options import DataOption
 from pipeline.cli.terminal.command_group import CommandGroup
 from pipeline.cli.workspace import complete_config, config_path
 
@@ -61,9 +62,7 @@ def show(
 
 @config_app.command()
 def draft(
-    data: Annotated[
-        str, typer.Option(help="The log: a folder or URI of date=YYYY-MM-DD/*.parquet, or a table.")
-    ],
+    data: DataOption,
     task: Annotated[
         list[str], typer.Option(help="What to predict: a label's column, or NAME=COLUMN. Repeatable.")
     ],

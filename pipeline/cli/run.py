@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from components.steps import STEPS
-from pipeline.cli.terminal.output import new_console, print_error, wrap_field
-from pipeline.cli.workspace import (
-    DEFAULT_NAME,
-    DEFAULT_WORKSPACE,
-    TRACKING_URI,
-    WorkspaceOption,
-    complete_config,
-    config_path,
+from pipeline.cli.run_options import (
+    ConfigOption,
+    DataOption,
+    DaysOption,
+    EndDateOption,
+    TrackingOption,
+    pipeline_arguments,
+    print_failure,
 )
+from pipeline.cli.terminal.output import new_console, print_error, wrap_field
+from pipeline.cli.workspace import DEFAULT_NAME, DEFAULT_WORKSPACE, WorkspaceOption, config_path
 from pipeline.local.run_folders import CHECKPOINTS, RunFolder, new_run
 
 if TYPE_CHECKING:
@@ -38,29 +40,12 @@ def _check_step(name: str) -> str:
 
 
 def run(
-    data: Annotated[
-        str, typer.Option(help="The log: a folder or URI of date=YYYY-MM-DD/*.parquet, or a table.")
-    ],
-    config: Annotated[
-        str,
-        typer.Option(
-            help="A YAML file, or the name of a config of the package.", autocompletion=complete_config
-        ),
-    ] = "sample",
-    end_date: Annotated[
-        str, typer.Option(help="Last day of the window; the log's newest if not given.")
-    ] = "",
-    days: Annotated[
-        int, typer.Option(min=0, max=36_600, help="Days in the window; data.days of the config if 0.")
-    ] = 0,
+    data: DataOption,
+    config: ConfigOption = "sample",
+    end_date: EndDateOption = "",
+    days: DaysOption = 0,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
-    tracking_uri: Annotated[
-        str,
-        typer.Option(
-            *TRACKING_URI,
-            help="MLflow's URI; else the config's, MLFLOW_TRACKING_URI, or SQLite in the workspace.",
-        ),
-    ] = "",
+    tracking_uri: TrackingOption = "",
     until: Annotated[
         str,
         typer.Option(
@@ -80,43 +65,29 @@ def run(
     Example: `recap sample --out log && recap run --config sample --data log`
     """
     from components.common.registry import default_tracking_uri
-    from components.common.runtime.step import log_level
     from pipeline.cli.terminal.progress import LiveSteps
     from pipeline.local.docker import check_images, container_settings
     from pipeline.local.run import StepFailedError, run_pipeline
     from recap_model.config import load_config
-    from recap_model.config.fields.uris import without_secret
 
-    log_level()
     path = config_path(config)
     settings = load_config(path)
     if containers:
         check_images()
-    uri = tracking_uri or settings.registry.tracking_uri or default_tracking_uri(workspace)
-    # Before anything is written: kfp logs every parameter.
-    without_secret(uri, "--tracking-uri")
-    without_secret(data, "--data")
+    arguments = pipeline_arguments(
+        path, settings, data, tracking_uri, workspace, end_date=end_date, days=days
+    )
     with new_run(workspace) as folder:
         # Created before the steps run, because sys.stdout is redirected to the log meanwhile.
         console = new_console(stderr=as_json)
         console.print(f"recap run: {path.stem} on {data}; log in {folder.log}", soft_wrap=True)
-        arguments = {
-            "config": str(path.resolve()),
-            "data_root": data if "://" in data else str(Path(data).resolve()),
-            "end_date": end_date,
-            "days": days,
-            "tracking_uri": uri,
-        }
         os.environ.setdefault("RECAP_CHECKPOINTS", str((workspace / CHECKPOINTS).resolve()))
         inside = container_settings(arguments, folder.steps, workspace) if containers else None
         try:
             with folder.temporary_files(), LiveSteps(console) as live:
                 outputs = run_pipeline(arguments, folder.steps, folder.log, live, inside, until)
         except StepFailedError as failure:
-            print_error(
-                *(f"{failure.step}: {line}" for line in failure.lines),
-                f"the run ended at {failure.step}; everything it printed is in {failure.log}",
-            )
+            print_failure(failure)
             # The step's error may be a full disk, which has no room for pages either.
             with contextlib.suppress(OSError):
                 print_error(*_collect_failed_pages(failure, folder, live.durations_s))
@@ -125,7 +96,11 @@ def run(
     if as_json:
         print(json.dumps(result, indent=1))
     else:
-        _print_result(result, console, _registry_options(workspace, uri, default_tracking_uri(workspace)))
+        _print_result(
+            result,
+            console,
+            _registry_options(workspace, arguments["tracking_uri"], default_tracking_uri(workspace)),
+        )
 
 
 def _collect_failed_pages(

@@ -2,19 +2,19 @@
 
 import json
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.terminal.output import new_console, new_table, print_error, printable
-from pipeline.cli.workspace import (
-    DEFAULT_WORKSPACE,
-    TRACKING_URI,
-    WorkspaceOption,
-    complete_config,
-    config_path,
+from pipeline.cli.run_options import (
+    ConfigOption,
+    DataOption,
+    TrackingOption,
+    pipeline_arguments,
+    print_failure,
 )
+from pipeline.cli.terminal.output import new_console, new_table, printable
+from pipeline.cli.workspace import DEFAULT_WORKSPACE, WorkspaceOption, config_path
 from pipeline.local.run_folders import new_run
 
 if TYPE_CHECKING:
@@ -26,26 +26,13 @@ EXIT_STATUS = {"OK": 0, "RETRAIN": 3, "ROLL BACK": 4}
 
 
 def watch(
-    data: Annotated[
-        str, typer.Option(help="The log: a folder or URI of date=YYYY-MM-DD/*.parquet, or a table.")
-    ],
-    config: Annotated[
-        str,
-        typer.Option(
-            help="A YAML file, or the name of a config of the package.", autocompletion=complete_config
-        ),
-    ] = "sample",
+    data: DataOption,
+    config: ConfigOption = "sample",
     day: Annotated[
         str, typer.Option(help="The day, YYYY-MM-DD; the newest with complete labels if not given.")
     ] = "",
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
-    tracking_uri: Annotated[
-        str,
-        typer.Option(
-            *TRACKING_URI,
-            help="MLflow's URI; else the config's, MLFLOW_TRACKING_URI, or SQLite in the workspace.",
-        ),
-    ] = "",
+    tracking_uri: TrackingOption = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
 ) -> None:
     """Measure the champion on a new day. Exit status 0: OK; 3: it decayed, retrain; 4: roll back.
@@ -53,24 +40,14 @@ def watch(
     Example: `recap watch --config mine.yaml --data log`
     """
     from components.common.artifacts.watch_record import WatchRecord
-    from components.common.registry import default_tracking_uri
-    from components.common.runtime.step import log_level
     from pipeline.cli.terminal.progress import LiveSteps
     from pipeline.graphs import WATCH
     from pipeline.local.run import StepFailedError, run_pipeline
     from recap_model.config import load_config
-    from recap_model.config.fields.uris import without_secret
 
-    log_level()
     path = config_path(config)
     settings = load_config(path)
-    uri = tracking_uri or settings.registry.tracking_uri or default_tracking_uri(workspace)
-    arguments = {
-        "config": str(path.resolve()),
-        "data_root": data if "://" in without_secret(data, "--data") else str(Path(data).resolve()),
-        "day": day,
-        "tracking_uri": without_secret(uri, "--tracking-uri"),
-    }
+    arguments = pipeline_arguments(path, settings, data, tracking_uri, workspace, day=day)
     with new_run(workspace) as folder:
         console = new_console(stderr=as_json)
         console.print(f"recap watch: {path.stem} on {data}; log in {folder.log}", soft_wrap=True)
@@ -78,10 +55,7 @@ def watch(
             with folder.temporary_files(), LiveSteps(console) as live:
                 outputs = run_pipeline(arguments, folder.steps, folder.log, live, pipeline=WATCH)
         except StepFailedError as failure:
-            print_error(
-                *(f"{failure.step}: {line}" for line in failure.lines),
-                f"the watch ended at {failure.step}; everything it printed is in {failure.log}",
-            )
+            print_failure(failure, "watch")
             raise typer.Exit(1) from None
         record = WatchRecord.model_validate_json((outputs / "watch" / "record" / "record.json").read_text())
     if as_json:

@@ -8,10 +8,10 @@ import os
 from pathlib import Path
 
 import yaml
-from pydantic import NonNegativeInt, PositiveInt, ValidationError
+from pydantic import NonNegativeInt, PositiveInt
 
+from components.common.runtime.environment_settings import read_settings
 from recap_model.config import StrictModel
-from recap_model.config.reading.errors import first_reason
 
 VARIABLE = "RECAP_SPARK"
 POD_IP, POD_NAME = "RECAP_POD_IP", "RECAP_POD_NAME"
@@ -52,13 +52,7 @@ class ExecutorSettings(StrictModel):
 
 def executor_settings() -> ExecutorSettings | None:
     """The settings of this pod's executors, or None outside a cluster. Raises ValueError if they cannot be read."""
-    text = os.environ.get(VARIABLE)
-    if not text:
-        return None
-    try:
-        return ExecutorSettings.model_validate_json(text)
-    except ValidationError as error:
-        raise ValueError(f"{VARIABLE}: {first_reason(error)}; compile the pipeline again") from None
+    return read_settings(VARIABLE, ExecutorSettings)
 
 
 def kubernetes_conf(settings: ExecutorSettings, folder: Path) -> dict[str, str]:

@@ -4,13 +4,12 @@
 """
 
 import hashlib
-import os
 import re
 
-from pydantic import NonNegativeInt, PositiveInt, ValidationError
+from pydantic import NonNegativeInt, PositiveInt
 
+from components.common.runtime.environment_settings import read_settings
 from recap_model.config import RecapConfig, StrictModel
-from recap_model.config.reading.errors import first_reason
 from recap_model.config.steps.training import TrainJobConfig
 
 VARIABLE = "RECAP_TRAIN_JOB"
@@ -59,13 +58,7 @@ def job_name(run_id: str) -> str:
 
 def train_job_settings() -> TrainJobSettings | None:
     """The settings of training jobs, or None if the cluster has none. Raises ValueError if they cannot be read."""
-    text = os.environ.get(VARIABLE)
-    if not text:
-        return None
-    try:
-        return TrainJobSettings.model_validate_json(text)
-    except ValidationError as error:
-        raise ValueError(f"{VARIABLE}: {first_reason(error)}; compile the pipeline again") from None
+    return read_settings(VARIABLE, TrainJobSettings)
 
 
 def check_distribution(config: RecapConfig) -> TrainJobSettings | None:

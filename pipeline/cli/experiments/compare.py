@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.experiments.local_steps import (
+from pipeline.cli.experiments.local_steps import run_until, steps_in_process
+from pipeline.cli.run_options import (
     DataOption,
     DaysOption,
     EndDateOption,
     TrackingOption,
     pipeline_arguments,
-    run_until,
-    steps_in_process,
 )
 from pipeline.cli.terminal.output import new_console, new_table
 from pipeline.cli.workspace import DEFAULT_WORKSPACE, WorkspaceOption, complete_config, config_path
@@ -62,7 +61,9 @@ def compare(
     first = next(iter(loaded))
     for name, config in list(loaded.items())[1:]:
         check_same_data(str(paths[name]), config, str(paths[first]), loaded[first])
-    arguments = pipeline_arguments(paths[first], loaded[first], data, end_date, days, tracking_uri, workspace)
+    arguments = pipeline_arguments(
+        paths[first], loaded[first], data, tracking_uri, workspace, end_date=end_date, days=days
+    )
     with new_run(workspace) as folder:
         console = new_console(stderr=as_json)
         console.print(f"recap compare: {', '.join(loaded)} on {data}; log in {folder.log}", soft_wrap=True)

@@ -5,51 +5,16 @@ import logging
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from pipeline.cli.run_options import print_failure
 from pipeline.cli.terminal.output import print_error
-from pipeline.cli.workspace import TRACKING_URI
 from pipeline.local.run_folders import RunFolder
 
 if TYPE_CHECKING:
     from pipeline.cli.terminal.progress import LiveSteps
-    from recap_model.config import RecapConfig
-
-DataOption = Annotated[
-    str, typer.Option(help="The log: a folder or URI of date=YYYY-MM-DD/*.parquet, or a table.")
-]
-EndDateOption = Annotated[str, typer.Option(help="Last day of the window; the log's newest if not given.")]
-DaysOption = Annotated[
-    int, typer.Option(min=0, max=36_600, help="Days in the window; data.days of the config if 0.")
-]
-TrackingOption = Annotated[
-    str,
-    typer.Option(
-        *TRACKING_URI,
-        help="MLflow's URI; else the config's, MLFLOW_TRACKING_URI, or SQLite in the workspace.",
-    ),
-]
-
-
-def pipeline_arguments(
-    path: Path, config: "RecapConfig", data: str, end_date: str, days: int, tracking_uri: str, workspace: Path
-) -> dict[str, Any]:
-    """The pipeline's parameters. Raises ValueError for an address that contains a secret."""
-    from components.common.registry import default_tracking_uri
-    from components.common.runtime.step import log_level
-    from recap_model.config.fields.uris import without_secret
-
-    log_level()
-    uri = tracking_uri or config.registry.tracking_uri or default_tracking_uri(workspace)
-    return {
-        "config": str(path.resolve()),
-        "data_root": data if "://" in without_secret(data, "--data") else str(Path(data).resolve()),
-        "end_date": end_date,
-        "days": days,
-        "tracking_uri": without_secret(uri, "--tracking-uri"),
-    }
 
 
 def run_until(until: str, folder: RunFolder, arguments: dict[str, Any], live: "LiveSteps") -> Path:
@@ -59,10 +24,7 @@ def run_until(until: str, folder: RunFolder, arguments: dict[str, Any], live: "L
     try:
         return run_pipeline(arguments, folder.steps, folder.log, live, until=until)
     except StepFailedError as failure:
-        print_error(
-            *(f"{failure.step}: {line}" for line in failure.lines),
-            f"the run ended at {failure.step}; everything it printed is in {failure.log}",
-        )
+        print_failure(failure)
         raise typer.Exit(1) from None
 
 

@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from pipeline.cli.experiments.local_steps import (
+from pipeline.cli.experiments.local_steps import steps_in_process
+from pipeline.cli.run_options import (
+    ConfigOption,
     DataOption,
     DaysOption,
     EndDateOption,
     TrackingOption,
     pipeline_arguments,
-    steps_in_process,
 )
 from pipeline.cli.terminal.output import new_console
-from pipeline.cli.workspace import DEFAULT_WORKSPACE, WorkspaceOption, complete_config, config_path
+from pipeline.cli.workspace import DEFAULT_WORKSPACE, WorkspaceOption, config_path
 
 if TYPE_CHECKING:
     from pipeline.cli.terminal.progress import LiveSteps
@@ -33,12 +34,7 @@ DEFAULT_TRIALS = 30
 
 
 def tune(
-    config: Annotated[
-        str,
-        typer.Option(
-            help="A YAML file, or the name of a config of the package.", autocompletion=complete_config
-        ),
-    ],
+    config: ConfigOption,
     data: DataOption,
     trials: Annotated[
         int | None,
@@ -79,7 +75,9 @@ def tune(
         raise ValueError("recap tune needs the extra tune; pip install 'recap[tune]'")
     path = config_path(config)
     settings = load_config(path)
-    arguments = pipeline_arguments(path, settings, data, end_date, days, tracking_uri, workspace)
+    arguments = pipeline_arguments(
+        path, settings, data, tracking_uri, workspace, end_date=end_date, days=days
+    )
     limit = trials if trials is not None or hours is not None else DEFAULT_TRIALS
     console = new_console(stderr=as_json)
     studies = workspace / "tune"
