@@ -20,6 +20,7 @@ from components.common.artifacts.snapshot import Snapshot, config_digest
 from components.common.html.facts import run_facts
 from components.common.runtime import step
 from components.common.runtime.atomic_output import atomic_directory, atomic_file
+from components.common.scoring.threads import scoring_threads
 from recap_model import load_model, save_model
 from recap_model.calibration import (
     LogitHistogram,
@@ -28,6 +29,7 @@ from recap_model.calibration import (
 )
 from recap_model.calibration.values import ValueCalibration, ValueHistogram, fit_value_task
 from recap_model.config import RecapConfig
+from recap_model.data.dataset.batch import RecapBatch
 from recap_model.data.dataset.manifest import DatasetManifest
 from recap_model.data.dataset.reader import DatasetReader
 from recap_model.data.log.id_hashing import assign_folds, is_present
@@ -83,7 +85,9 @@ def calibrate_model(
     return reports
 
 
-@torch.inference_mode()
+Scored = tuple[pa.RecordBatch, RecapBatch, NDArray[np.floating], NDArray[np.floating]]
+
+
 def _fill(
     model: MultiTaskRankingModel, calibration_set: Path, config: RecapConfig
 ) -> tuple[LogitHistogram, ValueHistogram]:
@@ -97,21 +101,24 @@ def _fill(
     scales = [config.tasks[model.tasks[number]].value_scale or 1.0 for number in valued]
     values = ValueHistogram([model.tasks[number] for number in valued], scales, folds)
     device = model.score_weights.device
-    done = 0
-    for rows, batch in reader.batches_with_rows():
+
+    @torch.inference_mode()
+    def score(rows: pa.RecordBatch, batch: RecapBatch) -> Scored:
         outputs = model(batch.to(device))
-        logits = model.sampling.shift(outputs["logits"])
-        assert batch.labels is not None
-        assert batch.weights is not None
-        labels, weights, fold = batch.labels.numpy(), batch.weights.numpy(), folds_of(rows, done, folds)
-        for columns, filled, predicted in (
-            (binary, histogram, logits),
-            (valued, values, outputs["probabilities"]),
-        ):
-            predictions = predicted.cpu().numpy()[:, columns]
-            filled.add(predictions, labels[:, columns], weights[:, columns], fold)
-        done += len(batch)
-        step.progress(done, reader.rows, f"scored {done:,} of {reader.rows:,} rows")
+        logits = model.sampling.shift(outputs["logits"]).cpu().numpy()
+        return rows, batch, logits, outputs["probabilities"].cpu().numpy()
+
+    done = 0
+    with scoring_threads(device) as threads:
+        # Added up in the order of the files: sums of floats depend on it.
+        for rows, batch, logits, predictions in reader.map_batches(score, threads):
+            assert batch.labels is not None
+            assert batch.weights is not None
+            labels, weights, fold = batch.labels.numpy(), batch.weights.numpy(), folds_of(rows, done, folds)
+            histogram.add(logits[:, binary], labels[:, binary], weights[:, binary], fold)
+            values.add(predictions[:, valued], labels[:, valued], weights[:, valued], fold)
+            done += len(batch)
+            step.progress(done, reader.rows, f"scored {done:,} of {reader.rows:,} rows")
     return histogram, values
 
 

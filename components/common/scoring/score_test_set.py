@@ -1,4 +1,4 @@
-"""Score the test set by candidate, champion and anchor, batch by batch, into the score table."""
+"""Score the test set by candidate, champion and anchor, batches in parallel, into the score table."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +11,7 @@ from components.common.artifacts.model_manifest import ModelManifest
 from components.common.artifacts.score_table import KEYS, ScoreTable, open_score_writer, read_scores
 from components.common.runtime.step import progress
 from components.common.scoring.champion_adapter import ComparedModel
+from components.common.scoring.threads import scoring_threads
 from recap_model import load_model
 from recap_model.config import RecapConfig
 from recap_model.data.dataset.batch import RecapBatch
@@ -41,14 +42,19 @@ def score_test_set(
     reader = DatasetReader(test_set, candidate.tasks, _BATCH_ROWS, config=config)
     reader.verify()
     quantiles = _quantiles(model, config)
+
+    @torch.inference_mode()
+    def score(rows: pa.RecordBatch, batch: RecapBatch) -> pa.RecordBatch:
+        columns = {name: rows.column(name) for name in KEYS if name in rows.schema.names}
+        columns |= _slice_columns(rows, batch, config, quantiles)
+        columns |= _to_arrow(_task_columns(candidate, models, batch))
+        return pa.RecordBatch.from_pydict(columns)
+
     done = 0
-    with torch.inference_mode(), open_score_writer(out) as table:
-        for rows, batch in reader.batches_with_rows():
-            columns = {name: rows.column(name) for name in KEYS if name in rows.schema.names}
-            columns |= _slice_columns(rows, batch, config, quantiles)
-            columns |= _to_arrow(_task_columns(candidate, models, batch))
-            table.write(pa.RecordBatch.from_pydict(columns))
-            done += rows.num_rows
+    with scoring_threads() as threads, open_score_writer(out) as table:
+        for scored in reader.map_batches(score, threads):
+            table.write(scored)
+            done += scored.num_rows
             progress(done, reader.rows, f"{done:,} of {reader.rows:,} rows scored")
     return read_scores(out, config)
 

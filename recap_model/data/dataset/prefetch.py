@@ -1,10 +1,12 @@
-"""Prefetch batches: read by a thread, and copied to a GPU, while others are trained on."""
+"""Prefetch batches: read by a thread, and copied to a GPU, while others are trained on; work ahead on threads."""
 
 import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future
 from itertools import chain
 from queue import Full, Queue
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 
@@ -12,6 +14,26 @@ from recap_model.data.dataset.batch import RecapBatch
 
 _DEPTH = 4
 _POLL_S = 0.1
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def map_ahead(
+    executor: Executor, work: Callable[[Item], Result], items: Iterable[Item], ahead: int
+) -> Iterator[Result]:
+    """``work`` of each item, in order, run by ``executor`` on at most ``ahead`` items before the one that is due."""
+    pending: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            pending.append(executor.submit(work, item))
+            if len(pending) > ahead:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        for future in pending:
+            future.cancel()
 
 
 class BatchSource(Protocol):

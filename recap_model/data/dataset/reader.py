@@ -1,8 +1,9 @@
 """Read a dataset's rows as batches: memory-mapped Arrow, shuffled by (seed, epoch) or in order."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,7 @@ from recap_model.config.data.features import DENSE_GROUPS
 from recap_model.data.dataset.batch import RecapBatch
 from recap_model.data.dataset.gather import BufferPool, CopyQueue
 from recap_model.data.dataset.manifest import DatasetManifest
+from recap_model.data.dataset.prefetch import map_ahead
 from recap_model.data.dataset.record_batches import RecordBatches
 from recap_model.data.dataset.sequences import RaggedColumns, pad_sequence
 from recap_model.data.dataset.shuffle import BatchRows, EpochOrder, Numbers
@@ -26,6 +28,7 @@ Weighting = Literal["natural", "training"]
 Arrays = dict[str, NDArray[np.generic]]
 ListsByName = dict[str, IdLists]
 RaggedByName = dict[str, RaggedColumns]
+Result = TypeVar("Result")
 
 
 class Part(NamedTuple):
@@ -139,19 +142,41 @@ class DatasetReader:
 
     def batches_with_rows(self) -> Iterator[tuple[pa.RecordBatch, RecapBatch]]:
         """Every row in the order of the files, as Arrow (ids and timestamps too) and as tensors."""
-        for number in range(len(self._lengths)):
-            record_batch = self._record_batches[number]
+        for rows in self._slices(map(self._record_batches.__getitem__, range(len(self._lengths)))):
+            yield rows, self._to_tensors(rows)
+
+    def map_batches(
+        self, work: Callable[[pa.RecordBatch, RecapBatch], Result], threads: int
+    ) -> Iterator[Result]:
+        """``work`` of each batch of `batches_with_rows`, in order, by several threads.
+
+        Each thread also reads, so that files in a store are fetched in parallel. Results do not depend on the number
+        of threads if ``work`` does not. At most ``threads`` record batches and twice as many batches are in memory.
+        """
+        with ThreadPoolExecutor(threads) as pool:
+            record_batches = map_ahead(
+                pool, self._record_batches.__getitem__, range(len(self._lengths)), threads - 1
+            )
+            slices = self._slices(record_batches)
+            yield from map_ahead(
+                pool, lambda rows: work(rows, self._to_tensors(rows)), slices, 2 * threads - 1
+            )
+
+    def _slices(self, record_batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for record_batch in record_batches:
             for start in range(0, record_batch.num_rows, self.batch_size):
-                rows = record_batch.slice(start, self.batch_size)
-                arrays, lists, sequences = self._read(rows)
-                every = np.arange(rows.num_rows)
-                sparse = {name: pad_lists([(column, every)]) for name, column in lists.items()}
-                padded = {
-                    name: pad_sequence([(ragged, every)], self.manifest.sequences[name])
-                    for name, ragged in sequences.items()
-                }
-                groups = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
-                yield rows, _to_batch(groups, sparse, padded)
+                yield record_batch.slice(start, self.batch_size)
+
+    def _to_tensors(self, rows: pa.RecordBatch) -> RecapBatch:
+        arrays, lists, sequences = self._read(rows)
+        every = np.arange(rows.num_rows)
+        sparse = {name: pad_lists([(column, every)]) for name, column in lists.items()}
+        padded = {
+            name: pad_sequence([(ragged, every)], self.manifest.sequences[name])
+            for name, ragged in sequences.items()
+        }
+        groups = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+        return _to_batch(groups, sparse, padded)
 
     def _run_rows(self) -> int:
         """Rows that stay together: enough to be read at speed, if a batch still is of many places.

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import stat
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,8 @@ _REQUESTS_AT_ONCE = 16
 class RecordBatches:
     """All record batches of a dataset, in the order of its files.
 
-    A dataset may have more files than a process may hold open: the last 128 that were read are open.
+    A dataset may have more files than a process may hold open: the last 128 that were read are open. Several threads
+    may read at once.
 
     Attributes:
         lengths: rows of each.
@@ -36,6 +38,7 @@ class RecordBatches:
     def __init__(self, manifest: DatasetManifest):
         self._root = manifest.rows_root
         self._described = manifest.files
+        self._opening = threading.Lock()
         self._open: OrderedDict[int, pa.ipc.RecordBatchFileReader] = OrderedDict()
         with ThreadPoolExecutor(_REQUESTS_AT_ONCE) as pool:
             lengths = list(pool.map(self._read_lengths, range(len(self._described))))
@@ -81,12 +84,16 @@ class RecordBatches:
         return digest.hexdigest()
 
     def _reader(self, file: int) -> pa.ipc.RecordBatchFileReader:
-        if file not in self._open:
-            self._open[file] = _open(self._root, self._described[file])
+        with self._opening:
+            if file in self._open:
+                self._open.move_to_end(file)
+                return self._open[file]
+        reader = _open(self._root, self._described[file])
+        with self._opening:
+            self._open[file] = reader
             if len(self._open) > _MAX_OPEN_FILES:
                 self._open.popitem(last=False)
-        self._open.move_to_end(file)
-        return self._open[file]
+        return reader
 
     def _where(self, file: int) -> str:
         return f"{self._root}/{self._described[file].path}"

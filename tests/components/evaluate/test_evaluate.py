@@ -77,6 +77,24 @@ def test_a_first_run_is_measured_decided_and_written_whole(built: tuple[TinySets
     assert all(np.isfinite(values).all() for values in roc_points(tmp_path / "out", sets.snapshot))
 
 
+def test_calibration_and_scores_are_the_same_bytes_by_any_number_of_threads(
+    built: tuple[TinySets, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    sets, _ = built
+    model = sets.train.parent / "model"
+    for step in ("calibrate.calibrate", "common.scoring.score_test_set"):
+        monkeypatch.setattr(f"components.{step}._BATCH_ROWS", 30)
+    written = set()
+    for threads in (1, 2, 7):
+        monkeypatch.setattr("components.common.scoring.threads.cores", lambda threads=threads: threads)
+        out = tmp_path / f"{threads}"
+        calibrate_model(sets.snapshot, model, sets.calibration, out)
+        score_test_set(out, sets.test, tiny_config(), out, tmp_path / "scores.parquet")
+        report = (out / "calibration_report.json").read_text()
+        written.add((report, (tmp_path / "scores.parquet").read_bytes()))
+    assert len(written) == 1
+
+
 def test_a_decision_changed_by_hand_is_refused(built: tuple[TinySets, Path], tmp_path: Path):
     sets, model = built
     evaluate_model(sets.snapshot, model, sets.test, sets.validated, tmp_path / "out")

@@ -46,7 +46,10 @@ def test_a_set_of_more_files_than_may_be_open_is_read_the_same(
         reader.verify()
         read = [embeddings(reader.batches(epoch)) for epoch in range(2)]
         assert open_files() <= limit
-        return [*read, embeddings(batch for _, batch in reader.batches_with_rows())]
+        in_order = embeddings(batch for _, batch in reader.batches_with_rows())
+        for threads in (1, 5):
+            assert torch.equal(embeddings(reader.map_batches(lambda _, batch: batch, threads)), in_order)
+        return [*read, in_order]
 
     def open_files() -> int:
         links = [os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()]
@@ -103,6 +106,17 @@ def test_ids_come_beside_the_rows_they_belong_to(sets: TinySets):
     assert sum(rows.num_rows for rows, _ in pairs) == reader.rows
     assert all(rows.num_rows == len(batch) for rows, batch in pairs)
     assert {"request", "user", "candidate", "impressed"} <= set(pairs[0][0].schema.names)
+
+
+def test_work_on_batches_is_at_most_two_a_thread_ahead_and_its_error_is_raised(sets: TinySets):
+    reader = DatasetReader(sets.train, TASKS, 10, config=tiny_config())
+    begun: list[int] = []
+    mapped = reader.map_batches(lambda rows, batch: begun.append(len(batch)), threads=2)
+    next(mapped)
+    assert 4 >= len(begun) >= 1
+    mapped.close()
+    with pytest.raises(ZeroDivisionError):
+        list(reader.map_batches(lambda rows, batch: 1 / 0, threads=2))
 
 
 def test_a_truncated_an_altered_and_a_missing_file_are_each_named(tmp_path: Path):
