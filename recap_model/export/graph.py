@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from recap_model.config.data.features import DENSE_GROUPS
 from recap_model.config.data.sequences import LENGTH
 from recap_model.data.dataset.batch import RecapBatch
 from recap_model.export.metadata import HISTORY_ROW, onnx_metadata
@@ -157,7 +158,7 @@ def _example(model: MultiTaskRankingModel) -> dict[str, Tensor]:
             _EXAMPLE_ROWS,
             width,
             device=device,
-            dtype=torch.int64 if name == "discrete" else model.score_weights.dtype,
+            dtype=torch.int64 if DENSE_GROUPS[name].is_ids else model.score_weights.dtype,
         )
         for name, width in model.inputs.widths.items()
     }

@@ -13,12 +13,13 @@ Each entry is JSON under a key of its own; ``docs/serving.md`` has a program tha
 """
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from recap_model.config import RecapConfig
-from recap_model.config.data.features import FeaturesConfig, ListColumn
+from recap_model.config.data.features import DENSE_GROUPS, FeaturesConfig, ListColumn
 from recap_model.config.data.sequences import LENGTH
 from recap_model.data.log.id_hashing import MISSING_ID, WORD_BITS
 from recap_model.model.ranking_model import MultiTaskRankingModel
@@ -30,7 +31,6 @@ HISTORY_ROW = "history_row"
 
 _PREFIX = "recap."
 _MISSING_EVENT: dict[str, int] = {"id": MISSING_ID, "category": MISSING_ID, "actions": 0}
-_MISSING: dict[str, str | int] = {"continuous": "nan", "discrete": MISSING_ID}  # zero in other groups
 _HASHED_BITS = 64
 
 
@@ -68,7 +68,8 @@ def _score_terms(model: MultiTaskRankingModel) -> dict[str, dict[str, Any]]:
 def _inputs(model: MultiTaskRankingModel, features: FeaturesConfig | None) -> Iterator[dict[str, Any]]:
     for group, width in model.inputs.widths.items():
         value = getattr(features, group) if features else None
-        described = {"name": group, "width": width, "missing": _MISSING.get(group, 0)}
+        missing = DENSE_GROUPS[group].missing
+        described = {"name": group, "width": width, "missing": "nan" if math.isnan(missing) else int(missing)}
         if isinstance(value, ListColumn):
             yield {**described, "list": value.column, "list_width": value.width, "places": value.slices}
         else:

@@ -1,7 +1,8 @@
 """The section `features`: which columns of the log form which input group of the model."""
 
+import math
 from collections.abc import Collection, Mapping
-from typing import Annotated
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
@@ -11,9 +12,33 @@ from recap_model.config.data.sequences import DerivedSequence, Sequence, Sequenc
 from recap_model.config.fields.names import ColumnName
 from recap_model.config.fields.numbers import NonNegativeInt, PositiveInt
 
-EMBEDDING_GROUPS = ("user_embedding", "user_eng_embedding", "author_embedding")
-_SCALAR_GROUPS = ("continuous", "binary", "discrete")
-DENSE_GROUPS = ("continuous", "binary", "discrete", *EMBEDDING_GROUPS)
+
+class DenseGroup(NamedTuple):
+    """What a group of columns with one number each holds.
+
+    Attributes:
+        role: of its columns in a log, which says what types they may have.
+        missing: what a missing value is read as.
+        is_ids: its numbers are ids, int64; else they are float32.
+    """
+
+    role: Literal["continuous", "binary", "discrete", "embedding"]
+    missing: float = 0.0
+    is_ids: bool = False
+
+
+DENSE_GROUPS = {
+    "continuous": DenseGroup("continuous", missing=math.nan),
+    "binary": DenseGroup("binary"),
+    "discrete": DenseGroup("discrete", missing=-1, is_ids=True),
+    "user_embedding": DenseGroup("embedding"),
+    "user_eng_embedding": DenseGroup("embedding"),
+    "author_embedding": DenseGroup("embedding"),
+}
+"""Each is a field of `FeaturesConfig` and of `recap_model.data.dataset.batch.RecapBatch`."""
+
+EMBEDDING_GROUPS = tuple(name for name, group in DENSE_GROUPS.items() if group.role == "embedding")
+_SCALAR_GROUPS = tuple(name for name in DENSE_GROUPS if name not in EMBEDDING_GROUPS)
 
 _WIDEST = 1_000_000  # far beyond any list, and its places still fit into memory
 

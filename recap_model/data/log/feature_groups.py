@@ -1,5 +1,7 @@
 """Read columns of the log as arrays of the model's input groups, identically in training and serving."""
 
+import math
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -8,7 +10,6 @@ from numpy.typing import NDArray
 from recap_model.config.data.features import DENSE_GROUPS, FeaturesConfig, ListColumn
 from recap_model.data.log.columns import decoded
 from recap_model.data.log.derived import crossed, derive
-from recap_model.data.log.id_hashing import MISSING_ID
 from recap_model.data.log.values import read_ids
 
 
@@ -89,7 +90,7 @@ def _lists(column: pa.Array, wanted: ListColumn, group: str, where: str) -> NDAr
     values = _numbers(pc.list_flatten(column), group, what)
     if there.all():
         return _places(values.reshape(len(column), width), wanted)
-    filled = np.full((len(column), width), MISSING_ID if group == "discrete" else 0, dtype=values.dtype)
+    filled = np.full((len(column), width), DENSE_GROUPS[group].missing, dtype=values.dtype)
     filled[there] = values.reshape(-1, width)
     return _places(filled, wanted)
 
@@ -99,12 +100,11 @@ def _places(lists: NDArray[np.generic], wanted: ListColumn) -> NDArray[np.generi
 
 
 def _numbers(column: pa.Array, group: str, what: str) -> NDArray[np.generic]:
-    if group == "discrete":
-        return read_ids(column, what).fill_null(MISSING_ID).to_numpy(zero_copy_only=False)
-    column = pc.cast(decoded(column), pa.float32(), safe=False)
-    if group == "binary":
-        column = column.fill_null(0.0)
-    values = column.to_numpy(zero_copy_only=False)
-    if group == "continuous" and not np.isfinite(values).all():
-        values = np.where(np.isfinite(values), values, np.float32(np.nan))
-    return values
+    _, missing, is_ids = DENSE_GROUPS[group]
+    if is_ids:
+        return read_ids(column, what).fill_null(int(missing)).to_numpy(zero_copy_only=False)
+    values = pc.cast(decoded(column), pa.float32(), safe=False).fill_null(missing)
+    array: NDArray[np.float32] = values.to_numpy(zero_copy_only=False)
+    if math.isnan(missing) and not np.isfinite(array).all():
+        array = np.where(np.isfinite(array), array, np.float32(np.nan))
+    return array

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from recap_model.config import RecapConfig
 from recap_model.config.data.dataset import SplitByColumn, SplitByHash
-from recap_model.config.data.features import DENSE_GROUPS, EMBEDDING_GROUPS, ListColumn
+from recap_model.config.data.features import DENSE_GROUPS, ListColumn
 from recap_model.config.data.sequences import Sequence, SequenceKind
 from recap_model.config.model.table_columns import TableColumn, shared_table_columns
 from recap_model.data.log.column_roles import LogColumn, Role
@@ -17,12 +17,6 @@ _ROLE_BY_KIND: dict[SequenceKind, Role] = {
     "actions": "sequence_actions",
     "number": "sequence_number",
     "time": "sequence_time",
-}
-_GROUP_ROLES: dict[str, Role] = {
-    "continuous": "continuous",
-    "binary": "binary",
-    "discrete": "discrete",
-    **dict.fromkeys(EMBEDDING_GROUPS, "embedding"),
 }
 
 
@@ -85,14 +79,14 @@ def _outcome_columns(config: RecapConfig, known: list[LogColumn]) -> Iterator[Lo
 def _feature_columns(config: RecapConfig) -> Iterator[LogColumn]:
     features = config.features
     any_id = _columns_with_any_id(config)
-    for group, role in _GROUP_ROLES.items():
+    for group, (role, _, is_ids) in DENSE_GROUPS.items():
         value, section = getattr(features, group), f"features.{group}"
         if isinstance(value, ListColumn):
             yield LogColumn(value.column, role, section, value.width)
         elif value:
             for name in value:
                 if name not in features.derived:
-                    yield LogColumn(name, role, section, any_id=role == "discrete" and name in any_id)
+                    yield LogColumn(name, role, section, any_id=is_ids and name in any_id)
     large = config.model.large_embeddings
     looked_up = {table.name for table in (large.tables if large else []) if table.hash or table.vocab}
     looked_up |= {column.name for column in _shared(config, any_id=True) if column.group == "sparse"}
@@ -213,9 +207,9 @@ def check_request(schema: pa.Schema, config: RecapConfig, where: str) -> None:
     features = config.features
     names, needed = set(schema.names), set(features.columns())
     given = {name for name in features.derived if name in names}
-    for group in DENSE_GROUPS:
+    for group, kind in DENSE_GROUPS.items():
         for name in given.intersection(features.group_columns(group)):
-            check_columns(schema, [LogColumn(name, _GROUP_ROLES[group], f"features.{group}")], where)
+            check_columns(schema, [LogColumn(name, kind.role, f"features.{group}")], where)
     read = {
         source for name, column in features.derived.items() if name not in given for source in column.of
     } | {name for group in DENSE_GROUPS for name in features.group_columns(group)}

@@ -7,16 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from recap_model.config.data.features import DENSE_GROUPS
 from recap_model.config.data.sequences import LENGTH
 from recap_model.config.data.sequences import Sequence as SequenceSchema
 from recap_model.data.dataset.batch import RecapBatch
 
 _FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
-_DTYPES = {
-    "binary": (*_FLOATS, torch.bool, torch.uint8, torch.int8),
-    "discrete": (torch.int64,),
-    "sparse": (torch.int64,),
-}
+_FLAGS = (*_FLOATS, torch.bool, torch.uint8, torch.int8)
+_IDS = (torch.int64,)
 _ID_KINDS = ("id", "category")
 
 
@@ -37,12 +35,14 @@ def validate_batch(
     rows: int | None = None
     changed: dict[str, Any] = {}
     for name, width in widths.items():
-        tensor = _validate_group(name, groups.get(name), width, rows, _DTYPES.get(name, _FLOATS))
+        role, _, is_ids = DENSE_GROUPS[name]
+        dtypes = _IDS if is_ids else _FLAGS if role == "binary" else _FLOATS
+        tensor = _validate_group(name, groups.get(name), width, rows, dtypes)
         rows = tensor.shape[0]
-        changed[name] = tensor if name == "discrete" else tensor.to(dtype)
+        changed[name] = tensor if is_ids else tensor.to(dtype)
     lists = batch.sparse or {}
     for name in sparse:
-        rows = _validate_group(f"sparse.{name}", lists.get(name), None, rows, _DTYPES["sparse"]).shape[0]
+        rows = _validate_group(f"sparse.{name}", lists.get(name), None, rows, _IDS).shape[0]
     if sequences:
         changed["sequences"] = _validate_sequences(batch, sequences, rows, dtype)
     return replace(batch, **changed)
@@ -74,23 +74,19 @@ def _validate_sequences(
     """The columns of ``sequences``, cast; as many histories as rows, unless there is a ``history_row``."""
     histories = rows
     if batch.history_row is not None:
-        _check_shape("history_row", batch.history_row, (rows,), ("rows",), (torch.int64,))
+        _check_shape("history_row", batch.history_row, (rows,), ("rows",), _IDS)
         histories = None
     changed: dict[str, dict[str, Tensor]] = {}
     for name, schema in sequences.items():
         given = (batch.sequences or {}).get(name, {})
-        lengths = _check_shape(
-            f"{name}.{LENGTH}", given.get(LENGTH), (histories,), ("histories",), (torch.int64,)
-        )
+        lengths = _check_shape(f"{name}.{LENGTH}", given.get(LENGTH), (histories,), ("histories",), _IDS)
         histories, steps = lengths.shape[0], None
         changed[name] = {LENGTH: lengths}
         for key, column in schema.columns.items():
             is_id = column.kind in _ID_KINDS
             shape = (histories, steps, *([len(column.values)] if column.values else []))
             dims = ("histories", f"length of at most {schema.max_length}", "actions")
-            tensor = _check_shape(
-                f"{name}.{key}", given.get(key), shape, dims, (torch.int64,) if is_id else _FLOATS
-            )
+            tensor = _check_shape(f"{name}.{key}", given.get(key), shape, dims, _IDS if is_id else _FLOATS)
             steps = tensor.shape[1]
             changed[name][key] = tensor if is_id else tensor.to(dtype)
         if steps is not None and steps > schema.max_length:

@@ -1,10 +1,15 @@
 """Columns of the log as groups: the same arrays from any Arrow form, and what is missing reads as documented."""
 
+from dataclasses import fields
+from typing import get_args
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from recap_model.config.data.features import FeaturesConfig
+from recap_model.config.data.features import DENSE_GROUPS, FeaturesConfig
+from recap_model.config.model.inputs import JoinedGroup
+from recap_model.data.dataset.batch import RecapBatch
 from recap_model.data.log.feature_groups import read_groups
 
 FEATURES = FeaturesConfig(
@@ -50,6 +55,23 @@ def test_missing_and_non_finite_values_read_as_documented():
     assert groups["binary"].tolist() == [[0.0], [1.0]]
     assert groups["discrete"].tolist() == [[-1, -1], [4, -1]]
     assert groups["author_embedding"].tolist() == [[0.0, 0.0], [3.0, 4.0]]
+
+
+@pytest.mark.parametrize(
+    ("group", "missing"), [(name, group.missing) for name, group in DENSE_GROUPS.items()]
+)
+def test_a_missing_list_and_a_missing_entry_read_as_the_table_of_groups_says(group: str, missing: float):
+    features = FeaturesConfig.model_validate({group: {"column": "values", "width": 2}})
+    rows = pa.table({"values": pa.array([None, [1, None]], pa.list_(pa.int64()))})
+    array = read_groups(rows, features, "x")[group]
+    np.testing.assert_array_equal(array, [[missing, missing], [1, missing]])
+
+
+def test_each_group_is_a_field_of_the_config_and_of_a_batch():
+    named = set(DENSE_GROUPS)
+    assert named <= set(FeaturesConfig.model_fields)
+    assert named <= {field.name for field in fields(RecapBatch)}
+    assert named - {"continuous"} == set(get_args(JoinedGroup))
 
 
 @pytest.mark.parametrize(
