@@ -80,7 +80,7 @@ def run_pipeline(
             names = pipeline.names(until)
             with _capture_output(stream), contextlib.closing(step_starter(steps, names)) as starter:
                 if containers is None:
-                    starter.prepare(names[0])
+                    starter.prepare()
                 _run(arguments, root, steps, starter, containers, pipeline.build(names[-1]))
         except RuntimeError as error:
             raise StepFailedError(steps.step, steps.errors or [printable(str(error))], log) from None

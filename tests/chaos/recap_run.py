@@ -55,7 +55,7 @@ class RecapRun:
         """Send SIGTERM to the training once it has written a checkpoint. Returns whether it was sent."""
         if not self._wait_for(checkpoints, "*/*"):
             return False
-        trainings = [pid for pid, command in _descendants(self._process.pid) if "train" in command]
+        trainings = [pid for pid, name in _descendants(self._process.pid) if name == "recap train"]
         for pid in trainings:
             os.kill(pid, signal.SIGTERM)
         return bool(trainings)
@@ -103,12 +103,12 @@ def run_command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[st
 
 
 def _descendants(pid: int) -> Iterator[tuple[int, str]]:
-    """Processes below a process, with their command lines."""
+    """Processes below a process, with their names."""
     for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
         try:
-            line = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+            name = Path(f"/proc/{child}/comm").read_text().strip()
             below = list(_descendants(int(child)))
         except FileNotFoundError:
             continue
-        yield int(child), line
+        yield int(child), name
         yield from below

@@ -6,6 +6,8 @@ import json
 import os
 import re
 import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -138,23 +140,46 @@ def test_two_processes_that_print_into_each_others_lines_end_nothing():
 
 def test_a_step_that_was_killed_while_it_waited_for_its_turn_is_started_anew(tmp_path: Path):
     steps = Steps(io.StringIO(), lambda event: None)
-    with contextlib.closing(step_starter(steps)) as starter:
-        starter.prepare("to-step")
-        (waiting,) = starter._waiting.values()
-        waiting.kill()
-        waiting.wait()
+    with contextlib.closing(step_starter(steps, ["to-step"])) as starter:
+        starter.prepare()
+        waiting = starter._waiting["to-step"]
+        (pid,) = wait_for_children(starter._servers[0]._process.pid, 1)
+        os.kill(pid, signal.SIGKILL)
+        assert waiting.wait(60) == -signal.SIGKILL
         with starter.start("to-step", ["--help"], {}) as process:
-            assert process.stdout is not None
             assert "executor_input" in process.stdout.read()
     assert process.returncode == 0
 
 
-def test_the_next_step_is_started_ahead_and_ends_with_the_run():
+def test_a_step_is_forked_ahead_and_ends_with_the_run():
     steps = Steps(io.StringIO(), lambda event: None)
-    with contextlib.closing(step_starter(steps)) as starter:
-        with starter.start("calibrate", ["--help"], {}) as process:
-            assert process.stdout is not None
+    with contextlib.closing(step_starter(steps, ["to-step", "next-step"])) as starter:
+        starter.prepare()
+        with starter.start("to-step", ["--help"], {}) as process:
             process.stdout.read()
-        ((step, waiting),) = starter._waiting.items()
-        assert step == "evaluate"
-    assert waiting.returncode == -signal.SIGKILL
+        assert process.returncode == 0
+        (waiting,) = wait_for_children(starter._servers[0]._process.pid, 1)
+        assert Path(f"/proc/{waiting}/comm").read_text() == "recap next-step\n"
+    wait_until(lambda: not Path(f"/proc/{waiting}").exists())
+
+
+def test_the_steps_of_a_server_that_was_killed_have_failed():
+    steps = Steps(io.StringIO(), lambda event: None)
+    with contextlib.closing(step_starter(steps, ["to-step"])) as starter:
+        starter.prepare()
+        starter._servers[0]._process.kill()
+        assert starter._waiting["to-step"].wait(60) == -signal.SIGKILL
+
+
+def wait_for_children(pid: int, count: int) -> list[int]:
+    """The ids of a process's children, once there are so many."""
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    wait_until(lambda: len(children.read_text().split()) == count)
+    return [int(child) for child in children.read_text().split()]
+
+
+def wait_until(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
