@@ -22,24 +22,27 @@ def register(
 
     with step("register") as meter:
         from components.common.runtime.cost import read_metadata
-        from components.register.register import register_version
+        from components.register.package import requirements_text
+        from components.register.register import LoadTestProcess, register_version
 
-        register_version(
-            snapshot.path,
-            model.path,
-            evaluation.path,
-            validated.path,
-            test_set.path,
-            out=version.path,
-            reports={"data": data_docs.path, "training": curves.path, "calibration": reliability.path},
-            evaluation_uri=evaluation.uri,
-            costs={
-                "resolve": read_metadata(snapshot.metadata),
-                "validate": read_metadata(validated.metadata),
-                "prepare": read_metadata(test_set.metadata),
-                "train": read_metadata(curves.metadata),
-                "calibrate": read_metadata(reliability.metadata),
-                "evaluate": read_metadata(evaluation.metadata),
-            },
-            meter=meter,
-        )
+        with LoadTestProcess(requirements_text()) as ahead:
+            register_version(
+                snapshot.path,
+                model.path,
+                evaluation.path,
+                validated.path,
+                test_set.path,
+                out=version.path,
+                reports={"data": data_docs.path, "training": curves.path, "calibration": reliability.path},
+                evaluation_uri=evaluation.uri,
+                costs={
+                    "resolve": read_metadata(snapshot.metadata),
+                    "validate": read_metadata(validated.metadata),
+                    "prepare": read_metadata(test_set.metadata),
+                    "train": read_metadata(curves.metadata),
+                    "calibrate": read_metadata(reliability.metadata),
+                    "evaluate": read_metadata(evaluation.metadata),
+                },
+                meter=meter,
+                ahead=ahead,
+            )

@@ -1,7 +1,8 @@
 """A version's artifacts: the saved model as an MLflow pyfunc, with the code that loads it, and its digests."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,15 +43,16 @@ def package(
 
     staging = out.parent / f"{out.name}.staging"
     shutil.copytree(model, staging / Path(MODEL_PATH).name, ignore=shutil.ignore_patterns(MARK_NAME))
-    mlflow.pyfunc.save_model(
-        path=str(out),
-        loader_module=serving.__name__,
-        data_path=str(staging / Path(MODEL_PATH).name),
-        code_paths=[str(Path(recap_model.__file__).parent)],
-        signature=signature(example.schema, config),
-        input_example=_readable(example),
-        pip_requirements=requirements(),
-    )
+    with _without_check_of_requirements():
+        mlflow.pyfunc.save_model(
+            path=str(out),
+            loader_module=serving.__name__,
+            data_path=str(staging / Path(MODEL_PATH).name),
+            code_paths=[str(Path(recap_model.__file__).parent)],
+            signature=signature(example.schema, config),
+            input_example=_readable(example),
+            pip_requirements=requirements(),
+        )
     shutil.rmtree(staging)
     _prevent_caches(out / "code")
     add(out)
@@ -70,6 +72,27 @@ def _prevent_caches(code: Path) -> None:
 def requirements() -> list[str]:
     """Packages that scoring imports, pinned to this process's releases without local version labels."""
     return [f"{name}=={version(name).partition('+')[0]}" for name in _NEEDED]
+
+
+def requirements_text() -> str:
+    """`requirements` as in a version's ``requirements.txt``."""
+    return "\n".join(requirements())
+
+
+@contextmanager
+def _without_check_of_requirements() -> Iterator[None]:
+    """Keep MLflow from comparing the requirements with the installed packages, from which `requirements` reads them.
+
+    To warn of a difference, it lists the files of every installed package, which takes a second.
+    """
+    from mlflow.utils import environment
+
+    check = environment.warn_dependency_requirement_mismatches
+    environment.warn_dependency_requirement_mismatches = lambda requirements: None
+    try:
+        yield
+    finally:
+        environment.warn_dependency_requirement_mismatches = check
 
 
 def signature(columns: pa.Schema, config: RecapConfig) -> "ModelSignature":

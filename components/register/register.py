@@ -16,7 +16,7 @@ from components.common.artifacts.evaluation import METRICS_NAME, REPORT_NAME, SC
 from components.common.artifacts.registered_version import VERSION_NAME, LoadTestResult, RegisteredVersion
 from components.common.artifacts.snapshot import Snapshot
 from components.common.artifacts.validation_result import RESULT_NAME
-from components.common.registry.load_test.check import load_and_score, store_rows
+from components.common.registry.load_test.check import LoadTestProcess, load_and_score, store_rows
 from components.common.registry.load_test.record import read_load_test, record_failure, record_load_test
 from components.common.registry.run_metrics import log_metrics
 from components.common.runtime.atomic_output import atomic_directory
@@ -59,6 +59,7 @@ def register_version(
     evaluation_uri: str | None = None,
     costs: Mapping[str, Mapping[str, float]] | None = None,
     meter: CostMeter | None = None,
+    ahead: LoadTestProcess | None = None,
 ) -> RegisteredVersion:
     """Register the model, for any outcome of its decision, and load-test the version.
 
@@ -70,6 +71,7 @@ def register_version(
         evaluation_uri: the evaluation's permanent location; its path if not given.
         costs: of the steps before, by their names, as `CostMeter` measures them.
         meter: of this step.
+        ahead: a process for the load test, which imports what the version requires while the version is made.
 
     Raises:
         FileNotFoundError: an input is missing or incomplete.
@@ -87,7 +89,7 @@ def register_version(
             "decision; start a new run, or give the evaluation that it was registered with"
         )
     progress(0.6, 1, f"load-testing version {registered.version}")
-    load_test = _load_test(client, run.name, registered)
+    load_test = _load_test(client, run.name, registered, ahead)
     _set_candidate(client, run.name, str(registered.version))
     spent = {**(costs or {}), **({"register": meter.figures()} if meter else {})}
     with registry.registry_errors(client):
@@ -216,13 +218,15 @@ def _create_registered_model(client: "MlflowClient", name: str) -> None:
             raise
 
 
-def _load_test(client: "MlflowClient", name: str, registered: "ModelVersion") -> LoadTestResult:
+def _load_test(
+    client: "MlflowClient", name: str, registered: "ModelVersion", ahead: LoadTestProcess | None
+) -> LoadTestResult:
     """The version's load test: the recorded one, or a new one, whose outcome is recorded."""
     recorded = read_load_test(client, registered)
     if recorded is not None:
         return recorded
     try:
-        result = load_and_score(client, name, str(registered.version))
+        result = load_and_score(client, name, str(registered.version), ahead)
     except registry.RegistryError as failure:
         record_failure(client, registered, failure)
         raise

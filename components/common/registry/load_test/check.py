@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -40,23 +40,81 @@ def store_rows(folder: Path, rows: "pa.Table", scores: "pd.DataFrame") -> None:
     scores.to_parquet(folder / SCORES_PATH)
 
 
-def load_and_score(client: "MlflowClient", name: str, version: str) -> LoadTestResult:
+class LoadTestProcess:
+    """A fresh process that loads and scores a version with these requirements; it imports them at once.
+
+    Args:
+        requirements: as in ``requirements.txt``.
+    """
+
+    def __init__(self, requirements: str) -> None:
+        self.requirements = requirements
+        self._folder = tempfile.TemporaryDirectory(prefix="recap-proof-")
+        # -P: do not import from the script's own folder.
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-W", "ignore", load_test_process.__file__, requirements],
+            cwd=self._folder.name,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+        self._folder.cleanup()
+
+    def score(self, artifacts: Path, what: str) -> tuple["pd.DataFrame", dict[str, Any]]:
+        """Scores of a version's stored rows, and measurements. Raises RegistryError if it does not load and score."""
+        import pandas as pd
+
+        results = Path(self._folder.name)
+        given = [str(path) for path in (artifacts, artifacts / ROWS_PATH, results)]
+        try:
+            _, errors = self._process.communicate(json.dumps(given) + "\n", timeout=_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            raise RegistryError(
+                f"{what}: not loaded and scored within {_TIMEOUT_S} s, so no alias is set; register the model again"
+            ) from None
+        status = self._process.returncode
+        if status < 0:
+            raise RegistryError(
+                f"{what}: the process that loads and scores it was {describe_signal(-status)}"
+            )
+        if status:
+            last = (errors.strip().splitlines() or [f"exit status {status}"])[-1]
+            raise RegistryError(f"{what}: does not load and score in a fresh process: {last}")
+        return pd.read_parquet(results / "scores.parquet"), json.loads(
+            (results / "measured.json").read_text()
+        )
+
+
+def load_and_score(
+    client: "MlflowClient", name: str, version: str, ahead: LoadTestProcess | None = None
+) -> LoadTestResult:
     """Fetch a version, check its digests, and score its stored rows in a fresh process.
+
+    Args:
+        ahead: a process that was started before; another one is started if the version has other requirements.
 
     Raises:
         RegistryError: an artifact was altered, it does not load, or its scores differ by more than 1e-5 from
             evaluate's.
     """
-    import pandas as pd
-
     what = f"{name} version {version}"
     with tempfile.TemporaryDirectory(prefix="recap-proof-") as temporary:
-        folder, results = Path(temporary) / "version", Path(temporary) / "results"
-        results.mkdir()
-        artifacts = fetch(client, name, version, folder)
-        _score(artifacts, results, what)
-        scored = pd.read_parquet(results / "scores.parquet")
-        measured = json.loads((results / "measured.json").read_text())
+        artifacts = fetch(client, name, version, Path(temporary) / "version")
+        requirements = (artifacts / "requirements.txt").read_text()
+        if ahead is not None and ahead.requirements == requirements:
+            scored, measured = ahead.score(artifacts, what)
+        else:
+            with LoadTestProcess(requirements) as process:
+                scored, measured = process.score(artifacts, what)
         if measured["other_packages"]:
             log.warning("version=%r event=proof packages=%s", what, ", ".join(measured["other_packages"]))
         difference = check_scores(artifacts, scored, what)
@@ -74,33 +132,6 @@ def check_unchanged_version(client: "MlflowClient", registered: RegisteredVersio
         raise RegistryError(f"{what}: {DIGEST_TAG} was altered after registration; register the model again")
     with tempfile.TemporaryDirectory(prefix="recap-proof-") as folder:
         fetch(client, registered.name, registered.version, Path(folder) / "version")
-
-
-def _score(artifacts: Path, results: Path, what: str) -> None:
-    # -P: do not import from the script's own folder.
-    command = [sys.executable, "-P", "-W", "ignore", load_test_process.__file__]
-    arguments = [artifacts, artifacts / ROWS_PATH, results]
-    try:
-        done = subprocess.run(
-            [*command, *map(str, arguments)],
-            cwd=results,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise RegistryError(
-            f"{what}: not loaded and scored within {_TIMEOUT_S} s, so no alias is set; register the model again"
-        ) from None
-    if done.returncode < 0:
-        raise RegistryError(
-            f"{what}: the process that loads and scores it was {describe_signal(-done.returncode)}"
-        )
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
-        raise RegistryError(f"{what}: does not load and score in a fresh process: {last}")
 
 
 def check_scores(artifacts: Path, scored: "pd.DataFrame", what: str) -> float:

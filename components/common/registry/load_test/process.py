@@ -1,8 +1,9 @@
 """Script of a load test's fresh process: load a version by MLflow alone, score its stored rows, measure.
 
-Arguments: a version's folder, a Parquet file of rows, and a folder for the results. It imports nothing of this
-project, so that the code inside the version is what is loaded. Only the packages that the version requires, and their
-own requirements, can be imported: an undeclared requirement of the version raises ModuleNotFoundError.
+Its argument is the text of the version's requirements, whose packages it imports at once. Then it reads a line: a
+version's folder, a Parquet file of rows, and a folder for the results, as JSON. It imports nothing of this project,
+so that the code inside the version is what is loaded. Only the packages that the version requires, and their own
+requirements, can be imported: an undeclared requirement of the version raises ModuleNotFoundError.
 """
 
 import json
@@ -26,18 +27,28 @@ _REPEATS = 10
 _PINNED = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)")
 
 
-def main(version: Path, rows: Path, out: Path) -> None:
+def main(requirements: str) -> None:
     threading.Thread(target=_end_with_reader, daemon=True).start()
-    pinned = _pinned(version / "requirements.txt")
-    sys.meta_path.insert(0, _Hide(_not_required(set(pinned), version / "code")))
+    pinned = _pinned(requirements)
+    hidden = _Hide(_not_required(set(pinned)))
+    sys.meta_path.insert(0, hidden)
     import mlflow.pyfunc
     import pandas as pd
 
+    start = time.perf_counter()
+    if "torch" in pinned:
+        import torch  # noqa: F401 - what takes longest to load
+    imported_s = time.perf_counter() - start
+    given = sys.stdin.readline()
+    if not given:
+        return
+    version, rows, out = map(Path, json.loads(given))
+    hidden.names -= {path.stem for path in (version / "code").glob("*")}
     frame = pd.read_parquet(rows)
     with _path_without_escapes(version) as path:
         start = time.perf_counter()
         model = mlflow.pyfunc.load_model(str(path), suppress_warnings=True)
-        load_s = time.perf_counter() - start
+        load_s = imported_s + time.perf_counter() - start
         latencies_ms = []
         for _ in range(_REPEATS):
             start = time.perf_counter()
@@ -91,14 +102,14 @@ class _Hide(MetaPathFinder):
         return None
 
 
-def _pinned(requirements: Path) -> dict[str, str]:
+def _pinned(requirements: str) -> dict[str, str]:
     """Pinned releases by package."""
-    lines = map(_PINNED.match, requirements.read_text().splitlines())
+    lines = map(_PINNED.match, requirements.splitlines())
     return {_normal(line[1]): line[2] for line in lines if line}
 
 
-def _not_required(packages: set[str], code: Path) -> set[str]:
-    """Top-level modules of packages that these do not require, without modules of the version's own code."""
+def _not_required(packages: set[str]) -> set[str]:
+    """Top-level modules of packages that these do not require."""
     from packaging.requirements import Requirement
 
     needed: set[str] = set()
@@ -117,11 +128,10 @@ def _not_required(packages: set[str], code: Path) -> set[str]:
         for one in map(Requirement, wanted):
             if one.marker is None or one.marker.evaluate({"extra": extra}):
                 waiting += [(_normal(one.name), also) for also in ("", *one.extras)]
-    own = {path.stem for path in code.iterdir()} if code.is_dir() else set()
     return {
         module
         for module, owners in packages_distributions().items()
-        if module not in own and needed.isdisjoint(map(_normal, owners))
+        if needed.isdisjoint(map(_normal, owners))
     }
 
 
@@ -140,4 +150,4 @@ def _normal(name: str) -> str:
 
 
 if __name__ == "__main__":
-    main(*(Path(argument) for argument in sys.argv[1:4]))
+    main(sys.argv[1])

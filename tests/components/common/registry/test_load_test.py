@@ -1,18 +1,16 @@
 """The process of a proof sees what a version requires, and nothing else that is installed."""
 
 import shutil
-import subprocess
-import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
-from components.common.registry import write_digests
+from components.common.registry import RegistryError, write_digests
 from components.common.registry.load_test import check as load_test
-from components.common.registry.load_test import process as load_test_process
-from components.register.package import package
+from components.register.package import package, requirements_text
 from recap_model import create_ranking_model, data_spec, load_model, save_model
 from recap_model.scoring import score_rows
 from tests.tiny import FIRST_DAY, TASKS, tiny_config, tiny_rows
@@ -47,36 +45,39 @@ def altered(packaged: Path, tmp_path: Path) -> Path:
     return tmp_path / "version"
 
 
-def _score(folder: Path, out: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-P", "-W", "ignore", load_test_process.__file__]
-    arguments = [str(folder), str(folder / load_test.ROWS_PATH), str(out)]
-    return subprocess.run([*command, *arguments], cwd=out, capture_output=True, text=True, check=False)
+def _score(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    with load_test.LoadTestProcess((folder / "requirements.txt").read_text()) as process:
+        return process.score(folder, "m")
 
 
 def test_a_version_loads_from_any_path_with_what_it_requires_alone(packaged: Path, tmp_path: Path):
     version = tmp_path / "job%2Fx [prod]?#" / "version"
     shutil.copytree(packaged, version)
-    done = _score(version, tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert load_test.check_scores(version, pd.read_parquet(tmp_path / "scores.parquet"), "m") <= 1e-6
-    assert '"other_packages": []' in (tmp_path / "measured.json").read_text()
+    scores, measured = _score(version)
+    assert load_test.check_scores(version, scores, "m") <= 1e-6
+    assert measured["other_packages"] == []
 
 
-def test_a_package_that_is_installed_and_not_required_is_not_there(altered: Path, tmp_path: Path):
+def test_the_requirements_of_a_process_that_was_started_ahead_are_those_of_a_version(packaged: Path):
+    assert requirements_text() == (packaged / "requirements.txt").read_text()
+
+
+def test_a_package_that_is_installed_and_not_required_is_not_there(altered: Path):
     loader = altered / "code" / "recap_model" / "serving.py"
     loader.write_text("import hypothesis\n" + loader.read_text())
     write_digests(altered)
-    done = _score(altered, tmp_path)
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == (
-        "ModuleNotFoundError: No module named 'hypothesis': the version does not require it"
+    with pytest.raises(RegistryError) as refused:
+        _score(altered)
+    assert str(refused.value) == (
+        "m: does not load and score in a fresh process: ModuleNotFoundError: No module named 'hypothesis': "
+        "the version does not require it"
     )
 
 
-def test_a_package_of_another_release_than_required_is_told(altered: Path, tmp_path: Path):
+def test_a_package_of_another_release_than_required_is_told(altered: Path):
     requirements = altered / "requirements.txt"
     here = version("pandas")
     requirements.write_text(requirements.read_text().replace(f"pandas=={here}", "pandas==3.0.0"))
     write_digests(altered)
-    assert _score(altered, tmp_path).returncode == 0
-    assert f"pandas {here} for 3.0.0" in (tmp_path / "measured.json").read_text()
+    _, measured = _score(altered)
+    assert measured["other_packages"] == [f"pandas {here} for 3.0.0"]
