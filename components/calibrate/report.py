@@ -94,7 +94,7 @@ def _value_figures(report: ValueReport) -> dict[str, Any]:
         "method": calibration.method,
         "reason": calibration.reason,
         "calibrator": None if calibration.calibrator is None else calibration.calibrator.spec(),
-        "cross_validated_squared_error": calibration.cross_validated,
+        "cross_validated_poisson_loss": calibration.cross_validated,
         "rows": report.rows,
         "before": measured[0],
         "after": measured[1],

@@ -15,6 +15,10 @@ from recap_model.metrics.groups import Array
 
 BINS = 4096
 _MOST_SCALES = 1e5  # in scales; larger predictions count in the last bin
+_LEAST_SCALES = 1e-6  # in scales, so that a value of 0 has a logarithm
+# Of the monotone map. With 10 to 40 of 2,000 rows each its deciles were right on simulated dwell times; pooled from
+# single bins, the lowest and the highest decile were off by a tenth, as isotonic regression's ends are.
+_GROUPS = 20
 
 _SUMS = ("weight", "label", "prediction", "squared_label")
 
@@ -38,6 +42,12 @@ class ValueBins:
     def squared_error(self, values: Array) -> float:
         """The weighted mean of (v - y)^2 if each bin is given a value: (bins,)."""
         loss = self.weight * values**2 - 2.0 * values * self.label + self.squared_label
+        return float(loss.sum() / self.weight.sum())
+
+    def poisson_loss(self, values: Array) -> float:
+        """The weighted mean of v - y log v, in scales: half the Poisson deviance less a constant of the labels."""
+        scaled = np.maximum(values / self.scale, _LEAST_SCALES)
+        loss = self.weight * scaled - self.label / self.scale * np.log(scaled)
         return float(loss.sum() / self.weight.sum())
 
 
@@ -114,7 +124,7 @@ class ValueHistogram:
 class ValueCalibration:
     """A value task's calibrator and why it is this one; None where predictions stay as they are.
 
-    ``cross_validated`` has each method's squared error on held-out folds.
+    ``cross_validated`` has each method's Poisson loss on held-out folds.
     """
 
     task: str
@@ -131,15 +141,19 @@ def fit_factor(bins: ValueBins) -> ValueCalibrator:
 
 
 def fit_monotone(bins: ValueBins) -> ValueCalibrator:
-    """Isotonic regression with straight lines between the blocks' centres, scaled so that the mean is preserved.
+    """Isotonic regression of groups with straight lines between blocks' centres, scaled to preserve the mean.
 
+    A group has a twentieth of the sum of rows' and labels' fractions, so that the rows with most of the sum have knots.
     Pooled adjacent violators (Barlow et al., "Statistical Inference under Order Restrictions", 1972) preserve the
     mean block by block; lines between centres (Oron and Flournoy, Stat. Biopharm. Res. 9(3), 2017) keep predictions
     apart that differ and change the mean a little, which a factor undoes. The map starts at 0 and goes on behind
     the last centre with the slope of the line from 0 to it.
     """
     position = np.log1p(np.maximum(bins.prediction, 0.0) / bins.scale)
-    weight, label, centre = pool_adjacent_violators(bins.weight, bins.label, position)
+    sums = (bins.weight, bins.label, bins.weight * position)
+    weight, label, moment = (np.bincount(_assign_groups(bins), one, minlength=_GROUPS) for one in sums)
+    held = weight > 0.0
+    weight, label, centre = pool_adjacent_violators(weight[held], label[held], moment[held] / weight[held])
     knots, heights = bins.scale * np.expm1(centre), label / weight
     inside = knots > 1e-9 * bins.scale
     knots, heights = np.append(0.0, knots[inside]), np.append(0.0, heights[inside])
@@ -154,6 +168,13 @@ def fit_monotone(bins: ValueBins) -> ValueCalibrator:
     return ValueCalibrator(knots=knots.tolist(), value=0.0, slopes=scaled.tolist())
 
 
+def _assign_groups(bins: ValueBins) -> NDArray[np.int64]:
+    """The group of each bin (bins,), from 0 to `_GROUPS` - 1 by rising prediction."""
+    below = sum((np.cumsum(one) - one / 2.0) / one.sum() for one in (bins.weight, bins.label))
+    groups: NDArray[np.int64] = np.minimum((below * _GROUPS / 2.0).astype(np.int64), _GROUPS - 1)
+    return groups
+
+
 _FROM_SIMPLEST: dict[str, Callable[[ValueBins], ValueCalibrator]] = {
     "factor": fit_factor,
     "isotonic": fit_monotone,
@@ -163,9 +184,10 @@ _FROM_SIMPLEST: dict[str, Callable[[ValueBins], ValueCalibrator]] = {
 def fit_value_task(histogram: ValueHistogram, task: str, config: CalibrationConfig) -> ValueCalibration:
     """Fit a factor, or a monotone map where the factor is not within half a standard error of it.
 
-    Losses are squared errors on held-out folds, which the mean given the prediction minimises. Predictions stay as
-    they are only if the config says so: a median, as of ``loss: mae``, may be a fifth under the mean, and squared
-    errors of long tails do not show it. A task with fewer rows than ``min_positives`` has a factor alone.
+    Losses are Poisson deviances on held-out folds, which the mean given the prediction minimises (Gneiting, JASA 106,
+    2011) and in which an error of small values counts; squared errors are those of a long tail's few largest labels.
+    Predictions stay as they are only if the config says so: a median, as of ``loss: mae``, may be a fifth under the
+    mean. A task with fewer rows than ``min_positives`` has a factor alone.
 
     Raises:
         ValueError: no row has a label, or no label is over 0, and the config does not allow for it.
@@ -193,7 +215,7 @@ def fit_value_task(histogram: ValueHistogram, task: str, config: CalibrationConf
     means = {method: float(np.average(values, weights=weights)) for method, values in losses.items()}
     best = min(means, key=lambda method: means[method])
     chosen = next(method for method in losses if within_standard_errors(losses[method], losses[best]))
-    reason = f"lowest cross-validated squared error, {means[chosen]:.6g}"
+    reason = f"lowest cross-validated Poisson loss, {means[chosen]:.6g}"
     if chosen != best:
         reason = (
             f"simplest within half a standard error of {best}, {means[chosen]:.6g} against {means[best]:.6g}"
@@ -212,10 +234,10 @@ def calibrated_values(calibrator: ValueCalibrator | None, values: Array) -> Arra
 def _fold_losses(
     histogram: ValueHistogram, task: str, folds: list[int], fit: Callable[[ValueBins], ValueCalibrator]
 ) -> Array:
-    """The squared error on each fold of what is fitted on the others: (folds,)."""
+    """The Poisson loss on each fold of what is fitted on the others: (folds,)."""
     losses = []
     for held_out in folds:
         calibrator = fit(histogram.bins(task, [fold for fold in folds if fold != held_out]))
         held = histogram.bins(task, [held_out])
-        losses.append(held.squared_error(calibrated_values(calibrator, held.prediction)))
+        losses.append(held.poisson_loss(calibrated_values(calibrator, held.prediction)))
     return np.array(losses)
