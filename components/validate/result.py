@@ -20,6 +20,7 @@ DRIFT_RULES: dict[ComparisonKind, tuple[DriftRule, ...]] = {
         "column_drift",
         "missing_rate_drift",
         "task_rate_drift",
+        "task_mean_drift",
         "task_null_rate_drift",
         "partition_rows_drift",
     ),

@@ -80,7 +80,7 @@ def draft_config(log: LogSample, roles: ColumnRoles, model_name: str) -> str:
         "tasks": tasks.config,
         **network,
         "data": data,
-        "evaluation": {"gate": _gate(log, rows)},
+        "evaluation": {"gate": _gate(log, rows, tasks.config)},
         "registry": {"model_name": model_name, "experiment": model_name},
     }
     _check_files(log, content)
@@ -160,10 +160,11 @@ def _take_sequences(log: LogSample, roles: ColumnRoles, columns: Columns) -> dic
     return sequences
 
 
-def _gate(log: LogSample, rows: int) -> dict[str, Any]:
+def _gate(log: LogSample, rows: int, tasks: dict[str, Any]) -> dict[str, Any]:
     """Floors that a good model of a small log reaches despite chance, so that its first version is not held."""
     test_rows = log.by_day[0] if log.days >= _LEAST_DAYS else (sum(log.by_day) - rows) // 2
-    floors = {"min_rce": 0.0, "calibration_ratio": [0.67, 1.5]}
+    has_values = any(task.get("kind") == "value" for task in tasks.values())
+    floors = {"min_rce": 0.0, **({"min_skill": 0.0} if has_values else {}), "calibration_ratio": [0.67, 1.5]}
     return {"min_rows": max(1, min(1000, test_rows // 2)), "floors": floors}
 
 

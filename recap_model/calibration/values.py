@@ -143,7 +143,7 @@ def fit_factor(bins: ValueBins) -> ValueCalibrator:
 def fit_monotone(bins: ValueBins) -> ValueCalibrator:
     """Isotonic regression of groups with straight lines between blocks' centres, scaled to preserve the mean.
 
-    A group has a twentieth of the sum of rows' and labels' fractions, so that the rows with most of the sum have knots.
+    Each group has as much of the rows and of the sum of labels, taken together, so that the tail has knots too.
     Pooled adjacent violators (Barlow et al., "Statistical Inference under Order Restrictions", 1972) preserve the
     mean block by block; lines between centres (Oron and Flournoy, Stat. Biopharm. Res. 9(3), 2017) keep predictions
     apart that differ and change the mean a little, which a factor undoes. The map starts at 0 and goes on behind
@@ -151,9 +151,9 @@ def fit_monotone(bins: ValueBins) -> ValueCalibrator:
     """
     position = np.log1p(np.maximum(bins.prediction, 0.0) / bins.scale)
     sums = (bins.weight, bins.label, bins.weight * position)
-    weight, label, moment = (np.bincount(_assign_groups(bins), one, minlength=_GROUPS) for one in sums)
-    held = weight > 0.0
-    weight, label, centre = pool_adjacent_violators(weight[held], label[held], moment[held] / weight[held])
+    grouped: Array = np.array([np.bincount(_assign_groups(bins), one, minlength=_GROUPS) for one in sums])
+    weight, label, moment = grouped[:, grouped[0] > 0.0]
+    weight, label, centre = pool_adjacent_violators(weight, label, moment / weight)
     knots, heights = bins.scale * np.expm1(centre), label / weight
     inside = knots > 1e-9 * bins.scale
     knots, heights = np.append(0.0, knots[inside]), np.append(0.0, heights[inside])

@@ -57,6 +57,7 @@ class RecapConfig(StrictModel):
     _features_that_are_labels = cross_check(cross_checks.labels_among_features)
     _labels_with_another_role = cross_check(cross_checks.labels_with_another_role)
     _calibration_of_values = cross_check(cross_checks.calibration_of_values)
+    _floors_of_another_kind = cross_check(cross_checks.floors_of_another_kind)
     _sampling_of_values = cross_check(cross_checks.sampling_of_values)
     _terms_of_unknown_tasks = cross_check(cross_checks.invalid_score_terms)
     _columns_of_scores_twice = cross_check(cross_checks.duplicate_score_columns)

@@ -120,16 +120,13 @@ def _integrity_rules(
 def _floor_rules(task: str, measured: Measured, gate: GateConfig) -> Iterator[Rule]:
     floors = gate.task_floors.get(task, gate.floors)
     section = f"gate.task_floors.{task}" if task in gate.task_floors else "gate.floors"
+    lowest = {"auc": "AUC", "rce": "RCE"}
     if isinstance(measured, ValueTaskMetrics):
-        if floors.min_rce is not None:
-            yield bounded_rule(
-                "floor_skill", task, "skill", measured.skill, (floors.min_rce, None), f"{section}.min_rce"
-            )
-    else:
-        for name, bound in (("auc", floors.min_auc), ("rce", floors.min_rce)):
-            if bound is not None:
-                value, setting = getattr(measured, name), f"{section}.min_{name}"
-                yield bounded_rule(f"floor_{name}", task, name.upper(), value, (bound, None), setting)
+        lowest = {"xauc": "XAUC", "skill": "skill"}
+    for name, title in lowest.items():
+        bound, setting = getattr(floors, f"min_{name}"), f"{section}.min_{name}"
+        if bound is not None:
+            yield bounded_rule(f"floor_{name}", task, title, getattr(measured, name), (bound, None), setting)
     if floors.calibration_ratio is not None:
         ratio, setting = measured.calibration_ratio, f"{section}.calibration_ratio"
         yield bounded_rule(

@@ -32,13 +32,14 @@ class Level:
 
 @dataclass
 class Comparison:
-    """Each position's change over the window and by day, tasks' rates, rows of days.
+    """Each position's change over the window and by day, binary tasks' rates, value tasks' means, rows of days.
 
     ``nulls`` are the fractions of rows without a task's label, ``new`` the columns that the reference does not have.
     """
 
     changes: list[Change] = field(default_factory=list)
     rates: list[Level] = field(default_factory=list)
+    means: list[Level] = field(default_factory=list)
     nulls: list[Level] = field(default_factory=list)
     rows: list[Level] = field(default_factory=list)
     new: list[str] = field(default_factory=list)
@@ -86,7 +87,7 @@ def compare(
 
     Args:
         correlations: of the rows of one id in each column, for the noise that chance explains.
-        by_day: compare days, tasks' rates and numbers of rows too, as both profiles are of whole days of a log.
+        by_day: compare days, tasks' labels and numbers of rows too, as both profiles are of whole days of a log.
     """
     days, usual_days = (_merge_days(current), _merge_days(reference)) if by_day else ({}, {})
     profiles, usual = {WINDOW: current.window(), **days}, reference.window()
@@ -109,13 +110,16 @@ def compare(
                     comparison.changes.append(column.change(distribution, name))
     if by_day:
         bounds = config.validation.drift
-        for task in config.binary_tasks:
+        for task in config.tasks:
             key, label = locate_label(config, task)
-            rates = _Rates(task, key, label, usual, list(usual_days.values()), correlations.get(label, {}))
-            comparison.rates += rates.levels(
-                profiles, _positive_rate, relative=bounds.max_positive_rate_change
-            )
-            comparison.nulls += rates.levels(profiles, _null_rate, absolute=bounds.max_missing_rate_change)
+            labels = _Labels(task, key, label, usual, list(usual_days.values()), correlations.get(label, {}))
+            if task in config.value_tasks:
+                comparison.means += labels.levels(profiles, _mean_label, relative=bounds.max_mean_change)
+            else:
+                comparison.rates += labels.levels(
+                    profiles, _positive_rate, relative=bounds.max_positive_rate_change
+                )
+            comparison.nulls += labels.levels(profiles, _null_rate, absolute=bounds.max_missing_rate_change)
         comparison.rows += _row_levels(days, usual_days, bounds)
     return comparison
 
@@ -147,7 +151,16 @@ def _merge_days(profile: Profile) -> dict[str, PartitionProfile]:
 
 
 @dataclass(frozen=True)
-class _Rates:
+class _Estimate:
+    """A mean over some rows; their deviation, or None of a rate."""
+
+    value: float
+    rows: int
+    deviation: float | None = None
+
+
+@dataclass(frozen=True)
+class _Labels:
     """A task's label in the reference and on its days: its block in a profile, and its name there."""
 
     task: str
@@ -160,38 +173,57 @@ class _Rates:
     def levels(
         self,
         profiles: dict[str, PartitionProfile],
-        measure_rate: Callable[[PartitionProfile, str, str], tuple[float, int]],
+        measure: Callable[[PartitionProfile, str, str], _Estimate],
         *,
         relative: float = 0.0,
         absolute: float = 0.0,
     ) -> Iterator[Level]:
-        """A rate in each profile that has rows for it; it may change by ``relative`` of itself plus ``absolute``."""
-        usual, usual_rows = measure_rate(self.usual, self.key, self.label)
-        if not usual_rows:
+        """A mean in each profile that has rows for it; it may change by ``relative`` of itself plus ``absolute``."""
+        usual = measure(self.usual, self.key, self.label)
+        if not usual.rows:
             return
-        effective_usual_rows = usual_rows * effective_fraction(self.usual, self.correlations)
-        by_day = [measure_rate(day, self.key, self.label)[0] for day in self.usual_days]
-        spread = max((abs(rate - usual) for rate in by_day if math.isfinite(rate)), default=0.0)
+        effective_usual_rows = usual.rows * effective_fraction(self.usual, self.correlations)
+        by_day = [measure(day, self.key, self.label).value for day in self.usual_days]
+        spread = max((abs(value - usual.value) for value in by_day if math.isfinite(value)), default=0.0)
         usual_variation = BASELINE_SPREAD * spread if len(by_day) > 1 else 0.0
         for where, profile in profiles.items():
-            rate, rows = measure_rate(profile, self.key, self.label)
-            if rows:
-                effective_rows = rows * effective_fraction(profile, self.correlations)
-                noise = metrics.rate_noise(usual, effective_usual_rows, rate, effective_rows)
-                slack = max(relative * usual + absolute, usual_variation, noise)
-                yield Level(self.task, where, rate, usual, usual - slack, usual + slack)
+            now = measure(profile, self.key, self.label)
+            if now.rows:
+                effective_rows = now.rows * effective_fraction(profile, self.correlations)
+                noise = _noise(usual, effective_usual_rows, now, effective_rows)
+                slack = max(relative * usual.value + absolute, usual_variation, noise)
+                yield Level(
+                    self.task, where, now.value, usual.value, usual.value - slack, usual.value + slack
+                )
 
 
-def _positive_rate(profile: PartitionProfile, key: str, label: str) -> tuple[float, int]:
+def _noise(usual: _Estimate, usual_rows: float, now: _Estimate, rows: float) -> float:
+    """What chance explains of the difference, by effective rows."""
+    if usual.deviation is None or now.deviation is None:
+        return metrics.rate_noise(usual.value, usual_rows, now.value, rows)
+    # Few rows may be equal by chance, so their own deviation is no estimate of the spread.
+    return metrics.mean_noise(usual.deviation, usual_rows, max(now.deviation, usual.deviation), rows)
+
+
+def _positive_rate(profile: PartitionProfile, key: str, label: str) -> _Estimate:
     """The fraction of positives, and of how many labels."""
     positives, missing, rows = _count_labels(profile, key, label)
-    return (positives / (rows - missing) if rows > missing else math.nan), rows - missing
+    return _Estimate(positives / (rows - missing) if rows > missing else math.nan, rows - missing)
 
 
-def _null_rate(profile: PartitionProfile, key: str, label: str) -> tuple[float, int]:
+def _null_rate(profile: PartitionProfile, key: str, label: str) -> _Estimate:
     """The fraction of rows without a label, and of how many rows."""
     _, missing, rows = _count_labels(profile, key, label)
-    return (missing / rows if rows else math.nan), rows
+    return _Estimate(missing / rows if rows else math.nan, rows)
+
+
+def _mean_label(profile: PartitionProfile, key: str, label: str) -> _Estimate:
+    """The mean of the finite labels, of how many, and their deviation; of no label where a sum overflowed."""
+    distribution = Distribution.read(profile, key, label, {})
+    mean, deviation = distribution.moments if distribution else (math.nan, math.nan)
+    if distribution is None or not math.isfinite(mean):
+        return _Estimate(math.nan, 0)
+    return _Estimate(mean, distribution.present, deviation if math.isfinite(deviation) else 0.0)
 
 
 def _count_labels(profile: PartitionProfile, key: str, label: str) -> tuple[int, int, int]:

@@ -52,6 +52,7 @@ def drift_sections(result: ValidationResult) -> Iterator[DriftSection]:
             len(changes) - _MAX_COLUMNS,
             [
                 *_build_level_tables("task", drift.comparison.rates, is_rate=True),
+                *_build_level_tables("value task", drift.comparison.means, is_rate=False),
                 *_build_level_tables("day", drift.comparison.rows, is_rate=False),
             ],
         )

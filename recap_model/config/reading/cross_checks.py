@@ -9,6 +9,7 @@ from recap_model.config.data.dataset import SplitByTime
 from recap_model.config.data.features import DENSE_GROUPS
 from recap_model.config.data.labels import conditions
 from recap_model.config.fields.names import GRAPH_OUTPUTS, SCORE
+from recap_model.config.steps.evaluation import FLOORS_BY_KIND
 
 if TYPE_CHECKING:
     from recap_model.config.recap import RecapConfig
@@ -218,6 +219,19 @@ def calibration_of_values(config: "RecapConfig") -> Iterator[str]:
     for name, method in config.calibration.tasks.items():
         if name in config.tasks and config.tasks[name].kind == "value" and method not in ("none", "auto"):
             yield f"calibration.tasks.{name}: {method} is a map of logits; a value task takes none or auto"
+
+
+def floors_of_another_kind(config: "RecapConfig") -> Iterator[str]:
+    for name, floors in config.evaluation.gate.task_floors.items():
+        if name not in config.tasks:
+            continue
+        kind = config.tasks[name].kind
+        for other, fields in FLOORS_BY_KIND.items():
+            for field in fields:
+                if other != kind and getattr(floors, field) is not None:
+                    allowed = ", ".join((*FLOORS_BY_KIND[kind], "calibration_ratio"))
+                    where = f"evaluation.gate.task_floors.{name}.{field}"
+                    yield f"{where}: is a floor of {other} tasks, and {name} is a {kind} task; it may have {allowed}"
 
 
 def missing_columns(config: "RecapConfig") -> Iterator[str]:

@@ -17,6 +17,7 @@ DriftRule = Literal[
     "column_drift",
     "missing_rate_drift",
     "task_rate_drift",
+    "task_mean_drift",
     "task_null_rate_drift",
     "partition_rows_drift",
     "column_skew",
@@ -69,6 +70,9 @@ class DriftConfig(DriftBounds):
 
     max_positive_rate_change: NonNegativeFloat = Field(
         0.3, description="of a task's positive rate, as a fraction of the baseline's"
+    )
+    max_mean_change: NonNegativeFloat = Field(
+        0.3, description="of a value task's mean label, as a fraction of the baseline's"
     )
     max_rows_change: NonNegativeFloat = Field(
         0.5,

@@ -81,17 +81,22 @@ class SliceConfig(SliceCondition):
 
 
 class Floors(StrictModel):
-    """Absolute bounds on one task's calibrated probabilities; a bound that is not given is not checked."""
+    """Absolute bounds on one task's calibrated predictions; a bound that is not given is not checked."""
 
-    min_auc: float | None = Field(None, description="lowest AUC")
+    min_auc: float | None = Field(None, description="lowest AUC, of a binary task")
     min_rce: float | None = Field(
-        None,
-        description="lowest relative cross-entropy, in per cent of the constant's; of a value task the lowest skill",
+        None, description="lowest relative cross-entropy, in per cent of the constant's, of a binary task"
+    )
+    min_xauc: float | None = Field(None, description="lowest XAUC, of a value task")
+    min_skill: float | None = Field(
+        None, description="lowest skill, in per cent of the constant's deviance, of a value task"
     )
     calibration_ratio: tuple[float, float] | None = Field(
         None, description="bounds of predicted over observed"
     )
-    max_ece: NonNegativeFloat | None = Field(None, description="debiased expected calibration error")
+    max_ece: NonNegativeFloat | None = Field(
+        None, description="debiased expected calibration error, of a binary task"
+    )
 
     @model_validator(mode="after")
     def _bounds_rise(self) -> "Floors":
@@ -101,6 +106,10 @@ class Floors(StrictModel):
         return self
 
 
+# Floors that are of tasks of one kind.
+FLOORS_BY_KIND = {"binary": ("min_auc", "min_rce", "max_ece"), "value": ("min_xauc", "min_skill")}
+
+
 class GateConfig(StrictModel):
     """The rules of the decision. A rule that cannot be computed says no."""
 
@@ -108,7 +117,7 @@ class GateConfig(StrictModel):
     min_positives: PositiveInt = Field(
         50, description="a task with fewer test positives is reported but has no floors or comparison"
     )
-    floors: Floors = Floors(min_rce=0.0, calibration_ratio=(0.8, 1.25))
+    floors: Floors = Floors(min_rce=0.0, min_skill=0.0, calibration_ratio=(0.8, 1.25))
     task_floors: dict[str, Floors] = {}
     max_rce_loss: NonNegativeFloat = Field(
         0.5, description="RCE points that a task's lower confidence bound may lie below the champion's"

@@ -23,6 +23,7 @@ from components.train.train import train_model
 from components.validate.validate import ValidationFailed, validate_snapshot
 from recap_model import load_model
 from recap_model.config import ConfigError, RecapConfig, parse_config
+from recap_model.config.steps.evaluation import Floors
 from recap_model.data.dataset.reader import DatasetReader
 from recap_model.data.log.labels import read_labels
 from recap_model.scoring import score_rows
@@ -40,7 +41,12 @@ TERMS = {"liked_seconds": {"weight": 0.5, "of": ["like", "dwell"]}}
 
 
 def value_config(tasks: dict[str, Any] | None = None) -> RecapConfig:
-    gate = {"min_rows": 10, "min_positives": 5, "min_slice_rows": 5, "floors": {"min_rce": -900.0}}
+    gate = {
+        "min_rows": 10,
+        "min_positives": 5,
+        "min_slice_rows": 5,
+        "floors": {"min_rce": -900.0, "min_skill": -900.0},
+    }
     evaluation = {"slices": [{"name": "topic_1", "column": "topic", "value": 1}], "gate": gate}
     return tiny_config(
         tasks=tasks or TASKS, score_terms=TERMS if tasks is None else {}, evaluation=evaluation
@@ -156,6 +162,15 @@ def test_the_gate_judges_values_by_skill_and_a_replay_decides_the_same(
     assert "dwell, by decile" in page
     table = score_test_set(model, sets.test, value_config(), model, tmp_path / "scores.parquet")
     evaluation, _ = measure(table, value_config())
+    strict = value_config().evaluation.gate.model_copy(
+        update={"task_floors": {"dwell": Floors(min_xauc=0.5, min_skill=99.0)}}
+    )
+    floors = [rule for rule in decide(evaluation, strict, list(TASKS), None)[2] if rule.task == "dwell"]
+    assert [(rule.name, rule.value, rule.status) for rule in floors] == [
+        ("floor_xauc", evaluation.values["dwell"].xauc, "pass"),
+        ("floor_skill", evaluation.values["dwell"].skill, "fail"),
+    ]
+    assert floors[1].words.endswith("it must be >= 99 (gate.task_floors.dwell.min_skill)")
     rules = decide(evaluation, value_config().evaluation.gate, list(TASKS), "1")[2]
     compared = {rule.task: rule.status for rule in rules if rule.name == "non_inferior"}
     assert compared == dict.fromkeys(TASKS, "pass")
@@ -202,7 +217,36 @@ DWELL = {"kind": "value", "label": "dwell_s", "scale": 10}
     ],
 )
 def test_settings_that_a_value_task_cannot_have_are_refused(tasks: dict[str, Any], message: str):
-    content = {**tiny_config().model_dump(exclude_none=True), "tasks": tasks}
+    _refuse(message, tasks=tasks)
+
+
+@pytest.mark.parametrize(
+    ("task", "floor", "line"),
+    [
+        (
+            "d",
+            {"min_rce": 0.0},
+            "min_rce: is a floor of binary tasks, and d is a value task; it may have min_xauc, ",
+        ),
+        (
+            "d",
+            {"max_ece": 0.1},
+            "max_ece: is a floor of binary tasks, and d is a value task; it may have min_xauc, ",
+        ),
+        (
+            "e",
+            {"min_xauc": 0.5},
+            "min_xauc: is a floor of value tasks, and e is a binary task; it may have min_auc, ",
+        ),
+    ],
+)
+def test_a_floor_of_the_other_kind_is_refused(task: str, floor: dict[str, float], line: str):
+    evaluation = {"gate": {"task_floors": {task: floor}}}
+    _refuse(f"evaluation.gate.task_floors.{task}.{line}", tasks={"d": DWELL, "e": {}}, evaluation=evaluation)
+
+
+def _refuse(message: str, **sections: Any) -> None:
+    content = {**tiny_config().model_dump(exclude_none=True), **sections}
     with pytest.raises(ConfigError, match=re.escape(message)):
         parse_config(content)
 

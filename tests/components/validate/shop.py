@@ -22,7 +22,11 @@ def shop_config(**validation: object) -> RecapConfig:
         "ids": {"user": "customer", "candidate": "product"},
         "timestamps": {"impressed": "seen_ms"},
     }
-    tasks = {"click": {}, "buy": {"given": "click"}}
+    tasks = {
+        "click": {},
+        "buy": {"given": "click"},
+        "stay": {"kind": "value", "label": "stay_s", "scale": 10, "score_weight": 0.0},
+    }
     model = tiny_config().model.model_dump(exclude_none=True)
     return tiny_config(features=features, tasks=tasks, model=model, validation=validation)
 
@@ -58,6 +62,9 @@ def shop_rows(day: date, rows: int, seed: int = 0) -> pa.Table:
             "weekday": np.full(rows, day.weekday()),
             "click": click.astype(np.int8),
             "buy": (click & (random.random(rows) < 0.1)).astype(np.int8),
+            "stay_s": np.where(
+                random.random(rows) < 0.4, 0.0, loyal[customer] * random.exponential(1.0, rows)
+            ),
         }
     )
 

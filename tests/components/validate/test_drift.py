@@ -144,6 +144,18 @@ PLANTED: dict[str, tuple[list[Change], list[str]]] = {
         [replaced("click", halved), replaced("buy", halved)],
         ["task_rate_drift: task click has a positive rate of 0.0"],
     ),
+    "a value's mean doubles": (
+        [replaced("stay_s", lambda values: pc.multiply(values, 2.0))],
+        ["task_mean_drift: task stay has a mean label of "],
+    ),
+    "a value's unit changes": (
+        [replaced("stay_s", lambda values: pc.multiply(values, 1000.0))],
+        ["task_mean_drift: task stay has a mean label of 1"],
+    ),
+    "half of a value's labels are lost": (
+        [replaced("stay_s", nulls(0.5))],
+        ["task_null_rate_drift: task stay has no label in "],
+    ),
     "half of a task's labels are lost": (
         [replaced("buy", nulls(0.5))],
         ["task_null_rate_drift: task buy has no label in "],

@@ -170,6 +170,24 @@ class TaskRateDrift(_LevelRule):
         return FailureText(f"task {level.subject}", observed, where, allowed, "look at the labels' source")
 
 
+class TaskMeanDrift(_LevelRule):
+    """A value task's mean label is the reference's, but for chance and usual variation."""
+
+    name = "task_mean_drift"
+
+    def levels(self, log: CheckedLog) -> list[Level]:
+        return self.comparison(log).means
+
+    def describe(self, fact: LevelChange, log: CheckedLog) -> FailureText:
+        level = fact.level
+        observed = f"has a mean label of {level.value:.4g}, {self.against(log)} {level.usual:.4g},"
+        between = f"{max(level.lowest, 0.0):.4g} to {level.highest:.4g}"
+        allowed = f"{between} (validation.drift.max_mean_change and chance)"
+        where = _describe_location(level.where, log)
+        advice = _advise_unit(level.usual, level.value) or "look at the labels' source"
+        return FailureText(f"task {level.subject}", observed, where, allowed, advice)
+
+
 class TaskNullRateDrift(_LevelRule):
     """A task's fraction of rows without a label is the reference's, but for chance and usual variation."""
 
@@ -208,6 +226,7 @@ RULES: tuple[Rule[ColumnChange] | Rule[LevelChange], ...] = (
     MissingRateDrift("drift"),
     ColumnDrift("drift"),
     TaskRateDrift(),
+    TaskMeanDrift(),
     TaskNullRateDrift(),
     PartitionRowsDrift(),
     MissingRateDrift("skew"),
@@ -231,13 +250,16 @@ def _describe_details(change: Change) -> str:
 
 
 def _advise(change: Change) -> str:
-    usual, current = change.means
-    default = "look at its source, or list it in validation.drift.ignore"
+    return _advise_unit(*change.means) or "look at its source, or list it in validation.drift.ignore"
+
+
+def _advise_unit(usual: float, current: float) -> str:
+    """Advice on a mean that changed by a power of ten; empty for another change."""
     if not (math.isfinite(usual) and math.isfinite(current)) or usual * current <= 0.0:
-        return default
+        return ""
     power = math.log10(current / usual)
     if abs(power) < 1.5 or abs(power - round(power)) > _NEAR_A_POWER:
-        return default
+        return ""
     size = f"{10 ** abs(round(power)):,}"
     return (
         f"its values are {size} times as {'large' if power > 0 else 'small'}: look whether its unit changed"

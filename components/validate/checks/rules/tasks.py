@@ -223,7 +223,7 @@ class ValueRange(_ValueRule):
     """The labels of a value task are finite and not negative."""
 
     name = "value_range"
-    implies = ("value_spread",)
+    implies = ("value_spread", "task_mean_drift")
 
     def figure(self, fact: ValueLabels, log: CheckedLog) -> Figure:
         return Figure(fact.outside, highest=0)
@@ -239,6 +239,7 @@ class ValueSpread(_ValueRule):
     """The labels of a value task are there and are not all equal."""
 
     name = "value_spread"
+    implies = ("task_mean_drift",)
 
     def figure(self, fact: ValueLabels, log: CheckedLog) -> Figure:
         return Figure(fact.spread if fact.labels else 0.0, lowest=sys.float_info.min)
