@@ -47,6 +47,12 @@ _PROJECT = ("tests", "pipeline", "components", "recap_model")
 _RECAP = "from pipeline.cli import main; main()"
 _DEFAULT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGALRM)
 
+_MLFLOW_STORES = {
+    "_tracking_service": "TrackingStoreRegistry",
+    "_model_registry": "ModelRegistryStoreRegistry",
+}
+_kept: list[Any] = []  # databases of the process that this one was forked from
+
 _exec = subprocess._fork_exec  # type: ignore[attr-defined]
 _print = builtins.print
 _context = multiprocessing.get_context("forkserver")
@@ -213,11 +219,23 @@ def _forget() -> None:
     for name in list(sys.modules):
         if name.partition(".")[0] in _PROJECT and name != __name__:
             del sys.modules[name]
+    _forget_databases()
     for handler in list(logging.root.handlers):
         logging.root.removeHandler(handler)
     warnings.resetwarnings()
     warnings.simplefilter("ignore")
     importlib.invalidate_caches()
+
+
+def _forget_databases() -> None:
+    """Let MLflow open its databases anew: the files of those that are open were closed when this process began."""
+    for kind in ("tracking", "model_registry"):
+        if module := sys.modules.get(f"mlflow.store.{kind}.sqlalchemy_store"):
+            _kept.append(module.SqlAlchemyStore._engine_map)  # nothing of it may be closed again
+            module.SqlAlchemyStore._engine_map = {}
+    for name, kind in _MLFLOW_STORES.items():
+        if module := sys.modules.get(f"mlflow.tracking.{name}.registry"):
+            getattr(module, kind)._get_store_with_resolved_uri.cache_clear()
 
 
 def _run(arguments: list[str]) -> int:
@@ -239,9 +257,8 @@ def _run(arguments: list[str]) -> int:
             exec(compile(program, "<string>", "exec"), {"__name__": "__main__"})
         else:
             runpy.run_path(program, run_name="__main__")
-        for thread in threading.enumerate():
-            if thread is not threading.current_thread() and not thread.daemon:
-                thread.join()
+        # Ends the threads of executors, which would be waited for without end, and waits for the others.
+        threading._shutdown()  # type: ignore[attr-defined]
     except SystemExit as ended:
         if ended.code is None or isinstance(ended.code, int):
             return ended.code or 0

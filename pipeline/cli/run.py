@@ -64,6 +64,40 @@ def run(
 
     Example: `recap sample --out log && recap run --config sample --data log`
     """
+    # Created before the steps run, because sys.stdout is redirected to the log meanwhile.
+    console = new_console(stderr=as_json)
+    result = run_once(
+        console,
+        data,
+        config,
+        workspace,
+        tracking_uri,
+        end_date,
+        days,
+        until,
+        containers=containers,
+        quiet=as_json,
+    )
+    if as_json:
+        print(json.dumps(result, indent=1))
+
+
+def run_once(
+    console: "Console",
+    data: str,
+    config: str,
+    workspace: Path,
+    tracking_uri: str,
+    end_date: str = "",
+    days: int = 0,
+    until: str = _STEP_NAMES[-1],
+    containers: bool = False,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Run the steps, with their progress and, unless ``quiet``, the decision on the console; as ``recap run``.
+
+    Returns the result, as ``recap run --json`` prints it. Raises typer.Exit after printing the error of a step.
+    """
     from components.common.registry import default_tracking_uri
     from pipeline.cli.terminal.progress import LiveSteps
     from pipeline.local.docker import check_images, container_settings
@@ -78,8 +112,6 @@ def run(
         path, settings, data, tracking_uri, workspace, end_date=end_date, days=days
     )
     with new_run(workspace) as folder:
-        # Created before the steps run, because sys.stdout is redirected to the log meanwhile.
-        console = new_console(stderr=as_json)
         console.print(f"recap run: {path.stem} on {data}; log in {folder.log}", soft_wrap=True)
         os.environ.setdefault("RECAP_CHECKPOINTS", str((workspace / CHECKPOINTS).resolve()))
         inside = container_settings(arguments, folder.steps, workspace) if containers else None
@@ -93,14 +125,10 @@ def run(
                 print_error(*_collect_failed_pages(failure, folder, live.durations_s))
             raise typer.Exit(1) from None
         result = _collect_reports(outputs, folder, until, live.durations_s)
-    if as_json:
-        print(json.dumps(result, indent=1))
-    else:
-        _print_result(
-            result,
-            console,
-            _registry_options(workspace, arguments["tracking_uri"], default_tracking_uri(workspace)),
-        )
+    if not quiet:
+        usual = default_tracking_uri(workspace)
+        _print_result(result, console, _registry_options(workspace, arguments["tracking_uri"], usual))
+    return result
 
 
 def _collect_failed_pages(

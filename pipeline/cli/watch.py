@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli.run import run_once
 from pipeline.cli.run_options import (
     ConfigOption,
     DataOption,
@@ -58,18 +59,38 @@ def watch(
             print_failure(failure, "watch")
             raise typer.Exit(1) from None
         record = WatchRecord.model_validate_json((outputs / "watch" / "record" / "record.json").read_text())
-    if as_json:
-        print(json.dumps(record.model_dump(mode="json"), indent=1))
-    else:
+    if not as_json:
         _print_record(console, record)
+    started = None
     if record.outcome == "RETRAIN" and settings.watch.on_decay == "start":
-        from pipeline.cli.run import run
-
-        console.print("watch.on_decay is start: recap run", soft_wrap=True)
-        run(data=data, config=config, workspace=workspace, tracking_uri=tracking_uri)
+        if (reason := _why_not_retrain(arguments["tracking_uri"], record)) == "":
+            console.print("watch.on_decay is start: recap run", soft_wrap=True)
+            started = run_once(console, data, config, workspace, tracking_uri, quiet=as_json)
+        else:
+            console.print(f"No run is started: {reason}", soft_wrap=True)
     elif record.outcome == "RETRAIN" and not as_json:
         console.print(f"Retrain:  recap run --config {shlex.quote(config)} --data {shlex.quote(data)}")
+    if as_json:
+        print(json.dumps({**record.model_dump(mode="json"), "run": started}, indent=1))
     raise typer.Exit(EXIT_STATUS[record.outcome])
+
+
+def _why_not_retrain(uri: str, record: "WatchRecord") -> str:
+    """Why nothing is started for a decayed version: it is champion no more, or a later version knows the day.
+
+    So a day that is watched again starts a second run only if the first failed before it registered a version.
+    """
+    from components.common import registry
+
+    client = registry.connect(uri)
+    champion = registry.aliases(client, record.name).get("champion")
+    if champion != record.version:
+        return f"the champion is version {champion or 'none'} by now"
+    for version in registry.versions(client, record.name):
+        last = version.tags.get(registry.WINDOW_TAG, "").rpartition("..")[2]
+        if int(version.version) > int(record.version) and last >= str(record.day):
+            return f"version {version.version} was trained and tested with {record.day} already"
+    return ""
 
 
 def _print_record(console: "Console", record: "WatchRecord") -> None:

@@ -1,25 +1,43 @@
-"""Two days of the whole pipeline on kfp's local runner: a first champion, then a comparison with it."""
+"""Two days of the whole pipeline on kfp's local runner: a first champion, a watch that finds it decayed, a second."""
 
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from components.steps import STEPS
 from tests.integration.conftest import Recap
+from tests.tiny import tiny_config
 
 RUN = ("run", "--config", "config.yaml", "--data", "log")
+WATCH = ("watch", "--config", "watch.yaml", *RUN[3:])
 
 
 @pytest.fixture(scope="module")
-def days(recap: Recap) -> list[dict]:
-    """What each day's run said."""
-    results = []
-    for end_date in ("2026-03-05", "2026-03-06"):
-        done = recap(*RUN, "--end-date", end_date, "--json")
-        assert done.returncode == 0, done.stdout + done.stderr
-        results.append(json.loads(done.stdout))
-    return results
+def watched(recap: Recap, workplace: Path) -> list[dict]:
+    """The records of the second day, on which the other posts are liked: as it is watched first, and again."""
+    (workplace / "watch.yaml").write_text(tiny_config(watch={"on_decay": "start"}).to_yaml())
+    file = next((workplace / "log/date=2026-03-06").glob("*.parquet"))
+    rows = pq.read_table(file, partitioning=None)
+    likes = pc.subtract(pa.scalar(1, pa.int8()), rows["like"])
+    pq.write_table(rows.set_column(rows.schema.get_field_index("like"), "like", likes), file)
+    records = []
+    for _ in range(2):
+        done = recap(*WATCH, "--json")
+        assert done.returncode == 3, done.stdout + done.stderr
+        records.append(json.loads(done.stdout))
+    return records
+
+
+@pytest.fixture(scope="module")
+def days(recap: Recap, request: pytest.FixtureRequest) -> list[dict]:
+    """What each day's run said: the first was started by hand, the second by the watch."""
+    done = recap(*RUN, "--end-date", "2026-03-05", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [json.loads(done.stdout), request.getfixturevalue("watched")[0]["run"]]
 
 
 def test_the_first_day_makes_a_champion_by_the_floors_alone(days: list[dict], recap: Recap):
@@ -47,6 +65,16 @@ def test_a_version_has_the_cost_of_every_step_of_its_run(days: list[dict], recap
         assert version["cost"].keys() == {step.name for step in STEPS}
         assert all(figures["wall_s"] > 0 for figures in version["cost"].values())
         assert version["cost"]["train"]["rows_per_s"] > 0
+
+
+def test_a_decayed_champion_is_retrained_once_and_its_day_is_in_the_history(
+    days: list[dict], watched: list[dict], workplace: Path
+):
+    first, again = watched
+    assert (first["version"], first["day"], first["rows"]) == ("1", "2026-03-06", 400)
+    assert (first["outcome"], first["action"]) == ("RETRAIN", "asked for a retraining")
+    assert again == first | {"run": None}
+    assert "RETRAIN" in (workplace / days[1]["reports"]["history"]).read_text()
 
 
 def test_each_report_is_one_page_that_needs_no_network(days: list[dict], workplace: Path):
