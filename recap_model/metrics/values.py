@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from recap_model.metrics.groups import Array
 
-Family = Literal["huber", "mae", "mse", "tweedie"]
+Family = Literal["huber", "mae", "mse", "poisson", "tweedie"]
 
 _LEAST = 1e-6  # of a prediction over its scale, as in the loss
 _GOLDEN = (5.0**0.5 - 1.0) / 2.0
@@ -58,7 +58,10 @@ def deviance(
     scale: float = 1.0,
     power: float = 1.5,
 ) -> float:
-    """Weighted mean loss of a family, as `ValueLoss` defines it, 0 for predictions that equal the labels."""
+    """Weighted mean loss of a family, 0 for predictions that equal the labels.
+
+    It is as `ValueLoss` defines it; ``poisson`` is half the Poisson deviance, ``y log(y / v) - y + v`` in scales.
+    """
     label, prediction, weight = _rows(labels, predictions, weights)
     return _mean(unit_deviance(label, prediction, family, scale, power), weight)
 
@@ -73,9 +76,9 @@ def deviance_skill(
 ) -> float:
     """Per cent of the best constant's deviance that predictions save; over 0 is better than a constant.
 
-    ``100 * (1 - D(v) / D(c))``, with c the weighted mean for ``mse`` and ``tweedie``, the median for ``mae``. For
-    ``mse`` it is 100 times `r_squared`; in general it is the D^2 of Hastie, Tibshirani and Wainwright, "Statistical
-    Learning with Sparsity", 2015, p. 32. NaN if all labels are equal.
+    ``100 * (1 - D(v) / D(c))``, with c the median for ``mae``, the weighted mean for ``mse``, ``poisson`` and
+    ``tweedie``. For ``mse`` it is 100 times `r_squared`; in general it is the D^2 of Hastie, Tibshirani and
+    Wainwright, "Statistical Learning with Sparsity", 2015, p. 32. NaN if all labels are equal.
     """
     label, prediction, weight = _rows(labels, predictions, weights)
     if not len(label):
@@ -97,6 +100,9 @@ def unit_deviance(label: Array, prediction: Array, family: Family, scale: float,
             return difference**2
         case "huber":
             return np.where(difference <= 1.0, 0.5 * difference**2, difference - 0.5)
+        case "poisson":
+            value = np.maximum(value, _LEAST)
+            return value - target + target * np.log(np.maximum(target, _LEAST) / value)
         case "tweedie":
             low, high = 1.0 - power, 2.0 - power
             value = np.maximum(value, _LEAST)
@@ -105,7 +111,7 @@ def unit_deviance(label: Array, prediction: Array, family: Family, scale: float,
 
 def best_constant(label: Array, weight: Array, family: Family, scale: float) -> float:
     """The constant with the least deviance: mean, median, or for ``huber`` by golden section, as it is convex."""
-    if family in ("mse", "tweedie"):
+    if family in ("mse", "poisson", "tweedie"):
         return _mean(label, weight)
     if family == "mae":
         return _weighted_median(label, weight)

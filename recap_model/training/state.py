@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from recap_model.config import RecapConfig
@@ -95,6 +95,14 @@ class TrainState:
         return contextlib.nullcontext()
 
 
+def _compile(module: ModelAndLoss) -> None:
+    """Let torch.compile fuse the net around tables with sparse gradients, which inductor does not lower."""
+    for table in module.modules():
+        if isinstance(table, nn.Embedding) and table.sparse:
+            table.forward = torch.compiler.disable(table.forward)  # type: ignore[method-assign]
+    module.compile()
+
+
 def begin(
     module: ModelAndLoss,
     rows: BatchSource,
@@ -115,7 +123,7 @@ def begin(
     optimizer = build_optimizer(module, config.optimizer)
     use_global_loss(module.loss_fn, process_group, -(-training.batch_size // process_group.size))
     if training.compile:
-        module.compile()
+        _compile(module)
     if process_group.size > 1:
         convert_batch_norms(module)
         tables = TableGatherer(module, process_group)

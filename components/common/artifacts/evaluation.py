@@ -157,7 +157,8 @@ class ValueIntervals(_Part):
 class ValueMetrics(_Part):
     """Every metric of one value task, of one model or the difference of two, by `recap_model.metrics.values`.
 
-    ``skill`` is the per cent of the best constant's deviance, of the task's loss, that predictions save;
+    ``skill`` is the per cent of the best constant's deviance that predictions save, of the task's loss (of Poisson
+    where calibrated means are no least of it);
     ``relative_mae`` the absolute error over that of the best constant.
     """
 

@@ -80,7 +80,7 @@ class _Sums:
 
 @dataclass(frozen=True)
 class _Family:
-    """A task's loss, and the best constants in each slice: of the deviance, and the median."""
+    """A task's deviance, and the best constants in each slice: of the deviance, and the median."""
 
     kind: values.Family
     scale: float
@@ -146,8 +146,11 @@ def _sample_rows(table: ScoreTable, task: str, exact_rows: int) -> dict[str, _Ro
 def _family(
     config: RecapConfig, task: str, sampled: Mapping[str, tuple[Array, Array, dict[str, Array]]]
 ) -> _Family:
-    settings = config.tasks[task]
-    kind, scale = settings.loss or "huber", settings.value_scale or 1.0
+    """The task's own loss; of one that is not least at the mean, the Poisson deviance once predictions are means."""
+    settings, scale = config.tasks[task], config.tasks[task].value_scale or 1.0
+    kind: values.Family = settings.loss or "huber"
+    if kind in ("huber", "mae") and config.calibration.method_of(task) != "none":
+        kind = "poisson"
     constants = {
         name: (
             values.best_constant(label, weight, kind, scale),

@@ -33,9 +33,12 @@ def log_columns(config: RecapConfig) -> list[LogColumn]:
         ("timestamp", "features.timestamps", features.timestamps.model_dump().values()),
     ]
     columns = list(_feature_columns(config))
+    fields = _label_fields(config)
     hashed = isinstance(split, SplitByHash)
     columns += [
-        LogColumn(name, role, section, any_id=role == "split" and hashed)
+        LogColumn(
+            name, role, fields[name] if section == "tasks" else section, any_id=role == "split" and hashed
+        )
         for role, section, names in named
         for name in dict.fromkeys(names)
         if name
@@ -55,6 +58,16 @@ def label_columns(config: RecapConfig) -> list[str]:
         if field != "label" or settings.kind == "binary"
     ]
     return list(dict.fromkeys(rule.column for rule in conditions if rule.column and not rule.is_comparison))
+
+
+def _label_fields(config: RecapConfig) -> dict[str, str]:
+    """The first field that names each column of labels."""
+    fields: dict[str, str] = {}
+    for task, settings in config.tasks.items():
+        for field, rule in settings.conditions(task):
+            if rule.column:
+                fields.setdefault(rule.column, f"tasks.{task}.{field}")
+    return fields
 
 
 def value_columns(config: RecapConfig) -> dict[str, str]:

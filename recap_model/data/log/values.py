@@ -11,13 +11,14 @@ from recap_model.data.log.id_hashing import feature_ids, is_present
 
 LARGEST_WEIGHT = 1e9
 """Of a row. Beyond it, sums over rows lose the other rows' digits in float32."""
+_LARGEST_VALUE = float(np.finfo(np.float32).max)
 WEIGHT_VALUES = f"a weight is a number from 0 to {LARGEST_WEIGHT:g}"
 
 
 def invalid_values(role: Role, values: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Which values a label, binary column or weight may not have: same shape; NaN is a missing value."""
     if role == "value":
-        return ~((values >= 0.0) & (values < np.inf) | np.isnan(values))
+        return ~((values >= 0.0) & (values <= _LARGEST_VALUE) | np.isnan(values))
     if role == "weight":
         return ~((values >= 0.0) & (values <= LARGEST_WEIGHT))
     return ~((values == 0.0) | (values == 1.0) | np.isnan(values))

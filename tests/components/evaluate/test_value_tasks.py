@@ -23,9 +23,11 @@ from components.train.train import train_model
 from components.validate.validate import ValidationFailed, validate_snapshot
 from recap_model import load_model
 from recap_model.config import ConfigError, RecapConfig, parse_config
+from recap_model.config.steps.calibration import CalibrationConfig
 from recap_model.config.steps.evaluation import Floors
 from recap_model.data.dataset.reader import DatasetReader
 from recap_model.data.log.labels import read_labels
+from recap_model.metrics.values import deviance_skill
 from recap_model.scoring import score_rows
 from tests.components.snapshots import snapshot_of
 from tests.datasets import TinySets, build_tiny
@@ -147,6 +149,24 @@ def test_metrics_are_those_of_scikit_learn_on_all_rows_and_on_a_slice(
     )
 
 
+def test_a_calibrated_mean_is_judged_by_a_deviance_that_is_least_at_the_mean(
+    built: tuple[TinySets, Path], tmp_path: Path
+):
+    sets, model = built
+    table = score_test_set(model, sets.test, value_config(), None, tmp_path / "scores.parquet")
+    label, value = (
+        pq.read_table(table.path)[f"{name}/dwell"].to_numpy().astype(float) for name in ("label", "candidate")
+    )
+    rows = ~np.isnan(label)
+    huber = {**TASKS, "dwell": {"kind": "value", "label": "dwell_s", "scale": 6, "score_weight": 0.1}}
+    config = value_config(huber)
+    poisson = measure(table, config)[0].values["dwell"].skill
+    assert poisson == pytest.approx(100 * d2_tweedie_score(label[rows], value[rows], power=1), abs=1e-3)
+    kept = config.model_copy(update={"calibration": CalibrationConfig(tasks={"dwell": "none"})})
+    own = measure(table, kept)[0].values["dwell"].skill
+    assert own == pytest.approx(deviance_skill(label, value, family="huber", scale=6.0), abs=1e-3)
+
+
 def test_the_gate_judges_values_by_skill_and_a_replay_decides_the_same(
     built: tuple[TinySets, Path], tmp_path: Path
 ):
@@ -263,6 +283,10 @@ def _refuse(message: str, **sections: Any) -> None:
             "value_range: task d has 5 labels that are negative or infinite in column dwell_s,",
         ),
         (
+            [1e300] + [3.0] * 199,
+            "value_range: task d has 5 labels that are negative or infinite in column dwell_s,",
+        ),
+        (
             [3.0] * 200,
             "value_spread: task d has 1,000 labels, all of them equal, in 2026-03-01 to 2026-03-05; a value",
         ),
@@ -281,7 +305,7 @@ def test_values_that_cannot_be_learned_are_one_line(seconds: list[float | None],
         validate_snapshot(
             snapshot_of(log, config, tmp_path / "s"), tmp_path / "validated", tmp_path / "docs.html"
         )
-    if seconds[0] is not None and not 0 <= seconds[0] < np.inf:
+    if seconds[0] is not None and not 0 <= seconds[0] < 1e300:
         batch = pq.read_table(file).to_batches()[0]
         with pytest.raises(
             ValueError, match=r"f: column dwell_s has value .*; the label of a value task is 0 or more"

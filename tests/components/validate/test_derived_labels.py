@@ -108,12 +108,17 @@ def test_a_rule_that_makes_no_label_is_one_line(
     assert lines_of(tmp_path, log, config)[0].startswith(line)
 
 
-def test_milliseconds_in_a_column_named_in_seconds_are_a_warning(tmp_path: Path, log: Path):
+@pytest.mark.parametrize(
+    "task", [{"label": STAY}, {"kind": "value", "label": "dwell_s", "scale": 10, "score_weight": 0.0}]
+)
+def test_milliseconds_in_a_column_named_in_seconds_are_a_warning(
+    task: dict[str, object], tmp_path: Path, log: Path
+):
     for file in log.rglob("*.parquet"):
         rows = pq.read_table(file)
         slow = pa.array(np.where(rows["like"], 0.0, rows["dwell_s"].to_numpy() * 1000.0))
         pq.write_table(rows.set_column(rows.schema.get_field_index("dwell_s"), "dwell_s", slow), file)
-    result = validate(tmp_path, log, tiny_config(tasks={"stayed": {"label": STAY}, "reply": {}}))
+    result = validate(tmp_path, log, tiny_config(tasks={"stayed": task, "reply": {}}))
     failures = [item for item in result.failures("warning") if item.rule == "label_unit"]
     assert [(item.subject, item.advice) for item in failures] == [
         (

@@ -1,4 +1,4 @@
-"""What training can be asked for: parts of batches, early stopping, a warm start, a compiled net."""
+"""What training can be asked for: parts of batches, early stopping, a warm start."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +12,7 @@ from recap_model.data.dataset.statistics import FeatureStatistics
 from recap_model.model.create_ranking_model import build_model
 from recap_model.training import Progress, TrainState, mean_losses, train
 from recap_model.training.warm_start import warm_start
-from tests.recap_model.training.few_rows import FewRows, new_module, trained, weights_of
+from tests.recap_model.training.few_rows import FewRows, new_module, trained
 from tests.tiny import tiny_config
 
 
@@ -154,16 +154,6 @@ def test_a_warm_start_says_what_stays_new():
     old, new = build_model(spec, tiny_config()), build_model(spec | {"continuous": 5}, tiny_config())
     first = "net.backbone"
     assert [name.startswith(first) and name.endswith("weight") for name in warm_start(new, old)] == [True]
-
-
-# torch's own, when it loads its compiler
-@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
-@pytest.mark.slow
-def test_a_compiled_net_learns_what_a_plain_one_does():
-    plain, compiled = trained()[0], trained(compile=True)[0]
-    assert len(weights_of(plain)) == len(weights_of(compiled))
-    for left, right in zip(plain.module.parameters(), compiled.module.parameters(), strict=True):
-        torch.testing.assert_close(left, right, rtol=1e-2, atol=1e-3)
 
 
 def with_z_scores() -> RecapConfig:

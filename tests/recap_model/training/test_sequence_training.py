@@ -33,10 +33,16 @@ OPTIMIZER = {"single_task_learning_rate": {"constant": 0.01}, "adam": {"weight_d
 TABLES = {"embeddings": {"learning_rate": {"constant": 0.1}}}
 
 
-def config_of(reader: str, optimizer: dict[str, Any] = OPTIMIZER | TABLES, **training: Any) -> RecapConfig:
+def config_of(
+    reader: str,
+    optimizer: dict[str, Any] = OPTIMIZER | TABLES,
+    tasks: dict[str, Any] | None = None,
+    **training: Any,
+) -> RecapConfig:
     return sequence_config(
         reader,
         optimizer=optimizer,
+        **({"tasks": tasks} if tasks else {}),
         training={"batch_size": 32, "epochs": 3, "gradient_clip_norm": 1.0, "ema_decay": 0.9, **training},
     )
 
@@ -121,3 +127,18 @@ def test_tables_learn_by_their_own_rate_and_matrices_alone_decay(reader: str):
     assert set(names.values()) == set().union(*groups.values())
     shared = model.parameters_by_task()[None]
     assert all(name in shared for name in names.values() if name.startswith("inputs."))
+
+
+# torch's own, when it loads its compiler
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
+@pytest.mark.slow
+def test_a_compiled_net_with_tables_and_a_value_learns_what_a_plain_one_does():
+    value = {"kind": "value", "loss": "tweedie", "cap": 30, "score_weight": 0.1}
+    plain, compiled = (
+        trained(config_of("din", tasks={"like": {}, "reply": value}, compile=compiles))[0]
+        for compiles in (False, True)
+    )
+    assert len(weights_of(plain)) == len(weights_of(compiled))
+    for left, right in zip(plain.module.parameters(), compiled.module.parameters(), strict=True):
+        torch.testing.assert_close(left, right, rtol=1e-2, atol=1e-3)

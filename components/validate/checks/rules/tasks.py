@@ -230,7 +230,7 @@ class ValueRange(_ValueRule):
 
     def describe(self, fact: ValueLabels, log: CheckedLog) -> FailureText:
         observed = f"has {fact.outside:,} labels that are negative or infinite in column {fact.column},"
-        allowed = "the label of a value task is 0 or more, or null"
+        allowed = "the label of a value task is 0 or more and finite in float32, or null"
         advice = f"fix the log, or name another column in tasks.{fact.subject}.label"
         return FailureText(f"task {fact.subject}", observed, log.days_in_words, allowed, advice)
 
@@ -301,9 +301,13 @@ def _list_seconds(config: RecapConfig) -> Iterator[tuple[str, str, float]]:
             numbers = [bound for bound in rule.bounds if isinstance(bound, float) and bound > 0]
             if rule.column and numbers and _SECONDS.search(rule.column):
                 yield f"tasks.{task}.{field}", rule.column, max(numbers)
-        if settings.cap is not None and _SECONDS.search(str(settings.label_rule(task))):
-            # Values of which half exceed the cap: it would be the label of most rows.
-            yield f"tasks.{task}.cap", str(settings.label_rule(task)), settings.cap / _MOST_TIMES_BOUND
+        column = str(settings.label_rule(task))
+        if settings.kind == "value" and _SECONDS.search(column):
+            if settings.cap is not None:
+                # Values of which half exceed the cap: it would be the label of most rows.
+                yield f"tasks.{task}.cap", column, settings.cap / _MOST_TIMES_BOUND
+            elif settings.scale is not None:
+                yield f"tasks.{task}.scale", column, settings.scale
 
 
 def _positive_median(profile: PartitionProfile, column: str) -> float:
