@@ -15,6 +15,10 @@ _MARK = re.compile(r"recap-kernel-error:([A-Za-z0-9+/=]+):")
 _EXECUTORS = "spark.executor.memory and spark.executor.memoryOverhead in data.engine.conf"
 # What Spark says, and what it means, with what to do.
 _CAUSES = {
+    r"JAVA_GATEWAY_EXITED": (
+        "its Java could not be started, and its own line in the log says why; JAVA_HOME has to be a JRE of version "
+        "17 or 21, and memory in data.engine.conf a size such as 4g"
+    ),
     r"PYTHON_VERSION_MISMATCH|different (minor )?version in worker": (
         "executors run another version of Python than the driver; run both from the same image"
     ),
@@ -30,7 +34,11 @@ _CAUSES = {
         "executors could not be started, or were lost too often; look at their pods: the image, its pull secret, the "
         "nodes' memory"
     ),
-    r"OutOfMemoryError|Java heap space|exit code 137|OOMKilled|Container killed": (
+    r"spark\.driver\.maxResultSize": (
+        "the results of all tasks are larger than the driver takes; raise spark.driver.maxResultSize, and "
+        "spark.driver.memory with it, in data.engine.conf"
+    ),
+    r"OutOfMemoryError|Java heap space|exit(ed with)? code 137|OOMKilled|Container killed": (
         f"an executor ran out of memory; raise {_EXECUTORS}"
     ),
     r"ExecutorLostFailure|Python worker exited unexpectedly|Worker died|executor .* lost": (
@@ -38,7 +46,7 @@ _CAUSES = {
     ),
     r"No space left on device": "an executor's disk is full; give it more room under spark.local.dir",
     r"All masters are unresponsive|Connection refused|UNAVAILABLE|SparkContext was shut down|stopped SparkContext": (
-        "the master does not answer; check that it runs and can be reached, and run again"
+        "the master does not answer; check that it runs, can be reached and has pyspark's version, and run again"
     ),
 }
 

@@ -30,6 +30,13 @@ _PYARROW_SCHEMES = ("file", "s3", "gs", "gcs", "hdfs")
 # Arrow's GCS client retries for 15 minutes by default.
 _GCS_RETRY_S = 20
 _DIGEST_CHUNK_BYTES = 8 << 20
+# What Arrow's clients of stores say of a request that was refused.
+_DENIED = (
+    "AWS Error ACCESS_DENIED",
+    "AWS Error INVALID_ACCESS_KEY_ID",
+    "AWS Error SIGNATURE",
+    "PermissionDenied",
+)
 _ARROW_SCHEMA = b"ARROW:schema"  # the key in a Parquet file's metadata
 
 
@@ -154,10 +161,13 @@ def _errors_of(path: str, root: str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such file under {root}; run resolve again") from None
-    except PermissionError:
-        raise PermissionError(f"{path}: no permission to read it under {root}") from None
     except (ArrowException, OSError) as error:
         reason = in_one_line(error)
+        if isinstance(error, PermissionError) or any(said in reason for said in _DENIED):
+            raise PermissionError(
+                f"{path}: no permission to read it under {root}; check its permissions, or the store's credentials "
+                "(on Spark the executors')"
+            ) from None
         if isinstance(error, ConnectionError | TimeoutError) or "AWS Error" in reason:
             raise ConnectionError(f"{path}: the store stopped answering ({reason}); run it again") from None
         raise ValueError(f"{path}: truncated or not Parquet ({reason}); write the file again") from None

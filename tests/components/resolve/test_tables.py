@@ -10,8 +10,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake import DeltaTable
 from pyiceberg.manifest import DataFileContent
-from pyiceberg.transforms import HourTransform
+from pyiceberg.transforms import HourTransform, IdentityTransform
 from pyiceberg.types import DoubleType, LongType, StringType
 
 from components.common.artifacts.snapshot import Snapshot
@@ -296,6 +297,36 @@ def test_a_log_in_a_folder_needs_no_library_of_tables(tmp_path: Path):
     assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "set()\n"
 
 
+def test_partition_columns_of_every_type_are_read(tmp_path: Path):
+    values = {
+        "number": pa.array([1.5, 1e-7, None]),
+        "flag": pa.array([True, None, False]),
+        "time": pa.array([datetime(2026, 3, 1, 5, 0, 0, 7, tzinfo=UTC)] * 3),
+        "code": pa.array([b"a", None, b"c"]),
+        "text": pa.array(["", "__HIVE_DEFAULT_PARTITION__", "a=b/c%20"]),
+    }
+    table, rows = Delta(tmp_path, ("date", *values)), with_date(SMALL, FIRST)
+    for name, column in values.items():
+        rows = rows.append_column(name, column)
+    table.append(rows)
+    DeltaTable(table.address).create_checkpoint()
+    for path in Path(table.address, "_delta_log").glob("*.json"):
+        path.unlink()
+    assert same_rows(read(freeze(table.address, tiny_config(data={"days": 1}))), table.read())
+
+
+def test_files_from_before_a_table_was_partitioned_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    table, rows = Iceberg(tmp_path, monkeypatch), with_date(SMALL, FIRST)
+    table.catalog.create_table("feed.log", schema=rows.schema)
+    table.append(rows)
+    with table.table.update_spec() as update:
+        update.add_field("date", IdentityTransform(), "date")
+    with pytest.raises(ValueError, match=r"has files from before its partitioning changed.*rewrite-all"):
+        freeze(table.address, tiny_config())
+
+
 def test_a_table_that_is_not_partitioned_by_day_or_is_not_there_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -312,6 +343,8 @@ def test_a_table_that_is_not_partitioned_by_day_or_is_not_there_is_one_line(
         "iceberg://prod/nothing.log": "no such table in the catalog 'prod'",
         "iceberg://other/feed.log": "the catalog 'other' is not configured .*PYICEBERG_CATALOG__OTHER__URI",
         "iceberg://gone/feed.log": "the catalog 'gone' does not answer",
+        f"{plain.address}?versionAsOf=0": "names a version of a table, and a log is read at its table's current",
+        "iceberg://prod/feed.log?snapshot_id=7": "names a version of a table",
         "iceberg://prod": "write iceberg://CATALOG/NAMESPACE.TABLE",
         str(
             tmp_path / "bare"

@@ -15,6 +15,7 @@ from components.common.storage.tables.listing import (
     DAY_COLUMN,
     HOUR_COLUMN,
     TableListing,
+    constant,
     log_order,
     parse_day,
     parse_hour,
@@ -75,7 +76,7 @@ def _list(address: str, table: DeltaTable) -> TableListing:
             bytes=action["size_bytes"],
             identity=f"{TABLE}{metadata.id}",
             row_count=action["num_records"],
-            constants={name: None if value is None else str(value) for name, value in values.items()},
+            constants={name: constant(value, f"{address}: column {name}") for name, value in values.items()},
         )
         files.append(ListedFile(partition_name(day, hour), file))
     refused = {}

@@ -30,6 +30,7 @@ from components.common.storage.tables.listing import (
     HOUR_COLUMN,
     ICEBERG_SCHEME,
     TableListing,
+    constant,
     log_order,
     parse_day,
     parse_hour,
@@ -185,9 +186,13 @@ def _key(address: str, table: Table, spec: PartitionSpec) -> _Key:
     days = [number for number, field in enumerate(spec.fields) if gives_day(field)]
     named = [number for number in days if spec.fields[number].name == DAY_COLUMN]
     if not named and len(days) != 1:
-        raise refuse_partitioning(
-            address, ", ".join(f"{field.transform}({field.name})" for field in spec.fields)
-        )
+        by = ", ".join(f"{field.transform}({field.name})" for field in spec.fields)
+        if spec.spec_id != table.spec().spec_id:
+            raise ValueError(
+                f"{address}: has files from before its partitioning changed, which are not partitioned by day (but "
+                f"by {by or 'nothing'}); rewrite them (rewrite_data_files with rewrite-all), and run again"
+            )
+        raise refuse_partitioning(address, by)
     hours = [
         number
         for number, field in enumerate(spec.fields)
@@ -226,5 +231,5 @@ def _constants(spec: PartitionSpec, schema: Schema, file: DataFile) -> dict[str,
             value: Any = file.partition[number]
             if isinstance(schema.find_type(field.source_id), DateType) and isinstance(value, int):
                 value = _date(value)
-            constants[column] = None if value is None else str(value)
+            constants[column] = constant(value, f"{file.file_path}: column {column}")
     return constants

@@ -5,6 +5,7 @@ date (Iceberg: or the day or hour of a time). A partition column named ``hour`` 
 """
 
 import importlib.util
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -20,6 +21,9 @@ from components.common.storage.retrying import get_file_info
 ICEBERG_SCHEME = "iceberg://"
 _DELTA_LOG = "_delta_log"
 DAY_COLUMN, HOUR_COLUMN = "date", "hour"
+_EARLIER_VERSION = re.compile(
+    r"@v\d+/?$|[?&](version|versionasof|timestampasof|snapshot[-_]?id|branch|tag)=", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -56,9 +60,14 @@ def list_table(address: str) -> TableListing | None:
         FileNotFoundError: there is no such table.
         ConnectionError: its catalog or store does not answer.
         ValueError: the catalog is not configured, the table is not partitioned by day, or needs a feature that is not
-            supported.
+            supported, or the address names a version.
         ModuleNotFoundError: the extra ``tables`` is not installed.
     """
+    if _EARLIER_VERSION.search(address):
+        raise ValueError(
+            f"{address}: names a version of a table, and a log is read at its table's current version; give the "
+            "address alone, or restore the table to that version"
+        )
     if address.startswith(ICEBERG_SCHEME):
         _check_installed("pyiceberg", address)
         from components.common.storage.tables.iceberg import list_iceberg
@@ -99,6 +108,18 @@ def partition_name(day: date, hour: int | None) -> str:
     'date=2026-03-01/hour=07'
     """
     return f"date={day}" if hour is None else f"date={day}/hour={hour:02d}"
+
+
+def constant(value: Any, where: str) -> str | None:
+    """A partition value as text, from which it is cast to its column's type. Raises ValueError if it is not text."""
+    if not isinstance(value, bytes):
+        return None if value is None else str(value)
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise ValueError(
+            f"{where}: partition value {value!r} is not UTF-8; partition by text or numbers"
+        ) from None
 
 
 def parse_day(value: Any, where: str) -> date:

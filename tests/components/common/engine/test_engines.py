@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from pyspark.errors import PySparkException
 
 from components.common.engine import Engine, open_engine
 from components.common.engine.local import LocalEngine
 from components.common.engine.spark import SparkEngine
+from components.common.engine.spark_errors import SparkError, explained
 from recap_model.config.data.engine import LocalEngineConfig
 from tests.components.common.engine import work
 from tests.spark import local_spark
@@ -116,6 +118,39 @@ def _pid(item: int) -> list[int]:
 def test_a_master_that_is_not_there_is_one_line(master: str, error: type[Exception], message: str):
     with pytest.raises(error, match=message) as raised, SparkEngine(master, {}) as engine:
         engine.map([1], work.count, work.concatenate)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [
+        (
+            "[JAVA_GATEWAY_EXITED] Java gateway process exited before sending its port number.",
+            "JAVA_HOME has",
+        ),
+        (
+            "[PYTHON_VERSION_MISMATCH] Python in worker has different version: 3.10 than that in driver: 3.11",
+            "another version of Python",
+        ),
+        ("ModuleNotFoundError: No module named 'components'", "executors lack Recap"),
+        ("InvalidClassException: o.a.s.rpc.Message; local class incompatible", "another version of Spark"),
+        ("All masters are unresponsive! Giving up.", "has pyspark's version"),
+        ("Executor heartbeat: java.lang.OutOfMemoryError: Java heap space", r"spark\.executor\.memory "),
+        ("ExecutorLostFailure (executor 3 exited) Reason: Command exited with code 137", "ran out of memory"),
+        (
+            "Total size of results is bigger than spark.driver.maxResultSize (1024.0 MiB)",
+            r"raise spark\.driver",
+        ),
+        ("java.io.IOException: No space left on device", "disk is full"),
+        ("what nobody has seen\nat org.apache.spark.Thing", "what nobody has seen.*see Spark's log"),
+    ],
+)
+def test_what_spark_says_is_one_line_with_what_to_do(said: str, cause: str):
+    with (
+        pytest.raises(SparkError, match=rf"^spark://m:7077: .*{cause}") as raised,
+        explained("spark://m:7077"),
+    ):
+        raise PySparkException(f"Job aborted due to stage failure: {said}\n\tat java.base/java.lang.Thread")
     assert "\n" not in str(raised.value)
 
 
