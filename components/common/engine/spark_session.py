@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 _CONNECT_TIMEOUT_S = 10.0
+_SCHEDULER = "org.apache.spark.scheduler.TaskSchedulerImpl"
 _PYTHON = ("PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON")
 # Of pieces of up to 256 KiB.
 _CONF = {"spark.sql.execution.arrow.maxRecordsPerBatch": "64"}
@@ -71,10 +72,18 @@ def open_session(master: str, conf: Mapping[str, str]) -> tuple["SparkSession", 
             session = builder.getOrCreate()
             _check_version(master, session.version)
         if not connect:
-            session.sparkContext.setLogLevel("ERROR")
+            _quiet(session)
         if active is None:
             stack.callback(session.stop)
         return session, stack.pop_all().close
+
+
+def _quiet(session: "SparkSession") -> None:
+    """Log errors only, and of the scheduler that it waits for executors, which it does for ever."""
+    context = session.sparkContext
+    context.setLogLevel("ERROR")
+    log4j = context._jvm.org.apache.logging.log4j
+    log4j.core.config.Configurator.setLevel(_SCHEDULER, log4j.Level.WARN)
 
 
 def _conf_of(master: str, folder: Path) -> dict[str, str]:
