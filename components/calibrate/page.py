@@ -3,6 +3,8 @@
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from components.calibrate.report import TaskReport, ValueReport, ratio
 from components.common.html.charts import Chart, Series, reliability_chart
 from components.common.html.glossary import column, meanings
@@ -96,9 +98,23 @@ def _describe(measured: Reliability | None, report: TaskReport) -> str:
         )
     if math.isnan(measured.slope):
         return level
+    error = _slope_error(measured, report.rows)
+    slope = f"slope {format_number(measured.slope, error)}"
     if abs(measured.slope - 1) < _SMALL:
         return f"{level}, spread right"
-    return f"{level}, {'too extreme' if measured.slope < 1 else 'too narrow'} (slope {measured.slope:.2f})"
+    if abs(measured.slope - 1) < _TWO_SIDED_95 * error:
+        return f"{level}, spread right but for chance ({slope})"
+    return f"{level}, {'too extreme' if measured.slope < 1 else 'too narrow'} ({slope})"
+
+
+def _slope_error(measured: Reliability, rows: int) -> float:
+    """Standard error of the slope by the information of the groups' rows, if every prediction were right."""
+    rate = measured.predicted.clip(1e-9, 1.0 - 1e-9)
+    information = rows * measured.share * rate * (1.0 - rate)
+    logit = np.log(rate / (1.0 - rate))
+    centre = np.average(logit, weights=information)
+    spread = float((information * (logit - centre) ** 2).sum())
+    return 1.0 / math.sqrt(spread) if spread > 0.0 else math.inf
 
 
 def _task_table(reports: Sequence[TaskReport], populations: Mapping[str, str] | None) -> Table:

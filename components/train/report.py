@@ -3,6 +3,7 @@
 import itertools
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from components.common.html.charts import Axis, Chart, Rule, Series, line_chart
 from components.common.html.numbers import format_number, format_rate
@@ -57,11 +58,16 @@ def _summarize(reports: Sequence[Progress], precision: str, config: RecapConfig)
     last = reports[-1]
     end = "all that were planned" if last.step >= last.steps else f"of {last.steps:,} planned: stopped early"
     epochs = f"{last.epoch + 1} epoch{'s' * (last.epoch > 0)}"
-    waiting = statistics.fmean(report.waiting for report in reports)
+    waiting = _waiting(reports)
     return (
         f"{last.step:,} steps, {end}; {last.rows:,} rows in {epochs}, {precision}; "
         f"{format_rate(waiting, 0.005)} of the time waiting for rows."
     )
+
+
+def _waiting(reports: Sequence[Progress]) -> float:
+    """The fraction of time spent waiting for rows, but for the first step, which waits for the reader's start."""
+    return statistics.fmean(report.waiting for report in reports[1:] or reports)
 
 
 def _list_warnings(reports: Sequence[Progress], config: RecapConfig) -> list[str]:
@@ -79,7 +85,7 @@ def _list_warnings(reports: Sequence[Progress], config: RecapConfig) -> list[str
                 f"The held-out loss was lowest at step {step:,} and rose by {format_rate(rise)} until the end, while "
                 "training went on: the model overfits. The weights are those of that step."
             )
-    waiting = statistics.fmean(report.waiting for report in reports)
+    waiting = _waiting(reports)
     if waiting > _WAITING:
         warnings.append(
             f"Training waited for rows {format_rate(waiting, 0.005)} of the time: reading is the bottleneck."
@@ -90,7 +96,8 @@ def _list_warnings(reports: Sequence[Progress], config: RecapConfig) -> list[str
 def _draw_loss(title: str, reports: Sequence[Progress], epochs: Sequence[int], task: str | None) -> Chart:
     """The loss of training rows and, where they are known, of held-out rows, in one frame.
 
-    The frame is as high as what comes after the first fifth of the reports: those begin from random weights.
+    The frame is as high as what comes after the first fifth of the reports: those begin from random weights, and are
+    drawn from where they enter it.
     """
     trained = [report.loss if task is None else report.losses[task] for report in reports]
     series = [Series("training rows", [report.step for report in reports], trained)]
@@ -104,28 +111,38 @@ def _draw_loss(title: str, reports: Sequence[Progress], epochs: Sequence[int], t
     settled = [value for one in series for value in one.y[len(one.y) // 5 :]]
     low, high = min(settled), max(settled)
     is_log = low > 0 and high / low > _LOG_FROM
+    top = high + 0.05 * (high - low)
+    if high > low:
+        series = [_crop(one, top) for one in series]
     rules = [Rule("a new epoch" if number == 0 else "", step, "x") for number, step in enumerate(epochs)]
-    axis = Axis(
-        "loss", "log" if is_log else "linear", high=high + 0.05 * (high - low) if high > low else None
-    )
+    axis = Axis("loss", "log" if is_log else "linear", high=top if high > low else None)
     return line_chart(title, series, Axis("step", low=0, high=reports[-1].step), axis, rules=rules)
+
+
+def _crop(series: Series, top: float) -> Series:
+    """A series without its first points above the frame, which would be drawn as a line along its top."""
+    start = next(place for place, value in enumerate(series.y) if value <= top)
+    return replace(series, x=series.x[start:], y=series.y[start:])
 
 
 def _draw_others(reports: Sequence[Progress]) -> list[Chart]:
     steps = [report.step for report in reports]
     x = Axis("step", low=0, high=steps[-1])
     rates = {name: [report.learning_rates[name] for report in reports] for name in reports[-1].learning_rates}
+    # The first step's speed is that of a start.
+    later = reports[1:] or reports
+    later_steps = [report.step for report in later]
     charts = [
         line_chart("Learning rates", _distinct(rates, steps), x, Axis("learning rate", low=0.0)),
         line_chart(
             "Throughput",
-            [Series("rows/s", steps, [report.rows_per_s for report in reports])],
+            [Series("rows/s", later_steps, [report.rows_per_s for report in later])],
             x,
             Axis("rows/s", low=0.0),
         ),
         line_chart(
             "Waiting for rows",
-            [Series("waiting", steps, [report.waiting for report in reports])],
+            [Series("waiting", later_steps, [report.waiting for report in later])],
             x,
             Axis("of the time", low=0.0, percent=True),
         ),

@@ -101,6 +101,7 @@ def _render_index(
         title=title,
         lead=lead,
         tone=tone,
+        advice=_advise(run, failed),
         reasons=failed.lines if failed else failing,
         facts=_list_facts(run),
         pages=[(name, f"{name}.html", _summarize_page(name, run)) for name in pages],
@@ -122,6 +123,21 @@ def _describe_result(run: _RunRecord, failed: FailedStep | None) -> tuple[str, s
         return "The run was stopped before its evaluation", "Nothing was decided.", ""
     reason = run.promotion.get("reason") or run.decision["reason"]
     return f"{outcome}: {_name_model(run)}", f"{reason}.", _TONES[outcome]
+
+
+def _advise(run: _RunRecord, failed: FailedStep | None) -> str:
+    """What to do next; empty where nothing is to be done."""
+    if failed or not run.decision:
+        return ""
+    if run.decision["outcome"] == "ERROR":
+        return "Fix what could not be computed, and run again."
+    if run.decision["outcome"] == "HOLD" and not run.promotion.get("promoted"):
+        version = run.version.get("version", "VERSION")
+        return (
+            "Read the evaluation page; if the loss is intended, promote the version by "
+            f'recap promote {version} --approve "REASON".'
+        )
+    return ""
 
 
 def _name_model(run: _RunRecord) -> str:
@@ -162,13 +178,15 @@ def _summarize_page(name: str, run: _RunRecord) -> str:
         return f"{run.model['steps']:,} steps, {run.model['epochs']} epochs, {run.model['rows']:,} rows"
     if name == "calibration":
         changed = sum(task.get("method") not in (None, "none") for task in run.calibration.values())
-        return f"{changed} of {len(run.calibration)} tasks are corrected"
+        return f"{changed} of {len(run.calibration)} task{'s' * (len(run.calibration) != 1)} corrected"
     if name == "evaluation" and run.decision:
         rules = run.decision["rules"]
         failed = sum(rule["verdict"] in ("fail", "error") for rule in rules)
         return (
             f"{failed} of {len(rules)} rules of the gate fail" if failed else f"all {len(rules)} rules hold"
         )
+    if name == "history":
+        return "versions and their decisions, metrics and costs over time"
     return ""
 
 

@@ -9,7 +9,7 @@ from components.common.html.charts import Axis, Bound, Chart, Interval, Tone, in
 from components.common.html.task_labels import within_family
 from recap_model.config import RecapConfig
 
-MAX_SLICES = 10  # drawn at once; the others on demand
+MAX_TASKS, MAX_SLICES = 20, 10  # drawn at once; the others on demand
 _MAX_DRAWN = 100
 
 Measured = TaskMetrics | ValueTaskMetrics
@@ -96,27 +96,27 @@ def compare_slices(decision: Decision, evaluation: Evaluation, config: RecapConf
     return sorted(compared, key=harm)
 
 
-def task_forest(comparisons: Sequence[Comparison], version: str | None, config: RecapConfig) -> Chart:
-    """The tasks' differences to a version, zero and the margin of non-inferiority."""
+def task_forests(
+    comparisons: Sequence[Comparison], version: str | None, config: RecapConfig
+) -> tuple[Chart, Chart | None]:
+    """The tasks' differences to a version, zero and the allowed loss: the first tasks, the others."""
     gate = config.evaluation.gate
     names = config.populations()
     rows = [one.draw(within_family(one.task, config.tasks, names)) for one in comparisons[:_MAX_DRAWN]]
     if version is None:
-        return interval_chart(
-            f"{_gain_names(comparisons)} of each task",
-            rows,
-            _axis(comparisons, "over a constant prediction"),
-            bounds=[Bound("no better than a constant", 0.0)],
-        )
-    return interval_chart(
-        f"Difference to version {version}, with its {_level(gate.confidence)} interval",
-        rows,
-        _axis(comparisons, "difference"),
-        bounds=[
+        title = f"{_gain_names(comparisons)} of each task"
+        axis = _axis(comparisons, "over a constant prediction")
+        bounds = [Bound("no better than a constant", 0.0)]
+    else:
+        title = f"Difference to version {version}, with its {_level(gate.confidence)} interval"
+        axis = _axis(comparisons, "difference")
+        bounds = [
             Bound("no difference", 0.0),
             Bound(f"allowed loss, {gate.max_rce_loss:g}", -gate.max_rce_loss, "bad"),
-        ],
-    )
+        ]
+    first = interval_chart(title, rows[:MAX_TASKS], axis, bounds=bounds)
+    rest = rows[MAX_TASKS:]
+    return first, interval_chart(f"The next {len(rest)}", rest, axis, bounds=bounds) if rest else None
 
 
 def slice_forests(
@@ -173,7 +173,7 @@ def _judge(
     is_compared: bool,
 ) -> tuple[Tone, str]:
     if not is_judged:
-        return "plain", f"not judged: {measured.positives:,} positives, under {min_positives:,}"
+        return "faint", f"not judged: {measured.positives:,} positives, under {min_positives:,}"
     if bounds is None:
         return "plain", measured.undefined.get("interval", "no interval")
     low, high = bounds
@@ -196,7 +196,8 @@ def _own_interval(measured: Measured) -> tuple[float, float] | None:
 
 
 def _order(one: Comparison) -> tuple[bool, bool, float]:
-    return not one.is_judged, not one.is_objective, one.change if one.change is not None else float("inf")
+    is_known = one.change is not None and (one.is_judged or one.bounds is not None)
+    return not one.is_judged, not one.is_objective, (one.change or 0.0) if is_known else float("inf")
 
 
 def _gain_names(comparisons: Sequence[Comparison]) -> str:

@@ -19,7 +19,7 @@ from components.evaluate.report.comparison import (
     compare_slices,
     compare_tasks,
     slice_forests,
-    task_forest,
+    task_forests,
 )
 from components.evaluate.report.curves import MAX_TASKS, draw_curves
 from components.evaluate.report.drift import drift_sections
@@ -29,7 +29,7 @@ from components.evaluate.report.tables import (
     lineage_table,
     list_table,
     metric_tables,
-    rule_table,
+    rule_tables,
 )
 from recap_model.config import RecapConfig
 
@@ -64,6 +64,8 @@ def report_page(
     tasks = compare_tasks(decision, evaluation, config)
     slices = compare_slices(decision, evaluation, config)
     worst, next_worst = slice_forests(slices, decision, config)
+    forest, more_tasks = task_forests(tasks, decision.champion.version if decision.champion else None, config)
+    failing, holding = rule_tables(decision)
     drawn = [one.task for one in tasks if one.is_judged]
     charts = draw_curves(curves, evaluation, drawn, config)
     is_compared = decision.champion is not None
@@ -75,8 +77,9 @@ def report_page(
         facts=_facts(evaluation, snapshot, validation, config),
         tasks_title=tasks_of(config.tasks),
         is_compared=is_compared,
-        forest=task_forest(tasks, decision.champion.version if decision.champion else None, config),
-        anchor_forest=_anchor_forest(decision, evaluation, config),
+        forest=forest,
+        more_tasks=more_tasks,
+        anchor_forests=_anchor_forests(decision, evaluation, config),
         slice_forest=worst,
         more_slices=next_worst,
         slice_table=difference_table(slices, config, is_compared) if slices else None,
@@ -88,9 +91,9 @@ def report_page(
         examples=_example_table(examples),
         charts=charts,
         left_out=len(tasks) - min(len(drawn), MAX_TASKS),
-        rules=rule_table(decision),
+        failing=failing,
+        holding=holding,
         rule_count=len(decision.rules),
-        failing=sum(rule.status in ("error", "fail") for rule in decision.rules),
         metrics=metric_tables(evaluation, config),
         meanings=meanings(*_MEANINGS, *(_VALUE_MEANINGS if evaluation.values else ())),
         drifts=list(drift_sections(validation)),
@@ -98,13 +101,15 @@ def report_page(
     )
 
 
-def _anchor_forest(decision: Decision, evaluation: Evaluation, config: RecapConfig) -> Chart | None:
-    """The tasks' differences to the anchor; None where there is none, or it is the champion."""
+def _anchor_forests(
+    decision: Decision, evaluation: Evaluation, config: RecapConfig
+) -> tuple[Chart | None, Chart | None]:
+    """The tasks' differences to the anchor; none where there is none, or it is the champion."""
     measured: list[Measured] = [*evaluation.tasks.values(), *evaluation.values.values()]
     if decision.anchor is None or not any(one.anchor for one in measured):
-        return None
+        return None, None
     tasks = compare_tasks(decision, evaluation.against_anchor(), config, "non_inferior_to_anchor")
-    return task_forest(tasks, f"{decision.anchor.version} (the anchor)", config)
+    return task_forests(tasks, f"{decision.anchor.version} (the anchor)", config)
 
 
 def _facts(

@@ -63,7 +63,13 @@ def summarize(decision: Decision, evaluation: Evaluation, config: RecapConfig) -
     suspicious = [
         rule for rule in decision.rules if rule.name == "suspicious" and rule.status in ("fail", "warning")
     ]
-    worst = sorted(worst, key=lambda rule: rule not in suspicious)
+    changes = {one.task: one.change for one in comparisons if one.change is not None}
+    order = list(dict.fromkeys(rule.name for rule in worst))
+    # Kinds in the gate's order; of a kind, the task that loses most.
+    worst = sorted(
+        worst,
+        key=lambda rule: (rule not in suspicious, order.index(rule.name), changes.get(rule.task or "", 0.0)),
+    )
     return Summary(
         tone="bad" if suspicious else _TONES[decision.outcome],
         heading=_head(decision),
@@ -112,14 +118,15 @@ def _say(kind: str, worst: list[Rule], comparisons: list[Comparison], names: "_N
     """What it means that rules of a kind do not hold."""
     rules = [rule for rule in worst if rule.name == kind]
     tasks = names.join([rule.task for rule in rules if rule.task])
+    are = "are" if len({rule.task for rule in rules}) > 1 else "is"
     slices = ", ".join(dict.fromkeys(rule.slice for rule in rules if rule.slice))
     sentences = {
         "better_somewhere": "it is not clearly better than the champion on any objective",
         "non_inferior": _say_inferior([rule.task for rule in rules], comparisons, names),
         "non_inferior_to_anchor": f"{tasks} may have lost more since the anchor than the gate allows",
-        "suspicious": f"{tasks} is predicted too well to be true",
+        "suspicious": f"{tasks} {are} predicted too well to be true",
         "anchor_columns": "the anchor reads columns that have changed",
-        "slice_harm": f"{tasks} is clearly worse for {slices}",
+        "slice_harm": f"{tasks} {are} clearly worse for {slices}",
         "new_task": f"the champion does not predict {tasks}, so that there is nothing to compare with",
         "champion_columns": "the champion reads columns that have changed",
         "score_shift": "the scores differ from the champion's, and the labels do not support it",
@@ -127,7 +134,7 @@ def _say(kind: str, worst: list[Rule], comparisons: list[Comparison], names: "_N
         "floor_calibration": f"the predicted level of {tasks} is off",
         "floor_ece": f"the probabilities of {tasks} are off",
     }
-    default = f"{tasks or 'the model'} is below a floor" if kind.startswith("floor_") else rules[0].words
+    default = f"{tasks or 'the model'} {are} below a floor" if kind.startswith("floor_") else rules[0].words
     return sentences.get(kind, default)
 
 
@@ -148,7 +155,7 @@ def _facts(
             yield f"{rule.words}."
     more = len(worst) - 2
     if more > 0:
-        yield f"{more:,} more rules do not hold; all are under Rules."
+        yield f"{more:,} more rule{'s do' if more > 1 else ' does'} not hold; all are under Rules."
     compared = [
         one for one in comparisons if one.is_judged and one.measured.difference is not None and one.bounds
     ]

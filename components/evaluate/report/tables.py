@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from components.common.artifacts.decision import Decision
+from components.common.artifacts.decision import Decision, Rule
 from components.common.artifacts.evaluation import Evaluation, TaskMetrics, ValueTaskMetrics
 from components.common.artifacts.snapshot import Snapshot
 from components.common.artifacts.validation_result import OUTCOMES_IN_WORDS, ValidationResultFile
@@ -21,6 +21,7 @@ _STATUSES = {
     "pass": ("✓ passes", "good"),
     "skipped": ("not judged", ""),
 }
+_FAILING = ("error", "fail", "warning")
 # Title, unit, field of the metrics, field whose bootstrap error sets the digits.
 _METRICS = (
     ("AUC", "", "auc", "auc"),
@@ -50,20 +51,30 @@ _VALUE_METRICS = (
 Measured = TaskMetrics | ValueTaskMetrics
 
 
-def rule_table(decision: Decision) -> Table:
-    """The rules, those that do not hold first; of many, `decision.json` has the others."""
+def rule_tables(decision: Decision) -> tuple[tuple[str, Table] | None, tuple[str, Table] | None]:
+    """The rules that do not hold, and the others, with a title each; of many, `decision.json` has the rest."""
     order = list(_STATUSES)
-    rules = sorted(decision.rules, key=lambda rule: order.index(rule.status))[:_MAX_RULES]
+    rules = sorted(decision.rules, key=lambda rule: order.index(rule.status))
+    failing = [rule for rule in rules if rule.status in _FAILING]
+    holding = [rule for rule in rules if rule.status not in _FAILING]
+    return _rule_table(failing, "needing attention"), _rule_table(holding, "holding or not judged")
+
+
+def _rule_table(rules: Sequence[Rule], what: str) -> tuple[str, Table] | None:
+    if not rules:
+        return None
+    order = list(_STATUSES)
     columns = (
         Column("rule", help="as in docs/report.md and in evaluation.gate"),
         Column("status", help="a rule that cannot be computed is no pass"),
         Column("in words", help="what was measured, and what is allowed"),
     )
     rows = []
-    for rule in rules:
+    for rule in rules[:_MAX_RULES]:
         text, tone = _STATUSES[rule.status]
         rows.append((rule.name, Cell(text, order.index(rule.status), tone), rule.words))
-    return Table(columns, rows)
+    more = f", the first {_MAX_RULES}" if len(rules) > _MAX_RULES else ""
+    return f"{len(rules):,} {what}{more}", Table(columns, rows)
 
 
 def metric_tables(evaluation: Evaluation, config: RecapConfig) -> list[tuple[str, Table]]:
@@ -173,9 +184,7 @@ def list_table(evaluation: Evaluation) -> Table | None:
         column(f"NDCG@{lists.k}"),
         Column(f"mean engagement of the top {lists.k}", help="score weights times labels, a row's mean"),
     )
-    rows = [
-        (name, format_number(one.ndcg, 1e-4), format_number(one.mean_gain)) for name, one in models.items()
-    ]
+    rows = [(name, format_number(one.ndcg), format_number(one.mean_gain)) for name, one in models.items()]
     return Table(columns, rows)
 
 

@@ -25,6 +25,7 @@ from recap_model.config import RecapConfig
 _TONES = {"passed": "good", "warnings": "warn", "failed": "bad"}
 _MAX_CHARTS = 4  # of columns that hold; the table has a small histogram of each
 _OPEN_SUBJECTS = 5  # the others are opened by a click
+_OPEN_COLUMNS = 200  # of more, laying the table out takes a second: it is opened by a click
 
 
 class _Lead(NamedTuple):
@@ -68,6 +69,7 @@ def render_docs(
         labels=build_task_table(profile, config),
         column_tables=list_tables(window, blocks, beside["drift"][1] if "drift" in beside else None),
         max_columns=MAX_ROWS,
+        open_columns=_OPEN_COLUMNS,
         charts_shown=draw_charts(window, beside["drift"], _list_furthest(result))
         if "drift" in beside
         else [],

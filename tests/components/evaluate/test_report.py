@@ -78,7 +78,7 @@ def estimates(page: str, part: str) -> list[tuple[str, str]]:
 def test_tasks_are_drawn_with_the_worst_objective_first_and_those_not_judged_last():
     tasks = {"a": measured(3.0), "b": measured(-2.0), "c": measured(0.1), "d": measured(-9.0, positives=3)}
     _, page = make_report(tasks, objectives=["a", "c"])
-    drawn = [("c", "s0"), ("a", "good"), ("b", "bad"), ("d, not judged", "s0")]
+    drawn = [("c", "s0"), ("a", "good"), ("b", "bad"), ("d, not judged", "faint")]
     assert estimates(page, "tasks") == drawn
 
 

@@ -79,10 +79,11 @@ def test_every_page_links_to_every_other_and_the_index_says_what_was_decided_and
         "version 3",
         "1,000 rows, every rule holds; 1 of 40 columns drifted",
         "7 steps, 2 epochs, 640 rows",
-        "1 of 2 tasks are corrected",
+        "1 of 2 tasks corrected",
         "1 of 2 rules of the gate fail",
         "c0ffee",
         "4 s in all",
+        "recap promote 4 --approve",
     ):
         assert fact in index
 

@@ -73,6 +73,11 @@ class Axis:
             axis["values"] = _rates_within(start, end)
         elif self.scale == "log":
             axis["values"] = _decades_around(start, end)
+            start = min(axis["values"]) if low is None else start
+            end = max(axis["values"]) if high is None else end
+            # Beyond the ends they would lie on top of each other.
+            axis["values"] = [value for value in axis["values"] if start <= value <= end]
+            nice = False
         scale = {
             "type": "log" if self.scale == "log" else "linear",
             "domain": [start, end],
@@ -107,11 +112,18 @@ def _rates_within(low: float, high: float) -> list[float]:
 
 
 def _decades_around(low: float, high: float) -> list[float]:
-    """Powers of 10, with 2 and 5 times each where there are few; not all of them where there are many."""
+    """Powers of 10, with 2 and 5 times each where there are few; not all of them where there are many.
+
+    >>> _decades_around(0.3, 8.0)
+    [0.2, 0.5, 1.0, 2.0, 5.0, 10.0]
+    """
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     sizes = (1, 2, 5) if last - first <= 2 else (1,)
-    every = math.ceil((last - first) / 6)
-    return [size * 10.0**decade for decade in range(first, last + 1, max(every, 1)) for size in sizes]
+    every = max(math.ceil((last - first) / 6), 1)
+    ticks = [size * 10.0**decade for decade in range(first, last + every, every) for size in sizes]
+    least = max((tick for tick in ticks if tick <= low), default=ticks[0])
+    greatest = min((tick for tick in ticks if tick >= high), default=ticks[-1])
+    return [tick for tick in ticks if least <= tick <= greatest]
 
 
 def _label(axis: Axis) -> str:

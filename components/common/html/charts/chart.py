@@ -10,7 +10,7 @@ from markupsafe import Markup
 from components.common.html.charts.vega import SVG_NAMESPACE
 from components.common.html.tables import Table
 
-Tone = Literal["good", "bad", "warn", "plain"]
+Tone = Literal["good", "bad", "warn", "plain", "faint"]
 SERIES_COLOURS = 6
 
 

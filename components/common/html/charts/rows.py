@@ -25,6 +25,7 @@ _COLOURS: dict[Tone, str] = {
     "bad": "var(--bad)",
     "warn": "var(--warn)",
     "plain": "var(--s0)",
+    "faint": "var(--faint)",
 }
 
 
@@ -183,7 +184,8 @@ def heat_strip(
             cells.append(cell)
             if fault:
                 faults.append(cell | {"top": row + 0.87, "bottom": row + 0.96, "colour": "var(--bad)"})
-        span = f"{value.format(low)} to {value.format(high)}" if finite else "no value"
+        texts = dict.fromkeys(map(value.format, (low, high) if finite else ()))
+        span = " to ".join(texts) or "none"
         rows.append(_row(row, strip.name, span, "plain", ""))
     table = Table(
         ("", *(strip.name for strip in strips)),

@@ -64,6 +64,35 @@ _WITHOUT_ALTERNATIVE = """() => [...document.querySelectorAll("figure")].filter(
     !(figure.querySelector("svg[role=img]")?.getAttribute("aria-label")?.length > 20)
     || !figure.querySelector("details table")).length"""
 
+# Texts of a chart that cover each other or leave its frame, charts without a mark, heads not above their columns.
+_MISPLACED = """() => {
+  const wrong = [], box = element => element.getBoundingClientRect(), shown = e => box(e).width > 0;
+  for (const svg of document.querySelectorAll("figure svg")) {
+    if (!shown(svg)) continue;
+    const frame = box(svg), texts = [...svg.querySelectorAll("text")].filter(shown);
+    texts.forEach((one, number) => {
+      const a = box(one);
+      const out = [frame.left - a.left, a.right - frame.right, frame.top - a.top, a.bottom - frame.bottom];
+      if (Math.max(...out) > 2) wrong.push("clipped: " + one.textContent);
+      for (const other of texts.slice(number + 1)) {
+        const b = box(other), across = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+        const down = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+        if (across > 1 && down > 0.3 * Math.min(a.height, b.height))
+          wrong.push(`overlapping: ${one.textContent} | ${other.textContent}`);
+      }
+    });
+    if (![...svg.querySelectorAll("path, rect, circle, line")].some(shown)) wrong.push("blank: " + svg.ariaLabel);
+  }
+  for (const table of document.querySelectorAll("table")) {
+    const row = table.tBodies[0].rows[0];
+    if (!row || !shown(table)) continue;
+    [...table.tHead.rows[0].cells].forEach((head, column) => {
+      if (Math.abs(box(head).left - box(row.cells[column]).left) > 1) wrong.push("not above: " + head.textContent);
+    });
+  }
+  return wrong;
+}"""
+
 
 def evaluation_page() -> str:
     tasks = {"like": measured(1.1), "a_reply_that_the_author_of_the_post_engaged_with": measured(-2.0)}
@@ -145,6 +174,12 @@ def test_nothing_is_wider_than_the_window_or_the_sheet(page: Page):
         assert page.evaluate(overflow) <= 0, (width, media)
     page.emulate_media(media="screen")
     page.set_viewport_size({"width": WIDE, "height": 900})
+
+
+def test_no_text_of_a_chart_is_covered_or_clipped_and_heads_stand_above_their_columns(page: Page):
+    for width in (NARROW, WIDE):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate(_MISPLACED) == [], width
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
