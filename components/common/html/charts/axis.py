@@ -65,6 +65,10 @@ class Axis:
             start, end = _widen(start, end, self.scale, low is None)
         nice: bool | int = _TICKS if (low is None or high is None) and self.scale != "logit" else False
         axis: dict[str, Any] = {"title": self.label, "tickCount": _TICKS, "labelExpr": _label(self)}
+        if self.ticks is None:
+            axis["labelLimit"] = (
+                0  # numbers are short; to hold texts to a limit, Vega measures them once more
+            )
         if self.ticks is not None:
             axis["values"] = [place for value, _ in self.ticks if (place := self.place(value)) is not None]
         elif self.scale == "logit":
