@@ -21,6 +21,7 @@ from components.common.metrics.task_metrics import measure
 from components.common.runtime.atomic_output import atomic_directory, atomic_file
 from components.common.scoring.champion_adapter import ChampionError, ColumnMismatchError, ComparedModel
 from components.common.scoring.score_test_set import score_test_set
+from components.common.scoring.uncalibrated import UncalibratedPredictions
 from components.evaluate.gate import decide, policy_digest
 from components.evaluate.gate.comparison import is_better_than_anchor
 from components.evaluate.list_examples import choose_examples
@@ -65,13 +66,23 @@ def evaluate_model(
             f"{test_set}: prepared from another snapshot ({manifest.snapshot[:12]}); run prepare on this one"
         )
     with atomic_directory(out) as target:
-        scored = _score(model, test_set, frozen, config, target / SCORES_NAME)
+        before = UncalibratedPredictions()
+        scored = _score(model, test_set, frozen, config, target / SCORES_NAME, before)
         evaluation, curves = measure(scored.table, config)
         decision = _decide(evaluation, frozen, config, manifest, Path(model), scored, validation)
         examples = choose_examples(scored.table, config.evaluation.top_k)
         (target / METRICS_NAME).write_text(evaluation.model_dump_json(indent=1))
         (target / REPORT_NAME).write_text(
-            report_page(decision, evaluation, curves, frozen, validation, config, examples)
+            report_page(
+                decision,
+                evaluation,
+                curves,
+                frozen,
+                validation,
+                config,
+                examples,
+                before.reliability(),
+            )
         )
         (target / DECISION_NAME).write_text(decision.model_dump_json(indent=1))
         files = {path.name: file_digest(target, path.name) for path in sorted(target.iterdir())}
@@ -98,10 +109,15 @@ class _Scored(NamedTuple):
 
 
 def _score(
-    model: str | Path, test_set: str | Path, snapshot: Snapshot, config: RecapConfig, out: Path
+    model: str | Path,
+    test_set: str | Path,
+    snapshot: Snapshot,
+    config: RecapConfig,
+    out: Path,
+    before: UncalibratedPredictions,
 ) -> _Scored:
     if snapshot.champion is None:
-        return _Scored(score_test_set(model, test_set, config, None, out))
+        return _Scored(score_test_set(model, test_set, config, None, out, uncalibrated=before))
     name, version = config.registry.model_name, snapshot.champion.version
     anchor = snapshot.anchor.version if snapshot.anchor else version
     mismatch, read = None, version
@@ -118,7 +134,7 @@ def _score(
                 except ColumnMismatchError as error:
                     mismatch = f"version {anchor} of {name}: {error}"
                 read = version
-            scores = score_test_set(model, test_set, config, champion, out, earlier)
+            scores = score_test_set(model, test_set, config, champion, out, earlier, before)
         now = registry.champion(client, name)
         if now is None or now.version != version:
             moved = f"version {now.version}" if now else "none"
@@ -127,10 +143,10 @@ def _score(
             )
         return _Scored(scores, anchor_mismatch=mismatch)
     except ColumnMismatchError as error:
-        without_champion = score_test_set(model, test_set, config, None, out)
+        without_champion = score_test_set(model, test_set, config, None, out, uncalibrated=before)
         return _Scored(without_champion, column_mismatch=f"version {version} of {name}: {error}")
     except (registry.RegistryError, ChampionError) as error:
-        without_champion = score_test_set(model, test_set, config, None, out)
+        without_champion = score_test_set(model, test_set, config, None, out, uncalibrated=before)
         return _Scored(without_champion, champion_error=f"version {read} of {name}: {error}")
 
 

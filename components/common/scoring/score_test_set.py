@@ -12,12 +12,12 @@ from components.common.artifacts.score_table import KEYS, ScoreTable, open_score
 from components.common.runtime.step import progress
 from components.common.scoring.champion_adapter import ComparedModel
 from components.common.scoring.threads import scoring_threads
+from components.common.scoring.uncalibrated import UncalibratedPredictions
 from recap_model import load_model
 from recap_model.config import RecapConfig
 from recap_model.data.dataset.batch import RecapBatch
 from recap_model.data.dataset.reader import DatasetReader
 from recap_model.data.log.slices import Quantiles, is_in_slice
-from recap_model.model.ranking_model import MultiTaskRankingModel
 
 _BATCH_ROWS = 4096
 
@@ -29,8 +29,12 @@ def score_test_set(
     champion: Path | None,
     out: Path,
     anchor: ComparedModel | None = None,
+    uncalibrated: UncalibratedPredictions | None = None,
 ) -> ScoreTable:
     """Score every row of the test set by the model, and by the champion and the anchor if any, into the file ``out``.
+
+    Args:
+        uncalibrated: receives the model's predictions before calibration.
 
     Raises:
         ChampionError: the champion's model cannot be loaded or cannot read the rows, as `ComparedModel` says.
@@ -43,17 +47,26 @@ def score_test_set(
     reader.verify()
     quantiles = _quantiles(model, config)
 
+    if uncalibrated is not None:
+        uncalibrated.begin(candidate, config)
+
     @torch.inference_mode()
-    def score(rows: pa.RecordBatch, batch: RecapBatch) -> pa.RecordBatch:
+    def score(
+        rows: pa.RecordBatch, batch: RecapBatch
+    ) -> tuple[pa.RecordBatch, torch.Tensor | None, RecapBatch]:
+        outputs = candidate(batch)
         columns = {name: rows.column(name) for name in KEYS if name in rows.schema.names}
         columns |= _slice_columns(rows, batch, config, quantiles)
-        columns |= _to_arrow(_task_columns(candidate, models, batch))
-        return pa.RecordBatch.from_pydict(columns)
+        columns |= _to_arrow(_task_columns(candidate.tasks, outputs, models, batch))
+        logits = None if uncalibrated is None else uncalibrated.select(candidate, outputs["logits"])
+        return pa.RecordBatch.from_pydict(columns), logits, batch
 
     done = 0
     with scoring_threads() as threads, open_score_writer(out) as table:
-        for scored in reader.map_batches(score, threads):
+        for scored, logits, batch in reader.map_batches(score, threads):
             table.write(scored)
+            if uncalibrated is not None and logits is not None:
+                uncalibrated.add(logits, batch)
             done += scored.num_rows
             progress(done, reader.rows, f"{done:,} of {reader.rows:,} rows scored")
     return read_scores(out, config)
@@ -64,11 +77,13 @@ def _to_arrow(columns: dict[str, torch.Tensor]) -> dict[str, pa.Array]:
 
 
 def _task_columns(
-    candidate: MultiTaskRankingModel, models: Mapping[str, ComparedModel], batch: RecapBatch
+    tasks: list[str],
+    outputs: Mapping[str, torch.Tensor],
+    models: Mapping[str, ComparedModel],
+    batch: RecapBatch,
 ) -> dict[str, torch.Tensor]:
     assert batch.labels is not None
     assert batch.weights is not None
-    outputs = candidate(batch)
     columns = {
         "label": batch.labels,
         "weight": batch.weights,
@@ -76,10 +91,10 @@ def _task_columns(
     }
     scores = {"score/candidate": outputs["score"]}
     for name, model in models.items():
-        columns[name], scores[f"score/{name}"] = model.scores(batch, candidate.tasks)
+        columns[name], scores[f"score/{name}"] = model.scores(batch, tasks)
     by_task = {
         f"{kind}/{task}": values[:, number].contiguous()
-        for number, task in enumerate(candidate.tasks)
+        for number, task in enumerate(tasks)
         for kind, values in columns.items()
     }
     return by_task | scores

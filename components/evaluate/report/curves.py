@@ -15,6 +15,7 @@ from components.common.html.charts import (
 from components.common.html.numbers import format_number
 from components.common.html.task_labels import within_family
 from components.common.metrics.curves import Curves
+from recap_model.calibration import Reliability
 from recap_model.config import RecapConfig
 
 MAX_TASKS, _MAX_ON_DEMAND = 12, 6  # tasks that are drawn
@@ -38,8 +39,13 @@ def draw_curves(
     evaluation: Evaluation,
     tasks: Sequence[str],
     config: RecapConfig,
+    before: Mapping[str, Reliability],
 ) -> CurveCharts:
-    """Reliability of the first of ``tasks`` that have both labels, or values; of the first few, the other curves."""
+    """Reliability of the first of ``tasks`` that have both labels, or values; of the first few, the other curves.
+
+    Args:
+        before: the candidate's reliability before calibration, of tasks that have a calibrator.
+    """
     charts = CurveCharts()
     drawn = [task for task in tasks if curves.get(task) or _deciles(evaluation, task)]
     for task in drawn[:MAX_TASKS]:
@@ -48,7 +54,7 @@ def draw_curves(
         if not models:
             charts.reliability.append(_value_reliability(name, evaluation, task))
             continue
-        charts.reliability.append(_reliability(name, models))
+        charts.reliability.append(_reliability(name, models, before.get(task)))
         if len(charts.roc) == _MAX_ON_DEMAND:
             continue
         charts.predictions.append(_predictions(name, models))
@@ -57,7 +63,7 @@ def draw_curves(
     return charts
 
 
-def _reliability(name: str, models: Mapping[str, Curves]) -> Chart:
+def _reliability(name: str, models: Mapping[str, Curves], before: Reliability | None) -> Chart:
     series = []
     for model, curves in models.items():
         predicted, observed = curves.reliability
@@ -75,6 +81,9 @@ def _reliability(name: str, models: Mapping[str, Curves]) -> Chart:
                 weights=curves.weights,
             )
         )
+    if before is not None:
+        predicted, observed = before.predicted.tolist(), before.observed.tolist()
+        series.append(Series("candidate before calibration", predicted, observed, colour=2))
     return reliability_chart(name, series)
 
 

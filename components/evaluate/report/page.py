@@ -1,6 +1,7 @@
 """The evaluation report: the decision and why, tasks and slices against the champion, curves, tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from components.common.artifacts.decision import Decision
 from components.common.artifacts.evaluation import Evaluation
@@ -31,6 +32,7 @@ from components.evaluate.report.tables import (
     metric_tables,
     rule_tables,
 )
+from recap_model.calibration import Reliability
 from recap_model.config import RecapConfig
 
 _MEANINGS = (
@@ -59,15 +61,20 @@ def report_page(
     validation: ValidationResultFile,
     config: RecapConfig,
     examples: Sequence[ListExample] = (),
+    before: Mapping[str, Reliability] = MappingProxyType({}),
 ) -> str:
-    """The whole page. Slices with fewer positives of a task than the gate judges are left out."""
+    """The whole page. Slices with fewer positives of a task than the gate judges are left out.
+
+    Args:
+        before: the candidate's reliability before calibration, of tasks that have a calibrator.
+    """
     tasks = compare_tasks(decision, evaluation, config)
     slices = compare_slices(decision, evaluation, config)
     worst, next_worst = slice_forests(slices, decision, config)
     forest, more_tasks = task_forests(tasks, decision.champion.version if decision.champion else None, config)
     failing, holding = rule_tables(decision)
     drawn = [one.task for one in tasks if one.is_judged]
-    charts = draw_curves(curves, evaluation, drawn, config)
+    charts = draw_curves(curves, evaluation, drawn, config, before)
     is_compared = decision.champion is not None
     summary = summarize(decision, evaluation, config)
     return render(

@@ -29,12 +29,15 @@ from components.common.metrics.curves import roc_points
 from components.common.metrics.task_metrics import measure
 from components.common.scoring.champion_adapter import ChampionError
 from components.common.scoring.score_test_set import score_test_set
+from components.common.scoring.uncalibrated import UncalibratedPredictions
 from components.evaluate.evaluate import evaluate_model
 from components.evaluate.gate import decide
 from components.evaluate.gate.replay import replay_gate
+from components.evaluate.report.curves import draw_curves
 from components.train.train import train_model
 from pipeline.cli.app import app
-from recap_model import create_ranking_model, metrics, save_model
+from recap_model import create_ranking_model, load_model, metrics, save_model
+from recap_model.calibration import AffineCalibrator
 from recap_model.config import RecapConfig
 from tests.datasets import TinySets, build_tiny
 from tests.tiny import sparse_config, tiny_config, write_tiny_log
@@ -93,6 +96,31 @@ def test_calibration_and_scores_are_the_same_bytes_by_any_number_of_threads(
         report = (out / "calibration_report.json").read_text()
         written.add((report, (tmp_path / "scores.parquet").read_bytes()))
     assert len(written) == 1
+
+
+def test_predictions_before_calibration_are_those_of_the_model_without_its_calibrators(
+    built: tuple[TinySets, Path], tmp_path: Path
+):
+    sets, config = built[0], tiny_config()
+    trained = sets.train.parent / "model"
+    calibrated = load_model(trained)
+    calibrated.set_calibrators({"like": AffineCalibrator(2.0, 0.5)})
+    save_model(calibrated, tmp_path / "model", config)
+    before = UncalibratedPredictions()
+    table = score_test_set(
+        tmp_path / "model", sets.test, config, None, tmp_path / "after.parquet", uncalibrated=before
+    )
+    plain = score_test_set(trained, sets.test, config, None, tmp_path / "plain.parquet")
+    predicted, weights = (
+        pq.read_table(plain.path)[f"{kind}/like"].to_numpy() for kind in ("candidate", "weight")
+    )
+    assert list(before.reliability()) == ["like"]
+    measured = before.reliability()["like"]
+    assert measured.mean_predicted == pytest.approx(np.average(predicted, weights=weights), rel=1e-3)
+    evaluation, curves = measure(table, config)
+    charts = draw_curves(curves, evaluation, ["like", "reply"], config, before.reliability())
+    drawn = [[entry.name for entry in chart.key] for chart in charts.reliability]
+    assert ["candidate before calibration" in names for names in drawn] == [True, False]
 
 
 def test_a_decision_changed_by_hand_is_refused(built: tuple[TinySets, Path], tmp_path: Path):
