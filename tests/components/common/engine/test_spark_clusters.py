@@ -27,15 +27,16 @@ def _executors_import_the_tests(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 
 
-def test_a_cluster_that_loses_an_executor_in_each_verb_gives_what_one_process_gives(tmp_path: Path):
-    killing = functools.partial(work.KillExecutorOnce, kernel=work.square)
+def test_a_cluster_that_loses_executors_and_a_worker_gives_what_one_process_gives(tmp_path: Path):
     with standalone_cluster(tmp_path) as master, SparkEngine(master, _ONE_MACHINE) as engine:
-        squares = engine.map(list(range(work.ITEMS)), killing(tmp_path / "map"), work.concatenate)
-        sent = work.exchanged(engine, ("user",), work.KillExecutorOnce(tmp_path / "send", work.send))
+        killing = work.KillExecutorOnce(tmp_path / "map", work.square)
+        squares = engine.map(list(range(work.ITEMS)), killing, work.concatenate)
         sink = functools.partial(work.SinkOfLostExecutor, tmp_path / "sink")
         sunk = engine.exchange(
             list(range(work.ITEMS)), work.send, work.SHARDS, sink, ("user",), work.concatenate
         )
+        killing_worker = work.KillExecutorOnce(tmp_path / "send", work.send, worker=True)
+        sent = work.exchanged(engine, ("user",), killing_worker)
     assert all((tmp_path / verb).exists() for verb in ("map", "send", "sink"))
     with LocalEngine(1) as local:
         expected = work.exchanged(local, ("user",))

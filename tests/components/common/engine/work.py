@@ -124,23 +124,27 @@ def count(item: int) -> int:
     return 1
 
 
-def kill_executor() -> None:
-    """Kill the JVM that this Python process works for: its daemon's parent."""
-    daemon = Path(f"/proc/{os.getppid()}/stat").read_text()
-    os.kill(int(daemon.rpartition(")")[2].split()[1]), signal.SIGKILL)
+def kill_executor(worker: bool = False) -> None:
+    """Kill the JVM that this process works for, its daemon's parent; or the worker that started the JVM."""
+    process = os.getppid()
+    for _ in range(1 + worker):
+        stat = Path(f"/proc/{process}/stat").read_text()
+        process = int(stat.rpartition(")")[2].split()[1])
+    os.kill(process, signal.SIGKILL)
 
 
 class KillExecutorOnce:
-    """A kernel, of either verb, that loses its executor the first time it gets to item 5."""
+    """A kernel, of either verb, that loses its executor, or its worker, the first time it gets to item 5."""
 
-    def __init__(self, mark: Path, kernel: Any) -> None:
+    def __init__(self, mark: Path, kernel: Any, worker: bool = False) -> None:
         self.mark = mark
         self.kernel = kernel
+        self.worker = worker
 
     def __call__(self, item: int) -> Any:
         if item == 5 and not self.mark.exists():
             self.mark.touch()
-            kill_executor()
+            kill_executor(self.worker)
         return self.kernel(item)
 
 
