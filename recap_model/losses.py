@@ -149,11 +149,13 @@ class ValueLosses(nn.Module):
     """
 
     is_value: Tensor
+    columns: Tensor
 
     def __init__(self, tasks: Sequence[TaskConfig | None]):
         super().__init__()
         values = [task for task in tasks if task is not None]
-        self._columns = [number for number, task in enumerate(tasks) if task is not None]
+        columns = [number for number, task in enumerate(tasks) if task is not None]
+        self.register_buffer("columns", torch.tensor(columns), persistent=False)
         self.link = ValueLink([task.cap for task in values], [task.value_scale for task in values])
         self.loss = ValueTasksLoss(
             [ValueLoss(task.loss or "huber", task.value_scale or 1.0, task.power or 1.5) for task in values]
@@ -161,12 +163,11 @@ class ValueLosses(nn.Module):
         self.register_buffer("is_value", torch.tensor([task is not None for task in tasks]), persistent=False)
 
     def forward(self, logits: Tensor, labels: Tensor, weights: Tensor | None, denominators: Tensor) -> Tensor:
-        columns = self._columns
-        chosen = self.link(logits[:, columns]), labels[:, columns]
-        weight = None if weights is None else weights[:, columns]
-        losses = self.loss(*chosen, weight, denominators[columns])
-        place = torch.tensor(columns, device=logits.device)
-        return torch.zeros_like(logits[0]).index_copy(0, place, losses)
+        # Not `logits[:, columns]`, whose gradient sorts the indices.
+        chosen, label = (tensor.index_select(1, self.columns) for tensor in (logits, labels))
+        weight = None if weights is None else weights.index_select(1, self.columns)
+        losses = self.loss(self.link(chosen), label, weight, denominators.index_select(0, self.columns))
+        return torch.zeros_like(logits[0]).index_copy(0, self.columns, losses)
 
 
 def build_loss(config: RecapConfig | ModelConfig) -> MultiTaskLoss:

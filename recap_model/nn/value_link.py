@@ -45,7 +45,12 @@ class ValueLink(nn.Module):
         )
         self.register_buffer("is_value", torch.tensor(is_value), persistent=False)
         self.register_buffer("is_capped", torch.tensor(bounded), persistent=False)
+        self._all_capped, self._any_capped = all(bounded), any(bounded)
 
     def forward(self, logits: Tensor) -> Tensor:
+        if not self._any_capped:
+            return self.scales * softplus(logits)
         bounded = self.caps * torch.sigmoid(logits)
+        if self._all_capped:
+            return bounded
         return torch.where(self.is_capped, bounded, self.scales * softplus(logits))

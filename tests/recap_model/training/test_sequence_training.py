@@ -136,7 +136,7 @@ def test_tables_learn_by_their_own_rate_and_matrices_alone_decay(reader: str):
 def test_a_compiled_net_with_tables_and_a_value_learns_what_a_plain_one_does():
     value = {"kind": "value", "loss": "tweedie", "cap": 30, "score_weight": 0.1}
     plain, compiled = (
-        trained(config_of("din", tasks={"like": {}, "reply": value}, compile=compiles))[0]
+        trained(config_of("mean", tasks={"like": {}, "reply": value}, compile=compiles))[0]
         for compiles in (False, True)
     )
     assert len(weights_of(plain)) == len(weights_of(compiled))
