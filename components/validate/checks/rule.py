@@ -82,6 +82,15 @@ class CheckedLog:
         """The window's first and last day."""
         return f"{self.snapshot.first_day} to {self.snapshot.last_day}"
 
+    def describe_bound(self, text: str, bound: str) -> str:
+        """A bound's text with its value, and its field, as ``at most 0.1% (validation.max_disordered_rate)``.
+
+        Args:
+            text: with a place for the value, as ``at most {:.1%}``.
+            bound: the field under `validation`.
+        """
+        return f"{text.format(getattr(self.config.validation, bound))} (validation.{bound})"
+
     def bounds_of(self, column: str) -> ColumnBounds:
         """The bounds that the config gives to a feature column."""
         return self.config.validation.columns.get(column, ColumnBounds())
@@ -173,11 +182,11 @@ class Rule(ABC, Generic[F]):
     def describe(self, fact: F, log: CheckedLog) -> FailureText:
         """Describe a fact that is outside its bounds."""
 
-    def columns(self, fact: F, log: CheckedLog) -> list[str]:
-        """The log's columns whose rows may break the rule."""
-        return []
+    def columns(self, fact: F) -> list[str]:
+        """The log's columns that `row_expectations` are about."""
+        return [fact.subject]
 
-    def row_expectations(self, columns: list[str], log: CheckedLog) -> "list[Expectation]":
+    def row_expectations(self, fact: F, log: CheckedLog) -> "list[Expectation]":
         """Expectations that a row must meet; empty if no single row breaks the rule."""
         return []
 

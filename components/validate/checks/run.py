@@ -229,8 +229,8 @@ def _add_examples(
     columns, expectations = [], []
     for failure in failures:
         if failure.result is result:
-            columns = failure.rule.columns(failure.fact, log)
-            expectations = failure.rule.row_expectations(columns, log)
+            columns = failure.rule.columns(failure.fact)
+            expectations = failure.rule.row_expectations(failure.fact, log)
     if result.rule == "label_values":
         kind, _, name = result.subject.partition(" ")
         columns = [name if kind == "column" else log.config.label_columns()[name]]

@@ -4,7 +4,17 @@ from typing import Any
 
 from components.validate.checks.great_expectations import Expectation, ExpectRuleWithinBounds, gx
 from components.validate.checks.rule import CheckedLog, Rule
-from components.validate.checks.rules import drift, features, keys, leaks, partitions, sequences, tasks, times
+from components.validate.checks.rules import (
+    drift,
+    features,
+    keys,
+    labels,
+    leaks,
+    partitions,
+    sequences,
+    tasks,
+    times,
+)
 from recap_model.config import RecapConfig
 
 AnyRule = Rule[Any]
@@ -12,6 +22,7 @@ AnyRule = Rule[Any]
 SUBJECTS: dict[str, tuple[AnyRule, ...]] = {
     "partitions": partitions.RULES,
     "tasks": tasks.RULES,
+    "labels": labels.RULES,
     "features": features.RULES,
     "sequences": sequences.RULES,
     "leaks": leaks.RULES,

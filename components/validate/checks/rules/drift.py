@@ -152,58 +152,60 @@ class _LevelRule(_ComparisonRule, Rule[LevelChange]):
         return Figure(fact.level.value, fact.level.lowest, fact.level.highest)
 
 
-class TaskRateDrift(_LevelRule):
+class _TaskLevelRule(_LevelRule):
+    """A rule about a rate of each task, or a mean."""
+
+    bound: str
+    observed: str
+    style: str
+    largest = 1.0
+
+    def describe(self, fact: LevelChange, log: CheckedLog) -> FailureText:
+        level = fact.level
+        observed = self.observed.format(level.value, self.against(log), level.usual)
+        between = f"{max(level.lowest, 0.0):{self.style}} to {min(level.highest, self.largest):{self.style}}"
+        allowed = f"{between} (validation.drift.{self.bound} and chance)"
+        where = _describe_location(level.where, log)
+        return FailureText(f"task {level.subject}", observed, where, allowed, self.advise(level))
+
+    def advise(self, level: Level) -> str:
+        """What to do."""
+        return "look at the labels' source"
+
+
+class TaskRateDrift(_TaskLevelRule):
     """A task's positive rate is the reference's, but for chance and usual variation."""
 
-    name = "task_rate_drift"
+    name, bound = "task_rate_drift", "max_positive_rate_change"
     implies = ("task_rate_change",)
+    observed, style = "has a positive rate of {:.4g}, {} {:.4g},", ".4g"
 
     def levels(self, log: CheckedLog) -> list[Level]:
         return self.comparison(log).rates
 
-    def describe(self, fact: LevelChange, log: CheckedLog) -> FailureText:
-        level = fact.level
-        observed = f"has a positive rate of {level.value:.4g}, {self.against(log)} {level.usual:.4g},"
-        between = f"{max(level.lowest, 0.0):.4g} to {level.highest:.4g}"
-        allowed = f"{between} (validation.drift.max_positive_rate_change and chance)"
-        where = _describe_location(level.where, log)
-        return FailureText(f"task {level.subject}", observed, where, allowed, "look at the labels' source")
 
-
-class TaskMeanDrift(_LevelRule):
+class TaskMeanDrift(_TaskLevelRule):
     """A value task's mean label is the reference's, but for chance and usual variation."""
 
-    name = "task_mean_drift"
+    name, bound = "task_mean_drift", "max_mean_change"
+    observed, style, largest = "has a mean label of {:.4g}, {} {:.4g},", ".4g", math.inf
 
     def levels(self, log: CheckedLog) -> list[Level]:
         return self.comparison(log).means
 
-    def describe(self, fact: LevelChange, log: CheckedLog) -> FailureText:
-        level = fact.level
-        observed = f"has a mean label of {level.value:.4g}, {self.against(log)} {level.usual:.4g},"
-        between = f"{max(level.lowest, 0.0):.4g} to {level.highest:.4g}"
-        allowed = f"{between} (validation.drift.max_mean_change and chance)"
-        where = _describe_location(level.where, log)
-        advice = _advise_unit(level.usual, level.value) or "look at the labels' source"
-        return FailureText(f"task {level.subject}", observed, where, allowed, advice)
+    def advise(self, level: Level) -> str:
+        return _advise_unit(level.usual, level.value) or super().advise(level)
 
 
-class TaskNullRateDrift(_LevelRule):
+class TaskNullRateDrift(_TaskLevelRule):
     """A task's fraction of rows without a label is the reference's, but for chance and usual variation."""
 
-    name = "task_null_rate_drift"
+    name, bound = "task_null_rate_drift", "max_missing_rate_change"
     implies = ("task_null_rate_change",)
+    observed, style = "has no label in {:.1%} of rows, {} {:.1%},", ".1%"
 
     def levels(self, log: CheckedLog) -> list[Level]:
         return self.comparison(log).nulls
-
-    def describe(self, fact: LevelChange, log: CheckedLog) -> FailureText:
-        level = fact.level
-        observed = f"has no label in {level.value:.1%} of rows, {self.against(log)} {level.usual:.1%},"
-        between = f"{max(level.lowest, 0.0):.1%} to {min(level.highest, 1.0):.1%}"
-        allowed = f"{between} (validation.drift.max_missing_rate_change and chance)"
-        where = _describe_location(level.where, log)
-        return FailureText(f"task {level.subject}", observed, where, allowed, "look at the labels' source")
 
 
 class PartitionRowsDrift(_LevelRule):

@@ -1,156 +1,49 @@
 """Rules about feature columns: presence, missing and non-finite values, range, spread, embedding norms."""
 
 import math
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
 from components.validate.checks.great_expectations import Expectation, between, not_null, zero_or_one
 from components.validate.checks.rule import (
-    NOISE_DEVIATIONS,
     CheckedLog,
+    F,
     Fact,
     FailureText,
     Figure,
     Rule,
     describe_number,
 )
+from components.validate.checks.rules.feature_facts import (
+    Feature,
+    FeaturePartition,
+    read_feature_partitions,
+    read_features,
+)
 from components.validate.profile.columns import FEATURE_ROLES
 from components.validate.profile.statistics import compute_mean, fraction
 
-_IMPOSSIBLE = 1e-6
 _LARGEST = 1.7976931348623157e308
-_SMALLEST = 5e-324
 _MISSING_DRIFT = ("missing_rate_drift", "missing_rate_skew")
 _VALUE_DRIFT = ("column_drift", "column_skew")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Feature(Fact):
-    """One position of a feature column over the window; ``subject`` is the column.
+class _ColumnRule(Rule[F]):
+    """A rule about feature columns."""
 
-    Attributes:
-        missing: null, NaN, the unknown id, an embedding of zeros.
-        present: finite values that are not missing.
-        outside: of a binary column, values that are neither 0 nor 1.
-        is_any_id: values may be hashes of text, which are not shown as numbers.
-    """
-
-    role: str
-    is_any_id: bool
-    rows: int
-    missing: int
-    present: int
-    non_finite: int
-    outside: int
-    minimum: float
-    maximum: float
+    def applies(self, log: CheckedLog) -> bool:
+        return any(block.role in FEATURE_ROLES for block in log.blocks)
 
 
-@dataclass(frozen=True, kw_only=True)
-class FeaturePartition(Fact):
-    """One position of a feature column in a partition.
-
-    Attributes:
-        must_be_present: chance does not explain that no row of the partition has a value.
-        noise: what chance makes of the fraction of missing values.
-    """
-
-    rows: int
-    present: int
-    null_rate: float
-    window_null_rate: float
-    must_be_present: bool
-    noise: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class EmbeddingPartition(Fact):
-    """An embedding's mean norm in a partition, and over the window."""
-
-    norm: float
-    window_norm: float
-
-
-def _features(log: CheckedLog) -> Iterator[Feature]:
-    for block in log.feature_blocks:
-        stats = log.window.blocks[block.key].stats
-        for position, (label, column) in enumerate(zip(block.labels, block.sources, strict=True)):
-            yield Feature(
-                subject=column,
-                label=label,
-                role=block.role,
-                is_any_id=block.any_id(position),
-                rows=int(stats.rows[position]),
-                missing=int(stats.missing[position]),
-                present=int(stats.finite[position] - stats.unknown[position]),
-                non_finite=int(stats.nans[position] + stats.infinities[position]),
-                outside=int(stats.outside[position]),
-                minimum=float(stats.minimum[position]),
-                maximum=float(stats.maximum[position]),
-            )
-
-
-def _feature_partitions(log: CheckedLog) -> Iterator[FeaturePartition]:
-    for name, partition in log.profile.partitions.items():
-        for block in log.feature_blocks:
-            if block.key not in partition.blocks:
-                continue
-            stats, window = partition.blocks[block.key].stats, log.window.blocks[block.key].stats
-            rows = np.maximum(stats.rows, 1)
-            usual = window.missing / np.maximum(window.rows, 1)
-            absent = 1.0 - (window.finite - window.unknown) / np.maximum(window.rows, 1)
-            noise = NOISE_DEVIATIONS * np.sqrt(usual * (1.0 - usual) / rows)
-            required = (stats.rows > 0) & (absent**stats.rows < _IMPOSSIBLE)
-            for position, (label, column) in enumerate(zip(block.labels, block.sources, strict=True)):
-                yield FeaturePartition(
-                    subject=column,
-                    label=label,
-                    partition=name,
-                    rows=int(stats.rows[position]),
-                    present=int(stats.finite[position] - stats.unknown[position]),
-                    null_rate=float(stats.missing[position] / rows[position]),
-                    window_null_rate=float(usual[position]),
-                    must_be_present=bool(required[position]),
-                    noise=float(noise[position]),
-                )
-
-
-class _FeatureRule(Rule[Feature]):
+class _FeatureRule(_ColumnRule[Feature]):
     """A rule about each position of a feature column over the window."""
 
-    def applies(self, log: CheckedLog) -> bool:
-        return _has_features(log)
-
     def facts(self, log: CheckedLog) -> Iterator[Feature]:
-        return _features(log)
-
-    def columns(self, fact: Feature, log: CheckedLog) -> list[str]:
-        return [fact.subject]
+        return read_features(log)
 
 
-class _PartitionRule(Rule[FeaturePartition]):
-    """A rule about each position of a feature column in each partition."""
-
-    def applies(self, log: CheckedLog) -> bool:
-        return _has_features(log)
-
-    def facts(self, log: CheckedLog) -> Iterator[FeaturePartition]:
-        return _feature_partitions(log)
-
-    def columns(self, fact: FeaturePartition, log: CheckedLog) -> list[str]:
-        return [fact.subject]
-
-    def row_expectations(self, columns: list[str], log: CheckedLog) -> list[Expectation]:
-        return [not_null(columns[0])]
-
-
-def _has_features(log: CheckedLog) -> bool:
-    return any(block.role in FEATURE_ROLES for block in log.blocks)
-
-
-class FeatureMissing(Rule[Feature | FeaturePartition]):
+class FeatureMissing(_ColumnRule[Feature | FeaturePartition]):
     """A feature column has values in the window and in every partition, unless chance explains their absence."""
 
     name, severity = "feature_missing", "critical"
@@ -164,12 +57,9 @@ class FeatureMissing(Rule[Feature | FeaturePartition]):
         *_VALUE_DRIFT,
     )
 
-    def applies(self, log: CheckedLog) -> bool:
-        return _has_features(log)
-
     def facts(self, log: CheckedLog) -> Iterator[Feature | FeaturePartition]:
-        yield from _features(log)
-        yield from _feature_partitions(log)
+        yield from read_features(log)
+        yield from read_feature_partitions(log)
 
     def figure(self, fact: Feature | FeaturePartition, log: CheckedLog) -> Figure:
         required = fact.must_be_present if isinstance(fact, FeaturePartition) else True
@@ -181,35 +71,64 @@ class FeatureMissing(Rule[Feature | FeaturePartition]):
         advice = "fix the log, or remove the column from `features`"
         return FailureText(f"column {fact.label}", observed, where, "a feature has values", advice)
 
-    def columns(self, fact: Feature | FeaturePartition, log: CheckedLog) -> list[str]:
-        return [fact.subject]
-
-    def row_expectations(self, columns: list[str], log: CheckedLog) -> list[Expectation]:
-        return [not_null(columns[0])]
+    def row_expectations(self, fact: Feature | FeaturePartition, log: CheckedLog) -> list[Expectation]:
+        return [not_null(fact.subject)]
 
 
-class FeatureNullRate(_FeatureRule):
+class _RateRule(_FeatureRule):
+    """A rule about the fraction of a feature column's values of some kind.
+
+    Its bound may be given for a column alone.
+    """
+
+    kind: str
+
+    @abstractmethod
+    def count(self, fact: Feature) -> int:
+        """The values of the kind."""
+
+    def figure(self, fact: Feature, log: CheckedLog) -> Figure:
+        return Figure(fraction(self.count(fact), fact.rows), highest=self._highest(fact, log))
+
+    def describe(self, fact: Feature, log: CheckedLog) -> FailureText:
+        (bound,) = self.bounds
+        observed = f"has {fraction(self.count(fact), fact.rows):.1%} {self.kind} values"
+        allowed = f"at most {self._highest(fact, log):.1%} (validation.{bound})"
+        advice = f"fix the log, or allow more in validation.columns.{fact.subject}.{bound}"
+        return FailureText(f"column {fact.label}", observed, log.days_in_words, allowed, advice)
+
+    def _highest(self, fact: Feature, log: CheckedLog) -> float:
+        (bound,) = self.bounds
+        of_column: float | None = getattr(log.bounds_of(fact.subject), bound)
+        of_all: float = getattr(log.config.validation, bound)
+        return of_all if of_column is None else of_column
+
+
+class FeatureNullRate(_RateRule):
     """A feature column is missing in few of the window's rows."""
 
-    name, severity = "feature_null_rate", "critical"
+    name, severity, kind = "feature_null_rate", "critical", "missing"
     bounds = ("max_null_rate",)
     implies = ("feature_non_finite_rate", *_MISSING_DRIFT)
 
-    def figure(self, fact: Feature, log: CheckedLog) -> Figure:
-        return Figure(fraction(fact.missing, fact.rows), highest=self._highest(fact, log))
+    def count(self, fact: Feature) -> int:
+        return fact.missing
 
-    def describe(self, fact: Feature, log: CheckedLog) -> FailureText:
-        observed = f"has {fraction(fact.missing, fact.rows):.1%} missing values"
-        allowed = f"at most {self._highest(fact, log):.1%} (validation.max_null_rate)"
-        advice = f"fix the log, or allow more in validation.columns.{fact.subject}.max_null_rate"
-        return FailureText(f"column {fact.label}", observed, log.days_in_words, allowed, advice)
+    def row_expectations(self, fact: Feature, log: CheckedLog) -> list[Expectation]:
+        return [not_null(fact.subject)]
 
-    def row_expectations(self, columns: list[str], log: CheckedLog) -> list[Expectation]:
-        return [not_null(columns[0])]
 
-    def _highest(self, fact: Feature, log: CheckedLog) -> float:
-        highest = log.bounds_of(fact.subject).max_null_rate
-        return log.config.validation.max_null_rate if highest is None else highest
+class FeatureNonFiniteRate(_RateRule):
+    """A feature column is NaN or infinite in few of the window's rows."""
+
+    name, severity, kind = "feature_non_finite_rate", "warning", "NaN or infinite"
+    bounds = ("max_non_finite_rate",)
+
+    def count(self, fact: Feature) -> int:
+        return fact.non_finite
+
+    def row_expectations(self, fact: Feature, log: CheckedLog) -> list[Expectation]:
+        return [not_null(fact.subject), between(fact.subject, -_LARGEST, _LARGEST)]
 
 
 class FeatureRange(_FeatureRule):
@@ -238,9 +157,9 @@ class FeatureRange(_FeatureRule):
             advice = "fix the log, or raise the bound"
         return FailureText(f"column {fact.label}", observed, log.days_in_words, allowed, advice)
 
-    def row_expectations(self, columns: list[str], log: CheckedLog) -> list[Expectation]:
-        bounds = log.bounds_of(columns[0])
-        return [between(columns[0], bounds.min, bounds.max)]
+    def row_expectations(self, fact: Feature, log: CheckedLog) -> list[Expectation]:
+        bounds = log.bounds_of(fact.subject)
+        return [between(fact.subject, bounds.min, bounds.max)]
 
     @staticmethod
     def _bounds(fact: Feature, log: CheckedLog) -> tuple[float, float]:
@@ -249,34 +168,14 @@ class FeatureRange(_FeatureRule):
         return lowest, math.inf if bounds.max is None else bounds.max
 
 
-class FeatureNonFiniteRate(_FeatureRule):
-    """A feature column is NaN or infinite in few of the window's rows."""
-
-    name, severity = "feature_non_finite_rate", "warning"
-    bounds = ("max_non_finite_rate",)
-
-    def figure(self, fact: Feature, log: CheckedLog) -> Figure:
-        return Figure(fraction(fact.non_finite, fact.rows), highest=self._highest(fact, log))
-
-    def describe(self, fact: Feature, log: CheckedLog) -> FailureText:
-        observed = f"has {fraction(fact.non_finite, fact.rows):.1%} NaN or infinite values"
-        allowed = f"at most {self._highest(fact, log):.1%} (validation.max_non_finite_rate)"
-        advice = f"fix the log, or allow more in validation.columns.{fact.subject}.max_non_finite_rate"
-        return FailureText(f"column {fact.label}", observed, log.days_in_words, allowed, advice)
-
-    def row_expectations(self, columns: list[str], log: CheckedLog) -> list[Expectation]:
-        return [not_null(columns[0]), between(columns[0], -_LARGEST, _LARGEST)]
-
-    def _highest(self, fact: Feature, log: CheckedLog) -> float:
-        highest = log.bounds_of(fact.subject).max_non_finite_rate
-        return log.config.validation.max_non_finite_rate if highest is None else highest
-
-
-class FeatureNullRateChange(_PartitionRule):
+class FeatureNullRateChange(_ColumnRule[FeaturePartition]):
     """A feature column's fraction of missing values in a partition is near the window's, but for chance."""
 
     name, severity = "feature_null_rate_change", "warning"
     bounds = ("max_null_rate_change",)
+
+    def facts(self, log: CheckedLog) -> Iterator[FeaturePartition]:
+        return read_feature_partitions(log)
 
     def figure(self, fact: FeaturePartition, log: CheckedLog) -> Figure:
         slack = log.config.validation.max_null_rate_change + fact.noise
@@ -284,11 +183,13 @@ class FeatureNullRateChange(_PartitionRule):
 
     def describe(self, fact: FeaturePartition, log: CheckedLog) -> FailureText:
         observed = f"has {fact.null_rate:.1%} missing values, the window {fact.window_null_rate:.1%},"
-        change = log.config.validation.max_null_rate_change
-        allowed = f"a change of {change:.0%} and chance (validation.max_null_rate_change)"
+        allowed = log.describe_bound("a change of {:.0%} and chance", "max_null_rate_change")
         return FailureText(
             f"column {fact.label}", observed, fact.partition, allowed, "look at the partition's source"
         )
+
+    def row_expectations(self, fact: FeaturePartition, log: CheckedLog) -> list[Expectation]:
+        return [not_null(fact.subject)]
 
 
 class BinaryValues(_FeatureRule):
@@ -305,8 +206,8 @@ class BinaryValues(_FeatureRule):
         allowed, advice = "a binary feature is 0, 1 or null", "move it to features.continuous"
         return FailureText(f"column {fact.label}", observed, log.days_in_words, allowed, advice)
 
-    def row_expectations(self, columns: list[str], log: CheckedLog) -> list[Expectation]:
-        return [zero_or_one(columns[0])]
+    def row_expectations(self, fact: Feature, log: CheckedLog) -> list[Expectation]:
+        return [zero_or_one(fact.subject)]
 
 
 class FeatureConstant(_FeatureRule):
@@ -324,6 +225,14 @@ class FeatureConstant(_FeatureRule):
         observed = f"has {value} in all {fact.rows:,} rows"
         advice = "look at its source: it tells the model nothing"
         return FailureText(f"column {fact.label}", observed, log.days_in_words, "a feature varies", advice)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddingPartition(Fact):
+    """An embedding's mean norm in a partition, and over the window."""
+
+    norm: float
+    window_norm: float
 
 
 class EmbeddingNormChange(Rule[EmbeddingPartition]):
@@ -356,7 +265,7 @@ class EmbeddingNormChange(Rule[EmbeddingPartition]):
 
     def describe(self, fact: EmbeddingPartition, log: CheckedLog) -> FailureText:
         observed = f"has a mean norm of {describe_number(fact.norm)}, the window {describe_number(fact.window_norm)},"
-        allowed = f"a change of {log.config.validation.max_norm_change:.0%} (validation.max_norm_change)"
+        allowed = log.describe_bound("a change of {:.0%}", "max_norm_change")
         advice = "look whether the embedding was trained again"
         return FailureText(f"column {fact.subject}", observed, fact.partition, allowed, advice)
 

@@ -52,9 +52,6 @@ class _KeyRule(Rule[Key]):
     def figure(self, fact: Key, log: CheckedLog) -> Figure:
         return Figure(fact.wrong, highest=0)
 
-    def columns(self, fact: Key, log: CheckedLog) -> list[str]:
-        return [fact.subject]
-
 
 class WeightValues(_KeyRule):
     """A weight is 0 or more."""
@@ -69,8 +66,8 @@ class WeightValues(_KeyRule):
             f"column {fact.subject}", observed, log.days_in_words, WEIGHT_VALUES, "fix the log"
         )
 
-    def row_expectations(self, columns: list[str], log: CheckedLog) -> list[Expectation]:
-        return [not_null(columns[0]), between(columns[0], 0.0, LARGEST_WEIGHT)]
+    def row_expectations(self, fact: Key, log: CheckedLog) -> list[Expectation]:
+        return [not_null(fact.subject), between(fact.subject, 0.0, LARGEST_WEIGHT)]
 
 
 class TimestampNulls(_KeyRule):
@@ -87,8 +84,8 @@ class TimestampNulls(_KeyRule):
             f"column {fact.subject}", observed, log.days_in_words, "a row has one", "fix the log"
         )
 
-    def row_expectations(self, columns: list[str], log: CheckedLog) -> list[Expectation]:
-        return [not_null(columns[0])]
+    def row_expectations(self, fact: Key, log: CheckedLog) -> list[Expectation]:
+        return [not_null(fact.subject)]
 
 
 class IdNulls(_KeyRule):
@@ -103,8 +100,8 @@ class IdNulls(_KeyRule):
             f"column {fact.subject}", observed, log.days_in_words, "a row has one", "fix the log"
         )
 
-    def row_expectations(self, columns: list[str], log: CheckedLog) -> list[Expectation]:
-        return [not_null(columns[0])]
+    def row_expectations(self, fact: Key, log: CheckedLog) -> list[Expectation]:
+        return [not_null(fact.subject)]
 
 
 RULES: tuple[Rule[Key], ...] = (WeightValues(), TimestampNulls(), IdNulls())

@@ -69,12 +69,11 @@ class LabelLeak(_ColumnRule):
         return score.auc
 
     def describe(self, fact: TaskColumns, log: CheckedLog) -> FailureText:
-        highest = log.config.validation.max_column_auc
         return FailureText(
             f"task {fact.subject}",
             f"is decided by a column alone, with an AUC of {self.name_columns(fact, log, '.4f')},",
             log.sample_in_words,
-            f"at most {highest:g} (validation.max_column_auc)",
+            log.describe_bound("at most {:g}", self.bound),
             self.advise(fact),
         )
 
@@ -100,12 +99,11 @@ class LabelOnlyColumn(_ColumnRule):
         return fraction(score.present_positives, score.present) if is_partial else 0.0
 
     def describe(self, fact: TaskColumns, log: CheckedLog) -> FailureText:
-        highest = log.config.validation.max_positive_rate_where_present
         return FailureText(
             f"task {fact.subject}",
             f"is positive where a column has a value: rate {self.name_columns(fact, log, '.1%')},",
             log.sample_in_words,
-            f"at most {highest:.1%} (validation.max_positive_rate_where_present)",
+            log.describe_bound("at most {:.1%}", self.bound),
             self.advise(fact),
         )
 
@@ -152,13 +150,12 @@ class TimeAfterImpression(Rule[FeatureTimes]):
         return Figure(fraction(fact.late, fact.rows) if fact.rows else 0.0, highest=highest)
 
     def describe(self, fact: FeatureTimes, log: CheckedLog) -> FailureText:
-        highest = log.config.validation.max_time_after_impression_rate
         rate = fraction(fact.late, fact.rows)
         return FailureText(
             f"column {fact.subject}",
             f"is after the impression in {fact.late:,} of {fact.rows:,} rows with a time ({rate:.1%})",
             log.sample_in_words,
-            f"at most {highest:.1%} (validation.max_time_after_impression_rate)",
+            log.describe_bound("at most {:.1%}", "max_time_after_impression_rate"),
             "join the value as it was at the impression, or remove what is derived from it",
         )
 

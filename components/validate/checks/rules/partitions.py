@@ -52,9 +52,7 @@ class PartitionRows(Rule[Partition]):
         return Figure(fact.rows, lowest=log.config.validation.min_rows_per_partition)
 
     def describe(self, fact: Partition, log: CheckedLog) -> FailureText:
-        allowed = (
-            f"at least {log.config.validation.min_rows_per_partition:,} (validation.min_rows_per_partition)"
-        )
+        allowed = log.describe_bound("at least {:,}", "min_rows_per_partition")
         return FailureText(
             fact.subject, f"has {fact.rows:,} rows", "", allowed, "write the partition, or remove it"
         )

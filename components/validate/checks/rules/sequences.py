@@ -48,12 +48,11 @@ class _TimesRule(Rule[Histories]):
 
     def _describe(self, fact: Histories, log: CheckedLog, observed: str, advice: str) -> FailureText:
         rate = fraction(fact.wrong, fact.rows)
-        highest = log.config.validation.max_disordered_history_rate
         return FailureText(
             f"sequence {fact.subject}",
             f"{observed} in {fact.wrong:,} of {fact.rows:,} rows ({rate:.2%})",
             fact.partition,
-            f"at most {highest:.2%} (validation.max_disordered_history_rate)",
+            log.describe_bound("at most {:.2%}", "max_disordered_history_rate"),
             advice,
         )
 

@@ -1,11 +1,8 @@
 """Rules about tasks: positives, negatives, and how their rates change from partition to partition."""
 
-import re
-import sys
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-
-import numpy as np
 
 from components.validate.checks.rule import (
     CheckedLog,
@@ -13,14 +10,11 @@ from components.validate.checks.rule import (
     FailureText,
     Figure,
     Rule,
-    describe_number,
     rate_noise,
 )
 from components.validate.profile.columns import locate_label
 from components.validate.profile.profile import PartitionProfile
-from components.validate.profile.sketches.histogram import lower_edges
 from components.validate.profile.statistics import fraction
-from recap_model.config import RecapConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,35 +78,51 @@ def _change_rule(task: str, log: CheckedLog) -> str:
 
 
 class _TaskRule(Rule[Task]):
-    """A rule about each binary task."""
+    """A rule about each binary task over the window."""
+
+    severity = "critical"
 
     def applies(self, log: CheckedLog) -> bool:
         return bool(log.config.binary_tasks)
 
+    def facts(self, log: CheckedLog) -> Iterator[Task]:
+        return _read_tasks(log.window, log)
 
-class _TaskPartitionRule(Rule[TaskPartition]):
-    """A rule about each binary task in each partition."""
+
+class _ChangeRule(Rule[TaskPartition]):
+    """A rule about a rate of each binary task in each partition."""
+
+    severity = "warning"
 
     def applies(self, log: CheckedLog) -> bool:
         return bool(log.config.binary_tasks)
+
+    def facts(self, log: CheckedLog) -> Iterator[TaskPartition]:
+        return _read_task_partitions(log)
+
+    @abstractmethod
+    def observe(self, fact: TaskPartition) -> str:
+        """The partition's rate and the window's, in words."""
+
+    def describe(self, fact: TaskPartition, log: CheckedLog) -> FailureText:
+        allowed = log.describe_bound("a change of {:.0%} and chance", self.bounds[0])
+        where, advice = fact.partition, "look at the day's labels"
+        return FailureText(f"task {fact.subject}", self.observe(fact), where, allowed, advice)
 
 
 class TaskPositives(_TaskRule):
     """A task has enough positives over the window."""
 
-    name, severity = "task_positives", "critical"
+    name = "task_positives"
     bounds = ("min_positives",)
     implies = ("task_rate_change", "task_negatives", "task_rate_drift")
-
-    def facts(self, log: CheckedLog) -> Iterator[Task]:
-        return _read_tasks(log.window, log)
 
     def figure(self, fact: Task, log: CheckedLog) -> Figure:
         return Figure(fact.positives, lowest=log.config.validation.min_positives)
 
     def describe(self, fact: Task, log: CheckedLog) -> FailureText:
         observed = f"has {fact.positives:,} positives among {fact.labelled:,} labels"
-        allowed = f"at least {log.config.validation.min_positives:,} (validation.min_positives)"
+        allowed = log.describe_bound("at least {:,}", "min_positives")
         advice = f"widen the window, {_change_rule(fact.subject, log)}or remove the task"
         return FailureText(f"task {fact.subject}", observed, log.days_in_words, allowed, advice)
 
@@ -120,11 +130,8 @@ class TaskPositives(_TaskRule):
 class TaskNegatives(_TaskRule):
     """A task has a negative over the window."""
 
-    name, severity = "task_negatives", "critical"
+    name = "task_negatives"
     implies = ("task_rate_change", "task_rate_drift")
-
-    def facts(self, log: CheckedLog) -> Iterator[Task]:
-        return _read_tasks(log.window, log)
 
     def figure(self, fact: Task, log: CheckedLog) -> Figure:
         return Figure(fact.negatives, lowest=1)
@@ -136,14 +143,11 @@ class TaskNegatives(_TaskRule):
         return FailureText(f"task {fact.subject}", observed, log.days_in_words, "a task needs both", advice)
 
 
-class TaskRateChange(_TaskPartitionRule):
+class TaskRateChange(_ChangeRule):
     """A task's positive rate in a partition is near the window's, but for chance."""
 
-    name, severity = "task_rate_change", "warning"
+    name = "task_rate_change"
     bounds = ("max_positive_rate_change",)
-
-    def facts(self, log: CheckedLog) -> Iterator[TaskPartition]:
-        return _read_task_partitions(log)
 
     def figure(self, fact: TaskPartition, log: CheckedLog) -> Figure:
         usual = fact.window.rate
@@ -152,184 +156,29 @@ class TaskRateChange(_TaskPartitionRule):
         )
         return Figure(fact.current.rate if fact.current.labelled else usual, usual - slack, usual + slack)
 
-    def describe(self, fact: TaskPartition, log: CheckedLog) -> FailureText:
-        observed = f"has a positive rate of {fact.current.rate:.4g}, the window {fact.window.rate:.4g},"
-        change = log.config.validation.max_positive_rate_change
-        allowed = f"a change of {change:.0%} and chance (validation.max_positive_rate_change)"
-        return FailureText(
-            f"task {fact.subject}", observed, fact.partition, allowed, "look at the day's labels"
-        )
+    def observe(self, fact: TaskPartition) -> str:
+        return f"has a positive rate of {fact.current.rate:.4g}, the window {fact.window.rate:.4g},"
 
 
-class TaskNullRateChange(_TaskPartitionRule):
+class TaskNullRateChange(_ChangeRule):
     """A task's fraction of rows without a label in a partition is near the window's, but for chance."""
 
-    name, severity = "task_null_rate_change", "warning"
+    name = "task_null_rate_change"
     bounds = ("max_null_rate_change",)
-
-    def facts(self, log: CheckedLog) -> Iterator[TaskPartition]:
-        return _read_task_partitions(log)
 
     def figure(self, fact: TaskPartition, log: CheckedLog) -> Figure:
         usual = fact.window.null_rate
         slack = log.config.validation.max_null_rate_change + rate_noise(usual, fact.current.rows)
         return Figure(fact.current.null_rate, usual - slack, usual + slack)
 
-    def describe(self, fact: TaskPartition, log: CheckedLog) -> FailureText:
-        observed = (
-            f"has no label in {fact.current.null_rate:.1%} of rows, the window {fact.window.null_rate:.1%},"
-        )
-        change = log.config.validation.max_null_rate_change
-        allowed = f"a change of {change:.0%} and chance (validation.max_null_rate_change)"
-        return FailureText(
-            f"task {fact.subject}", observed, fact.partition, allowed, "look at the day's labels"
-        )
+    def observe(self, fact: TaskPartition) -> str:
+        usual = fact.window.null_rate
+        return f"has no label in {fact.current.null_rate:.1%} of rows, the window {usual:.1%},"
 
 
-@dataclass(frozen=True, kw_only=True)
-class ValueLabels(Fact):
-    """The labels of a value task over the window: how many are no values, and how far they spread."""
-
-    column: str
-    labels: int
-    outside: int
-    spread: float
-
-
-class _ValueRule(Rule[ValueLabels]):
-    """A rule about the labels of each value task."""
-
-    severity = "critical"
-
-    def applies(self, log: CheckedLog) -> bool:
-        return bool(log.config.value_tasks)
-
-    def facts(self, log: CheckedLog) -> Iterator[ValueLabels]:
-        for task in log.config.value_tasks:
-            key, column = locate_label(log.config, task)
-            block = log.window.blocks.get(key)
-            if block is not None:
-                position, stats = block.labels.index(column), block.stats
-                yield ValueLabels(
-                    subject=task,
-                    column=column,
-                    labels=int(stats.finite[position]),
-                    outside=int(stats.outside[position]),
-                    spread=float(stats.maximum[position] - stats.minimum[position]),
-                )
-
-
-class ValueRange(_ValueRule):
-    """The labels of a value task are finite and not negative."""
-
-    name = "value_range"
-    implies = ("value_spread", "task_mean_drift")
-
-    def figure(self, fact: ValueLabels, log: CheckedLog) -> Figure:
-        return Figure(fact.outside, highest=0)
-
-    def describe(self, fact: ValueLabels, log: CheckedLog) -> FailureText:
-        observed = f"has {fact.outside:,} labels that are negative or infinite in column {fact.column},"
-        allowed = "the label of a value task is 0 or more and finite in float32, or null"
-        advice = f"fix the log, or name another column in tasks.{fact.subject}.label"
-        return FailureText(f"task {fact.subject}", observed, log.days_in_words, allowed, advice)
-
-
-class ValueSpread(_ValueRule):
-    """The labels of a value task are there and are not all equal."""
-
-    name = "value_spread"
-    implies = ("task_mean_drift",)
-
-    def figure(self, fact: ValueLabels, log: CheckedLog) -> Figure:
-        return Figure(fact.spread if fact.labels else 0.0, lowest=sys.float_info.min)
-
-    def describe(self, fact: ValueLabels, log: CheckedLog) -> FailureText:
-        same = f"has {fact.labels:,} labels, all of them equal," if fact.labels else "has no label"
-        advice = f"look at column {fact.column}, or remove the task"
-        return FailureText(
-            f"task {fact.subject}", same, log.days_in_words, "a value task has labels that differ", advice
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class ComparedColumn(Fact):
-    """A column that a label rule compares: the largest of the numbers, and the median of its positive values."""
-
-    field: str
-    bound: float
-    median: float
-
-
-class LabelUnit(Rule[ComparedColumn]):
-    """A column named in seconds has no values that look like milliseconds."""
-
-    name, severity = "label_unit", "warning"
-
-    def applies(self, log: CheckedLog) -> bool:
-        return any(True for _ in _list_seconds(log.config))
-
-    def facts(self, log: CheckedLog) -> Iterator[ComparedColumn]:
-        for field, column, bound in _list_seconds(log.config):
-            median = _positive_median(log.window, column)
-            yield ComparedColumn(subject=column, field=field, bound=bound, median=median)
-
-    def figure(self, fact: ComparedColumn, log: CheckedLog) -> Figure:
-        return Figure(fact.median / fact.bound, highest=_MOST_TIMES_BOUND)
-
-    def describe(self, fact: ComparedColumn, log: CheckedLog) -> FailureText:
-        bound = describe_number(fact.bound, 6)
-        observed = f"is compared with {bound} in {fact.field}, and half of its positive values are over "
-        return FailureText(
-            f"column {fact.subject}",
-            f"{observed}{describe_number(fact.median)},",
-            log.days_in_words,
-            "a column named in seconds has seconds",
-            "if these are milliseconds, write seconds, or rename the column and compare it with milliseconds",
-        )
-
-
-_SECONDS = re.compile(r"(^|_)(s|secs?|seconds?)$", re.IGNORECASE)
-# A threshold near the typical value is usual; a typical value of a hundred thresholds is another unit's.
-_MOST_TIMES_BOUND = 100.0
-
-
-def _list_seconds(config: RecapConfig) -> Iterator[tuple[str, str, float]]:
-    """Comparisons of columns named in seconds with positive numbers: the field, the column, the largest number."""
-    for task, settings in config.tasks.items():
-        for field, rule in settings.conditions(task):
-            numbers = [bound for bound in rule.bounds if isinstance(bound, float) and bound > 0]
-            if rule.column and numbers and _SECONDS.search(rule.column):
-                yield f"tasks.{task}.{field}", rule.column, max(numbers)
-        column = str(settings.label_rule(task))
-        if settings.kind == "value" and _SECONDS.search(column):
-            if settings.cap is not None:
-                # Values of which half exceed the cap: it would be the label of most rows.
-                yield f"tasks.{task}.cap", column, settings.cap / _MOST_TIMES_BOUND
-            elif settings.scale is not None:
-                yield f"tasks.{task}.scale", column, settings.scale
-
-
-def _positive_median(profile: PartitionProfile, column: str) -> float:
-    """The lower edge of the bin with the median of a column's positive values; 0 without one."""
-    for key in ("value", "outcome", "continuous"):
-        block = profile.blocks.get(key)
-        if block is None or column not in block.labels:
-            continue
-        bins, counts = block.histograms.select(block.labels.index(column))
-        edges = lower_edges(bins)
-        edges, counts = edges[edges > 0], counts[edges > 0]
-        if len(edges):
-            return float(edges[np.searchsorted(np.cumsum(counts), counts.sum() / 2)])
-    return 0.0
-
-
-RULES: tuple[Rule[Task] | Rule[TaskPartition] | Rule[ComparedColumn] | Rule[ValueLabels], ...] = (
+RULES: tuple[Rule[Task] | Rule[TaskPartition], ...] = (
     TaskPositives(),
     TaskNegatives(),
     TaskRateChange(),
     TaskNullRateChange(),
-    ValueRange(),
-    ValueSpread(),
-    LabelUnit(),
 )

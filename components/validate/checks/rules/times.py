@@ -54,36 +54,23 @@ class _TimesRule(Rule[Times]):
 
     def facts(self, log: CheckedLog) -> Iterator[Times]:
         for name, partition in log.profile.partitions.items():
-            unit, block = partition.blocks.get(UNIT_BLOCK), partition.blocks.get("timestamp")
-            for position, column in enumerate(block.labels if block else ()):
-                assert block is not None
-                assert unit is not None
-                yield Times(
-                    subject=column,
-                    label=column,
-                    partition=name,
-                    times=int(block.stats.finite[position]),
-                    lowest=float(unit.stats.minimum[position]),
-                    highest=float(unit.stats.maximum[position]),
-                    implausible=int(unit.stats.outside[position]),
-                    outside=int(block.stats.outside[position]),
-                )
-            derived = partition.blocks.get("moment")
-            for position, column in enumerate(derived.labels if derived else ()):
-                assert derived is not None
-                yield Times(
-                    subject=column,
-                    label=column,
-                    partition=name,
-                    times=int(derived.stats.finite[position]),
-                    lowest=float(derived.stats.minimum[position]),
-                    highest=float(derived.stats.maximum[position]),
-                    implausible=int(derived.stats.outside[position]),
-                    outside=0,
-                )
-
-    def columns(self, fact: Times, log: CheckedLog) -> list[str]:
-        return [fact.subject]
+            for role in ("timestamp", "moment"):
+                block = partition.blocks.get(role)
+                extent = partition.blocks.get(UNIT_BLOCK) if role == "timestamp" else block
+                if block is None or extent is None:
+                    continue
+                for position, column in enumerate(block.labels):
+                    yield Times(
+                        subject=column,
+                        label=column,
+                        partition=name,
+                        times=int(block.stats.finite[position]),
+                        lowest=float(extent.stats.minimum[position]),
+                        highest=float(extent.stats.maximum[position]),
+                        implausible=int(extent.stats.outside[position]),
+                        # A time that features are computed from may be on any day.
+                        outside=int(block.stats.outside[position]) if role == "timestamp" else 0,
+                    )
 
 
 class TimestampUnit(_TimesRule):
@@ -100,14 +87,12 @@ class TimestampUnit(_TimesRule):
         plausible = FIRST_PLAUSIBLE_MS <= fact.lowest < LAST_PLAUSIBLE_MS
         value = fact.highest if plausible else fact.lowest
         observed = f"has {fact.implausible:,} times such as {describe_time(value)},"
-        allowed, advice = (
-            "a time is in milliseconds since 1970-01-01 UTC",
-            "write milliseconds, or timestamps",
-        )
+        allowed = "a time is in milliseconds since 1970-01-01 UTC"
+        advice = "write milliseconds, or timestamps"
         return FailureText(f"column {fact.subject}", observed, fact.partition, allowed, advice)
 
-    def row_expectations(self, columns: list[str], log: CheckedLog) -> list[Expectation]:
-        return [between(columns[0], FIRST_PLAUSIBLE_MS, LAST_PLAUSIBLE_MS)]
+    def row_expectations(self, fact: Times, log: CheckedLog) -> list[Expectation]:
+        return [between(fact.subject, FIRST_PLAUSIBLE_MS, LAST_PLAUSIBLE_MS)]
 
 
 class TimestampWindow(_TimesRule):
@@ -123,17 +108,16 @@ class TimestampWindow(_TimesRule):
     def describe(self, fact: Times, log: CheckedLog) -> FailureText:
         rate = fraction(fact.outside, fact.times)
         observed = f"has {fact.outside:,} times ({rate:.1%}) over a day away"
-        highest = log.config.validation.max_outside_window_rate
-        allowed = f"at most {highest:.1%} (validation.max_outside_window_rate)"
+        allowed = log.describe_bound("at most {:.1%}", "max_outside_window_rate")
         return FailureText(
             f"column {fact.subject}", observed, fact.partition, allowed, "move the rows to their day"
         )
 
-    def row_expectations(self, columns: list[str], log: CheckedLog) -> list[Expectation]:
+    def row_expectations(self, fact: Times, log: CheckedLog) -> list[Expectation]:
         midnight = datetime.min.time()
         first = datetime.combine(log.snapshot.first_day, midnight, UTC) - timedelta(days=1)
         last = datetime.combine(log.snapshot.last_day, midnight, UTC) + timedelta(days=2)
-        return [between(columns[0], first.timestamp() * 1000, last.timestamp() * 1000)]
+        return [between(fact.subject, first.timestamp() * 1000, last.timestamp() * 1000)]
 
 
 class TimestampSentinels(Rule[OptionalTimes]):
@@ -199,17 +183,16 @@ class TimestampOrder(Rule[TimePair]):
     def describe(self, fact: TimePair, log: CheckedLog) -> FailureText:
         rate = fraction(fact.disordered, fact.pairs)
         observed = f"does not hold for {fact.disordered:,} rows ({rate:.1%})"
-        highest = log.config.validation.max_disordered_rate
-        allowed = f"at most {highest:.1%} (validation.max_disordered_rate)"
+        allowed = log.describe_bound("at most {:.1%}", "max_disordered_rate")
         return FailureText(
             fact.subject, observed, fact.partition, allowed, "look whether two columns are swapped"
         )
 
-    def columns(self, fact: TimePair, log: CheckedLog) -> list[str]:
+    def columns(self, fact: TimePair) -> list[str]:
         return [fact.first, fact.second]
 
-    def row_expectations(self, columns: list[str], log: CheckedLog) -> list[Expectation]:
-        return [in_order(*columns)]
+    def row_expectations(self, fact: TimePair, log: CheckedLog) -> list[Expectation]:
+        return [in_order(fact.first, fact.second)]
 
 
 RULES: tuple[Rule[Times] | TimestampSentinels | TimestampOrder, ...] = (
