@@ -1,70 +1,24 @@
-"""``recap models``, ``promote`` and ``rollback`` on a real registry: what they print, move and refuse."""
+"""``recap models`` on a real registry: versions listed and shown, edited rows, wrong use."""
 
 import contextlib
 import json
 import re
-import shutil
 import sqlite3
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from components.common import registry
 from components.common.registry.promotion.promotion_log import person
-from components.promote.promote import promote_version
 from pipeline.cli.app import app
-from pipeline.cli.registry.versions import format_change, version_table
+from pipeline.cli.registry.versions import version_table
 from pipeline.cli.terminal.output import new_console
-from tests.components.registries import NAME, PROOF, new_registry, register, run_outputs
+from tests.components.registries import NAME, PROOF, new_registry
 from tests.fork_server import run_recap
+from tests.pipeline.cli.registry.commands import recap
 
 OWN_ROWS = "AUC, RCE: each version on its own test rows; recap models diff uses the same."
-PROOFS = (
-    "components.promote.manual.load_and_score",
-    "components.common.registry.promotion.rollback.load_and_score",
-    "components.register.register.load_and_score",
-)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _proven():
-    """Proofs take seconds; where they are not the subject they are taken for granted."""
-    with pytest.MonkeyPatch.context() as patched:
-        for place in PROOFS:
-            patched.setattr(place, lambda *_: PROOF)
-        patched.delenv("MLFLOW_TRACKING_URI", raising=False)
-        yield
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace where version 1 is champion, and 2 on hold."""
-    place = tmp_path_factory.mktemp("place")
-    uri = new_registry(place / "workspace")
-    for number, outcome, against in ((1, "PROMOTE", None), (2, "HOLD", "1")):
-        folder = place / str(number)
-        inputs = run_outputs(folder, uri, f"run-{number}", outcome, against, seed=number)
-        register(inputs, folder / "version")
-        promote_version(folder / "version", inputs.evaluation, folder / "promotion")
-    return place / "workspace"
-
-
-@pytest.fixture
-def workspace(made: Path, tmp_path: Path) -> Path:
-    """A copy of its database; the versions' artifacts stay where they are."""
-    shutil.copyfile(made / "mlflow.db", tmp_path / "mlflow.db")
-    return tmp_path
-
-
-def recap(workspace: Path, *arguments: str) -> Result:
-    return CliRunner().invoke(app, [*arguments, "--name", NAME, "--workspace", str(workspace)])
-
-
-def _aliases(workspace: Path) -> dict[str, str]:
-    return registry.aliases(registry.connect(registry.default_tracking_uri(workspace)), NAME)
 
 
 def test_versions_are_listed_newest_first_for_a_machine(workspace: Path):
@@ -172,110 +126,6 @@ def test_a_versions_description_says_who_moved_it_and_why_before_its_decision(wo
     assert again.count("Decision at registration:") == 1
 
 
-def test_two_versions_are_compared(workspace: Path):
-    found = json.loads(recap(workspace, "models", "diff", "1", "2", "--json").stdout)
-    assert found["lineage.outcome"] == ["PROMOTE", "HOLD"]
-    assert len(found["lineage.model_digest"][0]) == 64
-    assert "config.tasks.like.label" not in found
-    printed = recap(workspace, "models", "diff", "1", "2").stdout
-    assert "lineage.outcome: PROMOTE -> HOLD" in printed
-    assert f"lineage.model_digest: {found['lineage.model_digest'][0][:12]} -> " in printed
-    assert found["metrics"] == {"not_compared": NOT_COMPARED}
-    assert (
-        f"metrics: not compared, as the versions were not scored on the same rows: {NOT_COMPARED}" in printed
-    )
-
-
-NOT_COMPARED = (
-    "the test set of version 2 is not on this machine; the test set of version 1 is not on this machine"
-)
-
-
-def measured_against(champion: float, candidate: float) -> dict[str, Any]:
-    """A task of which both models have an RCE; the error of the difference is 0.2."""
-    change = candidate - champion
-    interval = {"rce": [change - 0.33, change + 0.33]}
-    difference = {"rce": change, "interval": interval, "error": {"rce": 0.2}}
-    models = {"rce": candidate, "auc": 0.71, "champion": {"rce": champion, "auc": 0.7}}
-    return {"rows": 1000, "positives": 200, **models, "difference": difference}
-
-
-def test_two_versions_are_compared_on_the_same_rows_as_recorded_or_scored_again(tmp_path: Path):
-    """Version 2 was compared with 1 when it was registered; version 3 with none, but its test set is there."""
-    uri = new_registry(tmp_path / "workspace")
-    for number, against in ((1, None), (2, "1"), (3, None)):
-        steps = tmp_path / str(number)
-        inputs = run_outputs(steps, uri, f"run-{number}", "HOLD", against, seed=number)
-        if against:
-            tasks = {
-                "like": measured_against(4.0, 4.5),
-                "reply": measured_against(2.0, 2.1) | {"positives": 0},
-            }
-            (inputs.evaluation / "metrics.json").write_text(json.dumps({"rows": 1000, "tasks": tasks}))
-        if number == 3:
-            evaluation = steps / "evaluate" / "evaluation"
-            shutil.copytree(inputs.evaluation, evaluation)
-            shutil.copytree(inputs.test_set.parent, steps / "prepare", ignore=shutil.ignore_patterns("log"))
-            (steps / "prepare" / inputs.test_set.name).rename(steps / "prepare" / "test_set")
-            inputs = replace(inputs, evaluation=evaluation)
-        register(inputs, steps / "version")
-
-    def diff(first: str, second: str) -> Any:
-        done = recap(tmp_path / "workspace", "models", "diff", first, second, "--json")
-        assert done.exception is None, done.exception
-        return json.loads(done.stdout)["metrics"]
-
-    recorded, backwards = diff("1", "2"), diff("2", "1")
-    assert (recorded["rows"], recorded["version"], recorded["source"]) == (1000, "2", "recorded")
-    assert list(recorded["tasks"]) == ["like"], "reply has fewer positives than the gate judges"
-    like = recorded["tasks"]["like"]
-    assert (like["first"], like["second"], like["change"]) == (4.0, 4.5, 0.5)
-    assert like["bounds"] == pytest.approx([0.17, 0.83])
-    turned = backwards["tasks"]["like"]
-    assert (turned["first"], turned["second"], turned["change"]) == (4.5, 4.0, -0.5)
-    assert turned["bounds"] == pytest.approx([-0.83, -0.17])
-    assert (turned["first_order"], turned["second_order"]) == (0.71, 0.7)
-
-    rescored, itself = diff("1", "3"), diff("3", "1")
-    assert (rescored["rows"], rescored["version"], rescored["source"]) == (50, "3", "rescored")
-    assert rescored["tasks"]
-    for task, change in rescored["tasks"].items():
-        assert change["change"] == pytest.approx(change["second"] - change["first"])
-        assert itself["tasks"][task]["change"] == -change["change"]
-    printed = recap(tmp_path / "workspace", "models", "diff", "1", "2").stdout
-    assert "metrics: on the same 1,000 test rows, of version 2, recorded; judged tasks" in printed
-    assert "like: RCE 4.00 -> 4.50, change +0.5 (+0.17 to +0.83); AUC 0.7000 -> 0.7100" in printed
-
-
-def test_a_number_that_moved_is_told_with_how_far():
-    assert format_change(0.75, 0.7625) == "0.75 -> 0.7625 (+0.0125)"
-    assert format_change(None, 0.5) == "none -> 0.5"
-
-
-def test_promote_wants_a_reason_for_a_version_on_hold(workspace: Path):
-    refused = recap(workspace, "promote", "2")
-    assert isinstance(refused.exception, ValueError)
-    assert "its decision is HOLD" in str(refused.exception)
-    done = recap(workspace, "promote", "2", "--approve", "by design")
-    assert done.exit_code == 0, done.output
-    assert done.stdout.strip() == "tiny: champion was version 1, is version 2. Record: recap models show 2."
-    assert _aliases(workspace) == {"champion": "2", "previous": "1"}
-
-
-def test_promote_says_so_if_the_version_is_champion_already(workspace: Path):
-    done = recap(workspace, "promote", "1", "--json")
-    assert json.loads(done.stdout) == {"name": NAME, "champion": "1", "moved": False}
-
-
-def test_rollback_returns_to_the_previous_champion(workspace: Path):
-    recap(workspace, "promote", "2", "--approve", "by design")
-    done = recap(workspace, "rollback", "--why", "replies fell", "--json")
-    moved = json.loads(done.stdout)
-    assert (moved["champion"], moved["source"], moved["why"]) == ("1", "2", "replies fell")
-    assert moved["applied"] is True
-    assert _aliases(workspace) == {"champion": "1", "previous": "2"}
-
-
 def test_rows_that_somebody_edited_are_named_beside_the_others(workspace: Path):
     promotions = f"name = '{NAME}.promotions'"
     with contextlib.closing(sqlite3.connect(workspace / "mlflow.db")) as database:
@@ -366,43 +216,3 @@ def test_what_goes_wrong_is_one_line_and_status_1(arguments: tuple[str, ...], wo
     (line,) = done.stderr.splitlines()
     assert words in line
     assert line.startswith("recap: ")
-
-
-def fetch(workspace: Path, model: str, out: Path) -> Result:
-    arguments = ["models", "fetch", model, "--out", str(out), "--workspace", str(workspace)]
-    return CliRunner().invoke(app, arguments)
-
-
-def test_a_version_is_fetched_to_be_served_and_a_newer_one_takes_its_place(workspace: Path, tmp_path: Path):
-    done = fetch(workspace, f"{NAME}@champion", tmp_path / "champion")
-    assert done.exit_code == 0, done.output
-    assert f"{NAME} version 1, every file as it was registered" in " ".join(done.stdout.split())
-    assert f"mlflow models serve --env-manager local --model-uri {tmp_path / 'champion'}" in done.stdout
-    first = (tmp_path / "champion" / "digests.json").read_bytes()
-    assert fetch(workspace, f"models:/{NAME}/2", tmp_path / "champion").exit_code == 0
-    assert (tmp_path / "champion" / "digests.json").read_bytes() != first
-    assert {path.name for path in tmp_path.iterdir()} == {"mlflow.db", "champion"}
-
-
-def test_a_folder_of_something_else_is_not_replaced_by_a_version(workspace: Path, tmp_path: Path):
-    (tmp_path / "notes").mkdir()
-    (tmp_path / "notes" / ".git").touch()
-    refused = fetch(workspace, f"{NAME}@champion", tmp_path / "notes")
-    assert isinstance(refused.exception, FileExistsError)
-    assert (tmp_path / "notes" / ".git").exists()
-
-
-@pytest.mark.parametrize(
-    ("model", "words"),
-    [
-        ("other@champion", "model other: has no alias champion; aliases: none"),
-        (f"{NAME}@best", f"model {NAME}: has no alias best; aliases: candidate, champion"),
-        (f"{NAME}/7", f"model {NAME}: has no version 7"),
-        (NAME, "names no version; give NAME/VERSION or NAME@ALIAS"),
-    ],
-)
-def test_what_is_not_in_the_registry_is_not_fetched(workspace: Path, tmp_path: Path, model: str, words: str):
-    refused = fetch(workspace, model, tmp_path / "champion")
-    assert isinstance(refused.exception, ValueError)
-    assert words in str(refused.exception)
-    assert not (tmp_path / "champion").exists()
