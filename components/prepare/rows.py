@@ -12,7 +12,7 @@ from components.common.artifacts.snapshot import LogFile, Snapshot
 from components.common.storage.parquet import batches_of, hash_content, open_parquet
 from components.common.storage.rows_at_once import rows_at_once
 from components.prepare.id_forms import IdForms
-from components.prepare.row_places import place_of, row_group_starts, with_place
+from components.prepare.row_positions import describe_position, mark_position, row_group_starts
 from recap_model.config import RecapConfig
 from recap_model.config.data.dataset import SplitByColumn, SplitByHash
 from recap_model.config.data.features import DENSE_GROUPS
@@ -187,7 +187,7 @@ def read_file(
         starts, first = row_group_starts(parquet), 0
         rows = rows_at_once(parquet, columns, _ROWS_AT_ONCE)
         for batch in batches_of(parquet, rows, names, use_threads=False):
-            yield with_place(batch, starts, first)
+            yield mark_position(batch, starts, first)
             first += batch.num_rows
     except (OSError, pa.ArrowException) as error:
         reason = in_one_line(error)
@@ -219,7 +219,7 @@ def to_rows(batch: pa.RecordBatch, config: RecapConfig, forms: IdForms, file: st
     try:
         sequences = read_sequences(batch, config.features.sequences, impressed, file)
     except UnalignedListsError as error:
-        raise ValueError(f"{file}: {place_of(batch, error.row)}: {error.reason}") from None
+        raise ValueError(f"{file}: {describe_position(batch, error.row)}: {error.reason}") from None
     return Rows(groups, labels, weight, number, keys, sparse, sequences)
 
 

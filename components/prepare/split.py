@@ -121,9 +121,9 @@ class TrainingSplitter(Splitter):
     @property
     def columns(self) -> list[str]:
         """The columns that it reads."""
-        own = [str(self._impressed)] if self._inner_cuts is not None else []
-        own += [self._id] if self._last_days is None and self._id is not None else []
-        return list(dict.fromkeys([*super().columns, *own]))
+        columns = [str(self._impressed)] if self._inner_cuts is not None else []
+        columns += [self._id] if self._last_days is None and self._id is not None else []
+        return list(dict.fromkeys([*super().columns, *columns]))
 
     def codes(self, batch: pa.RecordBatch, partition: Partition, file: LogFile) -> Codes:
         """The set of each row of a batch, `LEFT_OUT` for those that are not for training: (rows,) int8."""

@@ -90,7 +90,7 @@ def _whole_lists(column: pa.FixedSizeListArray, stored: ListColumn) -> pa.FixedS
     """Lists of the log's width, with zeros in the elements that the model does not read."""
     values = _values(column)
     padded = np.zeros((len(column), stored.width), dtype=values.dtype)
-    padded[:, stored.places] = values
+    padded[:, stored.positions] = values
     return pa.FixedSizeListArray.from_arrays(pa.array(padded.ravel()), stored.width)
 
 

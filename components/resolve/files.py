@@ -10,7 +10,7 @@ from components.resolve.window import Window, choose_window, in_hours, missing_d
 from recap_model.config import RecapConfig
 
 
-class FilesFound(NamedTuple):
+class WindowFiles(NamedTuple):
     """Files of a window.
 
     Attributes:
@@ -29,7 +29,7 @@ class FilesFound(NamedTuple):
     not_read: list[str]
 
 
-def find_files(config: RecapConfig, data_root: str, end_date: str, days: int, scheduled: str) -> FilesFound:
+def find_files(config: RecapConfig, data_root: str, end_date: str, days: int, scheduled: str) -> WindowFiles:
     """Find the files of the window; arguments and errors as of `resolve_run`."""
     if days < 0:
         raise ValueError(f"days: {days}: must be at least 1, or 0 for data.days of the config")
@@ -55,7 +55,7 @@ def find_files(config: RecapConfig, data_root: str, end_date: str, days: int, sc
             available.check_has_files()
         missing = missing_days(window, available, config.data.tolerated_missing_days)
     chosen = [listed for day in window.days for listed in files.get(day, ())]
-    return FilesFound(
+    return WindowFiles(
         source=source,
         window=window,
         files=chosen,

@@ -25,7 +25,7 @@ from components.common.runtime.train_job import check_distribution
 from components.common.storage.identity import identify_files
 from components.common.storage.log_files import ListedFile, shorten
 from components.common.storage.parquet import open_root
-from components.resolve.files import FilesFound, find_files
+from components.resolve.files import WindowFiles, find_files
 from components.resolve.serving_log import freeze_serving_log
 from recap_model.config import RecapConfig, load_config, parse_yaml
 from recap_model.config.fields.uris import without_secret
@@ -84,7 +84,7 @@ class Inputs:
     """What a snapshot is made of; ``expectations`` is the content of the config's expectations file."""
 
     config: RecapConfig
-    listing: FilesFound
+    listing: WindowFiles
     champion: Champion | None
     tracking_uri: str
     run_id: str
@@ -221,7 +221,7 @@ def _baseline(
     return Baseline(sha256=hashlib.sha256(profile).hexdigest()), profile
 
 
-def _partitions(listing: FilesFound, chosen: list[ListedFile]) -> list[Partition]:
+def _partitions(listing: WindowFiles, chosen: list[ListedFile]) -> list[Partition]:
     not_read = f"; not read: {shorten(listing.not_read, 3)}" if listing.not_read else ""
     folders: dict[str, list[LogFile]] = {}
     files = identify_files(listing.source.filesystem, listing.source.root, [listed.file for listed in chosen])

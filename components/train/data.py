@@ -1,5 +1,6 @@
 """The training rows of a process, and the rows held out for early stopping."""
 
+import functools
 import os
 from pathlib import Path
 
@@ -25,15 +26,18 @@ def training_rows(
     on_gpu = process_group.device.type == "cuda"
     early = training.early_stopping
     share = 0.0 if early is None else early.share
-    reader = DatasetReader(
+    open_reader = functools.partial(
+        DatasetReader,
         train_set,
         list(config.tasks),
         training.batch_size,
         config=config,
         weighting="training",
-        seed=training.seed,
         held_out=share,
         shard=process_group.shard,
+    )
+    reader = open_reader(
+        seed=training.seed,
         # Batch norm needs two rows in each part of a batch.
         min_rows=2 * process_group.size * training.micro_batches,
         threads=_reading_threads(process_group),
@@ -44,17 +48,7 @@ def training_rows(
         rows = DevicePrefetcher(rows, process_group.device)
     if early is None:
         return rows, None
-    held_out = DatasetReader(
-        train_set,
-        list(config.tasks),
-        training.batch_size,
-        config=config,
-        weighting="training",
-        held_out=share,
-        only_held_out=True,
-        shard=process_group.shard,
-        min_rows=process_group.size,
-    )
+    held_out = open_reader(only_held_out=True, min_rows=process_group.size)
     if not held_out.steps:
         raise ValueError(
             f"training.early_stopping.share: {share} of {reader.rows:,} training rows holds out none; raise it"

@@ -6,10 +6,11 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -89,21 +90,15 @@ class Server:
 
     def runs(self, limit: int | None = 20) -> list[Run]:
         """The newest runs of the experiment, newest first; all runs if ``limit`` is None."""
-        runs: list[Run] = []
-        token = ""
         with self._api_errors():
-            experiment = self._experiment()
-            while True:
-                answer = self._client.list_runs(
-                    page_token=token,
-                    page_size=min(limit or _PAGE, _PAGE),
-                    sort_by="created_at desc",
-                    experiment_id=experiment,
-                )
-                runs += [_run(one) for one in answer.runs or []]
-                token = answer.next_page_token or ""
-                if not token or (limit is not None and len(runs) >= limit):
-                    return runs[:limit]
+            newest = _list_pages(
+                self._client.list_runs,
+                "runs",
+                page_size=min(limit or _PAGE, _PAGE),
+                sort_by="created_at desc",
+                experiment_id=self._experiment(),
+            )
+            return [_run(one) for one in islice(newest, limit)]
 
     def publish(self, package: Path, version: str, name: str = NAME) -> Version:
         """Upload a compiled pipeline as a new version of that name; idempotent for equal name and content.
@@ -143,18 +138,14 @@ class Server:
 
     def schedules(self) -> list[Schedule]:
         """All schedules of the experiment."""
-        schedules: list[Schedule] = []
-        token = ""
         with self._api_errors():
-            experiment = self._experiment()
-            while True:
-                answer = self._client.list_recurring_runs(
-                    page_token=token, page_size=_PAGE, experiment_id=experiment
-                )
-                schedules += [Schedule.from_api(one) for one in answer.recurring_runs or []]
-                token = answer.next_page_token or ""
-                if not token:
-                    return schedules
+            listed = _list_pages(
+                self._client.list_recurring_runs,
+                "recurring_runs",
+                page_size=_PAGE,
+                experiment_id=self._experiment(),
+            )
+            return [Schedule.from_api(one) for one in listed]
 
     def create_schedule(
         self,
@@ -232,6 +223,17 @@ class Server:
             ) from None
         finally:
             noisy.setLevel(level)
+
+
+def _list_pages(list_page: Callable[..., Any], field: str, **arguments: Any) -> Iterator[Any]:
+    """The items of all pages of a list of kfp's client, which each page has as ``field``."""
+    token = ""
+    while True:
+        page = list_page(page_token=token, **arguments)
+        yield from getattr(page, field) or []
+        token = page.next_page_token or ""
+        if not token:
+            return
 
 
 def _describe_api_error(error: Any, namespace: str) -> str:

@@ -166,12 +166,12 @@ def _summarize_page(name: str, run: _RunRecord) -> str:
     """A sentence on a page's content."""
     if name == "data" and run.validation:
         failures = [rule for rule in run.validation["rules"] if not rule["success"]]
-        found = f"{len(failures)} warnings" if failures else "every rule holds"
+        outcome = f"{len(failures)} warnings" if failures else "every rule holds"
         drift = run.validation.get("drift", {})
         compared = (
             f"; {drift['beyond']} of {drift['compared']} columns drifted" if "compared" in drift else ""
         )
-        return f"{run.validation['rows']:,} rows, {found}{compared}"
+        return f"{run.validation['rows']:,} rows, {outcome}{compared}"
     if name == "data":
         return "what is wrong with the log, and where"
     if name == "training" and run.model:

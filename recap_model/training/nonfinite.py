@@ -65,5 +65,7 @@ def _magnitudes(batch: RecapBatch, features: FeaturesConfig) -> list[tuple[float
 def _column(features: FeaturesConfig, group: str, number: int) -> str:
     columns = getattr(features, group)
     return (
-        f"{columns.column}[{columns.places[number]}]" if isinstance(columns, ListColumn) else columns[number]
+        f"{columns.column}[{columns.positions[number]}]"
+        if isinstance(columns, ListColumn)
+        else columns[number]
     )

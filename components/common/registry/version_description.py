@@ -20,10 +20,10 @@ def describe_promotions(client: "MlflowClient", name: str, version: str, moves: 
     Args:
         moves: all promotions of the model, the oldest first.
     """
-    own = [move for move in moves if version in (move.source, move.to)]
+    relevant = [move for move in moves if version in (move.source, move.to)]
     before = registry.get_version(client, name, version).description or ""
     decision = before.rpartition(_DECISION)[2]
-    sentences = [_describe(move, version) for move in reversed(own[-_MOVES_SHOWN:])]
+    sentences = [_describe(move, version) for move in reversed(relevant[-_MOVES_SHOWN:])]
     text = "\n\n".join(sentences) + _DECISION + decision
     with registry.registry_errors(client):
         client.update_model_version(name, version, text[: registry.LONGEST_DESCRIPTION])

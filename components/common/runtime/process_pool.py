@@ -108,14 +108,6 @@ class ProcessPool:
             self._idle.put(process)
 
 
-def map_processes(
-    work: Callable[..., T], arguments: Sequence[tuple[Any, ...]], processes: int
-) -> Iterator[T]:
-    """`ProcessPool.map` in processes of their own."""
-    with ProcessPool(processes) as pool:
-        yield from pool.map(work, arguments)
-
-
 def exit_with_parent(parent: int) -> None:
     """Exit this process when its parent with this id has ended; a pool's processes would outlive it otherwise."""
 

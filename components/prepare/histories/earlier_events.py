@@ -50,8 +50,8 @@ class EarlierEvents:
         self._user_starts = before[_run_starts(rows.user)]
         earlier = before[_run_starts(rows.user, rows.time)]
         # Rows of the own request that come just before are left out at once, however many there are.
-        own = before[_run_starts(rows.user, rows.request, rows.has_request)]
-        self._ends = np.where(rows.has_request, np.minimum(earlier, own), earlier)
+        before_request = before[_run_starts(rows.user, rows.request, rows.has_request)]
+        self._ends = np.where(rows.has_request, np.minimum(earlier, before_request), earlier)
         # With neither, a history is a stretch of the events.
         self._always_visible = not rows.has_request.any() and bool((known <= rows.time).all())
 

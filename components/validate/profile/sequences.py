@@ -55,8 +55,8 @@ def read_newest(batch: pa.RecordBatch, column: LogColumn) -> Floats:
         return values
     starts, lengths = list_bounds(lists)
     there = np.flatnonzero(lengths)
-    places = (starts + lengths - 1 if column.newest_last else starts)[there]
-    events = lists.values.take(pa.array(places))
+    newest = (starts + lengths - 1 if column.newest_last else starts)[there]
+    events = lists.values.take(pa.array(newest))
     values[there] = _read_events(events, column).reshape(len(there), width)
     return values
 

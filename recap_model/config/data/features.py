@@ -40,7 +40,7 @@ DENSE_GROUPS = {
 EMBEDDING_GROUPS = tuple(name for name, group in DENSE_GROUPS.items() if group.role == "embedding")
 _SCALAR_GROUPS = tuple(name for name in DENSE_GROUPS if name not in EMBEDDING_GROUPS)
 
-_WIDEST = 1_000_000  # far beyond any list, and its places still fit into memory
+_WIDEST = 1_000_000  # far beyond any list, and its positions still fit into memory
 
 
 class ListColumn(StrictModel):
@@ -50,23 +50,23 @@ class ListColumn(StrictModel):
     width: Annotated[int, Field(ge=1, le=_WIDEST)] = Field(description="numbers in each list of the log")
     slices: list[tuple[NonNegativeInt, PositiveInt]] | None = Field(
         None,
-        description="[start, end) of the stretches of the list that are read, in this order; all of it if none",
+        description="ranges [start, end) of the list that are read, in this order; all of it if not given",
     )
 
     @model_validator(mode="after")
     def _slices_fit(self) -> "ListColumn":
         for start, end in self.slices or ():
             if not start < end <= self.width:
-                raise ValueError(f"slices: [{start}, {end}] is no stretch of a list of {self.width}")
-        if len(set(self.places)) < len(self.places) or not self.places:
-            raise ValueError("slices: a place is read once; give stretches that do not overlap")
+                raise ValueError(f"slices: [{start}, {end}] is not a range of a list of {self.width}")
+        if len(set(self.positions)) < len(self.positions) or not self.positions:
+            raise ValueError("slices: a number is read once; give ranges that do not overlap")
         return self
 
     @property
-    def places(self) -> list[int]:
-        """Places of the list that are read: the group's columns."""
+    def positions(self) -> list[int]:
+        """Positions of the list that are read: the group's columns."""
         slices = [(0, self.width)] if self.slices is None else self.slices
-        return [place for start, end in slices for place in range(start, end)]
+        return [position for start, end in slices for position in range(start, end)]
 
 
 ScalarColumns = Annotated[list[ColumnName], Field(description="one scalar column of the log for each input")]
@@ -176,7 +176,7 @@ class FeaturesConfig(StrictModel):
         value = getattr(self, group)
         if value is None:
             return 0
-        return len(value.places) if isinstance(value, ListColumn) else len(value)
+        return len(value.positions) if isinstance(value, ListColumn) else len(value)
 
     def group_columns(self, group: str) -> list[str]:
         """The columns that a dense group is read from, of the log or derived."""

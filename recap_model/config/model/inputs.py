@@ -69,7 +69,7 @@ class ZScoreLogConfig(StrictModel):
 class PiecewiseLinearConfig(StrictModel):
     """A missing flag, the standardised signed log, clipped, and an embedding of the place among knots."""
 
-    bins: Width = Field(64, description="stretches between knots that the model keeps of a column")
+    bins: Width = Field(64, description="intervals between knots that the model keeps of a column")
     bins_by_column: dict[ColumnName, Width] = Field(
         {},
         exclude_if=lambda bins: not bins,

@@ -252,8 +252,8 @@ def unknown_slice_columns(config: "RecapConfig") -> Iterator[str]:
     columns = discrete if isinstance(discrete, list) else []
     sequences = config.features.all_sequences()
     for number, item in enumerate(config.evaluation.slices):
-        for place, condition in enumerate(item.conditions):
-            where = f"evaluation.slices.{number}" + (f".all_of.{place}" if item.all_of else "")
+        for index, condition in enumerate(item.conditions):
+            where = f"evaluation.slices.{number}" + (f".all_of.{index}" if item.all_of else "")
             if condition.sequence is not None and condition.sequence not in sequences:
                 known = ", ".join(sequences) or "none"
                 yield f"{where}.sequence: unknown sequence {condition.sequence!r}; sequences: {known}"

@@ -167,9 +167,9 @@ def _models_at(model: type[BaseModel], path: Sequence[str | int]) -> list[type[B
             candidate.model_fields[str(part)] for candidate in here if str(part) in candidate.model_fields
         ]
         if inside:
-            here = [found for field in inside for found in _models_of(field.annotation)]
+            here = [one for field in inside for one in _models_of(field.annotation)]
         else:
-            # The place of an item, the key of a value, or the choice of a union, by its class or its tag.
+            # The number of an item, the key of a value, or the choice of a union, by its class or its tag.
             here = [candidate for candidate in here if _is_choice(candidate, part)] or here
     return here
 

@@ -177,13 +177,15 @@ def _describe_values(annotation: Any, metadata: list[Any]) -> str:
 
 def _bounds(metadata: list[Any]) -> str:
     """Bounds of a number, as ``, over 0``."""
-    found: dict[str, float] = {}
+    bounds: dict[str, float] = {}
     for item in metadata:
         for part in [item, *getattr(item, "metadata", [])]:
             for name in ("gt", "ge", "lt", "le"):
                 bound = getattr(part, name, None)
                 if isinstance(part, annotated_types.BaseMetadata) and isinstance(bound, int | float):
-                    found[name] = bound
+                    bounds[name] = bound
     words = {"gt": "over", "ge": "from", "lt": "under", "le": "to"}
-    said = [f"{words[name]} {found[name]:,.10g}" for name in words if abs(found.get(name, _LARGE)) < _LARGE]
-    return f", {' '.join(said)}" if said else ""
+    shown = [
+        f"{words[name]} {bounds[name]:,.10g}" for name in words if abs(bounds.get(name, _LARGE)) < _LARGE
+    ]
+    return f", {' '.join(shown)}" if shown else ""

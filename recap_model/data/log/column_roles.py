@@ -178,12 +178,12 @@ class LogColumn:
 
     def refusal(self, schema: pa.Schema) -> Refusal | None:
         """What is wrong with it in a file of this schema; None if nothing is."""
-        places = schema.get_all_field_indices(self.name)
-        if len(places) != 1:
-            observed = f"is there {len(places)} times" if places else "is not there"
+        indices = schema.get_all_field_indices(self.name)
+        if len(indices) != 1:
+            observed = f"is there {len(indices)} times" if indices else "is not there"
             advice = f"write it once, or change {self.section}"
             return Refusal("column_present", observed, "a column is there once", advice)
-        kind = schema.field(places[0]).type
+        kind = schema.field(indices[0]).type
         if not self.allows(kind):
             advice = f"fix the log, or change {self.section}"
             return Refusal("column_type", f"is {kind}", f"allowed are {self.allowed}", advice)

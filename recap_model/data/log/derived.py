@@ -79,8 +79,8 @@ _COMPUTE: dict[str, Compute] = {
 def _numbers(array: pa.Array, times: bool, what: str) -> pa.Array:
     array = decoded(array)
     if times:
-        found = milliseconds(array, what)
-        return pc.if_else(pc.less(found, FIRST_OTHER_UNIT_MS), found, pa.scalar(None, pa.int64()))
+        time = milliseconds(array, what)
+        return pc.if_else(pc.less(time, FIRST_OTHER_UNIT_MS), time, pa.scalar(None, pa.int64()))
     if pa.types.is_boolean(array.type):
         array = array.cast(pa.int8())
     return array.cast(pa.float64(), safe=False)

@@ -84,19 +84,19 @@ def _lists(column: pa.Array, wanted: ListColumn, group: str, where: str) -> NDAr
         column = column.cast(pa.list_(pa.float32(), width))
     lengths = pc.unique(pc.list_value_length(column).drop_null()).to_pylist()
     if any(length != width for length in lengths):
-        found = next(length for length in lengths if length != width)
-        raise ValueError(f"{what} has a list of {found}; {group} needs lists of {width} numbers")
+        length = next(length for length in lengths if length != width)
+        raise ValueError(f"{what} has a list of {length}; {group} needs lists of {width} numbers")
     there = column.is_valid().to_numpy(zero_copy_only=False)
     values = _numbers(pc.list_flatten(column), group, what)
     if there.all():
-        return _places(values.reshape(len(column), width), wanted)
+        return _select_positions(values.reshape(len(column), width), wanted)
     filled = np.full((len(column), width), DENSE_GROUPS[group].missing, dtype=values.dtype)
     filled[there] = values.reshape(-1, width)
-    return _places(filled, wanted)
+    return _select_positions(filled, wanted)
 
 
-def _places(lists: NDArray[np.generic], wanted: ListColumn) -> NDArray[np.generic]:
-    return lists if wanted.slices is None else lists[:, wanted.places]
+def _select_positions(lists: NDArray[np.generic], wanted: ListColumn) -> NDArray[np.generic]:
+    return lists if wanted.slices is None else lists[:, wanted.positions]
 
 
 def _numbers(column: pa.Array, group: str, what: str) -> NDArray[np.generic]:

@@ -31,9 +31,9 @@ class IdLists(NamedTuple):
 
     def fill(self, rows: NDArray[np.int64], out: NDArray[np.int64]) -> None:
         """Write the lists of these rows into ``out`` of (rows, longest), which holds `MISSING_ID` everywhere."""
-        places = np.arange(out.shape[1])
-        inside = places < self.lengths(rows)[:, np.newaxis]
-        out[inside] = self.values[(self.offsets[rows][:, np.newaxis] + places)[inside]]
+        columns = np.arange(out.shape[1])
+        inside = columns < self.lengths(rows)[:, np.newaxis]
+        out[inside] = self.values[(self.offsets[rows][:, np.newaxis] + columns)[inside]]
 
 
 def pad_lists(parts: list[tuple[IdLists, NDArray[np.int64]]]) -> NDArray[np.int64]:
@@ -61,12 +61,12 @@ def read_lists(
     Raises:
         ValueError: a column is not there; it is named.
     """
-    found = {}
+    lists = {}
     for name in features.sparse:
         if name not in rows.schema.names:
             raise ValueError(f"{where}: no column {name}; the model reads it as a list of ids")
-        found[name] = _read_column(decoded(rows.column(name)), features.longest_list)
-    return found
+        lists[name] = _read_column(decoded(rows.column(name)), features.longest_list)
+    return lists
 
 
 def _read_column(column: pa.Array, longest: int | None) -> pa.ListArray:

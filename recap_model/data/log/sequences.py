@@ -182,9 +182,9 @@ def read_actions(events: pa.Array, values: Sequence[str] | Sequence[int], what: 
         )
     numbers = pc.index_in(actions, known) if len(actions) else pa.array([], pa.int32())
     taken = numbers.is_valid().to_numpy(zero_copy_only=False)
-    places = pc.list_parent_indices(events).to_numpy()[taken]
+    parents = pc.list_parent_indices(events).to_numpy()[taken]
     marks = np.left_shift(np.int64(1), numbers.drop_null().to_numpy().astype(np.int64))
-    np.bitwise_or.at(bits, places, marks)
+    np.bitwise_or.at(bits, parents, marks)
     return bits
 
 

@@ -66,7 +66,7 @@ def test_deduplication_without_ids_is_refused_at_the_config():
         tiny_config(features=features, data={"deduplicate": {}})
 
 
-def test_only_the_named_stretches_of_a_list_are_read(tmp_path: Path, log: Path):
+def test_only_the_named_ranges_of_a_list_are_read(tmp_path: Path, log: Path):
     features = tiny_config().features.model_dump()
     features["user_embedding"] = {"column": "user_embedding", "width": 4, "slices": [[3, 4], [0, 2]]}
     config = tiny_config(features=features)
@@ -81,7 +81,7 @@ def test_only_the_named_stretches_of_a_list_are_read(tmp_path: Path, log: Path):
 
 
 @pytest.mark.parametrize("slices", [[[0, 5]], [[2, 2]], [[0, 2], [1, 3]], []])
-def test_stretches_that_do_not_fit_the_list_are_refused(slices: list[list[int]]):
+def test_ranges_that_do_not_fit_the_list_are_refused(slices: list[list[int]]):
     features = tiny_config().features.model_dump()
     features["user_embedding"] = {"column": "user_embedding", "width": 4, "slices": slices}
     with pytest.raises(ConfigError, match=r"features\.user_embedding\.slices: "):

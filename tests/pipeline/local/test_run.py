@@ -48,8 +48,8 @@ def test_a_step_imports_nothing_from_the_working_folder(tmp_path: Path, monkeypa
     (tmp_path / "components" / "resolve.py").touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", os.pathsep)  # an empty entry is the working folder
-    source = "import random, queue, yaml\nfrom components.common.runtime.process_pool import map_processes\n"
-    source += "assert list(map_processes(abs, [(-1,), (-2,)], 2)) == [1, 2]\n"
+    source = "import random, queue, yaml\nfrom components.common.runtime.process_pool import ProcessPool\n"
+    source += "with ProcessPool(2) as pool:\n    assert list(pool.map(abs, [(-1,), (-2,)])) == [1, 2]\n"
     steps, _, log = run_step(source + DONE, tmp_path)
     assert (steps.errors, "SystemExit" in log) == ([], False)
 

@@ -143,8 +143,8 @@ def _estimate_counts(
     in_bin = np.bincount(sampled.bins)
     of_value = sampled.bins[first]
     # Ids that are text in one file and integers in another are sampled as text, and so have other bins.
-    places = np.minimum(np.searchsorted(bins, of_value), len(bins) - 1)
-    total = np.where(bins[places] == of_value, counts[places], 0)
+    positions = np.minimum(np.searchsorted(bins, of_value), len(bins) - 1)
+    total = np.where(bins[positions] == of_value, counts[positions], 0)
     rows = np.rint(total * times / in_bin[of_value]).astype(np.int64)
     order = np.lexsort((first, -rows))[:TOP_VALUES]
     column = batch.column(block.columns[position if block.list_width is None else 0])

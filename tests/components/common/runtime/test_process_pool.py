@@ -4,13 +4,21 @@ import multiprocessing
 import os
 import signal
 import time
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import popen_spawn_posix
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
-from components.common.runtime.process_pool import cores, map_processes
+from components.common.runtime.process_pool import ProcessPool, cores
+
+T = TypeVar("T")
+
+
+def _map(work: Callable[..., T], arguments: Sequence[tuple[Any, ...]], processes: int) -> Iterator[T]:
+    with ProcessPool(processes) as pool:
+        yield from pool.map(work, arguments)
 
 
 def double(number: int) -> int:
@@ -30,14 +38,14 @@ def note_and_raise(path: Path) -> None:
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_results_come_in_the_order_of_the_work(processes: int):
-    assert list(map_processes(double, [(number,) for number in range(5)], processes)) == [0, 2, 4, 6, 8]
+    assert list(_map(double, [(number,) for number in range(5)], processes)) == [0, 2, 4, 6, 8]
 
 
 def test_a_process_that_is_killed_ends_the_work_in_one_line():
     with pytest.raises(
         ChildProcessError, match=r"^a process that reads the log was killed, probably out of memory"
     ):
-        list(map_processes(die, [(number,) for number in range(3)], 2))
+        list(_map(die, [(number,) for number in range(3)], 2))
 
 
 def die_or_say_much(number: int) -> bytes:
@@ -53,14 +61,14 @@ def test_a_process_that_is_killed_while_others_start_leaves_none_behind(monkeypa
 
     monkeypatch.setattr(popen_spawn_posix.Popen, "_launch", slowly)
     with pytest.raises(ChildProcessError, match=r"^a process that reads the log was killed"):
-        list(map_processes(die_or_say_much, [(number,) for number in range(8)], 4))
+        list(_map(die_or_say_much, [(number,) for number in range(8)], 4))
     assert not multiprocessing.active_children()
 
 
 def test_what_the_work_raises_is_raised_and_the_rest_is_not_begun(tmp_path: Path):
     arguments = [(tmp_path / str(number),) for number in range(50)]
     with pytest.raises(ValueError, match=r"^0$"):
-        list(map_processes(note_and_raise, arguments, 2))
+        list(_map(note_and_raise, arguments, 2))
     assert len(list(tmp_path.iterdir())) < 50
     assert not multiprocessing.active_children()
 
@@ -71,7 +79,7 @@ def wait_in(folder: Path) -> None:
 
 
 def work_for_ever(folder: Path) -> None:
-    list(map_processes(wait_in, [(folder,), (folder,)], 2))
+    list(_map(wait_in, [(folder,), (folder,)], 2))
 
 
 def runs(pid: str) -> bool:

@@ -14,16 +14,16 @@ def row_group_starts(parquet: ParquetFile) -> NDArray[np.int64]:
     return np.cumsum([0, *rows])[:-1]
 
 
-def with_place(batch: pa.RecordBatch, starts: NDArray[np.int64], first: int) -> pa.RecordBatch:
+def mark_position(batch: pa.RecordBatch, starts: NDArray[np.int64], first: int) -> pa.RecordBatch:
     """A batch whose schema says where it is: ``first`` is its first row in the file."""
     group = int(np.searchsorted(starts, first, side="right")) - 1
-    place = {_ROW_GROUP: str(group), _ROW: str(first - int(starts[group]))}
-    return batch.replace_schema_metadata(place)
+    position = {_ROW_GROUP: str(group), _ROW: str(first - int(starts[group]))}
+    return batch.replace_schema_metadata(position)
 
 
-def place_of(batch: pa.RecordBatch, row: int) -> str:
+def describe_position(batch: pa.RecordBatch, row: int) -> str:
     """Where a row of a batch is in its file: row group, and row in it from 0."""
-    place = batch.schema.metadata or {}
-    if _ROW not in place:
+    position = batch.schema.metadata or {}
+    if _ROW not in position:
         return f"row {row}"
-    return f"row group {place[_ROW_GROUP].decode()}, row {int(place[_ROW]) + row}"
+    return f"row group {position[_ROW_GROUP].decode()}, row {int(position[_ROW]) + row}"
