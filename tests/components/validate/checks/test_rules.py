@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import components.validate
 from components.validate.checks.great_expectations import Validator
 from components.validate.checks.rules.partitions import PartitionRows
 from components.validate.checks.suite import SUBJECTS, build_expectation
@@ -161,9 +162,13 @@ def test_an_expectation_that_cannot_be_computed_is_no_pass():
         Validator().find_failing_rows(pd.DataFrame({"value": [1.0]}), [RULE])
 
 
-def test_every_rule_has_a_severity_in_the_config_and_a_sentence_in_the_suite(tmp_path: Path):
+def test_every_rule_has_a_severity_in_the_config_a_sentence_in_the_suite_and_a_row_in_the_readme(
+    tmp_path: Path,
+):
     names = {rule.name for rules in SUBJECTS.values() for rule in rules}
     assert names | {"rows_distinct"} == {*get_args(RuleName), *get_args(DriftRule)}
+    readme = Path(components.validate.__file__).with_name("README.md").read_text()
+    assert [name for name in names if f"`{name}`" not in readme] == []
     validate(tmp_path, write_tiny_log(tmp_path / "log"))
     suite = json.loads((tmp_path / "validated/expectation_suite.json").read_text())
     stated = {one["kwargs"]["rule"]: one for one in suite["expectations"]}
