@@ -46,7 +46,7 @@ def start_run(client: "MlflowClient", run: RunOutputs) -> tuple[str, str]:
         else client.create_run(experiment, run_name=f"{run.name} {run.window}", tags=run.tags()).info
     )
     _log_parameters(client, info.run_id, _parameters(run))
-    log_metrics(client, info.run_id, [*_evaluated(run), *_curves(run.model)])
+    log_metrics(client, info.run_id, [*evaluation_metrics(run), *_curves(run.model)])
     client.log_inputs(info.run_id, list(_datasets(run)))
     description = _log_reports(client, experiment, info.run_id, run)
     client.set_tag(info.run_id, _RUN_NOTE, description)
@@ -124,7 +124,8 @@ def _parameters(run: RunOutputs) -> dict[str, object]:
     }
 
 
-def _evaluated(run: RunOutputs) -> Iterator[tuple[str, float, int]]:
+def evaluation_metrics(run: RunOutputs) -> Iterator[Number]:
+    """The headline metrics of a run's evaluation, and their means over the tasks that the gate judged."""
     metrics = Evaluation.read(run.evaluation).headline()
     for name, number in {**metrics, **_means(metrics, run.decision.rules)}.items():
         yield name, number, 0

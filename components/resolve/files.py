@@ -59,16 +59,16 @@ def find_files(config: RecapConfig, data_root: str, end_date: str, days: int, sc
         source=source,
         window=window,
         files=chosen,
-        lookback=list(_files_before(available, window, chosen, config.features.lookback_days)),
+        lookback=list(list_lookback_files(available, window, chosen, config.features.lookback_days)),
         missing=missing,
         not_read=available.not_read,
     )
 
 
-def _files_before(
+def list_lookback_files(
     available: Mapping[date, list[ListedFile]], window: Window, files: list[ListedFile], lookback_days: int
 ) -> Iterator[ListedFile]:
-    """The files of the days that histories look back on; of a window of hours, its first day's earlier hours too."""
+    """List the files of the days that histories look back on, and a window of hours' first day's earlier hours."""
     if not lookback_days:
         return
     begin = window.first - timedelta(days=min(lookback_days, (window.first - date.min).days))

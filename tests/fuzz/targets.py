@@ -24,7 +24,7 @@ from components.evaluate.gate.replay import replay_gate
 from components.prepare.prepare import prepare_datasets
 from components.register.load_test_rows import scored_rows
 from components.register.run_outputs import read_outputs
-from components.register.tracking import _evaluated as _evaluated_numbers
+from components.register.tracking import evaluation_metrics
 from components.resolve.resolve import resolve_run
 from components.serve.payload import ARROW, JSON, PARQUET, read_request
 from components.train.train import train_model
@@ -183,7 +183,7 @@ def _registered(folder: Path) -> object:
         folder / "given" / name for name in ("snapshot", "calibrated", "evaluation", "validated", "test")
     )
     run = read_outputs(*given, reports={})
-    return scored_rows(run, 100), list(_evaluated_numbers(run))
+    return scored_rows(run, 100), list(evaluation_metrics(run))
 
 
 def _scored(folder: Path) -> object:

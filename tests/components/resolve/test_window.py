@@ -7,7 +7,7 @@ import pytest
 
 from components.common.artifacts.snapshot import LogFile
 from components.common.storage.log_files import ListedFile
-from components.resolve.files import _files_before
+from components.resolve.files import list_lookback_files
 from components.resolve.window import Window, choose_window, cut_pattern, in_hours, missing_days
 
 DAYS = {date(2026, 3, day): [f"date=2026-03-{day:02d}/part-0.parquet"] for day in (1, 2, 4)}
@@ -56,7 +56,7 @@ def test_hours_look_back_on_the_earlier_hours_of_their_first_day():
 
     days = {date(2026, 3, day): [listed(day, hour) for hour in (5, 6, 7)] for day in (1, 2, 3)}
     window = Window(date(2026, 3, 3), date(2026, 3, 3))
-    found = _files_before(days, window, [listed(3, 6), listed(3, 7)], 1)
+    found = list_lookback_files(days, window, [listed(3, 6), listed(3, 7)], 1)
     assert [file.partition for file in found] == [
         "date=2026-03-02/hour=05",
         "date=2026-03-02/hour=06",

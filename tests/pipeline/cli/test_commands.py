@@ -8,7 +8,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from pipeline.cli.app import app
-from pipeline.cli.run import _print_result, _registry_options
+from pipeline.cli.terminal.run_result import print_result, registry_options
 from pipeline.cli.workspace import CONFIGS, config_path
 from pipeline.local.run_folders import new_run, newest_run
 from recap_model.config import ConfigError, load_config
@@ -82,18 +82,18 @@ def test_a_workspace_without_a_registry_says_what_makes_one(tmp_path: Path):
 
 def test_a_run_names_the_commands_that_find_its_model_and_its_report(capsys: pytest.CaptureFixture[str]):
     result = {"outcome": "HOLD", "promotion": {"name": "shop", "reason": "why"}, "reports": {}}
-    where = _registry_options(Path("my work"), "sqlite:///a", "sqlite:///a")
-    _print_result(result, Console(), where)
+    where = registry_options(Path("my work"), "sqlite:///a", "sqlite:///a")
+    print_result(result, Console(), where)
     told = capsys.readouterr().out
     assert "recap models --name shop --workspace 'my work'\n" in told
     assert "recap report --workspace 'my work'\n" in told
     result["promotion"]["name"] = "recap"
-    _print_result(result, Console(), _registry_options(Path(".recap"), "http://a", "sqlite:///a"))
+    print_result(result, Console(), registry_options(Path(".recap"), "http://a", "sqlite:///a"))
     told = capsys.readouterr().out
     assert "recap models --tracking-uri http://a\n" in told
     assert told.endswith("Browser:  recap report\n")
     stopped = {"outcome": None, "promotion": None, "reports": {}, "until": "train", "outputs": "here"}
-    _print_result(stopped, Console(width=200), ("", ""))
+    print_result(stopped, Console(width=200), ("", ""))
     assert capsys.readouterr().out == (
         "Stopped after train (--until); not run: calibrate, evaluate, register, promote; nothing was registered. "
         "Outputs: here\n"

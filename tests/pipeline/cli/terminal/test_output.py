@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli.cluster.options import print_table
-from pipeline.cli.run import _print_result, _registry_options
 from pipeline.cli.terminal.arguments import check_encoding
 from pipeline.cli.terminal.output import new_console, printable, wrap_field
+from pipeline.cli.terminal.run_result import print_result, registry_options
 from pipeline.local.run import run_pipeline
 
 RECAP = Path(sys.executable).with_name("recap")
@@ -26,7 +26,7 @@ def test_what_a_user_named_is_printed_as_it_is(name: str, capsys: pytest.Capture
         "promotion": {"name": "shop", "reason": f"see {name}"},
         "reports": {"run": name},
     }
-    _print_result(result, new_console(), _registry_options(Path(name), "a", "a"))
+    print_result(result, new_console(), registry_options(Path(name), "a", "a"))
     print_table(("run",), [(name,)])
     printed = capsys.readouterr().out.splitlines()
     assert printed[1] == f"Decision: HOLD. see {name}"
@@ -39,7 +39,7 @@ def test_where_no_person_reads_no_line_is_wrapped_and_no_code_is_printed(
 ):
     monkeypatch.setenv("COLUMNS", "40")
     result = {"outcome": "HOLD", "promotion": {"name": "recap", "reason": "word " * 100}, "reports": {}}
-    _print_result(result, new_console(), ("", ""))
+    print_result(result, new_console(), ("", ""))
     print_table(("run", "error"), [("a" * 60, "b" * 200)])
     printed = capsys.readouterr().out
     assert "word " * 100 in printed
