@@ -85,7 +85,7 @@ class MultiTaskLoss(nn.Module):
 
     Args:
         task_weighting: weighs the tasks' losses; all count the same if not given.
-        value_losses: of the value tasks, in the place of the cross-entropy.
+        value_losses: of the value tasks, instead of the cross-entropy.
 
     Attributes:
         denominators: given denominators, (tasks,), while the rows are a micro-batch; else None.

@@ -34,7 +34,7 @@ def score_rows(
     rows with equal histories read one, which is encoded once.
 
     Args:
-        weights: (tasks + further terms,) of the score, in the place of the model's own; see `score_weights`.
+        weights: (tasks + further terms,) of the score, instead of the model's own; see `score_weights`.
         history: one row with the `history_columns`, for all rows, which then need none of them.
         where: names the rows in errors.
 

@@ -47,7 +47,7 @@ class GradientWeights(nn.Module):
 
     He et al., "MetaBalance: Improving multi-task recommendations via adapting gradient magnitudes of auxiliary
     tasks", WWW 2022, sec. 4.2 and 4.3 (arXiv:2203.06801): sizes are moving averages over steps. Here all tasks are
-    equals, so their mean is in the place of the target task's size; and sizes are taken at the output of the
+    equals, so their mean replaces the target task's size; and sizes are taken at the output of the
     shared layers, where a task's gradient costs a pass back through its tower alone. It has no rate and no
     exponent to tune, which GradNorm (ICML 2018) has, and was found on recommenders.
 

@@ -52,7 +52,7 @@ def fit_task(histogram: LogitHistogram, task: str, config: CalibrationConfig) ->
     A task with fewer than ``min_positives`` positives or negatives keeps the analytic correction alone and says so.
 
     Raises:
-        ValueError: no row has a label for the task, or all labels are alike, and the config does not allow for it.
+        ValueError: no row has a label for the task, or all labels are equal, and the config does not allow for it.
     """
     bins, method = histogram.bins(task), config.method_of(task)
     if not bins.rows or not bins.total:

@@ -139,7 +139,7 @@ class MultiTaskRankingModel(nn.Module):
         """The score (rows,) of calibrated probabilities (rows, tasks).
 
         Args:
-            weights: (tasks + further terms,) in the place of the model's own.
+            weights: (tasks + further terms,) instead of the model's own.
         """
         of_tasks, of_terms = self.score_weights, self.term_weights if self.score_terms else None
         if weights is not None:
@@ -211,7 +211,7 @@ class MultiTaskRankingModel(nn.Module):
         self.sampling.ratio /= self.sampling.ratio.new_tensor(self._pos_weights)
 
     def set_calibrators(self, calibrators: Mapping[str, nn.Module]) -> None:
-        """Put fitted calibrators behind the tasks' logits, in the place of all that were there before.
+        """Put fitted calibrators behind the tasks' logits, instead of all that were there before.
 
         Each maps logits (rows,), sampling undone, to logits (rows,). Raises ValueError for an unknown task.
         """

@@ -23,7 +23,7 @@ HOUR_MS = 3_600_000
 
 
 def with_age() -> Any:
-    """The tiny config with the hours from ``posted`` to the impression in the place of ``age_hours``."""
+    """The tiny config with the hours from ``posted`` to the impression instead of ``age_hours``."""
     content = tiny_config().model_dump(exclude_none=True)
     derived = {"age": {"kind": "hours_between", "of": ["posted", "impressed_ms"]}}
     return parse_config(

@@ -26,7 +26,7 @@ def changed(folder: Path, patch: str) -> Path:
 
 
 def run(copy: Path, *words: str | Path) -> str:
-    """What Python prints, with the copy in the place of the project."""
+    """What Python prints, with the copy instead of the project."""
     done = run_python(*map(str, words), cwd=copy, environment=os.environ | {"PYTHONPATH": str(copy)})
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -29,7 +29,7 @@ class VersionHistory:
     """A version: its window and decision, what was measured at its registration and since, and what its run cost.
 
     ``evaluation`` and ``drift`` are None, and ``costs`` empty, of versions that earlier revisions registered without.
-    ``problem`` says what of a version cannot be read; the page shows it in the place of the reason.
+    ``problem`` says what of a version cannot be read; the page shows it instead of the reason.
     """
 
     number: str

@@ -48,7 +48,7 @@ def steps_in_process(log: Path) -> Iterator[None]:
             raise typer.Exit(EXIT_RETRY) from None
         except (ValueError, OSError, typer.Exit):
             raise
-        except Exception as error:  # noqa: BLE001 - the process's door
+        except Exception as error:  # noqa: BLE001 - the process's entry point
             root.exception("event=failed")
             print_error(*error_lines(error), f"everything that was printed is in {log}")
             raise typer.Exit(1) from None

@@ -87,7 +87,7 @@ class DataConfig(StrictModel):
     days: Days = Field(7, description="days of log in the window, the end date included")
     hours: Hours | None = Field(
         None,
-        description="hours of log in the window, in the place of days, of a log with date=…/hour=… partitions",
+        description="hours of log in the window, instead of days, of a log with date=…/hour=… partitions",
     )
     tolerated_missing_hours: NonNegativeInt = Field(
         0, description="hours of a window of hours that may have no partition"

@@ -67,7 +67,7 @@ class ZScoreLogConfig(StrictModel):
 
 
 class PiecewiseLinearConfig(StrictModel):
-    """A missing flag, the standardised signed log, clipped, and an embedding of the place among knots."""
+    """A missing flag, the standardised signed log, clipped, and an embedding of the position among the knots."""
 
     bins: Width = Field(64, description="intervals between knots that the model keeps of a column")
     bins_by_column: dict[ColumnName, Width] = Field(
@@ -77,7 +77,7 @@ class PiecewiseLinearConfig(StrictModel):
         "value needs more",
     )
     embedding_dim: Width = Field(
-        8, description="width of each column's embedding of its place among the knots"
+        8, description="width of each column's embedding of its position among the knots"
     )
     clip_magnitude: PositiveFloat = Field(5.0, description="largest magnitude of the standardised log")
 

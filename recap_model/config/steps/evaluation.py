@@ -20,7 +20,7 @@ class SliceCondition(StrictModel):
     """
 
     column: ColumnName | None = Field(None, description="column that the condition is of")
-    sequence: SequenceName | None = Field(None, description="in the place of a column: its number of events")
+    sequence: SequenceName | None = Field(None, description="instead of a column: its number of events")
     value: Id | None = Field(None, description="of a column of features.discrete")
     at_least: Coefficient | None = Field(None, description="lowest value, included")
     at_most: Coefficient | None = Field(None, description="highest value, included")

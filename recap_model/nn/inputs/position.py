@@ -12,7 +12,7 @@ class PositionDebias(nn.Module):
     In training each row's position is unknown with ``drop_probability``, so that this entry learns what holds
     at any position; in evaluation every row's is. A negative position is a missing one, and unknown. After
     Haldar et al., "Improving deep learning for Airbnb search", KDD 2020, section 5 (arXiv:2002.05515), with
-    an embedding in the place of their scalar.
+    an embedding instead of their scalar.
 
     Shape:
         discrete: (rows, columns) int64; returns (rows, num_dims).

@@ -98,7 +98,7 @@ def scalars(rows: pa.Table) -> pa.Table:
 
 
 def lists_changed(rows: pa.Table, change: Callable[[str, pa.FixedSizeListArray], Columns]) -> pa.Table:
-    """The table with other columns in the place of each list column."""
+    """The table with other columns instead of each list column."""
     columns: Columns = {}
     for name in rows.schema.names:
         column = rows.column(name).combine_chunks()

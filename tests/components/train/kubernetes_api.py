@@ -1,6 +1,6 @@
 """A Kubernetes API of TrainJobs over a real socket, which refuses what the CRD's schema does not allow.
 
-It can also do what Kubeflow Trainer does with a job, in processes of this machine in the place of pods: one torchrun
+It can also do what Kubeflow Trainer does with a job, in processes of this machine instead of pods: one torchrun
 for each node, told of the others by the variables that Trainer's torch plugin sets.
 """
 

@@ -159,7 +159,7 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
         {"model.backbone.pos_weight": 2.0},
         "model.backbone.pos_weight: 2.0: weighs the positives in a task's loss, which only a tower has",
     ),
-    "a list in the place of a section": ({"model.tasks": []}, "model.tasks"),
+    "a list instead of a section": ({"model.tasks": []}, "model.tasks"),
 }
 
 

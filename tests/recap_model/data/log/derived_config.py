@@ -13,7 +13,7 @@ DERIVED = {
 
 
 def with_derived(**changed: Any) -> RecapConfig:
-    """The tiny config with three derived columns in the place of the columns that two of them are of."""
+    """The tiny config with three derived columns instead of the columns that two of them are of."""
     content = tiny_config().model_dump(exclude_none=True)
     features = {
         "continuous": ["age_hours", "likes_per_reply"],
