@@ -19,7 +19,7 @@ from pipeline.wiring import Configure
 TITLE = "Recap: tune the ranking model"
 
 
-def tune_pipeline(configure: Configure) -> Any:
+def cluster_pipeline(configure: Configure) -> Any:
     """The pipeline of a study.
 
     Args:
