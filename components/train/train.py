@@ -92,8 +92,8 @@ def train_model(
             dataset=dataset,
         )
     elif distribution is not None and distribution.processes > 1:
-        places = [snapshot, train_set, out, *([] if curves is None else [curves])]
-        run_group(distribution.processes, [str(Path(place).resolve()) for place in places])
+        paths = [snapshot, train_set, out, *([] if curves is None else [curves])]
+        run_group(distribution.processes, [str(Path(path).resolve()) for path in paths])
     else:
         train_in_process(snapshot, train_set, out, curves, watch=watch)
     return ModelManifest.read(out)

@@ -49,19 +49,19 @@ class JobRequest:
 
     name: str
     size: TrainJobConfig
-    place: TrainJobSettings
+    settings: TrainJobSettings
     module: str
     arguments: list[str]
     environment: dict[str, str]
 
     def trainer(self) -> CustomTrainerContainer:
         """Image, number of nodes, and resources, which are requests and limits at once."""
-        place, gpus = self.place, self.size.gpus_per_node
-        resources: dict[str, Any] = {"cpu": place.cpu, "memory": place.memory}
+        settings, gpus = self.settings, self.size.gpus_per_node
+        resources: dict[str, Any] = {"cpu": settings.cpu, "memory": settings.memory}
         if gpus:
-            resources[place.gpu_resource] = str(gpus)
+            resources[settings.gpu_resource] = str(gpus)
         return CustomTrainerContainer(
-            image=place.gpu_image if gpus else place.cpu_image,
+            image=settings.gpu_image if gpus else settings.cpu_image,
             num_nodes=self.size.nodes,
             resources_per_node=resources,
             env=self.environment,
@@ -76,38 +76,38 @@ class JobRequest:
             Name(name=self.name),
             Labels(labels={"app.kubernetes.io/part-of": "recap"}),
             TrainerCommand(command=["torchrun", processes, "--module", self.module, *self.arguments]),
-            ActiveDeadlineSeconds(seconds=self.place.deadline_minutes * 60),
-            RuntimePatch(training_runtime_spec=_patch(self.place, on_gpus=self.size.gpus_per_node > 0)),
+            ActiveDeadlineSeconds(seconds=self.settings.deadline_minutes * 60),
+            RuntimePatch(training_runtime_spec=_patch(self.settings, on_gpus=self.size.gpus_per_node > 0)),
         ]
 
 
-def _patch(place: TrainJobSettings, on_gpus: bool) -> TrainingRuntimeSpecPatch:
+def _patch(settings: TrainJobSettings, on_gpus: bool) -> TrainingRuntimeSpecPatch:
     volumes = [
-        {"name": "shared", "persistentVolumeClaim": {"claimName": place.claim}},
-        {"name": "scratch", "emptyDir": {"sizeLimit": place.scratch}},
-        {"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": place.shared_memory}},
+        {"name": "shared", "persistentVolumeClaim": {"claimName": settings.claim}},
+        {"name": "scratch", "emptyDir": {"sizeLimit": settings.scratch}},
+        {"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": settings.shared_memory}},
     ]
     mounts = [
-        {"name": "shared", "mountPath": place.shared},
+        {"name": "shared", "mountPath": settings.shared},
         {"name": "scratch", "mountPath": "/tmp"},
         {"name": "shared-memory", "mountPath": "/dev/shm"},
     ]
-    if place.secrets:
+    if settings.secrets:
         # The SDK's environment has plain values only, and a patch cannot set it: secrets are mounted as files.
-        sources = [{"secret": {"name": name, "optional": True}} for name in place.secrets]
+        sources = [{"secret": {"name": name, "optional": True}} for name in settings.secrets]
         volumes.append({"name": "secrets", "projected": {"sources": sources}})
         mounts.append({"name": "secrets", "mountPath": SECRETS_FOLDER, "readOnly": True})  # type: ignore[dict-item]
-    user = place.user
+    user = settings.user
     pod = PodSpecPatch(
-        service_account_name=place.service_account,
+        service_account_name=settings.service_account,
         security_context={"runAsUser": user, "runAsGroup": user, "fsGroup": user, "runAsNonRoot": True},
         volumes=volumes,
         containers=[ContainerPatch(name="node", volume_mounts=mounts)],
     )
     if on_gpus:
-        pod.node_selector = place.node_selector or None
-        if place.toleration is not None:
-            pod.tolerations = [{"key": place.toleration, "operator": "Exists", "effect": "NoSchedule"}]
+        pod.node_selector = settings.node_selector or None
+        if settings.toleration is not None:
+            pod.tolerations = [{"key": settings.toleration, "operator": "Exists", "effect": "NoSchedule"}]
     # A sidecar's proxy breaks connections to the pods' addresses.
     template = PodTemplatePatch(metadata={"labels": {"sidecar.istio.io/inject": "false"}}, spec=pod)
     job = JobTemplatePatch(spec=JobSpecPatch(template=template))
@@ -170,7 +170,7 @@ class KubernetesJob:
         request = self._request
         try:
             self._client.train(
-                runtime=request.place.runtime, trainer=request.trainer(), options=request.options()
+                runtime=request.settings.runtime, trainer=request.trainer(), options=request.options()
             )
         except (RuntimeError, TimeoutError, HTTPError, ApiException) as error:
             cause = error.__cause__ or error
@@ -224,7 +224,7 @@ class KubernetesJob:
             )
         if cause.status == 404:
             return FileNotFoundError(
-                f"{prefix}: the cluster has no runtime {self._request.place.runtime!r}, or no Kubeflow Trainer 2; "
+                f"{prefix}: the cluster has no runtime {self._request.settings.runtime!r}, or no Kubeflow Trainer 2; "
                 "install it, or name another by train_job.runtime in the cluster's file"
             )
         return ValueError(f"{prefix}: {cause.status}: {reason}")

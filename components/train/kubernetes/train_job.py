@@ -29,14 +29,14 @@ class JobFolder:
     next attempt.
     """
 
-    def __init__(self, place: TrainJobSettings, name: str) -> None:
-        self.path = Path(place.shared) / "jobs" / name
+    def __init__(self, settings: TrainJobSettings, name: str) -> None:
+        self.path = Path(settings.shared) / "jobs" / name
         self.snapshot = self.path / "snapshot"
         self.train_set = self.path / "train_set"
         self.model = self.path / "model"
         self.curves = self.path / "curves.html"
         self.errors = self.path / "errors"
-        self.checkpoints = Path(place.shared) / "checkpoints"
+        self.checkpoints = Path(settings.shared) / "checkpoints"
 
     @property
     def arguments(self) -> list[str]:
@@ -84,15 +84,15 @@ def train_as_job(
     """
     from components.train.kubernetes.job_client import SECRETS_FOLDER, JobRequest, KubernetesJob
 
-    place, size = check_distribution(config), config.training.distribution
-    assert place is not None
+    settings, size = check_distribution(config), config.training.distribution
+    assert settings is not None
     assert isinstance(size, TrainJobConfig)
-    _check_shared(place, dataset)
-    folder = JobFolder(place, job_name(frozen.run_id))
+    _check_shared(settings, dataset)
+    folder = JobFolder(settings, job_name(frozen.run_id))
     request = JobRequest(
         folder.path.name,
         size,
-        place,
+        settings,
         _WORKER,
         folder.arguments,
         folder.environment | {SECRETS_VARIABLE: SECRETS_FOLDER},
@@ -104,7 +104,7 @@ def train_as_job(
                 job,
                 lambda: folder.fill(snapshot, train_set, dataset),
                 lambda: publish(folder, out, curves, frozen, config, dataset),
-                deadline_s=60 * place.deadline_minutes,
+                deadline_s=60 * settings.deadline_minutes,
                 stop=stop,
             )
     except JobFailedError as error:
@@ -140,11 +140,11 @@ def publish(
     log.info("event=job_published steps=%d rows=%d", manifest.steps, manifest.rows)
 
 
-def _check_shared(place: TrainJobSettings, dataset: DatasetManifest) -> None:
-    shared = Path(place.shared)
+def _check_shared(settings: TrainJobSettings, dataset: DatasetManifest) -> None:
+    shared = Path(settings.shared)
     if not shared.is_dir():
         raise FileNotFoundError(
-            f"{shared}: not there; the train step mounts the volume {place.claim} (train_job in the cluster's file)"
+            f"{shared}: not there; the train step mounts the volume {settings.claim} (train_job in the cluster's file)"
         )
     rows = dataset.rows_root
     if "://" not in rows and shared.resolve() not in Path(rows).resolve().parents:
