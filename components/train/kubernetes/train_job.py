@@ -144,7 +144,8 @@ def _check_shared(settings: TrainJobSettings, dataset: DatasetManifest) -> None:
     shared = Path(settings.shared)
     if not shared.is_dir():
         raise FileNotFoundError(
-            f"{shared}: not there; the train step mounts the volume {settings.claim} (train_job in the cluster's file)"
+            f"{shared}: not there; the train step mounts the volume {settings.claim} "
+            "(train_job in the cluster's file)"
         )
     rows = dataset.rows_root
     if "://" not in rows and shared.resolve() not in Path(rows).resolve().parents:
