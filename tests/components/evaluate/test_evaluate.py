@@ -9,9 +9,7 @@ import pytest
 from components.calibrate.calibrate import calibrate_model
 from components.common.artifacts.decision import Decision
 from components.common.artifacts.evaluation import Evaluation
-from components.common.metrics.bootstrap import (
-    METRICS,
-)
+from components.common.metrics.bootstrap import METRICS
 from components.common.metrics.curves import roc_points
 from components.common.metrics.task_metrics import measure
 from components.common.scoring.score_test_set import score_test_set
