@@ -19,7 +19,9 @@ from components.watch.sequential import Deviation, combine, e_process
 from recap_model.config import RecapConfig
 from recap_model.config.steps.watch import WatchConfig
 
+_MIN_POSITIVES = 25  # so that a day's estimates are about normal
 _LEAST_RATIO_VARIANCE = 1e-4  # of a day, for tuning alone
+_SIDE_WEIGHT = 0.5  # the two sides of the ratio weigh as much as the RCE
 _PREVIOUS = "previous"
 _MIN_BETTER_DAYS = 2  # rows of one day may favour a version by what that day was like
 
@@ -96,10 +98,12 @@ class _Test:
     bound: float
     newest: float | None
     evidence: NDArray[np.float64]
+    weight: float = 1.0
 
 
 def _evidence(tests: list[_Test], days: int, needed: float) -> Evidence:
-    course = combine([test.evidence for test in tests]).tolist() if tests else [1.0] * days
+    weights = [test.weight for test in tests]
+    course = combine([test.evidence for test in tests], weights).tolist() if tests else [1.0] * days
     return Evidence(
         days=days,
         now=course[-1] if course else 1.0,
@@ -122,9 +126,9 @@ def _evidence(tests: list[_Test], days: int, needed: float) -> Evidence:
 def _tests(
     days: Sequence[WatchedDay], task: str, reference: Evaluation | None, config: RecapConfig
 ) -> Iterator[_Test]:
-    watch, least = config.watch, config.evaluation.gate.min_positives
+    watch = config.watch
     measured = [day.evaluation.measured(task) for day in days]
-    judged = [one if one is not None and one.positives >= least else None for one in measured]
+    judged = [one if one is not None and one.positives >= _MIN_POSITIVES else None for one in measured]
     then = reference.measured(task) if reference is not None else None
     if then is not None and then.gain is not None and (error := gain_error(then)) is not None:
         bound = then.gain - watch.max_rce_loss
@@ -138,7 +142,8 @@ def _tests(
     for what, bound, side in (("above", high, 1), ("below", low, -1)):
         name, variance = f"predicted/observed {what}", max(usual, _LEAST_RATIO_VARIANCE)
         tested = _test(task, name, ratios, math.log(bound), side, watch.ratio_variation, variance, watch)
-        yield replace(tested, bound=bound, newest=judged[-1].calibration_ratio if judged[-1] else None)
+        newest = judged[-1].calibration_ratio if judged[-1] else None
+        yield replace(tested, bound=bound, newest=newest, weight=_SIDE_WEIGHT)
 
 
 def _test(

@@ -63,7 +63,7 @@ def watch(
         _print_record(console, record)
     started = None
     if record.outcome == "RETRAIN" and settings.watch.on_decay == "start":
-        if (reason := _why_not_retrain(arguments["tracking_uri"], record)) == "":
+        if (reason := why_not_retrain(arguments["tracking_uri"], record)) == "":
             console.print("watch.on_decay is start: recap run", soft_wrap=True)
             started = run_once(console, data, config, workspace, tracking_uri, quiet=as_json)
         else:
@@ -75,7 +75,7 @@ def watch(
     raise typer.Exit(EXIT_STATUS[record.outcome])
 
 
-def _why_not_retrain(uri: str, record: "WatchRecord") -> str:
+def why_not_retrain(uri: str, record: "WatchRecord") -> str:
     """Why nothing is started for a decayed version: it is champion no more, or a later version knows the day.
 
     So a day that is watched again starts a second run only if the first failed before it registered a version.

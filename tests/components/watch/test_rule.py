@@ -53,7 +53,7 @@ def test_of_days_on_the_bound_the_evidence_is_one_on_average():
 def test_the_evidence_of_one_day_is_the_closed_form_of_the_half_normal_mixture():
     """By numerical integration over the prior of the slope, which starts on the first day with half of the weight."""
     log_alpha = -2 * math.log(0.05)
-    rho = 3 / (log_alpha + math.log(1 + log_alpha))
+    rho = 1 / (log_alpha + math.log(1 + log_alpha))
     slopes = np.linspace(0, 40, 400_001)
     prior = 2 * np.sqrt(rho / (2 * np.pi)) * np.exp(-rho * slopes**2 / 2)
     mixture = np.trapezoid(prior * np.exp(slopes * 3.0 - slopes**2 / 2), slopes)
@@ -62,11 +62,13 @@ def test_the_evidence_of_one_day_is_the_closed_form_of_the_half_normal_mixture()
 
 
 def test_the_mean_of_several_processes_says_no_more_than_all_of_them_together():
-    assert combine([np.array([1.0, 40.0]), np.array([1.0, 0.0])]).tolist() == [1.0, 20.0]
+    processes = [np.array([1.0, 40.0]), np.array([1.0, 0.0])]
+    assert combine(processes, [1.0, 1.0]).tolist() == [1.0, 20.0]
+    assert combine(processes, [1.0, 0.25]).tolist() == [1.0, 32.0]
 
 
 def test_champions_that_stay_as_good_are_seldom_reported_and_decayed_ones_soon():
-    """Of the benchmark, fifty months each; its README has a thousand."""
+    """Of the benchmark, fifty months each; its README has two hundred."""
     found = {
         scenario.name: [
             decay_evidence(days, reference, CONFIG).sufficient_after

@@ -22,6 +22,7 @@ from components.resolve.watch import resolve_watched_day
 from components.validate.validate import validate_snapshot
 from components.watch.act import act
 from components.watch.watch import watch_day
+from pipeline.cli.watch import why_not_retrain
 from recap_model.config.steps.watch import WatchConfig
 from tests.components.registries import NAME, PROOF, new_registry, register, run_outputs
 from tests.tiny import tiny_config, tiny_rows
@@ -154,6 +155,7 @@ def test_a_promotion_in_between_leaves_the_record_with_the_version_that_was_cham
     record = watch_day(out / "snapshot", out / "validated", out / "test", out / "record")
     assert (record.version, record.outcome) == ("1", "RETRAIN")
     assert record.action == "nothing: the champion is version 2 by now"
+    assert why_not_retrain(house.uri, record) == "the champion is version 2 by now"
     assert house.sent == []
     assert house.records == [record]
 
