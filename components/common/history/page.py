@@ -71,7 +71,7 @@ def _lead(history: History) -> str:
     back = sum(move.is_rollback for move in history.moves)
     now = f"version {champion} is champion" if champion else "there is no champion"
     return (
-        f"{len(history.versions)} versions, {promoted} promotions, {_count(back, 'rollback')}, "
+        f"{_count(len(history.versions), 'version')}, {_count(promoted, 'promotion')}, {_count(back, 'rollback')}, "
         f"{_count(len(history.watched), 'watched day')}; {now}."
     )
 
@@ -87,6 +87,8 @@ def _facts(history: History) -> dict[str, str]:
         facts["data up to"] = f"{min(days)} to {max(days)}"
     if watched := history.watched:
         facts["last watched day"] = f"{watched[-1].day}: {watched[-1].outcome}"
+        reported = [str(one.day) for one in watched if one.outcome != "OK"]
+        facts["watched days not OK"] = f"{len(reported)}, the last {reported[-1]}" if reported else "none"
     return facts
 
 

@@ -36,6 +36,7 @@ def test_the_page_shows_versions_moves_watched_days_and_costs_the_newest_first()
     text = text_of(page)
     assert "30 versions, 10 promotions, 1 rollback, 29 watched days; version 28 is champion." in text
     assert "complaints since Tuesday" in text
+    assert "watched days not OK 1, the last 2026-03-26" in text
     assert "asked for a retraining" in text
     assert text.index("30 2026-03-31 HOLD") < text.index("29 2026-03-30 HOLD")
     titles = ("RCE on watched days", "predicted / observed at registration", "Duration of a run")
@@ -79,7 +80,7 @@ def test_the_history_of_a_registry_has_its_promotion_and_the_cost_of_each_step(
     assert found.reason == ("" if altered else "the gate said PROMOTE.")
     assert found.costs.keys() == {"promote"}
     assert "altered" in found.problem if altered else found.problem == ""
-    assert "1 versions, 1 promotion" in text_of(page.read_text())
+    assert "1 version, 1 promotion, 0 rollbacks" in text_of(page.read_text())
     assert record_name(NAME) not in page.read_text()
     assert version.version == "1"
 
