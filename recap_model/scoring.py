@@ -1,5 +1,6 @@
 """Score rows under the log's column names."""
 
+import reprlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -139,7 +140,9 @@ def score_weights(model: MultiTaskRankingModel, changed: Mapping[str, float]) ->
             terms = f"; terms: {', '.join(model.score_terms)}" if model.score_terms else ""
             raise ValueError(f"weights: unknown task {task!r}; tasks: {', '.join(model.tasks)}{terms}")
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not abs(weight) <= _LARGEST:
-            raise ValueError(f"weights: {task} is {weight!r}; a weight is a finite number of float32")
+            raise ValueError(
+                f"weights: {task} is {reprlib.repr(weight)}; a weight is a finite number of float32"
+            )
         weights[names.index(task)] = weight
     return weights
 

@@ -4,6 +4,7 @@ MLflow imports this module from the copy of ``recap_model`` inside the version.
 """
 
 import json
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -150,15 +151,30 @@ def _check_form(rows: Any) -> None:
 
 
 def to_array(rows: Mapping[str, Any], name: str) -> pa.Array:
-    """A column of a frame or a dict of arrays. Raises ValueError naming it if Arrow cannot hold it."""
+    """A column of a frame or a dict of arrays. Raises ValueError naming it, and the row, if Arrow cannot hold it."""
     values = rows[name]
     try:
         if isinstance(values, np.ndarray) and values.ndim == 2:
             return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
         array = pa.array(values, from_pandas=True)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"input: column {name}: {in_one_line(error)}") from None
+        raise ValueError(f"input: column {name}{_find_row(values)}: {in_one_line(error)}") from None
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+
+
+def _find_row(values: Any) -> str:
+    """The first row that Arrow cannot hold with those before it, as text for an error; empty if not in a list."""
+    if not isinstance(values, list):
+        return ""
+
+    def fails(count: int) -> bool:
+        try:
+            pa.array(values[:count], from_pandas=True)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError):
+            return True
+        return False
+
+    return f", row {bisect_left(range(len(values) + 1), True, key=fails) - 1}"
 
 
 def _load_pyfunc(data_path: str) -> RecapPyfunc:

@@ -19,7 +19,7 @@ from components.serve.prediction_log import PredictionLog
 from components.serve.served_model import ServedModel
 
 VERSION_HEADER = "recap-model-version"
-_MOST_IN_FLIGHT = 64
+_MOST_SCORED = 64  # requests at once, whose bodies have arrived
 _BODY_TIMEOUT_S = 30
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class ScoringApp:
         self._current, self._metrics, self._log = current, metrics, prediction_log
         self._longest_body = longest_body
         self._threads = ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="score")
-        self._in_flight = 0
+        self._in_flight, self._scored, self._bytes_arriving = 0, 0, 0
         self.draining = False
         self.last_request_s = 0.0
         self.app = Starlette(
@@ -84,13 +84,11 @@ class ScoringApp:
             self._in_flight -= 1
             self._metrics.in_flight.set(self._in_flight)
         self._metrics.requests.labels(response.status_code).inc()
-        if self.draining or response.status_code in (408, 413):
+        if self.draining or response.status_code in (408, 413, 503):
             response.headers["connection"] = "close"
         return response
 
     async def _score(self, request: Request) -> Response:
-        if self._in_flight > _MOST_IN_FLIGHT:
-            raise _RequestError(503, f"{_MOST_IN_FLIGHT} requests are being scored; send it again later")
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if content_type not in FORMATS:
             raise _RequestError(
@@ -99,13 +97,20 @@ class ScoringApp:
         accepted = request.headers.get("accept", "*/*")
         wants_arrow = ARROW in accepted or (content_type == ARROW and "*/*" in accepted)
         body = await self._read_body(request)
+        # Only now: clients that send slowly must not take the room of those that do not.
+        if self._scored == _MOST_SCORED:
+            raise _RequestError(503, f"{_MOST_SCORED} requests are being scored; send it again later")
         started = time.perf_counter()
         loop = asyncio.get_running_loop()
         model = self._current()
         answer_type = ARROW if wants_arrow else JSON
-        content = await loop.run_in_executor(
-            self._threads, self._score_body, model, body, content_type, answer_type
-        )
+        self._scored += 1
+        try:
+            content = await loop.run_in_executor(
+                self._threads, self._score_body, model, body, content_type, answer_type
+            )
+        finally:
+            self._scored -= 1
         self._metrics.latency.labels(FORMATS[content_type]).observe(time.perf_counter() - started)
         return Response(content, media_type=answer_type, headers={VERSION_HEADER: model.version})
 
@@ -122,13 +127,18 @@ class ScoringApp:
             async with asyncio.timeout(_BODY_TIMEOUT_S):
                 async for chunk in request.stream():
                     length += len(chunk)
+                    self._bytes_arriving += len(chunk)
                     if length > self._longest_body:
                         raise too_long
+                    if self._bytes_arriving > _MOST_SCORED * self._longest_body:
+                        raise _RequestError(503, "too many bodies arrive at once; send it again later")
                     chunks.append(chunk)
         except TimeoutError:
             raise _RequestError(408, f"body: did not arrive within {_BODY_TIMEOUT_S} s") from None
         except ClientDisconnect:
             raise _RequestError(400, "body: the client closed the connection before its end") from None
+        finally:
+            self._bytes_arriving -= length
         return b"".join(chunks)
 
     def _score_body(self, model: ServedModel, body: bytes, content_type: str, answer_type: str) -> bytes:

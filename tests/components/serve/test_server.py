@@ -3,8 +3,10 @@
 import json
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from multiprocessing.process import BaseProcess
@@ -179,7 +181,9 @@ INPUTS = frame_columns(FULL)
     [
         ({"dataframe_records": [{"likes": 1.0}]}, "input: no column age_hours"),
         ({"inputs": INPUTS | {"likes": ["x"] * 30}}, "column likes is string; allowed are numbers"),
-        ({"inputs": INPUTS | {"topic": [2**70] * 30}}, "input: column topic: "),
+        ({"inputs": INPUTS | {"topic": [2**70] * 30}}, "input: column topic, row 0: "),
+        ({"inputs": INPUTS | {"likes": [1.0] * 7 + ["x"] * 23}}, "input: column likes, row 7: Could not"),
+        ({"instances": RECORDS, "params": {"weights": {"like": 10**400}}}, "weights: like is 10"),
         (
             {"inputs": INPUTS | {"topic": [1]}},
             "inputs: column topic is no list as long as the other columns'",
@@ -199,7 +203,7 @@ INPUTS = frame_columns(FULL)
             {"instances": ROWS.to_pylist(), "params": {"history": {"hist_items": 1}}},
             "column hist_items is int64",
         ),
-        ({"inputs": INPUTS | {"post_id": [1, "a"] * 15}}, "input: column post_id: "),
+        ({"inputs": INPUTS | {"post_id": [1, "a"] * 15}}, "input: column post_id, row 1: "),
         (b"{" * 10_000, "body: is not JSON"),
         (b"\xff\xfe", "body: is not JSON"),
         ((ARROW, write_stream(FULL)[:900]), "body: is not arrow"),
@@ -214,6 +218,7 @@ def test_a_bad_request_is_answered_by_one_line(served: Served, body: object, wor
     assert (answer.status_code, answer.json()["error_code"]) == (400, "BAD_REQUEST")
     assert words in answer.json()["message"]
     assert "\n" not in answer.json()["message"]
+    assert len(answer.json()["message"]) < 300
 
 
 @pytest.mark.usefixtures("champion")
@@ -222,6 +227,23 @@ def test_a_body_that_is_too_long_or_of_another_type_is_refused(served: Served):
     assert served.post(iter([b" " * (1 << 20), b" "])).status_code == 413  # chunked, of no declared length
     answer = served.post(b"a,b", "text/csv")
     assert (answer.status_code, answer.json()["message"][:35]) == (415, "Content-Type: text/csv; give one of")
+
+
+def test_clients_that_send_slowly_or_never_read_keep_nobody_waiting(served: Served, champion: str):
+    """Seventy requests without the end of their body, ten whose answers are not read, and a promotion meanwhile."""
+    body = json.dumps({"inputs": INPUTS}).encode()
+    head = "POST /invocations HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+    head += f"Content-Length: {len(body)}\r\n\r\n"
+    with ExitStack() as held:
+        port = int(served.address.rpartition(":")[2])
+        for sent in [body[:100]] * 70 + [body] * 10:
+            client = held.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+            client.sendall(head.encode() + sent)
+        assert wait_until(lambda: served.metrics()["recap_requests_in_flight",] >= 70, 30)
+        assert served.post(body).headers["recap-model-version"] == champion
+        served.promote("2")
+        assert wait_until(lambda: served.version() == "2", 30)
+        assert served.post(body).headers["recap-model-version"] == "2"
 
 
 def test_promotions_under_load_drop_no_request(served: Served, champion: str):
