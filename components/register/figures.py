@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from markupsafe import Markup
+
+from components.common.html.charts import Chart
+from components.common.html.tables import Table
 from components.common.registry import LONGEST_DESCRIPTION
 from components.register.run_outputs import RunOutputs
 
@@ -80,11 +84,5 @@ def _locate(figure: Figure, run_id: str) -> str:
 
 
 def _build_figure(file: str, caption: str, svg: str) -> Figure:
-    # Here, as a process that loads the charts starts their renderer ahead of time.
-    from markupsafe import Markup
-
-    from components.common.html.charts import Chart
-    from components.common.html.tables import Table
-
     title = " ".join(html.unescape(_TAG.sub("", caption)).split())
     return Figure(file, title, Chart(title, "", Markup(svg), Table((), ())).standalone_svg())

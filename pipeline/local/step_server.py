@@ -30,7 +30,7 @@ _IMPORTED_LATE = {
     ),
     "trainer": ("torch._dynamo",),
 }
-_DRAWING = frozenset({"validate", "train", "calibrate", "evaluate", "promote"})
+_DRAWING = frozenset({"validate", "train", "calibrate", "evaluate", "promote", "watch"})
 _CHARTS = "components.common.html.charts.vega"
 _LONGEST_NAME = 15  # of a process, in Linux
 
