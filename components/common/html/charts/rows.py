@@ -17,7 +17,10 @@ from components.common.html.tables import Table
 
 _WIDTH = 440
 _ROW_HEIGHT = 40
-_MAX_LETTERS = 38  # of a subject's name; its tooltip and the table have the whole
+_MAX_LETTERS, _LINE_LETTERS = (
+    38,
+    54,
+)  # of a subject's name, and with its figure; the tooltip has the whole name
 _LEVELS = 5  # shades of a heat strip
 _TEXT, _DRAWING = 0.24, 0.72  # heights in a row
 _COLOURS: dict[Tone, str] = {
@@ -212,7 +215,7 @@ def _row(number: int, name: str, figure: str, tone: Tone, note: str) -> dict[str
     return {
         "text": number + _TEXT,
         "drawing": number + _DRAWING,
-        "name": _shorten(name),
+        "name": _shorten(name, min(_MAX_LETTERS, max(_LINE_LETTERS - len(figure), 8))),
         "figure": figure,
         "colour": _COLOURS[tone],
         "is_bold": tone in ("good", "bad"),
@@ -332,10 +335,10 @@ def _describe_intervals(intervals: Sequence[Interval], x: Axis) -> str:
     return f"{x.label} of {len(intervals):,} rows: {'; '.join(parts) or 'none clearly better or worse'}."
 
 
-def _shorten(name: str) -> str:
+def _shorten(name: str, letters: int) -> str:
     """A long name without its middle: names of one family differ at their ends."""
-    half = _MAX_LETTERS // 2
-    return name if len(name) <= _MAX_LETTERS else f"{name[: half - 1]}…{name[-half:]}"
+    half = letters // 2
+    return name if len(name) <= letters else f"{name[: half - 1]}…{name[-half:]}"
 
 
 def _level(value: float, low: float, high: float) -> int:

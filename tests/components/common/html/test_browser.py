@@ -96,7 +96,7 @@ _MISPLACED = """() => {
 
 def evaluation_page() -> str:
     tasks = {"like": measured(1.1), "a_reply_that_the_author_of_the_post_engaged_with": measured(-2.0)}
-    return make_report(tasks, {"users that came this week": dict.fromkeys(tasks, measured(-3.0, 0.2))})[1]
+    return make_report(tasks, {"most common language": dict.fromkeys(tasks, measured(-36.1, 1.2))})[1]
 
 
 def calibration_page() -> str:
