@@ -179,10 +179,14 @@ class LogColumn:
     def refusal(self, schema: pa.Schema) -> Refusal | None:
         """What is wrong with it in a file of this schema; None if nothing is."""
         indices = schema.get_all_field_indices(self.name)
-        if len(indices) != 1:
-            observed = f"is there {len(indices)} times" if indices else "is not there"
+        if not indices:
+            advice = f"add it to the log, or change {self.section}"
+            return Refusal("column_present", "is not there", "the config reads it", advice)
+        if len(indices) > 1:
             advice = f"write it once, or change {self.section}"
-            return Refusal("column_present", observed, "a column is there once", advice)
+            return Refusal(
+                "column_present", f"is there {len(indices)} times", "a column is there once", advice
+            )
         kind = schema.field(indices[0]).type
         if not self.allows(kind):
             advice = f"fix the log, or change {self.section}"

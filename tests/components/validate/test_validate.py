@@ -80,12 +80,12 @@ def test_words_that_are_not_utf8_are_told_with_their_file_and_column(tmp_path: P
 CRITICAL = {
     "a column is not there": (
         [lambda table: table.drop_columns(["likes"])],
-        f"column_present: column likes is not there in {BROKEN}; a column is there once; write it once, or change "
+        f"column_present: column likes is not there in {BROKEN}; the config reads it; add it to the log, or change "
         "features.continuous",
     ),
     "a label is not there": (
         [lambda table: table.drop_columns(["like"])],
-        f"column_present: column like is not there in {BROKEN}; a column is there once; write it once, or change "
+        f"column_present: column like is not there in {BROKEN}; the config reads it; add it to the log, or change "
         "tasks",
     ),
     "a column is text": (
