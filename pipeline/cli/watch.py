@@ -61,22 +61,22 @@ def watch(
         record = WatchRecord.model_validate_json((outputs / "watch" / "record" / "record.json").read_text())
     if not as_json:
         _print_record(console, record)
-    started = None
-    if record.outcome == "RETRAIN" and settings.watch.on_decay == "start":
-        if (reason := why_not_retrain(arguments["tracking_uri"], record)) == "":
+    started, starts = None, settings.watch.on_decay == "start"
+    if record.outcome == "RETRAIN" and (starts or not as_json):
+        if reason := why_not_retrain(arguments["tracking_uri"], record):
+            console.print(f"No run is needed: {reason}", soft_wrap=True)
+        elif starts:
             console.print("watch.on_decay is start: recap run", soft_wrap=True)
             started = run_once(console, data, config, workspace, tracking_uri, quiet=as_json)
         else:
-            console.print(f"No run is started: {reason}", soft_wrap=True)
-    elif record.outcome == "RETRAIN" and not as_json:
-        console.print(f"Retrain:  recap run --config {shlex.quote(config)} --data {shlex.quote(data)}")
+            console.print(f"Retrain:  recap run --config {shlex.quote(config)} --data {shlex.quote(data)}")
     if as_json:
         print(json.dumps({**record.model_dump(mode="json"), "run": started}, indent=1))
     raise typer.Exit(EXIT_STATUS[record.outcome])
 
 
 def why_not_retrain(uri: str, record: "WatchRecord") -> str:
-    """Why nothing is started for a decayed version: it is champion no more, or a later version knows the day.
+    """Why a decayed version needs no run: it is champion no more, or a later version knows the day.
 
     So a day that is watched again starts a second run only if the first failed before it registered a version.
     """
