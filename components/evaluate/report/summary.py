@@ -41,6 +41,10 @@ _ADVICE = {
     "judged_tasks": "Test on more days, or lower gate.min_positives.",
     "champion": "Run again once the registry and the champion are as they should be.",
 }
+_MISSING_INPUTS = ("rows", "slice_rows", "judged_tasks", "champion")  # their advice is of errors too
+_UNDEFINED_ADVICE = (
+    "Find out why the metric has no value: look at the rows and labels of the test set. Then run again."
+)
 _FLOOR_ADVICE = "Look at the data page and at the training page: the model is not good enough by itself."
 
 
@@ -149,7 +153,8 @@ def _facts(
     by_task = {one.task: one for one in comparisons}
     for rule in worst[:2]:
         one = by_task.get(rule.task or "")
-        if rule.name == "non_inferior" and one is not None and one.bounds is not None:
+        is_compared = rule.name == "non_inferior" and rule.status == "fail"
+        if is_compared and one is not None and one.bounds is not None:
             yield f"{_describe_change(one, names)}; a loss of {config.evaluation.gate.max_rce_loss:g} is allowed."
         else:
             yield f"{rule.words}."
@@ -212,7 +217,12 @@ def _advise(decision: Decision, worst: list[Rule]) -> list[str]:
             "Nothing: the step promote makes this version the champion. recap promote returns to an earlier one."
         ]
     kinds = dict.fromkeys(rule.name for rule in worst)
-    advice = [_ADVICE.get(kind, _FLOOR_ADVICE if kind.startswith("floor_") else "") for kind in kinds]
+    advice = [
+        _UNDEFINED_ADVICE
+        if decision.outcome == "ERROR" and kind not in _MISSING_INPUTS
+        else _ADVICE.get(kind, _FLOOR_ADVICE if kind.startswith("floor_") else "")
+        for kind in kinds
+    ]
     known = [one for one in dict.fromkeys(advice) if one]
     if not worst:
         known = ["Check the metrics below, then approve the version with recap promote."]

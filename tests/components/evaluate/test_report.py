@@ -50,6 +50,15 @@ CASES = {
         {},
         ["Error: version 7 stays champion", "cannot be computed", "lower gate.min_positives"],
     ),
+    "no champion's metric": (
+        {"like": measured(None)},
+        {},
+        [
+            "Error: version 7 stays champion",
+            "like: RCE difference, lower 95% bound cannot be computed",
+            "Find out why",
+        ],
+    ),
     "floor": (
         {"like": measured(1.1)},
         {"floors": {"min_rce": 20.0}},
