@@ -5,7 +5,13 @@ from statistics import NormalDist
 
 from components.common.artifacts.decision import Rule
 from components.common.artifacts.evaluation import NO_SUCH_TASK, Evaluation
-from components.evaluate.gate.rule import bounded_rule, is_judged, measured_task, undefined_in_brackets
+from components.evaluate.gate.rule import (
+    bounded_rule,
+    describe_p_value,
+    is_judged,
+    measured_task,
+    undefined_in_brackets,
+)
 from recap_model.config.steps.evaluation import GateConfig
 
 
@@ -97,8 +103,9 @@ def _superiority_rule(evaluation: Evaluation, objectives: list[str], gate: GateC
     measured = measured_task(evaluation, best)
     change, _ = measured.gain_change
     words = (
-        f"most significant gain, {best}: {measured.gain_name} difference {change:.4g}, p = {p_values[best]:.2g}; "
-        f"p must be <= {level:.3g} ({1 - gate.confidence:.2g} over {len(p_values)} "
+        f"most significant gain, {best}: {measured.gain_name} difference {change:.4g}, "
+        f"{describe_p_value(p_values[best])}; p must be <= {level:.3g} "
+        f"({1 - gate.confidence:.2g} over {len(p_values)} "
         f"objective{'s' * (len(p_values) > 1)}; gate.promote_if: better)"
     )
     status = "pass" if p_values[best] <= level else "fail"

@@ -11,6 +11,7 @@ from components.common.artifacts.evaluation import (
 from recap_model.config.steps.evaluation import GateConfig
 
 Measured = TaskMetrics | ValueTaskMetrics
+_LEAST_P_VALUE = 1e-4  # that is told: so far out, a normal approximation is not right to a digit
 
 
 def measured_task(part: Evaluation | SliceMetrics, task: str) -> Measured:
@@ -31,6 +32,11 @@ def undefined_in_brackets(measured: Measured) -> str:
         return f" (of the champion: {why})"
     why = measured.undefined.get(INTERVAL)
     return f" ({why})" if why else ""
+
+
+def describe_p_value(p_value: float) -> str:
+    """``p = 0.012``, or ``p < 0.0001``."""
+    return f"p < {_LEAST_P_VALUE:.4f}" if p_value < _LEAST_P_VALUE else f"p = {p_value:.2g}"
 
 
 def bounded_rule(

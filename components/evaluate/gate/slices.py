@@ -6,7 +6,7 @@ from statistics import NormalDist
 from components.common.artifacts.decision import Rule
 from components.common.artifacts.evaluation import Evaluation
 from components.evaluate.gate.comparison import shared_tasks
-from components.evaluate.gate.rule import measured_task, undefined_in_brackets
+from components.evaluate.gate.rule import describe_p_value, measured_task, undefined_in_brackets
 from recap_model.config.steps.evaluation import GateConfig
 
 
@@ -46,8 +46,9 @@ def slice_rules(evaluation: Evaluation, judged: list[str], gate: GateConfig) -> 
         level = (1.0 - gate.confidence) / (len(tested) - rank)
         significant = significant and p_value <= level
         words = (
-            f"slice {name}, {task}: {gain} difference is {difference:.4g}; allowed is {bound}; p = "
-            f"{p_value:.2g} for a loss beyond that, significant at {level:.2g} (Holm; gate.max_slice_rce_loss)"
+            f"slice {name}, {task}: {gain} difference is {difference:.4g}; allowed is {bound}; "
+            f"{describe_p_value(p_value)} for a loss beyond that, significant at {level:.2g} (Holm; "
+            "gate.max_slice_rce_loss)"
         )
         yield Rule(
             name="slice_harm",

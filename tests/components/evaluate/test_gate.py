@@ -243,6 +243,13 @@ def test_of_equal_models_no_more_are_promoted_by_luck_than_stated_and_most_bette
     assert promoted[4.0] > 800
 
 
+def test_a_gain_beyond_doubt_is_told_without_a_p_value_of_0():
+    gate = GATE.model_copy(update={"promote_if": "better"})
+    _, _, rules = decide(measured(like=task(difference=difference(rce=90.0))), TASKS, gate, "3")
+    (rule,) = [rule for rule in rules if rule.name == "better_somewhere"]
+    assert (rule.status, "p < 0.0001" in rule.words) == ("pass", True)
+
+
 def test_the_newer_of_two_models_that_are_alike_is_promoted_by_default():
     alike = measured(like=task(difference=difference(rce=-0.1)), reply=task(difference=difference(rce=0.0)))
     result, reason, rules = decide(alike, TASKS, GateConfig(min_rows=1000), "3")
