@@ -32,6 +32,7 @@ _IMPORTED_LATE = {
 }
 _DRAWING = frozenset({"validate", "train", "calibrate", "evaluate", "promote", "watch"})
 _CHARTS = "components.common.html.charts.vega"
+_BLOCKED = frozenset({signal.SIGCHLD, signal.SIGINT})
 _LONGEST_NAME = 15  # of a process, in Linux
 
 
@@ -72,8 +73,14 @@ def _fork_steps(steps: Sequence[StepPipes]) -> StepPipes | None:
 
     Returns the step in its process, and None in the server, after all processes have ended.
     """
-    # A terminal interrupts the run and its step too, and the run wants to know how the step ended.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    interrupted = False
+
+    def note_interrupt(*_: Any) -> None:
+        nonlocal interrupted
+        interrupted = True
+
+    # A terminal interrupts the run, its step and this server. The run still wants to know how its step ends.
+    signal.signal(signal.SIGINT, note_interrupt)
     # What a module prints when it is imported goes nowhere; statuses are printed to the pipe.
     statuses = os.dup(1)
     os.dup2(2, 1)
@@ -91,22 +98,27 @@ def _fork_steps(steps: Sequence[StepPipes]) -> StepPipes | None:
     signal.signal(signal.SIGCHLD, report_ended)
     for number, step in enumerate(steps):
         _import_modules(step.name)
-        # A process that ended before it is in the table would not be reported.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+        if interrupted:
+            for missing in steps[number:]:
+                missing.close()
+                os.write(statuses, f"{missing.name} {-signal.SIGINT}\n".encode())
+            break
+        # A process that ended before it is in the table would not be reported, and one that is interrupted before it
+        # can clean up is not to lose the interrupt: `_run` unblocks it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
         pid = os.fork()
         if pid == 0:
             os.close(statuses)
             # Otherwise the pipes of a later step would stay open as long as this process runs.
             for later in steps[number + 1 :]:
                 later.close()
-        else:
-            processes[pid] = step.name
-            step.close()
-        if pid == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
-        if pid == 0:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
             return step
+        processes[pid] = step.name
+        step.close()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _BLOCKED)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     while processes:
         report(*os.wait())
@@ -145,10 +157,13 @@ def _run(step: StepPipes) -> None:
         os._exit(0)
     from kfp.dsl.executor_main import executor_main
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv[1:], variables = json.loads(request)
     os.environ.update(variables)
-    executor_main()
+    try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        executor_main()
+    except KeyboardInterrupt:  # outside the step's own code
+        sys.exit(130)
 
 
 if __name__ == "__main__":

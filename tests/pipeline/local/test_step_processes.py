@@ -34,7 +34,9 @@ def to_step():
 """
 RUN = """
 import signal, sys
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and so it would be here
+# Under nohup, or in a shell's background, these are ignored, and so they would be here.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from pipeline.local.step_processes import Steps, run_process, step_starter
 steps = Steps(sys.stdout, lambda event: None)
 run_process(steps, step_starter(steps), ["sh", "-ec", "", sys.argv[1], *sys.argv[2:]], {})
