@@ -27,8 +27,8 @@ def conclude(
     Returns:
         The result as plain values; ``winner`` and ``config`` are None if no trial is better.
     """
-    confidence = space.config.evaluation.gate.confidence
-    winner = choose_winner(records, confidence)
+    gate = space.config.evaluation.gate
+    winner = choose_winner(records, gate.confidence)
     cost = Cost.of(records)
     tuned, diff, kept = folder / CONFIG_NAME, "", True
     changed: dict[str, str] = {}
@@ -58,7 +58,7 @@ def conclude(
         "study": str(folder),
         "run_id": runs.run_id,
         "trials": {state: sum(one.state == state for one in records) for state in states},
-        "result": describe_result(records, winner, confidence),
+        "result": describe_result(records, winner, gate),
         "winner": winner
         and {
             "trial": winner.record.number,

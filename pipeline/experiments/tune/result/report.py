@@ -22,8 +22,10 @@ from components.common.html.render import render
 from components.common.html.tables import Table, figure
 from pipeline.experiments.tune.result.winner import Winner
 from pipeline.experiments.tune.space.space import Space, describe_changes
+from pipeline.experiments.tune.study.guard import deciding_bounds, undecided_tasks
 from pipeline.experiments.tune.study.search import POINTS, as_frozen_trial
 from pipeline.experiments.tune.study.trial_runs import TrialRecord
+from recap_model.config.steps.evaluation import GateConfig
 
 _FEWEST_TRIALS = 8  # complete, for importances
 _CURVES = 6
@@ -78,7 +80,7 @@ def study_page(
     found = importances(space, records)
     return render(
         "pipeline.experiments.tune.result/tune.html",
-        lead=describe_result(records, winner, space.config.evaluation.gate.confidence),
+        lead=describe_result(records, winner, space.config.evaluation.gate),
         facts=dict(facts),
         diff=diff,
         tasks=_tasks(winner.record) if winner else None,
@@ -91,7 +93,7 @@ def study_page(
     )
 
 
-def describe_result(records: Sequence[TrialRecord], winner: Winner | None, confidence: float) -> str:
+def describe_result(records: Sequence[TrialRecord], winner: Winner | None, gate: GateConfig) -> str:
     """The result in a few sentences."""
     states = [record.state for record in records]
     counted = ", ".join(
@@ -101,34 +103,47 @@ def describe_result(records: Sequence[TrialRecord], winner: Winner | None, confi
     )
     trials = f"{len(records)} trials ({counted})"
     if winner is None:
-        why = _hindered(records)
+        why = _hindered(records, gate.max_rce_loss)
         return f"{trials}. None is better than the current config and no worse on every judged task.{why}"
     bounds = f" [{winner.interval.low:+.3f}, {winner.interval.high:+.3f}]" if winner.interval else ""
     return (
         f"{trials}. Best is trial {winner.record.number}: mean gain {winner.change:+.3f} points{bounds} against the "
-        f"current config on the validation rows, no worse on any judged task; p = {winner.p_value:.3f} that the best "
-        f"of {winner.compared} is no better (White's reality check)."
+        f"current config on the validation rows, {_guarded(winner, gate.max_rce_loss)}; p = {winner.p_value:.3f} "
+        f"that the best of {winner.compared} is no better (White's reality check)."
         + (
             ""
-            if winner.p_value <= 1.0 - confidence
+            if winner.p_value <= 1.0 - gate.confidence
             else " That is not shown to be better than the current config."
         )
     )
 
 
-def _hindered(records: Sequence[TrialRecord]) -> str:
+def _guarded(winner: Winner, margin: float) -> str:
+    """What is known of the winner's judged tasks."""
+    undecided = undecided_tasks(winner.record.metrics, margin)
+    if not undecided:
+        return "non-inferior on every judged task"
+    return (
+        f"not shown to be worse on any judged task, and non-inferior on all but {', '.join(undecided)}, whose bounds "
+        f"are wider than evaluation.gate.max_rce_loss ({margin:g})"
+    )
+
+
+def _hindered(records: Sequence[TrialRecord], margin: float) -> str:
     """Which tasks keep the trial of the highest mean gain from winning; empty if none gained."""
     complete = [one for one in records if one.state == "complete" and one.number > 0]
     best = max(complete, key=lambda one: one.change or 0.0, default=None)
     if best is None or best.change is None or best.change <= 0.0:
         return ""
-    lows = {name.partition("/")[2]: low for name, low in best.metrics.items() if name.startswith("low/")}
-    allowed = -(best.metrics.get("shortfall", 0.0) + min(lows.values(), default=0.0))
-    failed = ", ".join(f"{task} {low:+.2f}" for task, low in lows.items() if low < -allowed)
+    failed = ", ".join(
+        f"{task} {best.metrics[f'change/{task}']:+.2f}, lower bound {best.metrics[f'low/{task}']:+.2f}"
+        for task, bound in deciding_bounds(best.metrics, margin).items()
+        if bound < -margin
+    )
     return (
-        f" Trial {best.number} has a mean gain of {best.change:+.3f} points, but is not shown to be non-inferior on "
-        f"every task (lower bounds: {failed or 'not defined'}); more validation rows narrow the bounds, "
-        "evaluation.gate.min_positives leaves rare tasks out, and evaluation.gate.max_rce_loss allows more."
+        f" Trial {best.number} has a mean gain of {best.change:+.3f} points, but may be worse on a task "
+        f"({failed or 'bounds are not defined'}); more validation rows narrow the bounds, and "
+        "evaluation.gate.max_rce_loss allows more."
     )
 
 
@@ -158,8 +173,8 @@ def _history(records: Sequence[TrialRecord], winner: Winner | None) -> Chart:
     series = [
         Series(name, [one.number for one in chosen], [one.change or 0.0 for one in chosen], mark="points")
         for name, chosen in (
-            ("no worse on any task", by_feasible[True]),
-            ("worse on a task", by_feasible[False]),
+            ("passes the guard", by_feasible[True]),
+            ("may be worse on a task", by_feasible[False]),
         )
         if chosen
     ]
@@ -237,5 +252,5 @@ def _trials(space: Space, records: Sequence[TrialRecord]) -> Table:
                 record.reason or words or "the current config",
             )
         )
-    columns = ("trial", "state", "change, points", "no worse", "training, s", "total, s", "changes")
+    columns = ("trial", "state", "change, points", "passes the guard", "training, s", "total, s", "changes")
     return Table(columns, rows)

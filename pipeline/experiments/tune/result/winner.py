@@ -12,7 +12,7 @@ from pipeline.experiments.tune.study.trial_runs import TrialRecord
 
 @dataclass(frozen=True)
 class Winner:
-    """The best trial that is no worse on any judged task.
+    """The best trial that passes the guard of judged tasks (`deciding_bounds`).
 
     Attributes:
         change: its mean gain over objectives less that of the current config, on the validation rows.
@@ -29,7 +29,7 @@ class Winner:
 
 
 def choose_winner(records: Sequence[TrialRecord], confidence: float) -> Winner | None:
-    """The complete trial of the highest change that is non-inferior on every judged task; None if none is better."""
+    """The complete trial of the highest change that passes the guard of judged tasks; None if none is better."""
     complete = [
         one for one in records if one.state == "complete" and one.number > 0 and one.change is not None
     ]

@@ -13,6 +13,7 @@ from components.common.runtime.step import progress
 from pipeline.experiments.frozen_data import FrozenData
 from pipeline.experiments.trial import fit, judged_gains, score
 from pipeline.experiments.tune.space.space import Point, Space, describe_changes
+from pipeline.experiments.tune.study.guard import deciding_bounds
 from pipeline.experiments.tune.study.held_out import HeldOutRows
 from pipeline.experiments.tune.study.search import POINTS, propose
 from pipeline.experiments.tune.study.trial_runs import State, TrialRecord, TrialRuns
@@ -188,13 +189,12 @@ class Study:
         )
         metrics = {"gain": mean.candidate, "change": mean.difference}
         metrics |= {"train_s": fitted.train_s, "calibrate_s": fitted.calibrate_s}
-        lowest = math.inf
         for task, gain in judged.items():
             bounds = gain.interval(gate.confidence)
             metrics |= {f"gain/{task}": gain.candidate, f"change/{task}": gain.difference}
             metrics |= {f"low/{task}": bounds.low} if bounds else {}
-            lowest = min(lowest, bounds.low if bounds else -_NO_BOUND)
-        metrics["shortfall"] = -gate.max_rce_loss - lowest
+        deciding = deciding_bounds(metrics, gate.max_rce_loss)
+        metrics["shortfall"] = -gate.max_rce_loss - min(deciding.get(task, -_NO_BOUND) for task in judged)
         return _Result(metrics, [value for value in mean.replicates.tolist() if math.isfinite(value)])
 
     def _finish(

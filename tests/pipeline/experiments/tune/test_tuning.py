@@ -10,7 +10,9 @@ from typer.testing import CliRunner
 from pipeline.cli.app import app
 from pipeline.experiments.tune.result.report import describe_result
 from pipeline.experiments.tune.result.winner import choose_winner
+from pipeline.experiments.tune.study.guard import deciding_bounds, undecided_tasks
 from pipeline.experiments.tune.study.trial_runs import TrialRecord, TrialRuns
+from recap_model.config.steps.evaluation import GateConfig
 from tests.tiny import tiny_config, write_tiny_log
 
 # A gate that lets any trial win, since a few rows show no more.
@@ -94,7 +96,22 @@ def test_the_winner_is_the_best_that_is_no_worse_on_any_task_and_its_p_value_is_
     assert found.p_value > winner.p_value
     hindered = [trial(0, 0.0), trial(1, -0.1), trial(2, 0.5, shortfall=0.2)]
     assert choose_winner(hindered, 0.95) is None
-    hindered[2].metrics.update({"low/like": 0.1, "low/reply": -0.7})  # type: ignore[attr-defined]
-    words = describe_result(hindered, None, 0.95)
+    hindered[2].metrics.update(  # type: ignore[attr-defined]
+        {"change/like": 0.2, "low/like": 0.1, "change/reply": -0.6, "low/reply": -0.7}
+    )
+    words = describe_result(hindered, None, GateConfig(max_rce_loss=0.5))
     assert "Trial 2 has a mean gain of +0.500 points" in words
-    assert "(lower bounds: reply -0.70)" in words
+    assert "(reply -0.60, lower bound -0.70)" in words
+
+
+def test_a_task_whose_bounds_are_wider_than_the_margin_keeps_back_only_what_is_shown_to_be_worse():
+    metrics = {"change/like": -0.1, "low/like": -0.4, "change/reply": -0.2, "low/reply": -3.0}
+    assert deciding_bounds(metrics, 0.5) == {"like": -0.4, "reply": pytest.approx(2.6)}
+    assert undecided_tasks(metrics, 0.5) == ["reply"]
+    assert deciding_bounds({"change/reply": -4.0, "low/reply": -5.0}, 0.5) == {"reply": -3.0}
+    best = trial(1, 0.3)
+    best.metrics.update(metrics)  # type: ignore[attr-defined]
+    winner = choose_winner([trial(0, 0.0), best], 0.95)
+    assert "non-inferior on all but reply, whose bounds are wider" in describe_result(
+        [trial(0, 0.0), best], winner, GateConfig(max_rce_loss=0.5)
+    )
