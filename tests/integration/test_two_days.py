@@ -34,7 +34,7 @@ def watched(recap: Recap, workplace: Path) -> list[dict]:
 
 @pytest.fixture(scope="module")
 def days(recap: Recap, request: pytest.FixtureRequest) -> list[dict]:
-    """What each day's run said: the first was started by hand, the second by the watch."""
+    """What each day's run printed: the first was started manually, the second by the watch."""
     done = recap(*RUN, "--end-date", "2026-03-05", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     return [json.loads(done.stdout), request.getfixturevalue("watched")[0]["run"]]

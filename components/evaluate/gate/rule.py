@@ -11,7 +11,7 @@ from components.common.artifacts.evaluation import (
 from recap_model.config.steps.evaluation import GateConfig
 
 Measured = TaskMetrics | ValueTaskMetrics
-_LEAST_P_VALUE = 1e-4  # that is told: so far out, a normal approximation is not right to a digit
+_LEAST_P_VALUE = 1e-4  # the least that is printed: further out, the normal approximation has no correct digit
 
 
 def measured_task(part: Evaluation | SliceMetrics, task: str) -> Measured:

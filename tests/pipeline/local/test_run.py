@@ -172,7 +172,7 @@ def test_the_steps_of_a_server_that_was_killed_have_failed():
 
 
 def wait_for_children(pid: int, count: int) -> list[int]:
-    """The ids of a process's children, once there are so many."""
+    """Wait until a process has this many children; returns their ids."""
     children = Path(f"/proc/{pid}/task/{pid}/children")
     wait_until(lambda: len(children.read_text().split()) == count)
     return [int(child) for child in children.read_text().split()]

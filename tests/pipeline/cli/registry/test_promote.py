@@ -1,4 +1,4 @@
-"""Promotion by hand, and rollback."""
+"""Manual promotion, and rollback."""
 
 import json
 from pathlib import Path
